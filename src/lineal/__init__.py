@@ -1,0 +1,3 @@
+"""Lineal: container images along the line of git history."""
+
+__version__ = "0.1.0"

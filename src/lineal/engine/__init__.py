@@ -1,0 +1,101 @@
+"""What executes `RUN`, behind one protocol: `Engine`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from lineal.store import Image, Layer, Store
+
+
+@dataclass(frozen=True, slots=True)
+class CacheMount:
+    """A directory kept on the engine between runs; never part of an image."""
+
+    target: str
+    id: str
+    sharing: str = "shared"
+    mode: int = 0o755
+    uid: int = 0
+    gid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BindMount:
+    """Files from the context or from another stage at `target`; `tar` gives an uncompressed tar stream of them.
+
+    `single` when the source is one file: the tar then holds one entry, to be seen as `target` itself."""
+
+    target: str
+    tar: Callable[[], Iterator[bytes]]
+    single: bool = False
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SecretMount:
+    """A secret as a file at `target` (absolute). The value is read at the last moment and never printed."""
+
+    target: str
+    value: bytes
+    mode: int = 0o400
+    uid: int = 0
+    gid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TmpfsMount:
+    target: str
+    size: int | None = None
+
+
+Mount = CacheMount | BindMount | SecretMount | TmpfsMount
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A directory that must exist before the command starts (a `WORKDIR` that no earlier layer made)."""
+
+    path: str
+    mode: int = 0o755
+    uid: int = 0
+    gid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One `RUN`, fully expanded. `env` is what the process sees (secrets given as environment included)."""
+
+    argv: Sequence[str]
+    env: dict[str, str]
+    workdir: str
+    user: str
+    network: str = "default"
+    mounts: Sequence[Mount] = ()
+    directories: Sequence[Directory] = ()
+    privileged: bool = False
+    existing: Callable[[str], bool] = field(default=bool)
+    """Whether the parent has a directory at this path: mount points that the engine had to make are not kept."""
+
+
+class CommandFailed(Exception):
+    """The command ended with a status other than 0."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"exit status {status}")
+        self.status = status
+
+
+class Engine(Protocol):
+    """Raises `Unreachable` when the engine cannot be used."""
+
+    def run(
+        self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path
+    ) -> Layer:
+        """Run the command in a container of `parent`, whose blobs are in `store`.
+
+        `output` gets the command's lines as they come (decoded, without newline, not yet masked). The layer's file is
+        made in `workspace`. Raises `CommandFailed`; leaves no container or volume behind, interrupted or not
+        (cache mounts stay)."""

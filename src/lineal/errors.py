@@ -1,0 +1,74 @@
+"""Every expected failure: one plain sentence, where it is, what to do, and its exit code (DESIGN §3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an error is: a file of the commit, its line (from 1) and, in YAML, the key."""
+
+    file: str
+    line: int | None = None
+    key: str | None = None
+
+    def __str__(self) -> str:
+        text = self.file if self.line is None else f"{self.file}:{self.line}"
+        return text if self.key is None else f"{text}: {self.key}"
+
+
+class LinealError(Exception):
+    """An expected failure. `message` says what is wrong, `remedy` what to do; never a secret."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, place: Place | None = None, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.place = place
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        text = self.message if self.place is None else f"{self.place}: {self.message}"
+        return text if self.remedy is None else f"{text} {self.remedy}"
+
+
+class BuildFailed(LinealError):
+    """A `RUN` or an assembly failed."""
+
+
+class DeployFailed(LinealError):
+    """Helm or the chart failed."""
+
+
+class BadConfiguration(LinealError):
+    """Configuration, Dockerfile or usage is wrong, or asks for what is not supported."""
+
+    exit_code = 3
+
+
+class Uncommitted(LinealError):
+    """Files that the build reads differ from the commit."""
+
+    exit_code = 4
+
+
+class Unreachable(LinealError):
+    """A registry, cluster, engine or disk could not be used: down, refused, full."""
+
+    exit_code = 5
+
+
+class Gone(Unreachable):
+    """A manifest or blob that should be in the store is not; its stage counts as absent (DESIGN §6)."""
+
+    def __init__(self, digest: str, where: str) -> None:
+        super().__init__(f"{digest} is missing in {where}.")
+        self.digest = digest
+
+
+class Interrupted(LinealError):
+    """SIGINT or SIGTERM."""
+
+    exit_code = 130

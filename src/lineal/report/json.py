@@ -1,0 +1,80 @@
+"""The report of a run: the shape written by `--report FILE` (JSON, versioned) and shown by the summary."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+SCHEMA = 1
+
+Outcome = Literal["cached", "built", "assembled", "adopted", "missing", "failed"]
+"""`missing` only in a plan (it would be built), `failed` only after an error."""
+
+
+class StageReport(msgspec.Struct, kw_only=True):
+    """One stage. `duration` in seconds; bytes are compressed layer bytes moved for this stage."""
+
+    image: str
+    target: str
+    line: int
+    instruction: str
+    checksum: str
+    tag: str | None = None
+    digest: str | None = None
+    outcome: Outcome
+    duration: float = 0.0
+    bytes_pulled: int = 0
+    bytes_pushed: int = 0
+    reason: str = ""
+    """For a hit, the rule that made it visible; for a miss, why."""
+
+
+class ImageReport(msgspec.Struct, kw_only=True):
+    """A finished image; all None in a plan while it is missing."""
+
+    name: str
+    ref: str | None = None
+    image: str | None = None
+    repository: str | None = None
+    tag: str | None = None
+    digest: str | None = None
+    built: bool = False
+    """Whether this run made any of its stages."""
+
+
+class ContextReport(msgspec.Struct, kw_only=True):
+    provider: str
+    event: str
+    commit: str
+    branch: str | None = None
+    tag: str | None = None
+    pull_request: int | None = None
+    may_write: bool = True
+
+
+class ReleaseReport(msgspec.Struct, kw_only=True):
+    name: str
+    namespace: str
+    status: str
+    duration: float = 0.0
+
+
+class Report(msgspec.Struct, kw_only=True):
+    schema: int = SCHEMA
+    lineal: str
+    command: str
+    project: str
+    store: str
+    context: ContextReport
+    images: list[ImageReport]
+    stages: list[StageReport]
+    release: ReleaseReport | None = None
+    duration: float = 0.0
+    requests: int = 0
+    bytes_read: int = 0
+    bytes_sent: int = 0
+
+
+def encode(report: Report) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"

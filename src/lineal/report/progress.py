@@ -1,0 +1,25 @@
+"""How a run tells people what it is doing, on stderr: one protocol, shown live on a terminal or as lines in CI."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """All methods may be called from several threads. `stage` is a short title, unique in the run,
+    such as `api 3/7 RUN pip install -r requirements.txt`."""
+
+    def note(self, text: str) -> None:
+        """A line of information."""
+
+    def warn(self, text: str) -> None: ...
+
+    def begin(self, stage: str) -> None: ...
+
+    def output(self, stage: str, line: str) -> None:
+        """A line that a command printed: untrusted, without newline, secrets already masked."""
+
+    def end(self, stage: str, outcome: str, seconds: float, detail: str = "") -> None:
+        """`outcome` is one of `report.json.Outcome`."""
+
+    def close(self) -> None: ...

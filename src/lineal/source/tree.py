@@ -1,0 +1,45 @@
+"""A tree of files to copy from, whatever holds it: a commit's context or another stage's layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+Kind = Literal["file", "directory", "symlink"]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One entry. `path` is relative to the tree's root, without leading slash; the root itself is `""`.
+    Names are str with surrogateescape, so that any bytes survive."""
+
+    path: str
+    kind: Kind
+    mode: int
+    """Permission bits (0o7777)."""
+    size: int = 0
+    uid: int = 0
+    gid: int = 0
+    target: str = ""
+    """Where a symbolic link points."""
+    mtime: int | None = None
+    """Seconds since the epoch; None for content from git, which has no times."""
+    oid: str = ""
+    """The git object id, or another key by which the tree finds the content."""
+    xattrs: dict[str, str] = field(default_factory=dict)
+    """PAX records worth keeping (`SCHILY.xattr.security.capability`)."""
+
+
+class SourceTree(Protocol):
+    def lstat(self, path: str) -> Node | None:
+        """The node at `path` (no link is followed), None when absent."""
+
+    def children(self, path: str) -> list[str]:
+        """Sorted names in a directory; empty when `path` is no directory."""
+
+    def walk(self, path: str) -> Iterator[Node]:
+        """Everything below a directory, the directory itself not included: parents before children, sorted."""
+
+    def open(self, node: Node) -> Iterator[bytes]:
+        """A file's content in chunks."""

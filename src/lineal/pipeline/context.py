@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class GitReader(Protocol):
+    """What the checked-out repository itself says; `source.repository.Repository` is the implementation."""
+
+    def head(self) -> str:
+        """The commit that is checked out, full hex."""
+
+    def parents(self, commit: str) -> tuple[str, ...]:
+        """The parents that the commit object names, also where a shallow clone has cut them off."""
+
+    def peel(self, rev: str) -> str | None:
+        """The commit that a tag object, a ref or an id stands for, None when it is not in this clone."""
+
+    def branch(self) -> str | None:
+        """The checked-out branch, None for a detached HEAD."""
+
+    def tags_at_head(self) -> Sequence[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +36,13 @@ class Context:
     """`push`, `pull_request`, `merge_request`, `tag`, `schedule`, ... ; `none` for a plain clone."""
     commit: str
     branch: str | None = None
+    """Never a merge queue's throw-away branch, never a branch of somebody's fork (it could be called `main`)."""
     tag: str | None = None
     pull_request: int | None = None
     parents: tuple[str, ...] = ()
     merge_base: str | None = None
+    base_branch: str | None = None
+    """The branch that a pull/merge request or a merge queue leads to."""
     may_write: bool = True
     """False for a pull request from a fork: read the cache, build, publish nothing."""
     fork: bool = False
@@ -29,3 +52,5 @@ class Context:
     """`ghcr.io/<owner>/<repo>`, `$CI_REGISTRY_IMAGE`; None outside CI."""
     sources: dict[str, str] = field(default_factory=dict)
     """Field name -> where its value came from, e.g. `GITHUB_SHA`, `payload pull_request.head.sha`, `git`."""
+    notes: tuple[str, ...] = ()
+    """What a person should know about how the values came together: a HEAD that is not the CI's commit, a fork."""

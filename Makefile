@@ -1,0 +1,33 @@
+# Each command makes the machine ready by itself (scripts/setup) and then does one thing.
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+SHELL_SCRIPTS := .ci/run scripts/setup scripts/engine scripts/lock scripts/lib.sh $(wildcard entrypoint.sh)
+YAML := $(wildcard .yamllint *.yml *.yaml .github gitlab-ci) examples
+
+.PHONY: help demo test lint bench
+
+help:
+	@echo 'make demo    a small shop is built, changed, branched, merged and rendered, as a story (STORE=host/repo for a registry)'
+	@echo 'make test    all tests, against a real engine, registry and Helm (ARGS="-k name" for some of them)'
+	@echo 'make lint    ruff, mypy, shellcheck, yamllint'
+	@echo 'make bench   Lineal beside docker build; the result goes to bench/RESULTS.md'
+
+demo:
+	@scripts/setup demo
+	@$(PYTHON) examples/demo.py $(ARGS)
+
+test:
+	@scripts/setup test
+	$(PYTHON) -m pytest -n 2 --timeout 600 $(ARGS)
+
+lint:
+	@scripts/setup lint
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	.venv/bin/shellcheck --external-sources $(SHELL_SCRIPTS)
+	.venv/bin/yamllint --strict $(YAML)
+
+bench:
+	@scripts/setup bench
+	$(PYTHON) -m bench $(ARGS)

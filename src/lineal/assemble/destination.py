@@ -1,0 +1,157 @@
+"""What one layer is going to hold: entries put onto a parent's filesystem under BuildKit's rules, then written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from posixpath import basename, dirname
+
+from lineal.assemble.filesystem import DirectoryEntry, Draft, Filesystem, resolve
+from lineal.assemble.tar import WHITEOUT, LayerWriter, TarWriter
+from lineal.errors import BuildFailed
+from lineal.store import Layer
+
+_ACCOUNTS = ("etc/passwd", "etc/group")
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A layer, and the filesystem of the image that ends with it."""
+
+    layer: Layer
+    filesystem: Filesystem
+
+
+@dataclass(slots=True, eq=False)
+class Staged:
+    """An entry of the layer to be. Put under two paths, the same object means a hard link."""
+
+    kind: str
+    mode: int
+    uid: int
+    gid: int
+    mtime: int | None = None
+    size: int = 0
+    content: Callable[[], Iterator[bytes]] | None = None
+    target: str = ""
+    flag: bytes = b""
+    device: tuple[int, int] = (0, 0)
+    xattrs: dict[str, str] = field(default_factory=dict)
+    opaque: bool = False
+
+
+class Destination:
+    """Paths given to its methods are resolved, without leading slash."""
+
+    def __init__(self, parent: Filesystem, layer: int) -> None:
+        self._draft: Draft = parent.draft()
+        self._layer = layer
+        self._entries: dict[str, Staged] = {}
+        self._gone: set[str] = set()
+        self._lower = parent.directories
+
+    def resolve(self, path: str, *, last: bool = True, root: str = "") -> str:
+        return resolve(self._draft.symlinks, path, last=last, root=root)
+
+    def is_directory(self, path: str) -> bool:
+        return path in self._draft.directories
+
+    def has(self, path: str) -> bool:
+        """Whether something is known to be at the path: the index does not know the parent's files."""
+        return path in self._entries or path in self._draft.directories or path in self._draft.symlinks
+
+    def staged(self, path: str) -> Staged | None:
+        return self._entries.get(path)
+
+    def make_directories(self, path: str, mode: int, owner: tuple[int, int]) -> None:
+        """A directory and its parents; those that exist stay as they are."""
+        if path in self._draft.directories:
+            return
+        if path in self._entries or path in self._draft.symlinks:
+            raise BuildFailed(f"/{path} is not a directory, so nothing can be put below it.")
+        self.make_directories(dirname(path), mode, owner)
+        self.directory(path, Staged("directory", mode, *owner))
+
+    def directory(self, path: str, entry: Staged) -> None:
+        """A directory with exactly this mode and owner. Raises `BuildFailed` when something else is there."""
+        old = self._draft.directories.get(path)
+        if old is None and (path in self._entries or path in self._draft.symlinks):
+            what = "symbolic link" if path in self._draft.symlinks else "file"
+            raise BuildFailed(f"The directory /{path} cannot be copied over the {what} that is there.")
+        self._check(path)
+        wanted = (entry.mode, entry.uid, entry.gid)
+        if old is not None and old[:3] == wanted and not entry.xattrs:
+            return
+        if old is not None and path in self._entries:
+            entry.opaque = self._entries[path].opaque
+        entry.opaque = entry.opaque or path in self._gone
+        self._draft.directory(path, *wanted, self._layer)
+        self._entries[path] = entry
+
+    def put(self, path: str, entry: Staged) -> None:
+        """A file, link or device, replacing whatever is not a directory. Raises `BuildFailed` over a directory."""
+        if path in self._draft.directories:
+            raise BuildFailed(f"The directory /{path} cannot be replaced by a file.")
+        self._check(path)
+        if entry.kind == "symlink":
+            self._draft.symlink(path, entry.target, self._layer)
+        else:
+            self._draft.file(path, self._layer)
+        self._entries[path] = entry
+
+    def remove(self, path: str) -> None:
+        """Make room at a path, as unpacking an archive does. The caller puts something else there."""
+        if path in self._draft.directories:
+            if path in self._lower:
+                self._gone.add(path)
+            for name in [name for name in self._entries if name.startswith(f"{path}/")]:
+                del self._entries[name]
+        self._entries.pop(path, None)
+        self._draft.remove(path)
+
+    def write(self, workspace: Path) -> Copied:
+        """The layer's file is made in `workspace`."""
+        with LayerWriter(workspace) as writer:
+            tar = TarWriter(writer.write)
+            names: dict[int, str] = {}
+            for path in sorted(self._entries, key=os.fsencode):
+                self._write(tar, path, self._entries[path], names)
+            tar.finish()
+            layer = writer.finish()
+        return Copied(layer, self._draft.freeze())
+
+    @property
+    def is_unchanged(self) -> bool:
+        return not self._entries
+
+    def _check(self, path: str) -> None:
+        if basename(path).startswith(WHITEOUT):
+            raise BuildFailed(
+                f"/{path} cannot be kept in an image: names that begin with {WHITEOUT!r} mean a removed file.",
+                remedy="Rename it, or list it in .dockerignore.",
+            )
+
+    def _write(self, tar: TarWriter, path: str, entry: Staged, names: dict[int, str]) -> None:
+        mode, uid, gid, mtime = entry.mode, entry.uid, entry.gid, entry.mtime
+        if entry.kind == "directory":
+            tar.directory(path, mode=mode, uid=uid, gid=gid, mtime=mtime, xattrs=entry.xattrs)
+            if entry.opaque:
+                tar.opaque(path)
+        elif entry.kind == "symlink":
+            tar.symlink(path, entry.target, uid=uid, gid=gid, mtime=mtime)
+        elif (first := names.get(id(entry))) is not None:
+            tar.hardlink(path, first, mode=mode, uid=uid, gid=gid, mtime=mtime)
+        elif entry.kind == "special":
+            tar.special(path, entry.flag, device=entry.device, mode=mode, uid=uid, gid=gid, mtime=mtime)
+        else:
+            content = entry.content() if entry.content is not None else iter(())
+            if path in _ACCOUNTS:
+                content = iter([data := b"".join(content)])
+                self._draft.account(path, data)
+            tar.file(path, entry.size, content, mode=mode, uid=uid, gid=gid, mtime=mtime, xattrs=entry.xattrs)
+        names.setdefault(id(entry), path)
+
+
+__all__ = ["Copied", "Destination", "DirectoryEntry", "Staged"]

@@ -1,0 +1,287 @@
+"""The filesystem index that a stage carries: what a `COPY` must know of an image without reading its layers."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from posixpath import basename, dirname
+from typing import Any, BinaryIO, NamedTuple
+
+from lineal.assemble import users
+from lineal.assemble.tar import OPAQUE, WHITEOUT
+from lineal.assemble.untar import Entry, Malformed, TarReader, clamp
+from lineal.errors import BuildFailed, Unreachable
+
+VERSION = 1
+_MAX_LINKS = 255
+_MAX_DECODED = 64 << 20
+_MAX_ACCOUNTS = 4 << 20
+_PASSWD, _GROUP = "etc/passwd", "etc/group"
+
+
+class DirectoryEntry(NamedTuple):
+    mode: int
+    uid: int
+    gid: int
+    layer: int
+    """The lowest layer (from 0) of the image in which this directory exists: nothing below it matters to a reader."""
+
+
+_ROOT = DirectoryEntry(0o755, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Filesystem:
+    """Directories, symbolic links and accounts of an image. Paths have no leading slash; the root is `""`.
+
+    Methods take paths with or without a leading slash."""
+
+    directories: Mapping[str, DirectoryEntry] = field(default_factory=lambda: {"": _ROOT})
+    symlinks: Mapping[str, str] = field(default_factory=dict)
+    passwd: bytes = b""
+    group: bytes = b""
+
+    @staticmethod
+    def empty() -> Filesystem:
+        return Filesystem()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether this is `scratch`, or an image that has nothing but files in its root."""
+        return len(self.directories) == 1 and not self.symlinks
+
+    def draft(self) -> Draft:
+        return Draft(dict(self.directories), dict(self.symlinks), self.passwd, self.group)
+
+    def apply(self, layer_number: int, tar: BinaryIO) -> Filesystem:
+        """The image after one more layer, read from its uncompressed tar to the end. Raises `Unreachable`."""
+        draft = self.draft()
+        try:
+            _Applied(draft, layer_number).read(TarReader(tar))
+        except Malformed as error:
+            raise Unreachable(f"Layer {layer_number} of the image cannot be read: {error}.") from error
+        return draft.freeze()
+
+    def resolve(self, path: str, *, last: bool = True) -> str:
+        """The path with symbolic links followed inside the root, in the last component only if `last`.
+
+        What does not exist is kept as it is. Raises `BuildFailed` when links go round in circles."""
+        return resolve(self.symlinks, path, last=last)
+
+    def is_directory(self, path: str) -> bool:
+        return self.resolve(path) in self.directories
+
+    def user(self, spec: str) -> tuple[int, int]:
+        """uid and gid that a process gets from `USER spec`. Raises `LookupError` for an unknown name."""
+        return users.runtime(spec, self.passwd, self.group)
+
+    def owner(self, spec: str) -> tuple[int, int]:
+        """uid and gid that BuildKit gives files for `--chown=spec`, and a `WORKDIR` under `USER spec`.
+
+        A number alone is uid and gid; a name has the gid of its account; an unknown name is 0 (like BuildKit).
+        Raises `LookupError` when a name is given and the image is `scratch` (like BuildKit)."""
+        return users.owner(spec, self.passwd, self.group, lookup=not self.is_empty)
+
+    def encode(self) -> bytes:
+        """Canonical: equal indexes give equal bytes (gzip with time 0 of JSON)."""
+        return self._encoded
+
+    @cached_property
+    def _encoded(self) -> bytes:
+        value = {
+            "version": VERSION,
+            "directories": [[path, *self.directories[path]] for path in sorted(self.directories, key=os.fsencode)],
+            "symlinks": [[path, self.symlinks[path]] for path in sorted(self.symlinks, key=os.fsencode)],
+            "passwd": os.fsdecode(self.passwd),
+            "group": os.fsdecode(self.group),
+        }
+        text = json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
+        packer = zlib.compressobj(6, zlib.DEFLATED, 31)
+        return packer.compress(text) + packer.flush()
+
+    @staticmethod
+    def decode(data: bytes) -> Filesystem:
+        """Raises `Unreachable` for what `encode` of this version did not make, or more than 64 MiB of it."""
+        try:
+            unpacker = zlib.decompressobj(31)
+            text = unpacker.decompress(data, _MAX_DECODED)
+            if not unpacker.eof:
+                raise ValueError("it is cut short or too large")
+            return _checked(json.loads(text))
+        except (ValueError, TypeError, KeyError, RecursionError, zlib.error) as error:
+            raise Unreachable(
+                f"The filesystem index of a stage cannot be read: {error}.",
+                remedy="Change the image's cache_version to build it again.",
+            ) from error
+
+
+def _checked(value: Any) -> Filesystem:
+    if not isinstance(value, dict) or value.get("version") != VERSION:
+        raise ValueError("it has another version")
+    directories = {}
+    for path, *numbers in value["directories"]:
+        if not isinstance(path, str) or clamp(path) != path or len(numbers) != 4:
+            raise ValueError("a directory is wrong")
+        if not all(type(number) is int and number >= 0 for number in numbers):
+            raise ValueError("a directory is wrong")
+        directories[path] = DirectoryEntry(*numbers)
+    symlinks = {}
+    for path, target in value["symlinks"]:
+        if not isinstance(path, str) or not isinstance(target, str) or not path or clamp(path) != path:
+            raise ValueError("a symbolic link is wrong")
+        symlinks[path] = target
+    if any(path and dirname(path) not in directories for path in (*directories, *symlinks)) or "" not in directories:
+        raise ValueError("a parent directory is missing")
+    return Filesystem(directories, symlinks, os.fsencode(value["passwd"]), os.fsencode(value["group"]))
+
+
+def resolve(symlinks: Mapping[str, str], path: str, *, last: bool = True, root: str = "") -> str:
+    """`path` with links followed, seen from `root` (a resolved directory) as if it were the root of all."""
+    done: list[str] = []
+    left = [part for part in reversed(path.split("/")) if part not in ("", ".")]
+    links = 0
+    while left:
+        part = left.pop()
+        if part == "..":
+            del done[-1:]
+            continue
+        done.append(part)
+        target = symlinks.get("/".join([root, *done] if root else done))
+        if target is None or not (left or last):
+            continue
+        links += 1
+        if links > _MAX_LINKS:
+            raise BuildFailed(f"/{clamp(path)} has too many symbolic links in it.")
+        done = [] if target.startswith("/") else done[:-1]
+        left += [name for name in reversed(target.split("/")) if name not in ("", ".")]
+    return "/".join([root, *done] if root and done else done) if done else root
+
+
+@dataclass
+class Draft:
+    """A `Filesystem` being changed. Paths are resolved; a directory's parents are always there."""
+
+    directories: dict[str, DirectoryEntry]
+    symlinks: dict[str, str]
+    passwd: bytes = b""
+    group: bytes = b""
+
+    def freeze(self) -> Filesystem:
+        return Filesystem(self.directories, self.symlinks, self.passwd, self.group)
+
+    def directory(self, path: str, mode: int, uid: int, gid: int, layer: int) -> None:
+        self.parents(path, layer)
+        old = self.directories.get(path)
+        if old is None:
+            self.remove(path)
+        self.directories[path] = DirectoryEntry(mode, uid, gid, layer if old is None else old.layer)
+
+    def symlink(self, path: str, target: str, layer: int) -> None:
+        self.file(path, layer)
+        self.symlinks[path] = target
+
+    def file(self, path: str, layer: int) -> None:
+        self.parents(path, layer)
+        self.remove(path)
+
+    def parents(self, path: str, layer: int) -> None:
+        """Make missing parents as an engine does that meets an entry without them."""
+        parent = dirname(path)
+        if parent not in self.directories:
+            self.directory(parent, 0o755, 0, 0, layer)
+
+    def remove(self, path: str) -> None:
+        self.symlinks.pop(path, None)
+        if path in self.directories and path:
+            self.clear(path, frozenset())
+            del self.directories[path]
+        self.account(path, b"")
+
+    def clear(self, path: str, keep: frozenset[str] | set[str]) -> None:
+        """Remove what is in a directory, except for what `keep` names."""
+        prefix = f"{path}/" if path else ""
+        for table in (self.directories, self.symlinks):
+            for name in [name for name in table if name.startswith(prefix) and name != path and name not in keep]:
+                del table[name]
+        for name in (_PASSWD, _GROUP):
+            if name.startswith(prefix) and name not in keep:
+                self.account(name, b"")
+
+    def account(self, path: str, data: bytes) -> None:
+        if path == _PASSWD:
+            self.passwd = data
+        elif path == _GROUP:
+            self.group = data
+
+
+class _Applied:
+    """One layer's entries put onto a draft, in their order, as an engine unpacks them."""
+
+    def __init__(self, draft: Draft, layer: int) -> None:
+        self._draft = draft
+        self._layer = layer
+        self._seen: set[str] = set()
+        self._accounts: dict[str, bytes] = {}
+
+    def read(self, reader: TarReader) -> None:
+        for entry in reader:
+            path = self._place(entry.path)
+            name = basename(path)
+            if name.startswith(WHITEOUT):
+                self._whiteout(dirname(path), name)
+                continue
+            self._put(path, entry)
+            if path.startswith((_PASSWD, _GROUP)):
+                self._account(path, entry, reader)
+            self._seen.add(path)
+
+    def _place(self, path: str) -> str:
+        if dirname(path) in self._draft.directories:
+            return path
+        return resolve(self._draft.symlinks, path, last=False)
+
+    def _put(self, path: str, entry: Entry) -> None:
+        if entry.kind == "directory":
+            self._draft.directory(path, entry.mode, entry.uid, entry.gid, self._layer)
+        elif entry.kind == "symlink":
+            self._draft.symlink(path, entry.target, self._layer)
+        elif not path:
+            raise Malformed("it replaces the root directory by a file")
+        else:
+            target = self._draft.symlinks.get(self._place(entry.target)) if entry.kind == "hardlink" else None
+            self._draft.file(path, self._layer)
+            if target is not None:
+                self._draft.symlinks[path] = target
+
+    def _account(self, path: str, entry: Entry, reader: TarReader) -> None:
+        data = b""
+        if entry.kind == "file" and entry.size <= _MAX_ACCOUNTS:
+            data = b"".join(reader.content())
+        elif entry.kind == "hardlink":
+            data = self._accounts.get(self._place(entry.target), b"")
+        self._accounts[path] = data
+        self._draft.account(path, data)
+
+    def _whiteout(self, parent: str, name: str) -> None:
+        if name == OPAQUE:
+            self._draft.parents(f"{parent}/x" if parent else "x", self._layer)
+            self._draft.clear(parent, self._ancestry())
+            for path in self._seen:
+                if path.startswith(f"{parent}/" if parent else "") and path in self._draft.directories and path:
+                    self._draft.directories[path] = self._draft.directories[path]._replace(layer=self._layer)
+            if parent:
+                self._draft.directories[parent] = self._draft.directories[parent]._replace(layer=self._layer)
+        elif not name.startswith(".wh..wh."):
+            self._draft.remove(f"{parent}/{name[len(WHITEOUT) :]}" if parent else name[len(WHITEOUT) :])
+
+    def _ancestry(self) -> set[str]:
+        """What this layer has written, with the directories on the way to it."""
+        keep = set(self._seen)
+        for path in self._seen:
+            while (path := dirname(path)) and path not in keep:
+                keep.add(path)
+        return keep

@@ -1,0 +1,68 @@
+"""Names of users and groups as BuildKit (`--chown`) and runc (`USER`) look them up in an image's account files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+
+def owner(spec: str, passwd: bytes, group: bytes, *, lookup: bool) -> tuple[int, int]:
+    """BuildKit: a number alone is uid and gid, a name brings its account's gid, unknown names are 0."""
+    name, _, group_name = spec.partition(":")
+    uid = gid = 0
+    for part in (name, group_name):
+        if part and _number(part) is None and not lookup:
+            raise LookupError(f"{part!r} cannot be looked up in an empty image; use a number.")
+    if (number := _number(name)) is not None:
+        uid = gid = number
+    elif name:
+        uid, gid = next(((uid, gid) for known, uid, gid in _accounts(passwd) if known == name), (0, 0))
+    if (number := _number(group_name)) is not None:
+        gid = number
+    elif group_name:
+        gid = next((found for known, found, _ in _groups(group) if known == group_name), gid)
+    return uid, gid
+
+
+def runtime(spec: str, passwd: bytes, group: bytes) -> tuple[int, int]:
+    """runc: an account is found by name or number and brings its gid; only numbers may be unknown."""
+    name, _, group_name = spec.partition(":")
+    uid = gid = 0
+    if name:
+        number = _number(name)
+        found = next(((uid, gid) for known, uid, gid in _accounts(passwd) if known == name or uid == number), None)
+        if found is None and number is None:
+            raise LookupError(f"The image has no user {name!r} in /etc/passwd.")
+        uid, gid = found or (number or 0, 0)
+    else:
+        gid = next((gid for _, uid, gid in _accounts(passwd) if uid == 0), 0)
+    if group_name:
+        number = _number(group_name)
+        known = next((gid for known, gid, _ in _groups(group) if known == group_name or gid == number), number)
+        if known is None:
+            raise LookupError(f"The image has no group {group_name!r} in /etc/group.")
+        gid = known
+    return uid, gid
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and int(text) < 1 << 31 else None
+
+
+def _accounts(passwd: bytes) -> Iterator[tuple[str, int, int]]:
+    for fields in _lines(passwd):
+        if len(fields) >= 4:
+            yield fields[0], _number(fields[2]) or 0, _number(fields[3]) or 0
+
+
+def _groups(group: bytes) -> Iterator[tuple[str, int, str]]:
+    for fields in _lines(group):
+        if len(fields) >= 3:
+            yield fields[0], _number(fields[2]) or 0, fields[-1]
+
+
+def _lines(data: bytes) -> Iterator[list[str]]:
+    for line in os.fsdecode(data).splitlines():
+        text = line.strip()
+        if text and not text.startswith("#"):
+            yield text.split(":")

@@ -1,0 +1,72 @@
+"""`lineal-giterminism.yaml`: the exceptions a project makes to *only the commit counts*.
+
+The file itself is always read from the commit, is plain YAML, and without it there are no exceptions."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from lineal.config.convert import convert
+from lineal.config.document import parse
+from lineal.config.model import Variable
+from lineal.errors import BadConfiguration
+
+FILE = "lineal-giterminism.yaml"
+
+
+class TemplateExceptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `lineal.yaml` and values templates may use that is not in the commit."""
+
+    environment: Annotated[
+        list[Variable],
+        Meta(description='Environment variables that templates may read with `env_var("NAME")`; never a secret\'s.'),
+    ] = []
+
+
+class Giterminism(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The exceptions to reading everything from the commit: `lineal-giterminism.yaml` at the repository's root."""
+
+    config: Annotated[TemplateExceptions, Meta(description="Exceptions for templates.")] = TemplateExceptions()
+    uncommitted: Annotated[
+        list[str],
+        Meta(
+            description="Paths that may have uncommitted changes: the commit's content is used, with a warning. "
+            "`*` and `?` stay inside a directory, `**` crosses directories, `docs/` means everything below."
+        ),
+    ] = []
+
+    def tolerates(self, path: str) -> bool:
+        """Whether uncommitted changes of this path (of the commit, with `/`) are a warning instead of an error."""
+        return any(_regex(pattern).fullmatch(path) for pattern in self.uncommitted)
+
+
+def load_giterminism(text: str | None, *, file: str = FILE) -> Giterminism:
+    """The exceptions of the commit (`text` None: none). Raises `BadConfiguration` with file, line and key."""
+    if text is None:
+        return Giterminism()
+    document = parse(text, file)
+    if document.root.value is None:
+        return Giterminism()
+    found = convert(document, Giterminism)
+    for index, pattern in enumerate(found.uncommitted):
+        if pattern.startswith("/") or ".." in pattern.split("/") or not pattern.strip():
+            raise BadConfiguration(
+                "A pattern must be a path inside the repository.",
+                place=document.place(("uncommitted", index)),
+                remedy="Write it relative to the root, such as `docs/**`.",
+            )
+    return found
+
+
+@lru_cache(maxsize=256)
+def _regex(pattern: str) -> re.Pattern[str]:
+    """`**/` is any number of directories, `**` anything, `*` and `?` stay inside one name."""
+    if pattern.endswith("/"):
+        pattern += "**"
+    pieces = re.findall(r"\*\*/|\*\*|\*|\?|[^*?]+", pattern.removeprefix("./"))
+    special = {"**/": r"(?:.*/)?", "**": r".*", "*": r"[^/]*", "?": r"[^/]"}
+    return re.compile("".join(special.get(piece) or re.escape(piece) for piece in pieces), re.DOTALL)

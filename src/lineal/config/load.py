@@ -1,0 +1,163 @@
+"""`lineal.yaml` of a commit as a `Project`: Jinja2, then YAML, then types, then rules. Nothing is read from disk.
+
+`env` may be missing: a `build` does not need it, although `release: "shop-{{ env }}"` prints it. Values under
+`deploy` then keep `{{ env }}`, and only a command that uses them asks for it; anywhere else it is asked for at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from lineal.config import template
+from lineal.config.convert import convert
+from lineal.config.document import Document, parse, spell
+from lineal.config.giterminism import Giterminism
+from lineal.config.model import FILE, Deploy, Image, Project, normal
+from lineal.config.rules import NAMESPACE_LENGTH, RELEASE_LENGTH, UNKNOWN_ENV, Broken, check, release_name
+from lineal.config.settings import DEFAULT, Origin, Setting, known
+from lineal.config.template import GitFacts
+from lineal.errors import BadConfiguration, Place
+
+_ENV_MARK = "\uefff"
+"""One character, so that no filter can split it; private, so that no file means it."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A project and where each of its values came from. `document` is None for a project that was assumed."""
+
+    project: Project
+    file: str = FILE
+    document: Document | None = None
+
+    @cached_property
+    def origins(self) -> dict[str, Origin]:
+        """Dotted key (`images.api.args.PYTHON`, `images.api.secrets[0].id`) of every value -> where it came from."""
+        if self.document is None:
+            written = {"project": Origin(f"assumed, no {self.file}")}
+        else:
+            written = {key: self._written(key) for key in self._paths}
+        return {key: written.get(key, DEFAULT) for key in _leaves(msgspec.to_builtins(self.project), ())}
+
+    def place(self, key: str) -> Place:
+        """Where a dotted key is written, or else the nearest key above it; for error messages."""
+        if self.document is None:
+            return Place(self.file, None, key)
+        near = key
+        while near and near not in self._paths:
+            near = near.rpartition("[" if near.endswith("]") else ".")[0]
+        return Place(self.file, self.document.place(self._paths.get(near, ())).line, key)
+
+    def setting(self, key: str) -> Setting[str] | None:
+        """The text written at `key` (such as `repo`, `lock`, `deploy.release`), None when left to its default."""
+        node = self.document.node(self._paths[key]) if self.document is not None and key in self._paths else None
+        if node is None or not isinstance(node.value, str) or not node.value:
+            return None
+        return Setting(node.value, self._written(key))
+
+    def deploy(self) -> Deploy:
+        """What to deploy. Raises `BadConfiguration` when there is nothing, or when it needs `--env`."""
+        deploy = self.project.deploy
+        if deploy is None:
+            message = "There is nothing to deploy: the key `deploy` is missing."
+            raise BadConfiguration(message, place=Place(self.file), remedy="Write `deploy: {chart: PATH}`.")
+        for key in deploy.__struct_fields__:
+            values = getattr(deploy, key)
+            for index, value in enumerate(values if isinstance(values, list) else [values]):
+                name = f"deploy.{key}[{index}]" if isinstance(values, list) else f"deploy.{key}"
+                if UNKNOWN_ENV in value:
+                    known(Setting(value, Origin(self.file, self.place(name))))
+        return deploy
+
+    def _written(self, key: str) -> Origin:
+        place = self.place(key)
+        return Origin(self.file if place.line is None else f"{self.file}:{place.line}", place)
+
+    @cached_property
+    def _paths(self) -> dict[str, tuple[str | int, ...]]:
+        return {spell(path): path for path, _ in self.document.nodes()} if self.document is not None else {}
+
+
+def load(
+    text: str,
+    *,
+    file: str = FILE,
+    env: str | None,
+    vars: Mapping[str, str],
+    git: GitFacts,
+    environ: Mapping[str, str],
+    giterminism: Giterminism,
+) -> Loaded:
+    """The project that the template `text` describes. Raises `BadConfiguration` with file, line, key and remedy."""
+    names = template.names(git=git, env=env or None, vars=vars, environ=environ, giterminism=giterminism)
+    deferred = {} if env else {"env": _ENV_MARK}
+    rendered = template.render(text, file=file, names=names, deferred=deferred)
+    lines = template.source_lines(text, rendered, file=file, names=names, deferred=deferred)
+    document = parse(rendered, file, lines)
+    if document.root.value is None:
+        raise BadConfiguration("The file is empty.", place=Place(file), remedy="Begin with `project: NAME`.")
+    if deferred:
+        _defer_env(document)
+    project = convert(document, Project)
+    try:
+        check(project)
+    except Broken as broken:
+        place = document.place(broken.path)
+        raise BadConfiguration(broken.message, place=place, remedy=broken.remedy) from None
+    return Loaded(_finish(project, env or None), file, document)
+
+
+def assume(has_dockerfile: bool, project_name: str) -> Loaded:
+    """The project of a commit without `lineal.yaml`: `./Dockerfile`, as one image with the project's name."""
+    if not has_dockerfile:
+        message = "The commit has neither lineal.yaml nor Dockerfile at its root."
+        raise BadConfiguration(message, remedy="Write one of them and commit it.")
+    name = re.sub(r"[^a-z0-9]+", "-", project_name.lower()).strip("-")[:63].rstrip("-") or "app"
+    return Loaded(Project(project=name, images={name: Image()}))
+
+
+def _defer_env(document: Document) -> None:
+    """Keep `{{ env }}` in values under `deploy`; ask for the environment where the build itself depends on it."""
+    for path, node in document.nodes():
+        in_key = isinstance(path[-1], str) and _ENV_MARK in path[-1]
+        if not in_key and not (isinstance(node.value, str) and _ENV_MARK in node.value):
+            continue
+        if in_key or path[0] != "deploy":
+            place = document.place(path)
+            clean = Place(place.file, place.line, (place.key or "").replace(spell((_ENV_MARK,)), UNKNOWN_ENV))
+            known(Setting(UNKNOWN_ENV, Origin(document.file, clean)))
+        node.value = node.value.replace(_ENV_MARK, UNKNOWN_ENV)
+        node.raw = node.value
+
+
+def _finish(project: Project, env: str | None) -> Project:
+    """Paths in one spelling, and the names of release and namespace where they were left out."""
+    images = {}
+    for name, image in project.images.items():
+        dockerfile = None if image.dockerfile is None else normal(image.dockerfile)
+        images[name] = msgspec.structs.replace(image, context=normal(image.context), dockerfile=dockerfile)
+    deploy = project.deploy
+    if deploy is not None:
+        deploy = msgspec.structs.replace(
+            deploy,
+            chart=deploy.chart if "://" in deploy.chart else normal(deploy.chart),
+            values=[normal(path) for path in deploy.values],
+            release=deploy.release or release_name(project.project, env, RELEASE_LENGTH),
+            namespace=deploy.namespace or release_name(project.project, env, NAMESPACE_LENGTH),
+        )
+    return msgspec.structs.replace(project, images=images, deploy=deploy)
+
+
+def _leaves(value: Any, path: tuple[str | int, ...]) -> Iterator[str]:
+    """The dotted key of every value that holds no others."""
+    if isinstance(value, dict | list) and value:
+        for step, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _leaves(item, (*path, step))
+    else:
+        yield spell(path)

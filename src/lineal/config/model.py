@@ -1,0 +1,161 @@
+"""What a project wants: the shape of `lineal.yaml`. The JSON Schema (`lineal schema`) is made from these classes.
+
+Rules that a type cannot say (names, paths, cycles) are in `rules.py`."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+FILE = "lineal.yaml"
+PLATFORM = "linux/amd64"
+
+Name = Annotated[
+    str,
+    Meta(
+        description="A project's name: lower-case letters, digits, `-`, `_` and `.`.",
+        pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$",
+        extra={
+            "rule": "Use at most 63 lower-case letters, digits, `-`, `_` and `.`, with a letter or digit at the ends."
+        },
+    ),
+]
+ImageName = Annotated[
+    str,
+    Meta(
+        description="An image's name: lower-case letters, digits and single separators.",
+        pattern=r"^[a-z0-9]+([._/-]+[a-z0-9]+)*$",
+        max_length=128,
+        extra={"rule": "Use lower-case letters, digits and `-`, `_`, `.`, `/`, with a letter or digit at the ends."},
+    ),
+]
+Variable = Annotated[
+    str,
+    Meta(
+        description="A variable's name: letters, digits and `_`.",
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        extra={"rule": "Use letters, digits and `_`, not starting with a digit."},
+    ),
+]
+SecretName = Annotated[
+    str,
+    Meta(
+        description="The id that `RUN --mount=type=secret,id=…` asks for.",
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$",
+        extra={"rule": "Use letters, digits, `_`, `.` and `-`."},
+    ),
+]
+
+
+class Secret(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A secret for `RUN --mount=type=secret`: where the runner finds its value. Give `env` or `file`."""
+
+    id: SecretName
+    env: Annotated[str | None, Meta(description="The environment variable that holds the value.")] = None
+    file: Annotated[
+        str | None,
+        Meta(
+            description="The file that holds the value: absolute, or relative to the repository's root. "
+            "It is read on the runner and is never committed."
+        ),
+    ] = None
+
+
+OneSecret = Annotated[
+    Secret,
+    Meta(
+        extra_json_schema={
+            "oneOf": [
+                {"required": ["env"], "properties": {"env": {"type": "string"}}},
+                {"required": ["file"], "properties": {"file": {"type": "string"}}},
+            ]
+        }
+    ),
+]
+
+
+class Image(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One image and how it is built. `{}` builds `./Dockerfile`."""
+
+    context: Annotated[
+        str, Meta(description="The directory of the commit that `COPY` and `ADD` see, relative to the root.")
+    ] = "."
+    dockerfile: Annotated[
+        str | None,
+        Meta(description="The Dockerfile's path, relative to the root (default: `<context>/Dockerfile`)."),
+    ] = None
+    target: Annotated[
+        str | None, Meta(description="The `FROM … AS name` to build (default: the Dockerfile's last one).")
+    ] = None
+    args: Annotated[
+        dict[Variable, str], Meta(description='Build arguments; values are strings, so write "3.13", not 3.13.')
+    ] = {}
+    needs: Annotated[
+        dict[Variable, str],
+        Meta(description="Build arguments whose value is the reference of another image of this file."),
+    ] = {}
+    secrets: Annotated[list[OneSecret], Meta(description="Secrets that the Dockerfile mounts.")] = []
+    cache_version: Annotated[
+        str, Meta(description="Any text; change it to rebuild this image from its first stage.")
+    ] = ""
+    platforms: Annotated[
+        list[str],
+        Meta(
+            description=f"The platform to build for (default: `{PLATFORM}`); exactly one for now.",
+            extra_json_schema={"minItems": 1, "maxItems": 1},
+        ),
+    ] = field(default_factory=lambda: [PLATFORM])
+
+    @property
+    def dockerfile_path(self) -> str:
+        """The Dockerfile's normal path in the commit, the default applied."""
+        return normal(self.dockerfile if self.dockerfile is not None else posixpath.join(self.context, "Dockerfile"))
+
+    @property
+    def context_path(self) -> str:
+        """The context's normal path in the commit; `` for the root."""
+        return "" if normal(self.context) == "." else normal(self.context)
+
+
+class Deploy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The Helm release that this project is deployed as."""
+
+    chart: Annotated[str, Meta(description="The chart: a directory of the commit, or `oci://…`.")]
+    release: Annotated[
+        str,
+        Meta(description="The release's name (default: `<project>-<env>`, or `<project>` without an environment)."),
+    ] = ""
+    namespace: Annotated[
+        str, Meta(description="Its namespace (default: `<project>-<env>`, or `<project>` without an environment).")
+    ] = ""
+    values: Annotated[
+        list[str],
+        Meta(description="Values files of the commit, later ones win; `*.j2` files are rendered with Jinja2 first."),
+    ] = []
+    timeout: Annotated[str, Meta(description="How long to wait for the release, such as `10m` or `1h30m`.")] = "10m"
+
+
+class Project(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What Lineal builds and deploys from a commit: `lineal.yaml` at the repository's root."""
+
+    project: Name
+    images: Annotated[dict[ImageName, Image], Meta(description="The images by name.")] = {}
+    deploy: Annotated[Deploy | None, Meta(description="What to deploy, if anything.")] = None
+    repo: Annotated[
+        str | None,
+        Meta(
+            description="The store: `registry.example.com/team/app` or `layout:PATH` "
+            "(default: the CI's own registry, or a directory outside CI)."
+        ),
+    ] = None
+    lock: Annotated[
+        Literal["auto", "file", "none"],
+        Meta(description="What keeps runners from publishing the same stage twice; results are correct without."),
+    ] = "auto"
+
+
+def normal(path: str) -> str:
+    """A path of the commit in one spelling: `./api/` is `api`."""
+    return posixpath.normpath(path) if path else "."

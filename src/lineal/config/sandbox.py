@@ -1,0 +1,140 @@
+"""The Jinja2 environment of all templates: what an expression may do, and the words that refuse the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from lineal.config.suggest import closest, did_you_mean, printable, quoted
+
+if TYPE_CHECKING:
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+MAX_OUTPUT = 16 * 1024 * 1024
+"""Characters that a template, or a product inside it, may write."""
+_CHANCE = ("random",)
+_REMEDIES = {
+    "env": "Give it with `--env NAME` or LINEAL_ENV.",
+    "images": "Images are known in values templates only, not in lineal.yaml.",
+    "environ": 'Use `env_var("NAME")`.',
+}
+
+
+class Refusal(str):
+    """A sentence and its remedy, in the one place where Jinja2 lets a message through."""
+
+    __slots__ = ("remedy",)
+    remedy: str
+
+    def __new__(cls, what: str, remedy: str) -> Refusal:
+        made = super().__new__(cls, what)
+        made.remedy = remedy
+        return made
+
+
+class Refused(Exception):
+    """An expression that is possible in Jinja2 and not allowed here; its argument is a `Refusal`."""
+
+
+def environment(names: Mapping[str, object], deferred: Mapping[str, str]) -> ImmutableSandboxedEnvironment:
+    """Sandboxed, strict and repeatable; user data wins over methods, so `vars.items` is the variable `items`."""
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    from jinja2.utils import missing
+
+    class Undefined(StrictUndefined):
+        __slots__ = ()
+
+        @property
+        def _undefined_message(self) -> str:
+            if self._undefined_hint:
+                return Refusal(
+                    f"This is refused: {printable(self._undefined_hint, 300)}",
+                    "Use plain names, attributes and filters.",
+                )
+            if self._undefined_obj is missing:
+                return _unknown_name(str(self._undefined_name), names)
+            return _unknown_attribute(self._undefined_obj, str(self._undefined_name), names)
+
+        def __str__(self) -> Any:
+            if self._undefined_obj is missing and self._undefined_name in deferred:
+                return deferred[str(self._undefined_name)]
+            return self._fail_with_undefined_error()
+
+    class Environment(ImmutableSandboxedEnvironment):
+        intercepted_binops = frozenset({"*", "**"})
+
+        def getattr(self, obj: Any, attribute: str) -> Any:
+            if isinstance(obj, Mapping) and attribute in obj:
+                return obj[attribute]
+            return super().getattr(obj, attribute)
+
+        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+            _refuse_growth(operator, left, right)
+            return super().call_binop(context, operator, left, right)
+
+    made = Environment(
+        undefined=Undefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, finalize=_printed
+    )
+    for chance in _CHANCE:
+        del made.filters[chance]
+    del made.globals["lipsum"]
+    return made
+
+
+def _unknown_name(name: str, known: Mapping[str, object]) -> Refusal:
+    remedy = _REMEDIES.get(name) or did_you_mean(name, known, owner="Templates may use")
+    return Refusal(f"The template uses {quoted(name)}, which is not defined.", remedy)
+
+
+def _unknown_attribute(owner: Any, name: str, known: Mapping[str, object]) -> Refusal:
+    title = next((key for key, value in known.items() if value is owner), None)
+    members = [str(key) for key in owner] if isinstance(owner, Mapping) else _public(owner)
+    what = f"The template uses {quoted(f'{title}.{name}' if title else name)}, which is not defined."
+    near = closest(name, members)
+    if near is not None:
+        spelled = f".{near}" if near.isidentifier() else f'["{near}"]'
+        return Refusal(what, f"Did you mean {quoted((title or '') + spelled)}?")
+    if title == "vars":
+        return Refusal(what, f"Give it with `--var {printable(name)}=VALUE`.")
+    if title == "images":
+        where = 'There is no image of that name; write images["a-name"] for a name with `-`, `.` or `/`.'
+        return Refusal(what, where)
+    return Refusal(what, did_you_mean(name, members, owner="It has"))
+
+
+def _public(value: object) -> list[str]:
+    if isinstance(value, str | int | float | list | tuple):
+        return []
+    return [name for name in dir(value) if not name.startswith("_") and not callable(getattr(value, name, None))]
+
+
+def _printed(value: Any) -> Any:
+    """What an expression may write. An object's address or a `None` would make the text differ or mislead."""
+    if value is None:
+        remedy = "Test it with `{% if … %}`, or write a default: `{{ … | default('text', true) }}`."
+        raise Refused(Refusal("An expression has no value.", remedy))
+    _check_spelling(value)
+    return value
+
+
+def _check_spelling(value: Any) -> None:
+    from jinja2 import Undefined
+
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
+        _check_spelling(item)
+    if value is not None and not isinstance(value, str | int | float | list | tuple | dict | Undefined):
+        what = f"An expression gives a {type(value).__name__}, not text."
+        raise Refused(Refusal(what, "Name a part of it, call it with `()`, or make it a list with `| list`."))
+
+
+def _refuse_growth(operator: str, left: Any, right: Any) -> None:
+    """`"x" * 10**9` and `9**9**9` would fill the memory before anything is written."""
+    if operator == "**" and isinstance(left, int) and isinstance(right, int):
+        too_big = left.bit_length() * right > 4096
+    else:
+        sized = [value for value in (left, right) if isinstance(value, str | list | tuple)]
+        times = [value for value in (left, right) if isinstance(value, int)]
+        too_big = operator == "*" and bool(sized and times) and len(sized[0]) * times[0] > MAX_OUTPUT
+    if too_big:
+        raise Refused(Refusal(f"The result of `{operator}` is too big.", "Use smaller numbers."))

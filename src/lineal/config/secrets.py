@@ -1,0 +1,69 @@
+"""Secrets for `RUN`: where their values are, read only when a command mounts them, and masked in what it prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from lineal.config.model import Secret
+from lineal.errors import BadConfiguration
+
+_MASK = "***"
+_SHORTEST = 4
+"""Shorter values stay unmasked: they would blank out ordinary text and tell more by that."""
+
+
+class SecretValues:
+    def __init__(self, secrets: Iterable[Secret], environ: Mapping[str, str], root: Path) -> None:
+        """`root` is what relative `file` paths start from. Later secrets of one id win."""
+        self._secrets = {secret.id: secret for secret in secrets}
+        self._environ = environ
+        self._root = root
+        self._lines: set[str] = set()
+
+    def value(self, name: str) -> bytes | None:
+        """The value, None when no such secret is configured. Raises `BadConfiguration` when its source is missing."""
+        secret = self._secrets.get(name)
+        if secret is None:
+            return None
+        if secret.env is not None:
+            if secret.env not in self._environ:
+                raise BadConfiguration(
+                    f"The secret {name!r} comes from the environment variable {secret.env}, which is not set.",
+                    remedy="Set it in the job's environment.",
+                )
+            value = self._environ[secret.env].encode("utf-8", "surrogateescape")
+        else:
+            value = self._file(name, self._root / str(secret.file))
+        self._lines |= {
+            line.strip() for line in value.decode(errors="replace").splitlines() if len(line.strip()) >= _SHORTEST
+        }
+        return value
+
+    def mask(self, line: str) -> str:
+        for secret in sorted(self._lines, key=len, reverse=True):
+            line = line.replace(secret, _MASK)
+        return line
+
+    def _file(self, name: str, path: Path) -> bytes:
+        try:
+            return path.expanduser().read_bytes()
+        except OSError as error:
+            raise BadConfiguration(
+                f"The secret {name!r} comes from {path}, which cannot be read: {error.strerror}.",
+                remedy="Correct its `file`.",
+            ) from None
+
+
+def parse_secret(text: str) -> Secret:
+    """`id=npm,env=NPM_TOKEN` or `id=npm,src=PATH`, as for `docker build --secret`; `id=NPM` alone is `env=NPM`."""
+    parts = dict(part.partition("=")[::2] for part in text.split(","))
+    name = parts.pop("id", "")
+    env = parts.pop("env", None)
+    file = parts.pop("src", parts.pop("source", parts.pop("file", None)))
+    parts.pop("type", None)
+    if not name or parts or (env is not None and file is not None):
+        raise BadConfiguration(
+            "--secret cannot be read.", remedy="Write --secret id=NAME,env=VARIABLE or --secret id=NAME,src=FILE."
+        )
+    return Secret(id=name, env=name if env is None and file is None else env, file=file)

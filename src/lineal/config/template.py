@@ -1,0 +1,201 @@
+"""Jinja2 as projects may use it, for `lineal.yaml` and for `values/*.j2`: sandboxed, strict, repeatable.
+
+A template sees only the names given to it: no files, no clock, no chance, and no environment variable that
+`lineal-giterminism.yaml` does not name. What it writes must be text: an object whose spelling differs from
+run to run (a method without its parentheses) is refused, and so is an expression without a value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lineal.config.document import Lines, same
+from lineal.config.sandbox import MAX_OUTPUT, Refusal, environment
+from lineal.config.suggest import printable, quoted
+from lineal.errors import BadConfiguration, LinealError, Place
+
+if TYPE_CHECKING:
+    import jinja2
+
+    from lineal.config.giterminism import Giterminism
+
+_SYNTAX = ("{{", "{%", "{#")
+_MARK = re.compile("\x00([0-9]+)\x00")
+
+
+@dataclass(frozen=True, slots=True)
+class GitFacts:
+    """What a template knows of the commit: full and short id, and its branch or tag if it has one."""
+
+    commit: str
+    short: str
+    branch: str | None = None
+    tag: str | None = None
+
+
+def names(
+    *,
+    git: GitFacts,
+    env: str | None,
+    vars: Mapping[str, str],
+    environ: Mapping[str, str],
+    giterminism: Giterminism,
+) -> dict[str, object]:
+    """What every template may use: `git`, `env` (if given), `vars` and `env_var("NAME", "default")`."""
+
+    def env_var(name: str, default: str | None = None) -> str:
+        if name not in giterminism.config.environment:
+            raise BadConfiguration(
+                f"The environment variable {quoted(name)} may not be used in templates.",
+                remedy="Add it to `config.environment` in lineal-giterminism.yaml, or use `vars` and `--var`.",
+            )
+        value = environ.get(name, default)
+        if value is None:
+            remedy = f'Set it, or write a default: env_var("{printable(name)}", "…").'
+            raise BadConfiguration(f"The environment variable {quoted(name)} is not set.", remedy=remedy)
+        return value
+
+    known: dict[str, object] = {"git": git, "vars": vars, "env_var": env_var}
+    return known if env is None else {**known, "env": env}
+
+
+def render(text: str, *, file: str, names: Mapping[str, object], deferred: Mapping[str, str] | None = None) -> str:
+    """The template's output. Raises `BadConfiguration` with `file` and its line.
+
+    A name in `deferred` that is not in `names` may be printed, and only that: it writes the text given for it."""
+    if not any(syntax in text for syntax in _SYNTAX):
+        return text
+    return _Template(text, file, names, deferred or {}).output()
+
+
+def source_lines(
+    text: str, rendered: str, *, file: str, names: Mapping[str, object], deferred: Mapping[str, str] | None = None
+) -> Lines:
+    """From the lines of `rendered` back to those of the template; works out nothing until it is asked.
+
+    The template is rendered once more with marks in its text. When the marks changed the output (a filter counted
+    them), the answer is None rather than a guess."""
+    if not any(syntax in text for syntax in _SYNTAX):
+        return same
+    found: list[list[int]] = []
+
+    def line(number: int) -> int | None:
+        if not found:
+            found.append(_Template(text, file, names, deferred or {}).lines(rendered))
+        return found[0][number - 1] if 0 < number <= len(found[0]) else None
+
+    return line
+
+
+class _Template:
+    def __init__(self, text: str, file: str, names: Mapping[str, object], deferred: Mapping[str, str]) -> None:
+        self.text = text
+        self.file = file
+        self.names = {name: value for name, value in names.items() if value is not None}
+        self.env = environment(self.names, deferred)
+
+    def output(self, change: Callable[[Any], None] | None = None) -> str:
+        import jinja2
+
+        try:
+            tree = self.env.parse(self.text, filename=self.file)
+            self.refuse_includes(tree)
+            if change is not None:
+                change(tree)
+            code = self.env.compile(tree, filename=self.file)
+            template = jinja2.Template.from_code(self.env, code, self.env.make_globals(None))
+            return self.collect(template)
+        except LinealError as error:
+            if error.place is None:
+                error.place = Place(self.file, _line(error, self.file))
+            raise
+        except Exception as error:  # noqa: BLE001 - a template can raise whatever Python can
+            raise self.explain(error) from None
+
+    def collect(self, template: jinja2.Template) -> str:
+        pieces: list[str] = []
+        size = 0
+        for piece in template.generate(**self.names):
+            size += len(piece)
+            if size > MAX_OUTPUT:
+                message = f"The template writes more than {MAX_OUTPUT // 1024 // 1024} MiB."
+                raise BadConfiguration(message, place=Place(self.file), remedy="Make its loops smaller.")
+            pieces.append(piece)
+        return "".join(pieces)
+
+    def refuse_includes(self, tree: Any) -> None:
+        from jinja2 import nodes
+
+        for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
+            kind = {"FromImport": "from … import"}.get(type(node).__name__, type(node).__name__.lower())
+            message = f"A template cannot read other files, so `{kind}` is not available."
+            place = Place(self.file, node.lineno)
+            raise BadConfiguration(message, place=place, remedy="Write the text here, or use a macro.")
+
+    def explain(self, error: Exception) -> BadConfiguration:
+        import jinja2
+
+        line = _line(error, self.file)
+        if isinstance(error, jinja2.TemplateSyntaxError):
+            what = printable(error.message or "it cannot be read", 300).rstrip(".")
+            message = f"The Jinja2 template is wrong: {what}."
+            remedy = "Correct it; to write `{{` or `{%` as text, use `{% raw %}`."
+            return BadConfiguration(message, place=Place(self.file, error.lineno), remedy=remedy)
+        refusal = error.args[0] if error.args else None
+        if isinstance(refusal, Refusal):
+            return BadConfiguration(str(refusal), place=Place(self.file, line), remedy=refusal.remedy)
+        if isinstance(error, RecursionError | MemoryError | SyntaxError):
+            message = "The Jinja2 template is nested too deeply or needs too much memory."
+            return BadConfiguration(message, place=Place(self.file, line), remedy="Make it simpler.")
+        what = printable(f"{type(error).__name__}: {error}", 300).rstrip(".")
+        message = f"The Jinja2 template failed ({what})."
+        return BadConfiguration(message, place=Place(self.file, line), remedy="Correct the expression there.")
+
+    def lines(self, rendered: str) -> list[int]:
+        """The template's line of each line of `rendered`; empty when that cannot be told."""
+        try:
+            marked = self.output(_mark)
+        except BadConfiguration:
+            return []
+        if _MARK.sub("", marked) != rendered:
+            return []
+        answers = []
+        last = 1
+        for text in marked.split("\n"):
+            start = re.match(r"(?:\x00[0-9]+\x00)*", text)
+            marks = _MARK.findall(start.group()) if start else []
+            answers.append(int(marks[-1]) if marks else last)
+            last = int((_MARK.findall(text) or [last])[-1])
+        return answers
+
+
+def _line(error: BaseException, file: str) -> int | None:
+    """The template's line in a traceback: Jinja2 writes frames of the template with its file name."""
+    line = None
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == file:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+def _mark(tree: Any) -> None:
+    """Write its line before every piece of text, every line of text and every expression of the template."""
+    from jinja2 import nodes
+
+    for output in tree.find_all(nodes.Output):
+        marked: list[Any] = []
+        for node in output.nodes:
+            marked.append(nodes.TemplateData(f"\x00{node.lineno}\x00", lineno=node.lineno))
+            if isinstance(node, nodes.TemplateData):
+                lines = node.data.split("\n")
+                node.data = lines[0] + "".join(
+                    f"\n\x00{node.lineno + count}\x00{line}" for count, line in enumerate(lines[1:], 1)
+                )
+            marked.append(node)
+        output.nodes = marked
+        output.set_environment(tree.environment)

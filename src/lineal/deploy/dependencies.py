@@ -1,0 +1,83 @@
+"""The charts that a chart of the commit depends on: vendored in `charts/`, or fetched as its Chart.lock says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lineal.config.suggest import printable, quoted
+from lineal.deploy import reasons
+from lineal.deploy.release import Chart
+from lineal.errors import BadConfiguration, DeployFailed, Interrupted, Place, Unreachable
+
+if TYPE_CHECKING:
+    from lineal.deploy.helm import Helm
+
+_LOCAL = "file://"
+_NETWORK = ("dial tcp", "no cached repository", "failed to do request", "failed to perform", "i/o timeout", "TLS")
+
+
+def complete(helm: Helm, chart: Chart, output: Callable[[str], None]) -> None:
+    """Run `helm dependency build` in the chart's directory where `charts/` lacks something.
+
+    Without a Chart.lock only charts of the commit itself are taken: a range of versions means another one tomorrow.
+    Raises `BadConfiguration`, `DeployFailed`, `Unreachable`, `Interrupted`."""
+    if not chart.is_directory:
+        return
+    directory = Path(chart.location)
+    missing = [wanted for wanted in _wanted(chart) if not _vendored(directory, wanted["name"])]
+    if not missing:
+        return
+    place = Place(f"{chart.name}/Chart.yaml")
+    locked = (directory / "Chart.lock").is_file()
+    for wanted in missing:
+        _check(directory, wanted, place, locked)
+    answer = helm.run(["dependency", "build", "--", chart.location], output=output)
+    if answer.signals:
+        raise Interrupted(f"Fetching the chart's dependencies was interrupted by {answer.signals[0].name}.")
+    if answer.code != 0:
+        reason = reasons.reason_of(answer.stderr).replace(chart.location, chart.name)
+        what = f"helm could not fetch the chart's dependencies: {reasons.sentence(reason)}"
+        if any(word in line for line in answer.stderr for word in _NETWORK):
+            raise Unreachable(what, place=place, remedy="Check the repository's address, or commit charts/.")
+        raise DeployFailed(what, place=place, remedy="Run `helm dependency update` and commit Chart.lock.")
+
+
+def _wanted(chart: Chart) -> list[dict[str, str]]:
+    """`name` and `repository` of each dependency; anything malformed is left for helm to name."""
+    import yaml
+
+    try:
+        content: Any = yaml.safe_load((Path(chart.location) / "Chart.yaml").read_bytes())
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return []
+    listed = content.get("dependencies") if isinstance(content, dict) else None
+    entries = listed if isinstance(listed, list) else []
+    return [
+        {"name": str(entry["name"]), "repository": str(entry.get("repository") or "")}
+        for entry in entries
+        if isinstance(entry, dict) and entry.get("name")
+    ]
+
+
+def _vendored(directory: Path, name: str) -> bool:
+    """Whether `charts/` has a directory or an archive of that chart; helm itself checks the version."""
+    charts = directory / "charts"
+    if not charts.is_dir():
+        return False
+    found = (entry.name for entry in charts.iterdir())
+    return any(entry == name or (entry.startswith(f"{name}-") and entry.endswith(".tgz")) for entry in found)
+
+
+def _check(directory: Path, wanted: dict[str, str], place: Place, locked: bool) -> None:
+    name, repository = wanted["name"], wanted["repository"]
+    if repository.startswith(_LOCAL):
+        root = directory.resolve()
+        if not (root / repository.removeprefix(_LOCAL)).resolve().is_relative_to(root):
+            what = f"The dependency {quoted(name)} lies outside the chart ({printable(repository)})."
+            raise BadConfiguration(what, place=place, remedy="Move it into the chart's charts/ directory.")
+    elif not locked:
+        what = f"The dependency {quoted(name)} is not in charts/, and there is no Chart.lock that says which it is."
+        remedy = "Run `helm dependency update` and commit Chart.lock (or charts/)."
+        raise BadConfiguration(what, place=place, remedy=remedy)

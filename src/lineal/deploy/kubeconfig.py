@@ -1,0 +1,65 @@
+"""Which cluster helm would have talked to: read only to explain an error, never to connect."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_BIGGEST = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """How helm chooses its cluster: `context` None when no file names one."""
+
+    context: str | None
+    files: tuple[Path, ...]
+    """The kubeconfig files that exist."""
+    wanted: tuple[Path, ...]
+    """Those that were looked for."""
+    known: tuple[str, ...] = ()
+    """The names of all contexts."""
+
+    def __str__(self) -> str:
+        if not self.files:
+            return "no kubeconfig"
+        where = ":".join(str(file) for file in self.files)
+        return f"kubeconfig {where}" if self.context is None else f"context {self.context} of {where}"
+
+
+def choose(environ: Mapping[str, str], context: str | None) -> Cluster:
+    """As helm does: `context`, else HELM_KUBECONTEXT, else the first `current-context` of KUBECONFIG's files."""
+    wanted = _files(environ)
+    files = tuple(file for file in wanted if file.is_file())
+    read = [_read(file) for file in files]
+    current = [str(config["current-context"]) for config in read if config.get("current-context")]
+    asked = context or environ.get("HELM_KUBECONTEXT")
+    return Cluster(asked or next(iter(current), None), files, wanted, tuple(n for c in read for n in _contexts(c)))
+
+
+def _files(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    named = [part for part in environ.get("KUBECONFIG", "").split(os.pathsep) if part]
+    if named:
+        return tuple(Path(part) for part in named)
+    return (Path(environ.get("HOME") or Path.home()) / ".kube" / "config",)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        if file.stat().st_size > _BIGGEST:
+            return {}
+        config = yaml.safe_load(file.read_bytes())
+    except (OSError, yaml.YAMLError, ValueError, RecursionError):
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def _contexts(config: dict[str, Any]) -> list[str]:
+    listed = config.get("contexts")
+    entries = listed if isinstance(listed, list) else []
+    return [str(entry["name"]) for entry in entries if isinstance(entry, dict) and entry.get("name")]

@@ -1,0 +1,75 @@
+"""No revision left pending: what helm could not clean up because it was killed is cleaned up here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lineal.deploy.release import Release
+
+if TYPE_CHECKING:
+    from lineal.deploy.helm import Helm
+
+_LIMIT = 60.0
+"""Seconds for each question; none of them waits for resources."""
+_WORKED = ("deployed", "superseded")
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    number: int
+    status: str
+
+
+def settle(helm: Helm, release: Release, mark: str) -> str:
+    """Undo the pending revision that the run `mark` left. What was done as a sentence, empty when nothing was to do.
+
+    Never raises, and touches no revision that another job is working on."""
+    revisions = _history(helm, release)
+    if revisions is None:
+        return f"Whether {release} is left pending is not known, as the cluster does not answer."
+    if not revisions or not revisions[-1].status.startswith("pending-"):
+        return ""
+    # A rollback that was cut off is a revision of its own, after the marked one, without its mark.
+    last_two = revisions[-1:] if not revisions[-1].status.endswith("rollback") else revisions[-2:]
+    if not any(_marked(helm, release, revision, mark) for revision in last_two):
+        return ""
+    worked = [revision.number for revision in revisions if revision.status in _WORKED]
+    if not worked:
+        return _undo(helm, release, ["uninstall"], [], "It was a first installation and has been uninstalled.")
+    number = str(max(worked))
+    return _undo(helm, release, ["rollback"], [number], f"It has been rolled back to revision {number}.")
+
+
+def _undo(helm: Helm, release: Release, command: Sequence[str], what: Sequence[str], done: str) -> str:
+    answer = helm.run([*command, *_where(release), "--", release.name, *what], shielded=True, limit=_LIMIT)
+    if answer.code == 0:
+        return done
+    by_hand = " ".join(["helm", *command, release.name, *what, "-n", release.namespace])
+    return f"It is left pending: run `{by_hand}`."
+
+
+def _history(helm: Helm, release: Release) -> list[Revision] | None:
+    """Oldest first; empty when there is no such release, None when helm cannot tell."""
+    command = ["history", *_where(release), "--max", "256", "--output", "json", "--", release.name]
+    answer = helm.run(command, shielded=True, limit=_LIMIT)
+    if answer.code != 0:
+        return [] if any("release: not found" in line for line in answer.stderr) else None
+    try:
+        found = [Revision(int(entry["revision"]), str(entry["status"])) for entry in json.loads(answer.stdout)]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return sorted(found, key=lambda revision: revision.number)
+
+
+def _marked(helm: Helm, release: Release, revision: Revision, mark: str) -> bool:
+    command = ["get", "metadata", *_where(release), "--revision", str(revision.number), "--output", "json"]
+    answer = helm.run([*command, "--", release.name], shielded=True, limit=_LIMIT)
+    return answer.code == 0 and mark in answer.stdout
+
+
+def _where(release: Release) -> list[str]:
+    context = ["--kube-context", release.kube_context] if release.kube_context else []
+    return ["--namespace", release.namespace, *context]

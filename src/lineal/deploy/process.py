@@ -1,0 +1,171 @@
+"""One run of an outside program that must be told of our signals: its lines as they come, and how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import IO, Literal
+
+Stream = Literal["stdout", "stderr"]
+_Handler = Callable[[int, FrameType | None], object] | int | None
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_AFTER_EXIT = 2.0
+"""Seconds that output may still come from children which the program left behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    code: int
+    """Exit status; negative when a signal ended it."""
+    signals: tuple[signal.Signals, ...]
+    """What reached us meanwhile. The caller decides what that means."""
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    output: Callable[[Stream, bytes], None],
+    grace: float,
+    shielded: bool = False,
+    limit: float | None = None,
+) -> Outcome:
+    """Run to the end. `output` gets every line with its newline, on the calling thread.
+
+    The first SIGINT or SIGTERM is forwarded, and the program has `grace` seconds to end; the second kills it.
+    `shielded` keeps them from it: for putting things in order after the first. `limit`: seconds before it is killed.
+    On another thread than the main one no signal arrives here, and nothing is forwarded. Raises OSError when the
+    program cannot be started."""
+    with _Signals(shielded, grace, limit) as signals:
+        # A group of its own: Ctrl-C on a terminal would otherwise reach it twice, once without us.
+        process = subprocess.Popen(
+            argv,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            process_group=0,
+        )
+        try:
+            signals.watch(process)
+            for stream, line in _lines(process, signals):
+                output(stream, line)
+            return Outcome(_wait(process, signals), tuple(signals.received))
+        finally:
+            _end(process, grace)
+
+
+def _lines(process: subprocess.Popen[bytes], signals: _Signals) -> Iterator[tuple[Stream, bytes]]:
+    found: queue.SimpleQueue[tuple[Stream, bytes | None]] = queue.SimpleQueue()
+
+    def read(stream: Stream, pipe: IO[bytes]) -> None:
+        # A pipe closed under the reader is the end of it too.
+        with contextlib.suppress(ValueError, OSError):
+            for line in pipe:
+                found.put((stream, line))
+        found.put((stream, None))
+
+    assert process.stdout is not None and process.stderr is not None
+    for stream, pipe in (("stdout", process.stdout), ("stderr", process.stderr)):
+        threading.Thread(target=read, args=(stream, pipe), daemon=True).start()
+    open_streams = 2
+    ended: float | None = None
+    while open_streams:
+        signals.check()
+        try:
+            stream, line = found.get(timeout=0.1)
+        except queue.Empty:
+            if process.poll() is not None:
+                ended = ended or time.monotonic()
+                if time.monotonic() - ended > _AFTER_EXIT:
+                    return
+            continue
+        if line is None:
+            open_streams -= 1
+        else:
+            yield stream, line
+
+
+def _wait(process: subprocess.Popen[bytes], signals: _Signals) -> int:
+    while True:
+        try:
+            return process.wait(0.5)
+        except subprocess.TimeoutExpired:
+            signals.check()
+
+
+def _end(process: subprocess.Popen[bytes], grace: float) -> None:
+    """Leave nothing running when we go because of an error of our own."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(grace)
+        except subprocess.TimeoutExpired:
+            _kill(process)
+            process.wait()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Once it has been waited for, its id may be another's."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@dataclass(slots=True)
+class _Signals:
+    """Our signal handlers while the program runs; the former ones come back afterwards."""
+
+    shielded: bool
+    grace: float
+    limit: float | None
+    received: list[signal.Signals] = field(default_factory=list)
+    process: subprocess.Popen[bytes] | None = None
+    deadline: float | None = None
+    _former: dict[signal.Signals, Callable[[int, FrameType | None], object] | int | None] = field(
+        default_factory=dict
+    )
+
+    def __enter__(self) -> _Signals:
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                self._former[number] = signal.signal(number, self._arrived)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    def watch(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        if self.limit is not None:
+            self.deadline = time.monotonic() + self.limit
+        for number in tuple(self.received):
+            self._forward(number)
+
+    def check(self) -> None:
+        if self.deadline is not None and self.process is not None and time.monotonic() > self.deadline:
+            _kill(self.process)
+
+    def _arrived(self, number: int, _frame: FrameType | None) -> None:
+        self.received.append(signal.Signals(number))
+        if self.process is not None:
+            self._forward(signal.Signals(number))
+
+    def _forward(self, number: signal.Signals) -> None:
+        if self.shielded or self.process is None:
+            return
+        if len(self.received) > 1:
+            _kill(self.process)
+            return
+        self.deadline = time.monotonic() + self.grace
+        # Not the group: a helper that fetches the cluster's credentials must live for the rollback.
+        self.process.send_signal(number)

@@ -1,0 +1,104 @@
+"""What helm is asked for: one release, the same for `render` and for `deploy`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lineal.config.suggest import quoted
+from lineal.errors import BadConfiguration, Place
+
+_RELEASE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_OCI = re.compile(r"oci://[A-Za-z0-9.\-_:\[\]]+/[a-z0-9._/-]+(:[A-Za-z0-9_.-]+)?(@sha256:[0-9a-f]{64})?")
+DEFAULT_TIMEOUT = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class ValuesFile:
+    """A file for helm, and the name by which the user knows it."""
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A directory with the files of the commit's chart, or a reference `oci://host/name:version[@digest]`."""
+
+    location: str
+    """The absolute path of the directory, or the reference."""
+    name: str
+    """What the user wrote: a path in the commit, or the reference."""
+
+    @classmethod
+    def directory(cls, path: Path, name: str) -> Chart:
+        """`path` holds the files that the commit has at `name`; helm may add dependencies to it.
+
+        Raises `BadConfiguration` when it is no chart, or has a link that leads out of it."""
+        if not (path / "Chart.yaml").is_file():
+            what = "There is no Chart.yaml in this directory of the commit, so it is no Helm chart."
+            raise BadConfiguration(what, place=Place(name), remedy="Correct `deploy.chart`, or commit the chart.")
+        root = path.resolve()
+        for link in path.rglob("*"):
+            if link.is_symlink() and not link.resolve().is_relative_to(root):
+                place = Place(f"{name}/{link.relative_to(path).as_posix()}")
+                what = "This symbolic link leads out of the chart, and helm would read what it finds there."
+                raise BadConfiguration(what, place=place, remedy="Put the file itself into the chart.")
+        return cls(str(root), name)
+
+    @classmethod
+    def registry(cls, reference: str) -> Chart:
+        """Raises `BadConfiguration` unless `reference` names a version or a digest: `latest` is not reproducible."""
+        matched = _OCI.fullmatch(reference)
+        if matched is None:
+            what = f"{quoted(reference)} is not a chart in a registry."
+            raise BadConfiguration(what, remedy="Write `oci://host/path/chart:1.2.3` in `deploy.chart`.")
+        if not matched.group(1) and not matched.group(2):
+            what = f"The chart {quoted(reference)} has no version, so every run might deploy another one."
+            raise BadConfiguration(what, remedy=f"Write the version: `{reference}:1.2.3` in `deploy.chart`.")
+        return cls(reference, reference)
+
+    @property
+    def is_directory(self) -> bool:
+        return not self.location.startswith("oci://")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """A chart with all that makes manifests of it, and where they go.
+
+    Raises `BadConfiguration` for a name or namespace that Kubernetes would refuse."""
+
+    name: str
+    namespace: str
+    chart: Chart
+    values: tuple[ValuesFile, ...] = ()
+    """In order, later ones win; `global.lineal` is the last."""
+    sets: tuple[str, ...] = field(default=(), repr=False)
+    """`--set` expressions, which win over every file. They may hold secrets."""
+    kube_context: str | None = None
+    kube_version: str | None = None
+    """For `render`, which asks no cluster: the Kubernetes version that templates see."""
+    timeout: float = DEFAULT_TIMEOUT
+    """Seconds that any one step, such as becoming ready, may take."""
+    description: str = ""
+    """Kept in the release's history."""
+    plain_http: bool = False
+    """Whether the chart's registry speaks http only."""
+
+    def __post_init__(self) -> None:
+        if len(self.name) > 53 or not _RELEASE.fullmatch(self.name):
+            raise _bad_name("release", self.name, 53)
+        if len(self.namespace) > 63 or not _NAMESPACE.fullmatch(self.namespace):
+            raise _bad_name("namespace", self.namespace, 63)
+
+    def __str__(self) -> str:
+        return f"release {self.name} in namespace {self.namespace}"
+
+
+def _bad_name(what: str, name: str, limit: int) -> BadConfiguration:
+    rule = f"lower-case letters, digits and `-`, a letter or digit at both ends, at most {limit} characters"
+    message = f"{quoted(name)} cannot be the name of a {what}: it takes {rule}."
+    return BadConfiguration(message, remedy=f"Correct `deploy.{what}` in lineal.yaml, or give `--{what}`.")

@@ -1,0 +1,96 @@
+"""`lineal render`: the manifests as text, or as a directory with one file for each template."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path, PurePosixPath
+
+from lineal.config.suggest import quoted
+from lineal.deploy.helm import Helm, Output, silent
+from lineal.deploy.release import Release
+from lineal.errors import BadConfiguration, Unreachable
+
+LEDGER = ".lineal-render.json"
+"""The files that an earlier run wrote into the directory: these may be replaced or removed, no others."""
+
+
+def render(helm: Helm, release: Release, output: Output = silent) -> str:
+    """The manifests, `---` between them. `output` gets what helm says meanwhile. Errors as `Helm.template`."""
+    return helm.template(release, output=output)
+
+
+def render_to(helm: Helm, release: Release, directory: Path, output: Output = silent) -> list[str]:
+    """Write `<chart>/templates/<name>` and so on into `directory`; their paths in it, sorted.
+
+    Each file appears whole or not at all. Files of an earlier run that are not rendered any more are removed; a file
+    that is not from such a run is never overwritten (`BadConfiguration`). A disk that is full or read-only is
+    `Unreachable`."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        # Inside, so that moving a file never crosses a file system.
+        with tempfile.TemporaryDirectory(prefix=".lineal-render-", dir=directory) as scratch:
+            helm.template(release, Path(scratch), output)
+            return _exchange(Path(scratch), directory)
+    except OSError as error:
+        what = f"The manifests cannot be written to {directory}: {error.strerror}."
+        raise Unreachable(what, remedy="Check the directory and the space on its disk, or choose another.") from None
+
+
+def _exchange(scratch: Path, directory: Path) -> list[str]:
+    new = sorted(path.relative_to(scratch).as_posix() for path in scratch.rglob("*") if path.is_file())
+    old = _ledger(directory)
+    for name in new:
+        _refuse_foreign(scratch / name, directory, name, old)
+    # Listed before they are there: a run that is cut off leaves nothing that the next one would take for foreign.
+    _write_ledger(scratch, directory, sorted({*old, *new}))
+    for name in new:
+        target = directory / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (scratch / name).replace(target)
+    for name in old - set(new):
+        _remove(directory, name)
+    _write_ledger(scratch, directory, new)
+    return new
+
+
+def _refuse_foreign(made: Path, directory: Path, name: str, old: set[str]) -> None:
+    target = directory / name
+    if not target.resolve().is_relative_to(directory.resolve()):
+        what = f"{quoted(name)} in {directory} is a link that leads out of it."
+        raise BadConfiguration(what, remedy="Remove the link, or choose another `--output`.")
+    if name in old or not os.path.lexists(target):
+        return
+    if not target.is_file() or target.read_bytes() != made.read_bytes():
+        what = f"{target} is in the way: it was not written by `lineal render`."
+        raise BadConfiguration(what, remedy="Move it away, or choose another `--output`.")
+
+
+def _ledger(directory: Path) -> set[str]:
+    """Whoever wrote that file, nothing outside the directory can be meant."""
+    try:
+        listed = json.loads((directory / LEDGER).read_bytes())["files"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return set()
+    names = [PurePosixPath(name) for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
+    root = directory.resolve()
+    inside = [name for name in names if not name.is_absolute() and ".." not in name.parts and name.parts]
+    return {str(name) for name in inside if (directory / name).parent.resolve().is_relative_to(root)}
+
+
+def _write_ledger(scratch: Path, directory: Path, names: list[str]) -> None:
+    made = scratch / LEDGER
+    made.write_text(json.dumps({"files": names}, indent=1) + "\n", encoding="utf-8")
+    made.replace(directory / LEDGER)
+
+
+def _remove(directory: Path, name: str) -> None:
+    target = directory / name
+    if not target.is_file() and not target.is_symlink():
+        return
+    target.unlink()
+    for parent in target.parents:
+        if parent == directory or any(parent.iterdir()):
+            return
+        parent.rmdir()

@@ -1,0 +1,112 @@
+"""What a chart is told: the values files in order, `*.j2` ones rendered, and `global.lineal` as the last one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lineal.config.document import Lines, same
+from lineal.config.suggest import printable
+from lineal.deploy.release import ValuesFile
+from lineal.errors import BadConfiguration, Place
+
+GLOBAL = "global.lineal"
+_TEMPLATE = ".j2"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageValue:
+    """A published image: `ref` is `repository:tag@digest`, `image` is `repository@digest`."""
+
+    ref: str
+    image: str
+    repository: str
+    tag: str
+    digest: str
+
+    @classmethod
+    def of(cls, repository: str, tag: str, digest: str) -> ImageValue:
+        return cls(f"{repository}:{tag}@{digest}", f"{repository}@{digest}", repository, tag, digest)
+
+
+@dataclass(frozen=True, slots=True)
+class ValuesText:
+    """A values file as the user has it. `name`: its path; a name that ends in `.j2` is a template."""
+
+    name: str
+    text: str
+
+
+def global_values(
+    project: str, env: str | None, commit: str, branch: str | None, images: Mapping[str, ImageValue]
+) -> dict[str, object]:
+    """What every chart and subchart finds under `.Values.global.lineal`. What is not known is an empty text."""
+    about = {"project": project, "env": env or "", "commit": commit, "branch": branch or ""}
+    return {"global": {"lineal": {**about, "images": {name: asdict(images[name]) for name in sorted(images)}}}}
+
+
+def template_names(common: Mapping[str, object], project: str, images: Mapping[str, ImageValue]) -> dict[str, object]:
+    """What a values template may use: `common` (see `config.template.names`), `project` and `images`."""
+    return {**common, "project": project, "images": dict(images)}
+
+
+def write(
+    directory: Path, files: Iterable[ValuesText], names: Mapping[str, object], last: Mapping[str, object]
+) -> tuple[ValuesFile, ...]:
+    """The files as helm gets them, in order, `last` after all of them. `directory` is private and belongs to the run.
+
+    Raises `BadConfiguration` for a template or a file that cannot be read."""
+    directory.mkdir(mode=0o700, exist_ok=True)
+    made = []
+    for number, file in enumerate(files):
+        text, lines = _rendered(file, names) if file.name.endswith(_TEMPLATE) else (file.text, same)
+        _check(file.name, text, lines)
+        made.append(_put(directory / f"{number}.yaml", file.name, text))
+    # JSON is YAML, but not with the surrogate pairs of its \u escapes.
+    return (*made, _put(directory / "global.yaml", GLOBAL, json.dumps(last, ensure_ascii=False, indent=1)))
+
+
+def _rendered(file: ValuesText, names: Mapping[str, object]) -> tuple[str, Lines]:
+    from lineal.config.template import render, source_lines
+
+    text = render(file.text, file=file.name, names=names)
+    return text, source_lines(file.text, text, file=file.name, names=names)
+
+
+def _put(path: Path, name: str, text: str) -> ValuesFile:
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")
+    return ValuesFile(path, name)
+
+
+def _check(name: str, text: str, lines: Lines) -> None:
+    """Only what helm would not say with the template's line; whether the values make sense is helm's to judge."""
+    import yaml
+
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    starts = True
+    try:
+        for event in yaml.parse(text, Loader=loader):
+            if starts and isinstance(event, yaml.NodeEvent) and not _is_mapping(event):
+                what = "A values file holds keys with values at its top level, not a list or a text."
+                at = Place(name, lines(event.start_mark.line + 1) if event.start_mark else None)
+                raise BadConfiguration(what, place=at, remedy="Write `key: value` lines.")
+            starts = isinstance(event, yaml.DocumentStartEvent)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = Place(name, lines(mark.line + 1) if mark else None)
+        what = f"The values are not valid YAML: {printable(error.problem or 'it cannot be read', 200)}."
+        raise BadConfiguration(what, place=place, remedy="Correct indentation and quotes there.") from None
+    except (yaml.YAMLError, UnicodeError):
+        what = "The values have a character that YAML does not allow."
+        raise BadConfiguration(what, place=Place(name), remedy="Remove it.") from None
+
+
+def _is_mapping(event: Any) -> bool:
+    """An empty document will do as well."""
+    import yaml
+
+    return isinstance(event, yaml.MappingStartEvent) or (isinstance(event, yaml.ScalarEvent) and event.value == "")

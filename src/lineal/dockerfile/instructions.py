@@ -1,0 +1,416 @@
+"""One instruction of a Dockerfile, parsed: flags, words and heredocs as values, expanded in the scope it sees.
+
+Whatever Lineal cannot do yet is refused here, with its line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
+
+from e2b_dockerfile_utils import DockerfileHeredoc, DockerfileInstruction, chomp_heredoc_content, parse_heredoc
+
+from lineal.dockerfile.scope import Deferred, Scope, Word, canonical_word
+from lineal.errors import BadConfiguration, Place
+
+MetaName = Literal[
+    "ENV", "LABEL", "WORKDIR", "USER", "EXPOSE", "VOLUME", "STOPSIGNAL", "CMD", "ENTRYPOINT", "HEALTHCHECK",
+    "SHELL", "MAINTAINER", "ONBUILD",
+]  # fmt: skip
+METADATA = frozenset(MetaName.__args__)  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """An instruction that only changes the image's config. `words` are expanded where BuildKit expands."""
+
+    name: MetaName
+    place: Place
+    words: tuple[Word, ...]
+    json: bool = False
+    flags: tuple[tuple[str, str], ...] = ()
+    text: str = ""
+
+    def canonical(self) -> Any:
+        return [
+            self.name,
+            self.json,
+            [canonical_word(word) for word in self.words],
+            [list(flag) for flag in self.flags],
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Heredoc:
+    """An inline file. `content` is expanded unless its terminator was quoted."""
+
+    name: str
+    content: Word
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """COPY or ADD. `sources` are paths in the context, or in the stage named by `source_stage`."""
+
+    add: bool
+    place: Place
+    sources: tuple[str, ...]
+    heredocs: tuple[Heredoc, ...]
+    destination: Word
+    source_stage: str | None
+    chown: Word | None
+    chmod: int | None
+
+    def canonical(self) -> dict[str, Any]:
+        return {
+            "instruction": "ADD" if self.add else "COPY",
+            "sources": list(self.sources),
+            "heredocs": [[heredoc.name, canonical_word(heredoc.content)] for heredoc in self.heredocs],
+            "destination": canonical_word(self.destination),
+            "chown": canonical_word(self.chown),
+            "chmod": self.chmod,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RunMount:
+    """`RUN --mount=...`; which fields matter depends on `type`. Refers to the context when `source_stage` is None."""
+
+    type: Literal["bind", "cache", "secret", "tmpfs"]
+    target: Word
+    id: str = ""
+    source: str = ""
+    source_stage: str | None = None
+    writable: bool = False
+    sharing: str = "shared"
+    mode: int | None = None
+    uid: int = 0
+    gid: int = 0
+    size: int | None = None
+    required: bool = False
+    variable: str | None = None
+    """`env=`: the secret is seen as this environment variable."""
+
+    def canonical(self) -> dict[str, Any]:
+        return {name: canonical_word(getattr(self, name)) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """RUN. `words` is the exec form's list, or one script for the shell; never expanded by the build."""
+
+    place: Place
+    words: tuple[str, ...]
+    exec_form: bool
+    script: tuple[str, str] | None
+    """A heredoc with a shebang: its name and content, run as a file."""
+    mounts: tuple[RunMount, ...]
+    network: str
+
+    def canonical(self) -> dict[str, Any]:
+        return {
+            "instruction": "RUN",
+            "words": list(self.words),
+            "exec": self.exec_form,
+            "script": list(self.script) if self.script else None,
+            "mounts": [mount.canonical() for mount in self.mounts],
+            "network": self.network,
+        }
+
+
+class Parser:
+    """Turns instructions of one Dockerfile into values."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+
+    def place(self, instruction: DockerfileInstruction) -> Place:
+        return Place(self.file, instruction.start_line)
+
+    def refuse(self, instruction: DockerfileInstruction, message: str, remedy: str | None = None) -> NoReturn:
+        raise BadConfiguration(message, place=self.place(instruction), remedy=remedy)
+
+    def expand(self, instruction: DockerfileInstruction, scope: Scope, raw: str, *, quotes: bool = True) -> Word:
+        try:
+            return scope.expand(raw, quotes=quotes)
+        except ValueError as error:
+            self.refuse(instruction, f"{instruction.name}: {error}.")
+
+    def known(self, instruction: DockerfileInstruction, scope: Scope, raw: str, what: str) -> str:
+        """A word that must be known before the base image is."""
+        word = self.expand(instruction, scope, raw)
+        if isinstance(word, Deferred):
+            unknown = ", ".join(f"${name}" for name in _unknown(word)) or raw
+            self.refuse(
+                instruction,
+                f"{what} uses {unknown}, which the Dockerfile does not define before this line.",
+                "Declare it with ARG or ENV: what only the base image defines is not known when checksums are made.",
+            )
+        return word
+
+    def flags(self, instruction: DockerfileInstruction, allowed: tuple[str, ...]) -> dict[str, str]:
+        """`--name=value` flags; unknown ones are refused. A flag without a value counts as `true`."""
+        found: dict[str, str] = {}
+        for flag in instruction.flags:
+            name, _, value = flag.removeprefix("--").partition("=")
+            if name not in allowed:
+                near = difflib.get_close_matches(name, allowed, 1)
+                hint = f"Did you mean --{near[0]}?" if near else "Remove it, or build this part in a RUN."
+                self.refuse(instruction, f"{instruction.name} --{name} is not supported by Lineal yet.", hint)
+            if name in found and name != "mount":
+                self.refuse(instruction, f"{instruction.name} --{name} is given twice.")
+            found[name] = value if "=" in flag else "true"
+        return found
+
+    # --- metadata -----------------------------------------------------------------------------------------------
+
+    def meta(self, instruction: DockerfileInstruction, scope: Scope) -> Meta:
+        name: Any = instruction.name
+        args = list(instruction.args)
+        flags: dict[str, str] = {}
+        words: list[Word]
+        if name == "HEALTHCHECK":
+            flags = self.flags(instruction, ("interval", "timeout", "start-period", "start-interval", "retries"))
+        elif instruction.flags:
+            self.flags(instruction, ())
+        if name in ("ENV", "LABEL"):
+            pairs = zip(args[0::3], args[1::3], strict=True)
+            words = [self.expand(instruction, scope, part) for pair in pairs for part in pair]
+        elif name in ("WORKDIR", "USER", "STOPSIGNAL", "EXPOSE", "VOLUME"):
+            words = [self.expand(instruction, scope, part) for part in args]
+        elif name == "ONBUILD":
+            words = [instruction.original.split(None, 1)[1].strip() if " " in instruction.original.strip() else ""]
+        else:
+            words = list(args)
+        self._check_meta(instruction, words)
+        return Meta(name, self.place(instruction), tuple(words), instruction.json, tuple(sorted(flags.items())),
+                    one_line(instruction))  # fmt: skip
+
+    def _check_meta(self, instruction: DockerfileInstruction, words: list[Word]) -> None:
+        if instruction.name in ("CMD", "ENTRYPOINT"):
+            return
+        if not words or words[0] == "":
+            self.refuse(instruction, f"{instruction.name} needs an argument.")
+        if instruction.name == "SHELL" and not instruction.json:
+            self.refuse(
+                instruction, "SHELL needs its argument in JSON form.", 'For example SHELL ["/bin/bash", "-c"].'
+            )
+        if instruction.name == "HEALTHCHECK" and words[0] not in ("CMD", "NONE"):
+            self.refuse(
+                instruction, f"HEALTHCHECK {words[0]} is not known.", "Use HEALTHCHECK CMD or HEALTHCHECK NONE."
+            )
+
+    # --- COPY and ADD -------------------------------------------------------------------------------------------
+
+    def copy(self, instruction: DockerfileInstruction, scope: Scope) -> Copy:
+        add = instruction.name == "ADD"
+        flags = self.flags(instruction, ("chown", "chmod") if add else ("from", "chown", "chmod"))
+        if len(instruction.args) < 2:
+            self.refuse(instruction, f"{instruction.name} needs at least one source and a destination.")
+        *raw_sources, raw_destination = instruction.args
+        by_name = {heredoc.name: heredoc for heredoc in instruction.heredocs}
+        sources, heredocs = [], []
+        for raw in raw_sources:
+            marker = None if instruction.json else parse_heredoc(raw)
+            if marker is not None and marker.name in by_name:
+                heredocs.append(self._heredoc(instruction, scope, by_name[marker.name]))
+                continue
+            source = self.known(instruction, scope, raw, f"The source {raw!r}")
+            if add and _is_remote(source):
+                self.refuse(
+                    instruction,
+                    f"ADD from {source.split('://')[0]}:// or a git repository is not supported by Lineal yet.",
+                    "Download it in a RUN and check its digest there.",
+                )
+            sources.append(source)
+        origin = flags.get("from")
+        if origin is not None and "$" in origin:
+            self.refuse(instruction, "COPY --from does not expand variables.",
+                        "Define a target with `FROM ${NAME} AS name` and copy from that.")  # fmt: skip
+        return Copy(
+            add=add,
+            place=self.place(instruction),
+            sources=tuple(sources),
+            heredocs=tuple(heredocs),
+            destination=self.expand(instruction, scope, raw_destination),
+            source_stage=origin,
+            chown=self.expand(instruction, scope, flags["chown"]) if "chown" in flags else None,
+            chmod=self._chmod(instruction, scope, flags["chmod"]) if "chmod" in flags else None,
+        )
+
+    def _heredoc(self, instruction: DockerfileInstruction, scope: Scope, heredoc: DockerfileHeredoc) -> Heredoc:
+        content = chomp_heredoc_content(heredoc.content) if heredoc.chomp else heredoc.content
+        expanded = self.expand(instruction, scope, content, quotes=False) if heredoc.expand else content
+        return Heredoc(heredoc.name, expanded)
+
+    def _chmod(self, instruction: DockerfileInstruction, scope: Scope, raw: str) -> int:
+        text = self.known(instruction, scope, raw, "--chmod")
+        try:
+            mode = int(text, 8)
+        except ValueError:
+            mode = -1
+        if not 0 <= mode <= 0o7777:
+            self.refuse(
+                instruction, f"--chmod={text} is not supported by Lineal yet.", "Use an octal mode such as 0755."
+            )
+        return mode
+
+    # --- RUN ----------------------------------------------------------------------------------------------------
+
+    def run(self, instruction: DockerfileInstruction, scope: Scope) -> Run:
+        flags = self.flags(instruction, ("mount", "network"))
+        network = flags.get("network", "default")
+        if network not in ("default", "none", "host"):
+            self.refuse(instruction, f"--network={network} is not known.", "Use default, none or host.")
+        if not instruction.args:
+            self.refuse(instruction, "RUN needs a command.")
+        words, script = self._command(instruction)
+        mounts = [flag.removeprefix("--mount=") for flag in instruction.flags if flag.startswith("--mount")]
+        return Run(
+            place=self.place(instruction),
+            words=words,
+            exec_form=instruction.json,
+            script=script,
+            mounts=tuple(self._mount(instruction, scope, text) for text in mounts),
+            network=network,
+        )
+
+    def _command(self, instruction: DockerfileInstruction) -> tuple[tuple[str, ...], tuple[str, str] | None]:
+        """As BuildKit does: a lone heredoc is the script itself, or a file if it has a shebang."""
+        if instruction.json or not instruction.heredocs:
+            return tuple(instruction.args), None
+        first = instruction.heredocs[0]
+        alone = parse_heredoc(instruction.args[0])
+        if alone is not None and alone.name == first.name:
+            content = chomp_heredoc_content(first.content) if first.chomp else first.content
+            if content.startswith("#!"):
+                return (f"/dev/pipes/{first.name}",), (first.name, content)
+            return (content,), None
+        full = instruction.args[0] + "".join(f"\n{heredoc.content}{heredoc.name}" for heredoc in instruction.heredocs)
+        return (full,), None
+
+    def _mount(self, instruction: DockerfileInstruction, scope: Scope, text: str) -> RunMount:
+        def expand(raw: str) -> str:
+            return self.known(instruction, scope, raw, "--mount")
+
+        try:
+            options = dict(_option(part) for part in next(_csv(text)) if part)
+        except (StopIteration, ValueError) as error:
+            self.refuse(instruction, f"--mount={text} cannot be read: {error}.")
+        kind = options.pop("type", "bind")
+        if kind not in _MOUNT_OPTIONS:
+            self.refuse(instruction, f"--mount=type={kind} is not supported by Lineal yet.",
+                        f"Supported are {', '.join(sorted(_MOUNT_OPTIONS))}.")  # fmt: skip
+        unknown = sorted(set(options) - _MOUNT_OPTIONS[kind])
+        if unknown:
+            self.refuse(instruction, f"--mount=type={kind} has no option {unknown[0]!r} that Lineal supports.",
+                        f"Supported are {', '.join(sorted(_MOUNT_OPTIONS[kind]))}.")  # fmt: skip
+        try:
+            return _MOUNTS[kind](options, lambda raw: self.expand(instruction, scope, raw), expand)
+        except (ValueError, KeyError) as error:
+            reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+            self.refuse(instruction, f"--mount={text}: {reason}.")
+
+
+def one_line(instruction: DockerfileInstruction, width: int = 200) -> str:
+    """The instruction for people, without the white space of continuation lines."""
+    text = " ".join(instruction.original.split())
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _unknown(word: Deferred) -> list[str]:
+    """The variables of a deferred word that nothing known defines."""
+    names = {name for name, _ in word.known}
+    seen: list[str] = []
+
+    class Names(dict[str, str]):
+        def get(self, name: str, default: Any = None) -> Any:
+            if name not in names and name not in seen:
+                seen.append(name)
+            return default
+
+    word.finish(Names())
+    return seen
+
+
+def _is_remote(source: str) -> bool:
+    return source.startswith(("http://", "https://", "ftp://", "git://", "git@", "ssh://"))
+
+
+def _csv(text: str) -> Any:
+    import csv
+
+    return csv.reader([text], strict=True)
+
+
+def _option(part: str) -> tuple[str, str]:
+    name, separator, value = part.partition("=")
+    name = {"src": "source", "dst": "target", "destination": "target", "readwrite": "rw", "readonly": "ro"}.get(
+        name.lower(), name.lower()
+    )
+    if not separator:
+        if name not in ("rw", "ro", "required"):
+            raise ValueError(f"{part!r} needs a value")
+        value = "true"
+    return name, value
+
+
+_MOUNT_OPTIONS = {
+    "bind": {"target", "source", "from", "rw", "ro"},
+    "cache": {"target", "id", "sharing", "mode", "uid", "gid", "ro"},
+    "secret": {"target", "id", "required", "mode", "uid", "gid", "env"},
+    "tmpfs": {"target", "size"},
+}
+
+
+def _true(options: dict[str, str], name: str) -> bool:
+    text = options.get(name, "false").lower()
+    if text not in ("true", "false", "1", "0"):
+        raise ValueError(f"{name}={text} is neither true nor false")
+    return text in ("true", "1")
+
+
+def _integer(options: dict[str, str], name: str, default: int = 0) -> int:
+    return int(options[name]) if name in options else default
+
+
+def _mode(options: dict[str, str]) -> int | None:
+    return int(options["mode"], 8) if "mode" in options else None
+
+
+def _bind(options: dict[str, str], late: Callable[[str], Word], early: Callable[[str], str]) -> RunMount:
+    return RunMount("bind", late(options["target"]), source=early(options.get("source", "")),
+                    source_stage=options.get("from"), writable=_true(options, "rw"))  # fmt: skip
+
+
+def _cache(options: dict[str, str], late: Callable[[str], Word], early: Callable[[str], str]) -> RunMount:
+    sharing = options.get("sharing", "shared")
+    if sharing not in ("shared", "private", "locked"):
+        raise ValueError(f"sharing={sharing} is not shared, private or locked")
+    if _true(options, "ro"):
+        raise ValueError("a read-only cache is not supported by Lineal yet")
+    target = late(options["target"])
+    name = early(options["id"]) if "id" in options else (target if isinstance(target, str) else target.raw)
+    return RunMount("cache", target, id=name, sharing=sharing, mode=_mode(options),
+                    uid=_integer(options, "uid"), gid=_integer(options, "gid"))  # fmt: skip
+
+
+def _secret(options: dict[str, str], late: Callable[[str], Word], early: Callable[[str], str]) -> RunMount:
+    target = options.get("target")
+    if target is None and "id" not in options:
+        raise ValueError("a secret needs an id or a target")
+    name = early(options["id"]) if "id" in options else str(target).rsplit("/", 1)[-1]
+    variable = options.get("env")
+    place: Word = late(target) if target else ("" if variable else f"/run/secrets/{name}")
+    if isinstance(place, str) and place and not place.startswith("/"):
+        place = f"/run/secrets/{place}"
+    return RunMount("secret", place, id=name, required=_true(options, "required"), mode=_mode(options),
+                    uid=_integer(options, "uid"), gid=_integer(options, "gid"), variable=variable)  # fmt: skip
+
+
+def _tmpfs(options: dict[str, str], late: Callable[[str], Word], _early: Callable[[str], str]) -> RunMount:
+    return RunMount("tmpfs", late(options["target"]), size=_integer(options, "size") or None)
+
+
+_MOUNTS = {"bind": _bind, "cache": _cache, "secret": _secret, "tmpfs": _tmpfs}

@@ -1,0 +1,415 @@
+"""A Dockerfile as a graph of stages, with every checksum, from the commit alone: no network, no engine."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError, parse_dockerfile_ast
+
+from lineal.assemble.glob import expand as expand_sources
+from lineal.assemble.glob import follow, has_wildcards
+from lineal.dockerfile.instructions import METADATA, Copy, Meta, Parser, Run, RunMount, one_line
+from lineal.dockerfile.scope import PROXY_ARGS, Deferred, Scope, canonical_word
+from lineal.errors import BadConfiguration, Place
+from lineal.source.tree import SourceTree
+from lineal.stages.checksum import checksum
+from lineal.stages.stage import Stage
+
+_TARGET_NAME = re.compile(r"^[a-z][a-z0-9-_.]*$")
+
+
+class Context(SourceTree, Protocol):
+    def identity(self, path: str) -> list[tuple[str, str, str]]:
+        """Sorted (path, git mode, object id) of what a copy of `path` depends on."""
+
+    def names(self) -> SourceTree:
+        """The tree for finding paths, without sizes."""
+
+    def missing(self, path: str) -> str:
+        """Why `path` is not there, as the end of a sentence: uncommitted, ignored or absent."""
+
+
+@dataclass(frozen=True)
+class ImagePlan:
+    """What one image of lineal.yaml needs to be planned. `needs` maps a build argument to another image and its
+    last stage."""
+
+    name: str
+    file: str
+    text: str
+    context: Context
+    platform: str
+    target: str | None = None
+    args: Mapping[str, str] = field(default_factory=dict)
+    needs: Mapping[str, tuple[str, Stage]] = field(default_factory=dict)
+    cache_version: str = ""
+
+
+def placeholder(stage: Stage) -> str:
+    """What stands for an image's reference in checksums: its content, never its tag or address."""
+    return f"lineal-image:{stage.checksum}"
+
+
+def plan(image: ImagePlan) -> Stage:
+    """The image's last stage; the rest hangs on it. Raises `BadConfiguration` with file and line."""
+    return _Planner(image).last_stage()
+
+
+@dataclass
+class _Target:
+    """A `FROM ... AS name` block."""
+
+    name: str
+    number: int
+    origin: DockerfileInstruction
+    instructions: list[DockerfileInstruction]
+    last: Stage | None = None
+    scope: Scope | None = None
+    planning: bool = False
+
+
+class _Planner:
+    def __init__(self, image: ImagePlan) -> None:
+        self.image = image
+        self.parser = Parser(image.file)
+        try:
+            self.ast = parse_dockerfile_ast(image.text)
+        except DockerfileSyntaxError as error:
+            text = str(error).split(": ", 1)[-1]
+            raise BadConfiguration(f"{text}.", place=Place(image.file, error.line)) from None
+        self.needs = {placeholder(stage): stage for _, stage in image.needs.values()}
+        self.build_args = {**image.args, **{arg: placeholder(stage) for arg, (_, stage) in image.needs.items()}}
+        self.globals = self._platform_scope()
+        self.targets = self._split()
+        self._check_args()
+
+    def last_stage(self) -> Stage:
+        wanted = self.image.target
+        if wanted is None:
+            target = self.targets[-1]
+        else:
+            found = self._find_target(wanted, len(self.targets))
+            if found is None:
+                near = difflib.get_close_matches(wanted, [target.name for target in self.targets], 1)
+                raise BadConfiguration(
+                    f"target {wanted!r} is not in {self.image.file}.",
+                    place=Place("lineal.yaml", key=f"images.{self.image.name}.target"),
+                    remedy=f"Did you mean {near[0]!r}?" if near else "Name a `FROM … AS` of that file.",
+                )
+            target = found
+        stage, _ = self._plan_target(target)
+        if stage is None:
+            self.parser.refuse(target.origin, "This target is `FROM scratch` with nothing in it: there is no image.")
+        return stage
+
+    # --- targets ------------------------------------------------------------------------------------------------
+
+    def _platform_scope(self) -> Scope:
+        """The arguments that FROM can see from the start. BUILD* equals TARGET*: a checksum never depends on the
+        machine that builds."""
+        os_name, arch, *variant = self.image.platform.split("/")
+        scope = Scope(escape=self.ast.escape_token, open=False)
+        for prefix in ("TARGET", "BUILD"):
+            for name, value in (("PLATFORM", self.image.platform), ("OS", os_name), ("ARCH", arch),
+                                ("VARIANT", variant[0] if variant else "")):  # fmt: skip
+                scope = scope.with_arg(prefix + name, value)
+        return scope
+
+    def _split(self) -> list[_Target]:
+        targets: list[_Target] = []
+        for instruction in self.ast.instructions:
+            if instruction.name == "FROM":
+                targets.append(self._open_target(instruction, len(targets)))
+            elif targets:
+                targets[-1].instructions.append(instruction)
+            elif instruction.name == "ARG":
+                self.globals = self._arg(instruction, self.globals, local=False)
+            else:
+                self.parser.refuse(instruction, f"{instruction.name} stands before the first FROM.")
+        if not targets:
+            raise BadConfiguration("there is no FROM in it.", place=Place(self.image.file),
+                                   remedy="A Dockerfile starts with FROM.")  # fmt: skip
+        return targets
+
+    def _open_target(self, instruction: DockerfileInstruction, number: int) -> _Target:
+        words = instruction.args
+        if len(words) == 3 and words[1].lower() == "as":
+            name = words[2].lower()
+            if not _TARGET_NAME.match(name):
+                self.parser.refuse(instruction, f"{words[2]!r} is not a valid name for a target.")
+        elif len(words) == 1:
+            name = str(number)
+        else:
+            self.parser.refuse(instruction, "FROM takes one reference, and optionally AS and a name.")
+        return _Target(name, number, instruction, [])
+
+    def _find_target(self, name: str, before: int) -> _Target | None:
+        """By name, or by number as COPY --from=0 does; the last one of a name wins, as in BuildKit."""
+        for target in reversed(self.targets[:before]):
+            if target.name == name.lower():
+                return target
+        return self.targets[int(name)] if name.isdigit() and int(name) < before else None
+
+    def _check_args(self) -> None:
+        """A build argument that no ARG takes is a typing error, not something to ignore."""
+        declared = {
+            argument.split("=", 1)[0] for instruction in self.ast.instructions if instruction.name == "ARG"
+            for argument in instruction.args
+        }  # fmt: skip
+        for name in self.build_args:
+            if name not in declared and name not in PROXY_ARGS:
+                near = difflib.get_close_matches(name, declared, 1)
+                section = "needs" if name in self.image.needs else "args"
+                raise BadConfiguration(
+                    f"{self.image.file} has no ARG {name}.",
+                    place=Place("lineal.yaml", key=f"images.{self.image.name}.{section}.{name}"),
+                    remedy=f"Did you mean {near[0]}?" if near else f"Add `ARG {name}` there, or remove the argument.",
+                )
+
+    def _plan_target(self, target: _Target) -> tuple[Stage | None, Scope]:
+        if target.scope is None:
+            stage, scope = self._base(target)
+            builder = _TargetBuilder(self, target, stage, scope)
+            for instruction in target.instructions:
+                builder.add(instruction)
+            target.last, target.scope = builder.finish(), builder.scope
+        return target.last, target.scope
+
+    def _base(self, target: _Target) -> tuple[Stage | None, Scope]:
+        """What FROM names: nothing, an earlier target, another image of lineal.yaml, or an external image."""
+        instruction = target.origin
+        flags = self.parser.flags(instruction, ("platform",))
+        if "platform" in flags:
+            platform = self.parser.known(instruction, self.globals, flags["platform"], "--platform")
+            if platform != self.image.platform:
+                self.parser.refuse(instruction, f"--platform={platform} is not the image's platform "
+                                   f"{self.image.platform}; several platforms are not supported yet.")  # fmt: skip
+        text = self.parser.known(instruction, self.globals, instruction.args[0], "FROM")
+        if not text:
+            self.parser.refuse(instruction, f"The base {instruction.args[0]!r} is empty.",
+                               "Give its ARG a default or a value in lineal.yaml.")  # fmt: skip
+        if text == "scratch":
+            return None, Scope.scratch(self.ast.escape_token)
+        earlier = self._find_target(text, target.number) if not text.isdigit() else None
+        if earlier is not None:
+            stage, scope = self._plan_target(earlier)
+            self._refuse_onbuild(instruction, scope)
+            return stage, scope.inherited(self.ast.escape_token)
+        other = self.other_image(text)
+        if other is not None:
+            scope = _scope_after(other)
+            self._refuse_onbuild(instruction, scope)
+            return other, scope.inherited(self.ast.escape_token)
+        stage = self.external(instruction, target.name, text)
+        return stage, Scope(escape=self.ast.escape_token)
+
+    def _refuse_onbuild(self, instruction: DockerfileInstruction, scope: Scope) -> None:
+        if scope.onbuild:
+            self.parser.refuse(instruction, "The base has ONBUILD instructions, which Lineal does not run yet.",
+                               "Write them out in this Dockerfile.")  # fmt: skip
+
+    def other_image(self, text: str) -> Stage | None:
+        """Another image of lineal.yaml, by its `needs` argument's value or by its name there."""
+        if text in self.needs:
+            return self.needs[text]
+        return next((stage for name, stage in self.image.needs.values() if name == text), None)
+
+    def external(self, instruction: DockerfileInstruction, target: str, reference: str) -> Stage:
+        from lineal.store.address import parse_reference
+
+        try:
+            parse_reference(reference)
+        except BadConfiguration as error:
+            self.parser.refuse(instruction, error.message, error.remedy)
+        return Stage(
+            kind="from",
+            image=self.image.name,
+            target=target,
+            place=self.parser.place(instruction),
+            text=one_line(instruction) if instruction.name == "FROM" else f"FROM {reference}",
+            parent=None,
+            inputs={"from": reference, "platform": self.image.platform, "cache_version": self.image.cache_version},
+            scope=Scope(escape=self.ast.escape_token),
+            reference=reference,
+            platform=self.image.platform,
+        )
+
+    def source_stage(self, instruction: DockerfileInstruction, name: str, before: int) -> Stage:
+        """What `--from=NAME` of COPY or of a mount names."""
+        target = self._find_target(name, before)
+        if target is None:
+            return self.other_image(name) or self.external(instruction, name, name)
+        stage, _ = self._plan_target(target)
+        if stage is None:
+            self.parser.refuse(instruction, f"The target {name!r} is empty: there is nothing to take from it.")
+        return stage
+
+    def _arg(self, instruction: DockerfileInstruction, scope: Scope, *, local: bool) -> Scope:
+        """ARG: the value of lineal.yaml, else the default, else (in a target) what was set before the first FROM."""
+        if not instruction.args:
+            self.parser.refuse(instruction, "ARG needs a name.")
+        for argument in instruction.args:
+            raw_name, separator, raw_default = argument.partition("=")
+            name = self.parser.known(instruction, scope, raw_name, "ARG")
+            if name in self.build_args:
+                scope = scope.with_arg(name, self.build_args[name])
+            elif separator:
+                default = self.parser.expand(instruction, scope, raw_default)
+                if isinstance(default, Deferred):
+                    self.parser.known(instruction, scope, raw_default, f"The default of ARG {name}")
+                scope = scope.with_arg(name, default)
+            elif local and name in self.globals.variables:
+                scope = scope.with_arg(name, self.globals.variables[name])
+        return scope
+
+
+class _TargetBuilder:
+    """Walks one target's instructions: metadata gathers until a layer-producing step makes a stage of it."""
+
+    def __init__(self, planner: _Planner, target: _Target, stage: Stage | None, scope: Scope) -> None:
+        self.planner = planner
+        self.parser = planner.parser
+        self.image = planner.image
+        self.target = target
+        self.stage = stage
+        self.scope = scope
+        self.pending: list[Meta] = []
+        self.first = True
+        self.cmd_set = False
+
+    def add(self, instruction: DockerfileInstruction) -> None:
+        name = instruction.name
+        if name == "ARG":
+            self.scope = self.planner._arg(instruction, self.scope, local=True)
+        elif name in METADATA:
+            self._metadata(self.parser.meta(instruction, self.scope))
+        elif name == "RUN":
+            self._run(instruction, self.parser.run(instruction, self.scope))
+        elif name in ("COPY", "ADD"):
+            self._copy(instruction, self.parser.copy(instruction, self.scope))
+        else:
+            self.parser.refuse(instruction, f"{name} is not known.")
+
+    def finish(self) -> Stage | None:
+        if self.pending:
+            self._stage("close", self.pending[-1].place, self.pending[-1].text, {"close": True}, None)
+        return self.stage
+
+    def _metadata(self, meta: Meta) -> None:
+        if meta.name == "ENTRYPOINT" and not self.cmd_set:
+            meta = replace(meta, flags=(("reset-cmd", "true"),))
+        self.cmd_set = self.cmd_set or meta.name == "CMD"
+        self.pending.append(meta)
+        if meta.name == "ENV":
+            self.scope = self.scope.with_env(
+                (str(canonical_word(name)), value)
+                for name, value in zip(meta.words[0::2], meta.words[1::2], strict=True)
+            )
+        elif meta.name == "WORKDIR":
+            self.scope = self.scope.with_workdir(meta.words[0])
+        elif meta.name == "USER":
+            self.scope = replace(self.scope, user=meta.words[0])
+        elif meta.name == "SHELL":
+            self.scope = replace(self.scope, shell=tuple(str(word) for word in meta.words))
+        elif meta.name == "ONBUILD":
+            self.scope = replace(self.scope, onbuild=True)
+
+    def _run(self, instruction: DockerfileInstruction, run: Run) -> None:
+        sources: dict[str, Stage] = {}
+        files: dict[str, Any] = {}
+        for number, mount in enumerate(run.mounts):
+            if mount.type == "bind":
+                files[str(number)] = self._mounted(instruction, mount, sources)
+        inputs = {**run.canonical(), "sees": self.scope.canonical_run(), "mounted": files}
+        self._stage("run", run.place, one_line(instruction), inputs, run, sources)
+
+    def _mounted(self, instruction: DockerfileInstruction, mount: RunMount, sources: dict[str, Stage]) -> Any:
+        if mount.source_stage is not None:
+            stage = self.planner.source_stage(instruction, mount.source_stage, self.target.number)
+            sources[mount.source_stage] = stage
+            return stage.checksum
+        return self._files(instruction, mount.source, "RUN --mount")
+
+    def _copy(self, instruction: DockerfileInstruction, copy: Copy) -> None:
+        sources: dict[str, Stage] = {}
+        files: Any = None
+        if copy.source_stage is not None:
+            stage = self.planner.source_stage(instruction, copy.source_stage, self.target.number)
+            sources[copy.source_stage] = stage
+            files = stage.checksum
+        else:
+            files = [self._files(instruction, source, instruction.name) for source in copy.sources]
+        inputs = {**copy.canonical(), "files": files}
+        if isinstance(copy.destination, Deferred) or not copy.destination.startswith("/"):
+            inputs["workdir"] = self.scope.canonical_workdir()
+        self._stage("copy", copy.place, one_line(instruction), inputs, copy, sources)
+
+    def _files(self, instruction: DockerfileInstruction, source: str, what: str) -> list[list[Any]]:
+        """What a source pattern matches: per root, its path and the (path, mode, object id) of everything in it."""
+        context = self.image.context
+        names = context.names()
+        try:
+            roots = expand_sources(names, source)
+        except BadConfiguration as error:
+            self.parser.refuse(instruction, error.message, error.remedy)
+        if not roots and not has_wildcards(source):
+            self.parser.refuse(instruction, f"{what} {source!r}: {context.missing(source)}")
+        matched = []
+        for root in roots:
+            # A link as a source means what it points at.
+            meant = follow(names, root)
+            also = [meant.path] if meant is not None and meant.path != root else []
+            matched.append([root, [list(entry) for path in (root, *also) for entry in context.identity(path)]])
+        return matched
+
+    def _stage(
+        self, kind: Any, place: Place, text: str, inputs: dict[str, Any], step: Run | Copy | None,
+        sources: dict[str, Stage] | None = None,
+    ) -> None:  # fmt: skip
+        inputs = {**inputs, "metadata": [meta.canonical() for meta in self.pending]}
+        if self.stage is None:
+            # A chain from scratch has no FROM stage to carry these.
+            inputs |= {"platform": self.image.platform, "cache_version": self.image.cache_version}
+        elif self.first and self.stage.image != self.image.name and self.image.cache_version:
+            inputs["cache_version"] = self.image.cache_version
+        self.stage = Stage(
+            kind=kind,
+            image=self.image.name,
+            target=self.target.name,
+            place=place,
+            text=text,
+            parent=self.stage,
+            inputs=inputs,
+            scope=self.scope,
+            metadata=tuple(self.pending),
+            step=step,
+            sources=sources or {},
+            context=self.image.context,
+            needs=self._needs_used(inputs),
+            platform=self.image.platform,
+        )
+        self.pending = []
+        self.first = False
+
+    def _needs_used(self, inputs: dict[str, Any]) -> dict[str, Stage]:
+        """The images whose references stand in this stage's words: they must be published before it."""
+        if not self.planner.needs:
+            return {}
+        text = repr([inputs, [canonical_word(word) for word in self.scope.variables.values()]])
+        return {name: stage for name, stage in self.planner.needs.items() if name in text}
+
+
+def _scope_after(stage: Stage) -> Scope:
+    return stage.scope
+
+
+def files_digest(inputs: dict[str, Any]) -> dict[str, Any]:
+    """The inputs for a record: long file lists are replaced by their count and their own checksum."""
+    if not isinstance(inputs.get("files"), list):
+        return inputs
+    listed = [entry for source in inputs["files"] for root in source for entry in root[1]]
+    return {**inputs, "files": {"count": len(listed), "checksum": checksum({"files": inputs["files"]})}}

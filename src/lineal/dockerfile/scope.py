@@ -1,0 +1,156 @@
+"""What an instruction can see: `ARG` and `ENV`, shell, user and working directory, and how words expand in it.
+
+Checksums are known before any network call (DESIGN G6), so a variable that only the base image may define is left
+open: the word becomes `Deferred` and is finished when the parent's config is at hand."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from e2b_dockerfile_utils import ShellLex
+
+DEFAULT_SHELL = ("/bin/sh", "-c")
+# What BuildKit gives an image that starts from scratch.
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Usable in RUN without an ARG instruction and never part of a checksum (Dockerfile reference, "Predefined ARGs").
+PROXY_ARGS = frozenset(
+    name
+    for lower in ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
+    for name in (lower, lower.upper())
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """A word that depends on the base image's environment: its text and the variables of it that are known."""
+
+    raw: str
+    known: tuple[tuple[str, Word], ...]
+    escape: str
+    quotes: bool = True
+
+    def canonical(self) -> Any:
+        return {"word": self.raw, "known": {name: canonical_word(value) for name, value in self.known}}
+
+    def finish(self, environment: Mapping[str, str]) -> str:
+        known = dict(self.known)
+
+        class Finished(_Values):
+            def find(self, name: str) -> str | None:
+                value = known.get(name)
+                if value is None:
+                    return environment.get(name)
+                return finish(value, environment)
+
+        return _lex(self.escape, Finished(), skip_unset=False, quotes=self.quotes).process_word(self.raw)
+
+
+Word = str | Deferred
+
+
+def finish(word: Word, environment: Mapping[str, str]) -> str:
+    """The final text, given the environment of the parent's config."""
+    return word if isinstance(word, str) else word.finish(environment)
+
+
+def canonical_word(word: Word | None) -> Any:
+    return word.canonical() if isinstance(word, Deferred) else word
+
+
+class _Values(Mapping[str, str]):
+    """The lexer only ever calls `get`."""
+
+    def find(self, name: str) -> str | None:
+        raise KeyError(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        value = self.find(name)
+        return default if value is None else value
+
+    def __getitem__(self, name: str) -> str:
+        value = self.find(name)
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def _lex(escape: str, values: _Values, *, skip_unset: bool, quotes: bool) -> ShellLex:
+    return ShellLex(escape, skip_process_quotes=not quotes, env=values, skip_unset_env=skip_unset)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Immutable: every instruction gives the next one. `variables` holds ENV and ARG, the last one set wins."""
+
+    escape: str = "\\"
+    open: bool = True
+    """Whether the base image may define variables that the Dockerfile does not mention."""
+    variables: dict[str, Word] = field(default_factory=dict)
+    env: dict[str, Word] = field(default_factory=dict)
+    shell: tuple[str, ...] = DEFAULT_SHELL
+    user: Word | None = None
+    workdir: tuple[Word, ...] = ()
+    """Since the base image's own; the first one is absolute when the base's does not matter."""
+    onbuild: bool = False
+
+    @staticmethod
+    def scratch(escape: str) -> Scope:
+        path: dict[str, Word] = {"PATH": DEFAULT_PATH}
+        return Scope(escape=escape, open=False, variables=dict(path), env=path, workdir=("/",))
+
+    def inherited(self, escape: str) -> Scope:
+        """For a target `FROM` this one: its `ARG`s end with it."""
+        return replace(self, escape=escape, variables=dict(self.env))
+
+    def expand(self, raw: str, *, quotes: bool = True) -> Word:
+        """Raises ValueError for a bad substitution and for `${x:?message}`."""
+        seen: dict[str, Word | None] = {}
+        variables = self.variables
+
+        class Recorded(_Values):
+            def find(self, name: str) -> str | None:
+                value = seen[name] = variables.get(name)
+                return value if isinstance(value, str) else None
+
+        text: str = _lex(self.escape, Recorded(), skip_unset=True, quotes=quotes).process_word(raw)
+        if any(isinstance(value, Deferred) or (value is None and self.open) for value in seen.values()):
+            known = tuple(sorted((name, value) for name, value in seen.items() if value is not None))
+            return Deferred(raw, known, self.escape, quotes)
+        if any(value is None for value in seen.values()):
+            return _lex(self.escape, Recorded(), skip_unset=False, quotes=quotes).process_word(raw)
+        return text
+
+    def with_env(self, pairs: Iterable[tuple[str, Word]]) -> Scope:
+        new = dict(pairs)
+        return replace(self, env={**self.env, **new}, variables={**self.variables, **new})
+
+    def with_arg(self, name: str, value: Word) -> Scope:
+        return replace(self, variables={**self.variables, name: value})
+
+    def with_workdir(self, word: Word) -> Scope:
+        absolute = isinstance(word, str) and word.startswith("/")
+        return replace(self, workdir=(word,) if absolute else (*self.workdir, word))
+
+    def canonical_workdir(self) -> Any:
+        words = self.workdir
+        if words and all(isinstance(word, str) for word in words) and str(words[0]).startswith("/"):
+            return posixpath.normpath(posixpath.join(*[str(word) for word in words]))
+        return ["base", *(canonical_word(word) for word in words)]
+
+    def canonical_run(self) -> dict[str, Any]:
+        """The part of a RUN's inputs that comes from what it can see."""
+        return {
+            "env": {name: canonical_word(value) for name, value in self.variables.items() if name not in PROXY_ARGS},
+            "shell": list(self.shell),
+            "user": canonical_word(self.user),
+            "workdir": self.canonical_workdir(),
+        }

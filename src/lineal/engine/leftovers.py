@@ -1,0 +1,69 @@
+"""What a run makes in the engine and must not leave there."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from lineal.engine.client import Client, Refused
+from lineal.errors import LinealError
+
+LABEL = "dev.lineal.run"
+
+
+class Leftovers:
+    """Containers and volumes of one run; removed at the end of the `with` block, whatever happened in it.
+
+    Names are chosen here and noted before the engine is asked, so that an interrupt between its doing and its answer
+    loses nothing."""
+
+    def __init__(self, client: Client, owner: str) -> None:
+        """`owner` is the value of the label on everything."""
+        self._name = f"lineal-{uuid.uuid4().hex[:16]}"
+        self._labels = {LABEL: owner}
+        self._client = client
+        self._containers: list[str] = []
+        self._volumes: list[str] = []
+
+    def __enter__(self) -> Leftovers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        threads = [threading.Thread(target=self._remove_container, args=(name,)) for name in self._containers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for name in self._volumes:
+            with contextlib.suppress(LinealError):
+                self._client.call("DELETE", f"/volumes/{name}", "remove a volume", params={"force": "1"})
+
+    def _remove_container(self, name: str) -> None:
+        # The run's own result or error matters more than a failure here; what stays carries the label.
+        with contextlib.suppress(LinealError):
+            try:
+                self._client.call(
+                    "DELETE", f"/containers/{name}", "remove a container", params={"force": "1", "v": "1"}
+                )
+            except Refused as refused:
+                if refused.status != 404:
+                    raise
+
+    def container(self, body: Mapping[str, Any], what: str) -> str:
+        """Create a container and return its name."""
+        name = f"{self._name}-{len(self._containers)}"
+        self._containers.append(name)
+        labelled = {**body, "Labels": self._labels}
+        self._client.call("POST", "/containers/create", what, params={"name": name}, body=labelled)
+        return name
+
+    def volume(self) -> str:
+        """Create a volume and return its name."""
+        name = f"{self._name}-v{len(self._volumes)}"
+        self._volumes.append(name)
+        body = {"Name": name, "Driver": "local", "Labels": self._labels}
+        self._client.call("POST", "/volumes/create", "create a volume", body=body)
+        return name

@@ -1,0 +1,234 @@
+"""The mounts of a `RUN`, on an engine that may be on another machine: volumes, and files put in while it runs.
+
+A directory becomes a volume, filled through a helper container that never starts. A single file cannot be a volume:
+
+- inside a bind mount's directory it is put into that mount's volume;
+- a secret whose directory the image lacks (`/run/secrets`) gets a volume for that directory, so that it never touches
+  the container's own file system; what else the command writes there is added to the layer afterwards;
+- otherwise it is put into the container and left out of the layer. A volume in place of the directory would hide what
+  the image has there, and what the command writes there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from lineal.engine import BindMount, CacheMount, Command, Mount, SecretMount, TmpfsMount, entries
+from lineal.engine.client import Client
+from lineal.engine.layer import Edits
+from lineal.engine.leftovers import Leftovers
+from lineal.engine.paths import Content, Paths
+from lineal.errors import BadConfiguration
+
+ENGINE_FILES = frozenset({b".dockerenv"})
+"""What the engine makes in every container; only its deletion could show up in a layer."""
+
+
+@dataclass(slots=True)
+class _Volume:
+    name: str
+    target: str
+    writable: bool = True
+    tar: list[Iterator[bytes]] = field(default_factory=list)
+    """To unpack at its root, in order."""
+    files: dict[str, Content] = field(default_factory=dict)
+    """To put at paths in it."""
+    cache: bool = False
+    kept: bool = False
+    """What the command writes belongs to the image."""
+
+    def spec(self, target: str, writable: bool) -> dict[str, Any]:
+        options = {"NoCopy": True}
+        return {
+            "Type": "volume",
+            "Source": self.name,
+            "Target": target,
+            "ReadOnly": not writable,
+            "VolumeOptions": options,
+        }
+
+
+class Mounts:
+    """A command's mounts: make the volumes, give the container's settings, put files in, say what to leave out."""
+
+    def __init__(self, client: Client, leftovers: Leftovers, command: Command) -> None:
+        self._client = client
+        self._leftovers = leftovers
+        self._command = command
+        self._volumes: list[_Volume] = []
+        self._tmpfs: dict[str, str] = {}
+        self._files: dict[str, Content] = {}
+        self._made = {part for directory in command.directories for part in _prefixes(directory.path)}
+        for mount in command.mounts:
+            self._plan_directory(mount)
+        for mount in command.mounts:
+            self._plan_file(mount)
+        self._plan_nested()
+
+    def _plan_directory(self, mount: Mount) -> None:
+        if isinstance(mount, CacheMount):
+            self._volumes.append(self._cache(mount))
+        elif isinstance(mount, TmpfsMount):
+            size = "" if mount.size is None else f",size={mount.size}"
+            self._tmpfs[_tidy(mount.target)] = f"rw,nosuid,exec,mode=1777{size}"
+        elif isinstance(mount, BindMount) and not mount.single:
+            volume = _Volume(self._leftovers.volume(), _tidy(mount.target), mount.writable, [mount.tar()])
+            self._volumes.append(volume)
+
+    def _cache(self, mount: CacheMount) -> _Volume:
+        if mount.sharing == "private":
+            name, fresh = self._leftovers.volume(), True
+        else:
+            name = f"lineal-cache-{hashlib.sha256(mount.id.encode()).hexdigest()[:32]}"
+            fresh = self._client.find(f"/volumes/{name}", "look up a cache volume") is None
+            if fresh:
+                body = {"Name": name, "Driver": "local", "Labels": {"dev.lineal.cache": mount.id}}
+                self._client.call("POST", "/volumes/create", "create a cache volume", body=body)
+        volume = _Volume(name, _tidy(mount.target), cache=True)
+        if fresh and (mount.mode, mount.uid, mount.gid) != (0o755, 0, 0):
+            root = entries.header(b".", entries.DIRECTORY, mode=mount.mode, uid=mount.uid, gid=mount.gid)
+            volume.tar.append(iter([root, entries.END]))
+        return volume
+
+    def _plan_file(self, mount: Mount) -> None:
+        if isinstance(mount, SecretMount):
+            content: Content = partial(_secret, mount)
+        elif isinstance(mount, BindMount) and mount.single:
+            content = partial(_single, mount)
+        else:
+            return
+        target = _tidy(mount.target)
+        directory = target.rpartition("/")[0] or "/"
+        around = self._around(target)
+        if around is not None:
+            around.files[target] = content
+        elif isinstance(mount, SecretMount) and self._is_missing(directory):
+            self._volumes.append(_Volume(self._leftovers.volume(), directory, files={target: content}, kept=True))
+        else:
+            self._files[target] = content
+
+    def _around(self, target: str) -> _Volume | None:
+        """The volume that a file would be in. Raises `BadConfiguration` where it would stay or be hidden."""
+        inside = [volume for volume in self._volumes if target.startswith(volume.target.rstrip("/") + "/")]
+        if any(target.startswith(path.rstrip("/") + "/") for path in self._tmpfs):
+            raise BadConfiguration(f"A file cannot be mounted at {target}, inside a tmpfs mount.", remedy=_ELSEWHERE)
+        if not inside:
+            return None
+        volume = max(inside, key=lambda one: len(one.target))
+        if volume.cache:
+            raise BadConfiguration(f"A file cannot be mounted at {target}, inside a cache mount.", remedy=_ELSEWHERE)
+        return volume
+
+    def _plan_nested(self) -> None:
+        """A mount inside a read-only one needs its directory there beforehand."""
+        for outer in self._volumes:
+            if outer.writable:
+                continue
+            for target in [volume.target for volume in self._volumes] + list(self._tmpfs):
+                if target.startswith(outer.target.rstrip("/") + "/"):
+                    outer.files.setdefault(target + "/", _nothing)
+
+    def _is_missing(self, path: str) -> bool:
+        return path != "/" and path not in self._made and not self._command.existing(path)
+
+    def settings(self) -> dict[str, Any]:
+        """The part of a container's `HostConfig`."""
+        return {"Mounts": [one.spec(one.target, one.writable) for one in self._volumes], "Tmpfs": self._tmpfs}
+
+    def fill(self, image: str) -> None:
+        """Put into the volumes what they are to show."""
+        filled = [volume for volume in self._volumes if volume.tar or volume.files]
+        if not filled:
+            return
+        places = [f"/lineal-{number}" for number in range(len(filled))]
+        specs = [volume.spec(place, True) for volume, place in zip(filled, places, strict=True)]
+        body = {"Image": image, "Cmd": ["-"], "NetworkDisabled": True, "HostConfig": {"Mounts": specs}}
+        helper = self._leftovers.container(body, "create a container to fill volumes")
+        paths = Paths(self._client, helper)
+        for volume, place in zip(filled, places, strict=True):
+            for tar in volume.tar:
+                self._client.put(helper, place, tar, f"fill the mount at {volume.target}")
+            for target, content in volume.files.items():
+                inner = place + target.removeprefix(volume.target.rstrip("/"))
+                if target.endswith("/"):
+                    paths.directory(inner, 0o755, 0, 0)
+                else:
+                    paths.file(inner, content)
+
+    def place(self, paths: Paths) -> None:
+        """Make the command's directories and put its single files into the container."""
+        for directory in self._command.directories:
+            paths.directory(directory.path, directory.mode, directory.uid, directory.gid)
+        for target, content in self._files.items():
+            paths.file(target, content)
+
+    def edits(self, paths: Paths) -> Edits:
+        """What of all this must not be in the layer."""
+        dropped, stubs = set(self._files), set(self._tmpfs)
+        for volume in self._volumes:
+            stubs.add(volume.target)
+            if volume.kept:
+                dropped.update(volume.files)
+        around = {part for path in (*stubs, *dropped) for part in _prefixes(path)} - dropped
+        values = (mount.value.strip() for mount in self._command.mounts if isinstance(mount, SecretMount))
+        return Edits(
+            dropped=frozenset(_key(paths.real(_parent(path)) + "/" + path.rpartition("/")[2]) for path in dropped)
+            | ENGINE_FILES,
+            stubs=frozenset(_key(paths.real(path)) for path in around if self._is_missing(path)),
+            secrets=tuple({value for value in values if value}),
+        )
+
+    def kept(self) -> list[str]:
+        """Directories on volumes in which the command may have written what belongs to the image."""
+        return [volume.target for volume in self._volumes if volume.kept]
+
+
+_ELSEWHERE = "Choose a target outside of the other mounts."
+
+
+def locked_caches(mounts: Sequence[Mount]) -> list[str]:
+    """Ids of the caches that only one command may use at a time, in the order to lock them."""
+    return sorted({mount.id for mount in mounts if isinstance(mount, CacheMount) and mount.sharing == "locked"})
+
+
+def _nothing(_: bytes) -> Iterator[bytes]:
+    return iter(())
+
+
+def _secret(mount: SecretMount, name: bytes) -> Iterator[bytes]:
+    yield entries.file(name, mount.value, mode=mount.mode, uid=mount.uid, gid=mount.gid)
+
+
+def _single(mount: BindMount, name: bytes) -> Iterator[bytes]:
+    """The one entry of a bind mount of a file, renamed."""
+    stream = io.BufferedReader(entries.Chunks(mount.tar()))
+    for entry, body in entries.read(stream):
+        entry.name = name
+        yield entry.encode()
+        yield from body
+        yield entries.padding(entry.size)
+        return
+    raise BadConfiguration(f"There is no file to mount at {mount.target}.", remedy="Check the mount's source.")
+
+
+def _tidy(path: str) -> str:
+    return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
+def _prefixes(path: str) -> list[str]:
+    """A path and the directories above it, except the root."""
+    parts = _tidy(path).split("/")[1:]
+    return ["/" + "/".join(parts[: depth + 1]) for depth in range(len(parts)) if parts[0]]
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0] or "/"
+
+
+def _key(path: str) -> bytes:
+    return path.lstrip("/").replace("//", "/").encode("utf-8", "surrogateescape")

@@ -1,0 +1,83 @@
+"""What a run was asked for, before the configuration is known: flags, or `LINEAL_*` where they were not given."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lineal.config.settings import Setting, resolve
+from lineal.errors import BadConfiguration
+
+_TRUE = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Flags as given; None or empty when not. Lists in the environment have one entry a line."""
+
+    repo: str | None = None
+    env: str | None = None
+    namespace: str | None = None
+    release: str | None = None
+    kube_context: str | None = None
+    kube_version: str | None = None
+    timeout: str | None = None
+    report: str | None = None
+    lock: str | None = None
+    jobs: int | None = None
+    dev: bool | None = None
+    ignore_uncommitted: bool | None = None
+    values: tuple[str, ...] = ()
+    set: tuple[str, ...] = ()
+    var: tuple[str, ...] = ()
+    secret: tuple[str, ...] = ()
+    insecure_registry: tuple[str, ...] = ()
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
+
+    def text(
+        self, name: str, configured: Setting[str] | None = None, default: str = "", source: str = "default"
+    ) -> Setting[str]:
+        return resolve(
+            name, flag=getattr(self, name.replace("-", "_")), environ=self.environ, configured=configured,
+            default=default, default_source=source,
+        )  # fmt: skip
+
+    def flag(self, name: str) -> Setting[bool]:
+        return resolve(
+            name, flag=getattr(self, name.replace("-", "_")), environ=self.environ, default=False, parse=_boolean
+        )
+
+    def many(self, name: str) -> list[str]:
+        """The entries of a flag that may be repeated."""
+        given: tuple[str, ...] = getattr(self, name.replace("-", "_"))
+        if given:
+            return list(given)
+        text = self.environ.get("LINEAL_" + name.upper().replace("-", "_"), "")
+        return [line.strip() for line in text.splitlines() if line.strip()]
+
+    def job_count(self) -> Setting[int]:
+        return resolve("jobs", flag=self.jobs, environ=self.environ, default=4, parse=_positive)
+
+    def variables(self) -> dict[str, str]:
+        """`--var name=value` as a mapping."""
+        pairs = {}
+        for text in self.many("var"):
+            name, separator, value = text.partition("=")
+            if not separator or not name:
+                raise BadConfiguration(f"--var {name or text} has no value.", remedy="Write --var NAME=VALUE.")
+            pairs[name] = value
+        return pairs
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in _TRUE:
+        raise ValueError("it must be true or false")
+    return _TRUE[text.lower()]
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError("it must be 1 or more")
+    return number

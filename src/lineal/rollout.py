@@ -1,0 +1,186 @@
+"""What is deployed: the commit's chart and values with the references of its images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lineal.config.settings import Setting
+from lineal.errors import BadConfiguration, DeployFailed, Place, Uncommitted
+from lineal.run import Run
+from lineal.stages.conveyor import Outlook
+
+if TYPE_CHECKING:
+    from lineal.deploy.helm import Helm
+    from lineal.deploy.release import Chart, Release
+    from lineal.deploy.values import ImageValue, ValuesText
+
+_EXECUTABLE = "100755"
+_LINK = "120000"
+
+
+class Rollout:
+    """A run's release. Made before anything is built, so that a wrong name or file does not cost a build."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.deploy = run.loaded.deploy()
+        options, loaded = run.options, run.loaded
+        self.name = options.text("release", loaded.setting("deploy.release"), self.deploy.release)
+        self.namespace = options.text("namespace", loaded.setting("deploy.namespace"), self.deploy.namespace)
+        self.kube_context = options.text("kube-context")
+        self.timeout = options.text("timeout", loaded.setting("deploy.timeout"), self.deploy.timeout)
+        self.seconds = _seconds(self.timeout)
+
+    @property
+    def folders(self) -> list[str]:
+        """Directories of the commit that the release is made of."""
+        return [] if "://" in self.deploy.chart else [self.deploy.chart]
+
+    @property
+    def files(self) -> list[str]:
+        extra = (self._in_repository(Path(path)) for path in self.run.options.many("values"))
+        return [*self.deploy.values, *(path for path in extra if path is not None)]
+
+    def helm(self) -> Helm:
+        from lineal.deploy.helm import Helm
+
+        return Helm.find(self.run.options.environ, self.run.secrets.mask)
+
+    def release(self, helm: Helm, outlook: Outlook) -> Release:
+        """The release with everything that helm needs on disk, in the run's private directory."""
+        from lineal.config.template import names
+        from lineal.deploy.dependencies import complete
+        from lineal.deploy.release import Release
+        from lineal.deploy.values import global_values, template_names, write
+
+        run = self.run
+        images = self._images(outlook)
+        project, commit = run.loaded.project.project, run.repository.commit
+        common = names(
+            git=run.git_facts, env=run.env.value or None, vars=run.options.variables(), environ=run.options.environ,
+            giterminism=run.giterminism,
+        )  # fmt: skip
+        chart = self._chart()
+        complete(helm, chart, run.progress.note)
+        values = write(
+            run.workspace / "values",
+            self._values(),
+            template_names(common, project, images),
+            global_values(project, run.env.value or None, commit, run.context.branch, images),
+        )
+        return Release(
+            name=self.name.value,
+            namespace=self.namespace.value,
+            chart=chart,
+            values=values,
+            sets=tuple(run.options.many("set")),
+            kube_context=self.kube_context.value or None,
+            kube_version=run.options.kube_version,
+            timeout=self.seconds,
+            description=f"{project} {commit[:12]}",
+        )
+
+    def _images(self, outlook: Outlook) -> Mapping[str, ImageValue]:
+        images = self.run.image_values(outlook)
+        missing = [name for name in outlook.images if name not in images]
+        if missing:
+            stage = outlook.images[missing[0]]
+            reason = outlook.findings[stage.checksum].reason
+            raise DeployFailed(
+                f"{'Images are' if len(missing) > 1 else 'An image is'} missing for this commit: "
+                f"{', '.join(missing)} ({reason}).",
+                remedy="Run `lineal build` first, or `lineal converge`, which does both.",
+            )
+        return images
+
+    def _chart(self) -> Chart:
+        from lineal.deploy.release import Chart
+
+        written = self.deploy.chart
+        if "://" in written:
+            return Chart.registry(written)
+        folder = self.run.workspace / "chart" / Path(written).name
+        repository = self.run.repository
+        entries = [entry for entry in repository.listing([written]) if entry[0].startswith(written + "/")]
+        if not entries:
+            there = (repository.root / written).is_dir()
+            raise BadConfiguration(
+                f"The chart {written} {'is not committed' if there else 'does not exist in the commit'}.",
+                place=self.run.loaded.place("deploy.chart"),
+                remedy="Run `git add` and `git commit` first." if there else "Correct the path.",
+            )
+        for path, mode, oid in entries:
+            _write(
+                folder / path.removeprefix(written + "/"), mode, b"" if mode == "040000" else repository.object(oid)
+            )
+        return Chart.directory(folder, written)
+
+    def _values(self) -> list[ValuesText]:
+        from lineal.deploy.values import ValuesText
+
+        found = [ValuesText(path, self._committed(path, f"deploy.values[{number}]"))
+                 for number, path in enumerate(self.deploy.values)]  # fmt: skip
+        for given in self.run.options.many("values"):
+            inside = self._in_repository(Path(given))
+            text = self._committed(inside, None) if inside is not None else _read(Path(given))
+            found.append(ValuesText(inside or given, text))
+        return found
+
+    def _committed(self, path: str, key: str | None) -> str:
+        data = self.run.repository.file(path)
+        if data is None and (self.run.repository.root / path).is_file():
+            raise Uncommitted(
+                f"The values file {path} is not committed.", remedy="Run `git add` and `git commit` first."
+            )
+        if data is None:
+            place = self.run.loaded.place(key) if key else None
+            raise BadConfiguration(f"There is no values file {path} in the commit.", place=place,
+                                   remedy="Correct the path, or commit the file.")  # fmt: skip
+        try:
+            return data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise BadConfiguration("is not UTF-8 text.", place=Place(path), remedy="Save it as UTF-8.") from None
+
+    def _in_repository(self, path: Path) -> str | None:
+        """A path of the command line as one of the commit; None when it is outside of the repository."""
+        absolute = Path(os.path.normpath(self.run.start / path))
+        root = self.run.repository.root
+        return absolute.relative_to(root).as_posix() if absolute.is_relative_to(root) else None
+
+
+def _write(path: Path, mode: str, content: bytes) -> None:
+    if mode == "040000":
+        path.mkdir(parents=True, exist_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if mode == _LINK:
+        path.symlink_to(os.fsdecode(content))
+        return
+    path.write_bytes(content)
+    path.chmod(0o755 if mode == _EXECUTABLE else 0o644)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise BadConfiguration(
+            f"The values file {path} cannot be read: {reason}.", remedy="Correct --values."
+        ) from None
+
+
+def _seconds(setting: Setting[str]) -> float:
+    """`10m`, `1h30m`, `90s` in seconds."""
+    import re
+
+    units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[hms])", setting.value)
+    if not parts or "".join(number + unit for number, unit in parts) != setting.value:
+        raise BadConfiguration(
+            f"{setting.value!r} ({setting.origin}) is not a duration.", remedy="Write it as 10m or 1h30m."
+        )
+    return sum(float(number) * units[unit] for number, unit in parts)

@@ -1,0 +1,329 @@
+"""One run: from the checked-out commit to images and a report. The commands of `cli.py` are uses of this class."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lineal import __version__
+from lineal.config.giterminism import FILE as GITERMINISM_FILE
+from lineal.config.giterminism import Giterminism, load_giterminism
+from lineal.config.load import Loaded, assume, load
+from lineal.config.model import FILE
+from lineal.config.secrets import SecretValues, parse_secret
+from lineal.config.settings import Setting
+from lineal.config.template import GitFacts
+from lineal.errors import BadConfiguration, Place
+from lineal.images import Images, read_images
+from lineal.lock import Lock, NoLock
+from lineal.options import Options
+from lineal.pipeline.context import Context
+from lineal.pipeline.detect import detect
+from lineal.report.json import ContextReport, ImageReport, Report, StageReport
+from lineal.report.progress import Progress
+from lineal.source.history import GitHistory
+from lineal.source.repository import Repository, dev_branch, working_tree
+from lineal.source.uncommitted import find, refuse
+from lineal.stages.conveyor import Conveyor, Origin, Outlook, look, report
+from lineal.stages.lookup import Candidate, Lookup
+from lineal.stages.publish import Publisher
+from lineal.stages.stage import Stage
+from lineal.stages.visibility import Line
+from lineal.store import Store
+from lineal.store.address import LAYOUT, open_image, open_store
+
+if TYPE_CHECKING:
+    from lineal.deploy.values import ImageValue
+    from lineal.stages.builders import Workshop
+
+
+class Run:
+    """Everything is worked out when it is first asked for: a command pays only for what it uses."""
+
+    def __init__(self, options: Options, progress: Progress, workspace: Path, start: Path) -> None:
+        """`workspace` is a private directory that the caller removes; `start` is inside the repository."""
+        self.options = options
+        self.progress = progress
+        self.workspace = workspace
+        self.start = start
+        self.started = time.monotonic()
+        self.reports: dict[str, StageReport] = {}
+        self._closing = ExitStack()
+
+    def close(self) -> None:
+        self._closing.close()
+
+    # --- the commit ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def repository(self) -> Repository:
+        repository = Repository.open(self.start, dict(self.options.environ))
+        if self.dev:
+            repository = working_tree(repository, self.workspace / "dev")
+        self._closing.callback(repository.close)
+        return repository
+
+    @cached_property
+    def dev(self) -> bool:
+        return self.options.flag("dev").value
+
+    @cached_property
+    def context(self) -> Context:
+        return detect(self.options.environ, self.repository)
+
+    @cached_property
+    def line(self) -> Line:
+        """The line of history that stages are looked up and published for."""
+        repository, context = self.repository, self.context
+        if self.dev:
+            return Line(repository.commit, repository.tree, dev_branch(repository))
+        return Line(repository.commit, repository.tree, context.branch or context.tag or "", context.parents)
+
+    # --- the configuration --------------------------------------------------------------------------------------
+
+    @cached_property
+    def giterminism(self) -> Giterminism:
+        return load_giterminism(self._text(GITERMINISM_FILE))
+
+    @cached_property
+    def env(self) -> Setting[str]:
+        return self.options.text("env")
+
+    @cached_property
+    def git_facts(self) -> GitFacts:
+        commit = self.repository.commit
+        return GitFacts(commit, commit[:7], self.context.branch, self.context.tag)
+
+    @cached_property
+    def loaded(self) -> Loaded:
+        text = self._text(FILE)
+        if text is None:
+            self._complain_about_uncommitted(FILE)
+            name = (self.context.repository or self.repository.root.name).rpartition("/")[2]
+            found = assume(self.repository.file("Dockerfile") is not None, name)
+            self.progress.note(f"There is no {FILE}: building ./Dockerfile as the image {found.project.project!r}.")
+            return found
+        return load(
+            text,
+            env=self.env.value or None,
+            vars=self.options.variables(),
+            git=self.git_facts,
+            environ=self.options.environ,
+            giterminism=self.giterminism,
+        )
+
+    def _text(self, path: str) -> str | None:
+        data = self.repository.file(path)
+        try:
+            return None if data is None else data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise BadConfiguration("is not UTF-8 text.", place=Place(path), remedy="Save it as UTF-8.") from None
+
+    def _complain_about_uncommitted(self, path: str) -> None:
+        if (self.repository.root / path).exists():
+            raise BadConfiguration(
+                f"{path} is in the working tree, but not in the commit.",
+                remedy="Run `git add` and `git commit` first, or build the working tree with --dev.",
+            )
+
+    @cached_property
+    def secrets(self) -> SecretValues:
+        configured = [secret for image in self.loaded.project.images.values() for secret in image.secrets]
+        given = [parse_secret(text) for text in self.options.many("secret")]
+        return SecretValues([*configured, *given], self.options.environ, self.repository.root)
+
+    # --- the store ----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def repo(self) -> Setting[str]:
+        """The store's address."""
+        configured = self.loaded.setting("repo")
+        if self.context.default_store:
+            source = self.context.sources.get("default_store", "the CI")
+            return self.options.text("repo", configured, self.context.default_store, source)
+        cache = cache_directory(self.options.environ) / "stores" / self.loaded.project.project
+        return self.options.text("repo", configured, f"{LAYOUT}{cache}", "default outside CI")
+
+    @cached_property
+    def insecure(self) -> list[str]:
+        return self.options.many("insecure-registry")
+
+    @cached_property
+    def store(self) -> Store:
+        store = open_store(
+            self.repo.value, insecure_hosts=self.insecure, workdir=self.repository.root, environ=self.options.environ
+        )
+        if self.context.may_write:
+            return store
+        from lineal.store.layout import Layout
+        from lineal.store.overlay import Overlay
+
+        self.progress.note(
+            "This run may not write: it reads the store, builds what is missing and publishes nothing."
+        )
+        return Overlay(Layout(self.workspace / "private", "private"), store)
+
+    @cached_property
+    def lock(self) -> Lock:
+        wanted = self.options.text("lock", self.loaded.setting("lock"), "auto")
+        if wanted.value not in ("auto", "file", "none"):
+            raise BadConfiguration(
+                f"There is no lock {wanted.value!r} ({wanted.origin}).", remedy="Use auto, file or none."
+            )
+        layout = self.repo.value.startswith(LAYOUT)
+        if wanted.value == "file" and not layout:
+            raise BadConfiguration(
+                f"The lock `file` ({wanted.origin}) is for a layout store, and the store is {self.repo.value}.",
+                remedy="Use `lock: none`; results are the same, a race may build a stage twice.",
+            )
+        if wanted.value == "none" or not layout or not self.context.may_write:
+            return NoLock()
+        from lineal.lock.file import LockFiles
+        from lineal.store.layout import Layout
+
+        assert isinstance(self.store, Layout)
+        return LockFiles(self.store.path / "locks", self.progress.warn)
+
+    @cached_property
+    def history(self) -> GitHistory:
+        return GitHistory(self.repository, [self.repository.commit], cache_directory(self.options.environ))
+
+    @cached_property
+    def lookup(self) -> Lookup:
+        lookup = Lookup(self.store, self.line, self.history)
+        self._closing.callback(lookup.close)
+        return lookup
+
+    # --- images -------------------------------------------------------------------------------------------------
+
+    def images(self, wanted: Iterable[str] = (), folders: Iterable[str] = (), files: Iterable[str] = ()) -> Images:
+        """The graphs of the wanted images, once nothing uncommitted would change them. `folders` and `files` are what
+        else the command reads: the chart, values files."""
+        images = read_images(self.repository, self.loaded, wanted)
+        if not self.dev:
+            read = {FILE, GITERMINISM_FILE, *images.files, *files}
+            changes = find(self.repository, read, folders, images.readings())
+            left_out = self.options.flag("ignore-uncommitted").value
+            refuse(changes, lambda path: left_out or self.giterminism.tolerates(path), self.progress.warn)
+        return images
+
+    def look(self, images: Images) -> Outlook:
+        outlook = look(images.last, self.lookup)
+        for note in self.history.notes:
+            self.progress.warn(note)
+        return outlook
+
+    def build(self, outlook: Outlook) -> None:
+        """Build and publish what is missing."""
+        if not outlook.needed:
+            return
+        conveyor = Conveyor(
+            self.store,
+            self.lookup,
+            Publisher(self.store, self.lock, self.lookup),
+            self._workshop(),
+            Origin(self.line.recorded, self.line.tree, self.line.branch, self.loaded.project.project),
+            self.progress,
+            self.options.job_count().value,
+        )
+        try:
+            conveyor.build(outlook)
+        finally:
+            self.reports |= conveyor.reports
+
+    def _workshop(self) -> Workshop:
+        from lineal.engine.docker import DockerEngine
+        from lineal.stages.builders import Workshop
+
+        environ = self.options.environ
+        engine = DockerEngine(network=environ.get("LINEAL_ENGINE_NETWORK") or "default", environment=environ)
+        return Workshop(
+            store=self.store,
+            base_store=lambda reference: open_image(
+                reference, insecure_hosts=self.insecure, store=self.store, environ=environ
+            ),
+            engine=lambda: engine,
+            secrets=self.secrets,
+            proxies={
+                name: value for image in self.loaded.project.images.values() for name, value in image.args.items()
+            },
+            workspace=self.workspace,
+            stop=engine.stop,
+        )
+
+    # --- results ------------------------------------------------------------------------------------------------
+
+    def image_values(self, outlook: Outlook) -> dict[str, ImageValue]:
+        """The references of the images that there are."""
+        from lineal.deploy.values import ImageValue
+
+        return {
+            name: ImageValue.of(self.store.address, candidate.tag, candidate.digest)
+            for name, stage in outlook.images.items()
+            if (candidate := outlook.candidate(stage)) is not None
+        }
+
+    def report(self, command: str, outlook: Outlook) -> Report:
+        context = self.context
+        made = {checksum for checksum, stage in self.reports.items() if stage.outcome in ("built", "assembled")}
+        traffic = self.store.traffic
+        return Report(
+            lineal=__version__,
+            command=command,
+            project=self.loaded.project.project,
+            store=self.store.address,
+            context=ContextReport(
+                provider=context.provider,
+                event=context.event,
+                commit=context.commit,
+                branch=self.line.branch or None,
+                tag=context.tag,
+                pull_request=context.pull_request,
+                may_write=context.may_write,
+            ),
+            images=[_image(name, stage, outlook, self.store, made) for name, stage in outlook.images.items()],
+            stages=[self._stage(stage, outlook) for stage in outlook.stages()],
+            duration=round(time.monotonic() - self.started, 3),
+            requests=traffic.requests,
+            bytes_read=traffic.bytes_read,
+            bytes_sent=traffic.bytes_sent,
+        )
+
+    def _stage(self, stage: Stage, outlook: Outlook) -> StageReport:
+        if stage.checksum in self.reports:
+            return self.reports[stage.checksum]
+        finding = outlook.findings.get(stage.checksum)
+        if finding is None:
+            return report(stage, "cached", reason="not asked for: a later stage is there")
+        if finding.candidate is not None:
+            return report(stage, "cached", finding.candidate, finding.reason)
+        wanted = any(stage is needed for needed in outlook.needed)
+        return report(stage, "missing" if wanted else "cached", reason=finding.reason)
+
+
+def _image(name: str, stage: Stage, outlook: Outlook, store: Store, made: set[str]) -> ImageReport:
+    candidate: Candidate | None = outlook.candidate(stage)
+    built = any(ancestor.checksum in made for ancestor in stage.chain())
+    if candidate is None:
+        return ImageReport(name=name, built=built)
+    repository, tag, digest = store.address, candidate.tag, candidate.digest
+    return ImageReport(
+        name=name,
+        ref=f"{repository}:{tag}@{digest}",
+        image=f"{repository}@{digest}",
+        repository=repository,
+        tag=tag,
+        digest=digest,
+        built=built,
+    )
+
+
+def cache_directory(environ: Mapping[str, str]) -> Path:
+    """Where Lineal keeps what it can do without: the default store, fetched history."""
+    base = environ.get("XDG_CACHE_HOME") or os.path.join(environ.get("HOME") or "/tmp", ".cache")  # noqa: S108, PTH118
+    return Path(base) / "lineal"

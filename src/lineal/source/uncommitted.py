@@ -1,0 +1,72 @@
+"""What the working tree changes of the files that a run reads (DESIGN G7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from lineal.assemble.glob import compile as compile_pattern
+from lineal.assemble.untar import clamp
+from lineal.errors import Uncommitted
+from lineal.source.files import ContextTree
+from lineal.source.repository import Change, Repository
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Source patterns of instructions, and the context that they are matched in."""
+
+    context: ContextTree
+    patterns: tuple[str, ...]
+
+    def covers(self, path: str) -> bool:
+        """Whether one of the instructions would read this path of the repository if it were committed."""
+        prefix = "" if self.context.context in ("", ".") else self.context.context + "/"
+        if not path.startswith(prefix) or self.context.ignore.excludes(path[len(prefix) :]):
+            return False
+        parts = path[len(prefix) :].split("/")
+        return any(_leads_to(pattern, parts) for pattern in self.patterns)
+
+
+def find(
+    repository: Repository, files: Iterable[str], folders: Iterable[str], readings: Sequence[Reading]
+) -> list[Change]:
+    """The changes of files that the run reads: single files, whole folders (a chart), and what instructions copy."""
+    exact, whole = set(files), set(folders)
+    asked = exact | whole | {reading.context.context for reading in readings}
+    if not asked:
+        return []
+
+    def read(path: str) -> bool:
+        return (
+            path in exact
+            or any(path.startswith(folder + "/") for folder in whole)
+            or any(reading.covers(path) for reading in readings)
+        )
+
+    return [change for change in repository.changes(sorted(asked)) if read(change.path)]
+
+
+def refuse(changes: Sequence[Change], tolerated: Callable[[str], bool], warn: Callable[[str], None]) -> None:
+    """Raises `Uncommitted` unless every change is tolerated; those are left out with a warning."""
+    refused = [change for change in changes if not tolerated(change.path)]
+    for change in changes:
+        if change not in refused:
+            warn(f"{change.path} is {change.what}; the commit is built, without that.")
+    if refused:
+        names = ", ".join(f"{change.path} ({change.what})" for change in refused[:_SHOWN])
+        more = f" and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
+        raise Uncommitted(
+            f"Uncommitted changes would influence the result: {names}{more}.",
+            remedy="Commit them, build the working tree with --dev, or leave them out with --ignore-uncommitted.",
+        )
+
+
+def _leads_to(pattern: str, parts: Sequence[str]) -> bool:
+    """Whether the pattern matches the path or a directory above it."""
+    wanted = [part for part in clamp(pattern).split("/") if part]
+    if len(wanted) > len(parts):
+        return False
+    return all(compile_pattern(want).match(part) for want, part in zip(wanted, parts, strict=False))

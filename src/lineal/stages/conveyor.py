@@ -1,0 +1,291 @@
+"""From the graph to published images: look up, build what is missing, publish each stage at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lineal import __version__
+from lineal.errors import Gone, Interrupted
+from lineal.report.json import Outcome, StageReport
+from lineal.report.progress import Progress
+from lineal.stages.lookup import Candidate, Finding, Lookup
+from lineal.stages.publish import Publisher
+from lineal.stages.stage import Stage, closure
+from lineal.store import Store
+from lineal.store.manifest import FILESYSTEM, Record, image_digest, read_image, record_descriptors
+
+if TYPE_CHECKING:
+    from lineal.stages.builders import Ready, Workshop
+
+
+@dataclass
+class Outlook:
+    """What there is and what has to be built. `needed` holds the missing stages, dependencies first."""
+
+    images: Mapping[str, Stage]
+    findings: dict[str, Finding] = field(default_factory=dict)
+    needed: list[Stage] = field(default_factory=list)
+
+    def candidate(self, stage: Stage) -> Candidate | None:
+        finding = self.findings.get(stage.checksum)
+        return finding.candidate if finding else None
+
+    def stages(self) -> list[Stage]:
+        return closure(list(self.images.values()))
+
+
+def look(images: Mapping[str, Stage], lookup: Lookup) -> Outlook:
+    """Ask for the last stage of every image; for the images that miss, ask for all the rest at once."""
+    outlook = Outlook(images)
+    last = {stage.checksum: stage for stage in images.values()}
+    outlook.findings |= lookup.find(list(last))
+    missing = [stage for stage in last.values() if outlook.candidate(stage) is None]
+    rest = [stage.checksum for stage in closure(missing) if stage.checksum not in outlook.findings]
+    if rest:
+        outlook.findings |= lookup.find(rest)
+    outlook.needed = _needed(missing, outlook)
+    return outlook
+
+
+def _needed(missing: Sequence[Stage], outlook: Outlook) -> list[Stage]:
+    """The missing stages, and those that they are built from, as far as these are missing too."""
+    needed: dict[str, Stage] = {}
+    queue = list(missing)
+    while queue:
+        stage = queue.pop()
+        if stage.checksum not in needed and outlook.candidate(stage) is None:
+            needed[stage.checksum] = stage
+            queue.extend(stage.dependencies())
+    return [stage for stage in closure(list(missing)) if stage.checksum in needed]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a record says about this run."""
+
+    commits: tuple[str, ...]
+    tree: str
+    branch: str
+    project: str
+
+
+class Conveyor:
+    """Builds the needed stages of an outlook, several at once where the graph allows."""
+
+    def __init__(
+        self, store: Store, lookup: Lookup, publisher: Publisher, workshop: Workshop, origin: Origin,
+        progress: Progress, jobs: int,
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._lookup = lookup
+        self._publisher = publisher
+        self._workshop = workshop
+        self._origin = origin
+        self._progress = progress
+        self._jobs = jobs
+        self._ready: dict[str, Ready] = {}
+        self._ready_locks: dict[str, threading.Lock] = {}
+        self._guard = threading.Lock()
+        self._stopped = threading.Event()
+        self.reports: dict[str, StageReport] = {}
+
+    def build(self, outlook: Outlook) -> None:
+        """Build and publish all that `outlook` needs and enter it there; a stage whose blobs turn out to be gone is
+        built again, once."""
+        rebuilt: set[str] = set()
+        while outlook.needed:
+            try:
+                self._build_all(outlook)
+                return
+            except StageGone as gone:
+                if gone.stage.checksum in rebuilt:
+                    raise gone.cause from None
+                rebuilt.add(gone.stage.checksum)
+                self._progress.warn(
+                    f"{title(gone.stage)} is published, but {gone.cause.digest[:19]} of it is missing in the store; "
+                    "it is built again."
+                )
+                self._forget(gone.stage, outlook)
+
+    def _forget(self, stage: Stage, outlook: Outlook) -> None:
+        candidate = outlook.candidate(stage)
+        if candidate is not None:
+            self._lookup.broken.add(candidate.digest)
+        self._ready.pop(stage.checksum, None)
+        unfinished = [image for image in outlook.images.values() if outlook.candidate(image) is None]
+        outlook.findings |= self._lookup.find([found.checksum for found in closure([stage])])
+        outlook.needed = _needed(unfinished, outlook)
+
+    def _build_all(self, outlook: Outlook) -> None:
+        """Start every stage as soon as what it depends on is there; on the first failure start no more."""
+        waiting = {stage.checksum: stage for stage in outlook.needed}
+        running: dict[Future[None], Stage] = {}
+        failure: BaseException | None = None
+        with ThreadPoolExecutor(self._jobs, thread_name_prefix="stage") as pool:
+            try:
+                while (waiting and failure is None) or running:
+                    if failure is None:
+                        for stage in self._startable(waiting, running, outlook):
+                            running[pool.submit(self._one, waiting.pop(stage.checksum), outlook)] = stage
+                    done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        running.pop(future)
+                        error = future.exception()
+                        if error is not None and failure is None:
+                            failure = error
+                            if not isinstance(error, StageGone):
+                                self._stop()
+            except BaseException:
+                self._stop()
+                raise
+        if failure is not None:
+            raise failure
+        outlook.needed = []
+
+    def _startable(
+        self, waiting: Mapping[str, Stage], running: Mapping[Future[None], Stage], outlook: Outlook
+    ) -> list[Stage]:
+        free = self._jobs - len(running)
+        ready = [
+            stage for stage in waiting.values()
+            if all(outlook.candidate(dependency) is not None for dependency in stage.dependencies())
+        ]  # fmt: skip
+        return ready[: max(free, 0)]
+
+    def _stop(self) -> None:
+        self._stopped.set()
+        self._workshop.stop()
+
+    def _one(self, stage: Stage, outlook: Outlook) -> None:
+        """Build and publish one stage."""
+        from lineal.stages.builders import Materials, build
+
+        if self._stopped.is_set():
+            raise Interrupted("The run was stopped.")
+        name, started = title(stage), time.monotonic()
+        self._progress.begin(name)
+        reason = outlook.findings[stage.checksum].reason if stage.checksum in outlook.findings else ""
+        try:
+            materials = Materials(
+                parent=self._load(stage.parent, outlook) if stage.parent else None,
+                sources={key: self._load(source, outlook) for key, source in stage.sources.items()},
+                references={key: self._load(need, outlook).reference for key, need in stage.needs.items()},
+            )
+            built, ready = build(stage, materials, self._workshop, lambda line: self._progress.output(name, line))
+            publication = self._publisher.publish(built, self._record(stage))
+        except BaseException as error:
+            seconds = time.monotonic() - started
+            self._progress.end(name, "failed", seconds)
+            self.reports[stage.checksum] = report(stage, "failed", reason=reason, duration=seconds)
+            if isinstance(error, Gone):
+                raise self._blame(stage, error, outlook) from error
+            raise
+        candidate = publication.candidate
+        made: Outcome = "built" if stage.kind in ("run", "from") else "assembled"
+        outcome: Outcome = "adopted" if publication.outcome == "adopted" else made
+        if outcome == "adopted":
+            reason = "another run published it first"
+        else:
+            reference = f"{self._store.address}:{candidate.tag}@{candidate.digest}"
+            self._ready[stage.checksum] = type(ready)(ready.image, ready.filesystem, reference)
+        outlook.findings[stage.checksum] = Finding(candidate, reason, True, candidate.record.created)
+        seconds = time.monotonic() - started
+        self.reports[stage.checksum] = report(
+            stage, outcome, candidate, reason, seconds, materials.moved.pulled, materials.moved.pushed
+        )
+        self._progress.end(name, outcome, seconds, reason)
+
+    def _blame(self, stage: Stage, error: Gone, outlook: Outlook) -> BaseException:
+        """The published stage that brought a missing blob: the first of a chain whose image names it."""
+        for dependency in stage.dependencies():
+            for ancestor in reversed(list(dependency.chain())):
+                candidate = outlook.candidate(ancestor)
+                if candidate is not None and error.digest in self._named(candidate):
+                    return StageGone(ancestor, error)
+        return error
+
+    def _named(self, candidate: Candidate) -> set[str]:
+        """All digests that a publication consists of, as far as its manifests are there."""
+        digests = {str(entry["digest"]) for entry in candidate.index.json["manifests"]}
+        for manifest in [self._store.manifest(digest) for digest in sorted(digests)]:
+            if manifest is not None:
+                digests.add(str(manifest.json["config"]["digest"]))
+                digests |= {str(layer["digest"]) for layer in manifest.json["layers"]}
+        return digests
+
+    def _load(self, stage: Stage, outlook: Outlook) -> Ready:
+        """A published stage's image and filesystem index, read once."""
+        with self._guard:
+            lock = self._ready_locks.setdefault(stage.checksum, threading.Lock())
+        with lock:
+            if stage.checksum not in self._ready:
+                candidate = outlook.candidate(stage)
+                assert candidate is not None
+                self._ready[stage.checksum] = self._read(stage, candidate)
+            return self._ready[stage.checksum]
+
+    def _read(self, stage: Stage, candidate: Candidate) -> Ready:
+        from lineal.assemble.filesystem import Filesystem
+        from lineal.stages.builders import Ready
+
+        with ThreadPoolExecutor(2) as pool:
+            image = pool.submit(read_image, self._store, image_digest(candidate.index), stage.platform)
+            parts = record_descriptors(self._store, candidate.index)
+            encoded = b"".join(self._store.blob(parts[FILESYSTEM].digest))
+            return Ready(
+                image.result(),
+                Filesystem.decode(encoded),
+                f"{self._store.address}:{candidate.tag}@{candidate.digest}",
+            )
+
+    def _record(self, stage: Stage) -> Record:
+        return Record(
+            checksum=stage.checksum,
+            commits=self._origin.commits,
+            tree=self._origin.tree,
+            branch=self._origin.branch,
+            created=0,
+            parent=stage.parent.checksum if stage.parent else "",
+            project=self._origin.project,
+            version=__version__,
+        )
+
+
+class StageGone(Exception):
+    """A published stage lacks a blob: it counts as absent (DESIGN §6)."""
+
+    def __init__(self, stage: Stage, cause: Gone) -> None:
+        super().__init__(str(cause))
+        self.stage = stage
+        self.cause = cause
+
+
+def title(stage: Stage) -> str:
+    """Short, for people, unique in a run: `api:12 RUN pip install`."""
+    text = stage.text if len(stage.text) <= 70 else stage.text[:69] + "…"
+    return f"{stage.image}:{stage.place.line} {text}"
+
+
+def report(
+    stage: Stage, outcome: Outcome, candidate: Candidate | None = None, reason: str = "", duration: float = 0.0,
+    pulled: int = 0, pushed: int = 0,
+) -> StageReport:  # fmt: skip
+    return StageReport(
+        image=stage.image,
+        target=stage.target,
+        line=stage.place.line or 0,
+        instruction=stage.text,
+        checksum=stage.checksum,
+        tag=candidate.tag if candidate else None,
+        digest=candidate.digest if candidate else None,
+        outcome=outcome,
+        duration=round(duration, 3),
+        bytes_pulled=pulled,
+        bytes_pushed=pushed,
+        reason=reason,
+    )

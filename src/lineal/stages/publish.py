@@ -1,0 +1,81 @@
+"""Publishing a stage so that no tag ever moves and one winner emerges (DESIGN §6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from lineal.lock import Lock
+from lineal.stages.lookup import Candidate, Finding, Lookup
+from lineal.store import Blob, Conflict, Image, Manifest, Store
+from lineal.store.manifest import Record, record_documents, stage_index
+from lineal.store.tags import stage_tag
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A stage as this run made it. Its layers are in the store already; the rest is published here."""
+
+    image: Image
+    filesystem: bytes
+    inputs: dict[str, Any]
+    platform: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    candidate: Candidate
+    outcome: Literal["published", "adopted"]
+
+
+class Publisher:
+    def __init__(self, store: Store, lock: Lock, lookup: Lookup) -> None:
+        self._store = store
+        self._lock = lock
+        self._lookup = lookup
+
+    def publish(self, built: Built, record: Record) -> Publication:
+        """Publish, or adopt what another run has published meanwhile. `record.created` is set here."""
+        self._store.put_blob(Blob.of(built.image.config))
+        self._store.put_manifest(built.image.manifest)
+        blobs, beside = record_documents(record, built.inputs, built.filesystem, built.image.manifest.digest)
+        for blob in blobs:
+            self._store.put_blob(blob)
+        self._store.put_manifest(beside)
+
+        def index(created: int) -> Manifest:
+            return stage_index(built.image, beside, replace(record, created=created), built.platform)
+
+        with self._lock.hold(record.checksum) as locked:
+            found = self._lookup.find([record.checksum])[record.checksum]
+            if found.candidate is not None:
+                return Publication(found.candidate, "adopted")
+            candidate = self._put_tags(record, found, index)
+        if locked:
+            return Publication(candidate, "published")
+        # Without a lock another run may have published between the check and the tag: all agree on the first.
+        settled = self._lookup.find([record.checksum])[record.checksum].candidate
+        if settled is None or settled.tag == candidate.tag:
+            return Publication(candidate, "published")
+        return Publication(settled, "adopted")
+
+    def _put_tags(self, record: Record, found: Finding, index: Callable[[int], Manifest]) -> Candidate:
+        created = self._put_stage_tag(record.checksum, max(self._store.now(), found.newest + 1), index)
+        manifest = index(created)
+        if not found.anchored and self._store.digest(record.checksum) is None:
+            # An immutable anchor that is there after all: its publication was first.
+            with suppress(Conflict):
+                self._store.put_manifest(manifest, record.checksum)
+        return Candidate(replace(record, created=created), stage_tag(record.checksum, created), manifest)
+
+    def _put_stage_tag(self, checksum: str, created: int, index: Callable[[int], Manifest]) -> int:
+        """Two runs may meet in one millisecond: the tag that exists is theirs, the next one is ours."""
+        while True:
+            tag = stage_tag(checksum, created)
+            if self._store.digest(tag) is None:
+                with suppress(Conflict):
+                    self._store.put_manifest(index(created), tag)
+                    return created
+            created += 1

@@ -1,0 +1,78 @@
+"""Which published stages the commit may use (DESIGN §5)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from lineal.source.history import Answer, Lineage
+from lineal.store.manifest import Record
+
+DEV_PREFIX = "lineal-dev/"
+
+
+class History(Protocol):
+    def seek(self, commits: Collection[str], trees: Collection[str]) -> Lineage: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The commit that is built and what a record of this run says about it."""
+
+    commit: str
+    tree: str
+    branch: str
+    parents: tuple[str, ...] = ()
+    """The real parents, for a commit that the CI made for one run only."""
+
+    @property
+    def recorded(self) -> tuple[str, ...]:
+        return self.parents or (self.commit,)
+
+    @property
+    def dev(self) -> bool:
+        return self.branch.startswith(DEV_PREFIX)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    answer: Answer
+    rule: str
+    """For people: `this commit`, `ancestor 1a2b3c4`, `same tree as 1a2b3c4`, or why not."""
+
+
+def judge(records: Iterable[Record], line: Line, history: History) -> list[Verdict]:
+    """One verdict a record, in order; history is asked once for all of them."""
+    records = list(records)
+    foreign = [record for record in records if not _own_working_tree(record, line)]
+    commits = {commit for record in foreign for commit in record.commits if commit != line.commit}
+    # A merge ref is as good as the merge that it tries out: both parents' histories count.
+    commits -= set(line.parents)
+    trees = {record.tree for record in foreign if record.tree != line.tree}
+    lineage = history.seek(commits, trees) if commits or trees else Lineage({}, {}, True)
+    return [_verdict(record, line, lineage) for record in records]
+
+
+def _own_working_tree(record: Record, line: Line) -> bool:
+    return record.branch == line.branch and line.dev
+
+
+def _verdict(record: Record, line: Line, lineage: Lineage) -> Verdict:
+    if _own_working_tree(record, line):
+        return Verdict(Answer.YES, "this working tree")
+    if record.branch.startswith(DEV_PREFIX):
+        return Verdict(Answer.NO, "built from an uncommitted working tree")
+    if set(record.commits) <= {line.commit} or (line.parents and set(record.commits) == set(line.parents)):
+        return Verdict(Answer.YES, "this commit")
+    own = {line.commit, *line.parents}
+    answers = [Answer.YES if commit in own else lineage.ancestors[commit] for commit in record.commits]
+    if answers and all(answer is Answer.YES for answer in answers):
+        return Verdict(Answer.YES, f"ancestor {record.commits[-1][:7]}")
+    same = line.commit if record.tree == line.tree else lineage.trees.get(record.tree)
+    if same is not None:
+        return Verdict(Answer.YES, f"same tree as {same[:7]}")
+    where = f"{record.branch or 'a commit'} ({record.commits[-1][:7] if record.commits else '?'})"
+    if not lineage.complete:
+        return Verdict(Answer.UNKNOWN, f"built on {where}; whether that is in this history is unknown")
+    return Verdict(Answer.NO, f"built on {where}, which is not in this history")

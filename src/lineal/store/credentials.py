@@ -1,0 +1,175 @@
+"""Who Lineal is to a registry: Docker's and Podman's files and credential helpers, read as those tools do."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+DOCKER_HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+DOCKER_HUB_KEY = "https://index.docker.io/v1/"
+_HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_HELPER_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What to prove oneself with; `source` says where it came from, the rest is never shown."""
+
+    source: str
+    username: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+    identity_token: str = field(default="", repr=False)
+    """An OAuth2 refresh token, exchanged for short-lived ones."""
+    registry_token: str = field(default="", repr=False)
+    """A bearer token to send as it is."""
+
+    def basic(self) -> str:
+        """The value of an `Authorization` header."""
+        pair = f"{self.username or '<token>'}:{self.password or self.identity_token}"
+        return "Basic " + base64.b64encode(pair.encode()).decode()
+
+
+def find_credential(host: str, repository: str, environ: Mapping[str, str]) -> tuple[Credential | None, str | None]:
+    """The credential of the first file that has one, and what went wrong on the way (a sentence without secrets).
+
+    A broken file or helper is no reason to stop: the registry may be readable by anyone."""
+    problem = None
+    for path in _files(environ):
+        try:
+            config = _read(path)
+            found = config and _from_config(config, path, _keys(host, repository), environ)
+        except _Problem as error:
+            problem = problem or str(error)
+            continue
+        if found:
+            return found, problem
+    return None, problem
+
+
+class _Problem(Exception):
+    """Why a file or a helper could not be used."""
+
+
+def _files(environ: Mapping[str, str]) -> Iterator[Path]:
+    home = Path(environ.get("HOME") or Path.home())
+    # As for docker itself, $DOCKER_CONFIG stands in place of ~/.docker: a job's own login beats the machine's.
+    yield Path(environ.get("DOCKER_CONFIG") or home / ".docker") / "config.json"
+    if file := environ.get("REGISTRY_AUTH_FILE"):
+        yield Path(file)
+    if runtime := environ.get("XDG_RUNTIME_DIR"):
+        yield Path(runtime) / "containers" / "auth.json"
+    yield Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "containers" / "auth.json"
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        config = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise _Problem(f"{path} cannot be read ({error.strerror}).") from None
+    except ValueError:
+        raise _Problem(f"{path} is not valid JSON.") from None
+    return config if isinstance(config, dict) else None
+
+
+def _keys(host: str, repository: str) -> list[str]:
+    """The names under which a credential may be kept, most specific first (Podman keeps them per path, too)."""
+    if host in DOCKER_HUB_HOSTS:
+        return [f"docker.io/{repository}", DOCKER_HUB_KEY, "docker.io", "index.docker.io", "registry-1.docker.io"]
+    parts = repository.split("/")
+    return [*(f"{host}/{'/'.join(parts[:count])}" for count in range(len(parts), 0, -1)), host]
+
+
+def _from_config(
+    config: dict[str, Any], path: Path, keys: list[str], environ: Mapping[str, str]
+) -> Credential | None:
+    helpers = _table(config, "credHelpers")
+    for key in keys:
+        if (helper := helpers.get(key)) and (found := _from_helper(str(helper), key, environ)):
+            return found
+    server = DOCKER_HUB_KEY if DOCKER_HUB_KEY in keys else keys[-1]
+    if (store := config.get("credsStore")) and (found := _from_helper(str(store), server, environ)):
+        return found
+    auths = _table(config, "auths")
+    by_host = {_hostname(key): entry for key, entry in auths.items()}
+    for entry in [*(auths.get(key) for key in keys), by_host.get(keys[-1])]:
+        if isinstance(entry, dict) and (found := _from_entry(entry, path)):
+            return found
+    return None
+
+
+def _table(config: dict[str, Any], key: str) -> dict[str, Any]:
+    value = config.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _hostname(key: str) -> str:
+    """`https://host/v1/`, as old logins wrote it, means `host`."""
+    return re.sub(r"^https?://|/(v[12]/?)?$", "", key)
+
+
+def _from_entry(entry: dict[str, Any], path: Path) -> Credential | None:
+    username, password = _text(entry, "username"), _text(entry, "password")
+    if auth := _text(entry, "auth"):
+        try:
+            username, _, password = base64.b64decode(auth, validate=True).decode().rstrip("\0").partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            raise _Problem(f"{path} has an `auth` that is not base64.") from None
+    identity, registry = _text(entry, "identitytoken"), _text(entry, "registrytoken")
+    if not (identity or registry or (username and password)):
+        return None
+    return Credential(str(path), username, password, identity, registry)
+
+
+def _text(entry: dict[str, Any], key: str) -> str:
+    value = entry.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _from_helper(name: str, server: str, environ: Mapping[str, str]) -> Credential | None:
+    """Ask `docker-credential-<name>`; None when it has nothing for `server`. What it prints is never repeated."""
+    import subprocess
+
+    program = f"docker-credential-{name}"
+    if not _HELPER.fullmatch(name):
+        raise _Problem(f"{name!r} is not the name of a credential helper.")
+    try:
+        done = subprocess.run(
+            [program, "get"],
+            input=server.encode(),
+            capture_output=True,
+            timeout=_HELPER_SECONDS,
+            env=dict(environ),
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise _Problem(f"{program} did not answer within {_HELPER_SECONDS} s.") from None
+    except OSError as error:
+        raise _Problem(f"{program} cannot be run ({error.strerror}).") from None
+    if done.returncode != 0:
+        if b"credentials not found" in done.stdout + done.stderr:
+            return None
+        raise _Problem(f"{program} failed for {server} (exit status {done.returncode}).")
+    return _from_answer(done.stdout, program)
+
+
+def _from_answer(output: bytes, program: str) -> Credential | None:
+    try:
+        answer = json.loads(output)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise _Problem(f"{program} did not answer with JSON.")
+    username, secret = _text(answer, "Username"), _text(answer, "Secret")
+    if not secret:
+        return None
+    if username == "<token>":
+        return Credential(program, identity_token=secret)
+    return Credential(program, username, secret)

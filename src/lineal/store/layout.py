@@ -1,0 +1,281 @@
+"""A directory in the OCI Image Layout format as a store: the default outside CI, readable by other tools."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from lineal.errors import BadConfiguration, Gone, Unreachable
+from lineal.store import OCI_INDEX, Blob, Conflict, Descriptor, Manifest, Store, Traffic, sha256
+from lineal.store.content import MAX_MANIFEST, is_digest, read_manifest
+
+REF_NAME = "org.opencontainers.image.ref.name"
+CHUNK = 1024 * 1024
+LOCK_SECONDS = 120
+_MARKER, _INDEX, _LOCK, _TEMPORARY = "oci-layout", "index.json", ".lineal.lock", ".lineal-"
+_OURS = {_MARKER, _INDEX, _LOCK, "blobs"}
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_Stamp = tuple[int, int, int]
+
+
+class Layout(Store):
+    """Made at the first write. Files appear complete or not at all; only writers of tags need a lock."""
+
+    def __init__(self, path: Path, address: str | None = None) -> None:
+        self.path = path
+        self.address = address or f"layout:{path}"
+        self.traffic = Traffic()
+        self._counting = threading.Lock()
+        self._made = False
+        self._parsed: tuple[_Stamp, list[dict[str, Any]], dict[str, str]] | None = None
+
+    def manifest(self, reference: str) -> Manifest | None:
+        self._count(requests=1)
+        digest = reference if is_digest(reference) else self._tagged().get(reference)
+        if digest is None:
+            return None
+        with self._disk("read"):
+            try:
+                with self._file(digest).open("rb") as file:
+                    data = file.read(MAX_MANIFEST + 1)
+            except FileNotFoundError:
+                return None
+        self._count(read=len(data))
+        if sha256(data) != digest:
+            raise self._damaged(digest)
+        return read_manifest(data, "", [digest], self.address)
+
+    def digest(self, reference: str) -> str | None:
+        self._count(requests=1)
+        digest = reference if is_digest(reference) else self._tagged().get(reference)
+        return digest if digest and self._exists(digest) else None
+
+    def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
+        self._count(requests=1)
+        self._write(Blob(manifest.digest, len(manifest.data), manifest.data))
+        if tag is None:
+            return
+        with self._disk("write"), self._locked():
+            existing = self._tagged().get(tag)
+            if existing == manifest.digest:
+                return
+            if existing and self._exists(existing):
+                raise Conflict(f"{self.address}:{tag} is {existing} and may not be moved.")
+            entry = {**manifest.descriptor().to_json(), "annotations": {REF_NAME: tag}}
+            kept = [other for other in self._entries() if _name(other) != tag]
+            self._write_index([*kept, entry])
+
+    def tags(self) -> list[str]:
+        self._count(requests=1)
+        return list(self._tagged())
+
+    def has_blob(self, digest: str) -> bool:
+        self._count(requests=1)
+        return self._exists(digest)
+
+    def blob(self, digest: str) -> Iterator[bytes]:
+        self._count(requests=1)
+        hashed = hashlib.sha256()
+        with self._disk("read"):
+            try:
+                file = self._file(digest).open("rb")
+            except FileNotFoundError:
+                raise Gone(digest, self.address) from None
+            with file:
+                while chunk := file.read(CHUNK):
+                    hashed.update(chunk)
+                    self._count(read=len(chunk))
+                    yield chunk
+        if f"sha256:{hashed.hexdigest()}" != digest:
+            raise self._damaged(digest)
+
+    def put_blob(self, blob: Blob) -> None:
+        self._count(requests=1)
+        if not self._exists(blob.digest):
+            self._write(blob)
+
+    def mount_blob(self, descriptor: Descriptor, source: Store) -> bool:
+        """Hard links, or copies where the file system cannot link, from another layout."""
+        if not isinstance(source, Layout):
+            return False
+        self._count(requests=1)
+        if self._exists(descriptor.digest):
+            return True
+        if not source._exists(descriptor.digest):
+            return False
+        file, target = source._file(descriptor.digest), self._file(descriptor.digest)
+        with self._disk("write"):
+            self._make()
+            try:
+                os.link(file, target)
+            except FileExistsError:
+                return True
+            except OSError as error:
+                if error.errno in _FULL or isinstance(error, FileNotFoundError):
+                    raise
+                self._write(Blob(descriptor.digest, descriptor.size, file))
+        return True
+
+    def now(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def _file(self, digest: str) -> Path:
+        if not is_digest(digest):
+            raise ValueError(f"{digest!r} is not a sha256 digest")
+        return self.path / "blobs" / "sha256" / digest.removeprefix("sha256:")
+
+    def _damaged(self, digest: str) -> Unreachable:
+        return Unreachable(f"{self._file(digest)} is damaged.", remedy="Delete that file; it will be made again.")
+
+    def _exists(self, digest: str) -> bool:
+        with self._disk("read"):
+            return self._file(digest).is_file()
+
+    def _tagged(self) -> dict[str, str]:
+        """Tag -> digest, as the index says now."""
+        return self._read_index()[1]
+
+    def _entries(self) -> list[dict[str, Any]]:
+        return self._read_index()[0]
+
+    def _read_index(self) -> tuple[list[dict[str, Any]], dict[str, str]]:
+        """The index's entries, parsed again only when the file is another one (each write makes a new file)."""
+        with self._disk("read"):
+            try:
+                with (self.path / _INDEX).open("rb") as file:
+                    status = os.fstat(file.fileno())
+                    stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+                    if (parsed := self._parsed) and parsed[0] == stamp:
+                        return parsed[1:]
+                    data = file.read()
+            except FileNotFoundError:
+                return [], {}
+        entries = _parse_index(data)
+        if entries is None:
+            raise Unreachable(
+                f"{self.path / _INDEX} is not the index of an OCI Image Layout.",
+                remedy="Restore it, or choose another directory.",
+            )
+        tags = {name: entry["digest"] for entry in entries if (name := _name(entry))}
+        self._parsed = (stamp, entries, tags)
+        return entries, tags
+
+    def _write_index(self, entries: list[dict[str, Any]]) -> None:
+        document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
+        with self._replacing(self.path / _INDEX) as file:
+            file.write(json.dumps(document, separators=(",", ":")).encode())
+            # Unlike a blob, which its digest checks, a half-written index after a power cut would lose every tag.
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _write(self, blob: Blob) -> None:
+        """Content under its digest, checked on the way as a registry would."""
+        hashed = hashlib.sha256()
+        with self._disk("write"):
+            self._make()
+            with blob.open() as source, self._replacing(self._file(blob.digest)) as file:
+                while chunk := source.read(CHUNK):
+                    hashed.update(chunk)
+                    file.write(chunk)
+                    self._count(sent=len(chunk))
+                if f"sha256:{hashed.hexdigest()}" != blob.digest:
+                    raise Unreachable(f"The content given as {blob.digest} changed before it was stored.")
+
+    def _make(self) -> None:
+        """Make the directory a layout unless it is one; never turn a directory of other things into one."""
+        if self._made:
+            return
+        self._refuse_other_things()
+        (self.path / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+        if not (self.path / _MARKER).exists():
+            with self._replacing(self.path / _MARKER) as file:
+                file.write(b'{"imageLayoutVersion":"1.0.0"}')
+        if not (self.path / _INDEX).exists():
+            with self._locked():
+                if not (self.path / _INDEX).exists():
+                    self._write_index([])
+        self._made = True
+
+    def _refuse_other_things(self) -> None:
+        try:
+            names = {entry.name for entry in self.path.iterdir()}
+        except FileNotFoundError:
+            return
+        strange = sorted(name for name in names - _OURS if not name.startswith(_TEMPORARY))
+        if _MARKER not in names and strange:
+            raise BadConfiguration(
+                f"{self.path} is not an OCI Image Layout and holds other things, such as {strange[0]!r}.",
+                remedy="Choose a new or empty directory for the layout store.",
+            )
+
+    @contextmanager
+    def _replacing(self, target: Path) -> Iterator[IO[bytes]]:
+        """A file beside `target` that takes its place at the end, or vanishes when something goes wrong."""
+        temporary = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        try:
+            with temporary.open("xb") as file:
+                yield file
+            temporary.replace(target)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        import filelock
+
+        try:
+            with filelock.FileLock(self.path / _LOCK, timeout=LOCK_SECONDS, mode=0o666, thread_local=False):
+                yield
+        except filelock.Timeout:
+            raise Unreachable(
+                f"{self.path / _LOCK} has been locked by another process for {LOCK_SECONDS} s.",
+                remedy="Stop that process, if it hangs.",
+            ) from None
+
+    @contextmanager
+    def _disk(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = (error.strerror or type(error).__name__).lower()
+            full = error.errno in _FULL
+            raise Unreachable(
+                f"The layout store {self.path} cannot be {'read' if doing == 'read' else 'written'}: {reason}.",
+                remedy="Free some space, or choose another store." if full else "Check the path and its permissions.",
+            ) from None
+
+    def _count(self, *, requests: int = 0, read: int = 0, sent: int = 0) -> None:
+        with self._counting:
+            self.traffic.requests += requests
+            self.traffic.bytes_read += read
+            self.traffic.bytes_sent += sent
+
+
+def _parse_index(data: bytes) -> list[dict[str, Any]] | None:
+    try:
+        index = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    entries = (index.get("manifests") or []) if isinstance(index, dict) else None
+    return entries if isinstance(entries, list) and all(_valid(entry) for entry in entries) else None
+
+
+def _name(entry: dict[str, Any]) -> str | None:
+    annotations = entry.get("annotations")
+    name = annotations.get(REF_NAME) if isinstance(annotations, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _valid(entry: object) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("digest"), str) and is_digest(entry["digest"])

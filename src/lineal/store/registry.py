@@ -1,0 +1,304 @@
+"""A repository of an OCI registry as a store: a thin synchronous client of the distribution API."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from urllib.parse import urlencode
+
+import requests
+from requests.utils import parse_header_links
+
+from lineal.errors import Gone, LinealError, Unreachable
+from lineal.store import (
+    DOCKER_LIST,
+    DOCKER_MANIFEST,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    Blob,
+    Conflict,
+    Descriptor,
+    Manifest,
+    Store,
+)
+from lineal.store.auth import Denied, Scope, repository_scopes
+from lineal.store.clock import Time
+from lineal.store.content import MAX_MANIFEST, is_digest, read_json, read_manifest
+from lineal.store.credentials import Credential
+from lineal.store.refusals import Broken, broken, codes, nonsense, refused
+from lineal.store.transport import CHUNK, RETRIED, SMALL, TRIES, Answer, Transport
+
+ACCEPT = ", ".join((OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST))
+PAGE = 1000
+MAX_PAGES = 10_000
+MAX_LISTING = 128 * 1024 * 1024
+UPLOAD_SECONDS = 300.0
+"""A registry may copy a whole blob to its storage before it answers."""
+
+
+class Registry(Store):
+    """One repository of one registry. Plain http on loopback or when `insecure`; `credential` is for this host only.
+
+    `host` is `name[:port]`. Requires a valid repository name (see `lineal.store.address`)."""
+
+    def __init__(
+        self,
+        host: str,
+        repository: str,
+        *,
+        address: str | None = None,
+        insecure: bool = False,
+        credential: Credential | None = None,
+        environ: Mapping[str, str] | None = None,
+        time: Time | None = None,
+        session: requests.Session | None = None,
+    ) -> None:
+        self.host, self.repository = host, repository
+        self.address = address or f"{host}/{repository}"
+        self._insecure, self._credential = insecure, credential
+        self._environ, self._time = os.environ if environ is None else environ, time or Time()
+        self._http = Transport(
+            host,
+            repository,
+            insecure=insecure,
+            environ=self._environ,
+            credential=credential,
+            time=self._time,
+            session=session,
+        )
+        self.traffic = self._http.traffic
+        self._base = f"/v2/{repository}"
+        self._pull = repository_scopes(repository, "pull")
+        self._push = repository_scopes(repository, "pull", "push")
+
+    def sibling(self, repository: str) -> Registry:
+        """Another repository of this registry, with the same credentials and connections; its traffic is its own."""
+        return Registry(
+            self.host,
+            repository,
+            insecure=self._insecure,
+            credential=self._credential,
+            environ=self._environ,
+            time=self._time,
+            session=self._http.session,
+        )
+
+    def manifest(self, reference: str) -> Manifest | None:
+        answer = self._read("GET", f"{self._base}/manifests/{reference}", accept=ACCEPT, limit=MAX_MANIFEST)
+        if answer.status == 404:
+            return None
+        self._expect(answer, "read", 200)
+        promised = [answer.headers.get("Docker-Content-Digest", ""), reference]
+        return read_manifest(
+            answer.body,
+            answer.headers.get("Content-Type", ""),
+            [text for text in promised if is_digest(text)],
+            self.host,
+        )
+
+    def digest(self, reference: str) -> str | None:
+        answer = self._read("HEAD", f"{self._base}/manifests/{reference}", accept=ACCEPT)
+        if answer.status == 404:
+            return None
+        self._expect(answer, "read", 200)
+        digest = answer.headers.get("Docker-Content-Digest", "")
+        if not is_digest(digest):
+            manifest = self.manifest(reference)
+            return manifest.digest if manifest else None
+        if is_digest(reference) and digest != reference:
+            raise nonsense(self.host, f"with {digest} when asked for {reference}")
+        return digest
+
+    def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
+        # No registry is known to need If-None-Match, but one that heeds it makes this an atomic first publication.
+        headers = {"Content-Type": manifest.media_type, **({"If-None-Match": "*"} if tag else {})}
+        answer = self._http.ask(
+            "PUT",
+            f"{self._base}/manifests/{tag or manifest.digest}",
+            self._push,
+            headers=headers,
+            body=Blob(manifest.digest, len(manifest.data), manifest.data),
+        )
+        if tag and (answer.status in (403, 405, 409, 412) or (answer.status == 400 and _immutable(answer))):
+            existing = self.digest(tag)
+            if existing == manifest.digest:
+                return
+            if existing is not None:
+                raise Conflict(f"{self.address}:{tag} is {existing} and may not be moved.")
+        self._expect(answer, "write", 200, 201, 202)
+        stored = answer.headers.get("Docker-Content-Digest", manifest.digest)
+        if is_digest(stored) and stored != manifest.digest:
+            raise nonsense(self.host, f"that it stored {stored} when given {manifest.digest}")
+
+    def tags(self) -> list[str]:
+        found: list[str] = []
+        where: str | None = f"{self._base}/tags/list?n={PAGE}"
+        seen: set[str] = set()
+        while where:
+            if where in seen or len(seen) == MAX_PAGES:
+                raise nonsense(self.host, "a list of tags that has no end")
+            seen.add(where)
+            answer = self._read("GET", where, limit=MAX_LISTING)
+            if answer.status == 404:
+                return found
+            self._expect(answer, "read", 200)
+            page = read_json(answer.body, self.host).get("tags") or []
+            if not isinstance(page, list) or not all(isinstance(tag, str) for tag in page):
+                raise nonsense(self.host, "with something that is not a list of tags")
+            found += page
+            where = self._next(answer)
+        return list(dict.fromkeys(found))
+
+    def has_blob(self, digest: str) -> bool:
+        answer = self._read("HEAD", f"{self._base}/blobs/{digest}")
+        if answer.status == 404:
+            return False
+        self._expect(answer, "read", 200)
+        return True
+
+    def blob(self, digest: str) -> Iterator[bytes]:
+        hashed, position = hashlib.sha256(), 0
+        for number in range(1, TRIES + 1):
+            answer = self._open_blob(digest, position)
+            # A server that does not know ranges starts again: what has been handed out is skipped.
+            skip = position if answer.status == 200 else 0
+            try:
+                for chunk in self._chunks(answer):
+                    fresh = chunk[skip:]
+                    skip -= len(chunk) - len(fresh)
+                    hashed.update(fresh)
+                    position += len(fresh)
+                    if fresh:
+                        yield fresh
+                break
+            except requests.RequestException as error:
+                if number == TRIES:
+                    raise broken(self.host, error) from None
+                self._http.pause(number)
+        if f"sha256:{hashed.hexdigest()}" != digest:
+            raise nonsense(self.host, f"with content that is not {digest} when asked for it")
+
+    def put_blob(self, blob: Blob) -> None:
+        for number in range(1, TRIES + 1):
+            if self.has_blob(blob.digest):
+                return
+            answer = None
+            try:
+                answer = self._upload(blob)
+                if answer.status not in RETRIED | {404, 416} or number == TRIES:
+                    self._expect(answer, "write", 201, 204)
+                    return
+            except Broken:
+                if number == TRIES:
+                    raise
+            # A lost session, a restarted server: begin a new upload (registries differ too much in resuming one).
+            self._http.pause(number, answer)
+
+    def mount_blob(self, descriptor: Descriptor, source: Store) -> bool:
+        if not isinstance(source, Registry) or source.host != self.host:
+            return False
+        if source.repository == self.repository:
+            return self.has_blob(descriptor.digest)
+        query = urlencode({"mount": descriptor.digest, "from": source.repository})
+        scopes = (*self._push, *repository_scopes(source.repository, "pull"))
+        try:
+            answer = self._http.ask("POST", f"{self._base}/blobs/uploads/?{query}", scopes)
+        except Denied:
+            # Some registries deny instead of answering that a mount is not possible (goharbor/harbor#17097).
+            return False
+        if answer.status == 202 and (location := answer.headers.get("Location")):
+            self._abandon(answer, location)
+        if answer.status in RETRIED:
+            self._expect(answer, "write", 201)
+        return answer.status == 201
+
+    def now(self) -> int:
+        clock = self._http.clock
+        if not clock.known:
+            self._http.ask("GET", "/v2/", self._pull)
+        return clock.now()
+
+    def _read(self, method: str, where: str, *, accept: str = "*/*", limit: int = SMALL) -> Answer:
+        """Ask for something small. 401 and 403 raise `Denied`."""
+        try:
+            return self._readable(method, where, self._pull, accept, limit)
+        except Denied:
+            if not self._http.auth.known:
+                raise
+            with suppress(Denied):
+                # Docker Hub denies reading a repository that does not exist yet, except to who may write (make) it.
+                return self._readable(method, where, self._push, accept, limit)
+            raise
+
+    def _readable(self, method: str, where: str, scopes: Sequence[Scope], accept: str, limit: int) -> Answer:
+        answer = self._http.ask(method, where, scopes, headers={"Accept": accept}, limit=limit)
+        if answer.status in (401, 403):
+            raise self._error(answer, "read")
+        return answer
+
+    def _open_blob(self, digest: str, position: int) -> Answer:
+        headers = {"Range": f"bytes={position}-"} if position else {}
+        answer = self._http.ask("GET", f"{self._base}/blobs/{digest}", self._pull, headers=headers, stream=True)
+        if answer.status == 404:
+            raise Gone(digest, self.address)
+        self._expect(answer, "read", 200, *([206] if position else []))
+        return answer
+
+    def _chunks(self, answer: Answer) -> Iterator[bytes]:
+        if answer.stream is None:
+            return
+        try:
+            for chunk in answer.stream.iter_content(CHUNK):
+                self._http.count(read=len(chunk))
+                yield chunk
+        finally:
+            answer.stream.close()
+
+    def _upload(self, blob: Blob) -> Answer:
+        """One upload from its beginning: ask for a place, then send everything at once (every registry takes that,
+        not every one takes pieces)."""
+        opened = self._http.ask("POST", f"{self._base}/blobs/uploads/", self._push)
+        self._expect(opened, "write", 202)
+        url, _ = self._http.resolve(opened.url, opened.headers.get("Location", ""), "an upload")
+        url += ("&" if "?" in url else "?") + urlencode({"digest": blob.digest})
+        headers = {"Content-Type": "application/octet-stream"}
+        return self._http.ask("PUT", url, self._push, headers=headers, body=blob, tries=1, seconds=UPLOAD_SECONDS)
+
+    def _abandon(self, answer: Answer, location: str) -> None:
+        """A mount that was not possible opened an upload instead: tidy it away, if the registry lets us."""
+        try:
+            url, foreign = self._http.resolve(answer.url, location, "an upload")
+            if not foreign:
+                self._http.ask("DELETE", url, self._push, tries=1)
+        except Unreachable:
+            pass
+
+    def _next(self, answer: Answer) -> str | None:
+        """The next page as the registry gives it; never one we made up, never another host's."""
+        for link in parse_header_links(answer.headers.get("Link", "")):
+            if link.get("rel") == "next":
+                url, foreign = self._http.resolve(answer.url, link["url"], "the next page of tags")
+                if foreign:
+                    raise nonsense(self.host, "a list of tags that goes on at another host")
+                return url
+        return None
+
+    def _expect(self, answer: Answer, doing: str, *statuses: int) -> None:
+        if answer.status not in statuses:
+            raise self._error(answer, doing)
+
+    def _error(self, answer: Answer, doing: str) -> LinealError:
+        if answer.status in (401, 403) and not answer.foreign:
+            denied = self._http.auth.denied(doing)
+            _, message = codes(answer.body)
+            if message:
+                denied.message = f"{denied.message} It says: {message!r}."
+            return denied
+        return refused(self.host, self.repository, answer.status, answer.body, doing)
+
+
+def _immutable(answer: Answer) -> bool:
+    code, message = codes(answer.body)
+    return "TAG_INVALID" in code or "immutable" in message.lower() or "already exists" in message.lower()

@@ -1,0 +1,76 @@
+"""A `requests` session that never answers for itself: no netrc, no cookies, no retries of its own."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+
+import lineal
+from lineal.errors import BadConfiguration
+
+POOL = 16
+CERTIFICATES = Path("/etc/docker/certs.d")
+
+
+def new_session(endpoint: str, environ: Mapping[str, str]) -> requests.Session:
+    """Proxies and certificate authorities come from the environment, as for every tool, and from Docker's
+    certificate directory for `endpoint`."""
+    session = requests.Session()
+    session.headers.update({"User-Agent": f"lineal/{lineal.__version__}", "Accept-Encoding": "identity"})
+    # Without an `auth`, requests puts a ~/.netrc entry in place of our Authorization header (psf/requests#3929).
+    session.auth = _as_it_is
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.verify = _authorities(environ) or True
+    session.mount("http://", HTTPAdapter(pool_maxsize=POOL))
+    session.mount("https://", HTTPAdapter(pool_maxsize=POOL))
+    directory = CERTIFICATES / endpoint
+    if directory.is_dir():
+        session.mount(f"https://{endpoint}/", _CertificateAdapter(directory))
+    return session
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _authorities(environ: Mapping[str, str]) -> str | None:
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        if path := environ.get(name):
+            if not Path(path).exists():
+                raise BadConfiguration(f"{name} names {path}, which does not exist.", remedy="Correct or unset it.")
+            return path
+    return None
+
+
+class _CertificateAdapter(HTTPAdapter):
+    """Adds Docker's `*.crt` (authorities) and `*.cert` with `*.key` (our own certificate) of one registry."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        super().__init__(pool_maxsize=POOL)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, ssl_context=self._context(), **kwargs)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        return super().proxy_manager_for(proxy, ssl_context=self._context(), **kwargs)
+
+    def _context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        try:
+            for file in sorted(self._directory.glob("*.crt")):
+                context.load_verify_locations(file)
+            for file in sorted(self._directory.glob("*.cert")):
+                context.load_cert_chain(file, file.with_suffix(".key"))
+        except OSError as error:
+            raise BadConfiguration(
+                f"A certificate in {self._directory} cannot be used ({error.strerror or type(error).__name__}).",
+                remedy="Replace or remove it.",
+            ) from None
+        return context

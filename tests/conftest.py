@@ -1,0 +1,109 @@
+"""Fixtures that all tests share; the real parts behind them are in servers.py."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import servers
+
+if TYPE_CHECKING:
+    import docker
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`127.0.0.1:PORT` of a docker-registry of this test process."""
+    with servers.docker_registry(tmp_path_factory.mktemp("registry")) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def auth_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same behind basic authentication: `servers.USER`, `servers.PASSWORD`."""
+    with servers.docker_registry(tmp_path_factory.mktemp("auth-registry"), servers.HTPASSWD) as address:
+        yield address
+
+
+@pytest.fixture
+def repository(registry: str) -> str:
+    """The name of a repository that nobody has used yet."""
+    return f"{registry}/test-{secrets.token_hex(6)}/app"
+
+
+@pytest.fixture(scope="session")
+def base_image(registry: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The reference of a small base image with a shell, see `servers.push_base_image`."""
+    return servers.push_base_image(f"{registry}/base:1", tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[docker.DockerClient]:
+    """A client of the Docker Engine; its absence is a failure, never a skip."""
+    import docker
+
+    try:
+        client = docker.from_env(timeout=120)
+        client.ping()
+    except (docker.errors.DockerException, OSError) as error:
+        pytest.fail(f"No Docker Engine answers: run `scripts/engine start` and try again. ({error})", pytrace=False)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> servers.Repository:
+    """An empty git repository in `tmp_path / "repo"`, on branch main."""
+    return servers.Repository.create(tmp_path / "repo")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a command left: its exit code and its two streams."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(slots=True)
+class Lineal:
+    """Runs `python -m lineal` as a user or a CI would: another process, an environment with nothing left over."""
+
+    cwd: Path
+    home: Path
+    env: dict[str, str] = field(default_factory=dict)
+    """Environment for every run; `env=` of a run comes on top."""
+
+    def __call__(
+        self, *args: str, cwd: Path | None = None, env: Mapping[str, str] | None = None, timeout: float = 300
+    ) -> Result:
+        done = subprocess.run(
+            [sys.executable, "-m", "lineal", *args],
+            cwd=cwd or self.cwd,
+            env=self.environment() | dict(env or {}),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def environment(self) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("PATH", "DOCKER_HOST", "LANG") if name in os.environ}
+        return kept | servers.GIT_ISOLATION | {"HOME": str(self.home), "COLUMNS": "160"} | self.env
+
+
+@pytest.fixture
+def lineal(repo: servers.Repository, tmp_path: Path) -> Lineal:
+    """Runs Lineal in `repo`: `lineal("build", "--report", "r.json").code`."""
+    (tmp_path / "home").mkdir()
+    return Lineal(repo.path, tmp_path / "home")

@@ -1,0 +1,59 @@
+"""Both Helms, the golden chart, and what a release of it needs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from lineal.deploy import values
+from lineal.deploy.helm import Helm
+from lineal.deploy.release import Chart, Release, ValuesFile
+from tests.tools import helm as binaries
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "chart"
+DIGEST = "sha256:" + "a" * 64
+IMAGES = {"api": values.ImageValue.of("registry.example.com/team/app", "v1", DIGEST)}
+GLOBAL = values.global_values("shop", "prod", "c" * 40, "main", IMAGES)
+
+MakeRelease = Callable[..., Release]
+
+
+def environment(home: Path, helm: Path | str, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a runner has; nothing of the developer's own helm or cluster."""
+    home.mkdir(exist_ok=True)
+    return {"PATH": os.environ["PATH"], "HOME": str(home), "LINEAL_HELM": str(helm), **(more or {})}
+
+
+@pytest.fixture(scope="session")
+def helms() -> Path:
+    """The directory of helm3 and helm4."""
+    binaries.fetch(binaries.directory())
+    return binaries.directory()
+
+
+@pytest.fixture(params=["helm3", "helm4"])
+def helm(request: pytest.FixtureRequest, helms: Path, tmp_path: Path) -> Helm:
+    return Helm.find(environment(tmp_path / "home", helms / request.param))
+
+
+@pytest.fixture
+def chart(tmp_path: Path) -> Path:
+    """A copy of the golden chart: what the caller materialises from a commit."""
+    return Path(shutil.copytree(GOLDEN, tmp_path / "chart-of-commit"))
+
+
+@pytest.fixture
+def release(chart: Path, tmp_path: Path) -> MakeRelease:
+    """Makes the release `shop-prod` of that chart; keyword arguments as for `Release`, `files` before global.lineal."""
+
+    def make(files: tuple[values.ValuesText, ...] = (), **more: object) -> Release:
+        written: tuple[ValuesFile, ...] = values.write(tmp_path / "values", files, {}, GLOBAL)
+        about: dict[str, object] = {"name": "shop-prod", "namespace": "shop", "values": written, "timeout": 5.0}
+        about["chart"] = Chart.directory(chart, "deploy/chart")
+        return Release(**(about | more))  # type: ignore[arg-type]
+
+    return make

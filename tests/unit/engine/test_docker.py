@@ -1,0 +1,285 @@
+"""Running commands: what a user sees of a `RUN`."""
+
+from __future__ import annotations
+
+import stat
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from lineal.engine import CommandFailed, Directory
+from lineal.errors import BuildFailed, Gone, Interrupted
+
+pytestmark = pytest.mark.engine
+
+NASTY = r"""
+echo new >/data/b; rm /data/a
+rm -r /data/deep; mkdir /data/deep; echo x >/data/deep/d
+rm -r /data/gone; chmod 4755 /data/b; chmod 711 /root
+mkdir -p /n/$(printf %0200d 1)/$(printf %0120d 2); echo z >/n/$(printf %0200d 1)/$(printf %0120d 2)/z
+ln /n/$(printf %0200d 1)/$(printf %0120d 2)/z /n/zlink
+mkdir /n/$(printf %090d 1); echo k >/n/$(printf %090d 1)/kkkkkkkkkkkkkkkkkkkkkk
+echo bad >"/n/$(printf 'bad\377name')"; echo e >/n/é; mkdir -m 1777 /n/sticky
+mkfifo /n/fifo; ln -s ../data/b /n/link; ln /etc/passwd /n/passwd; chown 1000:70000 /n/link /n/é
+mv /tmp /moved; : >/n/empty; head -c 3000000 /bin/busybox >/n/large
+"""
+
+
+def effective(found: dict, base: dict[str, set[str]]) -> dict[str, tuple]:
+    """Entries, an opaque directory said as the deletions that it stands for."""
+    result = {}
+    for name, member in found.items():
+        parent, _, last = name.rpartition("/")
+        if last == ".wh..wh..opq":
+            for child in base.get(parent, set()):
+                if f"{parent}/{child}" not in found:
+                    result[f"{parent}/.wh.{child}"] = ("gone",)
+        elif last.startswith(".wh."):
+            result[name] = ("gone",)
+        else:
+            result[name] = described(member)
+    return result
+
+
+def described(member) -> tuple:
+    return (member.type, member.mode, member.uid, member.gid, member.size, member.linkname, member.mtime)
+
+
+def test_a_command_s_files_are_the_layer(bench):
+    assert bench.names("echo hi >/data/new; rm /data/a") == ["data", "data/.wh.a", "data/new"]
+
+
+def test_a_command_without_effect_gives_an_empty_layer(bench):
+    assert bench.names("true; echo x >/dev/null; ls /proc >/dev/null") == []
+
+
+def test_the_engine_s_own_files_are_not_in_the_layer(bench):
+    script = "echo 127.0.0.1 x >>/etc/hosts; rm -f /.dockerenv; touch /dev/shm/x; echo >>/etc/resolv.conf"
+    assert bench.names(script) == []
+
+
+def test_both_ways_to_read_a_layer_agree_on_a_nasty_case(bench, members, contents):
+    base = {"data/deep": {"c", "d"}, "data": {"a", "b", "deep", "gone"}}
+    fast = bench.run(NASTY)
+    bench.engine._fast = False
+    slow = bench.run(NASTY)
+    one, other = effective(members(fast), base), effective(members(slow), base)
+    # The two runs were not at the same second.
+    assert {name: what[:6] for name, what in one.items()} == {name: what[:6] for name, what in other.items()}
+    assert contents(fast) == contents(slow)
+    assert one["data/deep/.wh.c"] == one["data/.wh.gone"] == one[".wh.tmp"] == ("gone",)
+    assert "data/deep/.wh.d" not in one
+    assert one["data/b"][1] == 0o4755
+    assert one["n/sticky"][1] == 0o1777
+    assert one["n/\u00e9"][2:4] == (1000, 70000)
+    assert "n/bad\udcffname" in one
+    links = [one["n/zlink"][5], one["n/passwd"][5], one["etc/passwd"][5]]
+    assert [bool(link) for link in links].count(True) == 2
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_layer_can_be_run_on_and_shows_the_same_files(bench, fast):
+    if not fast:
+        bench.engine._fast = False
+    look = r"cd / && ls -laRn data n moved tmp bin/sh etc/passwd 2>/dev/null | sed 's/^total.*//' ; cat /n/link /n/zlink"
+    look = look.replace("sed 's/^total.*//'", "cat")
+    bench.run(NASTY + look)
+    before = [line for line in bench.said if not line.startswith("total")]
+    child = bench.store.child(bench.base, bench.run(NASTY))
+    bench.run(look, parent=child)
+    after = [line for line in bench.said if not line.startswith("total")]
+    assert [shape(line) for line in after] == [shape(line) for line in before]
+
+
+def shape(line: str) -> list[str]:
+    """A line of `ls -ln` without link count, size of directories and time."""
+    words = line.split()
+    if len(words) < 9 or line[0] not in "-dlpc":
+        return words
+    return [words[0], words[2], words[3], *words[8:]] + ([words[4]] if line[0] == "-" else [])
+
+
+def test_file_capabilities_are_kept(bench, members, tmp_path):
+    import subprocess
+    from shutil import which
+
+    if not which("setcap"):
+        pytest.skip("needs setcap")
+    program = tmp_path / "program"
+    program.write_bytes(b"x")
+    subprocess.run(["setcap", "cap_net_raw+ep", str(program)], check=True)
+    value = __import__("os").getxattr(program, "security.capability")
+    from .conftest import base_tar, regular, tar_of
+
+    info, content = regular("data/program", b"x", 0o755)
+    info.pax_headers = {"SCHILY.xattr.security.capability": value.decode("latin-1")}
+    if any(byte > 0x7F for byte in value):
+        pytest.skip("not representable by tarfile")
+    parent = bench.store.image([base_tar(), tar_of((info, content))])
+    member = members(bench.run("mv /data/program /data/moved", parent=parent))["data/moved"]
+    assert "SCHILY.xattr.security.capability" in member.pax_headers
+
+
+def test_output_comes_line_by_line(bench):
+    bench.run("echo one; echo two >&2; printf 'three\\377'")
+    assert sorted(bench.said) == ["one", "three\ufffd", "two"]
+
+
+def test_output_comes_while_the_command_runs(bench):
+    seen = threading.Event()
+    bench.said = _Watched(seen)
+    worker = threading.Thread(target=bench.run, args=("echo now; while [ ! -e /dev/never ]; do sleep 0.1; done",))
+    worker.daemon = True
+    with pytest.raises(Interrupted):
+        threading.Thread(target=lambda: (seen.wait(20), bench.engine.stop())).start()
+        bench.run("echo now; sleep 600")
+    assert seen.is_set()
+
+
+class _Watched(list):
+    def __init__(self, event: threading.Event) -> None:
+        self._event = event
+
+    def append(self, line: str) -> None:
+        super().append(line)
+        self._event.set()
+
+
+def test_a_long_line_and_many_lines_arrive_whole(bench):
+    bench.run("seq 1 20000; printf '%030000d\\n' 7")
+    assert bench.said[:20000] == [str(number) for number in range(1, 20001)]
+    assert bench.said[20000] == "7".rjust(30000, "0")
+
+
+def test_a_failing_command_tells_its_status(bench):
+    with pytest.raises(CommandFailed) as failed:
+        bench.run("echo before; exit 7")
+    assert failed.value.status == 7
+    assert bench.said == ["before"]
+
+
+def test_a_missing_program_fails_like_in_a_shell(bench):
+    from dataclasses import replace
+
+    command = replace(bench.command(""), argv=["/no/such"])
+    with pytest.raises(CommandFailed) as failed:
+        bench.engine.run(bench.base, bench.store, command, bench.said.append, bench.workspace)
+    assert failed.value.status == 127
+    assert "/no/such" in " ".join(bench.said)
+
+
+def test_an_unknown_user_is_said(bench):
+    with pytest.raises(BuildFailed, match="nobody-here"):
+        bench.run("true", user="nobody-here")
+
+
+def test_a_program_for_another_machine_is_said(bench):
+    from .conftest import base_tar, regular, tar_of
+
+    elf = bytearray(Path("/bin/busybox").read_bytes()[:4096])
+    elf[18] = 0xB7  # aarch64
+    parent = bench.store.image([base_tar(), tar_of(regular("bin/other", bytes(elf), 0o755))])
+    from dataclasses import replace
+
+    command = replace(bench.command(""), argv=["/bin/other"])
+    with pytest.raises(BuildFailed, match="another processor architecture"):
+        bench.engine.run(parent, bench.store, command, bench.said.append, bench.workspace)
+
+
+def test_user_directory_host_name_and_environment_are_the_command_s_alone(bench):
+    from .conftest import base_tar
+
+    config = {"Env": ["INHERITED=1", "A=image"], "User": "1000", "Volumes": {"/data": {}}, "Healthcheck": {"Test": ["x"]}}
+    parent = bench.store.image([base_tar()], config | {"Entrypoint": ["/bin/false"], "WorkingDir": "/etc"})
+    layer = bench.run("id -u; pwd; env; cat /etc/hostname; touch /data/kept", parent=parent, env={"PATH": "/bin", "A": "b c"})
+    assert bench.said[:2] == ["0", "/"]
+    assert "A=b c" in bench.said
+    assert not [line for line in bench.said if line.startswith("INHERITED")]
+    assert bench.said[-1] == "buildkitsandbox"
+    import tarfile
+
+    with tarfile.open(layer.path) as tar:
+        assert "data/kept" in tar.getnames(), "a VOLUME of the image swallowed a file"
+
+
+def test_a_user_by_name_runs_the_command(bench, members):
+    found = members(bench.run("id -u; touch /tmp/mine", user="user"))
+    assert bench.said == ["1000"]
+    assert found["tmp/mine"].uid == 1000
+
+
+def test_no_network_means_only_loopback_and_host_means_the_host_s(bench):
+    bench.run("ls /sys/class/net", network="none")
+    assert bench.said == ["lo"]
+    bench.run("ls /sys/class/net", network="host")
+    assert bench.said == sorted(path.name for path in Path("/sys/class/net").iterdir())
+
+
+def test_the_default_network_can_be_the_host_s(bench):
+    bench.engine._network = "host"
+    bench.run("ls /sys/class/net", network="default")
+    assert bench.said == sorted(path.name for path in Path("/sys/class/net").iterdir())
+
+
+def test_privileges_are_given_only_when_asked_for(bench):
+    with pytest.raises(CommandFailed):
+        bench.run("mount -t tmpfs x /data")
+    bench.run("mount -t tmpfs x /data", privileged=True)
+
+
+def test_a_missing_work_directory_is_made_with_its_owner_and_an_existing_one_left_alone(bench, members):
+    directories = [Directory("/srv/app", 0o750, 1000, 1000), Directory("/tmp", 0o700)]
+    found = members(bench.run("pwd", workdir="/srv/app", directories=directories))
+    assert bench.said == ["/srv/app"]
+    assert sorted(found) == ["srv", "srv/app"]
+    assert (found["srv/app"].mode, found["srv/app"].uid) == (0o750, 1000)
+    assert (found["srv"].mode, found["srv"].uid) == (0o755, 0)
+
+
+def test_a_work_directory_behind_a_link_is_made_where_the_link_leads(bench):
+    assert bench.names("true", workdir="/var/run/x", directories=[Directory("/var/run/x")]) == ["run", "run/x"]
+
+
+def test_an_interrupted_run_leaves_nothing(bench):
+    threading.Thread(target=_stop_when_running, args=(bench.engine,)).start()
+    with pytest.raises(Interrupted):
+        bench.run("sleep 600")
+    with pytest.raises(Interrupted):
+        bench.run("true")
+    assert list(bench.workspace.iterdir()) == []
+
+
+def _stop_when_running(engine) -> None:
+    while not engine._running:
+        time.sleep(0.05)
+    engine.stop()
+
+
+def test_a_stage_whose_layer_is_gone_says_so(bench):
+    from .conftest import base_tar, regular, tar_of
+
+    parent = bench.store.image([base_tar(), tar_of(regular("unique", str(time.time_ns()).encode()))])
+    del bench.store.blobs[parent.layers[-1].digest]
+    with pytest.raises(Gone):
+        bench.run("true", parent=parent)
+
+
+def test_an_error_in_the_caller_s_output_leaves_nothing(bench):
+    def refuse(line: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bench.engine.run(bench.base, bench.store, bench.command("echo x; sleep 600"), refuse, bench.workspace)
+
+
+def test_a_silent_command_is_waited_for_longer_than_the_timeout(bench, monkeypatch):
+    monkeypatch.setattr("lineal.engine.client.TIMEOUT", 2.0)
+    assert bench.names("sleep 4; touch /data/x") == ["data", "data/x"]
+
+
+def test_layer_files_have_numeric_owners_and_plain_modes(bench, members):
+    layer = bench.run("echo >/data/x; chmod 640 /data/x")
+    assert stat.S_IMODE(members(layer)["data/x"].mode) == 0o640
+    assert members(layer)["data/x"].uname == ""

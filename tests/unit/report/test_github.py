@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from lineal.errors import BuildFailed, LinealError, Place
+from lineal.report.github import Groups, annotation
+from tests.unit.report.runner import github_commands
+
+
+def test_an_error_points_at_its_line() -> None:
+    error = BuildFailed("The command failed.", place=Place("api/Dockerfile", 7), remedy="Read its output.")
+    assert annotation(error) == "::error file=api/Dockerfile,line=7::The command failed. Read its output."
+
+
+def test_an_error_without_a_place_is_still_shown() -> None:
+    assert annotation(LinealError("No.")) == "::error::No."
+
+
+def test_a_key_is_part_of_the_message() -> None:
+    error = LinealError("Unknown key.", place=Place("lineal.yaml", 3, "images.api.contxt"))
+    assert annotation(error) == "::error file=lineal.yaml,line=3::images.api.contxt: Unknown key."
+
+
+def test_nothing_in_an_error_can_act() -> None:
+    error = LinealError("100%\n::add-mask::a\r\x1b[2J\n##[x]", place=Place("a,line=9:b\n::error::c%", 1))
+    line = annotation(error)
+    assert "\n" not in line and "\r" not in line and "\x1b" not in line
+    assert line.startswith("::error file=a%2Cline=9%3Ab %3A%3Aerror%3A%3Ac%25,line=1::100%25%0A")
+    assert github_commands(line)[0][0] == "error" and len(github_commands(line)) == 1
+
+
+def test_stop_tokens_are_never_used_twice() -> None:
+    groups = Groups()
+    assert len({groups.hold() for _ in range(50)}) == 50
+    token = groups.hold().removeprefix("::stop-commands::")
+    assert groups.release() == f"::{token}::" and len(token) == 32

@@ -1,0 +1,75 @@
+"""Runs that may not write: they read the real store and keep their own work to themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lineal.store import OCI_LAYER_GZIP, Blob, Conflict, Descriptor, Store
+from lineal.store.layout import Layout
+from lineal.store.overlay import Overlay
+from tests.unit.store.conftest import manifest_of
+
+
+@pytest.fixture
+def upper(tmp_path: Path) -> Layout:
+    return Layout(tmp_path / "private")
+
+
+@pytest.fixture
+def overlay(upper: Layout, store: Store) -> Overlay:
+    return Overlay(upper, store)
+
+
+def test_what_is_published_is_read_through(overlay: Overlay, store: Store) -> None:
+    manifest = manifest_of(store)
+    store.put_manifest(manifest, "one")
+    assert overlay.manifest("one") == manifest
+    assert overlay.digest("one") == manifest.digest
+    assert overlay.tags() == ["one"]
+    config = manifest.json["config"]["digest"]
+    assert overlay.has_blob(config)
+    assert b"".join(overlay.blob(config)) == b"{}"
+    assert overlay.address == store.address
+    assert abs(overlay.now() - store.now()) < 2000
+
+
+def test_what_is_written_stays_private(overlay: Overlay, store: Store, upper: Layout) -> None:
+    manifest = manifest_of(overlay, "private")
+    overlay.put_manifest(manifest, "mine")
+    assert overlay.manifest("mine") == manifest
+    assert overlay.tags() == ["mine"]
+    assert upper.tags() == ["mine"]
+    assert store.tags() == []
+    assert store.manifest(manifest.digest) is None
+    assert not store.has_blob(manifest.json["config"]["digest"])
+    assert store.traffic.bytes_sent == 0
+
+
+def test_a_published_tag_is_not_hidden_by_a_private_one(overlay: Overlay, store: Store) -> None:
+    published = manifest_of(store, "published")
+    store.put_manifest(published, "one")
+    with pytest.raises(Conflict):
+        overlay.put_manifest(manifest_of(overlay, "private"), "one")
+    overlay.put_manifest(published, "one")
+    assert overlay.tags() == ["one"]
+
+
+def test_a_blob_that_is_published_is_not_copied(overlay: Overlay, store: Store, upper: Layout) -> None:
+    blob = Blob.of(b"layer")
+    store.put_blob(blob)
+    overlay.put_blob(blob)
+    assert overlay.mount_blob(Descriptor(OCI_LAYER_GZIP, blob.digest, blob.size), store)
+    assert not upper.has_blob(blob.digest)
+
+
+def test_a_mount_never_writes_to_the_real_store(new_store: Callable[[str], Store], upper: Layout) -> None:
+    base, store = new_store("base"), new_store("app")
+    overlay = Overlay(upper, store)
+    blob = Blob.of(b"base layer")
+    base.put_blob(blob)
+    mounted = overlay.mount_blob(Descriptor(OCI_LAYER_GZIP, blob.digest, blob.size), base)
+    assert mounted == isinstance(base, Layout)
+    assert not store.has_blob(blob.digest)

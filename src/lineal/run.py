@@ -133,9 +133,9 @@ class Run:
 
     @cached_property
     def secrets(self) -> SecretValues:
-        configured = [secret for image in self.loaded.project.images.values() for secret in image.secrets]
+        configured = {name: image.secrets for name, image in self.loaded.project.images.items()}
         given = [parse_secret(text) for text in self.options.many("secret")]
-        return SecretValues([*configured, *given], self.options.environ, self.repository.root)
+        return SecretValues(configured, given, self.options.environ, self.repository.root)
 
     # --- the store ----------------------------------------------------------------------------------------------
 
@@ -166,7 +166,7 @@ class Run:
         self.progress.note(
             "This run may not write: it reads the store, builds what is missing and publishes nothing."
         )
-        return Overlay(Layout(self.workspace / "private", "private"), store)
+        return Overlay(Layout(self.workspace / "private", "private", partial=True), store)
 
     @cached_property
     def lock(self) -> Lock:
@@ -249,9 +249,7 @@ class Run:
             ),
             engine=lambda: engine,
             secrets=self.secrets,
-            proxies={
-                name: value for image in self.loaded.project.images.values() for name, value in image.args.items()
-            },
+            proxies={name: image.args for name, image in self.loaded.project.images.items()},
             workspace=self.workspace,
             stop=engine.stop,
         )

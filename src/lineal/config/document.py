@@ -88,17 +88,6 @@ def spell(path: Path) -> str:
     return text
 
 
-def decode(data: bytes, file: str) -> str:
-    """The text of a file of the commit, which must be UTF-8."""
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise BadConfiguration(
-            "The file is not UTF-8.", place=Place(file, line), remedy="Save it as UTF-8."
-        ) from None
-
-
 def parse(text: str, file: str, lines: Lines = same) -> Document:
     """Raises `BadConfiguration` with the line."""
     try:

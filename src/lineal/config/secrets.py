@@ -14,16 +14,20 @@ _SHORTEST = 4
 
 
 class SecretValues:
-    def __init__(self, secrets: Iterable[Secret], environ: Mapping[str, str], root: Path) -> None:
-        """`root` is what relative `file` paths start from. Later secrets of one id win."""
-        self._secrets = {secret.id: secret for secret in secrets}
+    def __init__(
+        self, images: Mapping[str, Iterable[Secret]], given: Iterable[Secret], environ: Mapping[str, str], root: Path
+    ) -> None:
+        """`images` has the secrets of each image of lineal.yaml, `given` those of the command line, which win.
+        Relative `file` paths start from `root`."""
+        self._images = {name: {secret.id: secret for secret in secrets} for name, secrets in images.items()}
+        self._given = {secret.id: secret for secret in given}
         self._environ = environ
         self._root = root
         self._lines: set[str] = set()
 
-    def value(self, name: str) -> bytes | None:
+    def value(self, image: str, name: str) -> bytes | None:
         """The value, None when no such secret is configured. Raises `BadConfiguration` when its source is missing."""
-        secret = self._secrets.get(name)
+        secret = self._given.get(name) or self._images.get(image, {}).get(name)
         if secret is None:
             return None
         if secret.env is not None:

@@ -59,8 +59,8 @@ def _empty() -> Ready:
 
 
 class Secrets(Protocol):
-    def value(self, name: str) -> bytes | None:
-        """The secret's value, None when none is configured under this id."""
+    def value(self, image: str, name: str) -> bytes | None:
+        """A secret's value for an image, None when none is configured under this id."""
 
     def mask(self, line: str) -> str:
         """The line without any secret's value."""
@@ -75,8 +75,8 @@ class Workshop:
     """External reference -> the store it is in and the tag or digest there."""
     engine: Callable[[], Engine]
     secrets: Secrets
-    proxies: Mapping[str, str]
-    """Build arguments, of which RUN sees the predefined proxy ones; they are part of no checksum."""
+    proxies: Mapping[str, Mapping[str, str]]
+    """Build arguments of each image: RUN sees the predefined proxy ones, which are part of no checksum."""
     workspace: Path
     stop: Callable[[], None]
     """Ends what runs in the engine, from any thread."""
@@ -252,7 +252,8 @@ class _Step:
         words = list(step.words) if step.exec_form else [*metadata.shell(self.config), *step.words]
         variables = {name: self.finish(value) for name, value in self.stage.scope.variables.items()}
         environ = {"PATH": DEFAULT_PATH, **metadata.environment(self.config), **variables}
-        environ |= {name: value for name, value in self.workshop.proxies.items() if name in PROXY_ARGS}
+        proxies = self.workshop.proxies.get(self.stage.image, {})
+        environ |= {name: value for name, value in proxies.items() if name in PROXY_ARGS}
         mounts = self._mounts(step, environ)
         command = Command(
             argv=words, env=environ, workdir=self.config.get("WorkingDir") or "/", user=self.config.get("User") or "",
@@ -336,7 +337,7 @@ class _Step:
         return BindMount(target, lambda: as_tar(tree, node.path), node.kind != "directory", mount.writable)
 
     def _secret(self, mount: RunMount, target: str, environ: dict[str, str]) -> list[Mount]:
-        value = self.workshop.secrets.value(mount.id)
+        value = self.workshop.secrets.value(self.stage.image, mount.id)
         if value is None:
             if mount.required:
                 raise BadConfiguration(

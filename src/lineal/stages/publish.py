@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -12,6 +13,8 @@ from lineal.stages.lookup import Candidate, Finding, Lookup
 from lineal.store import Blob, Conflict, Image, Manifest, Store
 from lineal.store.manifest import Record, record_documents, stage_index
 from lineal.store.tags import stage_tag
+
+_UPLOADS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +41,10 @@ class Publisher:
 
     def publish(self, built: Built, record: Record) -> Publication:
         """Publish, or adopt what another run has published meanwhile. `record.created` is set here."""
-        self._store.put_blob(Blob.of(built.image.config))
-        self._store.put_manifest(built.image.manifest)
         blobs, beside = record_documents(record, built.inputs, built.filesystem, built.image.manifest.digest)
-        for blob in blobs:
-            self._store.put_blob(blob)
-        self._store.put_manifest(beside)
+        with ThreadPoolExecutor(_UPLOADS) as pool:
+            list(pool.map(self._store.put_blob, [Blob.of(built.image.config), *blobs]))
+            list(pool.map(self._store.put_manifest, [built.image.manifest, beside]))
 
         def index(created: int) -> Manifest:
             return stage_index(built.image, beside, replace(record, created=created), built.platform)

@@ -60,6 +60,12 @@ class Manifest:
     def is_index(self) -> bool:
         return self.media_type in (OCI_INDEX, DOCKER_LIST)
 
+    @property
+    def references(self) -> list[str]:
+        """The digests that must be in the store beside it: config and layers, or an index's images."""
+        parts = [self.json.get("config"), *self.json.get("layers", []), *self.json.get("manifests", [])]
+        return [str(part["digest"]) for part in parts if isinstance(part, dict) and "digest" in part]
+
     def descriptor(self) -> Descriptor:
         return Descriptor(self.media_type, self.digest, len(self.data))
 
@@ -107,7 +113,7 @@ class Store(Protocol):
         """The digest a tag points at (HEAD), None when absent."""
 
     def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
-        """Store under its digest and, if given, under `tag`.
+        """Store under its digest and, if given, under `tag`. Raises `Gone` when something it refers to is missing.
 
         Raises `Conflict` when the registry says that the tag exists and may not move."""
 

@@ -30,8 +30,10 @@ _Stamp = tuple[int, int, int]
 class Layout(Store):
     """Made at the first write. Files appear complete or not at all; only writers of tags need a lock."""
 
-    def __init__(self, path: Path, address: str | None = None) -> None:
+    def __init__(self, path: Path, address: str | None = None, *, partial: bool = False) -> None:
+        """`partial`: manifests may refer to what is elsewhere (the upper half of an `Overlay`)."""
         self.path = path
+        self._partial = partial
         self.address = address or f"layout:{path}"
         self.traffic = Traffic()
         self._counting = threading.Lock()
@@ -61,6 +63,9 @@ class Layout(Store):
 
     def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
         self._count(requests=1)
+        for digest in () if self._partial else manifest.references:
+            if not self._exists(digest):
+                raise Gone(digest, self.address)
         self._write(Blob(manifest.digest, len(manifest.data), manifest.data))
         if tag is None:
             return

@@ -34,6 +34,7 @@ ACCEPT = ", ".join((OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST))
 PAGE = 1000
 MAX_PAGES = 10_000
 MAX_LISTING = 128 * 1024 * 1024
+_SMALL_BLOB = 64 * 1024
 UPLOAD_SECONDS = 300.0
 """A registry may copy a whole blob to its storage before it answers."""
 
@@ -127,6 +128,10 @@ class Registry(Store):
                 return
             if existing is not None:
                 raise Conflict(f"{self.address}:{tag} is {existing} and may not be moved.")
+        if answer.status in (400, 404) and "BLOB_UNKNOWN" in codes(answer.body)[0]:
+            for digest in manifest.references:
+                if not (self.digest(digest) if manifest.is_index else self.has_blob(digest)):
+                    raise Gone(digest, self.address)
         self._expect(answer, "write", 200, 201, 202)
         stored = answer.headers.get("Docker-Content-Digest", manifest.digest)
         if is_digest(stored) and stored != manifest.digest:
@@ -182,7 +187,8 @@ class Registry(Store):
 
     def put_blob(self, blob: Blob) -> None:
         for number in range(1, TRIES + 1):
-            if self.has_blob(blob.digest):
+            # Sending something small costs what asking would, and it is nearly always new.
+            if (number > 1 or blob.size > _SMALL_BLOB) and self.has_blob(blob.digest):
                 return
             answer = None
             try:

@@ -12,7 +12,7 @@ import pytest
 
 from lineal.errors import Unreachable
 from lineal.store import OCI_LAYER_GZIP, Blob, Descriptor
-from lineal.store.auth import Challenge, parse_challenge
+from lineal.store.auth import Authenticator, Challenge, parse_challenge, repository_scopes
 from lineal.store.credentials import Credential
 from lineal.store.registry import Registry
 from tests.unit.store.conftest import PASSWORD, USER, Fake, Tokens, basic, manifest_of
@@ -142,7 +142,10 @@ def test_a_mount_asks_for_the_source_as_well(
     blob = Blob.of(b"base layer")
     base.put_blob(blob)
     assert store.mount_blob(Descriptor(OCI_LAYER_GZIP, blob.digest, blob.size), base)
-    assert sorted(tokens.asked[-1]) == ["repository:private/base:pull", "repository:team/app:pull,push"]
+    assert {scope.replace("push,pull", "pull,push") for scope in tokens.asked[-1]} == {
+        "repository:private/base:pull",
+        "repository:team/app:pull,push",
+    }
     assert store.has_blob(blob.digest)
 
 
@@ -220,15 +223,33 @@ def test_a_token_server_that_redirects_gets_no_further(fake: Callable[..., Fake]
         "https://169.254.169.254/",
         "https://10.0.0.1/",
         "https://localhost/",
+        "https://me:pw@auth.example.com/",
         "ftp://x",
-        "",
+        "/token",
     ],
 )
-def test_a_realm_that_is_not_safe_gets_no_password(open_registry: Open, realm: str) -> None:
-    auth = open_registry("registry.example.com", credential=RIGHT)._http.auth
+def test_a_token_server_that_is_not_safe_gets_no_password(realm: str) -> None:
+    asked: list[str] = []
+
+    def exchange(method: str, url: str, headers: dict[str, str], form: bytes | None) -> tuple[int, bytes]:
+        asked.append(url)
+        return 200, b'{"token": "t"}'
+
+    auth = Authenticator(
+        "registry.example.com",
+        "team/app",
+        secure=True,
+        exchange=exchange,
+        monotonic=lambda: 0.0,
+        environ={},
+        credential=RIGHT,
+    )
     with pytest.raises(Unreachable, match="not safe to give them to"):
-        auth._check_realm(realm)
-    auth._check_realm("https://auth.example.com/token")
+        auth.answer(f'Bearer realm="{realm}"', repository_scopes("team/app", "pull"), None)
+    assert asked == []
+    good = 'Bearer realm="https://auth.example.com/token?x=1"'
+    assert auth.answer(good, repository_scopes("team/app", "pull"), None) == "Bearer t"
+    assert asked == ["https://auth.example.com/token?x=1&scope=repository%3Ateam%2Fapp%3Apull"]
 
 
 def test_the_password_never_shows_in_a_representation() -> None:

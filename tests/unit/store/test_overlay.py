@@ -15,7 +15,7 @@ from tests.unit.store.conftest import manifest_of
 
 @pytest.fixture
 def upper(tmp_path: Path) -> Layout:
-    return Layout(tmp_path / "private")
+    return Layout(tmp_path / "private", partial=True)
 
 
 @pytest.fixture

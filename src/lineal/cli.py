@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar
 
 import click
 
@@ -273,22 +273,12 @@ def _reported(run: Run, command: str, outlook: Outlook) -> Iterator[Callable[[An
     try:
         yield release.append
     finally:
-        from lineal.report.choose import has_colour
-        from lineal.report.summary import summary
-
         report = run.report(command, outlook)
         report.release = release[0] if release else None
         run.progress.close()
-        colour = has_colour(sys.stderr, run.options.environ)
-        sys.stderr.write(summary(report, colour=colour, width=_width(run)))
+        sys.stderr.write(_table(report, sys.stderr))
         sys.stderr.flush()
         _save(report, run)
-
-
-def _width(run: Run) -> int:
-    return shutil.get_terminal_size((100, 24)).columns if sys.stderr.isatty() else int(
-        run.options.environ.get("COLUMNS") or 100
-    )  # fmt: skip
 
 
 def _save(report: Report, run: Run) -> None:
@@ -307,17 +297,21 @@ def _save(report: Report, run: Run) -> None:
 def _plan_text(report: Report, format_: str) -> str:
     import json
 
-    from lineal.report.choose import has_colour
     from lineal.report.json import encode
-    from lineal.report.summary import summary
 
     if format_ == "json":
         return encode(report).decode()
     if format_ == "matrix":
         stale = [{"image": image.name} for image in report.images if image.digest is None]
         return json.dumps({"include": stale}, separators=(",", ":")) + "\n"
-    width = shutil.get_terminal_size((100, 24)).columns
-    return summary(report, colour=has_colour(sys.stdout, os.environ), width=width)
+    return _table(report, sys.stdout)
+
+
+def _table(report: Report, stream: TextIO) -> str:
+    from lineal.report.choose import columns, has_colour
+    from lineal.report.summary import summary
+
+    return summary(report, colour=has_colour(stream, os.environ), width=columns(stream, os.environ))
 
 
 def _print(text: str) -> None:
@@ -372,7 +366,10 @@ def _complain(error: LinealError, cause: BaseException | None = None) -> int:
         import traceback
 
         traceback.print_exception(cause or error)
-    sys.stderr.write(f"Error: {error}\n")
+    from lineal.report.text import clean, tame
+
+    # It may quote what a registry, a Dockerfile or helm wrote.
+    sys.stderr.write(f"Error: {tame(clean(str(error).replace(chr(10), ' ')))}\n")
     if os.environ.get("GITHUB_ACTIONS") == "true":
         from lineal.report.github import annotation
 

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from lineal.config.model import FILE
 from lineal.config.secrets import SecretValues, parse_secret
 from lineal.config.settings import Setting
 from lineal.config.template import GitFacts
-from lineal.errors import BadConfiguration, Place
+from lineal.errors import BadConfiguration, LinealError, Place
 from lineal.images import Images, read_images
 from lineal.lock import Lock, NoLock
 from lineal.options import Options
@@ -213,10 +214,32 @@ class Run:
         return images
 
     def look(self, images: Images) -> Outlook:
+        """What the store has for these images; for what it never had, the change that made it new."""
         outlook = look(images.last, self.lookup)
         for note in self.history.notes:
             self.progress.warn(note)
+        unknown = [stage for stage in outlook.needed if not outlook.findings[stage.checksum].anchored]
+        if unknown:
+            reasons = self._reasons(images.last)
+            for stage in unknown:
+                finding = outlook.findings[stage.checksum]
+                outlook.findings[stage.checksum] = replace(
+                    finding, reason=reasons.get(stage.checksum, finding.reason)
+                )
         return outlook
+
+    def _reasons(self, images: Mapping[str, Stage]) -> dict[str, str]:
+        """What changed since the commit before; nothing when that one is not here or could not be planned."""
+        from lineal.stages.reason import explain
+
+        earlier = next(iter(self.repository.parents(self.repository.commit)), None)
+        try:
+            before = self.repository.at(earlier) if earlier else None
+            if before is None:
+                return {}
+            return explain(images, read_images(before, self.loaded, list(images)).last, before.commit[:7])
+        except LinealError:
+            return {}
 
     def build(self, outlook: Outlook) -> None:
         """Build and publish what is missing."""

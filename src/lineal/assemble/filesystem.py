@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from lineal.assemble import users
 from lineal.assemble.tar import OPAQUE, WHITEOUT
-from lineal.assemble.untar import Entry, Malformed, TarReader, clamp
+from lineal.assemble.untar import MAX_DEPTH, Entry, Malformed, TarReader, clamp
 from lineal.errors import BuildFailed, Unreachable
 
 VERSION = 1
@@ -49,11 +49,6 @@ class Filesystem:
     def empty() -> Filesystem:
         return Filesystem()
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether this is `scratch`, or an image that has nothing but files in its root."""
-        return len(self.directories) == 1 and not self.symlinks
-
     def draft(self) -> Draft:
         return Draft(dict(self.directories), dict(self.symlinks), self.passwd, self.group)
 
@@ -83,8 +78,8 @@ class Filesystem:
         """uid and gid that BuildKit gives files for `--chown=spec`, and a `WORKDIR` under `USER spec`.
 
         A number alone is uid and gid; a name has the gid of its account; an unknown name is 0 (like BuildKit).
-        Raises `LookupError` when a name is given and the image is `scratch` (like BuildKit)."""
-        return users.owner(spec, self.passwd, self.group, lookup=not self.is_empty)
+        Raises `LookupError` when a name is given and the image has no such file to look it up (like BuildKit)."""
+        return users.owner(spec, self.passwd, self.group)
 
     def encode(self) -> bytes:
         """Canonical: equal indexes give equal bytes (gzip with time 0 of JSON)."""
@@ -150,6 +145,8 @@ def resolve(symlinks: Mapping[str, str], path: str, *, last: bool = True, root: 
             del done[-1:]
             continue
         done.append(part)
+        if len(done) > MAX_DEPTH:
+            raise BuildFailed(f"/{clamp(path)[:100]}… is too deep: more than {MAX_DEPTH} directories.")
         target = symlinks.get("/".join([root, *done] if root else done))
         if target is None or not (left or last):
             continue

@@ -130,6 +130,7 @@ class _Reader:
             node = replace(plain, kind="symlink", mode=0o777, target=entry.target)
         elif entry.kind == "hardlink":
             target = self._place(entry.target)
+            target = links.get(target, target)
             first = view.current.get(target)
             if first is None:
                 links[path] = target

@@ -17,6 +17,8 @@ Kind = Literal["file", "directory", "symlink", "hardlink", "special"]
 _BLOCK = 512
 _CHUNK = 1 << 18
 _MAX_EXTENSION = 1 << 20
+MAX_DEPTH = 200
+"""Directories in a path. Nobody nests as deep, and what walks a tree may then call itself."""
 _KINDS: dict[bytes, Kind] = {
     b"0": "file",
     b"\0": "file",
@@ -136,6 +138,8 @@ def _entry(block: bytes, size: int, records: dict[str, bytes]) -> Entry:
         size, uid, gid = (_decimal(records, *item) for item in (("size", size), ("uid", uid), ("gid", gid)))
         mtime = _decimal(records, "mtime", mtime)
         xattrs = {key: os.fsdecode(value) for key, value in records.items() if key.startswith("SCHILY.xattr.")}
+    if name.count(b"/") > MAX_DEPTH or link.count(b"/") > MAX_DEPTH:
+        raise Malformed("it has a path that is too deep")
     kind = _KINDS.get(flag)
     if kind is None:
         raise Malformed(f"it has an entry of unknown type {flag.decode('latin-1')!r}")
@@ -203,7 +207,7 @@ def _records(body: bytes) -> dict[str, bytes]:
 def open_layer(chunks: Iterator[bytes], media_type: str) -> BinaryIO:
     """The uncompressed tar of a layer as a stream, in bounded memory.
 
-    Raises `Unreachable` for a type that cannot be read; reading the stream raises `Malformed`."""
+    Raises `Unreachable` for a type that cannot be read, and `Malformed` while reading."""
     if media_type.endswith("gzip"):
         return buffered(Inflated(chunks))
     if media_type.endswith("zstd"):

@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterator
 
 
-def owner(spec: str, passwd: bytes, group: bytes, *, lookup: bool) -> tuple[int, int]:
+def owner(spec: str, passwd: bytes, group: bytes) -> tuple[int, int]:
     """BuildKit: a number alone is uid and gid, a name brings its account's gid, unknown names are 0."""
     name, _, group_name = spec.partition(":")
     uid = gid = 0
-    for part in (name, group_name):
-        if part and _number(part) is None and not lookup:
-            raise LookupError(f"{part!r} cannot be looked up in an empty image; use a number.")
+    for part, data, file in ((name, passwd, "/etc/passwd"), (group_name, group, "/etc/group")):
+        if part and _number(part) is None and not data:
+            raise LookupError(f"{part!r} cannot be looked up: the image has no {file}; use a number.")
     if (number := _number(name)) is not None:
         uid = gid = number
     elif name:

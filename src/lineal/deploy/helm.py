@@ -19,8 +19,6 @@ from lineal.report.json import ReleaseReport
 
 OLDEST = (3, 17)
 NEWEST_MAJOR = 4
-LABEL = "lineal-run"
-"""On every revision that we ask for: tells ours from another job's when one is left pending."""
 _HISTORY = "10"
 _QUICK = 60.0
 """Seconds for a command that waits for nothing, and for helm to end after a signal."""
@@ -124,14 +122,15 @@ class Helm:
         name = answer.signals[0].name
         if answer.code == 0:
             return Interrupted(f"Interrupted by {name}, just when {release} was done.")
-        return Interrupted(f"The deployment of {release} was interrupted by {name}.")
+        undone = " helm rolled it back." if reasons.was_undone(answer.stderr) else ""
+        return Interrupted(f"The deployment of {release} was interrupted by {name}.{undone}")
 
     def upgrade_flags(self, release: Release, mark: str) -> list[str]:
         rollback = ["--atomic", "--wait"] if self.major == 3 else ["--rollback-on-failure", "--wait=watcher"]
         return [
             *("--install", "--create-namespace", "--reset-values", *rollback),
             *("--timeout", f"{release.timeout:g}s", "--history-max", _HISTORY),
-            *("--description", release.description, "--labels", f"{LABEL}={mark}"),
+            *("--description", release.description, "--labels", f"{pending.LABEL}={mark}"),
         ]
 
     def run(

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 _LIMIT = 60.0
 """Seconds for each question; none of them waits for resources."""
 _WORKED = ("deployed", "superseded")
+_UNFINISHED = ("pending-", "uninstalling")
+LABEL = "lineal-run"
+"""On every revision that we ask for: tells ours from another job's when one is left pending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ def settle(helm: Helm, release: Release, mark: str) -> str:
     revisions = _history(helm, release)
     if revisions is None:
         return f"Whether {release} is left pending is not known, as the cluster does not answer."
-    if not revisions or not revisions[-1].status.startswith("pending-"):
+    if not revisions or not revisions[-1].status.startswith(_UNFINISHED):
         return ""
     # A rollback that was cut off is a revision of its own, after the marked one, without its mark.
     last_two = revisions[-1:] if not revisions[-1].status.endswith("rollback") else revisions[-2:]
@@ -65,9 +68,11 @@ def _history(helm: Helm, release: Release) -> list[Revision] | None:
 
 
 def _marked(helm: Helm, release: Release, revision: Revision, mark: str) -> bool:
-    command = ["get", "metadata", *_where(release), "--revision", str(revision.number), "--output", "json"]
+    # Helm 3.17 shows labels nowhere else.
+    template = f'{{{{ index .Release.Labels "{LABEL}" }}}}'
+    command = ["get", "all", *_where(release), "--revision", str(revision.number), "--template", template]
     answer = helm.run([*command, "--", release.name], shielded=True, limit=_LIMIT)
-    return answer.code == 0 and mark in answer.stdout
+    return answer.code == 0 and answer.stdout.strip() == mark
 
 
 def _where(release: Release) -> list[str]:

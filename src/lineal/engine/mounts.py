@@ -28,6 +28,9 @@ from lineal.errors import BadConfiguration
 ENGINE_FILES = frozenset({b".dockerenv"})
 """What the engine makes in every container; only its deletion could show up in a layer."""
 
+_PLAIN = (0o755, 0, 0)
+"""Mode, uid and gid of a new volume's root."""
+
 
 @dataclass(slots=True)
 class _Volume:
@@ -38,6 +41,8 @@ class _Volume:
     """To unpack at its root, in order."""
     files: dict[str, Content] = field(default_factory=dict)
     """To put at paths in it."""
+    owner: tuple[int, int, int] | None = None
+    """Mode, uid and gid to give to its root."""
     cache: bool = False
     kept: bool = False
     """What the command writes belongs to the image."""
@@ -89,11 +94,8 @@ class Mounts:
             if fresh:
                 body = {"Name": name, "Driver": "local", "Labels": {"dev.lineal.cache": mount.id}}
                 self._client.call("POST", "/volumes/create", "create a cache volume", body=body)
-        volume = _Volume(name, _tidy(mount.target), cache=True)
-        if fresh and (mount.mode, mount.uid, mount.gid) != (0o755, 0, 0):
-            root = entries.header(b".", entries.DIRECTORY, mode=mount.mode, uid=mount.uid, gid=mount.gid)
-            volume.tar.append(iter([root, entries.END]))
-        return volume
+        owner = (mount.mode, mount.uid, mount.gid)
+        return _Volume(name, _tidy(mount.target), cache=True, owner=owner if fresh and owner != _PLAIN else None)
 
     def _plan_file(self, mount: Mount) -> None:
         if isinstance(mount, SecretMount):
@@ -142,7 +144,7 @@ class Mounts:
 
     def fill(self, image: str) -> None:
         """Put into the volumes what they are to show."""
-        filled = [volume for volume in self._volumes if volume.tar or volume.files]
+        filled = [volume for volume in self._volumes if volume.tar or volume.files or volume.owner]
         if not filled:
             return
         places = [f"/lineal-{number}" for number in range(len(filled))]
@@ -151,6 +153,8 @@ class Mounts:
         helper = self._leftovers.container(body, "create a container to fill volumes")
         paths = Paths(self._client, helper)
         for volume, place in zip(filled, places, strict=True):
+            if volume.owner:
+                paths.directory(place, *volume.owner, again=True)
             for tar in volume.tar:
                 self._client.put(helper, place, tar, f"fill the mount at {volume.target}")
             for target, content in volume.files.items():
@@ -163,7 +167,11 @@ class Mounts:
     def place(self, paths: Paths) -> None:
         """Make the command's directories and put its single files into the container."""
         for directory in self._command.directories:
-            paths.directory(directory.path, directory.mode, directory.uid, directory.gid)
+            # The engine has made the work directory, in its own way, together with the container.
+            ours = _tidy(directory.path) == _tidy(self._command.workdir) and not self._command.existing(
+                directory.path
+            )
+            paths.directory(directory.path, directory.mode, directory.uid, directory.gid, again=ours)
         for target, content in self._files.items():
             paths.file(target, content)
 

@@ -46,9 +46,15 @@ class Paths:
             self._found[path] = stat["linkTarget"] if stat["mode"] & _GO_SYMLINK else path
         return self._found[path]
 
-    def directory(self, path: str, mode: int, uid: int, gid: int) -> None:
-        """Make a directory and its missing parents (0755, root); one that exists is left as it is."""
+    def directory(self, path: str, mode: int, uid: int, gid: int, *, again: bool = False) -> None:
+        """Make a directory and its missing parents (0755, root).
+
+        One that exists is left as it is, unless `again`: then it gets this mode and owner."""
         where, missing = self.resolve(path)
+        if not missing and again and where != "/":
+            # The engine ignores what a tar says of the directory that it is unpacked into.
+            above, _, base = where.rpartition("/")
+            where, missing = above or "/", [base]
         if missing:
             now = int(time.time())
             tar = _parents(missing[:-1], now)

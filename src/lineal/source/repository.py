@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lineal.errors import BadConfiguration, LinealError
@@ -94,6 +94,13 @@ class Repository:
     def tags_at_head(self) -> list[str]:
         out = self.run("for-each-ref", f"--points-at={self.commit}", "--format=%(refname:strip=2)", "refs/tags")
         return out.decode(errors="surrogateescape").split()
+
+    def at(self, commit: str) -> Repository | None:
+        """The same repository with another commit to read, None when that commit is not here."""
+        if self.peel(commit) is None:
+            return None
+        tree = self.object(commit).split(b"\n", 1)[0].removeprefix(b"tree ").decode()
+        return replace(self, commit=commit, tree=tree)
 
     # --- content ------------------------------------------------------------------------------------------------
 

@@ -69,7 +69,7 @@ class Lookup:
         hidden: dict[str, str] = {}
         for checksum, anchor in anchors.items():
             if anchor is Absence.NEVER:
-                findings[checksum] = Finding(None, "nothing published with this checksum")
+                findings[checksum] = Finding(None, "not published yet")
             elif isinstance(anchor, Candidate) and verdicts[checksum].answer is Answer.YES:
                 findings[checksum] = Finding(anchor, verdicts[checksum].rule, True, anchor.record.created)
             else:

@@ -74,5 +74,5 @@ def _verdict(record: Record, line: Line, lineage: Lineage) -> Verdict:
         return Verdict(Answer.YES, f"same tree as {same[:7]}")
     where = f"{record.branch or 'a commit'} ({record.commits[-1][:7] if record.commits else '?'})"
     if not lineage.complete:
-        return Verdict(Answer.UNKNOWN, f"built on {where}; whether that is in this history is unknown")
-    return Verdict(Answer.NO, f"built on {where}, which is not in this history")
+        return Verdict(Answer.UNKNOWN, f"hidden: on {where}, perhaps not in this history (unknown)")
+    return Verdict(Answer.NO, f"hidden: only on {where}")

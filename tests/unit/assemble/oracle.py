@@ -32,7 +32,7 @@ class FolderTree:
     def lstat(self, path: str) -> Node | None:
         place = self._root / path
         if place.is_symlink():
-            return Node(path, "symlink", 0o777, target=os.readlink(place))
+            return Node(path, "symlink", 0o777, target=str(place.readlink()))
         if place.is_dir():
             return Node(path, "directory", 0o755)
         if place.is_file():
@@ -128,13 +128,15 @@ def docker_build(dockerfile: str, context: Path) -> SavedImage:
     """Build with BuildKit, save, and remove the image again."""
     tag = f"lineal-assemble-test:{uuid.uuid4().hex}"
     built = subprocess.run(
-        [DOCKER, "build", "--progress=plain", "-t", tag, "-f", "-", str(context)],
+        [DOCKER, "build", "--progress=plain", "--network=none", "-t", tag, "-f", "-", str(context)],
         input=dockerfile.encode(),
         capture_output=True,
         env={**os.environ, "DOCKER_BUILDKIT": "1"},
     )
     if built.returncode:
-        raise BuildError(built.stderr.decode(errors="replace")[-2000:])
+        text = built.stderr.decode(errors="replace")[-2000:]
+        # An engine that is away has refused nothing.
+        raise (RuntimeError if "docker daemon" in text.lower() else BuildError)(text)
     try:
         saved = subprocess.run([DOCKER, "save", tag], capture_output=True, check=True).stdout
     finally:

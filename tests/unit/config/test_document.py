@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lineal.config.document import MAX_ALIASED, decode, parse, spell
+from lineal.config.document import MAX_ALIASED, parse, spell
 from lineal.errors import BadConfiguration, Place
 
 
@@ -71,10 +71,3 @@ def test_an_alias_bomb_is_refused_before_it_grows() -> None:
 def test_aliases_do_not_stack_depth_beyond_the_limit() -> None:
     deep = "a0: &a0 x\n" + "".join(f"a{n}: &a{n} {'[' * 20}*a{n - 1}{']' * 20}\n" for n in range(1, 30))
     assert "nested deeper" in refusal(deep).message
-
-
-def test_a_file_that_is_not_utf8_names_the_line() -> None:
-    with pytest.raises(BadConfiguration, match="not UTF-8") as caught:
-        decode(b"a: 1\nb: \xff\n", "f.yaml")
-    assert caught.value.place == Place("f.yaml", 2)
-    assert decode("ü".encode(), "f") == "ü"

@@ -83,7 +83,7 @@ def test_a_locked_cache_is_used_by_one_command_at_a_time(bench, cache_id):
 
 
 def test_a_bind_mount_shows_its_files_read_only_and_vanishes(bench):
-    assert bench.names("cat /ctx/sub/file; stat -c %a /ctx/sub; echo >/ctx/top || true", mounts=[context()]) == []
+    assert bench.names("cat /ctx/sub/file; echo; stat -c %a /ctx/sub; echo >/ctx/top || true", mounts=[context()]) == []
     assert bench.said[:2] == ["from the context", "700"]
     assert "Read-only file system" in bench.said[2]
 

@@ -102,7 +102,7 @@ def test_a_blob_comes_back_from_memory_and_from_a_file(store: Store, tmp_path: P
 
 
 def test_a_blob_that_is_there_is_not_sent_again(store: Store) -> None:
-    blob = Blob.of(b"abc" * 1000)
+    blob = Blob.of(b"abc" * 100_000)
     store.put_blob(blob)
     sent = store.traffic.bytes_sent
     store.put_blob(blob)

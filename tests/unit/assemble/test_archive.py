@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lineal.assemble.archive import extract, is_archive
+from lineal.assemble.destination import Destination
+from lineal.assemble.filesystem import Filesystem
+from lineal.assemble.spool import Spool
+from lineal.errors import BuildFailed
+from tests.unit.assemble.oracle import Files, archive, put_layer
+
+PLAIN = archive(("f", "f", 0o640, 3, 4, b"content"), ("h", "h", 0o640, 3, 4, "f"))
+
+
+def pieces(data: bytes, size: int = 100) -> Iterator[bytes]:
+    return (data[at : at + size] for at in range(0, len(data), size))
+
+
+def unpacked(data: bytes, tmp_path: Path) -> Files:
+    destination = Destination(Filesystem.empty(), 0)
+    extract(pieces(data), "a.tar", destination, "", Spool(tmp_path))
+    files: Files = {}
+    put_layer(files, destination.write(tmp_path).layer.path.read_bytes())
+    return files
+
+
+@pytest.mark.parametrize("size", [1, 600, 100_000])
+@pytest.mark.parametrize(
+    ("data", "answer"),
+    [
+        (PLAIN, True), (gzip.compress(PLAIN), True), (b"", False), (bytes(10240), False), (b"x" * 1000, False),
+        (gzip.compress(b"x" * 1000), False), (b"\x1f\x8b", False), (b"BZh", False), (PLAIN[:300], False),
+        (b"\xfd7zXZ\0junk", False),
+    ],
+)  # fmt: skip
+def test_a_tar_is_known_by_its_content(data: bytes, size: int, answer: bool) -> None:
+    assert is_archive(pieces(data, size)) is answer
+
+
+def test_zstd_is_refused_in_a_sentence() -> None:
+    with pytest.raises(BuildFailed, match="compressed with zstd"):
+        is_archive(iter([b"\x28\xb5\x2f\xfd" + bytes(100)]))
+
+
+def test_hard_links_stay_links(tmp_path: Path) -> None:
+    destination = Destination(Filesystem.empty(), 0)
+    data = archive(("z", "f", 0o600, 0, 0, b"x" * 5000), ("a", "h", 0o600, 0, 0, "z"))
+    extract(pieces(data), "a.tar", destination, "", Spool(tmp_path))
+    with tarfile.open(destination.write(tmp_path).layer.path) as tar:
+        assert [(entry.name, entry.type, entry.linkname) for entry in tar] == [
+            ("a", tarfile.REGTYPE, ""), ("z", tarfile.LNKTYPE, "a"),
+        ]  # fmt: skip
+
+
+def test_capabilities_are_kept(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        entry = tarfile.TarInfo("ping")
+        entry.pax_headers = {"SCHILY.xattr.security.capability": "\x01\x02"}
+        tar.addfile(entry)
+    destination = Destination(Filesystem.empty(), 0)
+    extract(pieces(buffer.getvalue()), "a.tar", destination, "", Spool(tmp_path))
+    with tarfile.open(destination.write(tmp_path).layer.path) as layer:
+        assert layer.getmember("ping").pax_headers["SCHILY.xattr.security.capability"] == "\x01\x02"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (PLAIN[:515], "in the middle of a file"),
+        (gzip.compress(PLAIN)[:60], "too early"),
+        (archive(("h", "h", 0o644, 0, 0, "../../etc/passwd")), "hard link"),
+        (archive((".wh.etc", "f", 0o644, 0, 0, b"")), "mean a removed file"),
+    ],
+)
+def test_what_cannot_be_unpacked_is_said(data: bytes, message: str, tmp_path: Path) -> None:
+    with pytest.raises(BuildFailed, match=message):
+        unpacked(data, tmp_path)
+
+
+def test_links_in_an_archive_lead_nowhere_outside(tmp_path: Path) -> None:
+    data = archive(("out", "l", 0o777, 0, 0, "../../.."), ("out/f", "f", 0o644, 0, 0, b"in"))
+    assert unpacked(data, tmp_path).keys() == {"out", "f"}

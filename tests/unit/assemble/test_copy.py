@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import gzip
+import io
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lineal.assemble.copy import Copied, CopyItem, Inline, copy, make_directories
+from lineal.assemble.filesystem import Filesystem
+from lineal.assemble.tar import MTIME
+from lineal.engine import Directory
+from lineal.errors import BuildFailed
+from lineal.source.tree import Node
+from tests.unit.assemble.oracle import FolderTree, archive, put_layer
+
+
+def run(items: list[CopyItem | Inline], to: str, workspace: Path, **options: Any) -> Copied:
+    given = {"workdir": "/", "chown": None, "chmod": None, "parent": Filesystem.empty(), "layer_number": 0, **options}
+    return copy(items=items, destination=to, workspace=workspace, **given)
+
+
+def files(copied: Copied) -> dict[str, Any]:
+    image: dict[str, Any] = {}
+    put_layer(image, copied.layer.path.read_bytes())
+    return image
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> FolderTree:
+    root = tmp_path / "source"
+    (root / "d/sub").mkdir(parents=True)
+    (root / "d/sub/f").write_text("f")
+    (root / "a").write_text("a")
+    return FolderTree(root)
+
+
+def test_a_heredoc_is_a_file(tmp_path: Path) -> None:
+    image = files(run([Inline("EOF", b"one\n")], "/etc/motd", tmp_path, chmod=0o600, chown="3:4"))
+    assert image["etc"][:4] == ("5", 0o755, 3, 4)
+    assert image["etc/motd"] == ("0", 0o600, 3, 4, "", b"one\n")
+
+
+def test_a_heredoc_goes_into_a_directory_under_its_name(tmp_path: Path) -> None:
+    assert files(run([Inline("x.conf", b"1"), Inline("y.conf", b"2")], "/etc/", tmp_path)).keys() == {
+        "etc", "etc/x.conf", "etc/y.conf",
+    }  # fmt: skip
+
+
+def test_the_same_files_make_the_same_bytes(tree: FolderTree, tmp_path: Path) -> None:
+    first, second = (run([CopyItem(tree, ".")], "/x", tmp_path).layer for _ in range(2))
+    assert first.path != second.path
+    assert (first.digest, first.diff_id, first.size) == (second.digest, second.diff_id, second.size)
+    assert first.diff_id == "sha256:20e53db88080a4e21a0a4c6bb29c9a17bf057326b41fdfa4c54ee53c837ca40d"
+
+
+def test_parents_come_before_children_and_names_are_sorted(tree: FolderTree, tmp_path: Path) -> None:
+    import tarfile
+
+    copied = run([CopyItem(tree, "."), CopyItem(tree, "a")], "/z-z/z/", tmp_path)
+    with tarfile.open(copied.layer.path) as tar:
+        names = tar.getnames()
+        assert {entry.mtime for entry in tar} == {MTIME}
+    assert names == sorted(names) == ["z-z", "z-z/z", "z-z/z/a", "z-z/z/d", "z-z/z/d/sub", "z-z/z/d/sub/f"]
+
+
+def test_a_directory_that_does_not_change_is_not_in_the_layer(tree: FolderTree, tmp_path: Path) -> None:
+    parent = Filesystem.empty().apply(0, io.BytesIO(archive(("d/sub", "d", 0o755, 0, 0, ""))))
+    copied = run([CopyItem(tree, "d")], "/d", tmp_path, parent=parent, layer_number=1)
+    assert files(copied).keys() == {"d/sub/f"}
+    assert copied.filesystem == parent
+
+
+def test_new_accounts_count_for_the_next_stage(tmp_path: Path) -> None:
+    first = run([Inline("passwd", b"app:x:5:6::/:/bin/sh\n")], "/etc/passwd", tmp_path)
+    second = run([Inline("f", b"")], "/f", tmp_path, parent=first.filesystem, layer_number=1, chown="app")
+    assert files(second)["f"][2:4] == (5, 6)
+
+
+def test_a_name_that_would_remove_files_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BuildFailed, match="mean a removed file"):
+        run([Inline(".wh.etc", b"")], "/", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [("absent", "/absent is not there"), ("../absent", "/absent is not there"), ("a/b", "/a/b is not there")],
+)
+def test_an_absent_source_is_named(tree: FolderTree, source: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(BuildFailed, match=message):
+        run([CopyItem(tree, source)], "/x", tmp_path)
+
+
+def test_a_directory_over_a_file_of_the_same_copy_is_refused(tree: FolderTree, tmp_path: Path) -> None:
+    with pytest.raises(BuildFailed, match=r"cannot be copied over|is not a directory"):
+        run([CopyItem(tree, "a"), CopyItem(tree, "d")], "/x", tmp_path)
+    with pytest.raises(BuildFailed, match="cannot be replaced by a file"):
+        run([CopyItem(tree, "d"), Inline("sub", b"")], "/x/", tmp_path)
+
+
+def test_a_name_for_an_empty_image_is_refused(tree: FolderTree, tmp_path: Path) -> None:
+    with pytest.raises(BuildFailed, match="--chown=app: 'app' cannot be looked up"):
+        run([CopyItem(tree, "a")], "/x", tmp_path, chown="app")
+
+
+def test_directories_that_exist_need_no_layer(tmp_path: Path) -> None:
+    parent = Filesystem.empty().apply(0, io.BytesIO(archive(("w", "d", 0o700, 5, 5, ""), ("l", "l", 0, 0, 0, "/w"))))
+    assert make_directories(parent, 1, [Directory("/w"), Directory("/l"), Directory("/")], tmp_path) is None
+    made = make_directories(parent, 1, [Directory("/l/n", 0o711, 3, 4)], tmp_path)
+    assert made is not None
+    assert files(made) == {"w/n": ("5", 0o711, 3, 4, "", b"")}
+
+
+class Large:
+    """A tree with one file of `size` bytes that is never in memory."""
+
+    def __init__(self, size: int) -> None:
+        self._node = Node("big", "file", 0o644, size)
+
+    def lstat(self, path: str) -> Node | None:
+        return self._node if path == "big" else Node("", "directory", 0o755) if not path else None
+
+    def children(self, path: str) -> list[str]:
+        return ["big"]
+
+    def walk(self, path: str) -> Iterator[Node]:
+        yield self._node
+
+    def open(self, node: Node) -> Iterator[bytes]:
+        for _ in range(node.size >> 16):
+            yield bytes(1 << 16)
+
+
+@pytest.mark.parametrize("unpack", [False, True])
+def test_a_large_file_does_not_go_through_memory(tmp_path: Path, unpack: bool) -> None:
+    tracemalloc.start()
+    try:
+        layer = run([CopyItem(Large(1 << 28), "big", unpack)], "/x/", tmp_path).layer
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 << 20
+    with gzip.open(layer.path) as tar:
+        assert tar.read(1)

@@ -1,0 +1,134 @@
+"""Parents in the engine: loaded once, and only what is missing."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+
+import pytest
+
+from lineal.engine.client import Client
+from lineal.engine.images import Images, bare_config
+from lineal.errors import Interrupted, Unreachable
+from lineal.store import Descriptor, sha256
+
+from .conftest import MemoryStore, base_tar, regular, tar_of
+
+pytestmark = pytest.mark.engine
+
+
+def layers(*names: str) -> list[bytes]:
+    """Tars that no engine has seen."""
+    return [tar_of(regular(name, uuid.uuid4().bytes)) for name in names]
+
+
+def remove(client: Client, *ids: str) -> None:
+    for id in ids:
+        client.call("DELETE", f"/images/{id}", "remove")
+
+
+def test_an_image_is_loaded_once_and_then_found_by_other_engines(client):
+    store = MemoryStore()
+    image = store.image([base_tar(), *layers("a")])
+    id = Images(client, lambda: None).ensure(image, store)
+    assert id == sha256(bare_config(image))
+    before = list(store.read)
+    assert Images(client, lambda: None).ensure(image, store) == id
+    assert store.read == before
+    remove(client, id)
+
+
+def test_only_the_layers_that_the_engine_lacks_are_read(client):
+    store = MemoryStore()
+    tars = layers("a", "b", "c")
+    first = store.image(tars[:2])
+    ids = [Images(client, lambda: None).ensure(first, store)]
+    assert len(store.read) == 2
+    store.read.clear()
+    second = store.image(tars)
+    ids.append(Images(client, lambda: None).ensure(second, store))
+    assert store.read == [second.layers[2].digest]
+    remove(client, *reversed(ids))
+
+
+def test_an_image_of_known_layers_costs_no_bytes(client):
+    store = MemoryStore()
+    tars = layers("a", "b")
+    ids = [Images(client, lambda: None).ensure(store.image(tars), store)]
+    store.read.clear()
+    ids.append(Images(client, lambda: None).ensure(store.image(tars[:1]), store))
+    assert store.read == []
+    remove(client, *ids)
+
+
+def test_two_threads_load_one_parent_once(client):
+    store = MemoryStore()
+    image = store.image(layers("a"))
+    images = Images(client, lambda: None)
+    ids: list[str] = []
+    threads = [threading.Thread(target=lambda: ids.append(images.ensure(image, store))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ids) == 4
+    assert len(set(ids)) == 1
+    assert len(store.read) == 1
+    remove(client, ids[0])
+
+
+def test_an_image_removed_meanwhile_is_loaded_again(client):
+    store = MemoryStore()
+    image = store.image(layers("a"))
+    images = Images(client, lambda: None)
+    id = images.ensure(image, store)
+    remove(client, id)
+    assert images.ensure(image, store) == id
+    assert len(store.read) == 2
+    remove(client, id)
+
+
+def test_uncompressed_layers_are_taken_too(client):
+    store = MemoryStore()
+    tar = layers("a")[0]
+    plain = Descriptor("application/vnd.oci.image.layer.v1.tar", store.add(tar), len(tar))
+    id = Images(client, lambda: None).ensure(store._image((plain,), [sha256(tar)], {}), store)
+    remove(client, id)
+
+
+def test_a_layer_that_is_not_what_the_config_says_is_refused(client):
+    store = MemoryStore()
+    tar, other = layers("a", "b")
+    plain = Descriptor("application/vnd.oci.image.layer.v1.tar", store.add(tar), len(tar))
+    with pytest.raises(Unreachable, match="could not load the parent image"):
+        Images(client, lambda: None).ensure(store._image((plain,), [sha256(other)], {}), store)
+
+
+def test_a_stop_ends_a_load_in_the_middle(client):
+    store = MemoryStore()
+
+    def check() -> None:
+        raise Interrupted("The build was interrupted.")
+
+    with pytest.raises(Interrupted):
+        Images(client, check).ensure(store.image(layers("a")), store)
+
+
+def test_a_large_layer_is_streamed(client):
+    """The store's chunks are asked for one after the other, while the engine already reads."""
+    held: list[int] = []
+
+    class Slow(MemoryStore):
+        def blob(self, digest):
+            for number in range(64):
+                held.append(number)
+                yield bytes(self.blobs[digest][number * (1 << 16) : (number + 1) * (1 << 16)])
+
+    store = Slow()
+    tar = tar_of(regular("big", time.time_ns().to_bytes(8, "big") + bytes((64 << 16) - 8 - 512 - 10240)))
+    tar = tar.ljust(64 << 16, b"\0")[: 64 << 16]
+    plain = Descriptor("application/vnd.oci.image.layer.v1.tar", store.add(tar), len(tar))
+    id = Images(client, lambda: None).ensure(store._image((plain,), [sha256(tar)], {}), store)
+    assert held == list(range(64))
+    remove(client, id)

@@ -48,6 +48,11 @@ def reason_of(stderr: Sequence[str]) -> str:
     return printable(" ".join(kept), _LIMIT)
 
 
+def was_undone(stderr: Sequence[str]) -> bool:
+    """Whether helm says that it rolled back, or uninstalled what it had begun to install."""
+    return re.search(r"has been (rolled back|uninstalled) due to", reason_of(stderr)) is not None
+
+
 def sentence(text: str) -> str:
     return f"{text.rstrip('. ')}."
 
@@ -121,9 +126,7 @@ def _never_deployed(
 
 
 def _not_ready(_matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
-    undone = (
-        " It was rolled back." if re.search(r"(rolled back|uninstalled) due to|rollback-on-failure", reason) else ""
-    )
+    undone = " It was rolled back." if was_undone([f"Error: {reason}"]) else ""
     what = f"{str(release).capitalize()} was not ready within {release.timeout:g} s ({reason.rstrip('. ')}).{undone}"
     return DeployFailed(what, remedy=f"See `kubectl -n {release.namespace} get pods,events`, or raise `--timeout`.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ from lineal.store import (
 )
 
 PREFIX = "dev.lineal."
+_OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 RECORD = "application/vnd.dev.lineal.record.v1+json"
 FILESYSTEM = "application/vnd.dev.lineal.filesystem.v1+json+gzip"
 
@@ -132,7 +134,7 @@ class Record:
         if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
             raise ValueError("an index without annotations")
         try:
-            return Record(
+            record = Record(
                 checksum=found[PREFIX + "checksum"],
                 commits=tuple(found[PREFIX + "commits"].split()),
                 tree=found[PREFIX + "tree"],
@@ -144,6 +146,9 @@ class Record:
             )
         except KeyError as missing:
             raise ValueError(f"an index without {missing}") from None
+        if not record.commits or not all(_OBJECT.fullmatch(oid) for oid in (*record.commits, record.tree)):
+            raise ValueError("an index whose commits are no object ids")
+        return record
 
 
 def record_documents(

@@ -37,6 +37,9 @@ MAX_LISTING = 128 * 1024 * 1024
 _SMALL_BLOB = 64 * 1024
 UPLOAD_SECONDS = 300.0
 """A registry may copy a whole blob to its storage before it answers."""
+SETTLING = 3
+"""Tries to publish a manifest that a registry says lacks a blob: when two runs upload the same one at once,
+docker-registry on a plain disk shows the first of them an empty file for a moment."""
 
 
 class Registry(Store):
@@ -115,13 +118,17 @@ class Registry(Store):
     def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
         # No registry is known to need If-None-Match, but one that heeds it makes this an atomic first publication.
         headers = {"Content-Type": manifest.media_type, **({"If-None-Match": "*"} if tag else {})}
-        answer = self._http.ask(
-            "PUT",
-            f"{self._base}/manifests/{tag or manifest.digest}",
-            self._push,
-            headers=headers,
-            body=Blob(manifest.digest, len(manifest.data), manifest.data),
-        )
+        for number in range(1, SETTLING + 1):
+            answer = self._http.ask(
+                "PUT",
+                f"{self._base}/manifests/{tag or manifest.digest}",
+                self._push,
+                headers=headers,
+                body=Blob(manifest.digest, len(manifest.data), manifest.data),
+            )
+            if answer.status not in (400, 404) or not _unsettled(answer) or number == SETTLING:
+                break
+            self._http.pause(number)
         if tag and (answer.status in (403, 405, 409, 412) or (answer.status == 400 and _immutable(answer))):
             existing = self.digest(tag)
             if existing == manifest.digest:
@@ -308,3 +315,9 @@ class Registry(Store):
 def _immutable(answer: Answer) -> bool:
     code, message = codes(answer.body)
     return "TAG_INVALID" in code or "immutable" in message.lower() or "already exists" in message.lower()
+
+
+def _unsettled(answer: Answer) -> bool:
+    """Whether the registry says that what the manifest names is not there, or not whole."""
+    found = codes(answer.body)[0]
+    return "BLOB_UNKNOWN" in found or "DIGEST_INVALID" in found

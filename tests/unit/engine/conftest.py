@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,12 +19,12 @@ from lineal.engine import Command
 from lineal.engine.client import Client
 from lineal.engine.docker import DockerEngine
 from lineal.errors import Gone, Unreachable
-from lineal.store import OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor, Image, Layer, Manifest, sha256
+from lineal.store import OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor, Image, Layer, Manifest, Store, sha256
 
 BUSYBOX = Path("/bin/busybox")
 
 
-class MemoryStore:
+class MemoryStore(Store if TYPE_CHECKING else object):  # type: ignore[misc]
     """As much of a `Store` as an engine uses; `read` lists the blobs it asked for."""
 
     address = "layout:memory"
@@ -92,22 +92,45 @@ def symlink(name: str, target: str) -> tuple[tarfile.TarInfo, bytes]:
 def base_tar() -> bytes:
     """busybox, users, a directory tree to damage and `/var/run -> /run`."""
     programs = (
-        "sh ls cat cp sed false id mv rm mkdir ln touch echo env sleep chmod chown mkfifo mount printf seq dd stat head true"
+        "sh ls cat cp readlink sed false id mv rm mkdir ln touch "
+        "echo env sleep chmod chown mkfifo mount printf seq dd stat head true"
     )
     return tar_of(
-        *(directory(name) for name in ("bin", "etc", "run", "var", "data", "data/deep", "data/gone", "root")),
+        *(
+            directory(name)
+            for name in ("bin", "etc", "run", "var", "data", "data/deep", "data/gone", "root", "dev", "proc", "sys")
+        ),
         directory("tmp", 0o1777),
         regular("bin/busybox", BUSYBOX.read_bytes(), 0o755),
         *(symlink(f"bin/{program}", "busybox") for program in programs.split()),
         regular("etc/passwd", b"root:x:0:0::/root:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n"),
         regular("etc/group", b"root:x:0:\nuser:x:1000:\n"),
+        # BuildKit would make these and so change the directory.
+        *(regular(f"etc/{name}", b"") for name in ("hosts", "resolv.conf")),
         symlink("var/run", "/run"),
         *(regular(f"data/{name}", name.encode()) for name in ("a", "b", "deep/c", "deep/d", "gone/e")),
         regular("root/.npmrc", b"the image's own"),
     )
 
 
-DIRECTORIES = {"/", "/bin", "/etc", "/run", "/var", "/var/run", "/data", "/data/deep", "/data/gone", "/root", "/tmp"}
+Members = Callable[[Layer], dict[str, tarfile.TarInfo]]
+Contents = Callable[[Layer], dict[str, bytes]]
+DIRECTORIES = {
+    "/",
+    "/bin",
+    "/etc",
+    "/run",
+    "/var",
+    "/var/run",
+    "/data",
+    "/data/deep",
+    "/data/gone",
+    "/root",
+    "/tmp",
+    "/dev",
+    "/proc",
+    "/sys",
+}
 
 
 @dataclass
@@ -129,7 +152,7 @@ class Bench:
     def run(self, script: str, *, parent: Image | None = None, **options: Any) -> Layer:
         self.said.clear()
         command = self.command(script, **options)
-        return self.engine.run(parent or self.base, self.store, command, self.said.append, self.workspace)  # type: ignore[arg-type]
+        return self.engine.run(parent or self.base, self.store, command, self.said.append, self.workspace)
 
     def names(self, script: str, **options: Any) -> list[str]:
         return sorted(entries_of(self.run(script, **options)))
@@ -186,10 +209,10 @@ def traces(client: Client, engine: DockerEngine) -> list[str]:
 
 
 @pytest.fixture
-def members() -> Callable[[Layer], dict[str, tarfile.TarInfo]]:
+def members() -> Members:
     return entries_of
 
 
 @pytest.fixture
-def contents() -> Callable[[Layer], dict[str, bytes]]:
+def contents() -> Contents:
     return contents_of

@@ -14,7 +14,7 @@ from lineal.engine.client import Client, Refused
 from lineal.errors import Unreachable
 
 
-def test_no_socket_is_said_with_what_to_do(tmp_path):
+def test_no_socket_is_said_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(Unreachable) as error:
         Client({"DOCKER_HOST": f"unix://{tmp_path}/none.sock"})
     assert f"unix://{tmp_path}/none.sock cannot be reached" in str(error.value)
@@ -22,7 +22,7 @@ def test_no_socket_is_said_with_what_to_do(tmp_path):
     assert error.value.exit_code == 5
 
 
-def test_a_refused_connection_is_said():
+def test_a_refused_connection_is_said() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         host = f"tcp://127.0.0.1:{unused.getsockname()[1]}"
@@ -31,7 +31,7 @@ def test_a_refused_connection_is_said():
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
-def test_no_permission_on_the_socket_is_said(tmp_path):
+def test_no_permission_on_the_socket_is_said(tmp_path: Path) -> None:
     path = tmp_path / "docker.sock"
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))
@@ -50,7 +50,7 @@ def test_no_permission_on_the_socket_is_said(tmp_path):
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
-def test_tls_to_a_server_without_it_is_said(tmp_path):
+def test_tls_to_a_server_without_it_is_said(tmp_path: Path) -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
@@ -61,13 +61,13 @@ def test_tls_to_a_server_without_it_is_said(tmp_path):
             Client({"DOCKER_HOST": host, "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(tmp_path)})
 
 
-def test_missing_certificates_are_said(tmp_path):
+def test_missing_certificates_are_said(tmp_path: Path) -> None:
     with pytest.raises(Unreachable, match="DOCKER_CERT_PATH"):
         Client({"DOCKER_HOST": "tcp://127.0.0.1:1", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(tmp_path)})
 
 
 @pytest.mark.engine
-def test_a_refusal_has_the_engine_s_own_words(client):
+def test_a_refusal_has_the_engine_s_own_words(client: Client) -> None:
     with pytest.raises(Refused) as refused:
         client.json("GET", "/containers/nowhere/json", "look at a container")
     assert refused.value.status == 404
@@ -75,10 +75,10 @@ def test_a_refusal_has_the_engine_s_own_words(client):
 
 
 @pytest.mark.engine
-def test_what_is_not_there_is_none(client):
+def test_what_is_not_there_is_none(client: Client) -> None:
     assert client.find("/images/nowhere/json", "look") is None
 
 
-def test_importing_the_engine_does_not_import_docker():
+def test_importing_the_engine_does_not_import_docker() -> None:
     code = "import sys, lineal.engine.docker; sys.exit(any(m in sys.modules for m in ('docker', 'requests')))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 
 import pytest
 
@@ -28,7 +29,7 @@ def remove(client: Client, *ids: str) -> None:
         client.call("DELETE", f"/images/{id}", "remove")
 
 
-def test_an_image_is_loaded_once_and_then_found_by_other_engines(client):
+def test_an_image_is_loaded_once_and_then_found_by_other_engines(client: Client) -> None:
     store = MemoryStore()
     image = store.image([base_tar(), *layers("a")])
     id = Images(client, lambda: None).ensure(image, store)
@@ -39,7 +40,7 @@ def test_an_image_is_loaded_once_and_then_found_by_other_engines(client):
     remove(client, id)
 
 
-def test_only_the_layers_that_the_engine_lacks_are_read(client):
+def test_only_the_layers_that_the_engine_lacks_are_read(client: Client) -> None:
     store = MemoryStore()
     tars = layers("a", "b", "c")
     first = store.image(tars[:2])
@@ -52,7 +53,7 @@ def test_only_the_layers_that_the_engine_lacks_are_read(client):
     remove(client, *reversed(ids))
 
 
-def test_an_image_of_known_layers_costs_no_bytes(client):
+def test_an_image_of_known_layers_costs_no_bytes(client: Client) -> None:
     store = MemoryStore()
     tars = layers("a", "b")
     ids = [Images(client, lambda: None).ensure(store.image(tars), store)]
@@ -62,7 +63,7 @@ def test_an_image_of_known_layers_costs_no_bytes(client):
     remove(client, *ids)
 
 
-def test_two_threads_load_one_parent_once(client):
+def test_two_threads_load_one_parent_once(client: Client) -> None:
     store = MemoryStore()
     image = store.image(layers("a"))
     images = Images(client, lambda: None)
@@ -78,7 +79,7 @@ def test_two_threads_load_one_parent_once(client):
     remove(client, ids[0])
 
 
-def test_an_image_removed_meanwhile_is_loaded_again(client):
+def test_an_image_removed_meanwhile_is_loaded_again(client: Client) -> None:
     store = MemoryStore()
     image = store.image(layers("a"))
     images = Images(client, lambda: None)
@@ -89,7 +90,7 @@ def test_an_image_removed_meanwhile_is_loaded_again(client):
     remove(client, id)
 
 
-def test_uncompressed_layers_are_taken_too(client):
+def test_uncompressed_layers_are_taken_too(client: Client) -> None:
     store = MemoryStore()
     tar = layers("a")[0]
     plain = Descriptor("application/vnd.oci.image.layer.v1.tar", store.add(tar), len(tar))
@@ -97,7 +98,7 @@ def test_uncompressed_layers_are_taken_too(client):
     remove(client, id)
 
 
-def test_a_layer_that_is_not_what_the_config_says_is_refused(client):
+def test_a_layer_that_is_not_what_the_config_says_is_refused(client: Client) -> None:
     store = MemoryStore()
     tar, other = layers("a", "b")
     plain = Descriptor("application/vnd.oci.image.layer.v1.tar", store.add(tar), len(tar))
@@ -105,7 +106,7 @@ def test_a_layer_that_is_not_what_the_config_says_is_refused(client):
         Images(client, lambda: None).ensure(store._image((plain,), [sha256(other)], {}), store)
 
 
-def test_a_stop_ends_a_load_in_the_middle(client):
+def test_a_stop_ends_a_load_in_the_middle(client: Client) -> None:
     store = MemoryStore()
 
     def check() -> None:
@@ -115,12 +116,12 @@ def test_a_stop_ends_a_load_in_the_middle(client):
         Images(client, check).ensure(store.image(layers("a")), store)
 
 
-def test_a_large_layer_is_streamed(client):
+def test_a_large_layer_is_streamed(client: Client) -> None:
     """The store's chunks are asked for one after the other, while the engine already reads."""
     held: list[int] = []
 
     class Slow(MemoryStore):
-        def blob(self, digest):
+        def blob(self, digest: str) -> Iterator[bytes]:
             for number in range(64):
                 held.append(number)
                 yield bytes(self.blobs[digest][number * (1 << 16) : (number + 1) * (1 << 16)])

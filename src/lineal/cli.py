@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar
 
@@ -48,6 +48,11 @@ def _option(name: str, help: str, **extra: Any) -> Callable[[F], F]:
     return click.option(name, help=f"{help}  [{variable}]", default=extra.pop("default", None), **extra)
 
 
+def _debug(wanted: bool) -> None:
+    if wanted:
+        os.environ["LINEAL_DEBUG"] = "1"
+
+
 _RUN: list[Callable[[Any], Any]] = [
     _option("--repo", "The store: HOST/REPOSITORY, or layout:PATH for a directory.", metavar="STORE"),
     _option("--env", "The environment's name, for templates and default release names.", metavar="NAME"),
@@ -58,6 +63,8 @@ _RUN: list[Callable[[Any], Any]] = [
             is_flag=True),
     _option("--dev", "Build the working tree as if it were committed; nobody inherits the result.", is_flag=True),
     _option("--report", "Write a JSON report of the run to this file.", metavar="FILE"),
+    click.option("--debug", is_flag=True, expose_value=False, callback=lambda _, __, debug: _debug(debug),
+                 help="Show a traceback when something unexpected happens.  [LINEAL_DEBUG]"),
 ]  # fmt: skip
 _BUILD: list[Callable[[Any], Any]] = [
     _option("--secret", "A secret for RUN --mount=type=secret. May be repeated.", multiple=True,
@@ -91,8 +98,7 @@ def cli(debug: bool) -> None:
     Lineal builds the stages of a Dockerfile that this commit's history has not published yet, publishes each at
     once, and deploys a Helm release with the resulting digests.
     """
-    if debug:
-        os.environ["LINEAL_DEBUG"] = "1"
+    _debug(debug)
 
 
 # --- commands ---------------------------------------------------------------------------------------------------
@@ -152,7 +158,7 @@ def render(output: str | None, **given: Any) -> None:
         helm = rollout.helm()
         outlook = run.look(images)
         _save(run.report("render", outlook), run)
-        release = rollout.release(helm, outlook)
+        release = rollout.release(outlook)
         if output is None:
             _print(render_text(helm, release, run.progress.note))
         else:
@@ -256,12 +262,14 @@ def _start_release(run: Run) -> tuple[Rollout, Images]:
     from lineal.rollout import Rollout
 
     rollout = Rollout(run)
-    return rollout, _start(run, (), rollout)
+    images = _start(run, (), rollout)
+    rollout.check()
+    return rollout, images
 
 
 def _upgrade(run: Run, rollout: Rollout, outlook: Outlook) -> Any:
     helm = rollout.helm()
-    release = rollout.release(helm, outlook)
+    release = rollout.release(outlook)
     run.progress.note(f"Deploying {release} with helm {helm.version}.")
     return helm.upgrade(release, run.progress.note)
 
@@ -315,8 +323,15 @@ def _table(report: Report, stream: TextIO) -> str:
 
 
 def _print(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left in the buffer would fail once more when Python ends, with a message and a code of its own.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has seen enough; a full disk is another matter.
+        if not isinstance(error, BrokenPipeError):
+            raise
 
 
 # --- the process ------------------------------------------------------------------------------------------------
@@ -345,14 +360,10 @@ def _main() -> int:
         return _complain(Interrupted("Interrupted; what was published before stays."))
     except LinealError as error:
         return _complain(error)
-    except BrokenPipeError:
-        # Whoever read our output has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         return _complain(Unreachable(_os_sentence(error), remedy="Check the disk and its permissions."), error)
     except Exception as error:  # noqa: BLE001
-        sentence = f"Something unexpected happened: {type(error).__name__}: {error}."
+        sentence = f"Something unexpected happened: {type(error).__name__}: {' '.join(str(error).split())}."
         return _complain(LinealError(sentence, remedy="Run it again with --debug and report what it shows."), error)
 
 
@@ -369,11 +380,12 @@ def _complain(error: LinealError, cause: BaseException | None = None) -> int:
     from lineal.report.text import clean, tame
 
     # It may quote what a registry, a Dockerfile or helm wrote.
-    sys.stderr.write(f"Error: {tame(clean(str(error).replace(chr(10), ' ')))}\n")
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        from lineal.report.github import annotation
+    with suppress(OSError):  # nobody reads stderr any more; the exit code still tells
+        sys.stderr.write(f"Error: {tame(clean(str(error).replace(chr(10), ' ')))}\n")
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            from lineal.report.github import annotation
 
-        sys.stderr.write(annotation(error))
+            sys.stderr.write(annotation(error))
     return _INTERRUPTED if isinstance(error, Interrupted) else error.exit_code
 
 

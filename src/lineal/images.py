@@ -11,7 +11,7 @@ from lineal.config.load import Loaded
 from lineal.config.model import Image
 from lineal.dockerfile.instructions import Copy, Run
 from lineal.dockerfile.plan import ImagePlan, plan
-from lineal.errors import BadConfiguration, Place
+from lineal.errors import BadConfiguration, LinealError, Place, Uncommitted
 from lineal.source.files import ContextTree, Ignore
 from lineal.source.repository import Repository
 from lineal.source.uncommitted import Reading
@@ -122,10 +122,10 @@ class _Reader:
             self.trees[key] = ContextTree(self.repository, context, self.listing, ignore)
         return self.trees[key]
 
-    def _no_dockerfile(self, name: str, file: str) -> BadConfiguration:
+    def _no_dockerfile(self, name: str, file: str) -> LinealError:
         there = (self.repository.root / file).is_file()
         why = "is not committed" if there else "does not exist in the commit"
-        return BadConfiguration(
+        return (Uncommitted if there else BadConfiguration)(
             f"The Dockerfile {file} of image {name!r} {why}.",
             place=self.loaded.place(f"images.{name}"),
             remedy="Run `git add` and `git commit` first." if there else "Write it, or name it with `dockerfile:`.",

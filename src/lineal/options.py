@@ -77,7 +77,6 @@ def _boolean(text: str) -> bool:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError("it must be 1 or more")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError("it must be a whole number of 1 or more")
+    return int(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from lineal.deploy.helm import Helm
     from lineal.deploy.release import Chart, Release
     from lineal.deploy.values import ImageValue, ValuesText
-
-_EXECUTABLE = "100755"
-_LINK = "120000"
 
 
 class Rollout:
@@ -49,10 +47,9 @@ class Rollout:
 
         return Helm.find(self.run.options.environ, self.run.secrets.mask)
 
-    def release(self, helm: Helm, outlook: Outlook) -> Release:
+    def release(self, outlook: Outlook) -> Release:
         """The release with everything that helm needs on disk, in the run's private directory."""
         from lineal.config.template import names
-        from lineal.deploy.dependencies import complete
         from lineal.deploy.release import Release
         from lineal.deploy.values import global_values, template_names, write
 
@@ -63,8 +60,6 @@ class Rollout:
             git=run.git_facts, env=run.env.value or None, vars=run.options.variables(), environ=run.options.environ,
             giterminism=run.giterminism,
         )  # fmt: skip
-        chart = self._chart()
-        complete(helm, chart, run.progress.note)
         values = write(
             run.workspace / "values",
             self._values(),
@@ -74,13 +69,14 @@ class Rollout:
         return Release(
             name=self.name.value,
             namespace=self.namespace.value,
-            chart=chart,
+            chart=self._chart,
             values=values,
             sets=tuple(run.options.many("set")),
             kube_context=self.kube_context.value or None,
             kube_version=run.options.kube_version,
             timeout=self.seconds,
             description=f"{project} {commit[:12]}",
+            plain_http=self.deploy.chart.removeprefix("oci://").partition("/")[0] in run.insecure,
         )
 
     def _images(self, outlook: Outlook) -> Mapping[str, ImageValue]:
@@ -96,27 +92,39 @@ class Rollout:
             )
         return images
 
+    def check(self) -> None:
+        """Raises `BadConfiguration` or `Uncommitted` when the chart or a values file is missing: before a build."""
+        _ = self._chart
+        self._values()
+
+    @cached_property
     def _chart(self) -> Chart:
+        """The chart, a directory of the commit written to the run's private one."""
         from lineal.deploy.release import Chart
+        from lineal.source.checkout import check_out
 
         written = self.deploy.chart
         if "://" in written:
             return Chart.registry(written)
-        folder = self.run.workspace / "chart" / Path(written).name
+        folder = self.run.workspace / "chart" / (Path(written).name or "root")
+        folder.parent.mkdir(exist_ok=True)
         repository = self.run.repository
-        entries = [entry for entry in repository.listing([written]) if entry[0].startswith(written + "/")]
-        if not entries:
-            there = (repository.root / written).is_dir()
-            raise BadConfiguration(
-                f"The chart {written} {'is not committed' if there else 'does not exist in the commit'}.",
-                place=self.run.loaded.place("deploy.chart"),
-                remedy="Run `git add` and `git commit` first." if there else "Correct the path.",
-            )
-        for path, mode, oid in entries:
-            _write(
-                folder / path.removeprefix(written + "/"), mode, b"" if mode == "040000" else repository.object(oid)
-            )
-        return Chart.directory(folder, written)
+        if check_out(repository, written, folder):
+            return Chart.directory(folder, written)
+        is_file = repository.file(written) is not None
+        there = not is_file and (repository.root / written).is_dir()
+        why = (
+            "is not committed"
+            if there
+            else "is a file, not a directory"
+            if is_file
+            else "does not exist in the commit"
+        )
+        raise (Uncommitted if there else BadConfiguration)(
+            f"The chart {written} {why}.",
+            place=self.run.loaded.place("deploy.chart"),
+            remedy="Run `git add` and `git commit` first." if there else "Correct the path.",
+        )
 
     def _values(self) -> list[ValuesText]:
         from lineal.deploy.values import ValuesText
@@ -125,7 +133,7 @@ class Rollout:
                  for number, path in enumerate(self.deploy.values)]  # fmt: skip
         for given in self.run.options.many("values"):
             inside = self._in_repository(Path(given))
-            text = self._committed(inside, None) if inside is not None else _read(Path(given))
+            text = self._committed(inside, None) if inside is not None else _read(self.run.start / given)
             found.append(ValuesText(inside or given, text))
         return found
 
@@ -149,18 +157,6 @@ class Rollout:
         absolute = Path(os.path.normpath(self.run.start / path))
         root = self.run.repository.root
         return absolute.relative_to(root).as_posix() if absolute.is_relative_to(root) else None
-
-
-def _write(path: Path, mode: str, content: bytes) -> None:
-    if mode == "040000":
-        path.mkdir(parents=True, exist_ok=True)
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if mode == _LINK:
-        path.symlink_to(os.fsdecode(content))
-        return
-    path.write_bytes(content)
-    path.chmod(0o755 if mode == _EXECUTABLE else 0o644)
 
 
 def _read(path: Path) -> str:

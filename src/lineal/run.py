@@ -19,7 +19,7 @@ from lineal.config.model import FILE
 from lineal.config.secrets import SecretValues, parse_secret
 from lineal.config.settings import Setting
 from lineal.config.template import GitFacts
-from lineal.errors import BadConfiguration, LinealError, Place
+from lineal.errors import BadConfiguration, LinealError, Place, Uncommitted
 from lineal.images import Images, read_images
 from lineal.lock import Lock, NoLock
 from lineal.options import Options
@@ -28,7 +28,7 @@ from lineal.pipeline.detect import detect
 from lineal.report.json import ContextReport, ImageReport, Report, StageReport
 from lineal.report.progress import Progress
 from lineal.source.history import GitHistory
-from lineal.source.repository import Repository, dev_branch, working_tree
+from lineal.source.repository import Repository
 from lineal.source.uncommitted import find, refuse
 from lineal.stages.conveyor import Conveyor, Origin, Outlook, look, report
 from lineal.stages.lookup import Candidate, Lookup
@@ -65,6 +65,8 @@ class Run:
     def repository(self) -> Repository:
         repository = Repository.open(self.start, dict(self.options.environ))
         if self.dev:
+            from lineal.source.dev import working_tree
+
             repository = working_tree(repository, self.workspace / "dev")
         self._closing.callback(repository.close)
         return repository
@@ -82,6 +84,8 @@ class Run:
         """The line of history that stages are looked up and published for."""
         repository, context = self.repository, self.context
         if self.dev:
+            from lineal.source.dev import dev_branch
+
             return Line(repository.commit, repository.tree, dev_branch(repository))
         return Line(repository.commit, repository.tree, context.branch or context.tag or "", context.parents)
 
@@ -127,7 +131,7 @@ class Run:
 
     def _complain_about_uncommitted(self, path: str) -> None:
         if (self.repository.root / path).exists():
-            raise BadConfiguration(
+            raise Uncommitted(
                 f"{path} is in the working tree, but not in the commit.",
                 remedy="Run `git add` and `git commit` first, or build the working tree with --dev.",
             )
@@ -135,7 +139,7 @@ class Run:
     @cached_property
     def secrets(self) -> SecretValues:
         configured = {name: image.secrets for name, image in self.loaded.project.images.items()}
-        given = [parse_secret(text) for text in self.options.many("secret")]
+        given = [parse_secret(text, self.start) for text in self.options.many("secret")]
         return SecretValues(configured, given, self.options.environ, self.repository.root)
 
     # --- the store ----------------------------------------------------------------------------------------------
@@ -192,7 +196,9 @@ class Run:
 
     @cached_property
     def history(self) -> GitHistory:
-        return GitHistory(self.repository, [self.repository.commit], cache_directory(self.options.environ))
+        history = GitHistory(self.repository, [self.repository.commit], cache_directory(self.options.environ))
+        self._closing.callback(history.close)
+        return history
 
     @cached_property
     def lookup(self) -> Lookup:

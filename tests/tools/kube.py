@@ -6,6 +6,7 @@ server would."""
 from __future__ import annotations
 
 import base64
+import contextlib
 import itertools
 import json
 import threading
@@ -26,10 +27,14 @@ class Cluster:
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str, str], dict[str, Any]] = {}
         self.hold: Callable[[str, str], bool] = lambda _method, _path: False
-        """Whether a request waits until `release` is set."""
-        self.held = threading.Event()
-        """Set when a request waits."""
+        """Whether a request, given as method and path, waits until `release` is set."""
+        self.on_hold: Callable[[], None] = lambda: None
+        """Called when a request begins to wait."""
         self.release = threading.Event()
+        self.break_: Callable[[str, str], bool] = lambda _method, _path: False
+        """Whether a request is answered with 422."""
+        self.refuse: Callable[[str, str], bool] = lambda _method, _path: False
+        """Whether a request is answered with 403."""
         self.log: list[str] = []
         self.lock = threading.Lock()
         self.versions = itertools.count(1)
@@ -70,11 +75,13 @@ def _handler(cluster: Cluster) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
-            self.wfile.write(data)
+            # A client that was killed while it waited.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self.wfile.write(data)
 
         def fail(self, code: int, reason: str) -> None:
             status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code}
-            self.answer(code, {**status, "message": f"{self.path}: {reason}"})
+            self.answer(code, {**status, "message": f"{self.path} is {reason.lower()}: by the test"})
 
         def handle_any(self) -> None:
             url = urlsplit(self.path)
@@ -82,8 +89,14 @@ def _handler(cluster: Cluster) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(length)
             cluster.log.append(f"{self.command} {self.path}")
             if cluster.hold(self.command, url.path):
-                cluster.held.set()
+                cluster.on_hold()
                 cluster.release.wait()
+            if cluster.refuse(self.command, url.path):
+                self.fail(403, "Forbidden")
+                return
+            if cluster.break_(self.command, url.path):
+                self.fail(422, "Invalid")
+                return
             known = _discovery(url.path)
             if known is not None:
                 self.answer(200, known)
@@ -119,8 +132,9 @@ def _handler(cluster: Cluster) -> type[BaseHTTPRequestHandler]:
             about = {"annotations": {"k8s.io/initial-events-end": "true"}}
             about["resourceVersion"] = str(next(cluster.versions))  # type: ignore[assignment]
             end = {"type": "BOOKMARK", "object": {"kind": KINDS[kind], "apiVersion": "v1", "metadata": about}}
-            for event in [*there, end]:
-                self.wfile.write(json.dumps(event).encode() + b"\n")
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                for event in [*there, end]:
+                    self.wfile.write(json.dumps(event).encode() + b"\n")
             cluster.release.wait(1)
 
         def serve(self, kind: str, namespace: str, name: str, query: dict[str, str], body: bytes) -> None:

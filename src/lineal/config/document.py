@@ -96,13 +96,22 @@ def parse(text: str, file: str, lines: Lines = same) -> Document:
         mark = error.problem_mark or error.context_mark
         last = text.count("\n") + (not text.endswith("\n"))
         line = lines(min(mark.line + 1, max(last, 1))) if mark else None
-        message = f"The file is not valid YAML: {_explain(error)}."
-        raise BadConfiguration(message, place=Place(file, line), remedy=_yaml_remedy(error)) from None
+        if mark and _is_tab(text, mark.line, mark.column):
+            message, remedy = "A tab stands where YAML takes spaces only.", "Indent with spaces, not tabs."
+        else:
+            message, remedy = f"The file is not valid YAML: {_explain(error)}.", _yaml_remedy(error)
+        raise BadConfiguration(message, place=Place(file, line), remedy=remedy) from None
     except (yaml.YAMLError, UnicodeError) as error:
         position = getattr(error, "position", None)
         line = lines(text.count("\n", 0, position) + 1) if isinstance(position, int) else None
         message = "The file has a character that YAML does not allow."
         raise BadConfiguration(message, place=Place(file, line), remedy="Remove it.") from None
+
+
+def _is_tab(text: str, line: int, column: int) -> bool:
+    """libyaml names a tab only as a character that cannot start a token."""
+    lines = text.splitlines()
+    return line < len(lines) and lines[line][column : column + 1] == "\t"
 
 
 def _explain(error: yaml.MarkedYAMLError) -> str:

@@ -38,7 +38,7 @@ class SecretValues:
                 )
             value = self._environ[secret.env].encode("utf-8", "surrogateescape")
         else:
-            value = self._file(name, self._root / str(secret.file))
+            value = self._file(name, str(secret.file))
         self._lines |= {
             line.strip() for line in value.decode(errors="replace").splitlines() if len(line.strip()) >= _SHORTEST
         }
@@ -49,9 +49,11 @@ class SecretValues:
             line = line.replace(secret, _MASK)
         return line
 
-    def _file(self, name: str, path: Path) -> bytes:
+    def _file(self, name: str, file: str) -> bytes:
+        home = self._environ.get("HOME", "")
+        path = self._root / (home + file[1:] if home and file.startswith("~/") else file)
         try:
-            return path.expanduser().read_bytes()
+            return path.read_bytes()
         except OSError as error:
             raise BadConfiguration(
                 f"The secret {name!r} comes from {path}, which cannot be read: {error.strerror}.",
@@ -59,15 +61,19 @@ class SecretValues:
             ) from None
 
 
-def parse_secret(text: str) -> Secret:
-    """`id=npm,env=NPM_TOKEN` or `id=npm,src=PATH`, as for `docker build --secret`; `id=NPM` alone is `env=NPM`."""
+def parse_secret(text: str, folder: Path) -> Secret:
+    """`id=npm,env=NPM_TOKEN` or `id=npm,src=PATH`, as for `docker build --secret`; `id=NPM` alone is `env=NPM`.
+    A relative PATH starts from `folder`."""
     parts = dict(part.partition("=")[::2] for part in text.split(","))
-    name = parts.pop("id", "")
-    env = parts.pop("env", None)
+    name, env, kind = parts.pop("id", ""), parts.pop("env", None), parts.pop("type", "file")
     file = parts.pop("src", parts.pop("source", parts.pop("file", None)))
-    parts.pop("type", None)
-    if not name or parts or (env is not None and file is not None):
+    if kind == "env" and env is None:
+        env, file = file, None
+    if not name or parts or kind not in ("env", "file") or "" in (env, file) or None not in (env, file):
+        # Not what was written: somebody may have put the secret itself there.
         raise BadConfiguration(
             "--secret cannot be read.", remedy="Write --secret id=NAME,env=VARIABLE or --secret id=NAME,src=FILE."
         )
-    return Secret(id=name, env=name if env is None and file is None else env, file=file)
+    if file is not None:
+        return Secret(id=name, file=file if file.startswith("~/") else str(folder / file))
+    return Secret(id=name, env=env or name)

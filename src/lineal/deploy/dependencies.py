@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lineal.config.suggest import printable, quoted
 from lineal.deploy import reasons
-from lineal.deploy.release import Chart
+from lineal.deploy.release import Chart, Release
 from lineal.errors import BadConfiguration, DeployFailed, Interrupted, Place, Unreachable
 
 if TYPE_CHECKING:
@@ -18,11 +18,12 @@ _LOCAL = "file://"
 _NETWORK = ("dial tcp", "no cached repository", "failed to do request", "failed to perform", "i/o timeout", "TLS")
 
 
-def complete(helm: Helm, chart: Chart, output: Callable[[str], None]) -> None:
+def complete(helm: Helm, release: Release, output: Callable[[str], None]) -> None:
     """Run `helm dependency build` in the chart's directory where `charts/` lacks something.
 
     Without a Chart.lock only charts of the commit itself are taken: a range of versions means another one tomorrow.
     Raises `BadConfiguration`, `DeployFailed`, `Unreachable`, `Interrupted`."""
+    chart = release.chart
     if not chart.is_directory:
         return
     directory = Path(chart.location)
@@ -33,7 +34,10 @@ def complete(helm: Helm, chart: Chart, output: Callable[[str], None]) -> None:
     locked = (directory / "Chart.lock").is_file()
     for wanted in missing:
         _check(directory, wanted, place, locked)
-    answer = helm.run(["dependency", "build", "--", chart.location], output=output)
+    answer = helm.run(
+        ["dependency", "build", *(["--plain-http"] if release.plain_http else []), "--", chart.location],
+        output=output,
+    )
     if answer.signals:
         raise Interrupted(f"Fetching the chart's dependencies was interrupted by {answer.signals[0].name}.")
     if answer.code != 0:

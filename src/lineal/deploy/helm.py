@@ -81,7 +81,7 @@ class Helm:
         """The manifests; or, with `directory`, nothing but a file in it for each template. Asks no cluster.
 
         `output` gets helm's warnings. Raises `DeployFailed`, `BadConfiguration`, `Unreachable`, `Interrupted`."""
-        dependencies.complete(self, release.chart, output)
+        dependencies.complete(self, release, output)
         flags = ["--include-crds"]
         if directory is not None:
             flags += ["--output-dir", str(directory)]
@@ -98,9 +98,9 @@ class Helm:
         """Install or upgrade, wait until all is ready, roll back when it fails. `output` gets helm's lines.
 
         Call it on the main thread: SIGINT and SIGTERM are forwarded to helm, which then rolls back, and end in
-        `Interrupted`; a second one kills it. Whatever happens, no revision of ours is left pending as long as the
+        `Interrupted`; a second one kills it. Whatever happens, no revision of ours is left unfinished as long as the
         cluster can be reached. Raises `DeployFailed`, `BadConfiguration`, `Unreachable`."""
-        dependencies.complete(self, release.chart, output)
+        dependencies.complete(self, release, output)
         mark = secrets.token_hex(8)
         start = time.monotonic()
         flags = [*self.upgrade_flags(release, mark), *cluster_flags(release), *common_flags(release)]
@@ -129,7 +129,7 @@ class Helm:
         rollback = ["--atomic", "--wait"] if self.major == 3 else ["--rollback-on-failure", "--wait=watcher"]
         return [
             *("--install", "--create-namespace", "--reset-values", *rollback),
-            *("--timeout", f"{release.timeout:g}s", "--history-max", _HISTORY),
+            *("--timeout", f"{round(release.timeout * 1000)}ms", "--history-max", _HISTORY),
             *("--description", release.description, "--labels", f"{pending.LABEL}={mark}"),
         ]
 

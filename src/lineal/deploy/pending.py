@@ -1,4 +1,4 @@
-"""No revision left pending: what helm could not clean up because it was killed is cleaned up here."""
+"""No revision left unfinished: what helm could not clean up because it was killed is cleaned up here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 _LIMIT = 60.0
 """Seconds for each question; none of them waits for resources."""
 _WORKED = ("deployed", "superseded")
-_UNFINISHED = ("pending-", "uninstalling")
+_UNFINISHED = ("pending-", "uninstalling", "failed")
+"""`failed` too: a helm that was killed between giving up and rolling back leaves its half of the changes."""
 LABEL = "lineal-run"
 """On every revision that we ask for: tells ours from another job's when one is left pending."""
 
@@ -27,17 +28,17 @@ class Revision:
 
 
 def settle(helm: Helm, release: Release, mark: str) -> str:
-    """Undo the pending revision that the run `mark` left. What was done as a sentence, empty when nothing was to do.
+    """Undo the revision that the run `mark` left unfinished. What was done, as a sentence; empty: nothing.
 
     Never raises, and touches no revision that another job is working on."""
     revisions = _history(helm, release)
     if revisions is None:
-        return f"Whether {release} is left pending is not known, as the cluster does not answer."
+        return f"Whether {release} is left unfinished is not known, as the cluster does not answer."
     if not revisions or not revisions[-1].status.startswith(_UNFINISHED):
         return ""
     # A rollback that was cut off is a revision of its own, after the marked one, without its mark.
-    last_two = revisions[-1:] if not revisions[-1].status.endswith("rollback") else revisions[-2:]
-    if not any(_marked(helm, release, revision, mark) for revision in last_two):
+    ours = revisions[-2:] if revisions[-1].status == "pending-rollback" else revisions[-1:]
+    if not any(_marked(helm, release, revision, mark) for revision in ours):
         return ""
     worked = [revision.number for revision in revisions if revision.status in _WORKED]
     if not worked:
@@ -51,7 +52,7 @@ def _undo(helm: Helm, release: Release, command: Sequence[str], what: Sequence[s
     if answer.code == 0:
         return done
     by_hand = " ".join(["helm", *command, release.name, *what, "-n", release.namespace])
-    return f"It is left pending: run `{by_hand}`."
+    return f"It is left unfinished: run `{by_hand}`."
 
 
 def _history(helm: Helm, release: Release) -> list[Revision] | None:

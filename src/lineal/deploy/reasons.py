@@ -193,8 +193,8 @@ def _kube_version(matched: re.Match[str], _reason: str, release: Release, _envir
 
 _KNOWN: tuple[tuple[str, _Explain], ...] = (
     (
-        r'failed to (?:do request|perform "\w+" on source|authorize|fetch|download)|status from \w+ request to |'
-        r"response status code \d{3}|^[\w.:\[\]-]+/\S+: not found$",
+        r'failed to (?:do request|perform "\w+" on source|authorize|fetch|download)|pull access denied|'
+        r"status from \w+ request to |response status code \d{3}|^[\w.:\[\]-]+/\S+: not found$",
         _chart_registry,
     ),
     (r'context "([^"]*)" does not exist', _no_context),

@@ -13,6 +13,7 @@ _RELEASE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _OCI = re.compile(r"oci://[A-Za-z0-9.\-_:\[\]]+/[a-z0-9._/-]+(:[A-Za-z0-9_.-]+)?(@sha256:[0-9a-f]{64})?")
 DEFAULT_TIMEOUT = 600.0
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +103,13 @@ def _bad_name(what: str, name: str, limit: int) -> BadConfiguration:
     rule = f"lower-case letters, digits and `-`, a letter or digit at both ends, at most {limit} characters"
     message = f"{quoted(name)} cannot be the name of a {what}: it takes {rule}."
     return BadConfiguration(message, remedy=f"Correct `deploy.{what}` in lineal.yaml, or give `--{what}`.")
+
+
+def seconds(duration: str) -> float:
+    """`10m`, `1h30m`, `1.5s` in seconds, as Go writes durations. Raises `BadConfiguration`."""
+    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)", duration)
+    total = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if not total or "".join(number + unit for number, unit in parts) != duration:
+        what = f"{quoted(duration)} is not a duration that can be waited for."
+        raise BadConfiguration(what, remedy="Write it with a unit, such as `10m` or `1h30m`.")
+    return total

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
@@ -93,7 +94,8 @@ class RunMount:
     """`env=`: the secret is seen as this environment variable."""
 
     def canonical(self) -> dict[str, Any]:
-        return {name: canonical_word(getattr(self, name)) for name in self.__slots__}
+        # A target's name is no input: what it stands for is entered as its checksum.
+        return {name: canonical_word(getattr(self, name)) for name in self.__slots__ if name != "source_stage"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ class Parser:
         """A word that must be known before the base image is."""
         word = self.expand(instruction, scope, raw)
         if isinstance(word, Deferred):
-            unknown = ", ".join(f"${name}" for name in _unknown(word)) or raw
+            unknown = ", ".join(f"${name}" for name in _unknown(word))
             self.refuse(
                 instruction,
                 f"{what} uses {unknown}, which the Dockerfile does not define before this line.",
@@ -150,7 +152,7 @@ class Parser:
         return word
 
     def flags(self, instruction: DockerfileInstruction, allowed: tuple[str, ...]) -> dict[str, str]:
-        """`--name=value` flags; unknown ones are refused. A flag without a value counts as `true`."""
+        """`--name=value` flags; unknown ones and those without a value are refused."""
         found: dict[str, str] = {}
         for flag in instruction.flags:
             name, _, value = flag.removeprefix("--").partition("=")
@@ -160,7 +162,9 @@ class Parser:
                 self.refuse(instruction, f"{instruction.name} --{name} is not supported by Lineal yet.", hint)
             if name in found and name != "mount":
                 self.refuse(instruction, f"{instruction.name} --{name} is given twice.")
-            found[name] = value if "=" in flag else "true"
+            if "=" not in flag:
+                self.refuse(instruction, f"{instruction.name} --{name} needs a value.")
+            found[name] = value
         return found
 
     # --- metadata -----------------------------------------------------------------------------------------------
@@ -175,17 +179,26 @@ class Parser:
         elif instruction.flags:
             self.flags(instruction, ())
         if name in ("ENV", "LABEL"):
-            pairs = zip(args[0::3], args[1::3], strict=True)
-            words = [self.expand(instruction, scope, part) for pair in pairs for part in pair]
+            words = []
+            for key, value in zip(args[0::3], args[1::3], strict=True):
+                words += [self._key(instruction, scope, key), self.expand(instruction, scope, value)]
         elif name in ("WORKDIR", "USER", "STOPSIGNAL", "EXPOSE", "VOLUME"):
             words = [self.expand(instruction, scope, part) for part in args]
         elif name == "ONBUILD":
             words = [instruction.original.split(None, 1)[1].strip() if " " in instruction.original.strip() else ""]
         else:
             words = list(args)
+        if name == "HEALTHCHECK" and words:
+            words[0] = str(words[0]).upper()
         self._check_meta(instruction, words)
         return Meta(name, self.place(instruction), tuple(words), instruction.json, tuple(sorted(flags.items())),
                     one_line(instruction))  # fmt: skip
+
+    def _key(self, instruction: DockerfileInstruction, scope: Scope, raw: str) -> str:
+        key = self.known(instruction, scope, raw, f"The name {raw!r}")
+        if not key:
+            self.refuse(instruction, f"{instruction.name} needs a name before each `=`.")
+        return key
 
     def _check_meta(self, instruction: DockerfileInstruction, words: list[Word]) -> None:
         if instruction.name in ("CMD", "ENTRYPOINT"):
@@ -196,10 +209,13 @@ class Parser:
             self.refuse(
                 instruction, "SHELL needs its argument in JSON form.", 'For example SHELL ["/bin/bash", "-c"].'
             )
-        if instruction.name == "HEALTHCHECK" and words[0] not in ("CMD", "NONE"):
-            self.refuse(
-                instruction, f"HEALTHCHECK {words[0]} is not known.", "Use HEALTHCHECK CMD or HEALTHCHECK NONE."
-            )
+        if instruction.name == "HEALTHCHECK" and (
+            words[0] not in ("CMD", "NONE") or (words[0] == "CMD") != bool(words[1:])
+        ):
+            self.refuse(instruction, f"HEALTHCHECK {words[0]} is not complete or not known.",
+                        "Use HEALTHCHECK CMD with a command, or HEALTHCHECK NONE alone.")  # fmt: skip
+        if instruction.name == "ONBUILD" and str(words[0]).split()[0].upper() in ("ONBUILD", "FROM", "MAINTAINER"):
+            self.refuse(instruction, f"{str(words[0]).split()[0]} cannot be the instruction of an ONBUILD.")
 
     # --- COPY and ADD -------------------------------------------------------------------------------------------
 
@@ -321,17 +337,18 @@ def one_line(instruction: DockerfileInstruction, width: int = 200) -> str:
 
 def _unknown(word: Deferred) -> list[str]:
     """The variables of a deferred word that nothing known defines."""
-    names = {name for name, _ in word.known}
-    seen: list[str] = []
+    names = dict(word.known)
+    seen: dict[str, None] = {}
 
     class Names(dict[str, str]):
         def get(self, name: str, default: Any = None) -> Any:
-            if name not in names and name not in seen:
-                seen.append(name)
+            value = names.get(name)
+            seen.update(dict.fromkeys(_unknown(value) if isinstance(value, Deferred) else [name]))
             return default
 
-    word.finish(Names())
-    return seen
+    with suppress(ValueError):
+        word.finish(Names())
+    return list(seen)
 
 
 def _is_remote(source: str) -> bool:

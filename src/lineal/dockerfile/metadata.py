@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,8 @@ from lineal.errors import BadConfiguration
 Finish = Callable[[Word], str]
 _PORT = re.compile(r"^(\d+)(?:-(\d+))?(?:/(tcp|udp|sctp))?$", re.IGNORECASE)
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+_NAMES = "|".join(name.removeprefix("SIG") for name in signal.Signals.__members__)
+_SIGNAL = re.compile(rf"[1-9]|[1-5]\d|6[0-4]|(?:SIG)?(?:{_NAMES}|RTMIN\+\d+|RTMAX-\d+)", re.IGNORECASE | re.ASCII)
 _NANOSECONDS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 
 
@@ -76,20 +79,23 @@ def _volume(config: dict[str, Any], meta: Meta, words: list[str]) -> None:
     config["Volumes"] = {**(config.get("Volumes") or {}), **{word.strip(): {} for word in words}}
 
 
-def _stop_signal(config: dict[str, Any], _meta: Meta, words: list[str]) -> None:
+def _stop_signal(config: dict[str, Any], meta: Meta, words: list[str]) -> None:
+    if _SIGNAL.fullmatch(words[0]) is None:
+        raise BadConfiguration(f"STOPSIGNAL {words[0]} is not a signal.", place=meta.place,
+                               remedy="Use a name such as SIGTERM, or a number.")  # fmt: skip
     config["StopSignal"] = words[0]
 
 
 def _command_line(config: dict[str, Any], meta: Meta, words: list[str]) -> list[str]:
-    return words if meta.json else [*shell(config), *words]
+    return words if meta.json else [*shell(config), *(words or [""])]
 
 
 def _cmd(config: dict[str, Any], meta: Meta, words: list[str]) -> None:
-    config["Cmd"] = _command_line(config, meta, words)
+    config["Cmd"] = _command_line(config, meta, words) or None
 
 
 def _entrypoint(config: dict[str, Any], meta: Meta, words: list[str]) -> None:
-    config["Entrypoint"] = _command_line(config, meta, words)
+    config["Entrypoint"] = _command_line(config, meta, words) or None
     if ("reset-cmd", "true") in meta.flags:
         # A base's CMD belonged to the base's ENTRYPOINT (Dockerfile reference, ENTRYPOINT).
         config.pop("Cmd", None)
@@ -107,15 +113,24 @@ def _healthcheck(config: dict[str, Any], meta: Meta, words: list[str]) -> None:
     names = {"interval": "Interval", "timeout": "Timeout", "start-period": "StartPeriod",
              "start-interval": "StartInterval"}  # fmt: skip
     for flag, value in meta.flags:
-        check[names.get(flag, "Retries")] = int(value) if flag == "retries" else _nanoseconds(value, meta)
+        check[names.get(flag, "Retries")] = _retries(value, meta) if flag == "retries" else _nanoseconds(value, meta)
     config["Healthcheck"] = check
+
+
+def _retries(text: str, meta: Meta) -> int:
+    if not re.fullmatch(r"0*[1-9][0-9]{0,8}", text, re.ASCII):
+        raise BadConfiguration(f"--retries={text} is not a number from 1 on.", place=meta.place)
+    return int(text)
 
 
 def _nanoseconds(text: str, meta: Meta) -> int:
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise BadConfiguration(f"{text!r} is not a duration.", place=meta.place, remedy="Write it as 30s or 1m30s.")
-    return round(sum(float(number) * _NANOSECONDS[unit] for number, unit in parts))
+    duration = round(sum(float(number) * _NANOSECONDS[unit] for number, unit in parts))
+    if duration < _NANOSECONDS["ms"]:
+        raise BadConfiguration(f"{text!r} is less than the 1ms that Docker takes.", place=meta.place)
+    return duration
 
 
 def _onbuild(config: dict[str, Any], _meta: Meta, words: list[str]) -> None:

@@ -12,6 +12,7 @@ from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError, p
 
 from lineal.assemble.glob import expand as expand_sources
 from lineal.assemble.glob import follow, has_wildcards
+from lineal.dockerfile import metadata
 from lineal.dockerfile.instructions import METADATA, Copy, Meta, Parser, Run, RunMount, one_line
 from lineal.dockerfile.scope import PROXY_ARGS, Deferred, Scope, canonical_word
 from lineal.errors import BadConfiguration, Place
@@ -19,6 +20,8 @@ from lineal.source.tree import SourceTree
 from lineal.stages.checksum import checksum
 from lineal.stages.stage import Stage
 
+# Keeps the recursion over targets far away from Python's limit.
+_MAX_DEPTH = 100
 _TARGET_NAME = re.compile(r"^[a-z][a-z0-9-_.]*$")
 
 
@@ -69,7 +72,6 @@ class _Target:
     instructions: list[DockerfileInstruction]
     last: Stage | None = None
     scope: Scope | None = None
-    planning: bool = False
 
 
 class _Planner:
@@ -85,6 +87,7 @@ class _Planner:
         self.build_args = {**image.args, **{arg: placeholder(stage) for arg, (_, stage) in image.needs.items()}}
         self.globals = self._platform_scope()
         self.targets = self._split()
+        self.depth = 0
         self._check_args()
 
     def last_stage(self) -> Stage:
@@ -172,11 +175,16 @@ class _Planner:
 
     def _plan_target(self, target: _Target) -> tuple[Stage | None, Scope]:
         if target.scope is None:
+            self.depth += 1
+            if self.depth > _MAX_DEPTH:
+                self.parser.refuse(target.origin, f"More than {_MAX_DEPTH} targets build on each other here.",
+                                   "Put some of them together, or split the Dockerfile into images.")  # fmt: skip
             stage, scope = self._base(target)
             builder = _TargetBuilder(self, target, stage, scope)
             for instruction in target.instructions:
                 builder.add(instruction)
             target.last, target.scope = builder.finish(), builder.scope
+            self.depth -= 1
         return target.last, target.scope
 
     def _base(self, target: _Target) -> tuple[Stage | None, Scope]:
@@ -198,12 +206,12 @@ class _Planner:
         if earlier is not None:
             stage, scope = self._plan_target(earlier)
             self._refuse_onbuild(instruction, scope)
-            return stage, scope.inherited(self.ast.escape_token)
+            return stage, scope.inherited(self.ast.escape_token, args=True)
         other = self.other_image(text)
         if other is not None:
             scope = _scope_after(other)
             self._refuse_onbuild(instruction, scope)
-            return other, scope.inherited(self.ast.escape_token)
+            return other, scope.inherited(self.ast.escape_token, args=False)
         stage = self.external(instruction, target.name, text)
         return stage, Scope(escape=self.ast.escape_token)
 
@@ -242,6 +250,9 @@ class _Planner:
         """What `--from=NAME` of COPY or of a mount names."""
         target = self._find_target(name, before)
         if target is None:
+            if name.isdigit() or self._find_target(name, len(self.targets)) is not None:
+                self.parser.refuse(instruction, f"--from={name} is not a target above this one.",
+                                   "Name an earlier `FROM … AS`, or another image.")  # fmt: skip
             return self.other_image(name) or self.external(instruction, name, name)
         stage, _ = self._plan_target(target)
         if stage is None:
@@ -252,15 +263,16 @@ class _Planner:
         """ARG: the value of lineal.yaml, else the default, else (in a target) what was set before the first FROM."""
         if not instruction.args:
             self.parser.refuse(instruction, "ARG needs a name.")
+        before = scope
         for argument in instruction.args:
+            # As in BuildKit: in a target the arguments of one line do not see each other, before FROM they do.
+            visible = before if local else scope
             raw_name, separator, raw_default = argument.partition("=")
-            name = self.parser.known(instruction, scope, raw_name, "ARG")
+            name = self.parser.known(instruction, visible, raw_name, "ARG")
             if name in self.build_args:
                 scope = scope.with_arg(name, self.build_args[name])
             elif separator:
-                default = self.parser.expand(instruction, scope, raw_default)
-                if isinstance(default, Deferred):
-                    self.parser.known(instruction, scope, raw_default, f"The default of ARG {name}")
+                default = self.parser.known(instruction, visible, raw_default, f"The default of ARG {name}")
                 scope = scope.with_arg(name, default)
             elif local and name in self.globals.variables:
                 scope = scope.with_arg(name, self.globals.variables[name])
@@ -303,6 +315,9 @@ class _TargetBuilder:
         if meta.name == "ENTRYPOINT" and not self.cmd_set:
             meta = replace(meta, flags=(("reset-cmd", "true"),))
         self.cmd_set = self.cmd_set or meta.name == "CMD"
+        if all(isinstance(word, str) for word in meta.words):
+            # What can never be applied, such as a wrong port, is refused before anything is built.
+            metadata.apply({}, meta, str)
         self.pending.append(meta)
         if meta.name == "ENV":
             self.scope = self.scope.with_env(

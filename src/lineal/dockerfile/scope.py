@@ -12,6 +12,8 @@ from typing import Any
 
 from e2b_dockerfile_utils import ShellLex
 
+from lineal.stages.checksum import checksum
+
 DEFAULT_SHELL = ("/bin/sh", "-c")
 # What BuildKit gives an image that starts from scratch.
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -31,19 +33,26 @@ class Deferred:
     known: tuple[tuple[str, Word], ...]
     escape: str
     quotes: bool = True
+    identity: str = field(init=False, compare=False, repr=False)
+    """Stands for the word in the words that use it, so that a long `ENV PATH=$PATH:...` chain stays flat."""
 
     def canonical(self) -> Any:
-        return {"word": self.raw, "known": {name: canonical_word(value) for name, value in self.known}}
+        known = {
+            name: value if isinstance(value, str) else {"checksum": value.identity} for name, value in self.known
+        }
+        return {"word": self.raw, "escape": self.escape, "known": known}
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "identity", checksum(self.canonical()))
 
     def finish(self, environment: Mapping[str, str]) -> str:
+        """`environment` is the config's as it is at the word's line: an open ENV has its final value there."""
         known = dict(self.known)
 
         class Finished(_Values):
             def find(self, name: str) -> str | None:
                 value = known.get(name)
-                if value is None:
-                    return environment.get(name)
-                return finish(value, environment)
+                return value if isinstance(value, str) else environment.get(name)
 
         return _lex(self.escape, Finished(), skip_unset=False, quotes=self.quotes).process_word(self.raw)
 
@@ -107,9 +116,10 @@ class Scope:
         path: dict[str, Word] = {"PATH": DEFAULT_PATH}
         return Scope(escape=escape, open=False, variables=dict(path), env=path, workdir=("/",))
 
-    def inherited(self, escape: str) -> Scope:
-        """For a target `FROM` this one: its `ARG`s end with it."""
-        return replace(self, escape=escape, variables=dict(self.env))
+    def inherited(self, escape: str, *, args: bool) -> Scope:
+        """For a target `FROM` this one. Within a Dockerfile its `ARG`s go on, `ENV` before them (as in BuildKit);
+        they end with the image."""
+        return replace(self, escape=escape, variables={**self.variables, **self.env} if args else dict(self.env))
 
     def expand(self, raw: str, *, quotes: bool = True) -> Word:
         """Raises ValueError for a bad substitution and for `${x:?message}`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +13,8 @@ from lineal.engine.client import Client, Refused
 from lineal.errors import LinealError
 
 LABEL = "dev.lineal.run"
+_WAITS = (0.1, 0.5, 2.0)
+"""Seconds between the attempts to remove a container."""
 
 
 class Leftovers:
@@ -44,13 +47,17 @@ class Leftovers:
     def _remove_container(self, name: str) -> None:
         # The run's own result or error matters more than a failure here; what stays carries the label.
         with contextlib.suppress(LinealError):
-            try:
-                self._client.call(
-                    "DELETE", f"/containers/{name}", "remove a container", params={"force": "1", "v": "1"}
-                )
-            except Refused as refused:
-                if refused.status != 404:
-                    raise
+            for wait in _WAITS:
+                try:
+                    params = {"force": "1", "v": "1"}
+                    self._client.call("DELETE", f"/containers/{name}", "remove a container", params=params)
+                except Refused as refused:
+                    if refused.status == 404:
+                        return
+                    # A process that is not quite dead keeps the engine from unmounting.
+                    time.sleep(wait)
+                else:
+                    return
 
     def container(self, body: Mapping[str, Any], what: str) -> str:
         """Create a container and return its name."""

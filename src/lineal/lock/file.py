@@ -30,8 +30,9 @@ class LockFiles:
             held = True
         except Timeout:
             self._warn(f"The lock {lock.lock_file} was not free within {self._wait:.0f} s; going on without it.")
-        except OSError as error:
-            self._warn(f"The lock {lock.lock_file} cannot be used ({error.strerror}); going on without it.")
+        except (OSError, NotImplementedError) as error:
+            why = error.strerror if isinstance(error, OSError) else "the file system has no locks"
+            self._warn(f"The lock {lock.lock_file} cannot be used ({why}); going on without it.")
         try:
             yield held
         finally:

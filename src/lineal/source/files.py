@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 
 from e2b_dockerfile_utils import PatternMatcher
 
@@ -51,15 +54,12 @@ class ContextTree:
         if mode != "040000":
             return [(path, mode, self._checked(path, mode, oid))]
         found = []
-        paths = self.below(path)
-        for position, name in enumerate(paths):
+        for name in self.below(path):
             mode, oid = self._entries[name]
-            if mode == "040000":
-                follower = paths[position + 1] if position + 1 < len(paths) else ""
-                if not follower.startswith(name + "/"):
-                    found.append((name, mode, ""))
-            else:
+            if mode != "040000":
                 found.append((name, mode, self._checked(name, mode, oid)))
+            elif name not in self._children:
+                found.append((name, mode, ""))
         return found
 
     def _checked(self, path: str, mode: str, oid: str) -> str:
@@ -77,10 +77,10 @@ class ContextTree:
             ContextTree(self._repository, self.context, self._listing, Ignore.none()), pattern
         ):
             return f"it is excluded by {self.ignore.file}."
-        folder = self._repository.root / self.context
-        if any(folder.glob(pattern.strip("/") or ".")):
+        if expand(OnDisk(self._repository.root / self.context), pattern):
             return "it is in the working tree, but not in the commit. Run `git add` and `git commit` first."
-        return f"there is no such file in the commit, below {self.context!r}."
+        below = "" if self.context in ("", ".") else f", below {self.context!r}"
+        return f"there is no such file in the commit{below}."
 
     def _full(self, path: str) -> str:
         return path if self.context in ("", ".") else f"{self.context}/{path}"
@@ -161,6 +161,35 @@ class Names:
         raise AssertionError(f"names only: {node.path}")
 
 
+class OnDisk:
+    """The names below a directory of the working tree; nothing outside of it and nothing in a file is looked at."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def lstat(self, path: str) -> Node | None:
+        place = self._root / path
+        try:
+            kind = stat.S_IFMT(place.lstat().st_mode)
+            target = os.readlink(place) if kind == stat.S_IFLNK else ""  # noqa: PTH115
+        except (OSError, ValueError):
+            return None
+        named: dict[int, Kind] = {stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink"}
+        return Node(path, named.get(kind, "file"), 0, target=target)
+
+    def children(self, path: str) -> list[str]:
+        try:
+            return sorted(name for name in os.listdir(self._root / path) if path or name != ".git")  # noqa: PTH208
+        except OSError:
+            return []
+
+    def walk(self, path: str) -> Iterator[Node]:
+        raise AssertionError(f"names only: {path}")
+
+    def open(self, node: Node) -> Iterator[bytes]:
+        raise AssertionError(f"names only: {node.path}")
+
+
 class Ignore:
     """The patterns of a `.dockerignore`, applied to a whole listing in one pass.
 
@@ -169,7 +198,7 @@ class Ignore:
 
     def __init__(self, text: str, *, file: str) -> None:
         try:
-            self._matcher = PatternMatcher(text.removeprefix("\ufeff").splitlines())
+            self._matcher = PatternMatcher(text.removeprefix("\ufeff").split("\n"))
         except ValueError as error:
             raise BadConfiguration(str(error) + ".", place=Place(file)) from None
         self.file = file
@@ -231,4 +260,8 @@ class Ignore:
         if any(state):
             return True
         segments = directory.split("/")
-        return any(self._matcher._may_match_under(pattern, segments) for pattern in self._matcher._patterns)
+        # `[^x]` also matches a slash.
+        return any(
+            self._matcher._may_match_under(pattern, segments) or any("[" in part for part in pattern.dirs)
+            for pattern in self._matcher._patterns
+        )

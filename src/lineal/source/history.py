@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import enum
-import hashlib
-import os
 import subprocess
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
-from urllib.parse import urlsplit, urlunsplit
 
 from lineal.errors import LinealError
-from lineal.source.repository import Repository, git_environment
+from lineal.source.git import GitFailed, git_environment, text_of
+from lineal.source.repository import Repository
 
 
 class Answer(enum.Enum):
@@ -42,19 +39,19 @@ class GitHistory:
 
     def __init__(self, repository: Repository, tips: Sequence[str], cache: Path) -> None:
         self._repository = repository
-        self._tips = list(tips)
         self._cache = cache
-        self._walk = _Walk(repository.root, repository.environ, self._tips)
-        self._fetched = not repository.shallow
+        self._walk = _Walk(repository.root, repository.environ, list(tips))
+        self._cut = repository.shallow
+        """Whether the walk ends where a shallow clone does, and not at the root."""
+        self._fetched = False
         self.notes: list[str] = []
 
     def seek(self, commits: Collection[str], trees: Collection[str]) -> Lineage:
         """Which of `commits` are a tip or an ancestor of one, and which commit of the history has each of `trees`."""
-        if not self._walk.reaches(commits, trees) and not self._fetched:
+        if not self._walk.reaches(commits, trees) and self._cut and not self._fetched:
             self._fetched = True
-            self._fetch_history()
-            self._walk.reaches(commits, trees)
-        complete = self._walk.ended and (not self._repository.shallow or self._walk.from_side)
+            self._go_on_beyond_the_clone(commits, trees)
+        complete = self._walk.ended and not self._cut
         missing = Answer.NO if complete else Answer.UNKNOWN
         return Lineage(
             ancestors={commit: Answer.YES if commit in self._walk.commits else missing for commit in commits},
@@ -62,21 +59,37 @@ class GitHistory:
             complete=complete,
         )
 
-    def _fetch_history(self) -> None:
-        tips = [parent for tip in self._tips for parent in self._repository.parents(tip)] or self._tips
+    def close(self) -> None:
+        self._walk.close()
+
+    def _go_on_beyond_the_clone(self, commits: Collection[str], trees: Collection[str]) -> None:
+        from lineal.source.side import fetch
+
         try:
-            side = _fetch(self._repository, tips, self._cache)
+            parents = self._cut_off()
+            side = fetch(self._repository, parents, self._cache) if parents else None
+            if side is not None:
+                environ = git_environment(side, self._repository.environ)
+                beyond = _Walk(side, environ, parents, commits=self._walk.commits, trees=self._walk.trees)
+                beyond.reaches(commits, trees)
+                self._walk = beyond
+            self._cut = False
         except (LinealError, OSError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error).rstrip(".")
             self.notes.append(
-                f"The clone is shallow and its missing history could not be fetched ({error}); stages of earlier "
+                f"The clone is shallow and its missing history could not be fetched ({why}); stages of earlier "
                 "commits count as unknown and may be built again. Use a full clone (fetch-depth: 0, GIT_DEPTH: 0)."
             )
-            return
-        known = self._walk
-        self._walk = _Walk(side, git_environment(side, dict(os.environ)), tips, from_side=True)
-        self._walk.commits |= known.commits
-        for tree, commit in known.trees.items():
-            self._walk.trees.setdefault(tree, commit)
+
+    def _cut_off(self) -> list[str]:
+        """The commits at which the clone stops short: parents that its last commits name and that it does not have.
+
+        Not the tips: those may be a merge ref that exists no more, or commits that nobody has pushed."""
+        where = text_of(self._repository.run("rev-parse", "--git-path", "shallow"))
+        last = (self._repository.root / where).read_text().split()
+        known = self._walk.commits
+        found = {parent for commit in last if commit in known for parent in self._repository.parents(commit)}
+        return sorted(found - known)
 
 
 @dataclass(slots=True)
@@ -86,7 +99,6 @@ class _Walk:
     folder: Path
     environ: dict[str, str]
     tips: list[str]
-    from_side: bool = False
     commits: set[str] = field(default_factory=set)
     trees: dict[str, str] = field(default_factory=dict)
     ended: bool = False
@@ -115,78 +127,26 @@ class _Walk:
         if self._process is None:
             self._process = subprocess.Popen(
                 ["git", "-c", "log.showSignature=false", "log", "--no-decorate", "--no-color", "--format=%H %T",
-                 *self.tips, "--"],
-                cwd=self.folder, env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                 "--stdin"],
+                cwd=self.folder, env=self.environ,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             )  # fmt: skip
+            assert self._process.stdin is not None
+            self._process.stdin.write("".join(f"{tip}\n" for tip in self.tips).encode())
+            self._process.stdin.close()
         assert self._process.stdout is not None
         return self._process.stdout
 
     def _finish(self) -> None:
         assert self._process is not None
-        _, errors = self._process.communicate()
-        self.ended = self._process.returncode == 0
+        self.ended = self._process.wait() == 0
         if not self.ended:
-            raise LinealError(f"git could not read the history: {errors.decode(errors='replace').strip()[-300:]}")
+            raise GitFailed(f"git could not read the history in {self.folder}")
 
-
-def _fetch(repository: Repository, tips: Sequence[str], cache: Path) -> Path:
-    """Fetch the tips' history, commits only, into a bare repository under `cache`; its path."""
-    url = _remote_url(repository)
-    if url is None:
-        raise LinealError("the clone has no remote")
-    side = cache / "history" / (hashlib.sha256(_without_user(url).encode()).hexdigest()[:24] + ".git")
-    environ = _fetch_environment(repository, url, side)
-    if not (side / "HEAD").exists():
-        side.mkdir(parents=True, exist_ok=True)
-        _git(["init", "--quiet", "--bare", f"--object-format={repository.object_format}", str(side)], side, environ)
-    fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--filter=tree:0"]
-    try:
-        _git([*fetch, "lineal", *(f"+{tip}:refs/lineal/{tip}" for tip in tips)], side, environ)
-    except LinealError:
-        # A server that gives no single commits: its branches hold what they hold.
-        _git([*fetch, "lineal", "+refs/heads/*:refs/lineal/heads/*"], side, environ)
-    return side
-
-
-def _remote_url(repository: Repository) -> str | None:
-    remotes = repository.run("remote").decode().split()
-    if not remotes:
-        return None
-    name = "origin" if "origin" in remotes else remotes[0]
-    url = repository.run("remote", "get-url", name).decode().strip()
-    # A relative path means something only inside the workspace.
-    local = repository.root / url
-    return str(local.resolve()) if "://" not in url and not Path(url).is_absolute() and local.exists() else url
-
-
-def _without_user(url: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if parts.scheme else url
-
-
-def _fetch_environment(repository: Repository, url: str, side: Path) -> dict[str, str]:
-    """The remote and the credentials as the CI left them, handed over by environment: a token in the URL or an
-    `extraheader` is then in no argument list and in no file of ours."""
-    settings = {"remote.lineal.url": url}
-    if url.startswith(("http://", "https://")):
-        with suppress(LinealError):
-            found = (
-                repository.run("config", "--get-urlmatch", "http.extraheader", _without_user(url)).decode().strip()
-            )
-            settings[f"http.{_without_user(url)}.extraheader"] = found
-        with suppress(LinealError):
-            settings["credential.helper"] = repository.run("config", "--get", "credential.helper").decode().strip()
-    environ = git_environment(side, dict(os.environ))
-    count = int(environ["GIT_CONFIG_COUNT"])
-    for number, (key, value) in enumerate(settings.items(), start=count):
-        environ[f"GIT_CONFIG_KEY_{number}"] = key
-        environ[f"GIT_CONFIG_VALUE_{number}"] = value
-    environ["GIT_CONFIG_COUNT"] = str(count + len(settings))
-    return environ
-
-
-def _git(args: list[str], cwd: Path, environ: dict[str, str]) -> None:
-    done = subprocess.run(["git", *args], cwd=cwd, env=environ, capture_output=True, timeout=600, check=False)
-    if done.returncode != 0:
-        # git repeats the URL, token included: only its kind of complaint is told.
-        raise LinealError(f"git {args[0]} ended with status {done.returncode}")
+    def close(self) -> None:
+        """End a walk that nobody needs to the end."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            if self._process.stdout is not None:
+                self._process.stdout.close()

@@ -1,27 +1,28 @@
-"""The one module that talks to git: facts, objects and status of the repository that is built."""
+"""Facts, objects and status of the git repository that is built."""
 
 from __future__ import annotations
 
 import os
 import queue
 import subprocess
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lineal.errors import BadConfiguration, LinealError
+from lineal.errors import BadConfiguration, Place
+from lineal.source.git import GitFailed, capture, git_environment, text_of
 
 _CHUNK = 1 << 20
 # Blobs above this are streamed by git instead of being held in its memory (reference/git.md §1).
 _BIG_FILE = "16m"
 _NULL = b"\0"
+_SYMLINK = "120000"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A path of the working tree that differs from the commit: `modified`, `deleted` or `untracked`."""
+    """A path of the working tree that differs from the commit: `modified`, `added`, `deleted` or `untracked`."""
 
     path: str
     what: str
@@ -46,24 +47,28 @@ class Repository:
         """The repository that contains `start`, at its HEAD. Raises `BadConfiguration` when there is none."""
         root = _find_root(start)
         env = git_environment(root, dict(os.environ) if environ is None else environ)
-        facts = _capture(
-            ["rev-parse", "--is-shallow-repository", "--absolute-git-dir", "--show-object-format"], root, env
-        )
-        shallow, git_dir, object_format = facts.decode().splitlines()[:3]
+        asked = ["rev-parse", "--is-shallow-repository", "--show-object-format", "--absolute-git-dir"]
         try:
-            names = _capture(["rev-parse", "HEAD^{commit}", "HEAD^{tree}", "--abbrev-ref", "HEAD"], root, env)
+            shallow, object_format, git_dir = text_of(capture(asked, root, env)).split("\n", 2)
+        except GitFailed as error:
+            raise BadConfiguration(
+                f"{root} has a .git, but git cannot use it ({error.message})", remedy="Repair it, or clone it again."
+            ) from None
+        try:
+            names = capture(["rev-parse", "HEAD^{commit}", "HEAD^{tree}", "--symbolic-full-name", "HEAD"], root, env)
         except GitFailed:
             raise BadConfiguration(
                 f"The git repository {root} has no commit yet.",
                 remedy="Lineal builds commits: run `git add` and `git commit` first.",
             ) from None
-        commit, tree, branch = names.decode(errors="surrogateescape").splitlines()[:3]
+        # Not --abbrev-ref: beside a tag of the same name it says `heads/main`.
+        commit, tree, branch = text_of(names).split("\n")
         return Repository(
             root=root,
             git_dir=Path(git_dir),
             commit=commit,
             tree=tree,
-            branch_name=None if branch == "HEAD" else branch,
+            branch_name=branch.removeprefix("refs/heads/") if branch.startswith("refs/heads/") else None,
             shallow=shallow == "true",
             object_format=object_format,
             environ=env,
@@ -93,7 +98,7 @@ class Repository:
 
     def tags_at_head(self) -> list[str]:
         out = self.run("for-each-ref", f"--points-at={self.commit}", "--format=%(refname:strip=2)", "refs/tags")
-        return out.decode(errors="surrogateescape").split()
+        return text_of(out).split("\n") if out else []
 
     def at(self, commit: str) -> Repository | None:
         """The same repository with another commit to read, None when that commit is not here."""
@@ -115,7 +120,7 @@ class Repository:
             reader.stdin.flush()
             header = reader.stdout.readline().split()
             if len(header) != 3:
-                raise GitFailed(f"git has no object {oid} in {self.root}.")
+                raise _no_object(oid, self.root)
             left = int(header[2])
             while left:
                 chunk = reader.stdout.read(min(left, _CHUNK))
@@ -134,7 +139,7 @@ class Repository:
         lines = out.split(b"\n")
         for oid, line in zip(wanted, lines, strict=False):
             if line.endswith(b"missing"):
-                raise GitFailed(f"git has no object {oid} in {self.root}.")
+                raise _no_object(oid, self.root)
         return {oid: int(line) for oid, line in zip(wanted, lines, strict=False)}
 
     def listing(self, prefixes: Sequence[str] = ()) -> list[tuple[str, str, str]]:
@@ -154,14 +159,29 @@ class Repository:
         return entries
 
     def file(self, path: str) -> bytes | None:
-        """A file's content in the commit, None when there is no file at this path."""
-        out = self.run("ls-tree", "-z", "--full-tree", self.tree, "--", path)
-        for record in out.split(_NULL)[:-1]:
-            meta, name = record.split(b"\t", 1)
-            mode, kind, oid = meta.decode().split(" ")
-            if kind == "blob" and name.decode("utf-8", "surrogateescape") == path and mode != "120000":
-                return self.object(oid)
+        """A file's content in the commit, None when there is no file at this path.
+
+        Raises `BadConfiguration` for a symbolic link: following it would read a file that nobody named."""
+        mode, oid = self._entry(path)
+        if mode.startswith("100"):
+            return self.object(oid)
+        above = ["/".join(path.split("/")[:count]) for count in range(1, path.count("/") + 1)] if not mode else []
+        link = path if mode == _SYMLINK else next((one for one in above if self._entry(one)[0] == _SYMLINK), None)
+        if link is not None:
+            raise BadConfiguration(
+                "is a symbolic link in the commit, and Lineal does not follow links to the files that it reads.",
+                place=Place(link), remedy="Name the file that it points at, or commit a copy.",
+            )  # fmt: skip
         return None
+
+    def _entry(self, path: str) -> tuple[str, str]:
+        """(mode, object id) of exactly this path, empty texts when the commit has none."""
+        for record in self.run("ls-tree", "-z", "--full-tree", self.tree, "--", path).split(_NULL)[:-1]:
+            meta, name = record.split(b"\t", 1)
+            if os.fsdecode(name) == path:
+                mode, _, oid = meta.decode().split(" ")
+                return mode, oid
+        return "", ""
 
     # --- giterminism --------------------------------------------------------------------------------------------
 
@@ -169,7 +189,7 @@ class Repository:
         """What differs between the commit and the working tree below `paths`; files ignored by git do not count."""
         out = self.run(
             "status", "--porcelain=v2", "-z", "--no-renames", "--untracked-files=all", "--",
-            *[f":(top,literal){path}" if path not in ("", ".") else ":(top)" for path in paths],
+            *[path or "." for path in paths],
         )  # fmt: skip
         changes = []
         for record in out.decode("utf-8", "surrogateescape").split("\0")[:-1]:
@@ -177,7 +197,7 @@ class Repository:
                 changes.append(Change(record[2:], "untracked"))
             elif record.startswith("1 "):
                 fields = record.split(" ", 8)
-                changes.append(Change(fields[8], "deleted" if "D" in fields[1] else "modified"))
+                changes.append(Change(fields[8], _what(fields[1])))
             elif record.startswith("u "):
                 changes.append(Change(record.split(" ", 10)[10], "modified"))
         return changes
@@ -185,7 +205,7 @@ class Repository:
     # --- processes ----------------------------------------------------------------------------------------------
 
     def run(self, *args: str, stdin: bytes | None = None) -> bytes:
-        return _capture(list(args), self.root, self.environ, stdin)
+        return capture(list(args), self.root, self.environ, stdin)
 
     def popen(self, *args: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -218,32 +238,16 @@ class Repository:
                 _end(self._readers.get_nowait())
 
 
-class GitFailed(LinealError):
-    """git ended with an error."""
+def _what(letters: str) -> str:
+    """git's two letters, staged and in the working tree, in a word."""
+    return "deleted" if "D" in letters else "added" if "A" in letters else "modified"
 
 
-def git_environment(root: Path, environ: dict[str, str]) -> dict[str, str]:
-    """The environment for git: this repository is trusted (CI workspaces belong to another user, reference/ci.md
-    1.3), and nothing is fetched, prompted for or redirected behind our back."""
-    env = {key: value for key, value in environ.items() if not key.startswith("GIT_") or key in _KEPT}
-    count = int(env.get("GIT_CONFIG_COUNT", "0") or 0)
-    env[f"GIT_CONFIG_KEY_{count}"] = "safe.directory"
-    env[f"GIT_CONFIG_VALUE_{count}"] = str(root)
-    env["GIT_CONFIG_COUNT"] = str(count + 1)
-    kept = {key: value for key, value in environ.items() if key.startswith(("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"))}
-    return {
-        **kept,
-        **env,
-        "GIT_OPTIONAL_LOCKS": "0",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_NO_LAZY_FETCH": "1",
-        "GIT_NO_REPLACE_OBJECTS": "1",
-        "LC_ALL": "C.UTF-8",
-    }
-
-
-_KEPT = {"GIT_CONFIG_COUNT", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_SSH_COMMAND",
-         "GIT_SSH", "GIT_ASKPASS", "GIT_SSL_CAINFO", "GIT_SSL_NO_VERIFY", "GIT_EXEC_PATH"}  # fmt: skip
+def _no_object(oid: str, root: Path) -> GitFailed:
+    return GitFailed(
+        f"git has no object {oid} in {root}.",
+        remedy="A partial clone lacks what it did not check out: clone without --filter.",
+    )
 
 
 def _find_root(start: Path) -> Path:
@@ -257,17 +261,6 @@ def _find_root(start: Path) -> Path:
     )
 
 
-def _capture(args: list[str], cwd: Path, env: dict[str, str], stdin: bytes | None = None) -> bytes:
-    try:
-        done = subprocess.run(["git", *args], cwd=cwd, env=env, input=stdin, capture_output=True, check=False)
-    except FileNotFoundError:
-        raise BadConfiguration("git is not installed.", remedy="Install git 2.31 or newer.") from None
-    if done.returncode != 0:
-        reason = done.stderr.decode(errors="replace").strip().splitlines()
-        raise GitFailed(f"`git {args[0]}` failed in {cwd}: {reason[-1] if reason else done.returncode}")
-    return done.stdout
-
-
 def _end(process: subprocess.Popen[bytes]) -> None:
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
@@ -275,49 +268,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
                 pipe.close()
     process.kill()
     process.wait()
-
-
-def working_tree(repository: Repository, scratch: Path) -> Repository:
-    """The working tree as if it were committed on HEAD (`--dev`): a commit that exists only in `scratch`.
-
-    The same files on the same HEAD always give the same commit id. The user's index and objects are not touched."""
-    objects = scratch / "objects"
-    objects.mkdir(parents=True)
-    index = Path(tempfile.mkstemp(dir=scratch, prefix="index-")[1])
-    own_index = repository.git_dir / "index"
-    if own_index.exists():
-        index.write_bytes(own_index.read_bytes())
-    else:
-        index.unlink()
-    theirs = _capture(["rev-parse", "--git-path", "objects"], repository.root, repository.environ).decode().strip()
-    env = {
-        **repository.environ,
-        "GIT_INDEX_FILE": str(index),
-        "GIT_OBJECT_DIRECTORY": str(objects),
-        "GIT_ALTERNATE_OBJECT_DIRECTORIES": str((repository.root / theirs).resolve()),
-        **{f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in _DEV_IDENTITY.items()},
-    }
-    _capture(["add", "--all", "--", ":(top)"], repository.root, env)
-    tree = _capture(["write-tree"], repository.root, env).decode().strip()
-    commit = _capture(
-        ["commit-tree", tree, "-p", repository.commit, "-m", "lineal --dev"], repository.root, env
-    ).decode().strip()  # fmt: skip
-    env.pop("GIT_INDEX_FILE")
-    return Repository(
-        root=repository.root, git_dir=repository.git_dir, commit=commit, tree=tree,
-        branch_name=repository.branch_name, shallow=repository.shallow,
-        object_format=repository.object_format, environ=env,
-    )  # fmt: skip
-
-
-_DEV_IDENTITY = {"NAME": "lineal", "EMAIL": "lineal@localhost", "DATE": "2000-01-01T00:00:00Z"}
-
-
-def dev_branch(repository: Repository) -> str:
-    """The branch name under which this clone publishes its working tree: random, so that nobody else has it."""
-    path = repository.git_dir / "lineal-dev"
-    if not path.exists():
-        import secrets
-
-        path.write_text(secrets.token_hex(16))
-    return f"lineal-dev/{path.read_text().strip()}"

@@ -42,7 +42,7 @@ def find(
     def read(path: str) -> bool:
         return (
             path in exact
-            or any(path.startswith(folder + "/") for folder in whole)
+            or any(folder in ("", ".") or path.startswith(folder + "/") for folder in whole)
             or any(reading.covers(path) for reading in readings)
         )
 

@@ -156,7 +156,7 @@ def _take_over(stage: Stage, materials: Materials, workshop: Workshop) -> tuple[
             with path.open("rb") as file:
                 filesystem = filesystem.apply(number, open_layer(_chunks(file), layer.media_type))
             path.unlink()
-    return image_of(base.config, base.layers), filesystem
+    return image_of(_with_path(base), base.layers), filesystem
 
 
 def _chunks(file: Any) -> Iterator[bytes]:
@@ -194,7 +194,10 @@ class _Step:
         return self._closed()
 
     def finish(self, word: Word) -> str:
-        text = finish(word, metadata.environment(self.config))
+        try:
+            text = finish(word, metadata.environment(self.config))
+        except ValueError as error:
+            raise BuildFailed(f"`{self.stage.text}`: {error}.", place=self.stage.place) from None
         for name, reference in self.materials.references.items():
             text = text.replace(name, reference)
         return text
@@ -250,7 +253,9 @@ class _Step:
 
     def _run(self, step: Run) -> tuple[Image, Filesystem]:
         words = list(step.words) if step.exec_form else [*metadata.shell(self.config), *step.words]
-        variables = {name: self.finish(value) for name, value in self.stage.scope.variables.items()}
+        # What the base's environment left open is an ENV, and final in the config since its own line.
+        known = self.stage.scope.variables.items()
+        variables = {name: self.finish(value) for name, value in known if isinstance(value, str)}
         environ = {"PATH": DEFAULT_PATH, **metadata.environment(self.config), **variables}
         proxies = self.workshop.proxies.get(self.stage.image, {})
         environ |= {name: value for name, value in proxies.items() if name in PROXY_ARGS}
@@ -368,9 +373,20 @@ def _scratch(platform: str) -> dict[str, Any]:
 
 def _copy_of(image: Image) -> dict[str, Any]:
     document: dict[str, Any] = copying.deepcopy(image.config_json)
+    for name, empty in (("config", {}), ("history", [])):
+        document[name] = document.get(name) or empty
     # The engine's notes about the container that once made the base say nothing about this image.
     for name in ("container", "container_config", "docker_version", "id", "parent"):
         document.pop(name, None)
+    return document
+
+
+def _with_path(base: Image) -> dict[str, Any] | bytes:
+    """The base's config as it is, or with the PATH that BuildKit gives a base without one (`docker import`)."""
+    if "PATH" in metadata.environment(base.config_json.get("config") or {}):
+        return base.config
+    document = _copy_of(base)
+    document["config"]["Env"] = [*(document["config"].get("Env") or []), f"PATH={DEFAULT_PATH}"]
     return document
 
 

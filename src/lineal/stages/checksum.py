@@ -17,10 +17,7 @@ def checksum(inputs: dict[str, Any]) -> str:
 
 
 def canonical(value: Any) -> bytes:
-    """Sorted keys, no white space, ASCII only: file names that are no UTF-8 survive as lone surrogates."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
-
-
-def digest(value: Any) -> str:
-    """A short stand-in for a long part of the inputs, such as 100,000 files, where they are only kept for people."""
-    return hashlib.sha256(canonical(value)).hexdigest()
+    """Sorted keys, no white space. File names that are no UTF-8 are lone surrogates; as ASCII escapes, two of them
+    could not be told from the one character that they would make."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "surrogatepass")

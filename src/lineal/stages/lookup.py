@@ -121,11 +121,14 @@ class Lookup:
             return Absence.GONE
         try:
             record = Record.read(manifest)
-            if record.checksum != checksum or self.store.digest(image_digest(manifest)) is None:
+            own = stage_tag(checksum, record.created)
+            # A stage tag says when it was published: an index that says something else was put there by others.
+            foreign = record.checksum != checksum or tag not in (checksum, own)
+            if foreign or self.store.digest(image_digest(manifest)) is None:
                 return Absence.GONE
         except (ValueError, LookupError, TypeError):
             return Absence.GONE
-        return Candidate(record, stage_tag(checksum, record.created), manifest)
+        return Candidate(record, own, manifest)
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from lineal.errors import Unreachable
 from lineal.lock import Lock
 from lineal.stages.lookup import Candidate, Finding, Lookup
 from lineal.store import Blob, Conflict, Image, Manifest, Store
@@ -74,7 +75,13 @@ class Publisher:
     def _put_stage_tag(self, checksum: str, created: int, index: Callable[[int], Manifest]) -> int:
         """Two runs may meet in one millisecond: the tag that exists is theirs, the next one is ours."""
         while True:
-            tag = stage_tag(checksum, created)
+            try:
+                tag = stage_tag(checksum, created)
+            except ValueError:
+                raise Unreachable(
+                    f"{self._store.address} has a tag of {checksum} from the end of time; no later one can follow.",
+                    remedy="Delete that tag: Lineal never made it.",
+                ) from None
             if self._store.digest(tag) is None:
                 with suppress(Conflict):
                     self._store.put_manifest(index(created), tag)

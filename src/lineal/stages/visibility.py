@@ -63,7 +63,7 @@ def _verdict(record: Record, line: Line, lineage: Lineage) -> Verdict:
         return Verdict(Answer.YES, "this working tree")
     if record.branch.startswith(DEV_PREFIX):
         return Verdict(Answer.NO, "built from an uncommitted working tree")
-    if set(record.commits) <= {line.commit} or (line.parents and set(record.commits) == set(line.parents)):
+    if set(record.commits) == {line.commit} or (line.parents and set(record.commits) == set(line.parents)):
         return Verdict(Answer.YES, "this commit")
     own = {line.commit, *line.parents}
     answers = [Answer.YES if commit in own else lineage.ancestors[commit] for commit in record.commits]

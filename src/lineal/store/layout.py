@@ -163,6 +163,7 @@ class Layout(Store):
                         return parsed[1:]
                     data = file.read()
             except FileNotFoundError:
+                self._refuse_other_things()
                 return [], {}
         entries = _parse_index(data)
         if entries is None:

@@ -24,6 +24,7 @@ from lineal.store import (
     Manifest,
     Store,
 )
+from lineal.store.content import is_digest
 
 PREFIX = "dev.lineal."
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -69,12 +70,16 @@ def read_image(store: Store, reference: str, platform: str) -> Image:
     if manifest.media_type not in (OCI_MANIFEST, DOCKER_MANIFEST):
         raise Unreachable(f"{store.address}@{manifest.digest} is of type {manifest.media_type!r}, not an image.")
     try:
-        config = str(manifest.json["config"]["digest"])
+        config = _digest(manifest.json["config"])
         layers = tuple(_layer(entry, store.address) for entry in manifest.json["layers"])
     except (KeyError, TypeError, ValueError):
         raise Unreachable(f"{store.address}@{manifest.digest} is not a valid image manifest.") from None
     image = Image(manifest, b"".join(store.blob(config)), layers)
-    if len(image.diff_ids) != len(layers):
+    try:
+        matches = len(image.diff_ids) == len(layers)
+    except (ValueError, TypeError, AttributeError):
+        matches = False
+    if not matches:
         raise Unreachable(f"{store.address}@{manifest.digest} has a config that does not match its layers.")
     return image
 
@@ -83,12 +88,15 @@ def choose(index: Manifest, platform: str, where: str) -> str:
     """The digest of the manifest for `os/architecture[/variant]` in an index."""
     wanted = platform.split("/")
     offered = []
-    for entry in index.json.get("manifests", []):
-        found = entry.get("platform") or {}
-        name = [found.get("os"), found.get("architecture"), found.get("variant")]
-        if name[:2] == wanted[:2] and (len(wanted) < 3 or name[2] in (None, wanted[2])):
-            return str(entry["digest"])
-        offered.append("/".join(str(part) for part in name if part))
+    try:
+        for entry in index.json.get("manifests", []):
+            found = entry.get("platform") or {}
+            name = [found.get("os"), found.get("architecture"), found.get("variant")]
+            if name[:2] == wanted[:2] and (len(wanted) < 3 or name[2] in (None, wanted[2])):
+                return _digest(entry)
+            offered.append("/".join(str(part) for part in name if part))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise Unreachable(f"{where}@{index.digest} is not a valid image index.") from None
     raise Unreachable(
         f"{where}@{index.digest} has no image for {platform}.",
         remedy=f"It offers {', '.join(sorted(set(offered))) or 'nothing'}.",
@@ -99,7 +107,7 @@ def _layer(entry: dict[str, Any], where: str) -> Descriptor:
     media_type = str(entry["mediaType"])
     if media_type not in _LAYERS or entry.get("urls"):
         raise Unreachable(f"{where} has a layer of type {media_type!r}, which Lineal cannot take over.")
-    return Descriptor(_LAYERS[media_type], str(entry["digest"]), int(entry["size"]))
+    return Descriptor(_LAYERS[media_type], _digest(entry), int(entry["size"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,12 +215,20 @@ def stage_index(image: Image, record_manifest: Manifest, record: Record, platfor
     return Manifest(encode(index), OCI_INDEX)
 
 
+def _digest(entry: dict[str, Any]) -> str:
+    """A document that names something by a tag, or by a path, is none of ours."""
+    digest = entry["digest"]
+    if not isinstance(digest, str) or not is_digest(digest):
+        raise ValueError("no sha256 digest")
+    return digest
+
+
 _RECORD_KEYS = ("checksum", "commits", "tree", "branch", "parent", "project", "version")
 
 
 def image_digest(index: Manifest) -> str:
-    """The digest of the image manifest in a stage's index."""
-    return str(index.json["manifests"][0]["digest"])
+    """The digest of the image manifest in a stage's index. Raises ValueError, LookupError or TypeError for others."""
+    return _digest(index.json["manifests"][0])
 
 
 def record_descriptors(store: Store, index: Manifest) -> dict[str, Descriptor]:

@@ -48,7 +48,7 @@ def chart(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def release(chart: Path, tmp_path: Path) -> MakeRelease:
-    """Makes the release `shop-prod` of that chart; keyword arguments as for `Release`, `files` before global.lineal."""
+    """Makes the release `shop-prod` of that chart; keyword arguments as for `Release`; `files` come first."""
 
     def make(files: tuple[values.ValuesText, ...] = (), **more: object) -> Release:
         written: tuple[ValuesFile, ...] = values.write(tmp_path / "values", files, {}, GLOBAL)

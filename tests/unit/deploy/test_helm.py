@@ -88,7 +88,11 @@ BROKEN = [
     ("x: {{ .Values.no", "deploy/chart/templates/settings.yaml:", "unclosed action"),
     ("x: {{ nofunction . }}", "deploy/chart/templates/settings.yaml:8", 'function "nofunction" not defined'),
     ('x: {{ include "nope" . }}', "deploy/chart/templates/settings.yaml:8", 'no template "nope"'),
-    ('x: {{ required "Set the colour." .Values.colour }}', "deploy/chart/templates/settings.yaml:8", "Set the colour."),
+    (
+        'x: {{ required "Set the colour." .Values.colour }}',
+        "deploy/chart/templates/settings.yaml:8",
+        "Set the colour.",
+    ),
     ("x: y: z", "deploy/chart/templates/settings.yaml: ", "mapping values are not allowed"),
 ]
 

@@ -56,7 +56,7 @@ def test_a_template_sees(tmp_path: Path, expression: str, text: str) -> None:
 
 
 def test_a_template_can_go_through_all_images(tmp_path: Path) -> None:
-    text = '{% for name in images | sort %}{{ name }}: {{ images[name].tag }}\n{% endfor %}'
+    text = "{% for name in images | sort %}{{ name }}: {{ images[name].tag }}\n{% endfor %}"
     assert rendered(tmp_path, text) == "api: t1\nitems: t3\nmy-api: t2\n"
 
 

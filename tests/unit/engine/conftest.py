@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -18,6 +19,7 @@ import pytest
 from lineal.engine import Command
 from lineal.engine.client import Client
 from lineal.engine.docker import DockerEngine
+from lineal.engine.images import bare_config
 from lineal.errors import Gone, Unreachable
 from lineal.store import OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor, Image, Layer, Manifest, Store, sha256
 
@@ -32,6 +34,7 @@ class MemoryStore(Store if TYPE_CHECKING else object):  # type: ignore[misc]
     def __init__(self) -> None:
         self.blobs: dict[str, bytes] = {}
         self.read: list[str] = []
+        self.made: list[Image] = []
 
     def blob(self, digest: str) -> Iterator[bytes]:
         if digest not in self.blobs:
@@ -60,7 +63,8 @@ class MemoryStore(Store if TYPE_CHECKING else object):  # type: ignore[misc]
         whole = {"architecture": "amd64", "os": "linux", "config": config}
         data = json.dumps(whole | {"rootfs": {"type": "layers", "diff_ids": diff_ids}}).encode()
         content = {"schemaVersion": 2, "config": {"digest": self.add(data)}, "layers": [x.to_json() for x in layers]}
-        return Image(Manifest(json.dumps(content).encode(), OCI_MANIFEST), data, layers)
+        self.made.append(Image(Manifest(json.dumps(content).encode(), OCI_MANIFEST), data, layers))
+        return self.made[-1]
 
 
 def tar_of(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
@@ -184,13 +188,16 @@ def client() -> Client:
 
 
 @pytest.fixture(scope="session")
-def base() -> tuple[MemoryStore, Image]:
+def base(client: Client) -> Iterator[tuple[MemoryStore, Image]]:
     if not BUSYBOX.exists():
         pytest.skip("needs busybox-static")
     store = MemoryStore()
     # Names that no other run on this engine has, so that the first load is a load.
     mark = tar_of(regular("etc/made", hashlib.sha256(str(time.time_ns()).encode()).digest()))
-    return store, store.image([base_tar(), mark])
+    yield store, store.image([base_tar(), mark])
+    for image in reversed(store.made):
+        with contextlib.suppress(Unreachable):
+            client.call("DELETE", f"/images/{sha256(bare_config(image))}", "remove an image")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import hashlib
 import subprocess
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 
@@ -146,9 +146,12 @@ def test_a_secret_is_seen_with_its_owner_and_mode(bench: Bench) -> None:
 def test_a_secret_never_touches_the_container_s_own_files(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     put: list[tuple[str, str]] = []
     real = Client.put
-    monkeypatch.setattr(
-        Client, "put", lambda self, c, path, *rest: (put.append((c, path)), real(self, c, path, *rest))
-    )
+
+    def noted(self: Client, container: str, path: str, tar: Iterable[bytes], what: str) -> None:
+        put.append((container, path))
+        real(self, container, path, tar, what)
+
+    monkeypatch.setattr(Client, "put", noted)
     bench.run("true", mounts=[SecretMount("/run/secrets/a", VALUE), SecretMount("/run/secrets/b", VALUE)])
     assert [path for _, path in put] == ["/lineal-0", "/lineal-0"]
 

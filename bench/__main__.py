@@ -1,0 +1,81 @@
+"""`python -m bench`: Lineal beside docker build; the result is printed and kept in bench/RESULTS.md."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from bench import limits, results
+from bench.breakdown import Part, breakdown
+from bench.cases import cases, open_bench
+from bench.machine import describe, load
+from bench.process import Failed
+
+_NOTES = (
+    "The image: a debootstrapped Debian trixie, `apt-get install python3 python3-flask`, 300 source files of 4 KB. "
+    "The packages come from a repository inside the base image, so that the network has no part in the times of "
+    "either side. Docker's side is `DOCKER_BUILDKIT=1 docker build --cache-from IMAGE:latest --build-arg "
+    "BUILDKIT_INLINE_CACHE=1 -t IMAGE:latest .` and `docker push`. The engine is the bench's own, started empty for "
+    "each measurement (starting it is not measured), with host networking for both sides.",
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--repetitions", type=int, default=3, metavar="N", help="of each measurement (default 3)")
+    parser.add_argument("--profile", action="store_true", help="show where the time of a cached build goes, instead")
+    given = parser.parse_args()
+    scratch = Path(tempfile.mkdtemp(prefix="lineal-bench-"))
+    try:
+        if given.profile:
+            _profile(scratch, given.repetitions)
+            return 0
+        return _measure(scratch, given.repetitions)
+    except Failed as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _measure(scratch: Path, repetitions: int) -> int:
+    """Everything; 1 when a target is missed."""
+    loads = [load()]
+    rows = cases()
+    with open_bench(scratch) as bench:
+        for number in range(repetitions):
+            print(f"round {number + 1} of {repetitions}", flush=True)
+            bench.round(number, rows)
+            loads.append(load())
+        version = bench.engine.version()
+        crashes = bench.crashes
+    print("memory, many files", flush=True)
+    measured = [limits.memory(scratch), limits.many_files(scratch, repetitions)]
+    notes = [*_NOTES, f"Load average before the rounds and after each: {', '.join(f'{one:.1f}' for one in loads)}."]
+    if crashes:
+        notes.append(f"Docker Engine crashed {crashes} times during `docker build`; these runs were repeated.")
+    page = results.page(rows, measured, describe(version), notes)
+    results.FILE.write_text(page)
+    print("\n" + page)
+    missed = results.missed(rows, measured)
+    if missed:
+        print(f"Missed: {', '.join(missed)}.", file=sys.stderr)
+    return 1 if missed else 0
+
+
+def _profile(scratch: Path, repetitions: int) -> None:
+    parts, packages = breakdown(scratch, max(repetitions, 9))
+    _show("A build that finds everything published, medians", parts)
+    _show("Imports by package, with -X importtime (which slows them down)", packages)
+
+
+def _show(title: str, parts: list[Part]) -> None:
+    print(f"\n{title}:")
+    for part in parts:
+        print(f"{part.milliseconds:9.1f} ms  {part.name}")
+
+
+sys.exit(main())

@@ -1,0 +1,136 @@
+"""The cases of a working day, Lineal and docker in turns; the engine is emptied before each measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from bench import debian, project
+from bench.engine import PrivateEngine
+from bench.process import Failed
+from bench.sides import Docker, Lineal
+from bench.traffic import AccessLog, layers
+from tests.servers import Repository, docker_registry
+
+_TRIES = 3
+
+
+@dataclass
+class Case:
+    """One row of the table. `at_least` is the ratio docker/Lineal that is to be reached."""
+
+    name: str
+    at_least: float
+    change: Callable[[Repository, int], None] | None = None
+    with_engine: bool = True
+    most_requests: int | None = None
+    most_bytes: int | None = None
+    most_parent_layers: int | None = None
+    lineal: list[float] = field(default_factory=list)
+    docker: list[float] = field(default_factory=list)
+    requests: int = 0
+    """Of the run that made the most; the registry's count, as the next two."""
+    bytes_read: int = 0
+    parent_layers_read: int = 0
+    """How many layers of the image before the change were read."""
+
+    @property
+    def ratio(self) -> float:
+        return median(self.docker) / median(self.lineal)
+
+    @property
+    def frugal(self) -> bool:
+        """Whether no run asked the registry for more than it may."""
+        asked = (self.requests, self.bytes_read, self.parent_layers_read)
+        allowed = (self.most_requests, self.most_bytes, self.most_parent_layers)
+        return all(most is None or value <= most for value, most in zip(asked, allowed, strict=True))
+
+
+def cases() -> list[Case]:
+    return [
+        Case("first build of all", 1 / 1.25),
+        Case(
+            "nothing changed",
+            10,
+            with_engine=False,
+            most_requests=3,
+            most_bytes=99_999,
+            most_parent_layers=0,
+        ),
+        Case("one source file changed", 6, project.change_source, with_engine=False, most_parent_layers=0),
+        Case("a dependency layer changed", 1 / 1.1, project.change_dependencies),
+    ]
+
+
+@dataclass
+class Bench:
+    scratch: Path
+    registry: str
+    log: AccessLog
+    engine: PrivateEngine
+    base: str
+    crashes: int = 0
+    """How often docker's side had to be run again because its engine had died."""
+
+    def round(self, number: int, rows: list[Case]) -> None:
+        """All cases once, in repositories of their own."""
+        checkout = project.create(self.scratch / f"round-{number}", self.base)
+        lineal = Lineal(checkout.path, f"{self.registry}/round-{number}/lineal", self.engine)
+        docker = Docker(checkout.path, f"{self.registry}/round-{number}/docker", self.engine)
+        reference = ""
+        for case in rows:
+            if case.change is not None:
+                case.change(checkout, number)
+            if number % 2:
+                self._docker(case, docker)
+            reference = self._lineal(case, lineal, reference)
+            if not number % 2:
+                self._docker(case, docker)
+
+    def _lineal(self, case: Case, side: Lineal, before: str) -> str:
+        """Measure; gives the image's reference. `before` is the one of the case before."""
+        parents = set(layers(before)) if before else set()
+        self.engine.empty()
+        self.log.skip()
+        seconds, report = side.build(with_engine=case.with_engine)
+        traffic = self.log.take()
+        case.lineal.append(seconds)
+        case.requests = max(case.requests, traffic.requests)
+        case.bytes_read = max(case.bytes_read, traffic.bytes_read)
+        case.parent_layers_read = max(case.parent_layers_read, len(parents & traffic.blobs))
+        print(f"  {case.name}: Lineal {seconds:.2f} s", flush=True)
+        return str(report["images"][0]["ref"])
+
+    def _docker(self, case: Case, side: Docker) -> None:
+        seconds = self._retried(side)
+        case.docker.append(seconds)
+        print(f"  {case.name}: docker {seconds:.2f} s", flush=True)
+
+    def _retried(self, side: Docker) -> float:
+        """Docker Engine 20.10 dies now and then while it takes its cache from a registry: such a run says nothing."""
+        for _ in range(_TRIES - 1):
+            self.engine.empty()
+            try:
+                return side.build()
+            except Failed as failure:
+                if self.engine.alive():
+                    raise
+                self.crashes += 1
+                print(f"  docker: the engine crashed, again ({failure}\n{self.engine.last_words()})")
+        self.engine.empty()
+        return side.build()
+
+
+@contextmanager
+def open_bench(scratch: Path) -> Iterator[Bench]:
+    engine = PrivateEngine(scratch / "engine")
+    with docker_registry(scratch / "registry") as registry:
+        base = f"{registry}/debian:trixie-slim"
+        debian.push(base)
+        try:
+            yield Bench(scratch, registry, AccessLog(scratch / "registry"), engine, base)
+        finally:
+            engine.stop()

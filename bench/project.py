@@ -1,0 +1,59 @@
+"""The repository that both sides build: an apt-get layer, then 300 source files of 4 KB."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from bench.debian import PACKAGES
+from tests.servers import Repository
+
+SOURCES, SIZE = 300, 4096
+# The dependencies come first and alone, as everybody writes it: a changed source file leaves their layer as it is.
+_DOCKERFILE = """\
+FROM {base}
+WORKDIR /app
+COPY packages.txt ./
+RUN apt-get update \\
+ && xargs apt-get install --yes --no-install-recommends < packages.txt \\
+ && rm -rf /var/lib/apt/lists/*
+COPY src ./src
+CMD ["python3", "src/file000.py"]
+"""
+
+
+def create(path: Path, base: str) -> Repository:
+    repository = Repository.create(path)
+    files: dict[str, str | bytes | None] = {
+        f"src/file{number:03}.py": _source(f"file {number}") for number in range(SOURCES)
+    }
+    repository.write(
+        files
+        | {
+            "Dockerfile": _DOCKERFILE.format(base=base),
+            ".dockerignore": ".git\n",
+            "lineal.yaml": "project: bench\nimages:\n  app: {}\n",
+            "packages.txt": _packages(0),
+        },
+        "First commit",
+    )
+    return repository
+
+
+def change_source(repository: Repository, number: int) -> None:
+    repository.write({"src/file007.py": _source(f"change {number}")}, "Change one source file")
+
+
+def change_dependencies(repository: Repository, number: int) -> None:
+    """Another packages.txt that names the same packages: their layer has to be made again, for the same work."""
+    repository.write({"packages.txt": _packages(number)}, "Change the dependencies")
+
+
+def _packages(blank_lines: int) -> str:
+    return "\n".join(PACKAGES) + "\n" * (1 + blank_lines)
+
+
+def _source(seed: str) -> str:
+    """Text that compresses about as source code does: half random, half not."""
+    lines = (f"value_{n} = '{hashlib.sha256(f'{seed} {n}'.encode()).hexdigest()}'\n" for n in range(100))
+    return "".join(lines)[: SIZE - 1] + "\n"

@@ -1,0 +1,389 @@
+"""The documentation is true: its sessions are run, its lists are compared with the code, its links lead somewhere.
+
+In README.md and docs/, a fence ```console is a session. Lines that start with `$ ` are run, all those of a page in
+one shell, in a copy of examples/shop that is committed on main. The lines below a command must be in its output, in
+this order; `…` stands for anything, and ids, digests and times for any others. A command must succeed unless an
+`Error:` is shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+import docker
+import pytest
+import yaml
+
+from lineal import errors
+from lineal.cli import cli
+from lineal.config.giterminism import Giterminism
+from lineal.config.schema import schema
+from tests import servers
+from tests.conftest import Lineal
+from tests.tools import kube
+from tests.tools.helm import directory as helm_directory
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+STORE = "registry.example.com/team/shop"
+"""Written in the pages; a repository of the test's registry stands in for it."""
+Run = dict[str, Any]
+
+
+def text(page: str) -> str:
+    return (ROOT / page).read_text()
+
+
+def table(page: str, heading: str) -> list[list[str]]:
+    """The cells of the first table below a heading, its head left out."""
+    below = text(page).split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    rows = below.split("\n\n|", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
+    return [[cell.replace(r"\|", "|").strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
+
+
+def code(cell: str) -> list[str]:
+    """What stands between backticks."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+# --- sessions --------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Command:
+    """One command of a page, and the lines shown below it."""
+
+    line: int
+    words: str
+    shown: list[str] = field(default_factory=list)
+
+
+def commands(page: Path) -> list[Command]:
+    found: list[Command] = []
+    inside = False
+    for number, line in enumerate(page.read_text().splitlines(), 1):
+        if line.startswith("```"):
+            inside = line == "```console"
+        elif inside and line.startswith("$ "):
+            found.append(Command(number, line[2:]))
+        elif inside and line.startswith("> "):
+            found[-1].words += "\n" + line[2:]
+        elif inside:
+            found[-1].shown.append(line)
+    return found
+
+
+def plain(line: str) -> str:
+    """Without what differs from run to run."""
+    line = re.sub(r"\b(?=[0-9a-f]*[0-9])[0-9a-f]{7,64}\b", "#", line)
+    line = re.sub(r"#-\d{13}|\b\d{13}\b", "#", line)
+    return " ".join(re.sub(r"\b\d+(\.\d+)?(s| s)\b", "", line).split())
+
+
+def shown_in(shown: list[str], output: str) -> str | None:
+    """The first shown line that the output does not have after the ones before it."""
+    lines = iter([plain(line) for line in output.splitlines()])
+    for line in shown:
+        pattern = ".*".join(re.escape(part) for part in plain(line).split("…"))
+        if pattern != ".*" and not any(re.fullmatch(pattern, said) for said in lines):
+            return line
+    return None
+
+
+@pytest.fixture
+def shop(repo: servers.Repository) -> servers.Repository:
+    """examples/shop as `make demo` has it, committed on main."""
+    shutil.copytree(ROOT / "examples/shop", repo.path, dirs_exist_ok=True)
+    shutil.copy(servers.program("busybox"), repo.path / "docker/busybox")
+    repo.git("add", "--all")
+    repo.commit("Open the shop")
+    return repo
+
+
+@pytest.fixture
+def shell(
+    shop: servers.Repository, lineal: Lineal, engine: docker.DockerClient, repository: str
+) -> Mapping[str, str]:
+    """The environment of a reader: Lineal, Helm, skopeo that trusts the test's registry."""
+    containers = lineal.home / ".config/containers"
+    containers.mkdir(parents=True)
+    (containers / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
+    host = repository.partition("/")[0]
+    (containers / "registries.conf").write_text(f'[[registry]]\nlocation = "{host}"\ninsecure = true\n')
+    author = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in servers.AUTHOR.items()}
+    tools = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin:/sbin",
+        "LINEAL_HELM": str(helm_directory() / "helm4"),
+        "COLUMNS": "100",
+    }
+    return lineal.environment() | author | tools
+
+
+@pytest.mark.engine
+@pytest.mark.registry
+@pytest.mark.helm
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
+def test_what_a_page_shows_is_what_happens(
+    page: Path, shop: servers.Repository, shell: Mapping[str, str], repository: str
+) -> None:
+    session = commands(page)
+    mark = "end of a command"
+    script = "exec 2>&1\n" + "".join(
+        f"{command.words.replace(STORE, repository)}\nprintf '\\n{mark} %s\\n' $?\n" for command in session
+    )
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=shop.path, env=shell, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=300,
+    )  # fmt: skip
+    results = re.findall(rf"(.*?)\n{mark} (\d+)\n", done.stdout, re.DOTALL)
+    assert len(results) == len(session), done.stdout
+    for command, (output, status) in zip(session, results, strict=True):
+        where = f"{page.name}:{command.line} $ {command.words}"
+        wanted_to_fail = any(line.startswith("Error:") for line in command.shown)
+        assert (status != "0") == wanted_to_fail, f"{where}\nended with {status}:\n{output}"
+        missing = shown_in(command.shown, output.replace(repository, STORE))
+        assert missing is None, f"{where}\nshould have said {missing!r}, but said:\n{output}"
+
+
+def test_a_session_that_tells_something_else_is_noticed() -> None:
+    output = "base  cached  0.1s  sha256:0123456789ab\nshop  built\n"
+    assert shown_in(["base cached sha256:ba9876543210", "shop …"], output) is None
+    assert shown_in(["shop …", "base …"], output) == "base …"
+    assert shown_in(["base built …"], output) == "base built …"
+
+
+# --- links --------------------------------------------------------------------------------------------------
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+    for target in re.findall(r"\]\(([^)]+)\)", prose):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), f"{page.name}: {target}"
+        assert file.is_relative_to(ROOT), f"{page.name}: {target} leaves the repository"
+        assert not anchor or anchor in anchors(file), f"{page.name}: {target}"
+
+
+def test_every_page_is_in_the_readme() -> None:
+    assert not [page.name for page in (ROOT / "docs").glob("*.md") if f"(docs/{page.name})" not in text("README.md")]
+
+
+# --- lists --------------------------------------------------------------------------------------------------
+
+
+def keys(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every key of a schema as the pages write it (`images.<name>.args`), with what the schema says about it."""
+
+    def walk(part: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        for choice in [part, *part.get("anyOf", [])]:
+            found = document["$defs"][choice["$ref"].rpartition("/")[2]] if "$ref" in choice else choice
+            for name, inner in found.get("properties", {}).items():
+                yield f"{path}{name}", inner
+                yield from walk(inner, f"{path}{name}.")
+            if isinstance(inner := found.get("additionalProperties"), dict):
+                yield from walk(inner, f"{path}<name>.")
+            if isinstance(inner := found.get("items"), dict):
+                yield from walk(inner, f"{path.removesuffix('.')}[].")
+
+    yield from walk(document, "")
+
+
+@pytest.mark.parametrize(
+    ("heading", "model"),
+    [("lineal.yaml", schema()), ("lineal-giterminism.yaml", schema(Giterminism, name="lineal-giterminism.yaml"))],
+    ids=["lineal.yaml", "lineal-giterminism.yaml"],
+)
+def test_every_key_is_documented_with_its_default(heading: str, model: dict[str, Any]) -> None:
+    documented = {code(row[0])[0]: code(row[1]) for row in table("docs/configuration.md", heading)}
+    known = dict(keys(model))
+    assert set(documented) == set(known)
+    for key, part in known.items():
+        default = part.get("default")
+        if default and not isinstance(default, dict):
+            assert documented[key] == [default if isinstance(default, str) else json.dumps(default)], key
+
+
+def test_every_option_is_documented_with_its_variable_and_commands() -> None:
+    documented = {
+        re.split("[ =]", code(row[0])[0])[0]: (code(row[0])[0], set(code(row[1])), set(code(row[2])))
+        for row in table("docs/cli.md", "Options")
+    }
+    everywhere = {name for name in cli.commands if name != "schema"}
+    known: dict[str, tuple[str, set[str], set[str]]] = {}
+    for name, command in cli.commands.items():
+        for option in command.params:
+            if not isinstance(option, click.Option):
+                continue
+            flag = option.opts[0]
+            variables = set(re.findall(r"\[(LINEAL_\w+)\]", option.help or ""))
+            _, _, there = known.get(flag, ("", set(), set()))
+            known[flag] = (f"{flag} {option.metavar}" if option.metavar else flag, variables, there | {name})
+    assert {flag: row[2] or everywhere for flag, row in documented.items()} == {f: row[2] for f, row in known.items()}
+    for flag, (written, variables, _) in known.items():
+        assert documented[flag][:2] == (written, variables) or flag == "--format", flag
+
+
+def test_every_command_variable_and_exit_code_is_documented() -> None:
+    assert {code(row[0])[0].split()[1] for row in table("docs/cli.md", "Commands")} == set(cli.commands)
+    page = text("docs/cli.md")
+    source = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    assert not [name for name in set(re.findall(r"\bLINEAL_[A-Z_]+[A-Z]\b", source)) if f"`{name}`" not in page]
+    classes = [value for value in vars(errors).values() if isinstance(value, type)]
+    codes = {0, 2, *(kind.exit_code for kind in classes if issubclass(kind, errors.LinealError))}
+    assert {int(row[0]) for row in table("docs/cli.md", "Exit codes")} == codes
+
+
+@pytest.mark.parametrize("row", table("docs/dockerfile.md", "Refused"), ids=lambda row: code(row[0])[0])
+def test_what_is_refused_is_refused_in_these_words(row: list[str], repo: servers.Repository, lineal: Lineal) -> None:
+    lines = "\n".join(code(row[0]))
+    before = "" if lines.startswith("FROM") else "FROM scratch\n"
+    repo.write({"Dockerfile": f"{before}{lines}\n", "src/a": "a"})
+    done = lineal("plan")
+    assert done.code == 3
+    assert code(row[1])[0] in done.stderr
+
+
+def test_the_architecture_page_names_every_module_once() -> None:
+    page = text("docs/architecture.md")
+    modules = [path.relative_to(ROOT / "src/lineal") for path in (ROOT / "src/lineal").rglob("*.py")]
+    wanted = {path.as_posix() for path in modules if path.name not in ("__init__.py", "__main__.py")}
+    named = re.findall(r"`([a-z_]+(?:/[a-z_]+)?\.py)`", page)
+    assert sorted(named) == sorted(wanted)
+
+
+def test_the_guarantees_name_tests_that_exist() -> None:
+    named = set(re.findall(r"`(test_\w+)`", text("docs/guarantees.md")))
+    known = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert named
+    assert not [name for name in named if f"def {name}(" not in known]
+
+
+# --- pipelines --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["github.yml", "gitlab.yml"])
+def test_the_readme_has_the_pipelines_word_for_word(name: str) -> None:
+    assert f"```yaml\n{text(f'examples/ci/{name}')}```\n" in text("README.md")
+
+
+@pytest.fixture
+def job(
+    shop: servers.Repository, shell: Mapping[str, str], auth_registry: str, tmp_path: Path
+) -> Iterator[dict[str, str]]:
+    """What both pipelines find: a shallow clone, a fresh Python, a cluster; `CLUSTER` is its kubeconfig's text."""
+    # A cluster in memory knows no deployments.
+    shutil.rmtree(shop.path / "deploy/chart/templates")
+    shop.write(
+        {
+            "deploy/chart/templates/image.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: image}\n"
+            "data: {image: {{ .Values.image | quote }}}\n"
+        }
+    )
+    shop.clone(tmp_path / "work/shop", "--depth", "1")
+    python = tmp_path / "python"
+    subprocess.run([sys.executable, "-m", "venv", str(python)], check=True)
+    # The dependencies are those of the tests: nothing is downloaded.
+    (packages,) = python.glob("lib/python*/site-packages")
+    packages.joinpath("tests.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
+    offline = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "false", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    cluster = kube.Cluster()
+    yield (
+        dict(shell)
+        | offline
+        | {
+            "PATH": f"{python}/bin:{shell['PATH']}",
+            "LINEAL_PACKAGE": str(ROOT),
+            "STORE": f"{auth_registry}/{tmp_path.name.replace('_', '-')}/shop",
+            "CLUSTER": cluster.kubeconfig(),
+            "COMMIT": shop.head(),
+            "WORK": str(tmp_path / "work/shop"),
+        }
+    )
+    assert cluster.releases() == {"shop-production.v1": "deployed"}
+    cluster.close()
+
+
+def run_job(scripts: list[tuple[str, Mapping[str, str]]], env: dict[str, str]) -> str:
+    """Runs scripts one after another, as a runner does; gives all that they printed."""
+    said = ""
+    for script, more in scripts:
+        done = subprocess.run(
+            ["bash", "-eo", "pipefail", "-c", script], cwd=env["WORK"], env=env | dict(more), capture_output=True,
+            text=True, timeout=300,
+        )  # fmt: skip
+        said += done.stdout + done.stderr
+        assert done.returncode == 0, f"{script}\n{said}"
+    return said
+
+
+@pytest.mark.engine
+@pytest.mark.registry
+@pytest.mark.helm
+def test_the_github_workflow_builds_and_deploys(job: dict[str, str]) -> None:
+    workflow = yaml.safe_load(text("examples/ci/github.yml"))
+    known = {
+        "github.actor": servers.USER,
+        "github.workspace": job["WORK"],
+        "secrets.GITHUB_TOKEN": servers.PASSWORD,
+        "secrets.KUBECONFIG": job["CLUSTER"],
+    }
+
+    def filled(values: Mapping[str, str]) -> dict[str, str]:
+        return {
+            key: re.sub(r"\$\{\{ (\S+) \}\}", lambda m: known[m[1]], value)
+            for key, value in values.items() if key != "LINEAL_PACKAGE"
+        }  # fmt: skip
+
+    runner = {
+        "GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "push", "GITHUB_REF": "refs/heads/main",
+        "GITHUB_SHA": job["COMMIT"], "GITHUB_REPOSITORY": "Team/Shop",
+        # ghcr.io is not here.
+        "LINEAL_REPO": job["STORE"],
+    }  # fmt: skip
+    said = {}
+    for name, part in workflow["jobs"].items():
+        env = job | runner | filled(workflow["env"]) | filled(part.get("env", {}))
+        said[name] = run_job([(s["run"], filled(s.get("env", {}))) for s in part["steps"] if "run" in s], env)
+    assert f"shop {job['STORE']}:" in said["build"]
+    assert "ghcr.io/team/shop" in said["build"], "what would be the store without LINEAL_REPO"
+    assert servers.PASSWORD not in "".join(said.values())
+
+
+@pytest.mark.engine
+@pytest.mark.registry
+@pytest.mark.helm
+def test_the_gitlab_pipeline_builds_and_deploys(job: dict[str, str], tmp_path: Path) -> None:
+    pipeline = yaml.safe_load(text("examples/ci/gitlab.yml"))
+    (tmp_path / "kubeconfig").write_text(job["CLUSTER"])
+    runner = {
+        "GITLAB_CI": "true", "CI_PIPELINE_SOURCE": "push", "CI_COMMIT_SHA": job["COMMIT"], "CI_COMMIT_BRANCH": "main",
+        "CI_PROJECT_PATH": "team/shop", "CI_REGISTRY_IMAGE": job["STORE"], "CI_REGISTRY_USER": servers.USER,
+        "CI_REGISTRY_PASSWORD": servers.PASSWORD, "KUBECONFIG": str(tmp_path / "kubeconfig"),
+    }  # fmt: skip
+    said = {}
+    for name in pipeline["stages"]:
+        env = job | runner
+        for key, value in pipeline["variables"].items():
+            env.setdefault(key, re.sub(r"\$(\w+)", lambda m: runner[m[1]], value))
+        scripts = [*pipeline["default"]["before_script"], *pipeline[name]["script"]]
+        said[name] = run_job([(script, {}) for script in scripts], env)
+    assert f"shop {job['STORE']}:" in said["build"]
+    assert servers.PASSWORD not in "".join(said.values())

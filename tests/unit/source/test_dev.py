@@ -1,0 +1,147 @@
+"""`--dev`: the working tree as a commit that exists nowhere in the user's repository."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lineal.errors import LinealError
+from lineal.source.dev import dev_branch, working_tree
+from lineal.source.repository import Repository
+from tests import servers
+
+
+def opened(repo: servers.Repository, **environ: str) -> Repository:
+    return Repository.open(repo.path, repo.environment() | environ)
+
+
+def files(repository: Repository) -> dict[str, bytes | None]:
+    return {path: repository.file(path) for path, mode, _ in repository.listing() if mode != "040000"}
+
+
+def everything(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Every file below a folder with its content and its mode."""
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mode)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_it_has_what_the_folder_has(repo: servers.Repository, tmp_path: Path) -> None:
+    head = repo.write({"same": "1", "changed": "1", "gone": "1", "d/run": "#!/bin/sh", ".gitignore": "*.log"})
+    repo.put({"changed": "2", "gone": None, "new/file": "1", "x.log": "1", "staged": "1"})
+    repo.git("add", "staged")
+    repo.put({"staged": "2"})
+    tree = working_tree(opened(repo), tmp_path / "scratch")
+    assert files(tree) == {
+        "same": b"1", "changed": b"2", "d/run": b"#!/bin/sh", ".gitignore": b"*.log", "new/file": b"1", "staged": b"2"
+    }  # fmt: skip
+    assert dict((path, mode) for path, mode, _ in tree.listing())["d/run"] == "100755"
+    assert tree.parents(tree.head()) == (head,)
+    assert (tree.branch(), tree.head() != head) == ("main", True)
+
+
+def test_nothing_below_git_changes(repo: servers.Repository, tmp_path: Path) -> None:
+    repo.write({"a": "1", "b": "1"})
+    repo.git("gc", "--quiet")
+    repo.git("update-index", "--split-index")
+    repo.put({".git/hooks/post-index-change": "#!/bin/sh\ntouch .git/ran\n", "a": "2", "new": "1"})
+    os.utime(repo.path / "b", (1, 1))
+    before = everything(repo.path)
+    tree = working_tree(opened(repo), tmp_path / "scratch")
+    assert files(tree)["a"] == b"2"
+    assert everything(repo.path) == before
+
+
+def test_equal_content_is_an_equal_commit_in_another_clone_and_at_another_time(
+    repo: servers.Repository, tmp_path: Path
+) -> None:
+    repo.write({"a": "1"})
+    other = repo.clone(tmp_path / "other")
+    other.git("config", "user.name", "Somebody Else")
+    other.git("config", "i18n.commitEncoding", "ISO-8859-1")
+    other.git("config", "commit.gpgSign", "true")
+    for place in (repo, other):
+        place.put({"a": "2", "b": "1"})
+    one, two = working_tree(opened(repo), tmp_path / "1"), working_tree(opened(other), tmp_path / "2")
+    assert one.head() == two.head()
+    repo.put({"a": "3"})
+    assert working_tree(opened(repo), tmp_path / "3").head() != one.head()
+
+
+def test_an_edit_within_the_second_of_the_commit_is_seen(repo: servers.Repository, tmp_path: Path) -> None:
+    repo.put({"a": "1"})
+    os.utime(repo.path / "a", (1_700_000_000, 1_700_000_000))
+    repo.git("add", "a")
+    repo.commit()
+    repo.put({"a": "2"})  # of the same size, and with the same time
+    for path in ("a", ".git/index"):
+        os.utime(repo.path / path, (1_700_000_000, 1_700_000_000))
+    assert files(working_tree(opened(repo), tmp_path / "scratch")) == {"a": b"2"}
+
+
+@pytest.mark.parametrize("name", ["plain", "with space", 'co:lon "quoted" \\ back', "line\nbreak", "é"])
+def test_wherever_the_repository_is(tmp_path: Path, name: str) -> None:
+    repo = servers.Repository.create(tmp_path / name)
+    repo.write({"a": "1"})
+    repo.git("gc", "--quiet")
+    repo.put({"b": "1"})
+    assert files(working_tree(opened(repo), tmp_path / "scratch")) == {"a": b"1", "b": b"1"}
+
+
+def test_from_a_linked_worktree_and_from_a_clone_that_borrows_objects(
+    repo: servers.Repository, tmp_path: Path
+) -> None:
+    repo.write({"a": "1"})
+    repo.git("clone", "--quiet", "--shared", ".", str(tmp_path / "shared"))
+    repo.git("worktree", "add", "--quiet", "--detach", str(tmp_path / "linked"))
+    for name in ("shared", "linked"):
+        place = servers.Repository(tmp_path / name, repo.clock)
+        place.put({"b": name})
+        assert files(working_tree(opened(place), tmp_path / f"{name}-scratch")) == {"a": b"1", "b": name.encode()}
+
+
+def test_from_a_shallow_clone_and_from_a_sparse_one(repo: servers.Repository, tmp_path: Path) -> None:
+    repo.write({"a/x": "1"})
+    repo.write({"b/x": "1"})
+    shallow = repo.clone(tmp_path / "shallow", "--depth=1")
+    sparse = repo.clone(tmp_path / "sparse", "--sparse")
+    sparse.git("sparse-checkout", "set", "a")
+    for place in (shallow, sparse):
+        place.put({"a/x": "2"})
+        tree = working_tree(opened(place), tmp_path / f"{place.path.name}-scratch")
+        assert files(tree) == {"a/x": b"2", "b/x": b"1"}
+
+
+def test_the_first_files_of_a_repository_whose_index_is_gone(repo: servers.Repository, tmp_path: Path) -> None:
+    repo.write({"a": "1"})
+    (repo.path / ".git/index").unlink()
+    assert files(working_tree(opened(repo), tmp_path / "scratch")) == {"a": b"1"}
+
+
+def test_a_file_that_git_cannot_add_is_one_sentence(repo: servers.Repository, tmp_path: Path) -> None:
+    repo.write({"a": "1"})
+    (repo.path / ".gitattributes").write_text("a filter=broken\n")
+    repo.git("config", "filter.broken.clean", "false")
+    repo.git("config", "filter.broken.required", "true")
+    repo.put({"a": "22"})
+    with pytest.raises(LinealError, match=r"`git add` failed in .*") as failed:
+        working_tree(opened(repo), tmp_path / "scratch")
+    assert "\n" not in str(failed.value)
+
+
+def test_the_branch_of_a_clone_stays_and_nobody_else_has_it(repo: servers.Repository, tmp_path: Path) -> None:
+    repo.write({"a": "1"})
+    other = repo.clone(tmp_path / "other")
+    mine = dev_branch(opened(repo))
+    assert mine.startswith("lineal-dev/") and len(mine) > 30
+    assert dev_branch(opened(repo)) == mine != dev_branch(opened(other))
+
+
+def test_a_branch_file_that_was_left_empty_is_no_name_for_all(repo: servers.Repository) -> None:
+    repo.write({"a": "1"})
+    (repo.path / ".git/lineal-dev").write_text("")
+    assert len(dev_branch(opened(repo))) > 30

@@ -1,0 +1,121 @@
+"""Only uncommitted changes of files that a run reads count (G7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from lineal.errors import Uncommitted
+from lineal.source.files import ContextTree, Ignore
+from lineal.source.repository import Change, Repository
+from lineal.source.uncommitted import Reading, find, refuse
+from tests import servers
+
+
+def found(
+    repo: servers.Repository, *patterns: str, files: Iterable[str] = (), folders: Iterable[str] = (),
+    context: str = "", ignore: str = "",
+) -> set[str]:  # fmt: skip
+    repository = Repository.open(repo.path, repo.environment())
+    tree = ContextTree(repository, context, repository.listing([context]), Ignore(ignore, file=".dockerignore"))
+    readings = [Reading(tree, patterns)] if patterns else []
+    return {change.path for change in find(repository, files, folders, readings)}
+
+
+@pytest.fixture
+def changed(repo: servers.Repository) -> servers.Repository:
+    """Everything in it is changed, and each folder has something new."""
+    names = ["Dockerfile", "src/a.py", "src/deep/b.py", "src.txt", "docs/x.md", "chart/templates/a.yaml", "chart2/x"]
+    repo.write(dict.fromkeys(names, "1"))
+    repo.put(dict.fromkeys([*names, "new", "src/new.py", "docs/new.md"], "2"))
+    return repo
+
+
+@pytest.mark.parametrize(
+    ("patterns", "counted"),
+    [
+        (["src"], {"src/a.py", "src/deep/b.py", "src/new.py"}),
+        (["/src/"], {"src/a.py", "src/deep/b.py", "src/new.py"}),
+        (["./src/deep/../a.py"], {"src/a.py"}),
+        (["src/*.py"], {"src/a.py", "src/new.py"}),
+        (["*/*.md"], {"docs/x.md", "docs/new.md"}),
+        (["s??"], {"src/a.py", "src/deep/b.py", "src/new.py"}),
+        (["../new"], {"new"}),
+        (["none", "docs"], {"docs/x.md", "docs/new.md"}),
+        (["none"], set()),
+        (["src/a.py/x"], set()),
+    ],
+)
+def test_what_an_instruction_copies_counts(
+    changed: servers.Repository, patterns: list[str], counted: set[str]
+) -> None:
+    assert found(changed, *patterns) == counted
+
+
+@pytest.mark.parametrize("pattern", [".", "/", "*", "./"])
+def test_a_copy_of_everything_counts_everything(changed: servers.Repository, pattern: str) -> None:
+    assert found(changed, pattern) >= {"Dockerfile", "src/deep/b.py", "new", "chart2/x"}
+
+
+def test_what_dockerignore_excludes_does_not_count(changed: servers.Repository) -> None:
+    assert found(changed, ".", ignore="*\n!src\nsrc/deep") == {"src/a.py", "src/new.py"}
+
+
+def test_a_context_is_a_folder_of_its_own(changed: servers.Repository) -> None:
+    assert found(changed, ".", context="src", ignore="a.py") == {"src/deep/b.py", "src/new.py"}
+    assert found(changed, "a.py", context="src") == {"src/a.py"}
+
+
+def test_single_files_and_whole_folders_count(changed: servers.Repository) -> None:
+    assert found(changed, files=["Dockerfile", "none"]) == {"Dockerfile"}
+    assert found(changed, folders=["chart"]) == {"chart/templates/a.yaml"}
+    assert found(changed, files=["new"], folders=["docs"]) == {"new", "docs/x.md", "docs/new.md"}
+    assert len(found(changed, folders=["."])) == 10
+    assert found(changed) == set()
+
+
+def test_a_file_deleted_from_the_working_tree_counts(changed: servers.Repository) -> None:
+    changed.put({"src/a.py": None})
+    assert "src/a.py" in found(changed, "src")
+
+
+def test_what_git_ignores_does_not_count(repo: servers.Repository) -> None:
+    repo.write({".gitignore": "*.log", "src/a": "1"})
+    repo.put({"src/x.log": "1"})
+    assert found(repo, ".") == set()
+
+
+def test_a_clean_workspace_has_nothing_to_count(repo: servers.Repository) -> None:
+    repo.write({"a": "1"})
+    assert found(repo, ".", files=["a"], folders=["."]) == set()
+
+
+# --- the refusal ----------------------------------------------------------------------------------------------------
+
+
+def test_the_refusal_names_each_file_with_what_happened_to_it() -> None:
+    changes = [Change("a", "modified"), Change("b/c", "untracked")]
+    with pytest.raises(
+        Uncommitted, match=r"a \(modified\), b/c \(untracked\)\..*--dev.*--ignore-uncommitted"
+    ) as refused:
+        refuse(changes, lambda path: False, pytest.fail)
+    assert refused.value.exit_code == 4
+    assert "\n" not in str(refused.value)
+
+
+def test_of_many_files_ten_are_named_and_the_others_counted() -> None:
+    changes = [Change(f"f{number:03}", "modified") for number in range(25)]
+    with pytest.raises(Uncommitted, match=r"f009 \(modified\) and 15 more\."):
+        refuse(changes, lambda path: False, pytest.fail)
+
+
+def test_what_is_tolerated_is_left_out_with_a_warning_and_the_rest_is_still_refused() -> None:
+    warnings: list[str] = []
+    changes = [Change("docs/a", "modified"), Change("src/a", "modified")]
+    with pytest.raises(Uncommitted) as refused:
+        refuse(changes, lambda path: path.startswith("docs/"), warnings.append)
+    assert "docs/a" not in str(refused.value)
+    assert warnings == ["docs/a is modified; the commit is built, without that."]
+    refuse(changes, lambda path: True, warnings.append)
+    assert len(warnings) == 3

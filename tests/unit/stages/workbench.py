@@ -1,0 +1,205 @@
+"""What tests of the heart share: a context and a store in memory, a history that says what it is told to."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lineal.dockerfile.plan import ImagePlan, plan
+from lineal.errors import Gone
+from lineal.source.files import ContextTree, Ignore
+from lineal.source.history import Answer, Lineage
+from lineal.stages.publish import Built
+from lineal.stages.stage import Stage
+from lineal.stages.visibility import Line
+from lineal.store import Blob, Conflict, Descriptor, Manifest, Store, Traffic
+from lineal.store.manifest import Record, image_of, record_documents, stage_index
+from lineal.store.tags import anchor_tag, stage_tag
+
+FILE, SCRIPT, LINK = "100644", "100755", "120000"
+Files = Mapping[str, str | tuple[str, str]]
+"""path: content, or (git mode, content)."""
+
+
+class Objects:
+    """As much of a repository as a context needs: contents by the ids that git would give them."""
+
+    def __init__(self) -> None:
+        self.root = Path("/nowhere")
+        self._contents: dict[str, bytes] = {}
+
+    def add(self, content: bytes) -> str:
+        oid = hashlib.sha1(b"blob %d\0%s" % (len(content), content)).hexdigest()
+        self._contents[oid] = content
+        return oid
+
+    def object(self, oid: str) -> bytes:
+        return self._contents[oid]
+
+    def stream(self, oid: str) -> Iterator[bytes]:
+        yield self._contents[oid]
+
+    def sizes(self, oids: Any) -> dict[str, int]:
+        return {oid: len(self._contents[oid]) for oid in oids}
+
+
+def context(files: Files, ignore: str = "", folder: str = ".") -> ContextTree:
+    """The real context tree over files that no git holds."""
+    objects: Any = Objects()
+    entries: dict[str, tuple[str, str]] = {}
+    for name, value in files.items():
+        mode, content = (FILE, value) if isinstance(value, str) else value
+        path = name if folder == "." else f"{folder}/{name}"
+        for parent in Path(path).parents:
+            if str(parent) != ".":
+                entries[str(parent)] = ("040000", "0" * 40)
+        entries[path] = (mode, objects.add(content.encode("utf-8", "surrogateescape")))
+    listing = [(path, *entry) for path, entry in sorted(entries.items())]
+    return ContextTree(objects, folder, listing, Ignore(ignore, file=".dockerignore"))
+
+
+def planned(
+    dockerfile: str,
+    files: Files | None = None,
+    *,
+    ignore: str = "",
+    folder: str = ".",
+    platform: str = "linux/amd64",
+    name: str = "app",
+    file: str = "Dockerfile",
+    **options: Any,
+) -> Stage:
+    """The last stage of one image."""
+    tree = context(files or {}, ignore, folder)
+    return plan(ImagePlan(name=name, file=file, text=dockerfile, context=tree, platform=platform, **options))
+
+
+def stages(last: Stage) -> list[Stage]:
+    """An image's stages in the order of the Dockerfile."""
+    return list(reversed(list(last.chain())))
+
+
+class MemoryStore(Store):
+    """A repository in memory. `immutable`: a tag that exists is refused, as a good registry does."""
+
+    def __init__(self, *, immutable: bool = True, before: Callable[[str], None] = lambda _: None) -> None:
+        self.address = "registry.test/app"
+        self.traffic = Traffic()
+        self.immutable = immutable
+        self.before = before
+        """Called at the start of every request that is about a tag."""
+        self.blobs: dict[str, bytes] = {}
+        self.tagged: dict[str, str] = {}
+        self.manifests: dict[str, Manifest] = {}
+        self.moved: list[str] = []
+        """Tags that were pointed at something else."""
+        self.asked: list[str] = []
+        self.clock = 1_700_000_000_000
+        self._guard = threading.Lock()
+
+    def _request(self, what: str, reference: str) -> None:
+        self.asked.append(f"{what} {reference}".strip())
+        if not reference.startswith("sha256:"):
+            self.before(what)
+
+    def manifest(self, reference: str) -> Manifest | None:
+        self._request("manifest", reference)
+        return self.manifests.get(self.tagged.get(reference, reference))
+
+    def digest(self, reference: str) -> str | None:
+        self._request("digest", reference)
+        found = self.manifests.get(self.tagged.get(reference, reference))
+        return found.digest if found else None
+
+    def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
+        self._request("put", tag or manifest.digest)
+        with self._guard:
+            existing = self.tagged.get(tag or "")
+            if existing not in (None, manifest.digest):
+                if self.immutable:
+                    raise Conflict(f"{tag} exists")
+                self.moved.append(str(tag))
+            self.manifests[manifest.digest] = manifest
+            if tag is not None:
+                self.tagged[tag] = manifest.digest
+
+    def tags(self) -> list[str]:
+        self._request("tags", "")
+        return sorted(self.tagged, reverse=True)
+
+    def has_blob(self, digest: str) -> bool:
+        return digest in self.blobs
+
+    def blob(self, digest: str) -> Iterator[bytes]:
+        if digest not in self.blobs:
+            raise Gone(digest, self.address)
+        yield self.blobs[digest]
+
+    def put_blob(self, blob: Blob) -> None:
+        with blob.open() as file:
+            self.blobs[blob.digest] = file.read()
+
+    def mount_blob(self, descriptor: Descriptor, source: Store) -> bool:
+        return False
+
+    def now(self) -> int:
+        self._request("now", "")
+        return self.clock
+
+
+class Says:
+    """A history: which commits are in it, and which commit has which tree."""
+
+    def __init__(
+        self, commits: Collection[str] = (), trees: Mapping[str, str] | None = None, *, complete: bool = True
+    ) -> None:
+        self.commits, self.trees, self.complete = set(commits), dict(trees or {}), complete
+        self.asked: list[tuple[set[str], set[str]]] = []
+
+    def seek(self, commits: Collection[str], trees: Collection[str]) -> Lineage:
+        self.asked.append((set(commits), set(trees)))
+        missing = Answer.NO if self.complete else Answer.UNKNOWN
+        return Lineage(
+            {commit: Answer.YES if commit in self.commits else missing for commit in commits},
+            {tree: self.trees.get(tree) for tree in trees},
+            self.complete,
+        )
+
+
+def oid(letter: str) -> str:
+    """A commit or tree id that is easy to read."""
+    return letter * 40
+
+
+SUM = "5a" * 32
+HERE = Line(oid("c"), oid("d"), "main")
+
+
+def record(
+    *commits: str, checksum: str = SUM, tree: str = oid("f"), branch: str = "main", created: int = 1_600_000_000_000
+) -> Record:
+    return Record(checksum, commits or (oid("c"),), tree, branch, created, "", "shop", "1")
+
+
+def built(text: str = "") -> Built:
+    """A stage without layers; other texts, other images."""
+    image = image_of({"config": {"Labels": {"text": text}}, "rootfs": {"type": "layers", "diff_ids": []}}, [])
+    return Built(image, b"index of " + text.encode(), {"text": text}, "linux/amd64")
+
+
+def put(store: Store, found: Record, text: str = "", *, anchor: bool = False) -> Manifest:
+    """Publish without asking anybody, as an earlier run would have left it."""
+    made = built(text)
+    blobs, beside = record_documents(found, made.inputs, made.filesystem, made.image.manifest.digest)
+    for blob in (Blob.of(made.image.config), *blobs):
+        store.put_blob(blob)
+    for manifest in (made.image.manifest, beside):
+        store.put_manifest(manifest)
+    index = stage_index(made.image, beside, found, made.platform)
+    store.put_manifest(index, stage_tag(found.checksum, found.created))
+    if anchor:
+        store.put_manifest(index, anchor_tag(found.checksum))
+    return index

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -28,6 +29,7 @@ def main() -> int:
     parser.add_argument("--repetitions", type=int, default=3, metavar="N", help="of each measurement (default 3)")
     parser.add_argument("--profile", action="store_true", help="show where the time of a cached build goes, instead")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     scratch = Path(tempfile.mkdtemp(prefix="lineal-bench-"))
     try:
         if given.profile:

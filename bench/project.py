@@ -45,7 +45,7 @@ def change_source(repository: Repository, number: int) -> None:
 
 
 def change_dependencies(repository: Repository, number: int) -> None:
-    """Another packages.txt that names the same packages: their layer has to be made again, for the same work."""
+    """Another packages.txt for each number from 1 on; it names the same packages, so that the work is the same."""
     repository.write({"packages.txt": _packages(number)}, "Change the dependencies")
 
 

@@ -212,7 +212,9 @@ def image_for_engine(story: Story, image: dict[str, Any]) -> str:
         return str(image["ref"])
     name = f"lineal-demo:{secrets.token_hex(4)}"
     source = f"oci:{store.removeprefix('layout:')}:{image['tag']}"
-    story.run(f"skopeo --insecure-policy copy --quiet {source} docker-daemon:{name}")
+    # skopeo has its own idea of where the engine is.
+    host = f"--dest-daemon-host {story.env['DOCKER_HOST']} " if story.env.get("DOCKER_HOST") else ""
+    story.run(f"skopeo --insecure-policy copy --quiet {host}{source} docker-daemon:{name}")
     return name
 
 

@@ -85,7 +85,18 @@ _CLUSTER: list[Callable[[Any], Any]] = [
 ]
 
 
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            # click would end without a word. Our own output is not meant (see `_print`): a process or a server ended.
+            what = "A program or a server that Lineal was talking to ended in the middle."
+            raise Unreachable(what, remedy="Run it again; what was published before stays.") from error
+
+
 @click.group(
+    cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Start with `lineal plan`. Exit codes: 0 done, 1 build or deploy failed, 2 work pending (plan "
     "--exit-code), 3 bad configuration or usage, 4 uncommitted changes, 5 unreachable, 130 interrupted.",
@@ -254,6 +265,8 @@ def _start(run: Run, images: tuple[str, ...] = (), rollout: Rollout | None = Non
 
     for line in describe(run.context):
         run.progress.note(line)
+    if run.dev:
+        run.progress.note("files      the working tree, as if it were committed  --dev")
     run.progress.note(f"store      {run.repo.value}  {run.repo.origin}")
     return run.images(images, rollout.folders if rollout else (), rollout.files if rollout else ())
 

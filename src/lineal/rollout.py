@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lineal.config.settings import Setting
+from lineal.deploy.release import seconds
 from lineal.errors import BadConfiguration, DeployFailed, Place, Uncommitted
 from lineal.run import Run
 from lineal.stages.conveyor import Outlook
@@ -55,7 +56,7 @@ class Rollout:
 
         run = self.run
         images = self._images(outlook)
-        project, commit = run.loaded.project.project, run.repository.commit
+        project, commit = run.loaded.project.project, run.checkout.commit
         common = names(
             git=run.git_facts, env=run.env.value or None, vars=run.options.variables(), environ=run.options.environ,
             giterminism=run.giterminism,
@@ -170,13 +171,8 @@ def _read(path: Path) -> str:
 
 
 def _seconds(setting: Setting[str]) -> float:
-    """`10m`, `1h30m`, `90s` in seconds."""
-    import re
-
-    units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[hms])", setting.value)
-    if not parts or "".join(number + unit for number, unit in parts) != setting.value:
-        raise BadConfiguration(
-            f"{setting.value!r} ({setting.origin}) is not a duration.", remedy="Write it as 10m or 1h30m."
-        )
-    return sum(float(number) * units[unit] for number, unit in parts)
+    try:
+        return seconds(setting.value)
+    except BadConfiguration:
+        what = f"{setting.value!r} ({setting.origin}) is not a duration."
+        raise BadConfiguration(what, remedy="Write it as 10m or 1h30m.") from None

@@ -62,12 +62,20 @@ class Run:
     # --- the commit ---------------------------------------------------------------------------------------------
 
     @cached_property
-    def repository(self) -> Repository:
+    def checkout(self) -> Repository:
+        """The clone at its HEAD."""
         repository = Repository.open(self.start, dict(self.options.environ))
-        if self.dev:
-            from lineal.source.dev import working_tree
+        self._closing.callback(repository.close)
+        return repository
 
-            repository = working_tree(repository, self.workspace / "dev")
+    @cached_property
+    def repository(self) -> Repository:
+        """What is built: the checked-out commit; with --dev the working tree, as a commit of this run only."""
+        if not self.dev:
+            return self.checkout
+        from lineal.source.dev import working_tree
+
+        repository = working_tree(self.checkout, self.workspace / "dev")
         self._closing.callback(repository.close)
         return repository
 
@@ -77,7 +85,7 @@ class Run:
 
     @cached_property
     def context(self) -> Context:
-        return detect(self.options.environ, self.repository)
+        return detect(self.options.environ, self.checkout)
 
     @cached_property
     def line(self) -> Line:
@@ -101,7 +109,7 @@ class Run:
 
     @cached_property
     def git_facts(self) -> GitFacts:
-        commit = self.repository.commit
+        commit = self.checkout.commit
         return GitFacts(commit, commit[:7], self.context.branch, self.context.tag)
 
     @cached_property

@@ -53,7 +53,8 @@ class Ran:
     @property
     def made(self) -> list[str]:
         """The first word of each stage that this run made itself, as `RUN` or `COPY`."""
-        return [stage["instruction"].split()[0] for stage in self.stages if stage["outcome"] in ("built", "assembled")]
+        made = [stage for stage in self.stages if stage["outcome"] in ("built", "assembled")]
+        return [stage["instruction"].split()[0] for stage in made]
 
     def stage(self, text: str) -> dict[str, Any]:
         """The one stage whose instruction holds `text`."""
@@ -135,7 +136,7 @@ def check(ran: Ran, code: int) -> None:
     assert ends.startswith("Error: ") == (code not in (0, 2)), ran.stderr
 
 
-# --- what is published, read without Lineal's own code ---------------------------------------------------------------
+# --- what is published, read without Lineal's own code --------------------------------------------------------------
 
 
 class Contents:
@@ -231,7 +232,7 @@ class Directory(Contents):
         return data
 
 
-# --- engines and processes -------------------------------------------------------------------------------------------
+# --- engines and processes ------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -245,9 +246,8 @@ def docker_engine(directory: Path) -> Iterator[dict[str, str]]:
     flags = ["--iptables=false", "--data-root", str(directory / "data"), "--exec-root", str(directory / "exec")]
     flags += ["--pidfile", str(directory / "pid"), "--host", f"unix://{socket}"]
     with (directory / "log").open("wb") as log:
-        daemon = subprocess.Popen(
-            [servers.program("unshare"), "--net", "--mount", servers.program("dockerd"), *flags], stdout=log, stderr=log
-        )
+        apart = [servers.program("unshare"), "--net", "--mount"]
+        daemon = subprocess.Popen([*apart, servers.program("dockerd"), *flags], stdout=log, stderr=log)
     env = {"DOCKER_HOST": f"unix://{socket}"}
     try:
         wait_until(lambda: daemon.poll() is not None or docker("version", env=env, check=False).returncode == 0, 60)
@@ -258,9 +258,7 @@ def docker_engine(directory: Path) -> Iterator[dict[str, str]]:
         daemon.wait(60)
 
 
-def docker(
-    *args: str, env: Mapping[str, str] | None = None, check: bool = True
-) -> subprocess.CompletedProcess[str]:
+def docker(*args: str, env: Mapping[str, str] | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [servers.program("docker"), *args],
         env={**os.environ, **(env or {})},

@@ -28,7 +28,7 @@ def files(project: Project, ran: Ran, image: str = "app") -> dict[str, bytes]:
     return project.contents.files(str(ran.digests[image]))
 
 
-# --- Dockerfiles ------------------------------------------------------------------------------------------------------
+# --- Dockerfiles ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def shop(layout: Project, base_image: str, mark: str) -> Project:
             "Dockerfile": (
                 "ARG SYSTEM\nFROM ${SYSTEM} AS tools\nRUN echo tool >/tool\n\n"
                 "FROM ${SYSTEM}\nARG GREETING\nENV GREETING=$GREETING\nCOPY --from=tools /tool /usr/bin/tool\n"
-                "WORKDIR /srv\nCOPY site .\nCMD [\"/bin/sh\", \"-c\", \"echo $GREETING\"]\n"
+                'WORKDIR /srv\nCOPY site .\nCMD ["/bin/sh", "-c", "echo $GREETING"]\n'
             ),
             "site/index.html": "tea",
             "mark": mark,
@@ -110,13 +110,14 @@ def test_an_archive_is_unpacked_by_add_and_copied_by_copy(layout: Project) -> No
 
 def test_heredocs(layout: Project, base_image: str, mark: str) -> None:
     layout.write(
-        f"FROM {base_image}\nARG WHO=you\nCOPY <<one <<-\"two\" /texts/\nhello $WHO\none\n\t$WHO stays\ntwo\n"
+        f'FROM {base_image}\nARG WHO=you\nCOPY <<one <<-"two" /texts/\nhello $WHO\none\n\t$WHO stays\ntwo\n'
         f"RUN <<end\nset -e\necho {mark} >/a\ncat /a >/b\nend\n"
         "RUN <<end\n#!/bin/sh\necho $0 >/c\nend\n"
     )
     built = files(layout, layout.build())
     assert {name: built[name] for name in ("texts/one", "texts/two", "a", "b")} == {
-        "texts/one": b"hello you\n", "texts/two": b"$WHO stays\n", "a": f"{mark}\n".encode(), "b": f"{mark}\n".encode(),
+        "texts/one": b"hello you\n", "texts/two": b"$WHO stays\n",
+        "a": f"{mark}\n".encode(), "b": f"{mark}\n".encode(),
     }  # fmt: skip
     assert built["c"].startswith(b"/dev/pipes/")
 
@@ -149,7 +150,8 @@ def test_mounts_are_seen_by_the_command_and_are_no_part_of_the_image(
 
 def test_an_image_runs(project: Project, base_image: str, mark: str, machine: dict[str, str]) -> None:
     project.write(
-        f"FROM {base_image}\nCOPY mark /mark\nRUN echo shop:x:1001:1001:Shop:/srv:/bin/sh >>/etc/passwd\nCOPY --chown=shop hello /srv/hello\nUSER shop\n"
+        f"FROM {base_image}\nCOPY mark /mark\nRUN echo shop:x:1001:1001:Shop:/srv:/bin/sh >>/etc/passwd\n"
+        "COPY --chown=shop hello /srv/hello\nUSER shop\n"
         'WORKDIR /srv\nENV NAME=Ada\nENTRYPOINT ["sh", "hello"]\nCMD ["you"]\n',
         {"mark": mark, "hello": 'echo "$NAME says hello to $1 in $PWD as $(id -un)"; stat -c %U hello'},
     )
@@ -178,7 +180,7 @@ def skopeo(command: str, *args: str) -> str:
     return done.stdout
 
 
-# --- other tools ------------------------------------------------------------------------------------------------------
+# --- other tools ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("tag", ["stage", "anchor"])
@@ -198,9 +200,7 @@ def test_docker_pulls_any_tag_of_a_registry(
 
 
 @pytest.mark.parametrize("kind", ["registry", "layout"])
-def test_skopeo_inspects_any_tag(
-    kind: str, project: Project, base_image: str, mark: str, tmp_path: Path
-) -> None:
+def test_skopeo_inspects_any_tag(kind: str, project: Project, base_image: str, mark: str, tmp_path: Path) -> None:
     if kind == "layout":
         project.store = f"layout:{tmp_path / 'store'}"
     project.write(f"FROM {base_image}\nCOPY mark /mark\nENV A=b\n", {"mark": mark})
@@ -218,7 +218,7 @@ def test_a_record_says_what_a_stage_was_built_from(layout: Project, mark: str) -
     commit = layout.write("FROM scratch\nCOPY mark /mark\n", {"mark": mark})
     stage = layout.build().stage("COPY")
     prefix = "dev.lineal."
-    said = {key: value for key, value in layout.contents.json(stage["digest"])["annotations"].items()}
+    said = layout.contents.json(stage["digest"])["annotations"]
     assert {key: said[prefix + key] for key in ("commits", "tree", "branch", "checksum", "project", "parent")} == {
         "commits": commit,
         "tree": layout.repo.git("rev-parse", "HEAD^{tree}"),
@@ -230,7 +230,7 @@ def test_a_record_says_what_a_stage_was_built_from(layout: Project, mark: str) -
     assert f"{stage['checksum']}-{said[prefix + 'created']}" == stage["tag"]
 
 
-# --- plan, config, schema ---------------------------------------------------------------------------------------------
+# --- plan, config, schema -------------------------------------------------------------------------------------------
 
 
 def test_plan_tells_whether_there_is_work(shop: Project) -> None:
@@ -260,7 +260,7 @@ def test_plan_as_json_is_the_report(shop: Project) -> None:
 def test_the_report_tells_everything_about_a_run(project: Project, base_image: str, mark: str) -> None:
     commit = project.write(f"FROM {base_image}\nCOPY mark /mark\n{ONCE}\n", {"mark": mark})
     report = project.build().report
-    assert (report["schema"], report["command"], report["project"], report["store"]) == (1, "build", "shop", project.store)
+    assert [report[key] for key in ("schema", "command", "project", "store")] == [1, "build", "shop", project.store]
     assert report["context"] == {
         "provider": "local", "event": "none", "commit": commit, "branch": "main", "tag": None, "pull_request": None,
         "may_write": True,
@@ -302,7 +302,7 @@ def test_schema_is_a_json_schema(shop: Project) -> None:
     assert "images" in json.dumps(schema)
 
 
-# --- working trees and clones -----------------------------------------------------------------------------------------
+# --- working trees and clones ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -371,9 +371,11 @@ def http_server(repository: servers.Repository) -> Iterator[str]:
         def serve(self) -> None:
             path, _, query = self.path.partition("?")
             env = {
-                "PATH": os.environ["PATH"], "GIT_PROJECT_ROOT": str(repository.path.parent), "GIT_HTTP_EXPORT_ALL": "1",
-                "PATH_INFO": path, "QUERY_STRING": query, "REQUEST_METHOD": self.command, **servers.GIT_ISOLATION,
-                "CONTENT_TYPE": self.headers.get("Content-Type", ""), "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+                "PATH": os.environ["PATH"], "GIT_PROJECT_ROOT": str(repository.path.parent),
+                "GIT_HTTP_EXPORT_ALL": "1", "PATH_INFO": path, "QUERY_STRING": query, "REQUEST_METHOD": self.command,
+                **servers.GIT_ISOLATION,
+                "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+                "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
                 "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*",
                 "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
             }  # fmt: skip
@@ -416,12 +418,16 @@ def test_a_shallow_clone_inherits_from_its_whole_history(
             runner = Project(servers.Repository(tmp_path / "runner"), project.lineal, project.store, home)
         else:
             runner = project.clone("runner", "--depth", "1")
-        before = runner.repo.git("rev-parse", "--is-shallow-repository"), runner.repo.git("rev-list", "--count", "HEAD")
+        before = depth(runner)
         assert before == ("true", "1")
         inherited = runner.build(env=NOWHERE)
     assert (inherited.made, inherited.digests) == ([], first.digests)
-    after = runner.repo.git("rev-parse", "--is-shallow-repository"), runner.repo.git("rev-list", "--count", "HEAD")
-    assert after == before, "the workspace is as it was checked out"
+    assert depth(runner) == before, "the workspace is as it was checked out"
+
+
+def depth(project: Project) -> tuple[str, str]:
+    """Whether a clone is shallow, and how many commits it has."""
+    return project.repo.git("rev-parse", "--is-shallow-repository"), project.repo.git("rev-list", "--count", "HEAD")
 
 
 def test_a_shallow_clone_without_its_remote_says_what_it_cannot_know(
@@ -437,12 +443,12 @@ def test_a_shallow_clone_without_its_remote_says_what_it_cannot_know(
     assert "fetch-depth: 0" in plan.stderr, "the remedy"
 
 
-# --- pipelines --------------------------------------------------------------------------------------------------------
+# --- pipelines ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def request_(project: Project, base_image: str, mark: str) -> Project:
-    """A pull request's merge ref is checked out, as GitHub makes it; main and the branch `feature` are its parents."""
+    """A pull request's merge ref is checked out, as a forge makes it; main and `feature` are its parents."""
     project.write(f"FROM {base_image}\nCOPY mark /mark\nRUN echo 1 >/one\n", {"mark": mark})
     project.build()
     project.repo.branch("feature")
@@ -456,19 +462,15 @@ def request_(project: Project, base_image: str, mark: str) -> Project:
 
 def github(project: Project, head_repository: str) -> dict[str, str]:
     """The environment of a pull request's run."""
-    payload = {
-        "number": 7,
-        "pull_request": {
-            "number": 7,
-            "head": {"ref": "feature", "sha": project.repo.git("rev-parse", "feature"), "repo": {"full_name": head_repository}},
-            "base": {"ref": "main", "sha": project.repo.git("rev-parse", "main")},
-        },
-    }
+    head = {"ref": "feature", "sha": project.repo.git("rev-parse", "feature"), "repo": {"full_name": head_repository}}
+    base = {"ref": "main", "sha": project.repo.git("rev-parse", "main")}
+    payload = {"number": 7, "pull_request": {"number": 7, "head": head, "base": base}}
     event = project.scratch / "event.json"
     event.write_text(json.dumps(payload))
     return {
-        "CI": "true", "GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "pull_request", "GITHUB_REF": "refs/pull/7/merge",
-        "GITHUB_SHA": project.repo.head(), "GITHUB_REPOSITORY": "acme/shop", "GITHUB_EVENT_PATH": str(event),
+        "CI": "true", "GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "pull_request",
+        "GITHUB_REF": "refs/pull/7/merge", "GITHUB_SHA": project.repo.head(),
+        "GITHUB_REPOSITORY": "acme/shop", "GITHUB_EVENT_PATH": str(event),
         "GITHUB_HEAD_REF": "feature", "GITHUB_BASE_REF": "main", "GITHUB_SERVER_URL": "https://github.com",
     }  # fmt: skip
 
@@ -476,7 +478,8 @@ def github(project: Project, head_repository: str) -> dict[str, str]:
 def gitlab(project: Project, source: str) -> dict[str, str]:
     """The environment of a merge request's job in a pipeline for merged results."""
     return {
-        "CI": "true", "GITLAB_CI": "true", "CI_COMMIT_SHA": project.repo.head(), "CI_PIPELINE_SOURCE": "merge_request_event",
+        "CI": "true", "GITLAB_CI": "true", "CI_COMMIT_SHA": project.repo.head(),
+        "CI_PIPELINE_SOURCE": "merge_request_event",
         "CI_PROJECT_PATH": "acme/shop", "CI_REGISTRY_IMAGE": project.store, "CI_MERGE_REQUEST_IID": "7",
         "CI_MERGE_REQUEST_EVENT_TYPE": "merged_result", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
         "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "feature", "CI_MERGE_REQUEST_SOURCE_PROJECT_PATH": source,
@@ -520,7 +523,7 @@ def test_a_fork_builds_and_publishes_nothing(request_: Project, forge: Any) -> N
     assert request_.contents.tags() == before
 
 
-# --- interruption and company -----------------------------------------------------------------------------------------
+# --- interruption and company ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -566,7 +569,7 @@ def test_two_branches_publish_into_one_layout_store_at_once(layout: Project, mar
     assert len(layout.contents.tags()) == 6
 
 
-# --- render -----------------------------------------------------------------------------------------------------------
+# --- render ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(params=["helm3", "helm4"])
@@ -582,7 +585,7 @@ def release(layout: Project, mark: str) -> Project:
     layout.repo.write(
         {
             "lineal.yaml": (
-                "project: shop\nimages: {app: {}}\ndeploy:\n  chart: deploy\n  release: \"shop-{{ env }}\"\n"
+                'project: shop\nimages: {app: {}}\ndeploy:\n  chart: deploy\n  release: "shop-{{ env }}"\n'
                 "  values: [values.yaml, images.yaml.j2]\n"
             ),
             "Dockerfile": "FROM scratch\nCOPY mark /mark\n",
@@ -593,7 +596,7 @@ def release(layout: Project, mark: str) -> Project:
             "deploy/templates/app.yaml": (
                 "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}}\n"
                 "data:\n  app: {{ .Values.app | quote }}\n  image: {{ .Values.global.lineal.images.app.image }}\n"
-                "  scale: \"{{ .Values.replicas }} {{ .Values.port }} {{ .Values.extra }}\"\n"
+                '  scale: "{{ .Values.replicas }} {{ .Values.port }} {{ .Values.extra }}"\n'
                 "  commit: {{ .Values.global.lineal.commit }}\n"
             ),
         }
@@ -604,7 +607,8 @@ def release(layout: Project, mark: str) -> Project:
 def test_render_puts_the_digests_into_the_manifests(release: Project, helm: dict[str, str]) -> None:
     built = release.build()
     image = built.report["images"][0]
-    rendered = release.run("render", "--env", "prod", "--var", "replicas=3", "--set", "extra=x", env={**NOWHERE, **helm})
+    args = ("--env", "prod", "--var", "replicas=3", "--set", "extra=x")
+    rendered = release.run("render", *args, env={**NOWHERE, **helm})
     (manifest,) = yaml.safe_load_all(rendered.stdout)
     assert manifest["metadata"]["name"] == "shop-prod"
     assert manifest["data"] == {

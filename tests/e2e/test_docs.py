@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -36,7 +37,6 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 STORE = "registry.example.com/team/shop"
 """Written in the pages; a repository of the test's registry stands in for it."""
-Run = dict[str, Any]
 
 
 def text(page: str) -> str:
@@ -45,7 +45,7 @@ def text(page: str) -> str:
 
 def table(page: str, heading: str) -> list[list[str]]:
     """The cells of the first table below a heading, its head left out."""
-    below = text(page).split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    below = "\n" + text(page).split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
     rows = below.split("\n\n|", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
     return [[cell.replace(r"\|", "|").strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
 
@@ -285,18 +285,19 @@ def test_the_readme_has_the_pipelines_word_for_word(name: str) -> None:
 
 
 @pytest.fixture
-def job(
-    shop: servers.Repository, shell: Mapping[str, str], auth_registry: str, tmp_path: Path
-) -> Iterator[dict[str, str]]:
-    """What both pipelines find: a shallow clone, a fresh Python, a cluster; `CLUSTER` is its kubeconfig's text."""
-    # A cluster in memory knows no deployments.
+def cluster() -> Iterator[kube.Cluster]:
+    running = kube.Cluster()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def job(shop: servers.Repository, shell: Mapping[str, str], auth_registry: str, tmp_path: Path) -> dict[str, str]:
+    """The environment of a job of either pipeline: a shallow clone in `WORK`, a fresh Python, a `STORE`."""
+    # The cluster in memory knows no deployments.
     shutil.rmtree(shop.path / "deploy/chart/templates")
-    shop.write(
-        {
-            "deploy/chart/templates/image.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: image}\n"
-            "data: {image: {{ .Values.image | quote }}}\n"
-        }
-    )
+    manifest = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: shop}\ndata: {image: {{ .Values.image | quote }}}\n"
+    shop.write({"deploy/chart/templates/image.yaml": manifest})
     shop.clone(tmp_path / "work/shop", "--depth", "1")
     python = tmp_path / "python"
     subprocess.run([sys.executable, "-m", "venv", str(python)], check=True)
@@ -304,21 +305,26 @@ def job(
     (packages,) = python.glob("lib/python*/site-packages")
     packages.joinpath("tests.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
     offline = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "false", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    cluster = kube.Cluster()
-    yield (
-        dict(shell)
-        | offline
-        | {
-            "PATH": f"{python}/bin:{shell['PATH']}",
-            "LINEAL_PACKAGE": str(ROOT),
-            "STORE": f"{auth_registry}/{tmp_path.name.replace('_', '-')}/shop",
-            "CLUSTER": cluster.kubeconfig(),
-            "COMMIT": shop.head(),
-            "WORK": str(tmp_path / "work/shop"),
-        }
-    )
+    here = {
+        "PATH": f"{python}/bin:{shell['PATH']}",
+        "LINEAL_PACKAGE": str(ROOT),
+        "STORE": f"{auth_registry}/{secrets.token_hex(6)}/shop",
+        "COMMIT": shop.head(),
+        "WORK": str(tmp_path / "work/shop"),
+    }
+    return dict(shell) | offline | here
+
+
+def check(said: Mapping[str, str], job: Mapping[str, str], cluster: kube.Cluster) -> None:
+    """The first job has built, the second has deployed what the first built, and no password was printed."""
+    found = re.search(rf"^shop ({job['STORE']}):\S+(@sha256:\S+)$", said["build"], re.MULTILINE)
+    assert found, said["build"]
     assert cluster.releases() == {"shop-production.v1": "deployed"}
-    cluster.close()
+    (deployed,) = [
+        thing for (kind, _, name), thing in cluster.objects.items() if (kind, name) == ("configmaps", "shop")
+    ]
+    assert deployed["data"]["image"] == found[1] + found[2]
+    assert servers.PASSWORD not in "".join(said.values())
 
 
 def run_job(scripts: list[tuple[str, Mapping[str, str]]], env: dict[str, str]) -> str:
@@ -337,13 +343,12 @@ def run_job(scripts: list[tuple[str, Mapping[str, str]]], env: dict[str, str]) -
 @pytest.mark.engine
 @pytest.mark.registry
 @pytest.mark.helm
-def test_the_github_workflow_builds_and_deploys(job: dict[str, str]) -> None:
+def test_the_github_workflow_builds_and_deploys(job: dict[str, str], cluster: kube.Cluster, tmp_path: Path) -> None:
     workflow = yaml.safe_load(text("examples/ci/github.yml"))
     known = {
         "github.actor": servers.USER,
-        "github.workspace": job["WORK"],
         "secrets.GITHUB_TOKEN": servers.PASSWORD,
-        "secrets.KUBECONFIG": job["CLUSTER"],
+        "secrets.KUBECONFIG": cluster.kubeconfig(),
     }
 
     def filled(values: Mapping[str, str]) -> dict[str, str]:
@@ -354,7 +359,7 @@ def test_the_github_workflow_builds_and_deploys(job: dict[str, str]) -> None:
 
     runner = {
         "GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "push", "GITHUB_REF": "refs/heads/main",
-        "GITHUB_SHA": job["COMMIT"], "GITHUB_REPOSITORY": "Team/Shop",
+        "GITHUB_SHA": job["COMMIT"], "GITHUB_REPOSITORY": "Team/Shop", "RUNNER_TEMP": str(tmp_path),
         # ghcr.io is not here.
         "LINEAL_REPO": job["STORE"],
     }  # fmt: skip
@@ -362,17 +367,16 @@ def test_the_github_workflow_builds_and_deploys(job: dict[str, str]) -> None:
     for name, part in workflow["jobs"].items():
         env = job | runner | filled(workflow["env"]) | filled(part.get("env", {}))
         said[name] = run_job([(s["run"], filled(s.get("env", {}))) for s in part["steps"] if "run" in s], env)
-    assert f"shop {job['STORE']}:" in said["build"]
+    check(said, job, cluster)
     assert "ghcr.io/team/shop" in said["build"], "what would be the store without LINEAL_REPO"
-    assert servers.PASSWORD not in "".join(said.values())
 
 
 @pytest.mark.engine
 @pytest.mark.registry
 @pytest.mark.helm
-def test_the_gitlab_pipeline_builds_and_deploys(job: dict[str, str], tmp_path: Path) -> None:
+def test_the_gitlab_pipeline_builds_and_deploys(job: dict[str, str], cluster: kube.Cluster, tmp_path: Path) -> None:
     pipeline = yaml.safe_load(text("examples/ci/gitlab.yml"))
-    (tmp_path / "kubeconfig").write_text(job["CLUSTER"])
+    (tmp_path / "kubeconfig").write_text(cluster.kubeconfig())
     runner = {
         "GITLAB_CI": "true", "CI_PIPELINE_SOURCE": "push", "CI_COMMIT_SHA": job["COMMIT"], "CI_COMMIT_BRANCH": "main",
         "CI_PROJECT_PATH": "team/shop", "CI_REGISTRY_IMAGE": job["STORE"], "CI_REGISTRY_USER": servers.USER,
@@ -385,5 +389,4 @@ def test_the_gitlab_pipeline_builds_and_deploys(job: dict[str, str], tmp_path: P
             env.setdefault(key, re.sub(r"\$(\w+)", lambda m: runner[m[1]], value))
         scripts = [*pipeline["default"]["before_script"], *pipeline[name]["script"]]
         said[name] = run_job([(script, {}) for script in scripts], env)
-    assert f"shop {job['STORE']}:" in said["build"]
-    assert servers.PASSWORD not in "".join(said.values())
+    check(said, job, cluster)

@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ def dockerfile(base: str, *lines: str) -> str:
     return "\n".join([f"FROM {base}", "COPY mark /mark", *lines, ""])
 
 
-# --- G1 ---------------------------------------------------------------------------------------------------------------
+# --- G1 -------------------------------------------------------------------------------------------------------------
 
 
 def test_g1_a_published_tag_never_moves(project: Project, base_image: str, mark: str) -> None:
@@ -82,7 +83,7 @@ def together(runners: list[Project], env: Mapping[str, str] | None = None) -> li
     """Builds in all at the same time; the images' digests of each."""
     results: dict[int, dict[str, str | None]] = {}
     threads = [
-        threading.Thread(target=lambda n=number, r=runner: results.update({n: r.build(env=env).digests}))  # type: ignore[misc]
+        threading.Thread(target=lambda n=number, r=runner: results.update({n: r.build(env=env).digests}))
         for number, runner in enumerate(runners)
     ]
     for thread in threads:
@@ -92,7 +93,7 @@ def together(runners: list[Project], env: Mapping[str, str] | None = None) -> li
     return [results[number] for number in range(len(runners))]
 
 
-# --- G2 ---------------------------------------------------------------------------------------------------------------
+# --- G2 -------------------------------------------------------------------------------------------------------------
 
 
 def test_g2_a_commit_means_the_same_digests_on_every_machine_for_ever(
@@ -133,14 +134,16 @@ def test_g2_a_base_tag_that_moves_changes_nothing_that_is_built(
     first = project.build()
     # Another image under the same tag: what was just built.
     copy = ["skopeo", "--insecure-policy", "copy", "--quiet", "--src-tls-verify=false", "--dest-tls-verify=false"]
-    subprocess.run([*copy, f"docker://{project.store}:{first.stage('COPY')['tag']}", f"docker://{moving}"], check=True)
+    another = f"docker://{project.store}:{first.stage('COPY')['tag']}"
+    subprocess.run([*copy, another, f"docker://{moving}"], check=True)
     project.repo.write({"mark": f"{mark} 2"})
     later = project.build()
     assert later.made == ["COPY"]
-    assert project.contents.layers(str(later.digests["app"]))[0] == project.contents.layers(str(first.digests["app"]))[0]
+    bases = [project.contents.layers(str(ran.digests["app"]))[0] for ran in (first, later)]
+    assert bases[0] == bases[1]
 
 
-# --- G3 ---------------------------------------------------------------------------------------------------------------
+# --- G3 -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -208,14 +211,15 @@ def test_g3_it_becomes_visible_when_it_is_merged_and_nothing_is_rebuilt(feature:
     assert (merged.made, merged.digests) == ([], on_branch)
 
 
-# --- G5 ---------------------------------------------------------------------------------------------------------------
+# --- G5 -------------------------------------------------------------------------------------------------------------
 
 
 def test_g5_a_killed_run_loses_only_the_stage_it_was_building(
     project: Project, base_image: str, mark: str, machine: dict[str, str]
 ) -> None:
     # A secret is no part of the checksum: it decides from outside whether the second RUN takes long.
-    slow = f"RUN --mount=type=secret,id=slow if grep -q yes /run/secrets/slow; then echo {mark}; sleep 300; fi; echo 2 >/two"
+    wait = f"if grep -q yes /run/secrets/slow; then echo {mark}; sleep 300; fi"
+    slow = f"RUN --mount=type=secret,id=slow {wait}; echo 2 >/two"
     project.write(dockerfile(base_image, ONCE, slow, "COPY mark /last"), {"mark": mark})
     killed = project.start("build", "--secret", "id=slow,env=SLOW", env={"SLOW": "yes yes"})
     try:
@@ -231,28 +235,30 @@ def test_g5_a_killed_run_loses_only_the_stage_it_was_building(
     assert [stage["outcome"] for stage in rest.stages] == ["cached", "cached", "cached", "built", "assembled"]
 
 
-# --- G6 ---------------------------------------------------------------------------------------------------------------
+# --- G6 -------------------------------------------------------------------------------------------------------------
 
 
 def test_g6_checksums_depend_on_content_alone(project: Project, base_image: str, mark: str, tmp_path: Path) -> None:
     project.repo.write(
         {
-            "lineal.yaml": "project: shop\nimages:\n  base: {dockerfile: base.Dockerfile}\n  app: {needs: {BASE: base}}\n",
+            "lineal.yaml": (
+                "project: shop\nimages:\n  base: {dockerfile: base.Dockerfile}\n  app: {needs: {BASE: base}}\n"
+            ),
             "base.Dockerfile": f"FROM {base_image}\nRUN echo base >/base\n",
             "Dockerfile": "ARG BASE\nFROM ${BASE}\nCOPY --chmod=644 src /src\nENV A=b\nRUN echo app\nUSER app\n",
             "src/a": mark,
         }
     )
 
-    def checksums(project: Project, **more: object) -> list[str]:
-        return project.plan("--format", "json", **more).checksums  # type: ignore[arg-type]
+    def checksums(project: Project, **more: Any) -> list[str]:
+        return project.plan("--format", "json", **more).checksums
 
     before = checksums(project)
     assert len(before) == len(set(before)) == 5
     other_path = project.clone("a much longer name of a directory")
     assert checksums(other_path) == before
     assert checksums(project, store=f"layout:{tmp_path / 'store'}") == before, "another store"
-    assert checksums(project, env={"TZ": "Asia/Tokyo", "LANG": "de_DE.UTF-8", "HTTP_PROXY": "", "LINEAL_JOBS": "1"}) == before
+    assert checksums(project, env={"TZ": "Asia/Tokyo", "LANG": "de_DE.UTF-8", **NOWHERE}) == before, "surroundings"
     project.repo.clock += 10**8
     project.repo.commit("Another commit, years later")
     assert checksums(project) == before
@@ -265,7 +271,7 @@ def test_g6_checksums_depend_on_content_alone(project: Project, base_image: str,
     assert [a == b for a, b in zip(before, changed, strict=True)] == [True, True, False, False, False]
 
 
-# --- G7 ---------------------------------------------------------------------------------------------------------------
+# --- G7 -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -337,20 +343,23 @@ def test_g7_files_that_the_build_does_not_read_may_differ(committed: Project) ->
     assert set(committed.contents.files(str(build.digests["app"]))) == {"src/app"}
 
 
-# --- G8 ---------------------------------------------------------------------------------------------------------------
+# --- G8 -------------------------------------------------------------------------------------------------------------
 
 
 def test_g8_a_secret_is_nowhere(layout: Project, base_image: str, mark: str) -> None:
     token, password = f"tok-{mark}", f"pass-{mark}\nline-{mark}"
     layout.repo.write(
         {
-            "lineal.yaml": "project: shop\nimages:\n  app:\n    secrets: [{id: token, env: TOKEN}, {id: login, file: login.txt}]\n",
+            "lineal.yaml": (
+                "project: shop\nimages:\n  app:\n"
+                "    secrets: [{id: token, env: TOKEN}, {id: login, file: login.txt}]\n"
+            ),
             ".gitignore": "login.txt\n",
             "mark": "mark",
             "Dockerfile": dockerfile(
                 base_image,
                 "RUN --mount=type=secret,id=token,target=/a/token cat /a/token; wc -c </a/token >/size",
-                "RUN --mount=type=secret,id=token,env=TOKEN echo \"the token is $TOKEN\"; env | grep -c TOKEN >/seen",
+                'RUN --mount=type=secret,id=token,env=TOKEN echo "the token is $TOKEN"; env | grep -c TOKEN >/seen',
                 "RUN --mount=type=secret,id=login cat /run/secrets/login >&2",
                 "COPY mark /end",
             ),
@@ -402,12 +411,12 @@ def test_g8_registry_credentials_are_in_no_output(
     assert servers.PASSWORD not in f"{built.stdout}{built.stderr}{built.report}{config.stdout}{config.stderr}"
 
 
-# --- two machines -----------------------------------------------------------------------------------------------------
+# --- two machines ---------------------------------------------------------------------------------------------------
 
 
 def test_two_machines_assemble_the_same_bytes(project: Project, mark: str, tmp_path: Path) -> None:
     project.write(
-        "FROM scratch\nCOPY mark /etc/mark\nWORKDIR /srv/app\nADD src .\nENV A=b\nCMD [\"/bin/true\"]\n",
+        'FROM scratch\nCOPY mark /etc/mark\nWORKDIR /srv/app\nADD src .\nENV A=b\nCMD ["/bin/true"]\n',
         {"mark": mark, "src/run": "#!/bin/sh\n", "src/deep/file": mark},
     )
     digests = []

@@ -236,7 +236,7 @@ class Parser:
             if add and _is_remote(source):
                 self.refuse(
                     instruction,
-                    f"ADD from {source.split('://')[0]}:// or a git repository is not supported by Lineal yet.",
+                    f"ADD of {source!r}, which is not a file of the context, is not supported by Lineal yet.",
                     "Download it in a RUN and check its digest there.",
                 )
             sources.append(source)

@@ -58,7 +58,7 @@ class ContextTree:
             mode, oid = self._entries[name]
             if mode != "040000":
                 found.append((name, mode, self._checked(name, mode, oid)))
-            elif name not in self._children:
+            elif not self.below(name):
                 found.append((name, mode, ""))
         return found
 

@@ -16,6 +16,8 @@ from lineal.source.git import GitFailed, capture, git_environment, text_of
 _CHUNK = 1 << 20
 # Blobs above this are streamed by git instead of being held in its memory (reference/git.md §1).
 _BIG_FILE = "16m"
+# How much of a pack git maps at once; by default all of it, which then counts as resident.
+_PACK_LIMITS = ("-c", "core.packedGitWindowSize=1m", "-c", "core.packedGitLimit=16m")
 _NULL = b"\0"
 _SYMLINK = "120000"
 
@@ -219,7 +221,7 @@ class Repository:
             reader = self._readers.get_nowait()
         except queue.Empty:
             reader = subprocess.Popen(
-                ["git", "-c", f"core.bigFileThreshold={_BIG_FILE}", "cat-file", "--batch"],
+                ["git", "-c", f"core.bigFileThreshold={_BIG_FILE}", *_PACK_LIMITS, "cat-file", "--batch"],
                 cwd=self.root, env=self.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             )  # fmt: skip
         done = False

@@ -110,15 +110,16 @@ class Conveyor:
                     f"{title(gone.stage)} is published, but {gone.cause.digest[:19]} of it is missing in the store; "
                     "it is built again."
                 )
-                self._forget(gone.stage, outlook)
+                self._forget(gone.stages, outlook)
 
-    def _forget(self, stage: Stage, outlook: Outlook) -> None:
-        candidate = outlook.candidate(stage)
-        if candidate is not None:
-            self._lookup.broken.add(candidate.digest)
-        self._ready.pop(stage.checksum, None)
+    def _forget(self, stages: list[Stage], outlook: Outlook) -> None:
+        for stage in stages:
+            candidate = outlook.candidate(stage)
+            if candidate is not None:
+                self._lookup.broken.add(candidate.digest)
+            self._ready.pop(stage.checksum, None)
         unfinished = [image for image in outlook.images.values() if outlook.candidate(image) is None]
-        outlook.findings |= self._lookup.find([found.checksum for found in closure([stage])])
+        outlook.findings |= self._lookup.find([found.checksum for found in closure(stages)])
         outlook.needed = _needed(unfinished, outlook)
 
     def _build_all(self, outlook: Outlook) -> None:
@@ -201,12 +202,14 @@ class Conveyor:
         self._progress.end(name, outcome, seconds, reason)
 
     def _blame(self, stage: Stage, error: Gone, outlook: Outlook) -> BaseException:
-        """The published stage that brought a missing blob: the first of a chain whose image names it."""
+        """The published stages that lack a missing blob: all of a chain whose images name it."""
         for dependency in stage.dependencies():
-            for ancestor in reversed(list(dependency.chain())):
-                candidate = outlook.candidate(ancestor)
-                if candidate is not None and error.digest in self._named(candidate):
-                    return StageGone(ancestor, error)
+            lacking = [
+                ancestor for ancestor in reversed(list(dependency.chain()))
+                if (candidate := outlook.candidate(ancestor)) is not None and error.digest in self._named(candidate)
+            ]  # fmt: skip
+            if lacking:
+                return StageGone(lacking, error)
         return error
 
     def _named(self, candidate: Candidate) -> set[str]:
@@ -257,11 +260,12 @@ class Conveyor:
 
 
 class StageGone(Exception):
-    """A published stage lacks a blob: it counts as absent (DESIGN §6)."""
+    """A published stage lacks a blob, and so do those on top of it: they count as absent (DESIGN §6)."""
 
-    def __init__(self, stage: Stage, cause: Gone) -> None:
+    def __init__(self, stages: list[Stage], cause: Gone) -> None:
         super().__init__(str(cause))
-        self.stage = stage
+        self.stages = stages
+        self.stage = stages[0]
         self.cause = cause
 
 

@@ -77,7 +77,7 @@ def read_image(store: Store, reference: str, platform: str) -> Image:
     image = Image(manifest, b"".join(store.blob(config)), layers)
     try:
         matches = len(image.diff_ids) == len(layers)
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         matches = False
     if not matches:
         raise Unreachable(f"{store.address}@{manifest.digest} has a config that does not match its layers.")

@@ -59,7 +59,9 @@ def fields(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: config[name] for name in FIELDS if config.get(name) not in (None, "", {}, [])}
 
 
-def ours(dockerfile: str, base: Mapping[str, Any] | None = None, args: Mapping[str, str] | None = None) -> dict[str, Any]:
+def ours(
+    dockerfile: str, base: Mapping[str, Any] | None = None, args: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """The config that Lineal makes of a Dockerfile without layers; `base` is the config of what FROM names."""
     start = {"Env": [f"PATH={DEFAULT_PATH}"], "WorkingDir": "/"} if base is None else dict(base)
     document: dict[str, Any] = {"config": start}

@@ -62,7 +62,7 @@ def test_words_of_a_copy_are_expanded_where_they_stand() -> None:
 
 
 def test_a_heredoc_is_a_file_and_is_expanded_unless_its_name_is_quoted() -> None:
-    found = copied("ARG X=1\nCOPY <<one <<\"two\" a <<-three /d/\nis $X \"$X\" \\$X\none\nis $X\ntwo\n\ttab $X\nthree")
+    found = copied('ARG X=1\nCOPY <<one <<"two" a <<-three /d/\nis $X "$X" \\$X\none\nis $X\ntwo\n\ttab $X\nthree')
     assert found.sources == ("a",)
     assert [(heredoc.name, heredoc.content) for heredoc in found.heredocs] == [
         ("one", 'is 1 "1" $X\n'), ("two", "is $X\n"), ("three", "tab 1\n"),

@@ -131,7 +131,7 @@ def test_an_argument_before_from_is_for_from_until_it_is_named_again() -> None:
 
 
 def test_a_given_argument_wins_over_every_default() -> None:
-    given = {"args": {"V": "9"}}
+    given: dict[str, Any] = {"args": {"V": "9"}}
     assert stages(planned("ARG V=1\nFROM b:$V\n", **given))[0].reference == "b:9"
     assert seen("FROM b:1\nARG V=1\n", **given) == {"V": "9"}
     assert seen("FROM b:1\nARG V\n", **given) == {"V": "9"}

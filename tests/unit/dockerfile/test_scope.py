@@ -19,12 +19,17 @@ BASE_ENV = {"BASE": "b", "NOTHING": "", "PATH": "/bin", "KNOWN": "k", "EMPTY": "
 
 # A text, and whether it can be known before the base image is.
 WORDS = [
-    ("plain", True), ("$KNOWN", True), ("${KNOWN}x", True), ("a${KNOWN}b${EMPTY}c", True), ("${KNOWN:-x}${EMPTY:-x}${EMPTY-x}", True),
-    ("${KNOWN:+x}${EMPTY:+x}${EMPTY+x}", True), ("\\$BASE", True), ("'$BASE'", True), ('"\\$BASE"', True), ("\"'$KNOWN'\"", True),
+    ("plain", True), ("$KNOWN", True), ("${KNOWN}x", True), ("a${KNOWN}b${EMPTY}c", True),
+    ("${KNOWN:-x}${EMPTY:-x}${EMPTY-x}", True),
+    ("${KNOWN:+x}${EMPTY:+x}${EMPTY+x}", True), ("\\$BASE", True), ("'$BASE'", True), ('"\\$BASE"', True),
+    ("\"'$KNOWN'\"", True),
     ("a\\ b 'c d'", True), ("$", True), ("$KNOWN$KNOWN", True), ("", True),
-    ("$BASE", False), ("${BASE}", False), ("x$BASE'$BASE'\\$BASE", False), ('"$BASE $KNOWN"', False), ("${BASE:-x}", False),
-    ("${NOPE:-$BASE}", False), ("${NOPE:-${BASE:+$KNOWN}}", False), ("${NOTHING:-x}${NOTHING-x}", False), ("${BASE:+x}${NOPE:+x}", False),
-    ("$NOPE", False), ("${NOPE:-a b}", False), ("$PATH:/x", False), ("\\\\$BASE", False), ("$BASE\\x", False), ("${KNOWN:-$BASE}", False),
+    ("$BASE", False), ("${BASE}", False), ("x$BASE'$BASE'\\$BASE", False), ('"$BASE $KNOWN"', False),
+    ("${BASE:-x}", False),
+    ("${NOPE:-$BASE}", False), ("${NOPE:-${BASE:+$KNOWN}}", False), ("${NOTHING:-x}${NOTHING-x}", False),
+    ("${BASE:+x}${NOPE:+x}", False),
+    ("$NOPE", False), ("${NOPE:-a b}", False), ("$PATH:/x", False), ("\\\\$BASE", False), ("$BASE\\x", False),
+    ("${KNOWN:-$BASE}", False),
     ("${BASE:-'q'}", False),
 ]  # fmt: skip
 
@@ -42,7 +47,9 @@ NEW = re.compile(r"\{\w+[-+]")
 @pytest.mark.engine
 def test_finished_words_are_what_docker_makes_of_them(builder: Docker) -> None:
     base = builder.build('FROM scratch\nENV BASE=b NOTHING="" PATH=/bin\n')
-    lines = [f"ENV W{number}={raw}" for number, (raw, _) in enumerate(WORDS) if " " not in raw and not NEW.search(raw)]
+    lines = [
+        f"ENV W{number}={raw}" for number, (raw, _) in enumerate(WORDS) if " " not in raw and not NEW.search(raw)
+    ]
     config = builder.config(builder.build(f"FROM {base}\nENV KNOWN=k EMPTY=\n" + "\n".join(lines) + "\n"))
     found = {entry.partition("=")[0]: entry.partition("=")[2] for entry in config["Env"]}
     expected = {

@@ -69,7 +69,7 @@ def test_content_comes_from_the_commit_and_names_alone_have_none(repo: servers.R
 
 
 def test_order_is_that_of_paths_with_parents_first(repo: servers.Repository) -> None:
-    committed(repo, {name: "1" for name in ("a/x", "a-b/x", "a.b", "a/b/x", "aa", "B", "é")})
+    committed(repo, dict.fromkeys(("a/x", "a-b/x", "a.b", "a/b/x", "aa", "B", "é"), "1"))
     tree = context(repo)
     paths = [node.path for node in tree.walk("")]
     assert paths == sorted(paths)
@@ -175,7 +175,7 @@ def test_what_is_nowhere_is_said_so(repo: servers.Repository, pattern: str) -> N
     if pattern == ".":
         repo.git("rm", "-r", "--quiet", "api")
         repo.commit()
-        assert "api" not in os.listdir(repo.path)
+        assert not (repo.path / "api").exists()
         assert context(repo, "api").missing("x") == "there is no such file in the commit, below 'api'."
     else:
         assert context(repo, "api").missing(pattern) == "there is no such file in the commit, below 'api'."

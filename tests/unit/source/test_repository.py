@@ -20,8 +20,8 @@ NAMES = [
 ]  # fmt: skip
 
 
-def opened(repo: servers.Repository, start: Path | None = None, **environ: str) -> Repository:
-    return Repository.open(start or repo.path, repo.environment() | environ)
+def opened(repo: servers.Repository, start: Path | None = None, environ: dict[str, str] | None = None) -> Repository:
+    return Repository.open(start or repo.path, repo.environment() | (environ or {}))
 
 
 def changes(repository: Repository, *paths: str) -> set[tuple[str, str]]:
@@ -165,14 +165,14 @@ def test_the_git_variables_of_a_hook_do_not_lead_elsewhere(repo: servers.Reposit
     leaks = {"GIT_DIR": str(other.path / ".git"), "GIT_WORK_TREE": str(other.path), "GIT_PREFIX": "x/",
              "GIT_INDEX_FILE": str(other.path / ".git/index"), "GIT_OBJECT_DIRECTORY": "/nowhere",
              "GIT_NAMESPACE": "x", "GIT_GLOB_PATHSPECS": "1"}  # fmt: skip
-    repository = opened(repo, **leaks)
+    repository = opened(repo, environ=leaks)
     assert (repository.head(), repository.file("a"), changes(repository)) == (commit, b"1", set())
 
 
 def test_settings_of_the_caller_for_git_stay(repo: servers.Repository) -> None:
     repo.write({"a": "1"})
     extra = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "x.y", "GIT_CONFIG_VALUE_0": "z"}
-    repository = opened(repo, **extra)
+    repository = opened(repo, environ=extra)
     assert repository.run("config", "x.y") == b"z\n"
     assert repository.run("config", "safe.directory").decode().strip() == str(repo.path)
 
@@ -296,7 +296,7 @@ def test_many_readers_do_not_mix_up_and_one_may_stop_in_the_middle(repo: servers
     oids = {path: oid for path, _, oid in repository.listing()}
     half = repository.stream(oids["f1"])
     next(half)
-    half.close()
+    del half
     with ThreadPoolExecutor(4) as pool:
         contents = list(pool.map(repository.object, [oids[f"f{number}"] for number in range(8)] * 3))
     assert all(content == bytes([number % 8]) * 2_500_000 for number, content in enumerate(contents))

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lineal.config.giterminism import load_giterminism
 from lineal.config.load import load
 from lineal.config.template import GitFacts
-from lineal.config.giterminism import load_giterminism
 from lineal.dockerfile.plan import files_digest
 from lineal.images import read_images
 from lineal.source.repository import Repository as Source
@@ -27,11 +27,11 @@ from tests.unit.stages.workbench import LINK, SCRIPT, Files, planned, stages
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "checksums"
 
-TEXT = st.text(st.characters(exclude_categories=[])) | st.text()
+TEXT = st.text(st.sampled_from('ab",{}[]: \\né\x00\ud83d\ude00\udcff\U0001f600'), max_size=4)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | TEXT,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
-    max_leaves=12,
+    max_leaves=8,
 )
 
 
@@ -62,7 +62,8 @@ def test_different_values_have_different_texts(one: Any, other: Any) -> None:
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ("\ud83d\ude00", "\U0001f600"), ("\udc80", "\\udc80"), ("\udc80", "\x80"), (["a", "b"], ["ab"]), (["a,b"], ["a", "b"]),
+        ("\ud83d\ude00", "\U0001f600"), ("\udc80", "\\udc80"), ("\udc80", "\x80"), (["a", "b"], ["ab"]),
+        (["a,b"], ["a", "b"]),
         ({"a": "b"}, '{"a":"b"}'), ({"a": 1}, {"a": "1"}), (1, True), (0, False), (None, "null"), ("é", "e\u0301"),
         ({"a": None}, {}), ([], [[]]), ("", None), (10**30, 10**30 + 1), (1, 1.0),
     ],
@@ -120,22 +121,36 @@ def test_every_change_of_a_copied_file_matters(tree: Files) -> None:
 
 
 VARIANTS = [
-    "COPY src /app/", "COPY src /app", "COPY src /other/", "COPY src/ /app/", "COPY src run.sh /app/", "COPY src/a.py /app/", "COPY src/*.py /app/",
-    "COPY --chown=1 src /app/", "COPY --chown=1:2 src /app/", "COPY --chmod=0755 src /app/", "COPY --chmod=0700 src /app/",
-    "ADD src /app/", "ENV A=1\nCOPY src /app/", "ENV A=2\nCOPY src /app/", "WORKDIR /w\nCOPY src /app/", "WORKDIR /v\nCOPY src /app/",
+    "COPY src /app/", "COPY src /app", "COPY src /other/", "COPY src/ /app/", "COPY src run.sh /app/",
+    "COPY src/a.py /app/", "COPY src/*.py /app/",
+    "COPY --chown=1 src /app/", "COPY --chown=1:2 src /app/", "COPY --chmod=0755 src /app/",
+    "COPY --chmod=0700 src /app/",
+    "ADD src /app/", "ENV A=1\nCOPY src /app/", "ENV A=2\nCOPY src /app/", "WORKDIR /w\nCOPY src /app/",
+    "WORKDIR /v\nCOPY src /app/",
     "USER 1\nCOPY src /app/", "LABEL a=b\nCOPY src /app/", "WORKDIR /w\nCOPY src app/", "WORKDIR /v\nCOPY src app/",
-    "COPY <<E /app/\none\nE", "COPY <<E /app/\ntwo\nE", "COPY <<F /app/\none\nF", "COPY --from=img:1 src /app/", "COPY --from=img:2 src /app/",
-    "RUN x", "RUN  y", 'RUN ["x"]', "RUN --network=none x", "RUN --network=host x", "ENV A=1\nRUN x", "ARG A=1\nRUN x", "ARG A=2\nRUN x",
-    "ARG A=1\nARG B=1\nRUN x", 'SHELL ["/bin/bash", "-c"]\nRUN x', "USER 1\nRUN x", "USER 2\nRUN x", "WORKDIR /w\nRUN x", "WORKDIR w\nRUN x",
-    "RUN <<E\nx\nE", "RUN <<E\n#!/bin/a\nx\nE", "RUN <<F\n#!/bin/a\nx\nF", "RUN --mount=type=secret,id=a x", "RUN --mount=type=secret,id=b x",
-    "RUN --mount=type=secret,id=a,target=/t x", "RUN --mount=type=secret,id=a,env=T x", "RUN --mount=type=secret,id=a,mode=0444 x",
-    "RUN --mount=type=secret,id=a,required=true x", "RUN --mount=type=cache,target=/c x", "RUN --mount=type=cache,target=/d x",
-    "RUN --mount=type=cache,target=/c,id=z x", "RUN --mount=type=tmpfs,target=/c x", "RUN --mount=type=bind,target=/c x",
-    "RUN --mount=type=bind,target=/c,source=src x", "RUN --mount=type=bind,target=/c,source=to x", "RUN --mount=type=bind,target=/c,rw x",
+    "COPY <<E /app/\none\nE", "COPY <<E /app/\ntwo\nE", "COPY <<F /app/\none\nF", "COPY --from=img:1 src /app/",
+    "COPY --from=img:2 src /app/",
+    "RUN x", "RUN  y", 'RUN ["x"]', "RUN --network=none x", "RUN --network=host x", "ENV A=1\nRUN x",
+    "ARG A=1\nRUN x", "ARG A=2\nRUN x",
+    "ARG A=1\nARG B=1\nRUN x", 'SHELL ["/bin/bash", "-c"]\nRUN x', "USER 1\nRUN x", "USER 2\nRUN x",
+    "WORKDIR /w\nRUN x", "WORKDIR w\nRUN x",
+    "RUN <<E\nx\nE", "RUN <<E\n#!/bin/a\nx\nE", "RUN <<F\n#!/bin/a\nx\nF", "RUN --mount=type=secret,id=a x",
+    "RUN --mount=type=secret,id=b x",
+    "RUN --mount=type=secret,id=a,target=/t x", "RUN --mount=type=secret,id=a,env=T x",
+    "RUN --mount=type=secret,id=a,mode=0444 x",
+    "RUN --mount=type=secret,id=a,required=true x", "RUN --mount=type=cache,target=/c x",
+    "RUN --mount=type=cache,target=/d x",
+    "RUN --mount=type=cache,target=/c,id=z x", "RUN --mount=type=tmpfs,target=/c x",
+    "RUN --mount=type=bind,target=/c x",
+    "RUN --mount=type=bind,target=/c,source=src x", "RUN --mount=type=bind,target=/c,source=to x",
+    "RUN --mount=type=bind,target=/c,rw x",
     "RUN --mount=type=bind,target=/c,from=img:1 x", "RUN --mount=type=bind,target=/c,from=img:2 x",
-    "CMD a", 'CMD ["a"]', "ENTRYPOINT a", "CMD b", "EXPOSE 80", "VOLUME /v", "STOPSIGNAL 9", "HEALTHCHECK CMD a", "HEALTHCHECK --retries=2 CMD a",
-    "HEALTHCHECK NONE", "ONBUILD RUN x", "MAINTAINER x", 'SHELL ["/bin/sh", "-c"]', "ENV A=1", "ENV A=1 B=2", "ENV A=1\nENV B=2", "LABEL A=1", "USER 1", "WORKDIR /w",
-    'ENV A="$X"', "ENV A=${X}", "ENV A=$Y", "ENV A=\\$X", "CMD a\nENTRYPOINT b", "ENTRYPOINT b\nCMD a", "RUN x\nRUN x", "RUN x\nCMD x",
+    "CMD a", 'CMD ["a"]', "ENTRYPOINT a", "CMD b", "EXPOSE 80", "VOLUME /v", "STOPSIGNAL 9", "HEALTHCHECK CMD a",
+    "HEALTHCHECK --retries=2 CMD a",
+    "HEALTHCHECK NONE", "ONBUILD RUN x", "MAINTAINER x", 'SHELL ["/bin/sh", "-c"]', "ENV A=1", "ENV A=1 B=2",
+    "ENV A=1\nENV B=2", "LABEL A=1", "USER 1", "WORKDIR /w",
+    'ENV A="$X"', "ENV A=${X}", "ENV A=$Y", "ENV A=\\$X", "CMD a\nENTRYPOINT b", "ENTRYPOINT b\nCMD a",
+    "RUN x\nRUN x", "RUN x\nCMD x",
 ]  # fmt: skip
 
 
@@ -184,7 +199,11 @@ def test_another_image_counts_as_its_checksum_and_never_as_its_reference() -> No
         return planned(text, needs={"B": (name, needed)})
 
     one, other = planned(BASE + "RUN a\n", name="base"), planned(BASE + "RUN b\n", name="base")
-    for text in ("ARG B\nFROM $B\nRUN x\n", "FROM base:1\nARG B\nRUN x\n", "FROM base:1\nARG B\nCOPY --from=base /a /b\n"):
+    for text in (
+        "ARG B\nFROM $B\nRUN x\n",
+        "FROM base:1\nARG B\nRUN x\n",
+        "FROM base:1\nARG B\nCOPY --from=base /a /b\n",
+    ):
         assert app(one, text=text).checksum != app(other, text=text).checksum
     assert app(one).checksum == app(planned(BASE + "RUN a\n", name="renamed"), "renamed").checksum
 

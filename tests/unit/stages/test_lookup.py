@@ -146,6 +146,10 @@ def test_one_listing_and_two_questions_to_history_serve_many_checksums(
 GOOD = {f"dev.lineal.{name}": value for name, value in
         {"checksum": SUM, "commits": oid("c"), "tree": oid("d"), "created": str(T)}.items()}  # fmt: skip
 IMAGE = {"digest": "sha256:" + "1" * 64, "size": 1, "mediaType": OCI_MANIFEST}
+ENTRIES: list[Any] = [
+    None, 7, "x", [], {}, {"digest": None}, {"digest": 7}, {"digest": "latest"}, {"digest": "sha256:../../etc"},
+    {"digest": "other-tag"}, {"digest": "sha256:" + "A" * 64},
+]  # fmt: skip
 HOSTILE: list[Any] = [
     {},
     {"annotations": None},
@@ -165,9 +169,7 @@ HOSTILE: list[Any] = [
     {"annotations": GOOD, "manifests": []},
     {"annotations": GOOD, "manifests": {}},
     {"annotations": GOOD, "manifests": "sha256:"},
-    *({"annotations": GOOD, "manifests": [entry]} for entry in
-      (None, 7, "x", [], {}, {"digest": None}, {"digest": 7}, {"digest": "latest"}, {"digest": "sha256:../../etc"},
-       {"digest": "other-tag"}, {"digest": "sha256:" + "A" * 64})),
+    *({"annotations": GOOD, "manifests": [entry]} for entry in ENTRIES),
     {"annotations": GOOD, "manifests": [IMAGE]},
 ]  # fmt: skip
 
@@ -206,6 +208,13 @@ def test_a_stage_under_a_tag_of_another_time_is_no_candidate(
 
 def test_tags_that_only_look_like_ours_are_left_alone(store: MemoryStore, finder: Callable[..., Lookup]) -> None:
     put(store, record(oid("b"), created=T), "hidden", anchor=True)
-    for tag in (f"{SUM}-{T + 1}0", f"{SUM}-12", f"{SUM}-{T + 1}-x", "latest", f"{SUM.upper()}-{T + 1}", f"x{SUM}-{T}"):
+    for tag in (
+        f"{SUM}-{T + 1}0",
+        f"{SUM}-12",
+        f"{SUM}-{T + 1}-x",
+        "latest",
+        f"{SUM.upper()}-{T + 1}",
+        f"x{SUM}-{T}",
+    ):
         store.tagged[tag] = store.tagged[SUM]
     assert find(finder()).newest == T

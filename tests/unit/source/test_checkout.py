@@ -1,0 +1,87 @@
+"""A directory of the commit on disk, with nothing of the machine in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lineal.errors import BadConfiguration
+from lineal.source.checkout import check_out
+from lineal.source.repository import Repository
+from tests import servers
+
+
+def written(
+    repo: servers.Repository, folder: str, place: Path, /, **links: str
+) -> dict[str, tuple[bytes, int]] | None:
+    for name, target in links.items():
+        (repo.path / folder / name).symlink_to(target)
+    repo.git("add", "--all")
+    repo.commit()
+    if not check_out(Repository.open(repo.path, repo.environment()), folder, place):
+        return None
+    return {
+        path.relative_to(place).as_posix(): (path.read_bytes(), path.lstat().st_mode & 0o7777)
+        for path in place.rglob("*")
+        if not path.is_dir()
+    }
+
+
+def test_files_are_those_of_the_commit_with_their_modes(repo: servers.Repository, tmp_path: Path) -> None:
+    repo.write({"c/Chart.yaml": "1", "c/deep/er/run": "#!/bin/sh", "other/x": "1"})
+    repo.put({".git/info/exclude": "*"})
+    repo.put({"c/Chart.yaml": "changed", "c/new": "1"})
+    place = tmp_path / "out"
+    assert check_out(Repository.open(repo.path, repo.environment()), "c", place)
+    assert (place / "Chart.yaml").read_text() == "1" and (place / "Chart.yaml").stat().st_mode & 0o777 == 0o644
+    assert (place / "deep/er/run").stat().st_mode & 0o777 == 0o755
+    assert sorted(path.name for path in place.rglob("*")) == ["Chart.yaml", "deep", "er", "run"]
+
+
+def test_the_whole_commit(repo: servers.Repository, tmp_path: Path) -> None:
+    repo.put({"a": "1", "d/b": "2"})
+    assert written(repo, ".", tmp_path / "out") == {"a": (b"1", 0o644), "d/b": (b"2", 0o644)}
+
+
+@pytest.mark.parametrize("folder", ["none", "file", "c/none"])
+def test_what_is_no_directory_of_the_commit(repo: servers.Repository, tmp_path: Path, folder: str) -> None:
+    repo.put({"file": "1", "c/a": "1"})
+    assert written(repo, folder, tmp_path / "out") is None
+    assert not (tmp_path / "out").exists()
+
+
+def test_links_become_what_they_lead_to(repo: servers.Repository, tmp_path: Path) -> None:
+    repo.put({"c/a": "1", "c/run": "#!/bin/sh", "shared/values": "2", "shared/deep/x": "3"})
+    (repo.path / "shared/again").symlink_to("values")
+    found = written(repo, "c", tmp_path / "out", near="a", exe="run", far="../shared/values", folder="../shared")
+    assert found == {
+        "a": (b"1", 0o644), "run": (b"#!/bin/sh", 0o755), "near": (b"1", 0o644), "exe": (b"#!/bin/sh", 0o755),
+        "far": (b"2", 0o644), "folder/values": (b"2", 0o644), "folder/deep/x": (b"3", 0o644),
+        "folder/again": (b"2", 0o644),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "target", ["/etc/passwd", "../../../../../../../etc/passwd", "none", "link", "/proc/self/environ"]
+)
+def test_a_link_to_what_the_commit_lacks_is_refused(repo: servers.Repository, tmp_path: Path, target: str) -> None:
+    repo.put({"c/a": "1"})
+    with pytest.raises(BadConfiguration, match=r"^c/link: is a symbolic link that leads to no file of this commit"):
+        written(repo, "c", tmp_path / "out", link=target)
+
+
+@pytest.mark.parametrize("target", [".", "..", "../c", "../other"])
+def test_links_that_lead_to_each_other_are_refused(repo: servers.Repository, tmp_path: Path, target: str) -> None:
+    repo.put({"c/a": "1", "other/b": "1"})
+    (repo.path / "other/back").symlink_to("../c")
+    with pytest.raises(BadConfiguration, match="is a symbolic link that leads to a directory that is already"):
+        written(repo, "c", tmp_path / "out", link=target)
+
+
+def test_a_submodule_in_it_is_refused(repo: servers.Repository, tmp_path: Path) -> None:
+    repo.write({"c/a": "1"})
+    repo.git("update-index", "--add", "--cacheinfo", f"160000,{repo.head()},c/lib")
+    repo.commit()
+    with pytest.raises(BadConfiguration, match=r"^c/lib: is a submodule"):
+        check_out(Repository.open(repo.path, repo.environment()), "c", tmp_path / "out")

@@ -71,7 +71,7 @@ def _frugality(case: Case) -> tuple[str, ...]:
         _bounded(case.requests, case.most_requests),
         _bounded(case.bytes_read, case.most_bytes),
         _bounded(case.parent_layers_read, case.most_parent_layers),
-        _verdict(case.frugal),
+        _verdict(case.frugal) if case.most_parent_layers is not None else "no limit",
     )
 
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from lineal.stages.builders import Ready, Workshop
 
 
+_ADOPTED = "another run published it first"
+
+
 @dataclass
 class Outlook:
     """What there is and what has to be built. `needed` holds the missing stages, dependencies first."""
@@ -101,6 +104,7 @@ class Conveyor:
         while outlook.needed:
             try:
                 self._build_all(outlook)
+                self._settle(outlook)
                 return
             except StageGone as gone:
                 if gone.stage.checksum in rebuilt:
@@ -111,6 +115,18 @@ class Conveyor:
                     "it is built again."
                 )
                 self._forget(gone.stages, outlook)
+
+    def _settle(self, outlook: Outlook) -> None:
+        """A last look at what was published without a lock: every run reports the same winner."""
+        own = {
+            checksum: candidate
+            for checksum, made in self.reports.items()
+            if made.outcome in ("built", "assembled") and (candidate := outlook.findings[checksum].candidate)
+        }
+        for checksum, winner in self._publisher.settle(own).items():
+            outlook.findings[checksum] = Finding(winner, _ADOPTED, True, winner.record.created)
+            made = self.reports[checksum]
+            made.outcome, made.reason, made.tag, made.digest = "adopted", _ADOPTED, winner.tag, winner.digest
 
     def _forget(self, stages: list[Stage], outlook: Outlook) -> None:
         for stage in stages:
@@ -190,7 +206,7 @@ class Conveyor:
         made: Outcome = "built" if stage.kind in ("run", "from") else "assembled"
         outcome: Outcome = "adopted" if publication.outcome == "adopted" else made
         if outcome == "adopted":
-            reason = "another run published it first"
+            reason = _ADOPTED
         else:
             reference = f"{self._store.address}:{candidate.tag}@{candidate.digest}"
             self._ready[stage.checksum] = type(ready)(ready.image, ready.filesystem, reference)

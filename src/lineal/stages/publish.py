@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,6 +17,10 @@ from lineal.store.manifest import Record, record_documents, stage_index
 from lineal.store.tags import stage_tag
 
 _UPLOADS = 4
+# How long runs that meet without a lock leave each other before they look who won: seconds, and times their own pace.
+_SETTLE = 0.1
+_SETTLE_FACTOR = 3
+_SETTLE_LIMIT = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,8 @@ class Publisher:
         self._store = store
         self._lock = lock
         self._lookup = lookup
+        self._slowest = 0.0
+        """The longest time in seconds that tagging took without a lock, 0 if there was none."""
 
     def publish(self, built: Built, record: Record) -> Publication:
         """Publish, or adopt what another run has published meanwhile. `record.created` is set here."""
@@ -51,17 +58,31 @@ class Publisher:
             return stage_index(built.image, beside, replace(record, created=created), built.platform)
 
         with self._lock.hold(record.checksum) as locked:
+            started = time.monotonic()
             found = self._lookup.find([record.checksum])[record.checksum]
             if found.candidate is not None:
                 return Publication(found.candidate, "adopted")
             candidate = self._put_tags(record, found, index)
         if locked:
             return Publication(candidate, "published")
+        self._slowest = max(self._slowest, time.monotonic() - started)
         # Without a lock another run may have published between the check and the tag: all agree on the first.
         settled = self._lookup.find([record.checksum])[record.checksum].candidate
         if settled is None or settled.tag == candidate.tag:
             return Publication(candidate, "published")
         return Publication(settled, "adopted")
+
+    def settle(self, published: Mapping[str, Candidate]) -> dict[str, Candidate]:
+        """What this run published without a lock and where another run's publication counts in the end.
+
+        No registry compares and swaps: two runs may both have found no anchor and written it, the later one wins.
+        Whoever was that close has written by now, so all of them read the same."""
+        if not published or self._slowest == 0.0:
+            return {}
+        time.sleep(min(max(_SETTLE, _SETTLE_FACTOR * self._slowest), _SETTLE_LIMIT))
+        found = self._lookup.find(list(published))
+        winners = {checksum: finding.candidate for checksum, finding in found.items() if finding.candidate}
+        return {checksum: winner for checksum, winner in winners.items() if winner.tag != published[checksum].tag}
 
     def _put_tags(self, record: Record, found: Finding, index: Callable[[int], Manifest]) -> Candidate:
         created = self._put_stage_tag(record.checksum, max(self._store.now(), found.newest + 1), index)

@@ -116,25 +116,12 @@ class Registry(Store):
         return digest
 
     def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
-        # No registry is known to need If-None-Match, but one that heeds it makes this an atomic first publication.
-        headers = {"Content-Type": manifest.media_type, **({"If-None-Match": "*"} if tag else {})}
-        for number in range(1, SETTLING + 1):
-            answer = self._http.ask(
-                "PUT",
-                f"{self._base}/manifests/{tag or manifest.digest}",
-                self._push,
-                headers=headers,
-                body=Blob(manifest.digest, len(manifest.data), manifest.data),
-            )
-            if answer.status not in (400, 404) or not _unsettled(answer) or number == SETTLING:
-                break
-            self._http.pause(number)
-        if tag and (answer.status in (403, 405, 409, 412) or (answer.status == 400 and _immutable(answer))):
-            existing = self.digest(tag)
-            if existing == manifest.digest:
-                return
-            if existing is not None:
-                raise Conflict(f"{self.address}:{tag} is {existing} and may not be moved.")
+        answer = self._send(manifest, tag)
+        if answer is None:
+            return
+        refused = answer.status in (403, 405, 409, 412) or (answer.status == 400 and _immutable(answer))
+        if tag and refused and self._is_there(manifest, tag):
+            return
         if answer.status in (400, 404) and "BLOB_UNKNOWN" in codes(answer.body)[0]:
             for digest in manifest.references:
                 if not (self.digest(digest) if manifest.is_index else self.has_blob(digest)):
@@ -143,6 +130,45 @@ class Registry(Store):
         stored = answer.headers.get("Docker-Content-Digest", manifest.digest)
         if is_digest(stored) and stored != manifest.digest:
             raise nonsense(self.host, f"that it stored {stored} when given {manifest.digest}")
+
+    def _send(self, manifest: Manifest, tag: str | None) -> Answer | None:
+        """PUT until there is an answer; None when an answer was lost and the tag turns out to be ours.
+
+        Before each further try of a tag it looks again: another run may have been first meanwhile."""
+        for number in range(1, TRIES + 1):
+            if number > 1 and tag and self._is_there(manifest, tag):
+                return None
+            answer = None
+            try:
+                answer = self._put(manifest, tag)
+            except Broken:
+                if number == TRIES:
+                    raise
+            if answer is not None:
+                again = answer.status in RETRIED or (_unsettled(answer) and number < SETTLING)
+                if not again or number == TRIES:
+                    return answer
+            self._http.pause(number, answer)
+        raise AssertionError("the last try returns or raises")
+
+    def _is_there(self, manifest: Manifest, tag: str) -> bool:
+        """Whether the tag points at this manifest already. Raises `Conflict` when it points at another."""
+        existing = self.digest(tag)
+        if existing not in (None, manifest.digest):
+            raise Conflict(f"{self.address}:{tag} is {existing} and may not be moved.")
+        return existing is not None
+
+    def _put(self, manifest: Manifest, tag: str | None) -> Answer:
+        # No registry is known to need If-None-Match, but one that heeds it makes a tag an atomic first publication.
+        once = {"If-None-Match": "*"} if tag else {}
+        return self._http.ask(
+            "PUT",
+            f"{self._base}/manifests/{tag or manifest.digest}",
+            self._push,
+            headers={"Content-Type": manifest.media_type, **once},
+            body=Blob(manifest.digest, len(manifest.data), manifest.data),
+            tries=1,
+        )
 
     def tags(self) -> list[str]:
         found: list[str] = []

@@ -247,7 +247,8 @@ PLAIN = BASE + "ENV A=1 B=2\nCOPY src run.sh /app/\nRUN make all\nCMD a b\n"
         PLAIN.replace("A=1", 'A="1"'),
         PLAIN.replace("COPY src run.sh /app/", 'COPY ["src", "run.sh", "/app/"]'),
     ],
-    ids=["comments", "continuations", "case", "CRLF", "BOM", "syntax line", "target name", "own platform", "expanded base",
+    ids=["comments", "continuations", "case", "CRLF", "BOM", "syntax line", "target name", "own platform",
+         "expanded base",
          "other target", "quoted destination", "quoted value", "JSON form"],
 )  # fmt: skip
 def test_how_a_dockerfile_is_written_does_not_matter(text: str) -> None:

@@ -26,7 +26,13 @@ _NOTES = (
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--repetitions", type=int, default=3, metavar="N", help="of each measurement (default 3)")
+    parser.add_argument(
+        "--repetitions",
+        type=int,
+        default=4,
+        metavar="N",
+        help="an even number: the sides take turns in going first (default 4)",
+    )
     parser.add_argument("--profile", action="store_true", help="show where the time of a cached build goes, instead")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -57,6 +63,7 @@ def _measure(scratch: Path, repetitions: int) -> int:
     print("memory, many files", flush=True)
     measured = [limits.memory(scratch), limits.many_files(scratch, repetitions)]
     notes = [*_NOTES, f"Load average before the rounds and after each: {', '.join(f'{one:.1f}' for one in loads)}."]
+    notes.append(f"Repetitions: {repetitions}. Engine, registry and checkouts were below {scratch.parent}.")
     if crashes:
         notes.append(f"Docker Engine crashed {crashes} times during `docker build`; these runs were repeated.")
     page = results.page(rows, measured, describe(version), notes)

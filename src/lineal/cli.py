@@ -7,82 +7,27 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from lineal import __version__
-from lineal.errors import BadConfiguration, Interrupted, LinealError, Unreachable
+from lineal.errors import BadConfiguration, DeployFailed, Interrupted, LinealError, Unreachable
+from lineal.flags import BUILD, CLUSTER, RELEASE, RUN, option, options, set_debug
+from lineal.output import check_report, plan_text, references, reported, save, show
+from lineal.results import make_report
 
 if TYPE_CHECKING:
     from lineal.images import Images
-    from lineal.report.json import Report
     from lineal.rollout import Rollout
     from lineal.run import Run
     from lineal.stages.conveyor import Outlook
 
 _PENDING = 2
 _INTERRUPTED = 130
-_UNEXPECTED = 1
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-# --- options ----------------------------------------------------------------------------------------------------
-
-
-def _options(*groups: list[Callable[[F], F]]) -> Callable[[F], F]:
-    def decorate(function: F) -> F:
-        for option in reversed([option for group in groups for option in group]):
-            function = option(function)
-        return function
-
-    return decorate
-
-
-def _option(name: str, help: str, **extra: Any) -> Callable[[F], F]:
-    """An option whose environment equivalent is `LINEAL_<NAME>`; the help says so."""
-    variable = "LINEAL_" + name.split("/")[0].removeprefix("--").upper().replace("-", "_")
-    return click.option(name, help=f"{help}  [{variable}]", default=extra.pop("default", None), **extra)
-
-
-def _debug(wanted: bool) -> None:
-    if wanted:
-        os.environ["LINEAL_DEBUG"] = "1"
-
-
-_RUN: list[Callable[[Any], Any]] = [
-    _option("--repo", "The store: HOST/REPOSITORY, or layout:PATH for a directory.", metavar="STORE"),
-    _option("--env", "The environment's name, for templates and default release names.", metavar="NAME"),
-    _option("--var", "A value for templates: vars.NAME. May be repeated.", metavar="NAME=VALUE", multiple=True),
-    _option("--insecure-registry", "A registry host that speaks plain http. May be repeated.", metavar="HOST",
-            multiple=True),
-    _option("--ignore-uncommitted", "Build the commit although files it reads have uncommitted changes.",
-            is_flag=True),
-    _option("--dev", "Build the working tree as if it were committed; nobody inherits the result.", is_flag=True),
-    _option("--report", "Write a JSON report of the run to this file.", metavar="FILE"),
-    click.option("--debug", is_flag=True, expose_value=False, callback=lambda _, __, debug: _debug(debug),
-                 help="Show a traceback when something unexpected happens.  [LINEAL_DEBUG]"),
-]  # fmt: skip
-_BUILD: list[Callable[[Any], Any]] = [
-    _option("--secret", "A secret for RUN --mount=type=secret. May be repeated.", multiple=True,
-            metavar="id=ID,env=VARIABLE|src=FILE"),
-    _option("--jobs", "How many stages to build at once (default 4).", type=click.IntRange(min=1), metavar="N"),
-    _option("--lock", "auto, file or none: whether runs wait for each other to save duplicate work.", metavar="LOCK"),
-]  # fmt: skip
-_RELEASE: list[Callable[[Any], Any]] = [
-    _option("--release", "The Helm release's name.", metavar="NAME"),
-    _option("--namespace", "The namespace it goes to.", metavar="NAME"),
-    _option("--values", "One more values file. May be repeated; later ones win.", metavar="FILE", multiple=True),
-    _option("--set", "A single value, as for helm. May be repeated; wins over files.", metavar="KEY=VALUE",
-            multiple=True),
-]  # fmt: skip
-_CLUSTER: list[Callable[[Any], Any]] = [
-    _option("--kube-context", "The kubeconfig context of the cluster.", metavar="NAME"),
-    _option("--timeout", "How long to wait until the release is ready, such as 10m.", metavar="DURATION"),
-]
 
 
 class _Commands(click.Group):
@@ -90,7 +35,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:
-            # click would end without a word. Our own output is not meant (see `_print`): a process or a server ended.
+            # click would end without a word. Not our own output (see `output.show`): a process or a server ended.
             what = "A program or a server that Lineal was talking to ended in the middle."
             raise Unreachable(what, remedy="Run it again; what was published before stays.") from error
 
@@ -109,7 +54,7 @@ def cli(debug: bool) -> None:
     Lineal builds the stages of a Dockerfile that this commit's history has not published yet, publishes each at
     once, and deploys a Helm release with the resulting digests.
     """
-    _debug(debug)
+    set_debug(debug)
 
 
 # --- commands ---------------------------------------------------------------------------------------------------
@@ -118,18 +63,18 @@ def cli(debug: bool) -> None:
 @cli.command(epilog="\b\nExamples:\n  lineal plan\n  lineal plan --format json --repo registry.example.com/team/app\n"
              "  lineal plan --exit-code || echo 'there is work'")  # fmt: skip
 @click.argument("images", nargs=-1, metavar="[IMAGE]...")
-@_options(_RUN)
-@click.option("--format", "format_", type=click.Choice(["table", "json", "matrix"]), default="table",
-              help="A table, the report as JSON, or a job matrix with the images that need work.")  # fmt: skip
-@click.option("--exit-code", is_flag=True, help="Exit with 2 when there is work.")
-def plan(images: tuple[str, ...], format_: str, exit_code: bool, **given: Any) -> None:
+@options(RUN)
+@option("--format", "A table, the report as JSON, or a job matrix with the images that need work.",
+        type=click.Choice(["table", "json", "matrix"]), envvar="LINEAL_FORMAT")  # fmt: skip
+@option("--exit-code", "Exit with 2 when there is work.", is_flag=True, envvar="LINEAL_EXIT_CODE")
+def plan(images: tuple[str, ...], format: str | None, exit_code: bool | None, **given: Any) -> None:
     """Show what would be built, and why. Builds and writes nothing."""
     with _run(given) as run:
         outlook = run.look(_start(run, images))
-        report = run.report("plan", outlook)
-        _save(report, run)
+        report = make_report(run, "plan", outlook)
+        save(report, run)
         run.progress.close()
-        _print(_plan_text(report, format_))
+        show(plan_text(report, format or "table"))
         if exit_code and outlook.needed:
             sys.exit(_PENDING)
 
@@ -137,7 +82,7 @@ def plan(images: tuple[str, ...], format_: str, exit_code: bool, **given: Any) -
 @cli.command(epilog="\b\nExamples:\n  lineal build\n  docker run --rm $(lineal build api)\n"
              "  lineal build --dev --repo layout:/tmp/store")  # fmt: skip
 @click.argument("images", nargs=-1, metavar="[IMAGE]...")
-@_options(_RUN, _BUILD)
+@options(RUN, BUILD)
 def build(images: tuple[str, ...], **given: Any) -> None:
     """Build and publish the stages that are missing; print the images' references.
 
@@ -145,20 +90,17 @@ def build(images: tuple[str, ...], **given: Any) -> None:
     """
     with _run(given) as run:
         outlook = run.look(_start(run, images))
-        with _reported(run, "build", outlook):
+        with reported(run, "build", outlook):
             run.build(outlook)
-        references = run.image_values(outlook)
-        if len(images) == 1:
-            _print(references[images[0]].ref + "\n")
-        else:
-            _print("".join(f"{name} {value.ref}\n" for name, value in references.items()))
+        show(references(run, outlook, images))
 
 
 @cli.command(epilog="\b\nExamples:\n  lineal render --env staging | kubectl diff -f -\n"
              "  lineal render --env prod --output manifests/")  # fmt: skip
-@_options(_RUN, _RELEASE)
-@click.option("--output", metavar="DIR", help="Write one file for each template there instead of printing.")
-@click.option("--kube-version", metavar="VERSION", help="The Kubernetes version that templates see.")
+@options(RUN, RELEASE)
+@option("--output", "Write one file for each template there instead of printing.", metavar="DIR",
+        envvar="LINEAL_OUTPUT")  # fmt: skip
+@option("--kube-version", "The Kubernetes version that templates see.", metavar="VERSION")
 def render(output: str | None, **given: Any) -> None:
     """Print the manifests with the images' digests. Needs helm, no cluster; every image must be published."""
     from lineal.deploy.render import render as render_text
@@ -168,18 +110,18 @@ def render(output: str | None, **given: Any) -> None:
         rollout, images = _start_release(run)
         helm = rollout.helm()
         outlook = run.look(images)
-        _save(run.report("render", outlook), run)
+        save(make_report(run, "render", outlook), run)
         release = rollout.release(outlook)
         if output is None:
-            _print(render_text(helm, release, run.progress.note))
+            show(render_text(helm, release, run.progress.note))
         else:
             for path in render_to(helm, release, Path(output), run.progress.note):
-                _print(f"{output.rstrip('/')}/{path}\n")
+                show(f"{output.rstrip('/')}/{path}\n")
 
 
 @cli.command(epilog="\b\nExamples:\n  lineal deploy --env staging\n"
              "  lineal deploy --env prod --kube-context prod --timeout 15m")  # fmt: skip
-@_options(_RUN, _RELEASE, _CLUSTER)
+@options(RUN, RELEASE, CLUSTER)
 def deploy(**given: Any) -> None:
     """Install or upgrade the Helm release with the images' digests, and wait until it is ready.
 
@@ -187,44 +129,40 @@ def deploy(**given: Any) -> None:
     """
     with _run(given) as run:
         rollout, images = _start_release(run)
+        if not run.context.may_write:
+            raise DeployFailed("This run may not write (a pull request from a fork), so it does not deploy.",
+                               remedy="Deploy from a branch of the project itself.")  # fmt: skip
         outlook = run.look(images)
-        with _reported(run, "deploy", outlook) as done:
+        with reported(run, "deploy", outlook) as done:
             done(_upgrade(run, rollout, outlook))
 
 
 @cli.command(epilog="\b\nExamples:\n  lineal converge --env staging\n"
              "  lineal converge --env prod --repo registry.example.com/team/app --report report.json")  # fmt: skip
-@_options(_RUN, _BUILD, _RELEASE, _CLUSTER)
+@options(RUN, BUILD, RELEASE, CLUSTER)
 def converge(**given: Any) -> None:
     """Build what is missing, then deploy: the main job of a pipeline."""
     with _run(given) as run:
         rollout, images = _start_release(run)
         rollout.helm()
         outlook = run.look(images)
-        with _reported(run, "converge", outlook) as done:
+        with reported(run, "converge", outlook) as done:
             run.build(outlook)
-            done(_upgrade(run, rollout, outlook))
-        _print("".join(f"{name} {value.ref}\n" for name, value in run.image_values(outlook).items()))
+            if run.context.may_write:
+                done(_upgrade(run, rollout, outlook))
+            else:
+                run.progress.note("This run may not write, so it does not deploy either.")
+        show(references(run, outlook))
 
 
 @cli.command(epilog="\b\nExample:\n  lineal config --env prod")
-@_options(_RUN, _BUILD, _RELEASE, _CLUSTER)
+@options(RUN, BUILD, RELEASE, CLUSTER)
 def config(**given: Any) -> None:
     """Print the resolved configuration, each value with where it came from."""
     from lineal.config.settings import describe
 
     with _run(given) as run:
-        options = run.options
-        settings: dict[str, Any] = {
-            "repo": run.repo, "env": run.env, "jobs": options.job_count(), "dev": options.flag("dev"),
-            "lock": options.text("lock", run.loaded.setting("lock"), "auto"),
-        }  # fmt: skip
-        if run.loaded.project.deploy is not None:
-            for name in ("release", "namespace", "timeout"):
-                key = f"deploy.{name}"
-                default = getattr(run.loaded.project.deploy, name)
-                settings[key] = options.text(name, run.loaded.setting(key), default)
-        _print(describe(run.loaded, settings))
+        show(describe(run.loaded, run.settings()))
 
 
 @cli.command(epilog="\b\nExample:\n  lineal schema > lineal.schema.json")
@@ -234,7 +172,7 @@ def schema() -> None:
 
     from lineal.config.schema import schema as make
 
-    _print(json.dumps(make(), indent=2) + "\n")
+    show(json.dumps(make(), indent=2) + "\n")
 
 
 # --- parts of commands ------------------------------------------------------------------------------------------
@@ -263,6 +201,7 @@ def _start(run: Run, images: tuple[str, ...] = (), rollout: Rollout | None = Non
     """Say what this run is about, and read what it builds."""
     from lineal.pipeline.detect import describe
 
+    check_report(run)
     for line in describe(run.context):
         run.progress.note(line)
     if run.dev:
@@ -287,72 +226,19 @@ def _upgrade(run: Run, rollout: Rollout, outlook: Outlook) -> Any:
     return helm.upgrade(release, run.progress.note)
 
 
-@contextmanager
-def _reported(run: Run, command: str, outlook: Outlook) -> Iterator[Callable[[Any], None]]:
-    """The summary and the report at the end, also of a run that failed. Yields where a release's result goes."""
-    release: list[Any] = []
-    try:
-        yield release.append
-    finally:
-        report = run.report(command, outlook)
-        report.release = release[0] if release else None
-        run.progress.close()
-        sys.stderr.write(_table(report, sys.stderr))
-        sys.stderr.flush()
-        _save(report, run)
-
-
-def _save(report: Report, run: Run) -> None:
-    from lineal.report.json import encode
-
-    path = run.options.text("report").value
-    if not path:
-        return
-    try:
-        Path(path).write_bytes(encode(report))
-    except OSError as error:
-        raise BadConfiguration(f"The report cannot be written to {path}: {error.strerror}.",
-                               remedy="Correct --report.") from None  # fmt: skip
-
-
-def _plan_text(report: Report, format_: str) -> str:
-    import json
-
-    from lineal.report.json import encode
-
-    if format_ == "json":
-        return encode(report).decode()
-    if format_ == "matrix":
-        stale = [{"image": image.name} for image in report.images if image.digest is None]
-        return json.dumps({"include": stale}, separators=(",", ":")) + "\n"
-    return _table(report, sys.stdout)
-
-
-def _table(report: Report, stream: TextIO) -> str:
-    from lineal.report.choose import columns, has_colour
-    from lineal.report.summary import summary
-
-    return summary(report, colour=has_colour(stream, os.environ), width=columns(stream, os.environ))
-
-
-def _print(text: str) -> None:
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except OSError as error:
-        # What is left in the buffer would fail once more when Python ends, with a message and a code of its own.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        # Whoever read our output has seen enough; a full disk is another matter.
-        if not isinstance(error, BrokenPipeError):
-            raise
-
-
 # --- the process ------------------------------------------------------------------------------------------------
 
 
 def main() -> NoReturn:
     """Run the command line; every expected failure is one sentence and its exit code."""
-    sys.exit(_main())
+    code = _main()
+    if code == _INTERRUPTED:
+        # An upload that goes on in a thread would keep the process alive past the grace that a CI gives.
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _main() -> int:

@@ -96,6 +96,7 @@ class _Reader:
                     args=image.args,
                     needs={arg: (need, self.images.last[need]) for arg, need in image.needs.items()},
                     cache_version=image.cache_version,
+                    siblings=self.loaded.project.images.keys(),
                 )
             )
         return self.images

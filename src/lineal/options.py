@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lineal.config.settings import Setting, resolve
+from lineal.config.settings import DEFAULT, Origin, Setting, resolve
 from lineal.errors import BadConfiguration
 
 _TRUE = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -25,6 +25,7 @@ class Options:
     timeout: str | None = None
     report: str | None = None
     lock: str | None = None
+    engine_network: str | None = None
     jobs: int | None = None
     dev: bool | None = None
     ignore_uncommitted: bool | None = None
@@ -55,6 +56,15 @@ class Options:
             return list(given)
         text = self.environ.get("LINEAL_" + name.upper().replace("-", "_"), "")
         return [line.strip() for line in text.splitlines() if line.strip()]
+
+    def listed(self, name: str) -> Setting[list[str]]:
+        """The same with its origin, for people: what may be secret (`--set`, `--var`) is shown without its value."""
+        given = bool(getattr(self, name.replace("-", "_")))
+        entries = self.many(name)
+        if name in ("set", "var"):
+            entries = [entry.partition("=")[0] + "=…" for entry in entries]
+        variable = "LINEAL_" + name.upper().replace("-", "_")
+        return Setting(entries, Origin(f"--{name}") if given else Origin(variable) if entries else DEFAULT)
 
     def job_count(self) -> Setting[int]:
         return resolve("jobs", flag=self.jobs, environ=self.environ, default=4, parse=_positive)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lineal.config.settings import Setting
 from lineal.deploy.release import seconds
 from lineal.errors import BadConfiguration, DeployFailed, Place, Uncommitted
+from lineal.results import image_values
 from lineal.run import Run
 from lineal.stages.conveyor import Outlook
 
@@ -74,14 +75,14 @@ class Rollout:
             values=values,
             sets=tuple(run.options.many("set")),
             kube_context=self.kube_context.value or None,
-            kube_version=run.options.kube_version,
+            kube_version=run.options.text("kube-version").value or None,
             timeout=self.seconds,
             description=f"{project} {commit[:12]}",
             plain_http=self.deploy.chart.removeprefix("oci://").partition("/")[0] in run.insecure,
         )
 
     def _images(self, outlook: Outlook) -> Mapping[str, ImageValue]:
-        images = self.run.image_values(outlook)
+        images = image_values(self.run, outlook)
         missing = [name for name in outlook.images if name not in images]
         if missing:
             stage = outlook.images[missing[0]]

@@ -9,9 +9,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lineal import __version__
 from lineal.config.giterminism import FILE as GITERMINISM_FILE
 from lineal.config.giterminism import Giterminism, load_giterminism
 from lineal.config.load import Loaded, assume, load
@@ -25,13 +24,13 @@ from lineal.lock import Lock, NoLock
 from lineal.options import Options
 from lineal.pipeline.context import Context
 from lineal.pipeline.detect import detect
-from lineal.report.json import ContextReport, ImageReport, Report, StageReport
+from lineal.report.json import StageReport
 from lineal.report.progress import Progress
 from lineal.source.history import GitHistory
 from lineal.source.repository import Repository
 from lineal.source.uncommitted import find, refuse
-from lineal.stages.conveyor import Conveyor, Origin, Outlook, look, report
-from lineal.stages.lookup import Candidate, Lookup
+from lineal.stages.conveyor import Conveyor, Origin, Outlook, look
+from lineal.stages.lookup import Lookup
 from lineal.stages.publish import Publisher
 from lineal.stages.stage import Stage
 from lineal.stages.visibility import Line
@@ -39,7 +38,6 @@ from lineal.store import Store
 from lineal.store.address import LAYOUT, open_image, open_store
 
 if TYPE_CHECKING:
-    from lineal.deploy.values import ImageValue
     from lineal.stages.builders import Workshop
 
 
@@ -273,12 +271,37 @@ class Run:
         finally:
             self.reports |= conveyor.reports
 
+    def settings(self) -> dict[str, Setting[Any]]:
+        """Every setting of the run with its origin, for `lineal config`."""
+        options, deploy = self.options, self.loaded.project.deploy
+        found: dict[str, Setting[Any]] = {
+            "repo": self.repo,
+            "lock": options.text("lock", self.loaded.setting("lock"), "auto"),
+            "env": self.env,
+            "jobs": options.job_count(),
+            "dev": options.flag("dev"),
+            "ignore-uncommitted": options.flag("ignore-uncommitted"),
+            "engine-network": self.engine_network,
+            "kube-context": options.text("kube-context"),
+            "report": options.text("report"),
+            **{name: options.listed(name) for name in ("insecure-registry", "values", "var", "set", "secret")},
+        }
+        if deploy is not None:
+            for name in ("release", "namespace", "timeout"):
+                key = f"deploy.{name}"
+                found[key] = options.text(name, self.loaded.setting(key), getattr(deploy, name))
+        return found
+
+    @property
+    def engine_network(self) -> Setting[str]:
+        return self.options.text("engine-network", default="default")
+
     def _workshop(self) -> Workshop:
         from lineal.engine.docker import DockerEngine
         from lineal.stages.builders import Workshop
 
         environ = self.options.environ
-        engine = DockerEngine(network=environ.get("LINEAL_ENGINE_NETWORK") or "default", environment=environ)
+        engine = DockerEngine(network=self.engine_network.value, environment=environ)
         return Workshop(
             store=self.store,
             base_store=lambda reference: open_image(
@@ -287,75 +310,10 @@ class Run:
             engine=lambda: engine,
             secrets=self.secrets,
             proxies={name: image.args for name, image in self.loaded.project.images.items()},
+            cache_scope=self.loaded.project.project + ("" if self.context.may_write else " (may not write)"),
             workspace=self.workspace,
             stop=engine.stop,
         )
-
-    # --- results ------------------------------------------------------------------------------------------------
-
-    def image_values(self, outlook: Outlook) -> dict[str, ImageValue]:
-        """The references of the images that there are."""
-        from lineal.deploy.values import ImageValue
-
-        return {
-            name: ImageValue.of(self.store.address, candidate.tag, candidate.digest)
-            for name, stage in outlook.images.items()
-            if (candidate := outlook.candidate(stage)) is not None
-        }
-
-    def report(self, command: str, outlook: Outlook) -> Report:
-        context = self.context
-        made = {checksum for checksum, stage in self.reports.items() if stage.outcome in ("built", "assembled")}
-        traffic = self.store.traffic
-        return Report(
-            lineal=__version__,
-            command=command,
-            project=self.loaded.project.project,
-            store=self.store.address,
-            context=ContextReport(
-                provider=context.provider,
-                event=context.event,
-                commit=context.commit,
-                branch=self.line.branch or None,
-                tag=context.tag,
-                pull_request=context.pull_request,
-                may_write=context.may_write,
-            ),
-            images=[_image(name, stage, outlook, self.store, made) for name, stage in outlook.images.items()],
-            stages=[self._stage(stage, outlook) for stage in outlook.stages()],
-            duration=round(time.monotonic() - self.started, 3),
-            requests=traffic.requests,
-            bytes_read=traffic.bytes_read,
-            bytes_sent=traffic.bytes_sent,
-        )
-
-    def _stage(self, stage: Stage, outlook: Outlook) -> StageReport:
-        if stage.checksum in self.reports:
-            return self.reports[stage.checksum]
-        finding = outlook.findings.get(stage.checksum)
-        if finding is None:
-            return report(stage, "cached", reason="not asked for: a later stage is there")
-        if finding.candidate is not None:
-            return report(stage, "cached", finding.candidate, finding.reason)
-        wanted = any(stage is needed for needed in outlook.needed)
-        return report(stage, "missing" if wanted else "cached", reason=finding.reason)
-
-
-def _image(name: str, stage: Stage, outlook: Outlook, store: Store, made: set[str]) -> ImageReport:
-    candidate: Candidate | None = outlook.candidate(stage)
-    built = any(ancestor.checksum in made for ancestor in stage.chain())
-    if candidate is None:
-        return ImageReport(name=name, built=built)
-    repository, tag, digest = store.address, candidate.tag, candidate.digest
-    return ImageReport(
-        name=name,
-        ref=f"{repository}:{tag}@{digest}",
-        image=f"{repository}@{digest}",
-        repository=repository,
-        tag=tag,
-        digest=digest,
-        built=built,
-    )
 
 
 def cache_directory(environ: Mapping[str, str]) -> Path:

@@ -67,7 +67,8 @@ def test_every_setting_of_the_help_is_a_variable_that_counts(lineal: Lineal) -> 
 
     named = {word.strip("[]").removeprefix("LINEAL_").lower() for command in COMMANDS
              for word in lineal(command, "--help").stdout.split() if word.startswith("[LINEAL_")}  # fmt: skip
-    assert named - {"debug"} == {field.name for field in fields(Options)} - {"environ", "kube_version"}
+    of_one_command = {"debug", "output", "format", "exit_code"}
+    assert named - of_one_command == {field.name for field in fields(Options)} - {"environ"}
 
 
 def test_the_version(lineal: Lineal) -> None:
@@ -146,10 +147,14 @@ def test_a_report_is_written_where_it_was_asked_for(project: Lineal, tmp_path: P
     assert json.loads((tmp_path / "report.json").read_text())["images"][0]["name"] == "app"
     done = project("build", "--report", str(tmp_path / "none/report.json"))
     assert done.code == 3
-    assert (
-        f"Error: The report cannot be written to {tmp_path}/none/report.json: No such file or directory."
-        in done.stderr
-    )
+    assert f"Error: There is no directory for the report {tmp_path}/none/report.json." in done.stderr
+
+
+def test_a_report_that_cannot_be_written_does_not_hide_why_the_run_failed(project: Lineal, tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    done = project("build", "--report", str(tmp_path / "taken"), "--repo", "127.0.0.1:1/no/registry")
+    assert done.code == 5
+    assert "127.0.0.1:1 cannot be reached" in done.stderr.splitlines()[-1]
 
 
 def test_a_reader_that_has_seen_enough_is_no_failure(project: Lineal) -> None:

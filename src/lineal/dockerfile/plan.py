@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -50,6 +50,8 @@ class ImagePlan:
     args: Mapping[str, str] = field(default_factory=dict)
     needs: Mapping[str, tuple[str, Stage]] = field(default_factory=dict)
     cache_version: str = ""
+    siblings: Collection[str] = ()
+    """The names of all images of lineal.yaml."""
 
 
 def placeholder(stage: Stage) -> str:
@@ -208,6 +210,7 @@ class _Planner:
             self._refuse_onbuild(instruction, scope)
             return stage, scope.inherited(self.ast.escape_token, args=True)
         other = self.other_image(text)
+        self._refuse_undeclared(instruction, text, other)
         if other is not None:
             scope = _scope_after(other)
             self._refuse_onbuild(instruction, scope)
@@ -219,6 +222,12 @@ class _Planner:
         if scope.onbuild:
             self.parser.refuse(instruction, "The base has ONBUILD instructions, which Lineal does not run yet.",
                                "Write them out in this Dockerfile.")  # fmt: skip
+
+    def _refuse_undeclared(self, instruction: DockerfileInstruction, name: str, other: Stage | None) -> None:
+        """A forgotten `needs` would otherwise quietly mean somebody else's image of that name."""
+        if other is None and name in self.image.siblings:
+            remedy = f"Add `needs: {{BASE: {name}}}` to it, with `ARG BASE` and `FROM ${{BASE}}` here."
+            self.parser.refuse(instruction, f"{name!r} is an image of lineal.yaml that this one lacks.", remedy)
 
     def other_image(self, text: str) -> Stage | None:
         """Another image of lineal.yaml, by its `needs` argument's value or by its name there."""
@@ -253,7 +262,9 @@ class _Planner:
             if name.isdigit() or self._find_target(name, len(self.targets)) is not None:
                 self.parser.refuse(instruction, f"--from={name} is not a target above this one.",
                                    "Name an earlier `FROM … AS`, or another image.")  # fmt: skip
-            return self.other_image(name) or self.external(instruction, name, name)
+            other = self.other_image(name)
+            self._refuse_undeclared(instruction, name, other)
+            return other or self.external(instruction, name, name)
         stage, _ = self._plan_target(target)
         if stage is None:
             self.parser.refuse(instruction, f"The target {name!r} is empty: there is nothing to take from it.")

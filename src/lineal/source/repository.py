@@ -209,11 +209,6 @@ class Repository:
     def run(self, *args: str, stdin: bytes | None = None) -> bytes:
         return capture(list(args), self.root, self.environ, stdin)
 
-    def popen(self, *args: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            ["git", *args], cwd=self.root, env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-
     @contextmanager
     def _reader(self) -> Iterator[subprocess.Popen[bytes]]:
         """A `git cat-file --batch`, kept for the next reader unless this one stopped in the middle."""

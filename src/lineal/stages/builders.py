@@ -77,6 +77,8 @@ class Workshop:
     secrets: Secrets
     proxies: Mapping[str, Mapping[str, str]]
     """Build arguments of each image: RUN sees the predefined proxy ones, which are part of no checksum."""
+    cache_scope: str
+    """Who shares cache mounts: one project, and never with runs that may not write."""
     workspace: Path
     stop: Callable[[], None]
     """Ends what runs in the engine, from any thread."""
@@ -323,7 +325,7 @@ class _Step:
             target = metadata.resolve_directory(self.config, self.finish(mount.target))
             if mount.type == "cache":
                 mode = 0o755 if mount.mode is None else mount.mode
-                name = mount.id if mount.id else target
+                name = f"{self.workshop.cache_scope}: {mount.id or target}"
                 mounts.append(CacheMount(target, name, mount.sharing, mode, mount.uid, mount.gid))
             elif mount.type == "tmpfs":
                 mounts.append(TmpfsMount(target, mount.size))

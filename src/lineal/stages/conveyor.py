@@ -17,12 +17,22 @@ from lineal.stages.lookup import Candidate, Finding, Lookup
 from lineal.stages.publish import Publisher
 from lineal.stages.stage import Stage, closure
 from lineal.store import Store
-from lineal.store.manifest import FILESYSTEM, Record, image_digest, read_image, record_descriptors
+from lineal.store.manifest import (
+    FILESYSTEM,
+    MAX_FILESYSTEM,
+    Record,
+    image_digest,
+    read_blob,
+    read_image,
+    record_descriptors,
+)
 
 if TYPE_CHECKING:
     from lineal.stages.builders import Ready, Workshop
 
 
+_GRACE = 8.0
+"""Seconds that an interrupted run gives its stages to end; CI systems kill after about 10."""
 _ADOPTED = "another run published it first"
 
 
@@ -143,23 +153,27 @@ class Conveyor:
         waiting = {stage.checksum: stage for stage in outlook.needed}
         running: dict[Future[None], Stage] = {}
         failure: BaseException | None = None
-        with ThreadPoolExecutor(self._jobs, thread_name_prefix="stage") as pool:
-            try:
-                while (waiting and failure is None) or running:
-                    if failure is None:
-                        for stage in self._startable(waiting, running, outlook):
-                            running[pool.submit(self._one, waiting.pop(stage.checksum), outlook)] = stage
-                    done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        running.pop(future)
-                        error = future.exception()
-                        if error is not None and failure is None:
-                            failure = error
-                            if not isinstance(error, StageGone):
-                                self._stop()
-            except BaseException:
-                self._stop()
-                raise
+        pool = ThreadPoolExecutor(self._jobs, thread_name_prefix="stage")
+        try:
+            while (waiting and failure is None) or running:
+                if failure is None:
+                    for stage in self._startable(waiting, running, outlook):
+                        running[pool.submit(self._one, waiting.pop(stage.checksum), outlook)] = stage
+                done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
+                for future in done:
+                    running.pop(future)
+                    error = future.exception()
+                    if error is not None and failure is None:
+                        failure = error
+                        if not isinstance(error, StageGone):
+                            self._stop()
+        except BaseException:
+            self._stop()
+            # Commands in the engine end at once and clean up; an upload may be left to the end of the process.
+            wait(running, timeout=_GRACE)
+            raise
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
         if failure is not None:
             raise failure
         outlook.needed = []
@@ -255,7 +269,7 @@ class Conveyor:
         with ThreadPoolExecutor(2) as pool:
             image = pool.submit(read_image, self._store, image_digest(candidate.index), stage.platform)
             parts = record_descriptors(self._store, candidate.index)
-            encoded = b"".join(self._store.blob(parts[FILESYSTEM].digest))
+            encoded = read_blob(self._store, parts[FILESYSTEM].digest, MAX_FILESYSTEM)
             return Ready(
                 image.result(),
                 Filesystem.decode(encoded),

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from lineal.source.history import Answer
 from lineal.stages.visibility import History, Line, Verdict, judge
 from lineal.store import Manifest, Store
-from lineal.store.manifest import Record, image_digest
+from lineal.store.manifest import Record, image_digest, is_stage
 from lineal.store.tags import parse_stage_tag, stage_tag
 
 _WORKERS = 16
+_NEW = "not published yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +69,13 @@ class Lookup:
         findings: dict[str, Finding] = {}
         hidden: dict[str, str] = {}
         for checksum, anchor in anchors.items():
-            if anchor is Absence.NEVER:
-                findings[checksum] = Finding(None, "not published yet")
+            if anchor is Absence.NEVER and not self.line.dev:
+                findings[checksum] = Finding(None, _NEW)
             elif isinstance(anchor, Candidate) and verdicts[checksum].answer is Answer.YES:
                 findings[checksum] = Finding(anchor, verdicts[checksum].rule, True, anchor.record.created)
+            elif anchor is Absence.NEVER:
+                # A working tree makes no anchors: nobody else has to look behind them.
+                hidden[checksum] = _NEW
             else:
                 hidden[checksum] = (
                     verdicts[checksum].rule if checksum in verdicts else "its image is gone from the store"
@@ -100,7 +104,7 @@ class Lookup:
                 candidate, verdict = min(visible, key=lambda pair: pair[0].record.created)
                 findings[checksum] = Finding(candidate, verdict.rule, True, newest)
             else:
-                findings[checksum] = Finding(None, hidden[checksum], True, newest)
+                findings[checksum] = Finding(None, hidden[checksum], hidden[checksum] != _NEW, newest)
         return findings
 
     def _judge(self, candidates: Sequence[Candidate]) -> list[Verdict]:
@@ -124,7 +128,7 @@ class Lookup:
             own = stage_tag(checksum, record.created)
             # A stage tag says when it was published: an index that says something else was put there by others.
             foreign = record.checksum != checksum or tag not in (checksum, own)
-            if foreign or self.store.digest(image_digest(manifest)) is None:
+            if foreign or not is_stage(manifest) or self.store.digest(image_digest(manifest)) is None:
                 return Absence.GONE
         except (ValueError, LookupError, TypeError):
             return Absence.GONE

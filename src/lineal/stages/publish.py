@@ -12,6 +12,7 @@ from typing import Any, Literal
 from lineal.errors import Unreachable
 from lineal.lock import Lock
 from lineal.stages.lookup import Candidate, Finding, Lookup
+from lineal.stages.visibility import DEV_PREFIX
 from lineal.store import Blob, Conflict, Image, Manifest, Store
 from lineal.store.manifest import Record, record_documents, stage_index
 from lineal.store.tags import stage_tag
@@ -87,7 +88,8 @@ class Publisher:
     def _put_tags(self, record: Record, found: Finding, index: Callable[[int], Manifest]) -> Candidate:
         created = self._put_stage_tag(record.checksum, max(self._store.now(), found.newest + 1), index)
         manifest = index(created)
-        if not found.anchored and self._store.digest(record.checksum) is None:
+        dev = record.branch.startswith(DEV_PREFIX)
+        if not dev and not found.anchored and self._store.digest(record.checksum) is None:
             # An immutable anchor that is there after all: its publication was first.
             with suppress(Conflict):
                 self._store.put_manifest(manifest, record.checksum)

@@ -27,6 +27,8 @@ from lineal.store import (
 from lineal.store.content import is_digest
 
 PREFIX = "dev.lineal."
+MAX_CONFIG = 8 << 20
+MAX_FILESYSTEM = 64 << 20
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 RECORD = "application/vnd.dev.lineal.record.v1+json"
 FILESYSTEM = "application/vnd.dev.lineal.filesystem.v1+json+gzip"
@@ -74,7 +76,7 @@ def read_image(store: Store, reference: str, platform: str) -> Image:
         layers = tuple(_layer(entry, store.address) for entry in manifest.json["layers"])
     except (KeyError, TypeError, ValueError):
         raise Unreachable(f"{store.address}@{manifest.digest} is not a valid image manifest.") from None
-    image = Image(manifest, b"".join(store.blob(config)), layers)
+    image = Image(manifest, read_blob(store, config, MAX_CONFIG), layers)
     try:
         matches = len(image.diff_ids) == len(layers)
     except (ValueError, TypeError, AttributeError, RecursionError):
@@ -231,13 +233,40 @@ def image_digest(index: Manifest) -> str:
     return _digest(index.json["manifests"][0])
 
 
+def is_stage(index: Manifest) -> bool:
+    """Whether an index holds what Lineal puts there: an image and its record."""
+    try:
+        _ = _digest(index.json["manifests"][0]), _digest(index.json["manifests"][1])
+    except (KeyError, IndexError, TypeError, ValueError):
+        return False
+    return True
+
+
+def read_blob(store: Store, digest: str, limit: int) -> bytes:
+    """A blob that is kept in memory, of at most `limit` bytes. Raises `Unreachable` for more, `Gone` for none."""
+    parts, size = [], 0
+    for chunk in store.blob(digest):
+        size += len(chunk)
+        if size > limit:
+            raise Unreachable(f"{digest} in {store.address} is larger than the {limit >> 20} MiB that it may have.")
+        parts.append(chunk)
+    return b"".join(parts)
+
+
 def record_descriptors(store: Store, index: Manifest) -> dict[str, Descriptor]:
     """The record's parts by media type. Raises `Gone` when the record is missing."""
     digest = str(index.json["manifests"][1]["digest"])
     manifest = store.manifest(digest)
     if manifest is None:
         raise Gone(digest, store.address)
-    return {
-        str(entry["mediaType"]): Descriptor(str(entry["mediaType"]), str(entry["digest"]), int(entry["size"]))
-        for entry in manifest.json["layers"]
-    }
+    try:
+        parts = {
+            str(entry["mediaType"]): Descriptor(str(entry["mediaType"]), _digest(entry), int(entry["size"]))
+            for entry in manifest.json["layers"]
+        }
+    except (KeyError, TypeError, ValueError):
+        parts = {}
+    if FILESYSTEM not in parts:
+        # Not what Lineal wrote: as good as missing.
+        raise Gone(digest, store.address)
+    return parts

@@ -48,7 +48,7 @@ def test_merge_keys_give_way_to_keys_written_out() -> None:
         ("a: !!binary aGk=\n", 1, "a", "tags such as"),
         ("a: 1\n---\nb: 1\n", 2, None, "second YAML document"),
         ("a: [\n", 1, None, "not valid YAML"),
-        ("a: 1\n\tb: 2\n", 2, None, "not valid YAML"),
+        ("a: 1\n\tb: 2\n", 2, None, "A tab stands"),
         ("a: b: c\n", 1, None, "not valid YAML"),
         ("a: \x00\n", 1, None, "character that YAML does not allow"),
         ("a: \ud800\n", None, None, "character that YAML does not allow"),

@@ -157,6 +157,8 @@ class Factory:
             engine=lambda: self.engine,
             secrets=self.secrets,
             proxies=self.proxies,
+            cache_scope="shop",
+            cache_scope="test",
             workspace=self.folder / "work",
             stop=self.engine.stopped.set,
         )

@@ -130,7 +130,7 @@ def test_mounts_reach_the_engine_as_values(factory: Factory) -> None:
     assert (folder.target, folder.single, folder.writable) == ("/w/d", False, False)
     assert (file.target, file.single, file.writable) == ("/f", True, True)
     assert b"b" in b"".join(folder.tar())
-    assert isinstance(cache, CacheMount) and (cache.target, cache.id, cache.sharing) == ("/w/c", "c", "locked")
+    assert isinstance(cache, CacheMount) and (cache.target, cache.id, cache.sharing) == ("/w/c", "test: c", "locked")
     assert tmpfs == TmpfsMount("/t", 9)
 
 

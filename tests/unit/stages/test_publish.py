@@ -131,6 +131,16 @@ def test_a_tag_from_the_end_of_time_is_named_and_ends_the_run_with_one_sentence(
         publish(store)
 
 
+def test_a_working_tree_makes_no_anchor_and_finds_its_own_again() -> None:
+    store = MemoryStore()
+    dev = Line(oid("c"), oid("d"), "lineal-dev/mine")
+    first = publish(store, "first", dev)
+    assert (first.outcome, set(store.tagged)) == ("published", {first.candidate.tag})
+    assert publish(store, "second", dev).candidate.digest == first.candidate.digest
+    ours = publish(store, "ours")
+    assert (ours.outcome, store.tagged[SUM]) == ("published", ours.candidate.digest)
+
+
 def test_a_layout_behaves_the_same(tmp_path: Path) -> None:
     store = Layout(tmp_path / "store")
     lock = LockFiles(tmp_path / "locks", pytest.fail)

@@ -1,0 +1,64 @@
+"""The options that commands share, each with its `LINEAL_*` equivalent in the help."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def options(*groups: list[Callable[[F], F]]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        for add in reversed([add for group in groups for add in group]):
+            function = add(function)
+        return function
+
+    return decorate
+
+
+def option(name: str, help: str, **extra: Any) -> Callable[[F], F]:
+    """An option whose environment equivalent is `LINEAL_<NAME>`; the help says so."""
+    variable = "LINEAL_" + name.split("/")[0].removeprefix("--").upper().replace("-", "_")
+    return click.option(name, help=f"{help}  [{variable}]", default=extra.pop("default", None), **extra)
+
+
+def set_debug(wanted: bool) -> None:
+    if wanted:
+        os.environ["LINEAL_DEBUG"] = "1"
+
+
+RUN: list[Callable[[Any], Any]] = [
+    option("--repo", "The store: HOST/REPOSITORY, or layout:PATH for a directory.", metavar="STORE"),
+    option("--env", "The environment's name, for templates and default release names.", metavar="NAME"),
+    option("--var", "A value for templates: vars.NAME. May be repeated.", metavar="NAME=VALUE", multiple=True),
+    option("--insecure-registry", "A registry host that speaks plain http. May be repeated.", metavar="HOST",
+            multiple=True),
+    option("--ignore-uncommitted", "Build the commit although files it reads have uncommitted changes.",
+            is_flag=True),
+    option("--dev", "Build the working tree as if it were committed; nobody inherits the result.", is_flag=True),
+    option("--report", "Write a JSON report of the run to this file.", metavar="FILE"),
+    click.option("--debug", is_flag=True, expose_value=False, callback=lambda _, __, debug: set_debug(debug),
+                 help="Show a traceback when something unexpected happens.  [LINEAL_DEBUG]"),
+]  # fmt: skip
+BUILD: list[Callable[[Any], Any]] = [
+    option("--secret", "A secret for RUN --mount=type=secret. May be repeated.", multiple=True,
+            metavar="id=ID,env=VARIABLE|src=FILE"),
+    option("--jobs", "How many stages to build at once (default 4).", type=click.IntRange(min=1), metavar="N"),
+    option("--lock", "auto, file or none: whether runs wait for each other to save duplicate work.", metavar="LOCK"),
+    option("--engine-network", "The network of a RUN that names none: default or host.", metavar="NETWORK"),
+]  # fmt: skip
+RELEASE: list[Callable[[Any], Any]] = [
+    option("--release", "The Helm release's name.", metavar="NAME"),
+    option("--namespace", "The namespace it goes to.", metavar="NAME"),
+    option("--values", "One more values file. May be repeated; later ones win.", metavar="FILE", multiple=True),
+    option("--set", "A single value, as for helm. May be repeated; wins over files.", metavar="KEY=VALUE",
+            multiple=True),
+]  # fmt: skip
+CLUSTER: list[Callable[[Any], Any]] = [
+    option("--kube-context", "The kubeconfig context of the cluster.", metavar="NAME"),
+    option("--timeout", "How long to wait until the release is ready, such as 10m.", metavar="DURATION"),
+]

@@ -38,7 +38,7 @@ from lineal.store import Store
 from lineal.store.address import LAYOUT, open_image, open_store
 
 if TYPE_CHECKING:
-    from lineal.stages.builders import Workshop
+    from lineal.stages.workshop import Workshop
 
 
 class Run:
@@ -298,7 +298,7 @@ class Run:
 
     def _workshop(self) -> Workshop:
         from lineal.engine.docker import DockerEngine
-        from lineal.stages.builders import Workshop
+        from lineal.stages.workshop import Workshop
 
         environ = self.options.environ
         engine = DockerEngine(network=self.engine_network.value, environment=environ)

@@ -49,7 +49,7 @@ def copy(
     workspace: Path,
     directories: Sequence[Directory] = (),
 ) -> Copied:
-    """One layer with the `directories` (those that are missing) and the copied items.
+    """One layer with the `directories` (those that are missing), the copied items and all directories above them.
 
     `destination` is as written, `workdir` absolute. Without `chown` a node's own owner counts, which is 0:0 for a
     commit's files. The layer may be empty: a wildcard that matches nothing copies nothing. Raises `BuildFailed`."""
@@ -66,7 +66,7 @@ def copy(
 def make_directories(
     parent: Filesystem, layer_number: int, directories: Sequence[Directory], workspace: Path
 ) -> Copied | None:
-    """A layer with the directories that are missing; None when none is."""
+    """A layer with the directories that are missing and those above them; None when none is missing."""
     target = Destination(parent, layer_number)
     for wanted in directories:
         _make(target, wanted)
@@ -74,7 +74,9 @@ def make_directories(
 
 
 def _make(target: Destination, wanted: Directory) -> None:
-    target.make_directories(target.resolve(wanted.path), wanted.mode, (wanted.uid, wanted.gid))
+    # 0:0 is what a WORKDIR without a USER has: then BuildKit sets no owner, and a setgid parent's group stays.
+    owner = (wanted.uid, wanted.gid) if wanted.uid or wanted.gid else None
+    target.make_directories(target.resolve(wanted.path), wanted.mode, owner)
 
 
 def _owner(parent: Filesystem, chown: str | None) -> tuple[int, int] | None:
@@ -150,7 +152,7 @@ class _Copier:
             self._node(tree, node, prefix + node.path[skip:])
 
     def _parents(self, path: str) -> None:
-        self._target.make_directories(path, 0o755, self._owner or (0, 0))
+        self._target.make_directories(path, 0o755, self._owner)
 
     def _node(self, tree: SourceTree, node: Node, place: str) -> None:
         self._put(place, node, partial(tree.open, node) if node.kind == "file" else None)

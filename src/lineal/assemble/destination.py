@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from posixpath import basename, dirname
+from stat import S_ISGID
 
 from lineal.assemble.filesystem import DirectoryEntry, Draft, Filesystem, resolve
 from lineal.assemble.tar import WHITEOUT, LayerWriter, TarWriter
@@ -14,6 +15,8 @@ from lineal.errors import BuildFailed
 from lineal.store import Layer
 
 _ACCOUNTS = ("etc/passwd", "etc/group")
+_UNKNOWN = DirectoryEntry(0o755, 0, 0, 0)
+_UNSAFE = frozenset(("", ".", ".."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +68,20 @@ class Destination:
     def staged(self, path: str) -> Staged | None:
         return self._entries.get(path)
 
-    def make_directories(self, path: str, mode: int, owner: tuple[int, int]) -> None:
-        """A directory and its parents; those that exist stay as they are."""
+    def make_directories(self, path: str, mode: int, owner: tuple[int, int] | None) -> None:
+        """A directory and its parents; those that exist stay as they are.
+
+        Below a setgid directory they are made as the kernel makes them for BuildKit: setgid too, and without an
+        `owner` in that directory's group."""
         if path in self._draft.directories:
             return
         if path in self._entries or path in self._draft.symlinks:
             raise BuildFailed(f"/{path} is not a directory, so nothing can be put below it.")
         self.make_directories(dirname(path), mode, owner)
-        self.directory(path, Staged("directory", mode, *owner))
+        parent = self._draft.directories[dirname(path)]
+        setgid = parent.mode & S_ISGID
+        uid, gid = owner or (0, parent.gid if setgid else 0)
+        self.directory(path, Staged("directory", mode | setgid, uid, gid))
 
     def directory(self, path: str, entry: Staged) -> None:
         """A directory with exactly this mode and owner. Raises `BuildFailed` when something else is there."""
@@ -113,20 +122,38 @@ class Destination:
 
     def write(self, workspace: Path) -> Copied:
         """The layer's file is made in `workspace`."""
+        entries = self._with_ancestors()
         with LayerWriter(workspace) as writer:
             tar = TarWriter(writer.write)
             names: dict[int, str] = {}
-            for path in sorted(self._entries, key=os.fsencode):
-                self._write(tar, path, self._entries[path], names)
+            for path in sorted(entries, key=os.fsencode):
+                self._write(tar, path, entries[path], names)
             tar.finish()
             layer = writer.finish()
         return Copied(layer, self._draft.freeze())
+
+    def _with_ancestors(self) -> dict[str, Staged]:
+        """The entries and every directory above them but the root, which BuildKit's layers leave out too.
+
+        An engine unpacks a layer into an empty directory: one that the layer does not hold is made there as 0755 of
+        root, and then covers what lower layers say about it. The index does not change, for nothing else does."""
+        entries = dict(self._entries)
+        for path in self._entries:
+            while (path := dirname(path)) and path not in entries:
+                mode, uid, gid, _ = self._draft.directories.get(path, _UNKNOWN)
+                entries[path] = Staged("directory", mode, uid, gid)
+        return entries
 
     @property
     def is_unchanged(self) -> bool:
         return not self._entries
 
     def _check(self, path: str) -> None:
+        if not _UNSAFE.isdisjoint(path.split("/")):
+            raise BuildFailed(
+                f"/{path} cannot be kept in an image: '', '.' and '..' are no names of files.",
+                remedy="The commit or the archive that it comes from is malformed: make it again.",
+            )
         if basename(path).startswith(WHITEOUT):
             raise BuildFailed(
                 f"/{path} cannot be kept in an image: names that begin with {WHITEOUT!r} mean a removed file.",

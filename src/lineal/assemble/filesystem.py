@@ -18,7 +18,7 @@ from lineal.errors import BuildFailed, Unreachable
 
 VERSION = 1
 _MAX_LINKS = 255
-_MAX_DECODED = 64 << 20
+_MAX_DECODED = 256 << 20
 _MAX_ACCOUNTS = 4 << 20
 _PASSWD, _GROUP = "etc/passwd", "etc/group"
 
@@ -82,7 +82,9 @@ class Filesystem:
         return users.owner(spec, self.passwd, self.group)
 
     def encode(self) -> bytes:
-        """Canonical: equal indexes give equal bytes (gzip with time 0 of JSON)."""
+        """Canonical: equal indexes give equal bytes (gzip with time 0 of JSON).
+
+        Raises `BuildFailed` for an index that `decode` would refuse as too large."""
         return self._encoded
 
     @cached_property
@@ -95,16 +97,24 @@ class Filesystem:
             "group": os.fsdecode(self.group),
         }
         text = json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
+        if len(text) > _MAX_DECODED:
+            count = len(self.directories) + len(self.symlinks)
+            raise BuildFailed(
+                f"The image has too many directories and symbolic links ({count:,}): their index would have "
+                f"more than the {_MAX_DECODED >> 20} MiB that are the limit.",
+                remedy="Pack some of them into archives, or remove them in the step that makes them.",
+            )
         packer = zlib.compressobj(6, zlib.DEFLATED, 31)
         return packer.compress(text) + packer.flush()
 
     @staticmethod
     def decode(data: bytes) -> Filesystem:
-        """Raises `Unreachable` for what `encode` of this version did not make, or more than 64 MiB of it."""
+        """Raises `Unreachable` for what `encode` of this version did not make, or more than 256 MiB of it."""
         try:
             unpacker = zlib.decompressobj(31)
-            text = unpacker.decompress(data, _MAX_DECODED)
-            if not unpacker.eof:
+            # One more byte than allowed: only with room left does zlib notice that the stream is at its end.
+            text = unpacker.decompress(data, _MAX_DECODED + 1)
+            if not unpacker.eof or len(text) > _MAX_DECODED:
                 raise ValueError("it is cut short or too large")
             return _checked(json.loads(text))
         except (ValueError, TypeError, KeyError, RecursionError, zlib.error) as error:

@@ -180,11 +180,6 @@ class TarWriter:
         """A character device (`b"3"`), block device (`b"4"`) or named pipe (`b"6"`)."""
         self._entry(path, flag, mode, uid, gid, mtime, device=device)
 
-    def whiteout(self, path: str) -> None:
-        """Removes what lower layers have at `path`."""
-        parent, _, name = path.rpartition("/")
-        self._entry(f"{parent}/{WHITEOUT}{name}" if parent else WHITEOUT + name, b"0", 0o600, 0, 0, None)
-
     def opaque(self, path: str) -> None:
         """Removes what lower layers have inside the directory at `path`."""
         self._entry(f"{path}/{OPAQUE}" if path else OPAQUE, b"0", 0o600, 0, 0, None)

@@ -5,13 +5,13 @@ Whatever Lineal cannot do yet is refused here, with its line."""
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
 from e2b_dockerfile_utils import DockerfileHeredoc, DockerfileInstruction, chomp_heredoc_content, parse_heredoc
 
+from lineal.dockerfile.mounts import RunMount, parse_mount
 from lineal.dockerfile.scope import Deferred, Scope, Word, canonical_word
 from lineal.errors import BadConfiguration, Place
 
@@ -72,30 +72,6 @@ class Copy:
             "chown": canonical_word(self.chown),
             "chmod": self.chmod,
         }
-
-
-@dataclass(frozen=True, slots=True)
-class RunMount:
-    """`RUN --mount=...`; which fields matter depends on `type`. Refers to the context when `source_stage` is None."""
-
-    type: Literal["bind", "cache", "secret", "tmpfs"]
-    target: Word
-    id: str = ""
-    source: str = ""
-    source_stage: str | None = None
-    writable: bool = False
-    sharing: str = "shared"
-    mode: int | None = None
-    uid: int = 0
-    gid: int = 0
-    size: int | None = None
-    required: bool = False
-    variable: str | None = None
-    """`env=`: the secret is seen as this environment variable."""
-
-    def canonical(self) -> dict[str, Any]:
-        # A target's name is no input: what it stands for is entered as its checksum.
-        return {name: canonical_word(getattr(self, name)) for name in self.__slots__ if name != "source_stage"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,26 +283,14 @@ class Parser:
         return (full,), None
 
     def _mount(self, instruction: DockerfileInstruction, scope: Scope, text: str) -> RunMount:
-        def expand(raw: str) -> str:
-            return self.known(instruction, scope, raw, "--mount")
-
         try:
-            options = dict(_option(part) for part in next(_csv(text)) if part)
-        except (StopIteration, ValueError) as error:
-            self.refuse(instruction, f"--mount={text} cannot be read: {error}.")
-        kind = options.pop("type", "bind")
-        if kind not in _MOUNT_OPTIONS:
-            self.refuse(instruction, f"--mount=type={kind} is not supported by Lineal yet.",
-                        f"Supported are {', '.join(sorted(_MOUNT_OPTIONS))}.")  # fmt: skip
-        unknown = sorted(set(options) - _MOUNT_OPTIONS[kind])
-        if unknown:
-            self.refuse(instruction, f"--mount=type={kind} has no option {unknown[0]!r} that Lineal supports.",
-                        f"Supported are {', '.join(sorted(_MOUNT_OPTIONS[kind]))}.")  # fmt: skip
-        try:
-            return _MOUNTS[kind](options, lambda raw: self.expand(instruction, scope, raw), expand)
-        except (ValueError, KeyError) as error:
-            reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
-            self.refuse(instruction, f"--mount={text}: {reason}.")
+            return parse_mount(
+                text,
+                lambda raw: self.expand(instruction, scope, raw),
+                lambda raw: self.known(instruction, scope, raw, "--mount"),
+            )
+        except ValueError as error:
+            self.refuse(instruction, f"--mount={text}: {error}.")
 
 
 def one_line(instruction: DockerfileInstruction, width: int = 200) -> str:
@@ -353,81 +317,3 @@ def _unknown(word: Deferred) -> list[str]:
 
 def _is_remote(source: str) -> bool:
     return source.startswith(("http://", "https://", "ftp://", "git://", "git@", "ssh://"))
-
-
-def _csv(text: str) -> Any:
-    import csv
-
-    return csv.reader([text], strict=True)
-
-
-def _option(part: str) -> tuple[str, str]:
-    name, separator, value = part.partition("=")
-    name = {"src": "source", "dst": "target", "destination": "target", "readwrite": "rw", "readonly": "ro"}.get(
-        name.lower(), name.lower()
-    )
-    if not separator:
-        if name not in ("rw", "ro", "required"):
-            raise ValueError(f"{part!r} needs a value")
-        value = "true"
-    return name, value
-
-
-_MOUNT_OPTIONS = {
-    "bind": {"target", "source", "from", "rw", "ro"},
-    "cache": {"target", "id", "sharing", "mode", "uid", "gid", "ro"},
-    "secret": {"target", "id", "required", "mode", "uid", "gid", "env"},
-    "tmpfs": {"target", "size"},
-}
-
-
-def _true(options: dict[str, str], name: str) -> bool:
-    text = options.get(name, "false").lower()
-    if text not in ("true", "false", "1", "0"):
-        raise ValueError(f"{name}={text} is neither true nor false")
-    return text in ("true", "1")
-
-
-def _integer(options: dict[str, str], name: str, default: int = 0) -> int:
-    return int(options[name]) if name in options else default
-
-
-def _mode(options: dict[str, str]) -> int | None:
-    return int(options["mode"], 8) if "mode" in options else None
-
-
-def _bind(options: dict[str, str], late: Callable[[str], Word], early: Callable[[str], str]) -> RunMount:
-    return RunMount("bind", late(options["target"]), source=early(options.get("source", "")),
-                    source_stage=options.get("from"), writable=_true(options, "rw"))  # fmt: skip
-
-
-def _cache(options: dict[str, str], late: Callable[[str], Word], early: Callable[[str], str]) -> RunMount:
-    sharing = options.get("sharing", "shared")
-    if sharing not in ("shared", "private", "locked"):
-        raise ValueError(f"sharing={sharing} is not shared, private or locked")
-    if _true(options, "ro"):
-        raise ValueError("a read-only cache is not supported by Lineal yet")
-    target = late(options["target"])
-    name = early(options["id"]) if "id" in options else (target if isinstance(target, str) else target.raw)
-    return RunMount("cache", target, id=name, sharing=sharing, mode=_mode(options),
-                    uid=_integer(options, "uid"), gid=_integer(options, "gid"))  # fmt: skip
-
-
-def _secret(options: dict[str, str], late: Callable[[str], Word], early: Callable[[str], str]) -> RunMount:
-    target = options.get("target")
-    if target is None and "id" not in options:
-        raise ValueError("a secret needs an id or a target")
-    name = early(options["id"]) if "id" in options else str(target).rsplit("/", 1)[-1]
-    variable = options.get("env")
-    place: Word = late(target) if target else ("" if variable else f"/run/secrets/{name}")
-    if isinstance(place, str) and place and not place.startswith("/"):
-        place = f"/run/secrets/{place}"
-    return RunMount("secret", place, id=name, required=_true(options, "required"), mode=_mode(options),
-                    uid=_integer(options, "uid"), gid=_integer(options, "gid"), variable=variable)  # fmt: skip
-
-
-def _tmpfs(options: dict[str, str], late: Callable[[str], Word], _early: Callable[[str], str]) -> RunMount:
-    return RunMount("tmpfs", late(options["target"]), size=_integer(options, "size") or None)
-
-
-_MOUNTS = {"bind": _bind, "cache": _cache, "secret": _secret, "tmpfs": _tmpfs}

@@ -5,16 +5,14 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError, parse_dockerfile_ast
 
-from lineal.assemble.glob import expand as expand_sources
-from lineal.assemble.glob import follow, has_wildcards
-from lineal.dockerfile import metadata
-from lineal.dockerfile.instructions import METADATA, Copy, Meta, Parser, Run, RunMount, one_line
-from lineal.dockerfile.scope import PROXY_ARGS, Deferred, Scope, canonical_word
+from lineal.dockerfile.instructions import Parser, one_line
+from lineal.dockerfile.scope import PROXY_ARGS, Scope
+from lineal.dockerfile.target import TargetBuilder
 from lineal.errors import BadConfiguration, Place
 from lineal.source.tree import SourceTree
 from lineal.stages.checksum import checksum
@@ -61,11 +59,11 @@ def placeholder(stage: Stage) -> str:
 
 def plan(image: ImagePlan) -> Stage:
     """The image's last stage; the rest hangs on it. Raises `BadConfiguration` with file and line."""
-    return _Planner(image).last_stage()
+    return Planner(image).last_stage()
 
 
 @dataclass
-class _Target:
+class Target:
     """A `FROM ... AS name` block."""
 
     name: str
@@ -76,7 +74,7 @@ class _Target:
     scope: Scope | None = None
 
 
-class _Planner:
+class Planner:
     def __init__(self, image: ImagePlan) -> None:
         self.image = image
         self.parser = Parser(image.file)
@@ -124,15 +122,15 @@ class _Planner:
                 scope = scope.with_arg(prefix + name, value)
         return scope
 
-    def _split(self) -> list[_Target]:
-        targets: list[_Target] = []
+    def _split(self) -> list[Target]:
+        targets: list[Target] = []
         for instruction in self.ast.instructions:
             if instruction.name == "FROM":
                 targets.append(self._open_target(instruction, len(targets)))
             elif targets:
                 targets[-1].instructions.append(instruction)
             elif instruction.name == "ARG":
-                self.globals = self._arg(instruction, self.globals, local=False)
+                self.globals = self.arg(instruction, self.globals, local=False)
             else:
                 self.parser.refuse(instruction, f"{instruction.name} stands before the first FROM.")
         if not targets:
@@ -140,7 +138,7 @@ class _Planner:
                                    remedy="A Dockerfile starts with FROM.")  # fmt: skip
         return targets
 
-    def _open_target(self, instruction: DockerfileInstruction, number: int) -> _Target:
+    def _open_target(self, instruction: DockerfileInstruction, number: int) -> Target:
         words = instruction.args
         if len(words) == 3 and words[1].lower() == "as":
             name = words[2].lower()
@@ -150,9 +148,9 @@ class _Planner:
             name = str(number)
         else:
             self.parser.refuse(instruction, "FROM takes one reference, and optionally AS and a name.")
-        return _Target(name, number, instruction, [])
+        return Target(name, number, instruction, [])
 
-    def _find_target(self, name: str, before: int) -> _Target | None:
+    def _find_target(self, name: str, before: int) -> Target | None:
         """By name, or by number as COPY --from=0 does; the last one of a name wins, as in BuildKit."""
         for target in reversed(self.targets[:before]):
             if target.name == name.lower():
@@ -175,21 +173,21 @@ class _Planner:
                     remedy=f"Did you mean {near[0]}?" if near else f"Add `ARG {name}` there, or remove the argument.",
                 )
 
-    def _plan_target(self, target: _Target) -> tuple[Stage | None, Scope]:
+    def _plan_target(self, target: Target) -> tuple[Stage | None, Scope]:
         if target.scope is None:
             self.depth += 1
             if self.depth > _MAX_DEPTH:
                 self.parser.refuse(target.origin, f"More than {_MAX_DEPTH} targets build on each other here.",
                                    "Put some of them together, or split the Dockerfile into images.")  # fmt: skip
             stage, scope = self._base(target)
-            builder = _TargetBuilder(self, target, stage, scope)
+            builder = TargetBuilder(self, target, stage, scope)
             for instruction in target.instructions:
                 builder.add(instruction)
             target.last, target.scope = builder.finish(), builder.scope
             self.depth -= 1
         return target.last, target.scope
 
-    def _base(self, target: _Target) -> tuple[Stage | None, Scope]:
+    def _base(self, target: Target) -> tuple[Stage | None, Scope]:
         """What FROM names: nothing, an earlier target, another image of lineal.yaml, or an external image."""
         instruction = target.origin
         flags = self.parser.flags(instruction, ("platform",))
@@ -270,7 +268,7 @@ class _Planner:
             self.parser.refuse(instruction, f"The target {name!r} is empty: there is nothing to take from it.")
         return stage
 
-    def _arg(self, instruction: DockerfileInstruction, scope: Scope, *, local: bool) -> Scope:
+    def arg(self, instruction: DockerfileInstruction, scope: Scope, *, local: bool) -> Scope:
         """ARG: the value of lineal.yaml, else the default, else (in a target) what was set before the first FROM."""
         if not instruction.args:
             self.parser.refuse(instruction, "ARG needs a name.")
@@ -288,145 +286,6 @@ class _Planner:
             elif local and name in self.globals.variables:
                 scope = scope.with_arg(name, self.globals.variables[name])
         return scope
-
-
-class _TargetBuilder:
-    """Walks one target's instructions: metadata gathers until a layer-producing step makes a stage of it."""
-
-    def __init__(self, planner: _Planner, target: _Target, stage: Stage | None, scope: Scope) -> None:
-        self.planner = planner
-        self.parser = planner.parser
-        self.image = planner.image
-        self.target = target
-        self.stage = stage
-        self.scope = scope
-        self.pending: list[Meta] = []
-        self.first = True
-        self.cmd_set = False
-
-    def add(self, instruction: DockerfileInstruction) -> None:
-        name = instruction.name
-        if name == "ARG":
-            self.scope = self.planner._arg(instruction, self.scope, local=True)
-        elif name in METADATA:
-            self._metadata(self.parser.meta(instruction, self.scope))
-        elif name == "RUN":
-            self._run(instruction, self.parser.run(instruction, self.scope))
-        elif name in ("COPY", "ADD"):
-            self._copy(instruction, self.parser.copy(instruction, self.scope))
-        else:
-            self.parser.refuse(instruction, f"{name} is not known.")
-
-    def finish(self) -> Stage | None:
-        if self.pending:
-            self._stage("close", self.pending[-1].place, self.pending[-1].text, {"close": True}, None)
-        return self.stage
-
-    def _metadata(self, meta: Meta) -> None:
-        if meta.name == "ENTRYPOINT" and not self.cmd_set:
-            meta = replace(meta, flags=(("reset-cmd", "true"),))
-        self.cmd_set = self.cmd_set or meta.name == "CMD"
-        if all(isinstance(word, str) for word in meta.words):
-            # What can never be applied, such as a wrong port, is refused before anything is built.
-            metadata.apply({}, meta, str)
-        self.pending.append(meta)
-        if meta.name == "ENV":
-            self.scope = self.scope.with_env(
-                (str(canonical_word(name)), value)
-                for name, value in zip(meta.words[0::2], meta.words[1::2], strict=True)
-            )
-        elif meta.name == "WORKDIR":
-            self.scope = self.scope.with_workdir(meta.words[0])
-        elif meta.name == "USER":
-            self.scope = replace(self.scope, user=meta.words[0])
-        elif meta.name == "SHELL":
-            self.scope = replace(self.scope, shell=tuple(str(word) for word in meta.words))
-        elif meta.name == "ONBUILD":
-            self.scope = replace(self.scope, onbuild=True)
-
-    def _run(self, instruction: DockerfileInstruction, run: Run) -> None:
-        sources: dict[str, Stage] = {}
-        files: dict[str, Any] = {}
-        for number, mount in enumerate(run.mounts):
-            if mount.type == "bind":
-                files[str(number)] = self._mounted(instruction, mount, sources)
-        inputs = {**run.canonical(), "sees": self.scope.canonical_run(), "mounted": files}
-        self._stage("run", run.place, one_line(instruction), inputs, run, sources)
-
-    def _mounted(self, instruction: DockerfileInstruction, mount: RunMount, sources: dict[str, Stage]) -> Any:
-        if mount.source_stage is not None:
-            stage = self.planner.source_stage(instruction, mount.source_stage, self.target.number)
-            sources[mount.source_stage] = stage
-            return stage.checksum
-        return self._files(instruction, mount.source, "RUN --mount")
-
-    def _copy(self, instruction: DockerfileInstruction, copy: Copy) -> None:
-        sources: dict[str, Stage] = {}
-        files: Any = None
-        if copy.source_stage is not None:
-            stage = self.planner.source_stage(instruction, copy.source_stage, self.target.number)
-            sources[copy.source_stage] = stage
-            files = stage.checksum
-        else:
-            files = [self._files(instruction, source, instruction.name) for source in copy.sources]
-        inputs = {**copy.canonical(), "files": files}
-        if isinstance(copy.destination, Deferred) or not copy.destination.startswith("/"):
-            inputs["workdir"] = self.scope.canonical_workdir()
-        self._stage("copy", copy.place, one_line(instruction), inputs, copy, sources)
-
-    def _files(self, instruction: DockerfileInstruction, source: str, what: str) -> list[list[Any]]:
-        """What a source pattern matches: per root, its path and the (path, mode, object id) of everything in it."""
-        context = self.image.context
-        names = context.names()
-        try:
-            roots = expand_sources(names, source)
-        except BadConfiguration as error:
-            self.parser.refuse(instruction, error.message, error.remedy)
-        if not roots and not has_wildcards(source):
-            self.parser.refuse(instruction, f"{what} {source!r}: {context.missing(source)}")
-        matched = []
-        for root in roots:
-            # A link as a source means what it points at.
-            meant = follow(names, root)
-            also = [meant.path] if meant is not None and meant.path != root else []
-            matched.append([root, [list(entry) for path in (root, *also) for entry in context.identity(path)]])
-        return matched
-
-    def _stage(
-        self, kind: Any, place: Place, text: str, inputs: dict[str, Any], step: Run | Copy | None,
-        sources: dict[str, Stage] | None = None,
-    ) -> None:  # fmt: skip
-        inputs = {**inputs, "metadata": [meta.canonical() for meta in self.pending]}
-        if self.stage is None:
-            # A chain from scratch has no FROM stage to carry these.
-            inputs |= {"platform": self.image.platform, "cache_version": self.image.cache_version}
-        elif self.first and self.stage.image != self.image.name and self.image.cache_version:
-            inputs["cache_version"] = self.image.cache_version
-        self.stage = Stage(
-            kind=kind,
-            image=self.image.name,
-            target=self.target.name,
-            place=place,
-            text=text,
-            parent=self.stage,
-            inputs=inputs,
-            scope=self.scope,
-            metadata=tuple(self.pending),
-            step=step,
-            sources=sources or {},
-            context=self.image.context,
-            needs=self._needs_used(inputs),
-            platform=self.image.platform,
-        )
-        self.pending = []
-        self.first = False
-
-    def _needs_used(self, inputs: dict[str, Any]) -> dict[str, Stage]:
-        """The images whose references stand in this stage's words: they must be published before it."""
-        if not self.planner.needs:
-            return {}
-        text = repr([inputs, [canonical_word(word) for word in self.scope.variables.values()]])
-        return {name: stage for name, stage in self.planner.needs.items() if name in text}
 
 
 def _scope_after(stage: Stage) -> Scope:

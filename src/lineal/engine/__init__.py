@@ -75,7 +75,6 @@ class Command:
     network: str = "default"
     mounts: Sequence[Mount] = ()
     directories: Sequence[Directory] = ()
-    privileged: bool = False
     existing: Callable[[str], bool] = field(default=bool)
     """Whether the parent has a directory at this path: mount points that the engine had to make are not kept."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedReader
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -40,8 +40,13 @@ class Refused(Unreachable):
 class Client:
     """Calls to one engine. Safe to use from several threads."""
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
-        """Connects and negotiates the API version; `environment` gives `DOCKER_HOST` and so on."""
+    def __init__(
+        self, environment: Mapping[str, str] | None = None, check: Callable[[], None] = lambda: None
+    ) -> None:
+        """Connects and negotiates the API version; `environment` gives `DOCKER_HOST` and so on.
+
+        `check` is called between the chunks of what is sent or received and raises when that is to stop."""
+        self._check = check
         chosen = os.environ if environment is None else environment
         self.host = chosen.get("DOCKER_HOST") or DEFAULT_HOST
         self._api = self._connect(chosen)
@@ -96,7 +101,8 @@ class Client:
         endless: bool = False,
         stream: bool = False,
     ) -> requests.Response:
-        """One call; `what` completes "could not ...". `body` is sent as JSON, `data` as a tar stream.
+        """One call; `what` completes "could not ...". `body` is sent as JSON, `data` as a tar stream (in HTTP
+        chunks, so that the engine unpacks while we read).
 
         Raises `Refused` for a status of 400 and above, `Unreachable` when there is no answer."""
         headers = {} if data is None else {"Content-Type": "application/x-tar"}
@@ -106,7 +112,7 @@ class Client:
                 f"{self._api.base_url}/v{self._api.api_version}{quote(path)}",
                 params=params,
                 json=body,
-                data=data,
+                data=None if data is None else self._checked(data),
                 headers=headers,
                 stream=stream,
                 timeout=None if endless else TIMEOUT,
@@ -137,7 +143,12 @@ class Client:
 
     def _chunks(self, answer: requests.Response) -> Iterator[bytes]:
         with self._errors():
-            yield from answer.raw.stream(1 << 18)
+            yield from self._checked(answer.raw.stream(1 << 18))
+
+    def _checked(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self._check()
+            yield chunk
 
     def stat(self, container: str, path: str) -> dict[str, Any] | None:
         """What is at `path` of a container: `mode` (Go's bits), `linkTarget` (resolved); None when nothing is."""
@@ -152,8 +163,7 @@ class Client:
     def put(self, container: str, path: str, tar: Iterable[bytes], what: str) -> None:
         """Unpack a tar stream into a directory of a container (or of a volume mounted there)."""
         params = {"path": path, "noOverwriteDirNonDir": "1"}
-        # An iterator makes requests send chunks: the daemon unpacks while we read.
-        self.call("PUT", f"/containers/{container}/archive", what, params=params, data=iter(tar), endless=True)
+        self.call("PUT", f"/containers/{container}/archive", what, params=params, data=tar, endless=True)
 
 
 def _reason(text: str) -> str:

@@ -6,13 +6,13 @@ import struct
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineal.engine import Command, CommandFailed
-from lineal.errors import BuildFailed, Interrupted
+from lineal.errors import BuildFailed, Interrupted, LinealError
 from lineal.store import Image, Layer, Store
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ class DockerEngine:
                 helper = upper.upper_helper(client, leftovers, container, image)
 
         self._execute(client, container, output, meanwhile)
+        mounts.wipe_secrets()
         with LayerWriter(workspace) as writer:
             tar = LayerTar(writer.write, edits, upper.deletions(client, container) if helper else ())
             if helper:
@@ -110,14 +111,19 @@ class DockerEngine:
             return writer.finish()
 
     def _connect(self) -> tuple[Client, Images]:
+        from lineal.engine.abandoned import remove_abandoned
         from lineal.engine.client import Client
         from lineal.engine.images import Images
 
         with self._lock:
-            if self._parts is None:
-                client = Client(self._environment)
-                self._parts = client, Images(client, self._check)
-            return self._parts
+            if self._parts is not None:
+                return self._parts
+            client = Client(self._environment, self._check)
+            self._parts = parts = client, Images(client, self._check)
+        # A service to others: this run can do without.
+        with suppress(LinealError):
+            remove_abandoned(client)
+        return parts
 
     def _check(self) -> None:
         if self._stopped.is_set():
@@ -145,12 +151,13 @@ class DockerEngine:
 
     def _body(self, image: str, command: Command, mounts: Mounts) -> dict[str, Any]:
         network = self._network if command.network == "default" else command.network
-        host = {"NetworkMode": network, "Privileged": command.privileged, "LogConfig": {"Type": "json-file"}}
+        host = {"NetworkMode": network, "LogConfig": {"Type": "json-file"}}
         return {
             "Image": image,
             "Entrypoint": [],
             "Cmd": list(command.argv),
-            "Env": [f"{key}={value}" for key, value in command.env.items()],
+            # A name alone takes away what the engine would set; BuildKit sets no HOSTNAME.
+            "Env": ["HOSTNAME", *(f"{key}={value}" for key, value in command.env.items())],
             "WorkingDir": command.workdir or "/",
             "User": command.user,
             # With the host's network the name is the host's too, and the engine refuses another.
@@ -200,10 +207,6 @@ class DockerEngine:
 
     @staticmethod
     def _kill(client: Client, container: str) -> None:
-        from contextlib import suppress
-
-        from lineal.errors import LinealError
-
         # Not started yet or ended already: `run` sees the flag by itself.
         with suppress(LinealError):
             client.call("POST", f"/containers/{container}/kill", "stop a command")

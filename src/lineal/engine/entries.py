@@ -37,6 +37,17 @@ class Entry:
         """Overlay's own mark of a deleted path: a character device 0/0."""
         return self.kind == CHARACTER and not _number(self.header[329:337]) and not _number(self.header[337:345])
 
+    def own(self, mode: int, uid: int, gid: int) -> None:
+        """Give it this mode and owner."""
+        block = bytearray(self.header)
+        block[100:108] = b"%07o\0" % mode
+        for start, number, key in ((108, uid, b"uid"), (116, gid, b"gid")):
+            self.records.pop(key, None)
+            if number >= 8**7:
+                self.records[key] = b"%d" % number
+            block[start : start + 8] = b"%07o\0" % (number if number < 8**7 else 0)
+        self.header = bytes(block)
+
     def encode(self) -> bytes:
         """The header, with its PAX header before it if the names need one.
 
@@ -60,18 +71,13 @@ def header(
 ) -> bytes:
     """The header of an entry of one's own."""
     block = bytearray(BLOCK)
-    block[100:108] = b"%07o\0" % mode
-    records: dict[bytes, bytes] = {}
-    for start, number, key in ((108, uid, b"uid"), (116, gid, b"gid")):
-        if number >= 8**7:
-            records[key] = b"%d" % number
-        block[start : start + 8] = b"%07o\0" % (number if number < 8**7 else 0)
-    if size >= 8**11:
-        records[b"size"] = b"%d" % size
+    records = {b"size": b"%d" % size} if size >= 8**11 else {}
     block[124:136] = b"%011o\0" % (size if size < 8**11 else 0)
     block[136:148] = b"%011o\0" % mtime
     block[329:345] = b"0000000\0" * 2
-    return Entry(name, kind, b"", size, bytes(block), records).encode()
+    entry = Entry(name, kind, b"", size, bytes(block), records)
+    entry.own(mode, uid, gid)
+    return entry.encode()
 
 
 def padding(size: int) -> bytes:

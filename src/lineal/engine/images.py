@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from lineal.engine import entries
+from lineal.engine import entries, waiting
 from lineal.engine.client import Client
 from lineal.errors import Unreachable
 from lineal.store import Image, Store, sha256
@@ -41,6 +41,7 @@ class Images:
         config = bare_config(image)
         digest = sha256(config)
         with self._lock:
+            self._check()
             found = self._client.find(f"/images/{self._known.get(digest, digest)}/json", "look up an image")
             self._known[digest] = found["Id"] if found else self._load(config, image, store)
             return self._known[digest]
@@ -61,10 +62,16 @@ class Images:
     def _send(self, config: bytes, image: Image, store: Store, first: int) -> str:
         """Load with the bytes of the layers from number `first` on."""
         chunks = self._archive(config, image, store, first)
-        answer = self._client.call(
-            "POST", "/images/load", "load the parent image", params={"quiet": "1"}, data=chunks, endless=True
-        )
-        lines = [json.loads(line) for line in answer.text.splitlines() if line.strip()]
+
+        def call() -> str:
+            params = {"quiet": "1"}
+            return self._client.call(
+                "POST", "/images/load", "load the parent image", params=params, data=chunks, endless=True
+            ).text
+
+        # With the last byte sent, the engine only begins to unpack.
+        text = waiting.answer(call, self._check)
+        lines = [json.loads(line) for line in text.splitlines() if line.strip()]
         for line in lines:
             if "error" in line:
                 self._refused(str(line["error"]), first)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -27,6 +27,8 @@ class Edits:
     """Files put there for the time of the run: neither they nor their deletion belong to the layer."""
     stubs: frozenset[bytes] = frozenset()
     """Directories made to mount something: kept only when they hold something else."""
+    owners: Mapping[bytes, tuple[int, int, int]] = field(default_factory=dict)
+    """Mode, uid and gid of directories that could not be given theirs in the container."""
     secrets: tuple[bytes, ...] = field(default=(), repr=False)
     """Values that must not be found in the layer."""
 
@@ -91,6 +93,8 @@ class LayerTar:
 
     def _directory(self, entry: Entry) -> None:
         self._open.append(entry.name)
+        if entry.name in self._edits.owners:
+            entry.own(*self._edits.owners[entry.name])
         if entry.name in self._edits.stubs:
             self._held[entry.name] = entry.encode()
             return

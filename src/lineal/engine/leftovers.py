@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from lineal.engine import owner
 from lineal.engine.client import Client, Refused
 from lineal.errors import LinealError
 
@@ -21,12 +22,12 @@ class Leftovers:
     """Containers and volumes of one run; removed at the end of the `with` block, whatever happened in it.
 
     Names are chosen here and noted before the engine is asked, so that an interrupt between its doing and its answer
-    loses nothing."""
+    loses nothing. Their labels name this process: when it is killed, a later run removes them (`abandoned`)."""
 
-    def __init__(self, client: Client, owner: str) -> None:
-        """`owner` is the value of the label on everything."""
+    def __init__(self, client: Client, run: str) -> None:
+        """`run` is the value of the label `dev.lineal.run` on everything."""
         self._name = f"lineal-{uuid.uuid4().hex[:16]}"
-        self._labels = {LABEL: owner}
+        self._labels = {LABEL: run, **owner.labels()}
         self._client = client
         self._containers: list[str] = []
         self._volumes: list[str] = []
@@ -35,29 +36,13 @@ class Leftovers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        threads = [threading.Thread(target=self._remove_container, args=(name,)) for name in self._containers]
+        threads = [threading.Thread(target=remove_container, args=(self._client, name)) for name in self._containers]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         for name in self._volumes:
-            with contextlib.suppress(LinealError):
-                self._client.call("DELETE", f"/volumes/{name}", "remove a volume", params={"force": "1"})
-
-    def _remove_container(self, name: str) -> None:
-        # The run's own result or error matters more than a failure here; what stays carries the label.
-        with contextlib.suppress(LinealError):
-            for wait in _WAITS:
-                try:
-                    params = {"force": "1", "v": "1"}
-                    self._client.call("DELETE", f"/containers/{name}", "remove a container", params=params)
-                except Refused as refused:
-                    if refused.status == 404:
-                        return
-                    # A process that is not quite dead keeps the engine from unmounting.
-                    time.sleep(wait)
-                else:
-                    return
+            remove_volume(self._client, name)
 
     def container(self, body: Mapping[str, Any], what: str) -> str:
         """Create a container and return its name."""
@@ -74,3 +59,24 @@ class Leftovers:
         body = {"Name": name, "Driver": "local", "Labels": self._labels}
         self._client.call("POST", "/volumes/create", "create a volume", body=body)
         return name
+
+
+def remove_container(client: Client, name: str) -> None:
+    """Kill and remove a container, as far as possible: a run's own result or error matters more."""
+    with contextlib.suppress(LinealError):
+        for wait in _WAITS:
+            try:
+                params = {"force": "1", "v": "1"}
+                client.call("DELETE", f"/containers/{name}", "remove a container", params=params)
+            except Refused as refused:
+                if refused.status == 404:
+                    return
+                # A process that is not quite dead keeps the engine from unmounting.
+                time.sleep(wait)
+            else:
+                return
+
+
+def remove_volume(client: Client, name: str) -> None:
+    with contextlib.suppress(LinealError):
+        client.call("DELETE", f"/volumes/{name}", "remove a volume", params={"force": "1"})

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -23,7 +24,7 @@ from lineal.engine.client import Client
 from lineal.engine.layer import Edits
 from lineal.engine.leftovers import Leftovers
 from lineal.engine.paths import Content, Paths
-from lineal.errors import BadConfiguration
+from lineal.errors import BadConfiguration, Unreachable
 
 ENGINE_FILES = frozenset({b".dockerenv"})
 """What the engine makes in every container; only its deletion could show up in a layer."""
@@ -68,6 +69,7 @@ class Mounts:
         self._volumes: list[_Volume] = []
         self._tmpfs: dict[str, str] = {}
         self._files: dict[str, Content] = {}
+        self._secrets: list[tuple[Paths, str]] = []
         self._made = {part for directory in command.directories for part in _prefixes(directory.path)}
         for mount in command.mounts:
             self._plan_directory(mount)
@@ -150,6 +152,7 @@ class Mounts:
         places = [f"/lineal-{number}" for number in range(len(filled))]
         specs = [volume.spec(place, True) for volume, place in zip(filled, places, strict=True)]
         body = {"Image": image, "Cmd": ["-"], "NetworkDisabled": True, "HostConfig": {"Mounts": specs}}
+        secrets = {_tidy(mount.target) for mount in self._command.mounts if isinstance(mount, SecretMount)}
         helper = self._leftovers.container(body, "create a container to fill volumes")
         paths = Paths(self._client, helper)
         for volume, place in zip(filled, places, strict=True):
@@ -163,17 +166,39 @@ class Mounts:
                     paths.directory(inner, 0o755, 0, 0)
                 else:
                     paths.file(inner, content)
+                    if target in secrets:
+                        self._secrets.append((paths, inner))
+
+    def wipe_secrets(self) -> None:
+        """Empty the files of secrets in volumes: these can only be removed after their container, which still has to
+        be read."""
+        for paths, inner in self._secrets:
+            # The command may have moved it, and the volume goes in a moment anyway.
+            with suppress(Unreachable):
+                paths.file(inner, _empty)
 
     def place(self, paths: Paths) -> None:
         """Make the command's directories and put its single files into the container."""
-        for directory in self._command.directories:
-            # The engine has made the work directory, in its own way, together with the container.
-            ours = _tidy(directory.path) == _tidy(self._command.workdir) and not self._command.existing(
-                directory.path
-            )
-            paths.directory(directory.path, directory.mode, directory.uid, directory.gid, again=ours)
+        for one in self._command.directories:
+            if self._volume_over(one.path) is None:
+                # The engine has made the work directory and those above it, in its own way, with the container.
+                missing = not self._command.existing(one.path)
+                paths.directory(one.path, one.mode, one.uid, one.gid, again=missing)
         for target, content in self._files.items():
             paths.file(target, content)
+
+    def _volume_over(self, path: str) -> str | None:
+        """The outermost volume's directory that `path` is or is in: what is put there goes into the volume."""
+        over = [one.target for one in self._volumes if one.target in ("/", *_prefixes(path))]
+        return min(over, key=len, default=None)
+
+    def _hidden(self, paths: Paths) -> Iterator[tuple[bytes, tuple[int, int, int]]]:
+        """The command's directories that a volume hides: the engine has made them, with an owner of its own."""
+        for one in self._command.directories:
+            over = self._volume_over(one.path)
+            if over is not None and not self._command.existing(one.path):
+                where = paths.real(_parent(over)) + _tidy(one.path).removeprefix(_parent(over).rstrip("/"))
+                yield _key(where), (one.mode, one.uid, one.gid)
 
     def edits(self, paths: Paths) -> Edits:
         """What of all this must not be in the layer."""
@@ -188,6 +213,7 @@ class Mounts:
             dropped=frozenset(_key(paths.real(_parent(path)) + "/" + path.rpartition("/")[2]) for path in dropped)
             | ENGINE_FILES,
             stubs=frozenset(_key(paths.real(path)) for path in around if self._is_missing(path)),
+            owners=dict(self._hidden(paths)),
             secrets=tuple({value for value in values if value}),
         )
 
@@ -202,6 +228,10 @@ _ELSEWHERE = "Choose a target outside of the other mounts."
 def locked_caches(mounts: Sequence[Mount]) -> list[str]:
     """Ids of the caches that only one command may use at a time, in the order to lock them."""
     return sorted({mount.id for mount in mounts if isinstance(mount, CacheMount) and mount.sharing == "locked"})
+
+
+def _empty(name: bytes) -> Iterator[bytes]:
+    yield entries.file(name, b"")
 
 
 def _nothing(_: bytes) -> Iterator[bytes]:

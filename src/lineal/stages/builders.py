@@ -2,53 +2,27 @@
 
 from __future__ import annotations
 
-import copy as copying
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 from lineal.assemble.copy import CopyItem, Inline, copy, make_directories
 from lineal.assemble.filesystem import Filesystem
-from lineal.assemble.glob import expand, follow
-from lineal.assemble.merged import LayerSource, Merged, as_tar
 from lineal.assemble.untar import open_layer
 from lineal.dockerfile import metadata
-from lineal.dockerfile.instructions import Copy, Run, RunMount
+from lineal.dockerfile.instructions import Copy, Run
 from lineal.dockerfile.plan import files_digest
 from lineal.dockerfile.scope import DEFAULT_PATH, PROXY_ARGS, Word, finish
-from lineal.engine import (
-    BindMount,
-    CacheMount,
-    Command,
-    CommandFailed,
-    Directory,
-    Engine,
-    Mount,
-    SecretMount,
-    TmpfsMount,
-)
-from lineal.errors import BadConfiguration, BuildFailed, Gone, LinealError, Unreachable
-from lineal.source.tree import SourceTree
+from lineal.engine import Command, CommandFailed, Directory
+from lineal.errors import BuildFailed, LinealError, Unreachable
+from lineal.stages.base import chunks, take_over
+from lineal.stages.imageconfig import NO_TIME, copy_of, scratch
+from lineal.stages.inputs import Inputs
 from lineal.stages.publish import Built
 from lineal.stages.stage import Stage
-from lineal.store import Descriptor, Image, Layer, Store
-from lineal.store.manifest import image_of, read_image
-
-# Configs of assembled stages carry the parent's time, so that equal inputs give equal bytes on every machine.
-_NO_TIME = "1980-01-02T00:00:00Z"
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A stage whose content is at hand in the store; `reference` is `repository:tag@digest`."""
-
-    image: Image
-    filesystem: Filesystem
-    reference: str
-
+from lineal.stages.workshop import Materials, Ready, Workshop
+from lineal.store import Image, Layer
+from lineal.store.manifest import image_of
 
 _NOTHING = {"architecture": "", "os": "", "config": {}, "rootfs": {"type": "layers", "diff_ids": []}}
 
@@ -58,57 +32,12 @@ def _empty() -> Ready:
     return Ready(image_of(_NOTHING, []), Filesystem.empty(), "scratch")
 
 
-class Secrets(Protocol):
-    def value(self, image: str, name: str) -> bytes | None:
-        """A secret's value for an image, None when none is configured under this id."""
-
-    def mask(self, line: str) -> str:
-        """The line without any secret's value."""
-
-
-@dataclass(frozen=True)
-class Workshop:
-    """What every builder works with."""
-
-    store: Store
-    base_store: Callable[[str], tuple[Store, str]]
-    """External reference -> the store it is in and the tag or digest there."""
-    engine: Callable[[], Engine]
-    secrets: Secrets
-    proxies: Mapping[str, Mapping[str, str]]
-    """Build arguments of each image: RUN sees the predefined proxy ones, which are part of no checksum."""
-    cache_scope: str
-    """Who shares cache mounts: one project, and never with runs that may not write."""
-    workspace: Path
-    stop: Callable[[], None]
-    """Ends what runs in the engine, from any thread."""
-
-
-@dataclass
-class Moved:
-    """Compressed layer bytes that a build took from and brought to the store."""
-
-    pulled: int = 0
-    pushed: int = 0
-
-
-@dataclass(frozen=True)
-class Materials:
-    """The stages that one stage is made of."""
-
-    parent: Ready | None
-    sources: Mapping[str, Ready]
-    references: Mapping[str, str]
-    """Placeholder of another image -> its reference."""
-    moved: Moved = field(default_factory=Moved)
-
-
 def build(
     stage: Stage, materials: Materials, workshop: Workshop, output: Callable[[str], None]
 ) -> tuple[Built, Ready]:
     """Make the stage and bring its layers to the store; publishing it is the caller's."""
     if stage.kind == "from":
-        image, filesystem = _take_over(stage, materials, workshop)
+        image, filesystem = take_over(stage, materials, workshop)
     else:
         try:
             image, filesystem = _Step(stage, materials, workshop, output).make()
@@ -120,55 +49,6 @@ def build(
     return Built(image, filesystem.encode(), inputs, stage.platform), Ready(image, filesystem, "")
 
 
-# --- FROM an external image -------------------------------------------------------------------------------------
-
-
-def _take_over(stage: Stage, materials: Materials, workshop: Workshop) -> tuple[Image, Filesystem]:
-    """Copy the base into the store, so that later runs never ask its registry again, and index its directories."""
-    source, tag = workshop.base_store(stage.reference)
-    try:
-        base = read_image(source, tag, stage.platform)
-    except Gone:
-        raise BuildFailed(
-            f"The base image {stage.reference} does not exist.",
-            place=stage.place,
-            remedy="Check the name and the tag; a private base needs credentials in the docker config.",
-        ) from None
-    if (base.config_json.get("config") or {}).get("OnBuild"):
-        raise BadConfiguration(
-            f"The base image {stage.reference} has ONBUILD instructions, which Lineal does not run yet.",
-            place=stage.place,
-            remedy="Write them out in the Dockerfile and use a base without them.",
-        )
-
-    def fetch(layer: Descriptor) -> Path:
-        path = workshop.workspace / f"base-{stage.checksum[:12]}-{layer.digest.removeprefix('sha256:')}"
-        with path.open("wb") as file:
-            for chunk in source.blob(layer.digest):
-                file.write(chunk)
-        if not workshop.store.mount_blob(layer, source):
-            workshop.store.put_blob(Layer(path, layer.digest, layer.size, "").blob())
-            materials.moved.pushed += layer.size
-        materials.moved.pulled += layer.size
-        return path
-
-    filesystem = Filesystem.empty()
-    with ThreadPoolExecutor(4) as pool:
-        for number, (layer, path) in enumerate(zip(base.layers, pool.map(fetch, base.layers), strict=True)):
-            with path.open("rb") as file:
-                filesystem = filesystem.apply(number, open_layer(_chunks(file), layer.media_type))
-            path.unlink()
-    return image_of(_with_path(base), base.layers), filesystem
-
-
-def _chunks(file: Any) -> Iterator[bytes]:
-    while chunk := file.read(1 << 20):
-        yield chunk
-
-
-# --- everything else --------------------------------------------------------------------------------------------
-
-
 class _Step:
     """One stage on top of its parent: metadata first, then the layer."""
 
@@ -178,9 +58,10 @@ class _Step:
         self.workshop = workshop
         self.output = output
         self.parent = materials.parent or _empty()
-        self.document = _scratch(stage.platform) if materials.parent is None else _copy_of(self.parent.image)
+        self.document = scratch(stage.platform) if materials.parent is None else copy_of(self.parent.image)
         self.config: dict[str, Any] = self.document.setdefault("config", {})
         self.directories: list[Directory] = []
+        self.inputs = Inputs(stage, materials, workshop, self.config, self.finish)
 
     def make(self) -> tuple[Image, Filesystem]:
         for meta in self.stage.metadata:
@@ -230,7 +111,7 @@ class _Step:
             Inline(heredoc.name, self.finish(heredoc.content).encode("utf-8", "surrogateescape"))
             for heredoc in step.heredocs
         ]
-        tree = self._tree(step.source_stage, step.sources) if step.sources else None
+        tree = self.inputs.tree(step.source_stage, step.sources) if step.sources else None
         copied = copy(
             self.parent.filesystem,
             len(self.parent.image.layers),
@@ -261,7 +142,7 @@ class _Step:
         environ = {"PATH": DEFAULT_PATH, **metadata.environment(self.config), **variables}
         proxies = self.workshop.proxies.get(self.stage.image, {})
         environ |= {name: value for name, value in proxies.items() if name in PROXY_ARGS}
-        mounts = self._mounts(step, environ)
+        mounts = self.inputs.mounts(step, environ)
         command = Command(
             argv=words, env=environ, workdir=self.config.get("WorkingDir") or "/", user=self.config.get("User") or "",
             network=step.network, mounts=mounts, directories=self.directories, existing=self._exists,
@@ -280,7 +161,7 @@ class _Step:
         self.document["created"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         with layer.path.open("rb") as file:
             filesystem = self.parent.filesystem.apply(
-                len(self.parent.image.layers), open_layer(_chunks(file), layer.media_type)
+                len(self.parent.image.layers), open_layer(chunks(file), layer.media_type)
             )
         return self._image(layer), filesystem
 
@@ -293,126 +174,5 @@ class _Step:
         return image_of(self.document, [*self.parent.image.layers, layer.descriptor()])
 
     def _history(self, text: str, *, empty: bool) -> None:
-        entry = {"created": self.document.get("created", _NO_TIME), "created_by": text, "comment": "lineal"}
+        entry = {"created": self.document.get("created", NO_TIME), "created_by": text, "comment": "lineal"}
         self.document.setdefault("history", []).append({**entry, "empty_layer": True} if empty else entry)
-
-    # --- what a step reads ---
-
-    def _tree(self, source_stage: str | None, wanted: tuple[str, ...]) -> SourceTree:
-        if source_stage is None:
-            assert self.stage.context is not None
-            return self.stage.context
-        source = self.materials.sources[source_stage]
-
-        def opener(layer: Descriptor) -> Callable[[], Iterator[bytes]]:
-            def read() -> Iterator[bytes]:
-                for chunk in self.workshop.store.blob(layer.digest):
-                    self.materials.moved.pulled += len(chunk)
-                    yield chunk
-
-            return read
-
-        layers = [LayerSource(opener(layer), layer.media_type) for layer in source.image.layers]
-        return Merged.read(source.filesystem, layers, wanted, self.workshop.workspace)
-
-    def _mounts(self, step: Run, environ: dict[str, str]) -> list[Mount]:
-        mounts: list[Mount] = []
-        if step.script is not None:
-            name, content = step.script
-            tree = _Script(name, content.encode("utf-8", "surrogateescape"))
-            mounts.append(BindMount("/dev/pipes", lambda: as_tar(tree, "")))
-        for mount in step.mounts:
-            target = metadata.resolve_directory(self.config, self.finish(mount.target))
-            if mount.type == "cache":
-                mode = 0o755 if mount.mode is None else mount.mode
-                name = f"{self.workshop.cache_scope}: {mount.id or target}"
-                mounts.append(CacheMount(target, name, mount.sharing, mode, mount.uid, mount.gid))
-            elif mount.type == "tmpfs":
-                mounts.append(TmpfsMount(target, mount.size))
-            elif mount.type == "bind":
-                mounts.append(self._bind(mount, target))
-            else:
-                mounts.extend(self._secret(mount, target, environ))
-        return mounts
-
-    def _bind(self, mount: RunMount, target: str) -> BindMount:
-        tree = self._tree(mount.source_stage, (mount.source or "/",))
-        roots = expand(tree, mount.source or ".")
-        node = follow(tree, roots[0]) if roots else None
-        if node is None:
-            raise BuildFailed(f"--mount source {mount.source!r} does not exist.", place=self.stage.place)
-        return BindMount(target, lambda: as_tar(tree, node.path), node.kind != "directory", mount.writable)
-
-    def _secret(self, mount: RunMount, target: str, environ: dict[str, str]) -> list[Mount]:
-        value = self.workshop.secrets.value(self.stage.image, mount.id)
-        if value is None:
-            if mount.required:
-                raise BadConfiguration(
-                    f"The secret {mount.id!r} is required here and not given.",
-                    place=self.stage.place,
-                    remedy=f"Name it under `secrets:` in lineal.yaml, or pass --secret id={mount.id},env=NAME.",
-                )
-            return []
-        if mount.variable is not None:
-            environ[mount.variable] = value.decode("utf-8", "surrogateescape")
-            if not mount.target:
-                return []
-        mode = 0o400 if mount.mode is None else mount.mode
-        return [SecretMount(target, value, mode, mount.uid, mount.gid)]
-
-
-def _scratch(platform: str) -> dict[str, Any]:
-    os_name, architecture, *variant = platform.split("/")
-    return {
-        "created": _NO_TIME,
-        "architecture": architecture,
-        "os": os_name,
-        **({"variant": variant[0]} if variant else {}),
-        "config": {"Env": [f"PATH={DEFAULT_PATH}"], "WorkingDir": "/"},
-        "rootfs": {"type": "layers", "diff_ids": []},
-    }
-
-
-def _copy_of(image: Image) -> dict[str, Any]:
-    document: dict[str, Any] = copying.deepcopy(image.config_json)
-    for name, empty in (("config", {}), ("history", [])):
-        document[name] = document.get(name) or empty
-    # The engine's notes about the container that once made the base say nothing about this image.
-    for name in ("container", "container_config", "docker_version", "id", "parent"):
-        document.pop(name, None)
-    return document
-
-
-def _with_path(base: Image) -> dict[str, Any] | bytes:
-    """The base's config as it is, or with the PATH that BuildKit gives a base without one (`docker import`)."""
-    if "PATH" in metadata.environment(base.config_json.get("config") or {}):
-        return base.config
-    document = _copy_of(base)
-    document["config"]["Env"] = [*(document["config"].get("Env") or []), f"PATH={DEFAULT_PATH}"]
-    return document
-
-
-class _Script:
-    """A heredoc with a shebang, as a tree of one executable file."""
-
-    def __init__(self, name: str, content: bytes) -> None:
-        from lineal.source.tree import Node
-
-        self._node = Node(name, "file", 0o755, size=len(content))
-        self._content = content
-
-    def lstat(self, path: str) -> Any:
-        from lineal.source.tree import Node
-
-        return Node("", "directory", 0o755) if path == "" else self._node if path == self._node.path else None
-
-    def children(self, path: str) -> list[str]:
-        return [self._node.path] if path == "" else []
-
-    def walk(self, path: str) -> Iterator[Any]:
-        if path == "":
-            yield self._node
-
-    def open(self, node: Any) -> Iterator[bytes]:
-        del node
-        yield self._content

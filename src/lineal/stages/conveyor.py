@@ -28,7 +28,7 @@ from lineal.store.manifest import (
 )
 
 if TYPE_CHECKING:
-    from lineal.stages.builders import Ready, Workshop
+    from lineal.stages.workshop import Ready, Workshop
 
 
 _GRACE = 8.0
@@ -194,7 +194,8 @@ class Conveyor:
 
     def _one(self, stage: Stage, outlook: Outlook) -> None:
         """Build and publish one stage."""
-        from lineal.stages.builders import Materials, build
+        from lineal.stages.builders import build
+        from lineal.stages.workshop import Materials
 
         if self._stopped.is_set():
             raise Interrupted("The run was stopped.")
@@ -264,7 +265,7 @@ class Conveyor:
 
     def _read(self, stage: Stage, candidate: Candidate) -> Ready:
         from lineal.assemble.filesystem import Filesystem
-        from lineal.stages.builders import Ready
+        from lineal.stages.workshop import Ready
 
         with ThreadPoolExecutor(2) as pool:
             image = pool.submit(read_image, self._store, image_digest(candidate.index), stage.platform)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import io
 import json
 import os
@@ -118,6 +120,48 @@ def with_layer(image: SavedImage, layer: Layer) -> Files:
     files = image.files()
     put_layer(files, layer.path.read_bytes())
     return files
+
+
+def loaded(image: SavedImage, layer: Layer) -> Files:
+    """The image with one more layer, as the engine has it in a container: loaded, unpacked on disk and exported."""
+    layers = [*image.layers, gzip.decompress(layer.path.read_bytes())]
+    tag = f"lineal-assemble-test:{uuid.uuid4().hex}"
+    diff_ids = [f"sha256:{hashlib.sha256(one).hexdigest()}" for one in layers]
+    config = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+    names = [f"{number}.tar" for number in range(len(layers))]
+    manifest = [{"Config": "config.json", "RepoTags": [tag], "Layers": names}]
+    contents = [json.dumps(manifest).encode(), json.dumps(config).encode(), *layers]
+    pairs = zip(["manifest.json", "config.json", *names], contents, strict=True)
+    saved = archive(*[(name, "f", 0o644, 0, 0, content) for name, content in pairs])
+    subprocess.run([DOCKER, "load", "--quiet"], input=saved, capture_output=True, check=True)
+    try:
+        return exported(tag)
+    finally:
+        subprocess.run([DOCKER, "rmi", "-f", tag], capture_output=True)
+
+
+ENGINE_OWN = (
+    ".dockerenv", "dev", "dev/console", "dev/pts", "dev/shm", "etc/hostname", "etc/hosts", "etc/mtab",
+    "etc/resolv.conf", "proc", "sys",
+)  # fmt: skip
+"""What every container has of the engine."""
+
+
+def exported(tag: str) -> Files:
+    """The files of a container of the image, without what the engine puts into each."""
+    name = f"lineal-assemble-test-{uuid.uuid4().hex}"
+    subprocess.run([DOCKER, "create", "--name", name, tag, "/none"], capture_output=True, check=True)
+    try:
+        data = subprocess.run([DOCKER, "export", name], capture_output=True, check=True).stdout
+    finally:
+        subprocess.run([DOCKER, "rm", "-f", name], capture_output=True)
+    files: Files = {}
+    put_layer(files, data)
+    return of_the_image(files)
+
+
+def of_the_image(files: Files) -> Files:
+    return {path: file for path, file in files.items() if path not in ENGINE_OWN}
 
 
 class BuildError(Exception):

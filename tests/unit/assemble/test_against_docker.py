@@ -16,7 +16,16 @@ from lineal.assemble.copy import Copied, CopyItem, copy, make_directories
 from lineal.assemble.merged import Merged
 from lineal.engine import Directory
 from lineal.errors import BuildFailed
-from tests.unit.assemble.oracle import BuildError, FolderTree, SavedImage, archive, docker_build, with_layer
+from tests.unit.assemble.oracle import (
+    BuildError,
+    FolderTree,
+    SavedImage,
+    archive,
+    docker_build,
+    loaded,
+    of_the_image,
+    with_layer,
+)
 
 pytestmark = pytest.mark.engine
 
@@ -30,10 +39,18 @@ busybox echo 32 > /lib32/so; busybox echo 64 > /lib64/so
 printf 'root:x:0:0::/:/bin/sh\\napp:x:1000:1001::/:/bin/sh\\n' > /etc/passwd
 printf 'root:x:0:\\nstaff:x:50:app\\n' > /etc/group
 """
+MODES = """
+busybox mkdir -p /root /home/app /tmp /var/www /sp/q/r/s
+busybox chmod 700 /root; busybox chmod 1777 /tmp; busybox chmod 711 /sp/q
+busybox chown 1000:1001 /home/app; busybox chmod 750 /home/app
+busybox chown 5:33 /var/www; busybox chmod 2775 /var/www
+busybox ln -s /home/app /h; busybox ln -s ../var/www /opt/www
+"""
 CHANGE = "busybox rm /lib32/so; busybox echo new > /lib32/two; busybox rm -r /opt/real; busybox mkdir /opt/real"
+COMMANDS = (SETUP.strip() + MODES.rstrip()).replace("\\", "\\\\").replace("\n", ";")
 BASE = f"""FROM scratch AS base
 COPY busybox /usr/bin/busybox
-RUN ["/usr/bin/busybox", "sh", "-c", {'"' + SETUP.strip().replace(chr(92), chr(92) * 2).replace(chr(10), ";") + '"'}]
+RUN ["/usr/bin/busybox", "sh", "-c", "{COMMANDS}"]
 RUN ["/usr/bin/busybox", "sh", "-c", "{CHANGE}"]
 FROM base
 """
@@ -103,6 +120,9 @@ chown by number and group name                    | COPY --chown=7:staff a.txt /
 chown by group alone                              | COPY --chown=:staff a.txt /x/
 chown by an unknown name is root                  | COPY --chown=nobody a.txt /x/
 chown by an unknown group keeps the user's        | COPY --chown=app:nogrp a.txt /x/
+chown by name and empty group                     | COPY --chown=app: a.txt /x/
+chown by number and empty group                   | COPY --chown=5: a.txt /x/
+chown by a colon                                  | COPY --chown=: a.txt /var/www/n/
 chown leaves the existing destination alone       | COPY --chown=app d /data
 chown of several into an owned directory          | COPY --chown=app a.txt b.txt /data/sub/
 chmod of a directory                              | COPY --chmod=700 d /fresh
@@ -121,6 +141,29 @@ from: what an upper layer removed and remade      | COPY --from=base /opt /n
 from: a file that became a hard link              | COPY --from=base /opt/hard /n
 from: several                                     | COPY --from=base /etc/passwd /usr/bin/busybox /n/
 from: relative path                               | COPY --from=base etc/group /n
+below a private directory                         | COPY a.txt /root/req
+below the directory of a user                     | COPY d /home/app/
+below a directory of all                          | COPY a.txt /tmp/n/
+below a directory with a mode two levels up       | COPY a.txt /sp/q/r/s/x
+below a link to the directory of a user           | COPY a.txt /h/
+below a relative link to a setgid directory       | COPY a.txt /opt/www/n/
+below several of them                             | COPY a.txt b.txt /home/app/x/y/
+over the directory of a user                      | COPY over /
+below a setgid directory                          | COPY a.txt /var/www/
+below a setgid directory: missing parents         | COPY d /var/www/n/m
+below a setgid directory: contents                | COPY d/ /var/www
+below a setgid directory: chown                   | COPY --chown=7:8 d /var/www/n/
+below a setgid directory: chown by root           | COPY --chown=0:0 d /var/www/n/
+below a setgid directory: chmod                   | COPY --chmod=2700 d /var/www/n
+below a setgid directory: add a tar               | ADD a.tar /var/www
+below a setgid directory: add a tar deeper        | ADD a.tar /var/www/n/
+below a setgid directory: a tar without parents   | ADD miss.tar /var/www
+from: into a private directory                    | COPY --from=base /data /root/
+from: a setgid directory                          | COPY --from=base /var /n/
+from: into a setgid directory                     | COPY --from=base /sp /var/www/n/
+from: over a setgid directory                     | COPY --from=base /home /var/
+add a tar into the directory of a user            | ADD dot.tar /home/app
+add a tar below a link                            | ADD a.tar /h/n
 add is copy for a file                            | ADD junk /n
 add is copy for a directory                       | ADD d /n
 add a gzip that is no tar                         | ADD one.gz /n
@@ -154,6 +197,9 @@ WORKDIRS = [
     Case("copy into an existing working directory", "COPY a.txt ./", "/data", (0, 0)),
     Case("working directory through a link", "COPY a.txt k", "/lnk/k", (0, 0)),
     Case("working directory of a user, files of root", "COPY a.txt sub/", "/w/v", (1000, 1001), "app"),
+    Case("working directory below a setgid directory", "COPY a.txt sub/", "/var/www/w/v", (0, 0)),
+    Case("working directory of a user below a setgid one", "COPY a.txt z/", "/var/www/w", (1000, 1001), "app"),
+    Case("existing working directory", "COPY a.txt .", "/home/app", (0, 0)),
     Case("working directory of a number", "COPY a.txt .", "/w/v", (55, 55), "55"),
 ]
 
@@ -161,6 +207,8 @@ CLOSING = [
     Case("closing working directory", "", "/w/v", (0, 0)),
     Case("closing working directory behind a dead link", "", "/dang/k", (0, 0)),
     Case("closing working directory of a user", "", "/w", (1000, 1001), "app"),
+    Case("closing working directory in a private one", "", "/root/w", (0, 0)),
+    Case("closing working directory below a setgid one", "", "/var/www/w/v", (0, 0)),
 ]
 
 REFUSED = _cases("""
@@ -179,11 +227,22 @@ archive with a hard link out of it    | ADD hup.tar /n
 def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("context")
     shutil.copy("/bin/busybox", root / "busybox")
-    for name in ("d/data/sub/deep", "e/data/sub", "e/opt/real", "e/srv", "p/etc", "p/lnk", "p2/bin", "fd"):
+    for name in (
+        "d/data/sub/deep",
+        "e/data/sub",
+        "e/opt/real",
+        "e/srv",
+        "p/etc",
+        "p/lnk",
+        "p2/bin",
+        "fd",
+        "over/home/app/n",
+    ):
         (root / name).mkdir(parents=True)
     for name in ("a.txt", "b.txt", "d/one", "d/data/sub/deep/z", "e/data/sub/n", "p/lnk/q", "p2/bin/t", "fd/data"):
         (root / name).write_text(name)
     (root / "e/srv/k").write_text("k")
+    (root / "over/home/app/n/k").write_text("k")
     (root / "p/etc/x").write_text("x")
     (root / "run.sh").write_text("#!/bin/sh\n")
     (root / "run.sh").chmod(0o755)
@@ -209,6 +268,7 @@ def _archives() -> dict[str, bytes]:
         "t.tbz": bz2.compress(plain),
         "t.txz": lzma.compress(plain),
         "trunc.tar": plain[:1600],
+        "miss.tar": archive(("mm/nn/f", "f", 0o644, 3, 4, b"f")),
         "dot.tar": archive(("./", "d", 0o700, 8, 9, ""), ("./q", "f", 0o600, 1, 1, b"q")),
         "thru.tar": archive(("bin/new", "f", 0o755, 0, 0, b"n")),
         "binabs.tar": archive(("bin/", "d", 0o755, 0, 0, ""), ("bin/new", "f", 0o755, 0, 0, b"n")),
@@ -273,6 +333,7 @@ def test_the_same_files_as_docker_build(case: Case, base: SavedImage, context: P
     expected = docker_build(_dockerfile(case), context)
     copied = assemble(case, base, context, tmp_path)
     assert with_layer(base, copied.layer) == expected.files()
+    assert loaded(base, copied.layer) == of_the_image(expected.files())
     # The index that is carried on equals the one that reading the result gives.
     read = SavedImage([*base.layers, gzip.decompress(copied.layer.path.read_bytes())]).filesystem()
     assert copied.filesystem == read
@@ -284,6 +345,7 @@ def test_the_same_closing_working_directory(case: Case, base: SavedImage, contex
     made = make_directories(base.filesystem(), len(base.layers), _directories(case), tmp_path)
     assert made is not None
     assert with_layer(base, made.layer) == expected.files()
+    assert loaded(base, made.layer) == of_the_image(expected.files())
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=_named)

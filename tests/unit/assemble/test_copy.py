@@ -67,11 +67,30 @@ def test_parents_come_before_children_and_names_are_sorted(tree: FolderTree, tmp
     assert names == sorted(names) == ["z-z", "z-z/z", "z-z/z/a", "z-z/z/d", "z-z/z/d/sub", "z-z/z/d/sub/f"]
 
 
-def test_a_directory_that_does_not_change_is_not_in_the_layer(tree: FolderTree, tmp_path: Path) -> None:
-    parent = Filesystem.empty().apply(0, io.BytesIO(archive(("d/sub", "d", 0o755, 0, 0, ""))))
-    copied = run([CopyItem(tree, "d")], "/d", tmp_path, parent=parent, layer_number=1)
-    assert files(copied).keys() == {"d/sub/f"}
+def test_directories_that_do_not_change_are_in_the_layer_as_the_parent_has_them(
+    tree: FolderTree, tmp_path: Path
+) -> None:
+    rows = (("p", "d", 0o1711, 7, 8, ""), ("p/d", "d", 0o700, 5, 6, ""), ("p/d/sub", "d", 0o755, 0, 0, ""))
+    parent = Filesystem.empty().apply(0, io.BytesIO(archive(*rows)))
+    copied = run([CopyItem(tree, "d")], "/p/d", tmp_path, parent=parent, layer_number=1)
+    assert {path: file[:4] for path, file in files(copied).items()} == {
+        "p": ("5", 0o1711, 7, 8), "p/d": ("5", 0o700, 5, 6), "p/d/sub": ("5", 0o755, 0, 0),
+        "p/d/sub/f": ("0", 0o644, 0, 0),
+    }  # fmt: skip
     assert copied.filesystem == parent
+
+
+def test_a_wildcard_without_match_makes_an_empty_layer(tree: FolderTree, tmp_path: Path) -> None:
+    parent = Filesystem.empty().apply(0, io.BytesIO(archive(("p", "d", 0o700, 7, 8, ""))))
+    assert files(run([CopyItem(tree, "none*")], "/p/", tmp_path, parent=parent, layer_number=1)) == {}
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "a/../../b"])
+def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
+    """Only a tree that git itself would not commit has them."""
+    with pytest.raises(BuildFailed, match="are no names of files"):
+        run([CopyItem(Named(name), "d")], "/x", tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_new_accounts_count_for_the_next_stage(tmp_path: Path) -> None:
@@ -111,7 +130,26 @@ def test_directories_that_exist_need_no_layer(tmp_path: Path) -> None:
     assert make_directories(parent, 1, [Directory("/w"), Directory("/l"), Directory("/")], tmp_path) is None
     made = make_directories(parent, 1, [Directory("/l/n", 0o711, 3, 4)], tmp_path)
     assert made is not None
-    assert files(made) == {"w/n": ("5", 0o711, 3, 4, "", b"")}
+    assert files(made) == {"w": ("5", 0o700, 5, 5, "", b""), "w/n": ("5", 0o711, 3, 4, "", b"")}
+
+
+class Named:
+    """A tree with one file of this name in its directory `d`."""
+
+    def __init__(self, name: str) -> None:
+        self._node = Node(f"d/{name}", "file", 0o644)
+
+    def lstat(self, path: str) -> Node | None:
+        return Node(path, "directory", 0o755) if path in ("", "d") else None
+
+    def children(self, path: str) -> list[str]:
+        return []
+
+    def walk(self, path: str) -> Iterator[Node]:
+        yield self._node
+
+    def open(self, node: Node) -> Iterator[bytes]:
+        yield b""
 
 
 class Large:

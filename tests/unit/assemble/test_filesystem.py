@@ -165,7 +165,6 @@ def broken_indexes() -> Iterator[bytes]:
     yield b"junk"
     yield Filesystem.empty().encode()[:-9]
     yield gzip.compress(b"[]")
-    yield gzip.compress(b" " * (65 << 20))
     changes: tuple[dict[str, object], ...] = (
         {"version": 2}, {"directories": []}, {"directories": [["", 1, 2, 3]]}, {"passwd": 1}, {"symlinks": [["l"]]},
         {"directories": [["", 1, 2, 3, "4"]]}, {"directories": [["", 1, 2, 3, 4], ["a/b", 1, 2, 3, 4]]},
@@ -178,6 +177,21 @@ def broken_indexes() -> Iterator[bytes]:
 @pytest.mark.parametrize("data", list(broken_indexes()), ids=range(len(list(broken_indexes()))))
 def test_a_broken_index_is_refused(data: bytes) -> None:
     with pytest.raises(Unreachable, match="filesystem index"):
+        Filesystem.decode(data)
+
+
+def test_an_index_that_is_too_large_is_refused_before_it_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [folder(f"d{number}") for number in range(50)]
+    size = len(gzip.decompress(image(rows).encode()))
+    monkeypatch.setattr("lineal.assemble.filesystem._MAX_DECODED", size)
+    assert Filesystem.decode(image(rows).encode()) == image(rows)
+    larger = [*rows, link("l", "d1")]
+    with pytest.raises(BuildFailed, match=r"too many directories and symbolic links \(52\)"):
+        image(larger).encode()
+    monkeypatch.setattr("lineal.assemble.filesystem._MAX_DECODED", size + 50)
+    data = image(larger).encode()
+    monkeypatch.setattr("lineal.assemble.filesystem._MAX_DECODED", size)
+    with pytest.raises(Unreachable, match="cut short or too large"):
         Filesystem.decode(data)
 
 

@@ -106,6 +106,15 @@ def test_a_mount_point_leaves_no_more_than_buildkit_s(bench: Bench, base_tag: st
     assert ours == theirs
 
 
+def test_a_user_s_directories_are_made_like_buildkit_s(bench: Bench, base_tag: str, tmp_path: Path) -> None:
+    theirs = by_buildkit(base_tag, ["USER user:root", "WORKDIR /made/by/user"], tmp_path)
+    paths = ("/made", "/made/by", "/made/by/user")
+    ours = by_us(
+        bench, "true", user="user:root", workdir=paths[-1], directories=[Directory(x, 0o755, 1000, 0) for x in paths]
+    )
+    assert ours == theirs
+
+
 def test_directories_are_made_like_buildkit_s_workdir(bench: Bench, base_tag: str, tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     theirs = by_buildkit(base_tag, ["WORKDIR /srv/app"], tmp_path / "one")

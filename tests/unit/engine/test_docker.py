@@ -6,17 +6,18 @@ import stat
 import tarfile
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lineal.engine import CommandFailed, Directory
+from lineal.engine import BindMount, CacheMount, CommandFailed, Directory, upper
 from lineal.engine.docker import DockerEngine
-from lineal.errors import BuildFailed, Gone, Interrupted, Unreachable
+from lineal.errors import BuildFailed, Gone, Interrupted
 
-from .conftest import Bench, Contents, Members, base_tar, regular, tar_of
+from .conftest import Bench, Contents, Members, base_tar, directory, regular, tar_of
 
 pytestmark = pytest.mark.engine
 
@@ -221,15 +222,16 @@ def test_the_default_network_can_be_the_host_s(bench: Bench) -> None:
     assert bench.said == [str(Path("/proc/self/ns/net").readlink())]
 
 
-def test_privileges_are_given_only_when_asked_for(bench: Bench) -> None:
+def test_a_command_has_no_privileges(bench: Bench) -> None:
     with pytest.raises(CommandFailed):
         bench.run("mount -t tmpfs x /data")
-    try:
-        bench.run("mount -t tmpfs x /data", privileged=True)
-    except Unreachable as refused:
-        if "operation not permitted" not in str(refused):
-            raise
-        pytest.skip("the engine of this machine has not all privileges itself")
+
+
+def test_only_the_user_s_own_host_name_is_in_the_environment(bench: Bench) -> None:
+    bench.run("env")
+    assert not [line for line in bench.said if line.startswith("HOSTNAME")]
+    bench.run("env", env={"PATH": "/bin", "HOSTNAME": "mine"})
+    assert "HOSTNAME=mine" in bench.said
 
 
 def test_a_missing_work_directory_is_made_and_an_existing_one_left_alone(bench: Bench, members: Members) -> None:
@@ -239,6 +241,35 @@ def test_a_missing_work_directory_is_made_and_an_existing_one_left_alone(bench: 
     assert sorted(found) == ["srv", "srv/app"]
     assert (found["srv/app"].mode, found["srv/app"].uid) == (0o750, 1000)
     assert (found["srv"].mode, found["srv"].uid) == (0o755, 0)
+
+
+def test_all_made_directories_of_a_work_directory_have_its_owner(bench: Bench, members: Members) -> None:
+    paths = ["/made", "/made/by", "/made/by/user", "/made/other"]
+    directories = [Directory(path, 0o755, 1000, 50) for path in paths]
+    found = members(bench.run("true", workdir="/made/by/user", user="user", directories=directories))
+    assert sorted(found) == [path[1:] for path in paths]
+    assert {(member.uid, member.gid, member.mode) for member in found.values()} == {(1000, 50, 0o755)}
+
+
+@pytest.mark.parametrize("mounted", ["/made", "/made/by"])
+def test_so_have_those_that_a_mount_hides(bench: Bench, members: Members, mounted: str) -> None:
+    tar = tar_of(directory("by", uid=7), regular("file", b"bound"))
+    mounts = [BindMount(mounted, lambda: iter([tar]))]
+    directories = [Directory(path, 0o755, 1000, 3_000_000) for path in ("/made", "/made/by")]
+    script = "cat file || cat ../file"
+    found = members(bench.run(script, workdir="/made/by", user="user", directories=directories, mounts=mounts))
+    assert bench.said[-1] == "bound"
+    assert {name: (member.uid, member.gid) for name, member in found.items()} == {
+        "made": (1000, 3_000_000),
+        "made/by": (1000, 3_000_000),
+    }
+
+
+def test_a_cache_as_the_work_directory_keeps_its_own_owner(bench: Bench, members: Members) -> None:
+    directories, mounts = [Directory("/app", 0o755, 1000, 1000)], [CacheMount("/app", "any", "private")]
+    found = members(bench.run("stat -c %u .", workdir="/app", directories=directories, mounts=mounts))
+    assert bench.said == ["0"]
+    assert (found["app"].uid, found["app"].gid) == (1000, 1000)
 
 
 def test_a_work_directory_behind_a_link_is_made_where_the_link_leads(bench: Bench) -> None:
@@ -260,6 +291,34 @@ def _stop_when_running(engine: DockerEngine) -> None:
             break
         time.sleep(0.05)
     engine.stop()
+
+
+def test_a_stop_ends_the_reading_of_a_layer(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    real = upper.copy_upper
+
+    def stopped(*arguments: Any) -> None:
+        bench.engine.stop()
+        real(*arguments)
+        read.append("the whole layer")
+
+    monkeypatch.setattr(upper, "copy_upper", stopped)
+    with pytest.raises(Interrupted):
+        bench.run("dd if=/dev/zero of=/data/large bs=1M count=20 2>&-")
+    assert read == []
+
+
+def test_a_stop_ends_the_filling_of_a_mount(bench: Bench) -> None:
+    def endless() -> Iterator[bytes]:
+        info, _ = regular("endless", b"")
+        info.size = 1 << 40
+        yield info.tobuf(tarfile.PAX_FORMAT)
+        bench.engine.stop()
+        while True:
+            yield bytes(1 << 16)
+
+    with pytest.raises(Interrupted):
+        bench.run("true", mounts=[BindMount("/b", endless)])
 
 
 def test_a_stage_whose_layer_is_gone_says_so(bench: Bench) -> None:

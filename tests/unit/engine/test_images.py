@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from lineal.engine import waiting
 from lineal.engine.client import Client
 from lineal.engine.images import Images, bare_config
 from lineal.errors import Interrupted, Unreachable
@@ -114,6 +115,28 @@ def test_a_stop_ends_a_load_in_the_middle(client: Client) -> None:
 
     with pytest.raises(Interrupted):
         Images(client, check).ensure(store.image(layers("a")), store)
+
+
+def test_a_stop_does_not_wait_for_the_engine_s_answer() -> None:
+    asked, never = threading.Event(), threading.Event()
+
+    def check() -> None:
+        if asked.is_set():
+            raise Interrupted("The build was interrupted.")
+
+    def work() -> None:
+        asked.set()
+        never.wait()
+
+    with pytest.raises(Interrupted):
+        waiting.answer(work, check)
+    never.set()
+
+
+def test_what_the_engine_answers_is_given_or_raised() -> None:
+    assert waiting.answer(lambda: 7, lambda: None) == 7
+    with pytest.raises(ZeroDivisionError):
+        waiting.answer(lambda: 1 // 0, lambda: None)
 
 
 def test_a_large_layer_is_streamed(client: Client) -> None:

@@ -8,10 +8,11 @@ import subprocess
 import threading
 import uuid
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pytest
 
-from lineal.engine import BindMount, CacheMount, CommandFailed, Directory, SecretMount, TmpfsMount
+from lineal.engine import BindMount, CacheMount, CommandFailed, Directory, SecretMount, TmpfsMount, upper
 from lineal.engine.client import Client
 from lineal.errors import BadConfiguration, BuildFailed
 
@@ -153,7 +154,8 @@ def test_a_secret_never_touches_the_container_s_own_files(bench: Bench, monkeypa
 
     monkeypatch.setattr(Client, "put", noted)
     bench.run("true", mounts=[SecretMount("/run/secrets/a", VALUE), SecretMount("/run/secrets/b", VALUE)])
-    assert [path for _, path in put] == ["/lineal-0", "/lineal-0"]
+    # Both put there, and emptied after the command.
+    assert [path for _, path in put] == ["/lineal-0"] * 4
 
 
 @pytest.mark.parametrize("fast", [True, False])
@@ -175,6 +177,26 @@ def test_a_secret_is_nowhere_afterwards(bench: Bench, contents: Contents, target
         "docker image ls -aq | sort -u | xargs docker image inspect", shell=True, capture_output=True
     )
     assert VALUE not in images.stdout
+
+
+@pytest.mark.parametrize("target", ["/run/secrets/token", "/ctx/.env"])
+def test_a_secret_in_a_volume_is_gone_before_the_layer_is_read(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    found: list[bytes] = []
+    real = upper.copy_upper
+
+    def look(*arguments: Any) -> None:
+        grep = ["grep", "-rlF", VALUE.decode(), "/var/lib/docker/volumes"]
+        found.append(subprocess.run(grep, capture_output=True).stdout)
+        real(*arguments)
+
+    monkeypatch.setattr(upper, "copy_upper", look)
+    bench.run(
+        f"cat {target}; exec >/dev/null; mv /ctx/sub /ctx/s", mounts=[SecretMount(target, VALUE), context(True)]
+    )
+    assert bench.said == [VALUE.decode()]
+    assert found == [b""]
 
 
 def test_what_is_written_beside_a_secret_is_kept(bench: Bench, members: Members, contents: Contents) -> None:

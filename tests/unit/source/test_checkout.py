@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from lineal.errors import BadConfiguration
 from lineal.source.checkout import check_out
+from lineal.source.git import GitFailed
 from lineal.source.repository import Repository
 from tests import servers
 
@@ -85,3 +88,38 @@ def test_a_submodule_in_it_is_refused(repo: servers.Repository, tmp_path: Path) 
     repo.commit()
     with pytest.raises(BadConfiguration, match=r"^c/lib: is a submodule"):
         check_out(Repository.open(repo.path, repo.environment()), "c", tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["..", ".", ".git", ".GIT", "a/b", "../../up", "/etc"])
+@pytest.mark.parametrize("kind", ["tree", "blob"])
+def test_names_that_git_itself_would_not_check_out_are_refused(
+    repo: servers.Repository, tmp_path: Path, name: str, kind: str
+) -> None:
+    """A hostile commit, made without git's own checks."""
+    repo.put({"c/a": "1", "d": "1"})
+    repo.git("add", "--all")
+    repo.commit()
+    inner = repo.git("rev-parse", "HEAD:c" if kind == "tree" else "HEAD:d")
+    mode = b"40000" if kind == "tree" else b"100644"
+    chart = hashed(repo, mode + b" " + name.encode() + b"\0" + bytes.fromhex(inner))
+    root = hashed(repo, b"40000 c\0" + bytes.fromhex(chart))
+    repo.git("update-ref", "HEAD", repo.git("commit-tree", "-m", "bad", root))
+    with pytest.raises(BadConfiguration, match=rf"^c/{re.escape(name)}\S*: is not a path that a file can have"):
+        check_out(Repository.open(repo.path, repo.environment()), "c", tmp_path / "out")
+    assert not (tmp_path / "out").exists() and not (tmp_path / "up").exists()
+
+
+def test_a_name_that_git_itself_cannot_read_is_said_in_its_words(repo: servers.Repository, tmp_path: Path) -> None:
+    repo.put({"c": "1"})
+    repo.git("add", "--all")
+    repo.commit()
+    root = hashed(repo, b"100644 \0" + bytes.fromhex(repo.git("rev-parse", "HEAD:c")))
+    repo.git("update-ref", "HEAD", repo.git("commit-tree", "-m", "bad", root))
+    with pytest.raises(GitFailed, match="empty filename"):
+        check_out(Repository.open(repo.path, repo.environment()), ".", tmp_path / "out")
+
+
+def hashed(repo: servers.Repository, tree: bytes) -> str:
+    command = ["git", "hash-object", "-t", "tree", "-w", "--literally", "--stdin"]
+    done = subprocess.run(command, cwd=repo.path, env=repo.environment(), input=tree, capture_output=True, check=True)
+    return done.stdout.decode().strip()

@@ -16,12 +16,12 @@ from lineal.errors import Gone
 from lineal.lock import NoLock
 from lineal.report.json import StageReport
 from lineal.report.progress import Progress
-from lineal.stages.builders import Workshop
 from lineal.stages.conveyor import Conveyor, Origin, Outlook, look
 from lineal.stages.lookup import Lookup
 from lineal.stages.publish import Publisher
 from lineal.stages.stage import Stage
 from lineal.stages.visibility import Line
+from lineal.stages.workshop import Workshop
 from lineal.store import Blob, Image, Layer, Store, sha256
 from lineal.store.layout import Layout
 from tests import servers
@@ -157,7 +157,6 @@ class Factory:
             engine=lambda: self.engine,
             secrets=self.secrets,
             proxies=self.proxies,
-            cache_scope="shop",
             cache_scope="test",
             workspace=self.folder / "work",
             stop=self.engine.stopped.set,

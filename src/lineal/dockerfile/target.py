@@ -1,0 +1,159 @@
+"""One target's instructions as stages: metadata gathers until a layer-producing step takes it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from e2b_dockerfile_utils import DockerfileInstruction
+
+from lineal.assemble.glob import expand as expand_sources
+from lineal.assemble.glob import follow, has_wildcards
+from lineal.dockerfile import metadata
+from lineal.dockerfile.instructions import METADATA, Copy, Meta, Run, one_line
+from lineal.dockerfile.mounts import RunMount
+from lineal.dockerfile.scope import Deferred, Scope, canonical_word
+from lineal.errors import BadConfiguration, Place
+from lineal.stages.stage import Stage
+
+if TYPE_CHECKING:
+    from lineal.dockerfile.plan import Planner, Target
+
+
+class TargetBuilder:
+    """Walks one target's instructions: metadata gathers until a layer-producing step makes a stage of it."""
+
+    def __init__(self, planner: Planner, target: Target, stage: Stage | None, scope: Scope) -> None:
+        self.planner = planner
+        self.parser = planner.parser
+        self.image = planner.image
+        self.target = target
+        self.stage = stage
+        self.scope = scope
+        self.pending: list[Meta] = []
+        self.first = True
+        self.cmd_set = False
+
+    def add(self, instruction: DockerfileInstruction) -> None:
+        name = instruction.name
+        if name == "ARG":
+            self.scope = self.planner.arg(instruction, self.scope, local=True)
+        elif name in METADATA:
+            self._metadata(self.parser.meta(instruction, self.scope))
+        elif name == "RUN":
+            self._run(instruction, self.parser.run(instruction, self.scope))
+        elif name in ("COPY", "ADD"):
+            self._copy(instruction, self.parser.copy(instruction, self.scope))
+        else:
+            self.parser.refuse(instruction, f"{name} is not known.")
+
+    def finish(self) -> Stage | None:
+        if self.pending:
+            self._stage("close", self.pending[-1].place, self.pending[-1].text, {"close": True}, None)
+        return self.stage
+
+    def _metadata(self, meta: Meta) -> None:
+        if meta.name == "ENTRYPOINT" and not self.cmd_set:
+            meta = replace(meta, flags=(("reset-cmd", "true"),))
+        self.cmd_set = self.cmd_set or meta.name == "CMD"
+        if all(isinstance(word, str) for word in meta.words):
+            # What can never be applied, such as a wrong port, is refused before anything is built.
+            metadata.apply({}, meta, str)
+        self.pending.append(meta)
+        if meta.name == "ENV":
+            self.scope = self.scope.with_env(
+                (str(canonical_word(name)), value)
+                for name, value in zip(meta.words[0::2], meta.words[1::2], strict=True)
+            )
+        elif meta.name == "WORKDIR":
+            self.scope = self.scope.with_workdir(meta.words[0])
+        elif meta.name == "USER":
+            self.scope = replace(self.scope, user=meta.words[0])
+        elif meta.name == "SHELL":
+            self.scope = replace(self.scope, shell=tuple(str(word) for word in meta.words))
+        elif meta.name == "ONBUILD":
+            self.scope = replace(self.scope, onbuild=True)
+
+    def _run(self, instruction: DockerfileInstruction, run: Run) -> None:
+        sources: dict[str, Stage] = {}
+        files: dict[str, Any] = {}
+        for number, mount in enumerate(run.mounts):
+            if mount.type == "bind":
+                files[str(number)] = self._mounted(instruction, mount, sources)
+        inputs = {**run.canonical(), "sees": self.scope.canonical_run(), "mounted": files}
+        self._stage("run", run.place, one_line(instruction), inputs, run, sources)
+
+    def _mounted(self, instruction: DockerfileInstruction, mount: RunMount, sources: dict[str, Stage]) -> Any:
+        if mount.source_stage is not None:
+            stage = self.planner.source_stage(instruction, mount.source_stage, self.target.number)
+            sources[mount.source_stage] = stage
+            return stage.checksum
+        return self._files(instruction, mount.source, "RUN --mount")
+
+    def _copy(self, instruction: DockerfileInstruction, copy: Copy) -> None:
+        sources: dict[str, Stage] = {}
+        files: Any = None
+        if copy.source_stage is not None:
+            stage = self.planner.source_stage(instruction, copy.source_stage, self.target.number)
+            sources[copy.source_stage] = stage
+            files = stage.checksum
+        else:
+            files = [self._files(instruction, source, instruction.name) for source in copy.sources]
+        inputs = {**copy.canonical(), "files": files}
+        if isinstance(copy.destination, Deferred) or not copy.destination.startswith("/"):
+            inputs["workdir"] = self.scope.canonical_workdir()
+        self._stage("copy", copy.place, one_line(instruction), inputs, copy, sources)
+
+    def _files(self, instruction: DockerfileInstruction, source: str, what: str) -> list[list[Any]]:
+        """What a source pattern matches: per root, its path and the (path, mode, object id) of everything in it."""
+        context = self.image.context
+        names = context.names()
+        try:
+            roots = expand_sources(names, source)
+        except BadConfiguration as error:
+            self.parser.refuse(instruction, error.message, error.remedy)
+        if not roots and not has_wildcards(source):
+            self.parser.refuse(instruction, f"{what} {source!r}: {context.missing(source)}")
+        matched = []
+        for root in roots:
+            # A link as a source means what it points at.
+            meant = follow(names, root)
+            also = [meant.path] if meant is not None and meant.path != root else []
+            matched.append([root, [list(entry) for path in (root, *also) for entry in context.identity(path)]])
+        return matched
+
+    def _stage(
+        self, kind: Any, place: Place, text: str, inputs: dict[str, Any], step: Run | Copy | None,
+        sources: dict[str, Stage] | None = None,
+    ) -> None:  # fmt: skip
+        inputs = {**inputs, "metadata": [meta.canonical() for meta in self.pending]}
+        if self.stage is None:
+            # A chain from scratch has no FROM stage to carry these.
+            inputs |= {"platform": self.image.platform, "cache_version": self.image.cache_version}
+        elif self.first and self.stage.image != self.image.name and self.image.cache_version:
+            inputs["cache_version"] = self.image.cache_version
+        self.stage = Stage(
+            kind=kind,
+            image=self.image.name,
+            target=self.target.name,
+            place=place,
+            text=text,
+            parent=self.stage,
+            inputs=inputs,
+            scope=self.scope,
+            metadata=tuple(self.pending),
+            step=step,
+            sources=sources or {},
+            context=self.image.context,
+            needs=self._needs_used(inputs),
+            platform=self.image.platform,
+        )
+        self.pending = []
+        self.first = False
+
+    def _needs_used(self, inputs: dict[str, Any]) -> dict[str, Stage]:
+        """The images whose references stand in this stage's words: they must be published before it."""
+        if not self.planner.needs:
+            return {}
+        text = repr([inputs, [canonical_word(word) for word in self.scope.variables.values()]])
+        return {name: stage for name, stage in self.planner.needs.items() if name in text}

@@ -1,0 +1,60 @@
+"""`FROM` an external image: taken over into the store, so that later runs never ask its registry again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from lineal.assemble.filesystem import Filesystem
+from lineal.assemble.untar import open_layer
+from lineal.errors import BadConfiguration, BuildFailed, Gone
+from lineal.stages.imageconfig import with_path
+from lineal.stages.stage import Stage
+from lineal.stages.workshop import Materials, Workshop
+from lineal.store import Descriptor, Image, Layer
+from lineal.store.manifest import image_of, read_image
+
+
+def take_over(stage: Stage, materials: Materials, workshop: Workshop) -> tuple[Image, Filesystem]:
+    """Copy the base into the store, so that later runs never ask its registry again, and index its directories."""
+    source, tag = workshop.base_store(stage.reference)
+    try:
+        base = read_image(source, tag, stage.platform)
+    except Gone:
+        raise BuildFailed(
+            f"The base image {stage.reference} does not exist.",
+            place=stage.place,
+            remedy="Check the name and the tag; a private base needs credentials in the docker config.",
+        ) from None
+    if (base.config_json.get("config") or {}).get("OnBuild"):
+        raise BadConfiguration(
+            f"The base image {stage.reference} has ONBUILD instructions, which Lineal does not run yet.",
+            place=stage.place,
+            remedy="Write them out in the Dockerfile and use a base without them.",
+        )
+
+    def fetch(layer: Descriptor) -> Path:
+        path = workshop.workspace / f"base-{stage.checksum[:12]}-{layer.digest.removeprefix('sha256:')}"
+        with path.open("wb") as file:
+            for chunk in source.blob(layer.digest):
+                file.write(chunk)
+        if not workshop.store.mount_blob(layer, source):
+            workshop.store.put_blob(Layer(path, layer.digest, layer.size, "").blob())
+            materials.moved.pushed += layer.size
+        materials.moved.pulled += layer.size
+        return path
+
+    filesystem = Filesystem.empty()
+    with ThreadPoolExecutor(4) as pool:
+        for number, (layer, path) in enumerate(zip(base.layers, pool.map(fetch, base.layers), strict=True)):
+            with path.open("rb") as file:
+                filesystem = filesystem.apply(number, open_layer(chunks(file), layer.media_type))
+            path.unlink()
+    return image_of(with_path(base), base.layers), filesystem
+
+
+def chunks(file: Any) -> Iterator[bytes]:
+    while chunk := file.read(1 << 20):
+        yield chunk

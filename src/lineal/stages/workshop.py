@@ -1,0 +1,66 @@
+"""What builders work with: stages at hand, and where to read, run and write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from lineal.assemble.filesystem import Filesystem
+from lineal.engine import Engine
+from lineal.store import Image, Store
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A stage whose content is at hand in the store; `reference` is `repository:tag@digest`."""
+
+    image: Image
+    filesystem: Filesystem
+    reference: str
+
+
+class Secrets(Protocol):
+    def value(self, image: str, name: str) -> bytes | None:
+        """A secret's value for an image, None when none is configured under this id."""
+
+    def mask(self, line: str) -> str:
+        """The line without any secret's value."""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What every builder works with."""
+
+    store: Store
+    base_store: Callable[[str], tuple[Store, str]]
+    """External reference -> the store it is in and the tag or digest there."""
+    engine: Callable[[], Engine]
+    secrets: Secrets
+    proxies: Mapping[str, Mapping[str, str]]
+    """Build arguments of each image: RUN sees the predefined proxy ones, which are part of no checksum."""
+    cache_scope: str
+    """Who shares cache mounts: one project, and never with runs that may not write."""
+    workspace: Path
+    stop: Callable[[], None]
+    """Ends what runs in the engine, from any thread."""
+
+
+@dataclass
+class Moved:
+    """Compressed layer bytes that a build took from and brought to the store."""
+
+    pulled: int = 0
+    pushed: int = 0
+
+
+@dataclass(frozen=True)
+class Materials:
+    """The stages that one stage is made of."""
+
+    parent: Ready | None
+    sources: Mapping[str, Ready]
+    references: Mapping[str, str]
+    """Placeholder of another image -> its reference."""
+    moved: Moved = field(default_factory=Moved)

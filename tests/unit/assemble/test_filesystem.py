@@ -145,6 +145,15 @@ def test_an_unknown_name_is_said(spec: str) -> None:
         replace(Filesystem.empty(), passwd=PASSWD, group=GROUP).user(spec)
 
 
+@pytest.mark.parametrize(
+    ("spec", "ids"),
+    [("app", (1000, 1001)), ("app:", (1000, 0)), ("app:staff", (1000, 50)), ("app:nogroup", (1000, 1001)),
+     ("5", (5, 5)), ("5:", (5, 0)), (":staff", (0, 50)), (":", (0, 0))],
+)  # fmt: skip
+def test_files_get_these_ids(spec: str, ids: tuple[int, int]) -> None:
+    assert replace(Filesystem.empty(), passwd=PASSWD, group=GROUP).owner(spec) == ids
+
+
 def test_a_name_cannot_own_files_of_an_empty_image() -> None:
     assert Filesystem.empty().owner("7:8") == (7, 8)
     with pytest.raises(LookupError, match="use a number"):

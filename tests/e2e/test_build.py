@@ -334,7 +334,7 @@ def test_dev_is_invisible_even_to_the_commit_of_exactly_that_tree(working: Proje
     working.repo.commit("What was tried")
     plan = working.plan("--format", "json")
     assert [stage["outcome"] for stage in plan.stages] == ["cached", "missing", "missing"]
-    assert plan.stages[1]["reason"] == "built from an uncommitted working tree"
+    assert plan.stages[1]["reason"] == "src/mark changed", "as if nobody had tried it"
     built = working.build()
     assert built.digests != dev.digests
     assert working.clone("elsewhere").build(env=NOWHERE).digests == built.digests

@@ -290,7 +290,7 @@ class Parser:
                 lambda raw: self.known(instruction, scope, raw, "--mount"),
             )
         except ValueError as error:
-            self.refuse(instruction, f"--mount={text}: {error}.")
+            self.refuse(instruction, f"--mount={error}.")
 
 
 def one_line(instruction: DockerfileInstruction, width: int = 200) -> str:

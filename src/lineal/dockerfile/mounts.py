@@ -36,23 +36,26 @@ class RunMount:
 
 def parse_mount(text: str, late: Callable[[str], Word], early: Callable[[str], str]) -> RunMount:
     """The mount that `type=...,target=...` describes. `late` expands words that may wait for the base image, `early`
-    those that may not. Raises ValueError, without a full stop, for what is wrong or not supported."""
+    those that may not. Raises ValueError for what is wrong or not supported, beginning with the option."""
     try:
-        options = dict(_option(part) for part in next(csv.reader([text], strict=True)) if part)
-    except (StopIteration, csv.Error) as error:
-        raise ValueError(f"it cannot be read: {error}") from None
+        return _parse(text, late, early)
+    except (ValueError, csv.Error, StopIteration) as error:
+        reason = str(error) or "it cannot be read"
+        raise ValueError(reason if reason.startswith("type=") else f"{text}: {reason}") from None
+    except KeyError as missing:
+        raise ValueError(f"{text}: {missing.args[0]} is missing") from None
+
+
+def _parse(text: str, late: Callable[[str], Word], early: Callable[[str], str]) -> RunMount:
+    options = dict(_option(part) for part in next(csv.reader([text], strict=True)) if part)
     kind = options.pop("type", "bind")
     if kind not in _OPTIONS:
-        known = ", ".join(sorted(_OPTIONS))
-        raise ValueError(f"type={kind} is not supported by Lineal yet, only {known}")
+        raise ValueError(f"type={kind} is not supported by Lineal yet, only {', '.join(sorted(_OPTIONS))}")
     unknown = sorted(set(options) - _OPTIONS[kind])
     if unknown:
         known = ", ".join(sorted(_OPTIONS[kind]))
         raise ValueError(f"type={kind} has no option {unknown[0]!r} that Lineal supports, only {known}")
-    try:
-        return _KINDS[kind](options, late, early)
-    except KeyError as missing:
-        raise ValueError(f"{missing.args[0]} is missing") from None
+    return _KINDS[kind](options, late, early)
 
 
 def _option(part: str) -> tuple[str, str]:

@@ -33,6 +33,7 @@ def kept(ignore: Ignore, files: set[str], folders: set[str]) -> set[str]:
 
 @settings(max_examples=400, deadline=None)
 @example(paths=["a/b"], patterns=["a[^x]b"])
+@example(paths=["a/a/src"], patterns=["a", "!a/a", "a/a/src"])
 @example(paths=["a/b/src", "a/b/x.log"], patterns=["a", "!a/b/src"])
 @given(paths=st.lists(_PATHS, max_size=12), patterns=st.lists(_PATTERNS, max_size=5))
 def test_the_same_files_stay_as_when_each_is_matched_alone(paths: list[str], patterns: list[str]) -> None:
@@ -42,8 +43,9 @@ def test_the_same_files_stay_as_when_each_is_matched_alone(paths: list[str], pat
     wanted = {path for path in files if not ignore.excludes(path)}
     assert found & files == wanted
     # A directory stays when it is not excluded itself, and when something in it stays.
+    wanted |= {path for path in folders if not ignore.excludes(path)}
     assert found & folders == {
-        path for path in folders if not ignore.excludes(path) or any(file.startswith(path + "/") for file in wanted)
+        path for path in folders if any(other == path or other.startswith(path + "/") for other in wanted)
     }
 
 

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import json
+import subprocess
 import tarfile
 import time
 from collections.abc import Callable, Iterator
@@ -157,6 +158,14 @@ class Bench:
         self.said.clear()
         command = self.command(script, **options)
         return self.engine.run(parent or self.base, self.store, command, self.said.append, self.workspace)
+
+    def on_disk(self, text: str, *folders: str) -> bytes:
+        """The files below `folders` (`volumes`, `containers`) of the engine that hold `text`. Only for root."""
+        root = self.client.json("GET", "/info", "ask for the engine's folder")["DockerRootDir"]
+        assert Path(root).is_dir()
+        return subprocess.run(
+            ["grep", "-rlF", text, *(f"{root}/{one}" for one in folders)], capture_output=True
+        ).stdout
 
     def names(self, script: str, **options: Any) -> list[str]:
         return sorted(entries_of(self.run(script, **options)))

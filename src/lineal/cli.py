@@ -108,7 +108,7 @@ def render(output: str | None, **given: Any) -> None:
 
     with _run(given) as run:
         rollout, images = _start_release(run)
-        helm = rollout.helm()
+        helm = rollout.helm
         outlook = run.look(images)
         save(make_report(run, "render", outlook), run)
         release = rollout.release(outlook)
@@ -144,7 +144,7 @@ def converge(**given: Any) -> None:
     """Build what is missing, then deploy: the main job of a pipeline."""
     with _run(given) as run:
         rollout, images = _start_release(run)
-        rollout.helm()
+        _ = rollout.helm  # a missing one is told before the build, not after it
         outlook = run.look(images)
         with reported(run, "converge", outlook) as done:
             run.build(outlook)
@@ -220,7 +220,7 @@ def _start_release(run: Run) -> tuple[Rollout, Images]:
 
 
 def _upgrade(run: Run, rollout: Rollout, outlook: Outlook) -> Any:
-    helm = rollout.helm()
+    helm = rollout.helm
     release = rollout.release(outlook)
     run.progress.note(f"Deploying {release} with helm {helm.version}.")
     return helm.upgrade(release, run.progress.note)

@@ -44,6 +44,7 @@ class Rollout:
         extra = (self._in_repository(Path(path)) for path in self.run.options.many("values"))
         return [*self.deploy.values, *(path for path in extra if path is not None)]
 
+    @cached_property
     def helm(self) -> Helm:
         from lineal.deploy.helm import Helm
 

@@ -180,8 +180,12 @@ class Run:
         return Overlay(Layout(self.workspace / "private", "private", partial=True), store)
 
     @cached_property
+    def lock_choice(self) -> Setting[str]:
+        return self.options.text("lock", self.loaded.setting("lock"), "auto")
+
+    @cached_property
     def lock(self) -> Lock:
-        wanted = self.options.text("lock", self.loaded.setting("lock"), "auto")
+        wanted = self.lock_choice
         if wanted.value not in ("auto", "file", "none"):
             raise BadConfiguration(
                 f"There is no lock {wanted.value!r} ({wanted.origin}).", remedy="Use auto, file or none."
@@ -276,7 +280,7 @@ class Run:
         options, deploy = self.options, self.loaded.project.deploy
         found: dict[str, Setting[Any]] = {
             "repo": self.repo,
-            "lock": options.text("lock", self.loaded.setting("lock"), "auto"),
+            "lock": self.lock_choice,
             "env": self.env,
             "jobs": options.job_count(),
             "dev": options.flag("dev"),

@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 from posixpath import basename, dirname, normpath
 
-from lineal.assemble import archive, glob
+from lineal.assemble import archive
 from lineal.assemble.destination import Copied, Destination, Staged
 from lineal.assemble.filesystem import Filesystem
 from lineal.assemble.spool import Spool
-from lineal.assemble.untar import clamp
 from lineal.engine import Directory
 from lineal.errors import BuildFailed
-from lineal.source.tree import Node, SourceTree
+from lineal.source import glob
+from lineal.source.tree import Node, SourceTree, clamp
 
 __all__ = ["Copied", "CopyItem", "Inline", "copy", "make_directories"]
 

@@ -61,10 +61,6 @@ class Destination:
     def is_directory(self, path: str) -> bool:
         return path in self._draft.directories
 
-    def has(self, path: str) -> bool:
-        """Whether something is known to be at the path: the index does not know the parent's files."""
-        return path in self._entries or path in self._draft.directories or path in self._draft.symlinks
-
     def staged(self, path: str) -> Staged | None:
         return self._entries.get(path)
 

@@ -13,8 +13,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 from lineal.assemble import users
 from lineal.assemble.tar import OPAQUE, WHITEOUT
-from lineal.assemble.untar import MAX_DEPTH, Entry, Malformed, TarReader, clamp
+from lineal.assemble.untar import MAX_DEPTH, Entry, Malformed, TarReader
 from lineal.errors import BuildFailed, Unreachable
+from lineal.source.tree import clamp
 
 VERSION = 1
 _MAX_LINKS = 255

@@ -7,9 +7,9 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from posixpath import basename, dirname
 
-from lineal.assemble import glob
 from lineal.assemble.filesystem import Filesystem
-from lineal.assemble.untar import clamp
+from lineal.source import glob
+from lineal.source.tree import clamp
 
 
 @dataclass(slots=True)

@@ -7,10 +7,10 @@ import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from posixpath import normpath
 from typing import Any, BinaryIO, Literal, cast
 
 from lineal.errors import Unreachable
+from lineal.source.tree import clamp
 
 Kind = Literal["file", "directory", "symlink", "hardlink", "special"]
 
@@ -154,13 +154,6 @@ def _entry(block: bytes, size: int, records: dict[str, bytes]) -> Entry:
     elif kind == "special":
         entry.device = (_number(block[329:337]), _number(block[337:345]))
     return entry
-
-
-def clamp(name: str) -> str:
-    """A path as it is seen from the root, `..` never leading above it; no slash at either end, the root is `""`."""
-    if ".." not in name and "//" not in name and "./" not in name and "/." not in name and name != ".":
-        return name.strip("/")
-    return normpath("/" + name).strip("/")
 
 
 def _number(field: bytes) -> int:

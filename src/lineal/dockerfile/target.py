@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from e2b_dockerfile_utils import DockerfileInstruction
 
-from lineal.assemble.glob import expand as expand_sources
-from lineal.assemble.glob import follow, has_wildcards
 from lineal.dockerfile import metadata
 from lineal.dockerfile.instructions import METADATA, Copy, Meta, Run, one_line
 from lineal.dockerfile.mounts import RunMount
 from lineal.dockerfile.scope import Deferred, Scope, canonical_word
 from lineal.errors import BadConfiguration, Place
+from lineal.source.glob import expand as expand_sources
+from lineal.source.glob import follow, has_wildcards
 from lineal.stages.stage import Stage
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lineal.assemble.glob import follow
 from lineal.errors import BadConfiguration, Place
 from lineal.source.files import ContextTree, Ignore
+from lineal.source.glob import follow
 from lineal.source.repository import Repository
 from lineal.source.tree import Node
 

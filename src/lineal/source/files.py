@@ -11,8 +11,8 @@ from pathlib import Path
 
 from e2b_dockerfile_utils import PatternMatcher
 
-from lineal.assemble.glob import expand
 from lineal.errors import BadConfiguration, Place
+from lineal.source.glob import expand
 from lineal.source.repository import Repository
 from lineal.source.tree import Kind, Node
 

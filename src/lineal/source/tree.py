@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from posixpath import normpath
 from typing import Literal, Protocol
 
 Kind = Literal["file", "directory", "symlink"]
@@ -43,3 +44,10 @@ class SourceTree(Protocol):
 
     def open(self, node: Node) -> Iterator[bytes]:
         """A file's content in chunks."""
+
+
+def clamp(name: str) -> str:
+    """A path as it is seen from the root, `..` never leading above it; no slash at either end, the root is `""`."""
+    if ".." not in name and "//" not in name and "./" not in name and "/." not in name and name != ".":
+        return name.strip("/")
+    return normpath("/" + name).strip("/")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from lineal.assemble.glob import compile as compile_pattern
-from lineal.assemble.untar import clamp
 from lineal.errors import Uncommitted
 from lineal.source.files import ContextTree
+from lineal.source.glob import compile as compile_pattern
 from lineal.source.repository import Change, Repository
+from lineal.source.tree import clamp
 
 _SHOWN = 10
 

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lineal import __version__
@@ -223,8 +223,7 @@ class Conveyor:
         if outcome == "adopted":
             reason = _ADOPTED
         else:
-            reference = f"{self._store.address}:{candidate.tag}@{candidate.digest}"
-            self._ready[stage.checksum] = type(ready)(ready.image, ready.filesystem, reference)
+            self._ready[stage.checksum] = replace(ready, reference=candidate.reference(self._store.address))
         outlook.findings[stage.checksum] = Finding(candidate, reason, True, candidate.record.created)
         seconds = time.monotonic() - started
         self.reports[stage.checksum] = report(
@@ -271,11 +270,7 @@ class Conveyor:
             image = pool.submit(read_image, self._store, image_digest(candidate.index), stage.platform)
             parts = record_descriptors(self._store, candidate.index)
             encoded = read_blob(self._store, parts[FILESYSTEM].digest, MAX_FILESYSTEM)
-            return Ready(
-                image.result(),
-                Filesystem.decode(encoded),
-                f"{self._store.address}:{candidate.tag}@{candidate.digest}",
-            )
+            return Ready(image.result(), Filesystem.decode(encoded), candidate.reference(self._store.address))
 
     def _record(self, stage: Stage) -> Record:
         return Record(

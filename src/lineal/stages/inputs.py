@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from lineal.assemble.glob import expand, follow
 from lineal.assemble.merged import LayerSource, Merged, as_tar
 from lineal.dockerfile import metadata
 from lineal.dockerfile.instructions import Run
@@ -13,6 +12,7 @@ from lineal.dockerfile.mounts import RunMount
 from lineal.dockerfile.scope import Word
 from lineal.engine import BindMount, CacheMount, Mount, SecretMount, TmpfsMount
 from lineal.errors import BadConfiguration, BuildFailed
+from lineal.source.glob import expand, follow
 from lineal.source.tree import Node, SourceTree
 from lineal.stages.stage import Stage
 from lineal.stages.workshop import Materials, Workshop

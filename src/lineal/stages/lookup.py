@@ -31,6 +31,10 @@ class Candidate:
         """Of the index: what the tag points at and what references name."""
         return self.index.digest
 
+    def reference(self, repository: str) -> str:
+        """`repository:tag@digest`."""
+        return f"{repository}:{self.tag}@{self.digest}"
+
 
 class Absence(enum.Enum):
     NEVER = "no such tag"

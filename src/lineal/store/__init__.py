@@ -18,7 +18,6 @@ OCI_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 OCI_LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
 
@@ -92,7 +91,7 @@ class Blob:
 
 @dataclass(slots=True)
 class Traffic:
-    """What a store was asked for; counters only grow. Thread-safe enough for a report (one writer per field add)."""
+    """What a store was asked for; counters only grow, and whoever counts holds a lock."""
 
     requests: int = 0
     bytes_read: int = 0

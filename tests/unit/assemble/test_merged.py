@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lineal.assemble import glob
 from lineal.assemble.filesystem import Filesystem
 from lineal.assemble.merged import LayerSource, Merged, as_tar
 from lineal.errors import BuildFailed, Unreachable
+from lineal.source import glob
 from tests.unit.assemble.oracle import FolderTree, archive, sources_of
 
 Row = tuple[str, str, int, int, int, str | bytes]

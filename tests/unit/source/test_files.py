@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lineal.assemble.glob import expand
 from lineal.errors import BadConfiguration
 from lineal.source.files import ContextTree, Ignore
+from lineal.source.glob import expand
 from lineal.source.repository import Repository
 from tests import servers
 

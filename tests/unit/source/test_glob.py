@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lineal.assemble import glob
 from lineal.errors import BadConfiguration
+from lineal.source import glob
 from tests.unit.assemble.oracle import FolderTree
 
 # Go's own table for path/filepath.Match, without the cases that differ on Windows.

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from posixpath import dirname
 
-from lineal.assemble.untar import clamp
 from lineal.errors import BadConfiguration
-from lineal.source.tree import Node, SourceTree
+from lineal.source.tree import Node, SourceTree, clamp
 
 _MAX_LINKS = 255
 

@@ -305,18 +305,16 @@ class Run:
         from lineal.stages.workshop import Workshop
 
         environ = self.options.environ
-        engine = DockerEngine(network=self.engine_network.value, environment=environ)
         return Workshop(
             store=self.store,
             base_store=lambda reference: open_image(
                 reference, insecure_hosts=self.insecure, store=self.store, environ=environ
             ),
-            engine=lambda: engine,
+            engine=DockerEngine(network=self.engine_network.value, environment=environ),
             secrets=self.secrets,
             proxies={name: image.args for name, image in self.loaded.project.images.items()},
             cache_scope=self.loaded.project.project + ("" if self.context.may_write else " (may not write)"),
             workspace=self.workspace,
-            stop=engine.stop,
         )
 
 

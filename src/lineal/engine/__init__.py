@@ -98,3 +98,6 @@ class Engine(Protocol):
         `output` gets the command's lines as they come (decoded, without newline, not yet masked). The layer's file is
         made in `workspace`. Raises `CommandFailed`; leaves no container or volume behind, interrupted or not
         (cache mounts stay)."""
+
+    def stop(self) -> None:
+        """End what runs, from any thread: every `run`, also later ones, raises `Interrupted`."""

@@ -148,7 +148,7 @@ class _Step:
             network=step.network, mounts=mounts, directories=self.directories, existing=self._exists,
         )  # fmt: skip
         try:
-            layer = self.workshop.engine().run(
+            layer = self.workshop.engine.run(
                 self.parent.image, self.workshop.store, command,
                 lambda line: self.output(self.workshop.secrets.mask(line)), self.workshop.workspace,
             )  # fmt: skip

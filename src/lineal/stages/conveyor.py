@@ -190,7 +190,7 @@ class Conveyor:
 
     def _stop(self) -> None:
         self._stopped.set()
-        self._workshop.stop()
+        self._workshop.engine.stop()
 
     def _one(self, stage: Stage, outlook: Outlook) -> None:
         """Build and publish one stage."""

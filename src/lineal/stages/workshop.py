@@ -36,15 +36,13 @@ class Workshop:
     store: Store
     base_store: Callable[[str], tuple[Store, str]]
     """External reference -> the store it is in and the tag or digest there."""
-    engine: Callable[[], Engine]
+    engine: Engine
     secrets: Secrets
     proxies: Mapping[str, Mapping[str, str]]
     """Build arguments of each image: RUN sees the predefined proxy ones, which are part of no checksum."""
     cache_scope: str
     """Who shares cache mounts: one project, and never with runs that may not write."""
     workspace: Path
-    stop: Callable[[], None]
-    """Ends what runs in the engine, from any thread."""
 
 
 @dataclass

@@ -38,6 +38,9 @@ class PretendEngine(Engine):
         self.running = self.most = 0
         self._guard = threading.Lock()
 
+    def stop(self) -> None:
+        self.stopped.set()
+
     def run(
         self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path
     ) -> Layer:
@@ -154,12 +157,11 @@ class Factory:
         return Workshop(
             store=self.store,
             base_store=base,
-            engine=lambda: self.engine,
+            engine=self.engine,
             secrets=self.secrets,
             proxies=self.proxies,
             cache_scope="test",
             workspace=self.folder / "work",
-            stop=self.engine.stopped.set,
         )
 
     def outcomes(self) -> list[str]:

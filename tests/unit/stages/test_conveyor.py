@@ -296,3 +296,22 @@ def test_another_branch_builds_its_own_and_a_merge_inherits(factory: Factory) ->
 def test_a_title_is_short_and_says_where() -> None:
     stage = planned("FROM b:1\nRUN " + "x" * 200 + "\n")
     assert title(stage).startswith("app:2 RUN xxx") and len(title(stage)) < 90
+
+
+def test_what_another_run_won_in_the_end_is_reported_as_its_own(
+    factory: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The anchor was written over after this run had tagged: its reports name the winner, like everybody's."""
+    image = app()
+    last = image["app"].checksum
+    theirs = MemoryStore()
+    index = put(theirs, record(oid("b"), checksum=last, created=1), anchor=True)
+    (winner,) = [found.candidate for found in lookup(theirs, Says({oid("b")})).find([last]).values()]
+    assert winner is not None
+    monkeypatch.setattr(
+        "lineal.stages.publish.Publisher.settle", lambda _, own: {last: winner} if last in own else {}
+    )
+    outlook = factory.run(image)
+    assert outlook.candidate(image["app"]) == winner
+    told = factory.reports[last]
+    assert (told.outcome, told.digest, told.tag) == ("adopted", index.digest, winner.tag)

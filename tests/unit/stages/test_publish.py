@@ -279,3 +279,43 @@ def test_a_record_says_nothing_about_who_lost() -> None:
     publish(store, "first")
     second = publish(store, "second")
     assert Record.read(second.candidate.index) == second.candidate.record
+
+
+# --- the last look --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    slept: list[float] = []
+    monkeypatch.setattr("lineal.stages.publish.time.sleep", slept.append)
+    return slept
+
+
+def publisher(store: MemoryStore, lock: Lock) -> Publisher:
+    return Publisher(store, lock, Lookup(store, HERE, BOTH))
+
+
+def test_the_last_look_finds_who_wrote_the_anchor_after_us(naps: list[float]) -> None:
+    store = MemoryStore(immutable=False)
+    run = publisher(store, NoLock())
+    ours = run.publish(built("ours"), record(*HERE.recorded, created=0)).candidate
+    theirs = put(store, record(oid("b"), created=ours.record.created + 1), "theirs", anchor=True)
+    winners = run.settle({SUM: ours})
+    assert {checksum: winner.digest for checksum, winner in winners.items()} == {SUM: theirs.digest}
+    assert naps, "whoever was that close must have time to write"
+
+
+def test_the_last_look_changes_nothing_where_nobody_interfered(naps: list[float]) -> None:
+    store = MemoryStore()
+    run = publisher(store, NoLock())
+    ours = run.publish(built("ours"), record(*HERE.recorded, created=0)).candidate
+    assert run.settle({SUM: ours}) == {}
+
+
+def test_under_a_lock_there_is_no_last_look(naps: list[float], tmp_path: Path) -> None:
+    store = MemoryStore()
+    run = publisher(store, LockFiles(tmp_path, lambda _: None))
+    ours = run.publish(built("ours"), record(*HERE.recorded, created=0)).candidate
+    store.asked.clear()
+    assert run.settle({SUM: ours}) == {}
+    assert (naps, store.asked) == ([], [])

@@ -270,6 +270,29 @@ class TestImmutableTags:
         assert server.host in str(error.value)
 
 
+@pytest.mark.parametrize("lost", [None, (503, {}, b"")])
+def test_before_a_tag_is_tried_again_it_looks_who_was_first(fake: Start, open_registry: Open, lost: Any) -> None:
+    """The first answer is lost or a failure, and meanwhile another run has published: nothing is written over it."""
+    theirs = sha256(b"another run's")
+
+    def answer(method: str, *_: Any) -> Any:
+        return (200, {"Docker-Content-Digest": theirs}, b"") if method == "HEAD" else lost
+
+    server = fake(answer)
+    with pytest.raises(Conflict, match="may not be moved"):
+        open_registry(server.host).put_manifest(MANIFEST, "x")
+    assert len(server.paths("PUT")) == 1
+
+
+def test_a_tag_that_was_written_although_the_answer_was_lost_is_done(fake: Start, open_registry: Open) -> None:
+    def answer(method: str, *_: Any) -> Any:
+        return (200, {"Docker-Content-Digest": MANIFEST.digest}, b"") if method == "HEAD" else None
+
+    server = fake(answer)
+    open_registry(server.host).put_manifest(MANIFEST, "x")
+    assert len(server.paths("PUT")) == 1
+
+
 def test_the_location_of_an_upload_may_be_relative_and_carry_a_query(fake: Start, open_registry: Open) -> None:
     def answer(method: str, path: str, headers: dict[str, str], body: bytes) -> Any:
         if method == "HEAD":

@@ -521,6 +521,21 @@ def test_a_fork_builds_and_publishes_nothing(request_: Project, forge: Any) -> N
     assert built.report["context"]["may_write"] is False
     assert "publishes nothing" in built.stderr
     assert request_.contents.tags() == before
+    assert built.stdout == "", "a reference that nobody can pull is no result"
+    assert [image["ref"] for image in built.report["images"]] == [None]
+
+
+@pytest.mark.parametrize("forge", [github, gitlab])
+def test_a_fork_does_not_deploy(request_: Project, forge: Any) -> None:
+    config = request_.repo.path / "lineal.yaml"
+    request_.repo.put(
+        {
+            "lineal.yaml": f"{config.read_text()}deploy: {{chart: chart}}\n",
+            "chart/Chart.yaml": "apiVersion: v2\nname: app\nversion: 0.1.0\n",
+        }
+    )
+    refused = request_.run("deploy", "--dev", code=1, env=forge(request_, "stranger/shop"))
+    assert refused.error.startswith("This run may not write (a pull request from a fork), so it does not deploy.")
 
 
 # --- interruption and company ---------------------------------------------------------------------------------------

@@ -535,7 +535,7 @@ def test_a_fork_does_not_deploy(request_: Project, forge: Any) -> None:
         }
     )
     refused = request_.run("deploy", "--dev", code=1, env=forge(request_, "stranger/shop"))
-    assert refused.error.startswith("This run may not write (a pull request from a fork), so it does not deploy.")
+    assert "Error: This run may not write (a pull request from a fork), so it does not deploy." in refused.stderr
 
 
 # --- interruption and company ---------------------------------------------------------------------------------------

@@ -280,11 +280,11 @@ def _complain(error: LinealError, cause: BaseException | None = None) -> int:
 
     # It may quote what a registry, a Dockerfile or helm wrote.
     with suppress(OSError):  # nobody reads stderr any more; the exit code still tells
-        sys.stderr.write(f"Error: {tame(clean(str(error).replace(chr(10), ' ')))}\n")
         if os.environ.get("GITHUB_ACTIONS") == "true":
             from lineal.report.github import annotation
 
-            sys.stderr.write(annotation(error))
+            sys.stderr.write(f"{annotation(error)}\n")
+        sys.stderr.write(f"Error: {tame(clean(str(error).replace(chr(10), ' ')))}\n")
     return _INTERRUPTED if isinstance(error, Interrupted) else error.exit_code
 
 

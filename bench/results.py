@@ -23,7 +23,7 @@ def page(rows: Sequence[Case], limits: Sequence[Limit], machine: Iterable[str], 
             "",
             *(f"- {line}" for line in machine),
             "",
-            *_table(
+            *table(
                 ("case", "Lineal", "docker", "ratio", "at least", "", "range of Lineal", "range of docker"),
                 [_race(case) for case in rows],
             ),
@@ -31,12 +31,12 @@ def page(rows: Sequence[Case], limits: Sequence[Limit], machine: Iterable[str], 
             "Seconds are medians; ratio = docker / Lineal. What Lineal's run asked of the registry, counted by the "
             "registry's access log:",
             "",
-            *_table(
+            *table(
                 ("case", "engine", "requests", "bytes read", "layers of the parent read", ""),
                 [_frugality(case) for case in rows],
             ),
             "",
-            *_table(("limit", "measured", "at most", "", "remark"), [_limit(limit) for limit in limits]),
+            *table(("limit", "measured", "at most", "", "remark"), [_limit(limit) for limit in limits]),
             "",
             *(f"{note}\n" for note in notes),
         ]
@@ -97,7 +97,7 @@ def _range(seconds: Sequence[float]) -> str:
     return f"{min(seconds):.2f}–{max(seconds):.2f} s"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """A Markdown table with aligned columns."""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
 

@@ -116,8 +116,16 @@ class Store(Protocol):
 
         Raises `Conflict` when the registry says that the tag exists and may not move."""
 
-    def tags(self) -> list[str]:
-        """Every tag, all pages, in no particular order; empty when the repository does not exist yet."""
+    def try_tag(self, manifest: Manifest, tag: str) -> bool:
+        """Point a tag at a manifest, in one try; whoever tries again has to look again first.
+
+        False when the answer was lost or the registry is busy, after the pause that it asks for: it may have been
+        done or not. Raises `Conflict` and `Gone` as `put_manifest` does."""
+
+    def tags(self, prefix: str = "") -> list[str]:
+        """Every tag that begins with `prefix`, all pages, in no particular order.
+
+        Empty when the repository does not exist yet. A registry may show a new tag late."""
 
     def has_blob(self, digest: str) -> bool: ...
 

@@ -79,9 +79,13 @@ class Layout(Store):
             kept = [other for other in self._entries() if _name(other) != tag]
             self._write_index([*kept, entry])
 
-    def tags(self) -> list[str]:
+    def try_tag(self, manifest: Manifest, tag: str) -> bool:
+        self.put_manifest(manifest, tag)
+        return True
+
+    def tags(self, prefix: str = "") -> list[str]:
         self._count(requests=1)
-        return list(self._tagged())
+        return [tag for tag in self._tagged() if tag.startswith(prefix)]
 
     def has_blob(self, digest: str) -> bool:
         self._count(requests=1)

@@ -25,8 +25,12 @@ class Overlay(Store):
             raise Conflict(f"{self.address}:{tag} is {existing} and may not be moved.")
         self.upper.put_manifest(manifest, tag)
 
-    def tags(self) -> list[str]:
-        return list(dict.fromkeys([*self.upper.tags(), *self.lower.tags()]))
+    def try_tag(self, manifest: Manifest, tag: str) -> bool:
+        self.put_manifest(manifest, tag)
+        return True
+
+    def tags(self, prefix: str = "") -> list[str]:
+        return list(dict.fromkeys([*self.upper.tags(prefix), *self.lower.tags(prefix)]))
 
     def has_blob(self, digest: str) -> bool:
         return self.upper.has_blob(digest) or self.lower.has_blob(digest)

@@ -6,10 +6,10 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from urllib.parse import urlencode
 
 import requests
-from requests.utils import parse_header_links
 
 from lineal.errors import Gone, LinealError, Unreachable
 from lineal.store import (
@@ -25,15 +25,13 @@ from lineal.store import (
 )
 from lineal.store.auth import Denied, Scope, repository_scopes
 from lineal.store.clock import Time
-from lineal.store.content import MAX_MANIFEST, is_digest, read_json, read_manifest
+from lineal.store.content import MAX_MANIFEST, is_digest, read_manifest
 from lineal.store.credentials import Credential
+from lineal.store.listing import Listing
 from lineal.store.refusals import Broken, broken, codes, nonsense, refused
 from lineal.store.transport import CHUNK, RETRIED, SMALL, TRIES, Answer, Transport
 
 ACCEPT = ", ".join((OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST))
-PAGE = 1000
-MAX_PAGES = 10_000
-MAX_LISTING = 128 * 1024 * 1024
 _SMALL_BLOB = 64 * 1024
 UPLOAD_SECONDS = 300.0
 """A registry may copy a whole blob to its storage before it answers."""
@@ -76,6 +74,7 @@ class Registry(Store):
         self._base = f"/v2/{repository}"
         self._pull = repository_scopes(repository, "pull")
         self._push = repository_scopes(repository, "pull", "push")
+        self._listing = Listing(self._http, self._base, partial(self._read, "GET"), self._error)
 
     def sibling(self, repository: str) -> Registry:
         """Another repository of this registry, with the same credentials and connections; its traffic is its own."""
@@ -117,8 +116,22 @@ class Registry(Store):
 
     def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
         answer = self._send(manifest, tag)
-        if answer is None:
-            return
+        if answer is not None:
+            self._accept(answer, manifest, tag)
+
+    def try_tag(self, manifest: Manifest, tag: str) -> bool:
+        try:
+            answer = self._put(manifest, tag)
+        except Broken:
+            self._http.pause(1)
+            return False
+        if answer.status in RETRIED or _unsettled(answer):
+            self._http.pause(1, answer)
+            return False
+        self._accept(answer, manifest, tag)
+        return True
+
+    def _accept(self, answer: Answer, manifest: Manifest, tag: str | None) -> None:
         refused = answer.status in (403, 405, 409, 412) or (answer.status == 400 and _immutable(answer))
         if tag and refused and self._is_there(manifest, tag):
             return
@@ -170,24 +183,8 @@ class Registry(Store):
             tries=1,
         )
 
-    def tags(self) -> list[str]:
-        found: list[str] = []
-        where: str | None = f"{self._base}/tags/list?n={PAGE}"
-        seen: set[str] = set()
-        while where:
-            if where in seen or len(seen) == MAX_PAGES:
-                raise nonsense(self.host, "a list of tags that has no end")
-            seen.add(where)
-            answer = self._read("GET", where, limit=MAX_LISTING)
-            if answer.status == 404:
-                return found
-            self._expect(answer, "read", 200)
-            page = read_json(answer.body, self.host).get("tags") or []
-            if not isinstance(page, list) or not all(isinstance(tag, str) for tag in page):
-                raise nonsense(self.host, "with something that is not a list of tags")
-            found += page
-            where = self._next(answer)
-        return list(dict.fromkeys(found))
+    def tags(self, prefix: str = "") -> list[str]:
+        return self._listing.tags(prefix)
 
     def has_blob(self, digest: str) -> bool:
         answer = self._read("HEAD", f"{self._base}/blobs/{digest}")
@@ -259,20 +256,24 @@ class Registry(Store):
             self._http.ask("GET", "/v2/", self._pull)
         return clock.now()
 
-    def _read(self, method: str, where: str, *, accept: str = "*/*", limit: int = SMALL) -> Answer:
+    def _read(
+        self, method: str, where: str, *, accept: str = "*/*", limit: int = SMALL, tries: int = TRIES
+    ) -> Answer:
         """Ask for something small. 401 and 403 raise `Denied`."""
         try:
-            return self._readable(method, where, self._pull, accept, limit)
+            return self._readable(method, where, self._pull, accept, limit, tries)
         except Denied:
             if not self._http.auth.known:
                 raise
             with suppress(Denied):
                 # Docker Hub denies reading a repository that does not exist yet, except to who may write (make) it.
-                return self._readable(method, where, self._push, accept, limit)
+                return self._readable(method, where, self._push, accept, limit, tries)
             raise
 
-    def _readable(self, method: str, where: str, scopes: Sequence[Scope], accept: str, limit: int) -> Answer:
-        answer = self._http.ask(method, where, scopes, headers={"Accept": accept}, limit=limit)
+    def _readable(
+        self, method: str, where: str, scopes: Sequence[Scope], accept: str, limit: int, tries: int
+    ) -> Answer:
+        answer = self._http.ask(method, where, scopes, headers={"Accept": accept}, limit=limit, tries=tries)
         if answer.status in (401, 403):
             raise self._error(answer, "read")
         return answer
@@ -313,16 +314,6 @@ class Registry(Store):
                 self._http.ask("DELETE", url, self._push, tries=1)
         except Unreachable:
             pass
-
-    def _next(self, answer: Answer) -> str | None:
-        """The next page as the registry gives it; never one we made up, never another host's."""
-        for link in parse_header_links(answer.headers.get("Link", "")):
-            if link.get("rel") == "next":
-                url, foreign = self._http.resolve(answer.url, link["url"], "the next page of tags")
-                if foreign:
-                    raise nonsense(self.host, "a list of tags that goes on at another host")
-                return url
-        return None
 
     def _expect(self, answer: Answer, doing: str, *statuses: int) -> None:
         if answer.status not in statuses:

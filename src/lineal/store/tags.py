@@ -6,13 +6,13 @@ import re
 
 _CHECKSUM = re.compile(r"[0-9a-f]{64}")
 _STAGE_TAG = re.compile(r"([0-9a-f]{64})-([0-9]{13})")
-_END_OF_TIME = 10**13
-"""First millisecond that 13 digits cannot say (the year 2286)."""
+LAST = 10**13 - 1
+"""The last millisecond that 13 digits can say (in the year 2286)."""
 
 
 def stage_tag(checksum: str, ms: int) -> str:
     """`<checksum>-<timestamp>`: 64 hex digits, a dash, 13 digits of milliseconds since the epoch."""
-    if not 0 <= ms < _END_OF_TIME:
+    if not 0 <= ms <= LAST:
         raise ValueError(f"{ms} is not a time in milliseconds that fits 13 digits")
     return f"{anchor_tag(checksum)}-{ms:013d}"
 
@@ -28,3 +28,8 @@ def anchor_tag(checksum: str) -> str:
     if not _CHECKSUM.fullmatch(checksum):
         raise ValueError("a checksum is 64 lower-case hex digits")
     return checksum
+
+
+def is_checksum(text: str) -> bool:
+    """Whether it is 64 lower-case hex digits: what an anchor tag is, and what a stage tag begins with."""
+    return _CHECKSUM.fullmatch(text) is not None

@@ -22,8 +22,11 @@ from lineal.store.refusals import Broken, broken, nonsense
 from lineal.store.session import new_session
 
 RETRIED = frozenset({408, 429, 499, 500, 502, 503, 504, 522})
-TRIES = 5
+TRIES = 8
+STRANGER_TRIES = 4
+"""For a host that has not answered yet in this run: that its address is wrong is likelier than that it restarts."""
 FIRST_DELAY = 0.3
+MAX_DELAY = 4.0
 MAX_RETRY_AFTER = 60.0
 MAX_REDIRECTS = 5
 CONNECT_SECONDS = 10.0
@@ -98,7 +101,8 @@ class Transport:
                 answer = self._finish(response, foreign, limit, stream)
             except requests.RequestException as error:
                 failure = broken(self.host, error)
-                if number >= tries or not isinstance(failure, Broken):
+                patience = tries if self.clock.known else min(tries, STRANGER_TRIES)
+                if number >= patience or not isinstance(failure, Broken):
                     raise failure from None
             if answer and self._wants_tls(answer):
                 self._scheme = "https"
@@ -109,7 +113,7 @@ class Transport:
 
     def pause(self, number: int, answer: Answer | None = None) -> None:
         """Wait before try `number` + 1: as long as the registry says, else longer each time, never in step."""
-        wait = FIRST_DELAY * 2 ** (number - 1) * random.uniform(0.5, 1.5)  # noqa: S311
+        wait = min(FIRST_DELAY * 2 ** (number - 1), MAX_DELAY) * random.uniform(0.5, 1.5)  # noqa: S311
         if answer and (said := answer.headers.get("Retry-After")):
             wait = min(max(wait, self._seconds(said)), MAX_RETRY_AFTER)
         self.time.sleep(wait)

@@ -48,6 +48,14 @@ def test_what_is_written_stays_private(overlay: Overlay, store: Store, upper: La
     assert store.traffic.bytes_sent == 0
 
 
+def test_tags_of_a_prefix_come_from_both(overlay: Overlay, store: Store) -> None:
+    for writer, tags in ((store, ("one-1", "two-1")), (overlay, ("one-2", "two-2"))):
+        manifest = manifest_of(writer)
+        for tag in tags:
+            writer.put_manifest(manifest, tag)
+    assert sorted(overlay.tags("one")) == ["one-1", "one-2"]
+
+
 def test_a_published_tag_is_not_hidden_by_a_private_one(overlay: Overlay, store: Store) -> None:
     published = manifest_of(store, "published")
     store.put_manifest(published, "one")

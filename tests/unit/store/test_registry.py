@@ -16,6 +16,7 @@ import pytest
 from lineal.errors import BadConfiguration, Unreachable
 from lineal.store import OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, Blob, Conflict, Descriptor, Manifest, sha256
 from lineal.store.registry import Registry
+from lineal.store.transport import TRIES
 from tests.unit.store.conftest import SELF_SIGNED, Fake, Naps, environ, free_port, manifest_of
 
 Open = Callable[..., Registry]
@@ -68,7 +69,7 @@ def test_a_failure_that_stays_is_told_in_one_sentence(fake: Start, open_registry
     assert "team/app" in str(error.value)
     assert "maintenance" in str(error.value)
     assert "\x1b" not in str(error.value)
-    assert len(server.seen) == 5
+    assert len(server.seen) == TRIES
 
 
 def test_a_reset_connection_is_tried_again(fake: Start, open_registry: Open) -> None:

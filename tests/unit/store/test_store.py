@@ -88,6 +88,8 @@ def test_every_tag_is_listed_once(store: Store) -> None:
     for tag in wanted:
         store.put_manifest(manifest, tag)
     assert sorted(store.tags()) == sorted(wanted)
+    assert sorted(store.tags("tag-1")) == sorted(tag for tag in wanted if tag.startswith("tag-1"))
+    assert store.tags("tag-30") == []
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"content" * 100_000], ids=["empty", "one byte", "700 KB"])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lineal.store.tags import anchor_tag, parse_stage_tag, stage_tag
+from lineal.store.tags import anchor_tag, is_checksum, parse_stage_tag, stage_tag
 
 CHECKSUM = "0123456789abcdef" * 4
 checksums = st.text("0123456789abcdef", min_size=64, max_size=64)
@@ -62,3 +62,9 @@ def test_what_is_no_checksum_names_nothing(checksum: str) -> None:
 def test_a_time_that_does_not_fit(ms: int) -> None:
     with pytest.raises(ValueError, match="13 digits"):
         stage_tag(CHECKSUM, ms)
+
+
+@pytest.mark.parametrize("text", ["", "a" * 63, "A" * 64, "a" * 64 + "\n", "g" * 64, "a" * 64 + "-1700000000000"])
+def test_only_64_hex_digits_are_a_checksum(text: str) -> None:
+    assert is_checksum("0123456789abcdef" * 4)
+    assert not is_checksum(text)

@@ -1,0 +1,122 @@
+"""The registries that the black-box tests run on: a real one behind a proxy with one quirk, or several."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from lineal.store.credentials import Credential
+from lineal.store.registry import Registry
+from tests import servers
+from tests.conftest import Lineal
+from tests.e2e.parts import NOWHERE, Project
+from tests.registries.faults import (
+    PASSWORD,
+    USER,
+    Busy,
+    Immutable,
+    LostAnswer,
+    NoDigest,
+    Redirects,
+    RelativeLocations,
+    Reset,
+    Tokens,
+)
+from tests.registries.lists import (
+    AbsoluteLinks,
+    AnyLast,
+    Cursors,
+    Lagging,
+    Limit,
+    NoLink,
+    NotFound,
+    Numbers,
+    OffByOne,
+    OldestFirst,
+    Pages,
+    Unpaged,
+    crowd,
+)
+from tests.registries.proxy import Proxy, Quirk, proxy, refusal, serve
+
+CROWD = crowd(250)
+IMMUTABLE = {
+    "400 TAG_INVALID": refusal(400, "TAG_INVALID", "The image tag 'x' cannot be overwritten"),
+    "400 already exists": refusal(400, "UNKNOWN", "the tag already exists"),
+    "403 DENIED": refusal(403, "DENIED", "requested access to the resource is denied"),
+    "405": refusal(405, "UNSUPPORTED", "the operation is unsupported"),
+    "409 TAG_IMMUTABLE": refusal(409, "TAG_IMMUTABLE", "tag is immutable"),
+    "412": refusal(412, "PRECONDITION", "configured as immutable"),
+}
+QUIRKS: dict[str, Callable[[], Sequence[Quirk]]] = {
+    "unsorted and unpaged": lambda: [Unpaged(CROWD)],
+    "sorted pages": lambda: [Pages(CROWD)],
+    "sorted pages of 2": lambda: [Pages(CROWD[:9], most=2)],
+    "off by one": lambda: [OffByOne(CROWD)],
+    "404 for an absent last": lambda: [NotFound(CROWD)],
+    "opaque cursors": lambda: [Cursors(CROWD)],
+    "numbers": lambda: [Numbers(CROWD)],
+    "unsorted pages": lambda: [OldestFirst(CROWD)],
+    "last is ignored": lambda: [AnyLast(CROWD)],
+    "no Link": lambda: [NoLink(crowd(1200), most=1000)],
+    "n above 1000 is refused": lambda: [Limit(1000), Pages(CROWD, most=1000)],
+    "n above 50 is refused": lambda: [Limit(50), Pages(CROWD, most=50)],
+    "Link with a host": lambda: [AbsoluteLinks(), Pages(CROWD)],
+    **{f"immutable, {name}": lambda answer=answer: [Immutable(answer)] for name, answer in IMMUTABLE.items()},  # type: ignore[misc]
+    "lists that lag": lambda: [Lagging(5)],
+    "429": lambda: [Busy(20, 429)],
+    "503": lambda: [Busy(20, 503)],
+    "connections break": lambda: [Reset(11)],
+    "answers are lost": lambda: [LostAnswer(11)],
+    "short tokens": lambda: [Tokens()],
+    "blobs elsewhere": lambda: [Tokens(), Redirects()],
+    "no digest header": lambda: [NoDigest()],
+    "relative Location": lambda: [RelativeLocations()],
+    "several at once": lambda: [
+        Tokens(),
+        LostAnswer(11),
+        AbsoluteLinks(),
+        Redirects(),
+        NoDigest(),
+        RelativeLocations(),
+        Immutable(IMMUTABLE["412"]),
+        Lagging(3),
+        Pages(CROWD),
+    ],
+}
+
+
+@pytest.fixture(params=QUIRKS)
+def quirk(request: pytest.FixtureRequest) -> str:
+    """The name of the case."""
+    return str(request.param)
+
+
+@pytest.fixture
+def server(quirk: str, registry: str) -> Iterator[Proxy]:
+    quirks = QUIRKS[quirk]()
+    with ExitStack() as running:
+        for redirects in (each for each in quirks if isinstance(each, Redirects)):
+            redirects.storage = running.enter_context(serve(redirects.store))
+        yield running.enter_context(proxy(registry, *quirks))
+
+
+@pytest.fixture
+def open_store(server: Proxy, tmp_path: Path) -> Callable[[str], Registry]:
+    """Opens a store as a new process has it; one name is one repository."""
+    unique = secrets.token_hex(6)
+    login = Credential("a test", USER, PASSWORD)
+    return lambda name: Registry(
+        server.host, f"quirks-{unique}/{name}", credential=login, environ={"HOME": str(tmp_path)}
+    )
+
+
+@pytest.fixture
+def project(repo: servers.Repository, lineal: Lineal, server: Proxy, tmp_path: Path) -> Project:
+    """An empty git repository with a store on that registry, without an engine."""
+    lineal.env |= NOWHERE | {"LINEAL_REGISTRY_USERNAME": USER, "LINEAL_REGISTRY_PASSWORD": PASSWORD}
+    return Project(repo, lineal, f"{server.host}/quirks-{secrets.token_hex(6)}/app", tmp_path)

@@ -27,10 +27,26 @@ class TemplateExceptions(Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = []
 
 
+class DockerfileExceptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What Dockerfiles may use that is not in the commit."""
+
+    unpinned: Annotated[
+        list[str],
+        Meta(
+            description="URLs and git repositories that `ADD` may bring without a checksum or a full commit id, as "
+            "written there, `*` and `**` as below. Their text alone counts: what they held when the stage was built "
+            "stays."
+        ),
+    ] = []
+
+
 class Giterminism(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The exceptions to reading everything from the commit: `lineal-giterminism.yaml` at the repository's root."""
 
     config: Annotated[TemplateExceptions, Meta(description="Exceptions for templates.")] = TemplateExceptions()
+    dockerfile: Annotated[DockerfileExceptions, Meta(description="Exceptions for Dockerfiles.")] = (
+        DockerfileExceptions()
+    )
     uncommitted: Annotated[
         list[str],
         Meta(
@@ -42,6 +58,10 @@ class Giterminism(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     def tolerates(self, path: str) -> bool:
         """Whether uncommitted changes of this path (of the commit, with `/`) are a warning instead of an error."""
         return any(_regex(pattern).fullmatch(path) for pattern in self.uncommitted)
+
+    def unpinned(self, source: str) -> bool:
+        """Whether an `ADD` may bring this URL or repository, written like this, without a checksum or commit."""
+        return any(_regex(pattern).fullmatch(source) for pattern in self.dockerfile.unpinned)
 
 
 def load_giterminism(text: str | None, *, file: str = FILE) -> Giterminism:

@@ -5,9 +5,11 @@ Rules that a type cannot say (names, paths, cycles) are in `rules.py`."""
 from __future__ import annotations
 
 import posixpath
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta, Struct, field
+
+from lineal.lock.address import PATTERN as LOCK_PATTERN
 
 FILE = "lineal.yaml"
 PLATFORM = "linux/amd64"
@@ -63,6 +65,18 @@ class Secret(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
 
 
+class Ssh(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An SSH agent of the runner for `RUN --mount=type=ssh`."""
+
+    id: Annotated[SecretName, Meta(description="The id that the Dockerfile asks for (default: `default`).")] = (
+        "default"
+    )
+    socket: Annotated[
+        str | None,
+        Meta(description="The agent's socket on the runner (default: the one of `SSH_AUTH_SOCK`)."),
+    ] = None
+
+
 OneSecret = Annotated[
     Secret,
     Meta(
@@ -97,6 +111,9 @@ class Image(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="Build arguments whose value is the reference of another image of this file."),
     ] = {}
     secrets: Annotated[list[OneSecret], Meta(description="Secrets that the Dockerfile mounts.")] = []
+    ssh: Annotated[
+        list[Ssh], Meta(description="SSH agents that the Dockerfile mounts; `[{}]` is the default one.")
+    ] = []
     cache_version: Annotated[
         str, Meta(description="Any text; change it to rebuild this image from its first stage.")
     ] = ""
@@ -151,8 +168,12 @@ class Project(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = None
     lock: Annotated[
-        Literal["auto", "file", "none"],
-        Meta(description="What keeps runners from publishing the same stage twice; results are correct without."),
+        str,
+        Meta(
+            description="What keeps runs from publishing the same stage twice: `auto`, `file`, `git`, "
+            "`kubernetes[:NAMESPACE]`, `etcd:https://HOST:PORT` or `none`; results are correct without.",
+            extra_json_schema={"pattern": LOCK_PATTERN},
+        ),
     ] = "auto"
 
 

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator
 
 from lineal.config.document import Path
-from lineal.config.model import PLATFORM, Deploy, Image, Project, Secret, normal
+from lineal.config.model import PLATFORM, Deploy, Image, Project, Secret, Ssh, normal
 from lineal.config.suggest import did_you_mean, quoted
+from lineal.lock.address import BadAddress, parse
 
 UNKNOWN_ENV = "{{ env }}"
 """Stands in a `deploy` value for the environment that this run was not given."""
@@ -41,6 +42,16 @@ def check(project: Project) -> None:
     if project.repo is not None and (not project.repo or re.search(r"\s", project.repo)):
         remedy = "Write `registry.example.com/team/app` or `layout:PATH`."
         raise Broken(("repo",), f"{quoted(project.repo)} is not a store's address.", remedy)
+    _check_lock(project.lock)
+
+
+def _check_lock(lock: str) -> None:
+    if UNKNOWN_ENV in lock:
+        return
+    try:
+        parse(lock)
+    except BadAddress as error:
+        raise Broken(("lock",), error.message, error.remedy) from None
 
 
 def release_name(project: str, env: str | None, limit: int) -> str:
@@ -68,6 +79,7 @@ def _check_image(project: Project, image: Image, path: Path) -> None:
             message = f"{quoted(argument)} is given in both `args` and `needs`."
             raise Broken((*path, "needs", argument), message, "Keep one of them.")
     _check_secrets(image.secrets, (*path, "secrets"))
+    _check_agents(image.ssh, (*path, "ssh"))
     _check_platforms(image.platforms, (*path, "platforms"))
 
 
@@ -88,6 +100,17 @@ def _check_secrets(secrets: list[Secret], path: Path) -> None:
         if secret.id in seen:
             raise Broken((*where, "id"), f"The secret {quoted(secret.id)} is given twice.", "Keep one of them.")
         seen.add(secret.id)
+
+
+def _check_agents(agents: list[Ssh], path: Path) -> None:
+    seen: set[str] = set()
+    for index, agent in enumerate(agents):
+        if agent.socket is not None and not agent.socket.strip():
+            message = "The socket's path is empty."
+            raise Broken((*path, index, "socket"), message, "Write it, or remove the key for SSH_AUTH_SOCK.")
+        if agent.id in seen:
+            raise Broken((*path, index), f"The SSH agent {quoted(agent.id)} is given twice.", "Keep one of them.")
+        seen.add(agent.id)
 
 
 def _check_platforms(platforms: list[str], path: Path) -> None:

@@ -4,32 +4,41 @@ The system releases it when its holder dies, however that happens."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from lineal.lock import Terms
+from lineal.lock.waiting import Waiting
+
+_TERMS = Terms(wait=60.0, poll=0.1)
 
 
 class LockFiles:
     name = "file"
 
-    def __init__(self, folder: Path, warn: Callable[[str], None], wait: float = 60.0) -> None:
-        """`wait` in seconds bounds the waiting for one checksum."""
+    def __init__(
+        self, folder: Path, warn: Callable[[str], None], wait: float = 60.0,
+        note: Callable[[str], None] = lambda _: None, stopped: threading.Event | None = None,
+    ) -> None:  # fmt: skip
+        """`wait` in seconds bounds the waiting for one checksum; `note` is told when it is long."""
         self._folder = folder
         self._warn = warn
-        self._wait = wait
+        self._terms = replace(_TERMS, wait=wait)
+        self._note = note
+        self._stopped = stopped or threading.Event()
 
     @contextmanager
     def hold(self, checksum: str) -> Iterator[bool]:
-        lock = FileLock(self._folder / f"{checksum}.lock", timeout=self._wait)
+        lock = FileLock(self._folder / f"{checksum}.lock")
         held = False
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-            held = True
-        except Timeout:
-            self._warn(f"The lock {lock.lock_file} was not free within {self._wait:.0f} s; going on without it.")
+            held = self._acquire(lock, Waiting(checksum, self._terms, self._stopped, self._note))
         except (OSError, NotImplementedError) as error:
             why = error.strerror if isinstance(error, OSError) else "the file system has no locks"
             self._warn(f"The lock {lock.lock_file} cannot be used ({why}); going on without it.")
@@ -38,3 +47,15 @@ class LockFiles:
         finally:
             if held:
                 lock.release()
+
+    def _acquire(self, lock: FileLock, waiting: Waiting) -> bool:
+        while True:
+            try:
+                lock.acquire(blocking=False)
+                return True
+            except Timeout:
+                if waiting.over:
+                    seconds = f"{self._terms.wait:.0f} s"
+                    self._warn(f"The lock {lock.lock_file} was not free within {seconds}; going on without it.")
+                    return False
+            waiting.pause("another run on this machine")

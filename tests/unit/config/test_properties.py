@@ -54,7 +54,7 @@ def projects(draw: st.DrawFn) -> Project:
         images=images,
         deploy=draw(st.none() | deploy),
         repo=draw(st.none() | word),
-        lock=draw(st.sampled_from(["auto", "file", "none"])),
+        lock=draw(st.sampled_from(["auto", "file", "git", "kubernetes:ci", "etcd:https://etcd:2379", "none"])),
     )
 
 

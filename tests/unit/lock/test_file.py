@@ -9,8 +9,10 @@ from threading import Event, Thread
 
 import pytest
 
+from lineal.errors import Interrupted
 from lineal.lock import NoLock
 from lineal.lock.file import LockFiles
+from tests.unit.lock import parts
 
 ONE, TWO = "1" * 64, "2" * 64
 
@@ -57,6 +59,27 @@ def test_a_second_run_waits_for_the_first(tmp_path: Path) -> None:
         order.append("first")
     thread.join()
     assert order == ["first", "second True"]
+
+
+def test_a_long_wait_is_shown_and_a_stopped_run_waits_no_longer(tmp_path: Path) -> None:
+    stopped, notes = Event(), list[str]()
+
+    def note(text: str) -> None:
+        notes.append(text)
+        stopped.set()
+
+    waiting = LockFiles(tmp_path / "locks", pytest.fail, 300, note, stopped)
+    with lock(tmp_path).hold(ONE), pytest.raises(Interrupted), waiting.hold(ONE):
+        pytest.fail("it cannot be held")
+    said = "waiting    another run on this machine publishes 111111111111; this run waits for it at most 300 s"
+    assert notes == [said]
+    with lock(tmp_path, wait=0.05).hold(ONE) as held:
+        assert held
+
+
+def test_twenty_runs_at_once_never_hold_it_together(tmp_path: Path) -> None:
+    given = {"kind": "file", "folder": str(tmp_path / "locks"), "terms": {"wait": 240}}
+    assert parts.contend(given, tmp_path / "room", 20, 5) == 100
 
 
 def test_waiting_ends_and_the_run_goes_on_with_a_warning(tmp_path: Path) -> None:

@@ -1,0 +1,53 @@
+"""SSH agents for `RUN --mount=type=ssh`: where their sockets are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from lineal.config.model import Ssh
+from lineal.errors import BadConfiguration
+
+
+class SshAgents:
+    def __init__(
+        self, images: Mapping[str, Iterable[Ssh]], given: Iterable[Ssh], environ: Mapping[str, str], root: Path
+    ) -> None:
+        """`images` has the agents of each image of lineal.yaml, `given` those of the command line, which win.
+        Relative paths start from `root`."""
+        self._images = {name: {agent.id: agent for agent in agents} for name, agents in images.items()}
+        self._given = {agent.id: agent for agent in given}
+        self._environ = environ
+        self._root = root
+
+    def socket(self, image: str, name: str) -> Path | None:
+        """The agent's socket, None when none has this id. Raises `BadConfiguration` when it is not there."""
+        agent = self._given.get(name) or self._images.get(image, {}).get(name)
+        if agent is None:
+            return None
+        text = agent.socket or self._environ.get("SSH_AUTH_SOCK", "")
+        if not text:
+            raise BadConfiguration(
+                f"The SSH agent {name!r} is the one of SSH_AUTH_SOCK, which is not set.",
+                remedy="Start one with `eval $(ssh-agent)` and add a key with `ssh-add`, or name its socket.",
+            )
+        home = self._environ.get("HOME", "")
+        path = self._root / (home + text[1:] if home and text.startswith("~/") else text)
+        if not path.is_socket():
+            raise BadConfiguration(
+                f"The SSH agent {name!r} is at {path}, which is {'no socket' if path.exists() else 'not there'}.",
+                remedy="Name the socket of an agent; a key is added to one with `ssh-add`.",
+            )
+        return path
+
+
+def parse_ssh(text: str, folder: Path) -> Ssh:
+    """`default` or `ID=SOCKET`, as for `docker build --ssh`. A relative SOCKET starts from `folder`."""
+    name, separator, path = text.partition("=")
+    if not name or (separator and not path) or "," in text:
+        raise BadConfiguration(
+            f"--ssh {text} cannot be read.", remedy="Write --ssh default, or --ssh ID=SOCKET for another agent."
+        )
+    if not path:
+        return Ssh(id=name)
+    return Ssh(id=name, socket=path if path.startswith("~/") else str(folder / path))

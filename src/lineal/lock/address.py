@@ -1,0 +1,59 @@
+"""What `lock:` and `--lock` may say: a kind, and for some of them where the lock is kept."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+KINDS = ("auto", "file", "git", "kubernetes", "etcd", "none")
+_NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_ENDPOINT = r"https?://([a-zA-Z0-9_.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?"
+PATTERN = rf"^(auto|file|git|none|kubernetes(:{_NAMESPACE})?|etcd:{_ENDPOINT})$"
+"""The same for the JSON Schema."""
+_ETCD_PORT = ":2379"
+
+
+class BadAddress(ValueError):
+    """Text that names no lock, and what to write."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+
+@dataclass(frozen=True, slots=True)
+class LockAddress:
+    kind: str
+    where: str = ""
+    """Of etcd the endpoint `https://host:port`, of Kubernetes the namespace or nothing."""
+
+
+def parse(text: str) -> LockAddress:
+    """Raises `BadAddress`."""
+    kind, _, where = text.partition(":")
+    if kind not in KINDS:
+        from lineal.config.suggest import did_you_mean, quoted
+
+        raise BadAddress(f"There is no lock {quoted(text)}.", did_you_mean(text, KINDS, owner="The locks are"))
+    if kind == "etcd":
+        return LockAddress(kind, _endpoint(where))
+    if kind == "kubernetes" and (where or text == kind):
+        if where and not re.fullmatch(_NAMESPACE, where):
+            raise BadAddress("The lock's namespace is none that Kubernetes takes.", "Write `kubernetes:NAMESPACE`.")
+        return LockAddress(kind, where)
+    if text != kind:
+        raise BadAddress(f"The lock `{kind}` takes nothing behind its name.", f"Write `{kind}`.")
+    return LockAddress(kind)
+
+
+def _endpoint(where: str) -> str:
+    found = re.fullmatch(_ENDPOINT, where)
+    if found is None:
+        # The text is not repeated: somebody may have put a password into it.
+        raise BadAddress(
+            "The lock `etcd` does not say where etcd is.",
+            "Write `etcd:https://HOST:2379`, and give user and password with LINEAL_ETCD_USERNAME and "
+            "LINEAL_ETCD_PASSWORD.",
+        )
+    return where if found[2] else where + _ETCD_PORT

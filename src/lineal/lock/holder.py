@@ -1,0 +1,24 @@
+"""Who holds a lock, for the people whose run waits for it: written by one run and read by another."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+
+_LONGEST = 200
+
+
+def describe(environ: Mapping[str, str]) -> str:
+    """This run: the address of its job where the CI says one, else the process."""
+    if environ.get("GITHUB_ACTIONS") == "true" and environ.get("GITHUB_RUN_ID"):
+        server = environ.get("GITHUB_SERVER_URL", "https://github.com")
+        return tidy(f"{server}/{environ.get('GITHUB_REPOSITORY', '')}/actions/runs/{environ['GITHUB_RUN_ID']}")
+    if environ.get("GITLAB_CI") == "true" and environ.get("CI_JOB_URL"):
+        return tidy(environ["CI_JOB_URL"])
+    return tidy(f"process {os.getpid()} on {socket.gethostname()}")
+
+
+def tidy(text: str) -> str:
+    """One short printable line, whatever somebody wrote there; empty when nothing is left."""
+    return "".join(char for char in text[:_LONGEST] if char.isprintable()).strip()

@@ -1,0 +1,233 @@
+"""A lock that a service keeps for whoever takes it, for the time of a lease: git, Kubernetes, etcd.
+
+The service only compares and swaps. Waiting, taking over from the dead, renewing and giving up are here, the same for
+all. Nobody's clock is compared with another's: a holder is dead when its lock has not changed for a lease on the
+clock of the one who waits."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+from lineal.lock import Terms
+from lineal.lock.waiting import Waiting
+
+_LONGEST_LEASE = 600.0
+# After losing a free lock so often to somebody unseen, a run makes sure that it may have any lock at all.
+_REFUSALS = 3
+SOMEBODY = "another run"
+
+
+class LockFailed(Exception):
+    """The service cannot be used; the text says why, in a few words and without a secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    version: str
+    """Changes whenever the lock changes hands or is renewed."""
+    who: str = SOMEBODY
+    lease: float | None = None
+    """In seconds, where the holder says it."""
+
+
+class Service(Protocol):
+    """All methods raise `LockFailed`. A token is what a run's claims are known by; no two are ever the same."""
+
+    name: str
+    where: str
+    """For messages: `refs/lineal/locks of the remote`."""
+    takes_over: bool
+    """Whether the lock of a dead holder must be taken over, because the service itself never ends a lease."""
+
+    def token(self) -> str: ...
+
+    def claim(self, checksum: str, token: str, over: str | None) -> bool:
+        """Take the lock if it is still `over`, or still free when that is None."""
+
+    def look(self, checksum: str) -> Holder | None: ...
+
+    def identify(self, checksum: str, holder: Holder) -> Holder:
+        """The holder with all that can be found out about it."""
+
+    def renew(self, checksum: str, token: str) -> str | None:
+        """The lease begins anew: the token from now on. None when the lock is no longer this run's."""
+
+    def release(self, checksum: str, token: str) -> None:
+        """Free the lock if it is this run's; otherwise nothing."""
+
+
+class LeasedLock:
+    def __init__(
+        self, service: Service, warn: Callable[[str], None], note: Callable[[str], None],
+        stopped: threading.Event, terms: Terms | None = None,
+    ) -> None:  # fmt: skip
+        self.name = service.name
+        self._service = service
+        self._warn = warn
+        self._note = note
+        self._stopped = stopped
+        self._terms = terms or Terms()
+        self._guard = threading.Lock()
+        self._failed = False
+
+    @contextmanager
+    def hold(self, checksum: str) -> Iterator[bool]:
+        claimed = self._acquire(checksum)
+        if claimed is None:
+            yield False
+            return
+        claimed.keep()
+        try:
+            yield True
+        finally:
+            self._release(checksum, claimed.end())
+
+    def _acquire(self, checksum: str) -> Lease | None:
+        waiting = Waiting(checksum, self._terms, self._stopped, self._note)
+        try:
+            return self._wait(checksum, waiting)
+        except (LockFailed, OSError) as failure:
+            self._give_up(failure)
+            return None
+
+    def _wait(self, checksum: str, waiting: Waiting) -> Lease | None:
+        observed = _Observed(self._service, checksum, self._terms)
+        claimable, losses = True, 0
+        while not self._failed:
+            waiting.check()
+            if claimable:
+                lease = self._try(checksum, observed.version)
+                if lease is not None:
+                    return lease
+                losses += 1
+            observed.look()
+            if losses == _REFUSALS and not observed.ever:
+                self._probe()
+            if waiting.over:
+                self._warn(
+                    f"The lock of {checksum[:12]} ({self._service.where}) was not free within "
+                    f"{self._terms.wait:.0f} s, {observed.who} has it; going on without it."
+                )
+                return None
+            lost, claimable = claimable, observed.version is None or observed.dead
+            if lost or not claimable:
+                waiting.pause(observed.who)
+        return None
+
+    def _probe(self) -> None:
+        """Whether the service gives locks at all: one that nobody else can want."""
+        checksum = secrets.token_hex(32)
+        lease = self._try(checksum, None)
+        if lease is None:
+            raise LockFailed("nobody has the lock, and still it is not given to this run")
+        self._service.release(checksum, lease.token)
+
+    def _try(self, checksum: str, over: str | None) -> Lease | None:
+        started = time.monotonic()
+        token = self._service.token()
+        claimed = False
+        try:
+            claimed = self._service.claim(checksum, token, over)
+        except BaseException:
+            # Nobody knows whether it was taken: an interrupted run leaves no lock behind.
+            with suppress(LockFailed, OSError):
+                self._service.release(checksum, token)
+            raise
+        return Lease(self._service, checksum, token, started, self._terms.lease) if claimed else None
+
+    def _release(self, checksum: str, token: str) -> None:
+        try:
+            self._service.release(checksum, token)
+        except (LockFailed, OSError) as failure:
+            self._give_up(failure)
+
+    def _give_up(self, failure: LockFailed | OSError) -> None:
+        """Said once, and not tried again for each stage: what is broken now will be broken then."""
+        why = failure.strerror if isinstance(failure, OSError) else str(failure)
+        with self._guard:
+            told, self._failed = self._failed, True
+        if not told:
+            self._warn(
+                f"The lock {self._service.name} ({self._service.where}) cannot be used: {why}. This run goes on "
+                "without it: its results are the same, only work may be done twice."
+            )
+
+
+class Lease:
+    """A lock that is held, renewed as long as the work under it takes."""
+
+    def __init__(self, service: Service, checksum: str, token: str, started: float, seconds: float) -> None:
+        """`started` is when the claim was sent: the service may count from then on."""
+        self._service = service
+        self._checksum = checksum
+        self.token = token
+        self._renewed = started
+        self._seconds = seconds
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+
+    def keep(self) -> None:
+        self._thread.start()
+
+    def end(self) -> str:
+        """No more renewals; the token that the lock is to be released with."""
+        self._done.set()
+        self._thread.join()
+        return self.token
+
+    def _renew(self) -> None:
+        while not self._done.wait(max(0.0, self._renewed + self._seconds / 2 - time.monotonic())):
+            self._renewed = time.monotonic()
+            try:
+                token = self._service.renew(self._checksum, self.token)
+            except (LockFailed, OSError):
+                # The release will say so.
+                return
+            if token is None:
+                return
+            self.token = token
+
+
+class _Observed:
+    """What a waiting run has seen of a lock, and for how long on its own clock."""
+
+    def __init__(self, service: Service, checksum: str, terms: Terms) -> None:
+        self._service = service
+        self._checksum = checksum
+        self._terms = terms
+        self._holder: Holder | None = None
+        self._identified = False
+        self._since = 0.0
+        self._asked = 0.0
+        self.ever = False
+        """Whether anybody ever held it."""
+
+    @property
+    def version(self) -> str | None:
+        return None if self._holder is None else self._holder.version
+
+    @property
+    def who(self) -> str:
+        return SOMEBODY if self._holder is None else self._holder.who
+
+    @property
+    def dead(self) -> bool:
+        if self._holder is None or not self._service.takes_over or not self._identified:
+            return False
+        said = self._holder.lease or self._terms.lease
+        return self._asked - self._since >= min(max(said, self._terms.notice), _LONGEST_LEASE)
+
+    def look(self) -> None:
+        self._asked = time.monotonic()
+        holder = self._service.look(self._checksum)
+        if holder is None or holder.version != self.version:
+            self._holder, self._identified, self._since = holder, False, time.monotonic()
+        elif not self._identified and self._asked - self._since >= self._terms.notice:
+            self._holder, self._identified = self._service.identify(self._checksum, holder), True
+        self.ever = self.ever or holder is not None

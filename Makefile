@@ -1,15 +1,17 @@
 # Each command makes the machine ready by itself (scripts/setup) and then does one thing.
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
-SHELL_SCRIPTS := .ci/run scripts/setup scripts/engine scripts/lock scripts/lib.sh $(wildcard entrypoint.sh)
+SHELL_SCRIPTS := .ci/run scripts/setup scripts/engine scripts/buildkit scripts/lock scripts/cluster scripts/lib.sh $(wildcard entrypoint.sh)
 YAML := $(wildcard .yamllint *.yml *.yaml .github gitlab-ci) examples
 
-.PHONY: help demo test lint bench
+.PHONY: help demo test test-long lint bench cluster
 
 help:
 	@echo 'make demo    a small shop is built, changed, branched, merged and rendered, as a story (STORE=host/repo for a registry)'
 	@echo 'make test    all tests, against a real engine, registry and Helm (ARGS="-k name" for some of them)'
+	@echo 'make test-long  100,000 schedules of runs that meet'
 	@echo 'make lint    ruff, mypy, shellcheck, yamllint'
+	@echo 'make cluster a Kubernetes API server for the tests, built once with Go'
 	@echo 'make bench   Lineal beside docker build; the result goes to bench/RESULTS.md'
 
 demo:
@@ -20,6 +22,11 @@ test:
 	@scripts/setup test
 	$(PYTHON) -m pytest -n 2 --timeout 600 $(ARGS)
 
+# Twenty times as many schedules of runs that meet (tests/simulation): some 20 minutes.
+test-long:
+	@scripts/setup test
+	LINEAL_SCHEDULES=100000 $(PYTHON) -m pytest -n 2 tests/simulation $(ARGS)
+
 lint:
 	@scripts/setup lint
 	$(PYTHON) -m ruff check .
@@ -27,6 +34,9 @@ lint:
 	$(PYTHON) -m mypy
 	.venv/bin/shellcheck --external-sources $(SHELL_SCRIPTS)
 	.venv/bin/yamllint --strict $(YAML)
+
+cluster:
+	@scripts/cluster
 
 bench:
 	@scripts/setup bench

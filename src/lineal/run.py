@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -11,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lineal.config.agents import SshAgents, parse_ssh
 from lineal.config.giterminism import FILE as GITERMINISM_FILE
 from lineal.config.giterminism import Giterminism, load_giterminism
 from lineal.config.load import Loaded, assume, load
@@ -20,7 +22,8 @@ from lineal.config.settings import Setting
 from lineal.config.template import GitFacts
 from lineal.errors import BadConfiguration, LinealError, Place, Uncommitted
 from lineal.images import Images, read_images
-from lineal.lock import Lock, NoLock
+from lineal.lock import Lock
+from lineal.lock.choose import Choice, Surroundings, choose, open_lock
 from lineal.options import Options
 from lineal.pipeline.context import Context
 from lineal.pipeline.detect import detect
@@ -29,7 +32,7 @@ from lineal.report.progress import Progress
 from lineal.source.history import GitHistory
 from lineal.source.repository import Repository
 from lineal.source.uncommitted import find, refuse
-from lineal.stages.conveyor import Conveyor, Origin, Outlook, look
+from lineal.stages.conveyor import Conveyor, Origin, Outlook, look, settle
 from lineal.stages.lookup import Lookup
 from lineal.stages.publish import Publisher
 from lineal.stages.stage import Stage
@@ -52,6 +55,8 @@ class Run:
         self.start = start
         self.started = time.monotonic()
         self.reports: dict[str, StageReport] = {}
+        self.stopped = threading.Event()
+        """Set when building ends early: whoever waits for something gives up."""
         self._closing = ExitStack()
 
     def close(self) -> None:
@@ -148,6 +153,12 @@ class Run:
         given = [parse_secret(text, self.start) for text in self.options.many("secret")]
         return SecretValues(configured, given, self.options.environ, self.repository.root)
 
+    @cached_property
+    def agents(self) -> SshAgents:
+        configured = {name: image.ssh for name, image in self.loaded.project.images.items()}
+        given = [parse_ssh(text, self.start) for text in self.options.many("ssh")]
+        return SshAgents(configured, given, self.options.environ, self.repository.root)
+
     # --- the store ----------------------------------------------------------------------------------------------
 
     @cached_property
@@ -184,25 +195,23 @@ class Run:
         return self.options.text("lock", self.loaded.setting("lock"), "auto")
 
     @cached_property
-    def lock(self) -> Lock:
-        wanted = self.lock_choice
-        if wanted.value not in ("auto", "file", "none"):
-            raise BadConfiguration(
-                f"There is no lock {wanted.value!r} ({wanted.origin}).", remedy="Use auto, file or none."
-            )
-        layout = self.repo.value.startswith(LAYOUT)
-        if wanted.value == "file" and not layout:
-            raise BadConfiguration(
-                f"The lock `file` ({wanted.origin}) is for a layout store, and the store is {self.repo.value}.",
-                remedy="Use `lock: none`; results are the same, a race may build a stage twice.",
-            )
-        if wanted.value == "none" or not layout or not self.context.may_write:
-            return NoLock()
-        from lineal.lock.file import LockFiles
-        from lineal.store.layout import Layout
+    def lock_used(self) -> Choice:
+        return choose(self.lock_choice, self.repo.value, self.context.may_write, self.options.environ)
 
-        assert isinstance(self.store, Layout)
-        return LockFiles(self.store.path / "locks", self.progress.warn)
+    @cached_property
+    def lock(self) -> Lock:
+        surroundings = Surroundings(
+            store=self.repo.value,
+            layout=getattr(self.store, "path", None),
+            repository=self.checkout,
+            workspace=self.workspace,
+            kube_context=self.options.text("kube-context").value,
+            environ=self.options.environ,
+            stopped=self.stopped,
+            warn=self.progress.warn,
+            note=self.progress.note,
+        )
+        return open_lock(self.lock_used.address, surroundings)
 
     @cached_property
     def history(self) -> GitHistory:
@@ -221,7 +230,7 @@ class Run:
     def images(self, wanted: Iterable[str] = (), folders: Iterable[str] = (), files: Iterable[str] = ()) -> Images:
         """The graphs of the wanted images, once nothing uncommitted would change them. `folders` and `files` are what
         else the command reads: the chart, values files."""
-        images = read_images(self.repository, self.loaded, wanted)
+        images = read_images(self.repository, self.loaded, wanted, self.giterminism.unpinned)
         if not self.dev:
             read = {FILE, GITERMINISM_FILE, *images.files, *files}
             changes = find(self.repository, read, folders, images.readings())
@@ -253,14 +262,18 @@ class Run:
             before = self.repository.at(earlier) if earlier else None
             if before is None:
                 return {}
-            return explain(images, read_images(before, self.loaded, list(images)).last, before.commit[:7])
+            previous = read_images(before, self.loaded, list(images), self.giterminism.unpinned)
+            return explain(images, previous.last, before.commit[:7])
         except LinealError:
             return {}
 
     def build(self, outlook: Outlook) -> None:
-        """Build and publish what is missing."""
-        if not outlook.needed:
-            return
+        """Build and publish what is missing, and agree with runs that did the same at the same time."""
+        if outlook.needed:
+            self._build(outlook)
+        settle(outlook, self.lookup, self.reports)
+
+    def _build(self, outlook: Outlook) -> None:
         conveyor = Conveyor(
             self.store,
             self.lookup,
@@ -269,6 +282,7 @@ class Run:
             Origin(self.line.recorded, self.line.tree, self.line.branch, self.loaded.project.project),
             self.progress,
             self.options.job_count().value,
+            self.stopped,
         )
         try:
             conveyor.build(outlook)
@@ -288,7 +302,7 @@ class Run:
             "engine-network": self.engine_network,
             "kube-context": options.text("kube-context"),
             "report": options.text("report"),
-            **{name: options.listed(name) for name in ("insecure-registry", "values", "var", "set", "secret")},
+            **{name: options.listed(name) for name in ("insecure-registry", "values", "var", "set", "secret", "ssh")},
         }
         if deploy is not None:
             for name in ("release", "namespace", "timeout"):
@@ -312,6 +326,7 @@ class Run:
             ),
             engine=DockerEngine(network=self.engine_network.value, environment=environ),
             secrets=self.secrets,
+            agents=self.agents.socket,
             proxies={name: image.args for name, image in self.loaded.project.images.items()},
             cache_scope=self.loaded.project.project + ("" if self.context.may_write else " (may not write)"),
             workspace=self.workspace,

@@ -77,6 +77,16 @@ def _needed(missing: Sequence[Stage], outlook: Outlook) -> list[Stage]:
     return [stage for stage in closure(list(missing)) if stage.checksum in needed]
 
 
+def settle(outlook: Outlook, lookup: Lookup, reports: Mapping[str, StageReport]) -> None:
+    """A last look at what was chosen among publications of the same moment: every run reports the same winner."""
+    for checksum, finding in lookup.settle(outlook.findings).items():
+        outlook.findings[checksum] = finding
+        if checksum in reports and finding.candidate is not None:
+            made = reports[checksum]
+            made.outcome, made.reason = "adopted", _ADOPTED
+            made.tag, made.digest = finding.candidate.tag, finding.candidate.digest
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """What a record says about this run."""
@@ -92,7 +102,7 @@ class Conveyor:
 
     def __init__(
         self, store: Store, lookup: Lookup, publisher: Publisher, workshop: Workshop, origin: Origin,
-        progress: Progress, jobs: int,
+        progress: Progress, jobs: int, stopped: threading.Event | None = None,
     ) -> None:  # fmt: skip
         self._store = store
         self._lookup = lookup
@@ -104,7 +114,7 @@ class Conveyor:
         self._ready: dict[str, Ready] = {}
         self._ready_locks: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
-        self._stopped = threading.Event()
+        self._stopped = stopped or threading.Event()
         self.reports: dict[str, StageReport] = {}
 
     def build(self, outlook: Outlook) -> None:
@@ -114,7 +124,6 @@ class Conveyor:
         while outlook.needed:
             try:
                 self._build_all(outlook)
-                self._settle(outlook)
                 return
             except StageGone as gone:
                 if gone.stage.checksum in rebuilt:
@@ -125,18 +134,6 @@ class Conveyor:
                     "it is built again."
                 )
                 self._forget(gone.stages, outlook)
-
-    def _settle(self, outlook: Outlook) -> None:
-        """A last look at what was published without a lock: every run reports the same winner."""
-        own = {
-            checksum: candidate
-            for checksum, made in self.reports.items()
-            if made.outcome in ("built", "assembled") and (candidate := outlook.findings[checksum].candidate)
-        }
-        for checksum, winner in self._publisher.settle(own).items():
-            outlook.findings[checksum] = Finding(winner, _ADOPTED, True, winner.record.created)
-            made = self.reports[checksum]
-            made.outcome, made.reason, made.tag, made.digest = "adopted", _ADOPTED, winner.tag, winner.digest
 
     def _forget(self, stages: list[Stage], outlook: Outlook) -> None:
         for stage in stages:
@@ -224,7 +221,8 @@ class Conveyor:
             reason = _ADOPTED
         else:
             self._ready[stage.checksum] = replace(ready, reference=candidate.reference(self._store.address))
-        outlook.findings[stage.checksum] = Finding(candidate, reason, True, candidate.record.created)
+        created = candidate.record.created
+        outlook.findings[stage.checksum] = Finding(candidate, reason, True, created, publication.young)
         seconds = time.monotonic() - started
         self.reports[stage.checksum] = report(
             stage, outcome, candidate, reason, seconds, materials.moved.pulled, materials.moved.pushed

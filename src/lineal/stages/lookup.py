@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import enum
 import threading
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from lineal.source.history import Answer
-from lineal.stages.visibility import History, Line, Verdict, judge
+from lineal.stages.visibility import DEV_PREFIX, History, Line, Verdict, judge
 from lineal.store import Manifest, Store
+from lineal.store.clock import Time
 from lineal.store.manifest import Record, image_digest, is_stage
 from lineal.store.tags import parse_stage_tag, stage_tag
 
+GRACE = 3.0
+"""Seconds after which what another run does upon a look at the store can be seen there (`stages/publish.py`)."""
+_YOUNG = 30_000
+"""Milliseconds on the store's clock: beyond all that a clock is told wrong, and a run held up."""
 _WORKERS = 16
 _NEW = "not published yet"
 
@@ -51,23 +56,97 @@ class Finding:
     anchored: bool = False
     newest: int = 0
     """The highest timestamp seen for this checksum, 0 without any."""
+    young: bool = False
+    """Chosen by its timestamp so soon after it that a lower one may be on its way; see `Lookup.settle`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """All that there is of one checksum for a run that has just published it."""
+
+    anchored: bool
+    """Whether there is an anchor, whatever it is worth."""
+    anchor_digest: str | None
+    """What it points at, None where that is nothing whole."""
+    selected: Candidate | None
+    """As later runs of this line select: the anchor's publication if visible, else the lowest visible timestamp."""
+    claims: tuple[Candidate, ...]
+    """Every publication that the anchor could be given to, the lowest timestamp first."""
+    listed: bool
+    """Whether the list of tags is so new that the run's own is on it."""
 
 
 class Lookup:
     """Asks the store for many checksums at once, then history once for all that was found."""
 
-    def __init__(self, store: Store, line: Line, history: History) -> None:
+    def __init__(
+        self, store: Store, line: Line, history: History, pool: Executor | None = None, time: Time | None = None
+    ) -> None:
         self.store = store
         self.line = line
         self.history = history
+        self.time = time or Time()
         self.broken: set[str] = set()
         """Digests of publications that turned out to lack a blob: they count as gone."""
+        self._tags: list[str] | None = None
+        self._seen: dict[str, Candidate] = {}
+        """What stage tags led to when this run read them: they do not move."""
+        self._young_at = 0.0
         self._history_lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="lookup")
+        self.pool = pool or ThreadPoolExecutor(_WORKERS, thread_name_prefix="lookup")
 
     def find(self, checksums: Sequence[str]) -> dict[str, Finding]:
-        """The selected candidate of each checksum, never from memory."""
-        anchors = dict(zip(checksums, self._pool.map(self._anchor, checksums), strict=True))
+        """The selected candidate of each checksum; behind hidden anchors by one list of tags for the whole run."""
+        return self._find(checksums, self._listing)
+
+    def find_now(self, checksum: str) -> Finding:
+        """The same for one checksum, by a list of tags of this moment."""
+        return self._find([checksum], lambda: self.store.tags(checksum))[checksum]
+
+    def settle(self, findings: Mapping[str, Finding]) -> dict[str, Finding]:
+        """What counts in the end where the lowest timestamp was chosen moments ago: only what is different now.
+
+        A run that looked just before the choice may have taken a lower timestamp. By now it has written it, or looks
+        again and finds what was chosen."""
+        young = {checksum: finding.candidate for checksum, finding in findings.items() if finding.young}
+        if not young:
+            return {}
+        self.time.sleep(max(0.0, self._young_at + GRACE - self.time.monotonic()))
+        found = {checksum: self.find_now(checksum) for checksum in young}
+        return {
+            checksum: finding for checksum, finding in found.items() if _differ(finding.candidate, young[checksum])
+        }
+
+    def survey(self, own: Candidate) -> Survey:
+        """What a run that has published `own` needs to know to agree with all others (`stages/publish.py`).
+
+        First the list and then the anchor: whoever is not on the list comes later, and will find the anchor there."""
+        checksum = own.record.checksum
+        tags = self.store.tags(checksum)
+        others = sorted(tag for tag in tags if parse_stage_tag(tag) is not None and tag != own.tag)
+        read = self.pool.map(lambda tag: self._stage(tag, checksum), others)
+        self._young_at = self.time.monotonic()
+        candidates = sorted([own, *_whole(read)], key=lambda candidate: candidate.record.created)
+        anchor = self._anchor(checksum)
+        if isinstance(anchor, Candidate):
+            candidates = [anchor, *candidates]
+        verdicts = zip(candidates, self._judge(candidates), strict=True)
+        visible = [candidate for candidate, verdict in verdicts if verdict.answer is Answer.YES]
+        return Survey(
+            anchored=anchor is not Absence.NEVER,
+            anchor_digest=anchor.digest if isinstance(anchor, Candidate) else None,
+            selected=visible[0] if visible else None,
+            claims=tuple(candidate for candidate in candidates if not candidate.record.branch.startswith(DEV_PREFIX)),
+            listed=own.tag in tags,
+        )
+
+    def _listing(self) -> list[str]:
+        if self._tags is None:
+            self._tags = self.store.tags()
+        return self._tags
+
+    def _find(self, checksums: Sequence[str], tags: Callable[[], list[str]]) -> dict[str, Finding]:
+        anchors = dict(zip(checksums, self.pool.map(self._anchor, checksums), strict=True))
         found = {checksum: anchor for checksum, anchor in anchors.items() if isinstance(anchor, Candidate)}
         verdicts = dict(zip(found, self._judge(list(found.values())), strict=True))
         findings: dict[str, Finding] = {}
@@ -84,18 +163,18 @@ class Lookup:
                 hidden[checksum] = (
                     verdicts[checksum].rule if checksum in verdicts else "its image is gone from the store"
                 )
-        return findings | (self._among_all(hidden) if hidden else {})
+        return findings | (self._among(tags(), hidden) if hidden else {})
 
-    def _among_all(self, hidden: dict[str, str]) -> dict[str, Finding]:
+    def _among(self, tags: Sequence[str], hidden: dict[str, str]) -> dict[str, Finding]:
         """For checksums whose anchor is of no use, and why: the visible candidate with the lowest timestamp."""
         stamps: dict[str, list[int]] = {checksum: [] for checksum in hidden}
-        for tag in self.store.tags():
+        for tag in tags:
             parsed = parse_stage_tag(tag)
             if parsed is not None and parsed[0] in stamps:
                 stamps[parsed[0]].append(parsed[1])
         wanted = [(checksum, stamp) for checksum, times in stamps.items() for stamp in sorted(times)]
-        read = self._pool.map(lambda item: self._candidate(stage_tag(*item), item[0]), wanted)
-        candidates = [candidate for candidate in read if isinstance(candidate, Candidate)]
+        read = self.pool.map(lambda item: self._stage(stage_tag(*item), item[0]), wanted)
+        candidates = _whole(read)
         verdicts = self._judge(candidates)
         findings = {}
         for checksum, times in stamps.items():
@@ -106,7 +185,7 @@ class Lookup:
             ]  # fmt: skip
             if visible:
                 candidate, verdict = min(visible, key=lambda pair: pair[0].record.created)
-                findings[checksum] = Finding(candidate, verdict.rule, True, newest)
+                findings[checksum] = Finding(candidate, verdict.rule, True, newest, self._is_young(candidate))
             else:
                 findings[checksum] = Finding(None, hidden[checksum], hidden[checksum] != _NEW, newest)
         return findings
@@ -116,6 +195,21 @@ class Lookup:
             return []
         with self._history_lock:
             return judge([candidate.record for candidate in candidates], self.line, self.history)
+
+    def _is_young(self, candidate: Candidate) -> bool:
+        young = abs(self.store.now() - candidate.record.created) < _YOUNG and not self.line.dev
+        if young:
+            self._young_at = self.time.monotonic()
+        return young
+
+    def _stage(self, tag: str, checksum: str) -> Candidate | Absence:
+        known = self._seen.get(tag)
+        if known is not None and known.digest not in self.broken:
+            return known
+        found = self._candidate(tag, checksum)
+        if isinstance(found, Candidate):
+            self._seen[tag] = found
+        return found
 
     def _anchor(self, checksum: str) -> Candidate | Absence:
         return self._candidate(checksum, checksum)
@@ -139,4 +233,12 @@ class Lookup:
         return Candidate(record, own, manifest)
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self.pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _whole(read: Iterable[Candidate | Absence]) -> list[Candidate]:
+    return [candidate for candidate in read if isinstance(candidate, Candidate)]
+
+
+def _differ(one: Candidate | None, other: Candidate | None) -> bool:
+    return one is not None and (other is None or one.tag != other.tag)

@@ -1,27 +1,39 @@
-"""Publishing a stage so that no tag ever moves and one winner emerges (DESIGN §6)."""
+"""Publishing a stage so that no tag ever moves and one winner emerges (DESIGN §6).
+
+No registry compares and swaps, so the winner is elected by what all can read. A run first makes its claim: a stage
+tag of its own, which nobody else writes. Then it looks who else has claimed. Alone, it writes the anchor at once:
+whoever claims later sees this claim and leaves the run time to do so. Not alone, the claim with the lowest timestamp
+writes the anchor after that time, and the others adopt it. docs/guarantees.md says what this rests on,
+tests/simulation tries it."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import os
+import socket
+import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from lineal.errors import Unreachable
 from lineal.lock import Lock
-from lineal.stages.lookup import Candidate, Finding, Lookup
+from lineal.stages.lookup import GRACE, Candidate, Lookup, Survey
 from lineal.stages.visibility import DEV_PREFIX
-from lineal.store import Blob, Conflict, Image, Manifest, Store
+from lineal.store import Blob, Conflict, Image, Store
 from lineal.store.manifest import Record, record_documents, stage_index
-from lineal.store.tags import stage_tag
+from lineal.store.tags import LAST, stage_tag
 
-_UPLOADS = 4
-# How long runs that meet without a lock leave each other before they look who won: seconds, and times their own pace.
-_SETTLE = 0.1
-_SETTLE_FACTOR = 3
-_SETTLE_LIMIT = 3.0
+LOOK = 1.0
+"""Seconds for which a look at the store is good: a run that was held up longer looks again before it writes."""
+DEAD = 8.0
+"""Seconds after which a claim that was first and did not become the anchor is its dead publisher's."""
+AGED = 60_000
+"""The same in milliseconds on the store's clock, for claims that were there long before this run."""
+_POLL = 0.25
+_TRIES = 10
+_PATIENCE = 3
+_SPREAD = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,75 +50,123 @@ class Built:
 class Publication:
     candidate: Candidate
     outcome: Literal["published", "adopted"]
+    young: bool = False
+    """As in `Finding`: it may lose against a lower timestamp yet."""
 
 
 class Publisher:
-    def __init__(self, store: Store, lock: Lock, lookup: Lookup) -> None:
+    def __init__(self, store: Store, lock: Lock, lookup: Lookup, digits: int | None = None) -> None:
+        """`digits` (0 to 999) end all timestamps of this run; see `own_digits`."""
         self._store = store
         self._lock = lock
         self._lookup = lookup
-        self._slowest = 0.0
-        """The longest time in seconds that tagging took without a lock, 0 if there was none."""
+        self._time = lookup.time
+        self._digits = own_digits() if digits is None else digits
+        self._late = 0
 
     def publish(self, built: Built, record: Record) -> Publication:
         """Publish, or adopt what another run has published meanwhile. `record.created` is set here."""
         blobs, beside = record_documents(record, built.inputs, built.filesystem, built.image.manifest.digest)
-        with ThreadPoolExecutor(_UPLOADS) as pool:
-            list(pool.map(self._store.put_blob, [Blob.of(built.image.config), *blobs]))
-            list(pool.map(self._store.put_manifest, [built.image.manifest, beside]))
+        pool = self._lookup.pool
+        list(pool.map(self._store.put_blob, [Blob.of(built.image.config), *blobs]))
+        list(pool.map(self._store.put_manifest, [built.image.manifest, beside]))
 
-        def index(created: int) -> Manifest:
-            return stage_index(built.image, beside, replace(record, created=created), built.platform)
+        def made(created: int) -> Candidate:
+            dated = replace(record, created=created)
+            index = stage_index(built.image, beside, dated, built.platform)
+            return Candidate(dated, stage_tag(record.checksum, created), index)
 
-        with self._lock.hold(record.checksum) as locked:
-            started = time.monotonic()
-            found = self._lookup.find([record.checksum])[record.checksum]
+        with self._lock.hold(record.checksum):
+            claimed = self._claim(record.checksum, made)
+            if claimed.outcome == "adopted" or record.branch.startswith(DEV_PREFIX):
+                return claimed
+            return self._elect(claimed.candidate)
+
+    def _claim(self, checksum: str, made: Callable[[int], Candidate]) -> Publication:
+        """Write a stage tag that nobody has, unless something visible is there by now."""
+        claim: Candidate | None = None
+        floor = 0
+        for _ in range(_TRIES):
+            looked = self._time.monotonic()
+            found = self._lookup.find_now(checksum)
             if found.candidate is not None:
-                return Publication(found.candidate, "adopted")
-            candidate = self._put_tags(record, found, index)
-        if locked:
-            return Publication(candidate, "published")
-        self._slowest = max(self._slowest, time.monotonic() - started)
-        # Without a lock another run may have published between the check and the tag: all agree on the first.
-        settled = self._lookup.find([record.checksum])[record.checksum].candidate
-        if settled is None or settled.tag == candidate.tag:
-            return Publication(candidate, "published")
-        return Publication(settled, "adopted")
+                ours = claim is not None and found.candidate.tag == claim.tag
+                return Publication(found.candidate, "published" if ours else "adopted", found.young)
+            floor = max(floor, found.newest + 1)
+            if claim is None or claim.record.created < floor:
+                claim = made(self._stamp(checksum, max(self._store.now(), floor)))
+            taken = self._store.digest(claim.tag)
+            if taken == claim.digest:
+                return Publication(claim, "published")
+            if taken is not None:
+                floor = claim.record.created + 1
+            elif self._fresh(looked):
+                try:
+                    if self._store.try_tag(claim.index, claim.tag):
+                        return Publication(claim, "published")
+                except Conflict:
+                    floor = claim.record.created + 1
+        raise self._refusal(checksum)
 
-    def settle(self, published: Mapping[str, Candidate]) -> dict[str, Candidate]:
-        """What this run published without a lock and where another run's publication counts in the end.
-
-        No registry compares and swaps: two runs may both have found no anchor and written it, the later one wins.
-        Whoever was that close has written by now, so all of them read the same."""
-        if not published or self._slowest == 0.0:
-            return {}
-        time.sleep(min(max(_SETTLE, _SETTLE_FACTOR * self._slowest), _SETTLE_LIMIT))
-        found = self._lookup.find(list(published))
-        winners = {checksum: finding.candidate for checksum, finding in found.items() if finding.candidate}
-        return {checksum: winner for checksum, winner in winners.items() if winner.tag != published[checksum].tag}
-
-    def _put_tags(self, record: Record, found: Finding, index: Callable[[int], Manifest]) -> Candidate:
-        created = self._put_stage_tag(record.checksum, max(self._store.now(), found.newest + 1), index)
-        manifest = index(created)
-        dev = record.branch.startswith(DEV_PREFIX)
-        if not dev and not found.anchored and self._store.digest(record.checksum) is None:
-            # An immutable anchor that is there after all: its publication was first.
-            with suppress(Conflict):
-                self._store.put_manifest(manifest, record.checksum)
-        return Candidate(replace(record, created=created), stage_tag(record.checksum, created), manifest)
-
-    def _put_stage_tag(self, checksum: str, created: int, index: Callable[[int], Manifest]) -> int:
-        """Two runs may meet in one millisecond: the tag that exists is theirs, the next one is ours."""
-        while True:
-            try:
-                tag = stage_tag(checksum, created)
-            except ValueError:
-                raise Unreachable(
-                    f"{self._store.address} has a tag of {checksum} from the end of time; no later one can follow.",
-                    remedy="Delete that tag: Lineal never made it.",
-                ) from None
-            if self._store.digest(tag) is None:
+    def _elect(self, own: Candidate) -> Publication:
+        """Wait until the checksum has its anchor, or write it where that is this run's part."""
+        checksum, claimed, tries = own.record.checksum, self._time.monotonic(), 0
+        known: dict[str, float] = {}
+        while tries < _TRIES:
+            looked = self._time.monotonic()
+            seen = self._lookup.survey(own)
+            if seen.anchored:
+                return self._beside(own, seen)
+            heir = self._heir(own, seen, looked - claimed, known)
+            if heir is None:
+                self._time.sleep(_POLL)
+            elif self._fresh(looked):
+                tries += 1
                 with suppress(Conflict):
-                    self._store.put_manifest(index(created), tag)
-                    return created
-            created += 1
+                    if self._store.try_tag(heir.index, checksum) and heir is own and seen.listed:
+                        return Publication(own, "published")
+        raise self._refusal(checksum)
+
+    def _heir(self, own: Candidate, seen: Survey, waited: float, known: dict[str, float]) -> Candidate | None:
+        """The claim that this run should make the anchor now. `known`: since when a tag was the lowest."""
+        lowest = seen.claims[0]
+        if lowest.tag == own.tag:
+            alone = seen.listed and len(seen.claims) == 1
+            return own if alone or waited >= GRACE else None
+        now = self._time.monotonic()
+        dead = now - known.setdefault(lowest.tag, now) >= DEAD or self._store.now() - lowest.record.created >= AGED
+        return lowest if dead else None
+
+    def _beside(self, own: Candidate, seen: Survey) -> Publication:
+        """What counts now that there is an anchor."""
+        selected = seen.selected or own
+        young = selected.digest != seen.anchor_digest or not seen.listed
+        return Publication(selected, "published" if selected.tag == own.tag else "adopted", young)
+
+    def _fresh(self, looked: float) -> bool:
+        """Whether what was seen then may still be acted upon. A store that is always slower has to do."""
+        late = self._time.monotonic() - looked > LOOK
+        self._late = self._late + 1 if late else 0
+        return not late or self._late > _PATIENCE
+
+    def _stamp(self, checksum: str, least: int) -> int:
+        """The first millisecond from `least` on that ends with this run's digits."""
+        stamp = least + (self._digits - least) % _SPREAD
+        if stamp > LAST:
+            raise Unreachable(
+                f"{self._store.address} has a tag of {checksum} from the end of time; no later one can follow.",
+                remedy="Delete that tag: Lineal never made it.",
+            )
+        return stamp
+
+    def _refusal(self, checksum: str) -> Unreachable:
+        return Unreachable(
+            f"{self._store.address} did not take a tag for {checksum[:12]} in {_TRIES} tries.",
+            remedy="Look at the registry's own log, and run the job again: nothing that is published is lost.",
+        )
+
+
+def own_digits() -> int:
+    """The last three digits of this run's timestamps. Processes of one machine have different ones, so that two runs
+    which publish in the same second do not take the same tag."""
+    return (zlib.crc32(socket.gethostname().encode()) + os.getpid()) % _SPREAD

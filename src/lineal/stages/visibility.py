@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,7 +13,10 @@ DEV_PREFIX = "lineal-dev/"
 
 
 class History(Protocol):
-    def seek(self, commits: Collection[str], trees: Collection[str]) -> Lineage: ...
+    def seek(
+        self, commits: Collection[str], trees: Collection[str], *, since: int | None = None,
+        either: Iterable[tuple[Sequence[str], str]] = (),
+    ) -> Lineage: ...  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +48,22 @@ class Verdict:
 def judge(records: Iterable[Record], line: Line, history: History) -> list[Verdict]:
     """One verdict a record, in order; history is asked once for all of them."""
     records = list(records)
-    foreign = [record for record in records if not _own_working_tree(record, line)]
-    commits = {commit for record in foreign for commit in record.commits if commit != line.commit}
     # A merge ref is as good as the merge that it tries out: both parents' histories count.
-    commits -= set(line.parents)
-    trees = {record.tree for record in foreign if record.tree != line.tree}
-    lineage = history.seek(commits, trees) if commits or trees else Lineage({}, {}, True)
+    own = {line.commit, *line.parents}
+    asked = [record for record in records if not _known(record, line, own)]
+    either = [([commit for commit in record.commits if commit not in own], record.tree) for record in asked]
+    commits = {commit for missing, _ in either for commit in missing}
+    trees = {tree for _, tree in either}
+    since = min((record.created for record in asked), default=None)
+    lineage = history.seek(commits, trees, since=since, either=either) if asked else Lineage({}, {}, True)
     return [_verdict(record, line, lineage) for record in records]
+
+
+def _known(record: Record, line: Line, own: set[str]) -> bool:
+    """Whether history need not be asked."""
+    if record.branch.startswith(DEV_PREFIX) or record.tree == line.tree:
+        return True
+    return bool(record.commits) and own.issuperset(record.commits)
 
 
 def _own_working_tree(record: Record, line: Line) -> bool:
@@ -66,7 +78,7 @@ def _verdict(record: Record, line: Line, lineage: Lineage) -> Verdict:
     if set(record.commits) == {line.commit} or (line.parents and set(record.commits) == set(line.parents)):
         return Verdict(Answer.YES, "this commit")
     own = {line.commit, *line.parents}
-    answers = [Answer.YES if commit in own else lineage.ancestors[commit] for commit in record.commits]
+    answers = [Answer.YES if commit in own else lineage.ancestors.get(commit) for commit in record.commits]
     if answers and all(answer is Answer.YES for answer in answers):
         return Verdict(Answer.YES, f"ancestor {record.commits[-1][:7]}")
     same = line.commit if record.tree == line.tree else lineage.trees.get(record.tree)

@@ -16,13 +16,14 @@ from lineal.errors import Gone
 from lineal.lock import NoLock
 from lineal.report.json import StageReport
 from lineal.report.progress import Progress
-from lineal.stages.conveyor import Conveyor, Origin, Outlook, look
+from lineal.stages.conveyor import Conveyor, Origin, Outlook, look, settle
 from lineal.stages.lookup import Lookup
 from lineal.stages.publish import Publisher
 from lineal.stages.stage import Stage
 from lineal.stages.visibility import Line
 from lineal.stages.workshop import Workshop
 from lineal.store import Blob, Image, Layer, Store, sha256
+from lineal.store.clock import Time
 from lineal.store.layout import Layout
 from tests import servers
 from tests.unit.stages.workbench import HERE, Says
@@ -127,17 +128,20 @@ class Factory:
         self.engine = PretendEngine()
         self.secrets = Secrets()
         self.proxies: dict[str, dict[str, str]] = {}
+        self.agents: dict[str, Path] = {}
         self.asked_for: list[str] = []
         self.told = Told()
         self.reports: dict[str, StageReport] = {}
         self.before_publishing: Callable[[], None] = lambda: None
+        self.before_settling: Callable[[], None] = lambda: None
+        """What happens while the run waits for others to write what they are about to."""
         (folder / "work").mkdir()
 
     def run(
         self, images: Mapping[str, Stage], line: Line = HERE, history: Says | None = None, jobs: int = 2
     ) -> Outlook:
         self.told, self.reports = Told(), {}
-        lookup = Lookup(self.store, line, history or Says())
+        lookup = Lookup(self.store, line, history or Says(), time=Time(sleep=lambda _: self.before_settling()))
         try:
             outlook = look(images, lookup)
             origin = Origin(line.recorded, line.tree, line.branch, "shop")
@@ -145,6 +149,7 @@ class Factory:
             conveyor = Conveyor(self.store, lookup, publisher, self.workshop(), origin, self.told, jobs)
             self.reports = conveyor.reports
             conveyor.build(outlook)
+            settle(outlook, lookup, self.reports)
         finally:
             lookup.close()
         return outlook
@@ -162,6 +167,7 @@ class Factory:
             proxies=self.proxies,
             cache_scope="test",
             workspace=self.folder / "work",
+            agents=lambda _, name: self.agents.get(name),
         )
 
     def outcomes(self) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lineal.dockerfile.scope import DEFAULT_PATH
-from lineal.engine import BindMount, CacheMount, Command, Directory, SecretMount, TmpfsMount
+from lineal.engine import BindMount, CacheMount, Command, Directory, SecretMount, SshMount, TmpfsMount
 from lineal.errors import BadConfiguration, BuildFailed, LinealError, Unreachable
 from lineal.stages.stage import Stage
 from lineal.store import OCI_MANIFEST, Manifest
@@ -157,6 +157,36 @@ def test_a_user_that_cannot_be_looked_up_is_a_sentence(factory: Factory) -> None
     factory.base_with({}, "1")
     with pytest.raises(BuildFailed, match=r"^Dockerfile:4: USER app: 'app' cannot be looked up"):
         build(factory, "FROM b:1\nUSER app\nWORKDIR /new\nRUN x\n")
+
+
+def test_both_spellings_of_a_proxy_are_seen_and_no_empty_one(factory: Factory) -> None:
+    factory.base_with({"Env": ["PATH=/base"]}, "1")
+    factory.proxies = {"app": {"http_proxy": "http://p:1", "NO_PROXY": "", "OTHER": "x"}}
+    given = command(factory, "FROM base:1\nRUN x\n").env
+    assert given == {"PATH": "/base", "http_proxy": "http://p:1", "HTTP_PROXY": "http://p:1"}
+
+
+def test_ssh_agents_that_are_configured_are_mounted(factory: Factory) -> None:
+    factory.base_with({"Env": ["PATH=/base"]}, "1")
+    factory.agents = {"deploy": Path("/agent")}
+    mounts = ["type=ssh", "type=ssh,id=deploy,uid=7", "type=ssh,id=deploy,target=k,mode=640"]
+    given = command(factory, f"FROM base:1\nRUN {' '.join('--mount=' + mount for mount in mounts)} x\n")
+    assert list(given.mounts) == [
+        SshMount("/run/buildkit/ssh_agent.1", Path("/agent"), 0o600, 7, 0), SshMount("/k", Path("/agent"), 0o640),
+    ]  # fmt: skip
+    assert given.env["SSH_AUTH_SOCK"] == "/run/buildkit/ssh_agent.0"
+    own = command(factory, "FROM base:1\nENV SSH_AUTH_SOCK=/mine\nRUN --mount=type=ssh x\n").env
+    assert own["SSH_AUTH_SOCK"] == "/mine"
+    with pytest.raises(BadConfiguration, match="The SSH agent 'default' is required here and not given"):
+        build(factory, "FROM base:1\nRUN --mount=type=ssh,required x\n")
+
+
+def test_what_a_base_leaves_is_not_in_the_config_of_its_user(factory: Factory) -> None:
+    factory.base_with({}, "1")
+    text = "FROM base:1 AS left\nONBUILD LABEL a=b\nFROM left\nCMD x\n"
+    found = document(factory, text)
+    assert found["config"].get("OnBuild") is None and found["config"]["Labels"] == {"a": "b"}
+    assert [entry["created_by"] for entry in found["history"]][-2:] == ["LABEL a=b", "CMD x"]
 
 
 # --- bases ------------------------------------------------------------------------------------------------------

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lineal.dockerfile.plan import ImagePlan, plan
-from lineal.errors import Gone
+from lineal.errors import BadConfiguration, Gone
 from lineal.source.files import ContextTree, Ignore
 from lineal.source.history import Answer, Lineage
 from lineal.stages.publish import Built
@@ -29,7 +29,14 @@ class Objects:
 
     def __init__(self) -> None:
         self.root = Path("/nowhere")
+        self.lfs = self
         self._contents: dict[str, bytes] = {}
+
+    def pointer(self, path: str, oid: str) -> None:
+        """Nothing is kept by Git LFS."""
+
+    def submodule(self, path: str, commit: str) -> Any:
+        raise BadConfiguration(f"The submodule {path} is not here.")
 
     def add(self, content: bytes) -> str:
         oid = hashlib.sha1(b"blob %d\0%s" % (len(content), content)).hexdigest()
@@ -126,9 +133,13 @@ class MemoryStore(Store):
             if tag is not None:
                 self.tagged[tag] = manifest.digest
 
-    def tags(self) -> list[str]:
+    def try_tag(self, manifest: Manifest, tag: str) -> bool:
+        self.put_manifest(manifest, tag)
+        return True
+
+    def tags(self, prefix: str = "") -> list[str]:
         self._request("tags", "")
-        return sorted(self.tagged, reverse=True)
+        return sorted((tag for tag in self.tagged if tag.startswith(prefix)), reverse=True)
 
     def has_blob(self, digest: str) -> bool:
         return digest in self.blobs
@@ -159,7 +170,10 @@ class Says:
         self.commits, self.trees, self.complete = set(commits), dict(trees or {}), complete
         self.asked: list[tuple[set[str], set[str]]] = []
 
-    def seek(self, commits: Collection[str], trees: Collection[str]) -> Lineage:
+    def seek(
+        self, commits: Collection[str], trees: Collection[str], *, since: int | None = None,
+        either: Iterable[tuple[Sequence[str], str]] = (),
+    ) -> Lineage:  # fmt: skip
         self.asked.append((set(commits), set(trees)))
         missing = Answer.NO if self.complete else Answer.UNKNOWN
         return Lineage(

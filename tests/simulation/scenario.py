@@ -1,0 +1,199 @@
+"""Runs that meet: the real look-up and publishing code over the modelled registry, and what must be true of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from lineal.lock import Lock, NoLock
+from lineal.stages.lookup import GRACE, Candidate, Finding, Lookup
+from lineal.stages.publish import Publisher
+from lineal.store.manifest import Record
+from lineal.store.tags import parse_stage_tag
+from tests.simulation.history import RUNS, Past, line, visible
+from tests.simulation.registry import Client, Shelf
+from tests.simulation.world import Actor, Mood, World
+from tests.unit.stages.workbench import built
+
+STAGES = ("5a" * 32, "5b" * 32)
+GAPS = (0.0, 0.0, 0.01, 0.3, 1.0, 5.0, 100.0)
+BUILD = (0.0, 0.1, 2.0)
+TTL = 30.0
+"""Seconds for which a lock is held by whoever does not release it."""
+
+
+class Inline(Executor):
+    """One thing after the other, in the run's own greenlet."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+@dataclass
+class Leases:
+    """A lock service with leases: whoever is dead or late loses the lock without noticing."""
+
+    world: World
+    until: dict[str, tuple[Actor, float]] = field(default_factory=dict)
+
+    def of(self, actor: Actor) -> Lock:
+        leases = self
+
+        class Lease:
+            name = "leases"
+
+            @contextmanager
+            def hold(self, checksum: str) -> Iterator[bool]:
+                asked = leases.world.time
+                while checksum in leases.until and leases.until[checksum][1] > leases.world.time:
+                    if leases.world.time - asked > 2 * TTL:
+                        yield False
+                        return
+                    actor.wait(0.2)
+                leases.until[checksum] = (actor, leases.world.time + TTL)
+                yield True
+                if leases.until.get(checksum, (None, 0.0))[0] is actor:
+                    del leases.until[checksum]
+
+        return Lease()
+
+
+@dataclass
+class Run:
+    """One `lineal build` of a commit, and what it said in the end."""
+
+    name: str
+    commit: str
+    begun: float = 0.0
+    ended: float | None = None
+    report: dict[str, Candidate] = field(default_factory=dict)
+    made: dict[str, float] = field(default_factory=dict)
+    """Stages that it built and published, and when that was done."""
+
+    def work(
+        self, shelf: Shelf, lock: Callable[[Actor], Lock], stages: Sequence[str], digits: int
+    ) -> Callable[..., None]:
+        here = line(self.commit)
+
+        def work(actor: Actor) -> None:
+            self.begun = actor.world.time
+            store = Client(shelf, actor)
+            lookup = Lookup(store, here, Past(self.commit), Inline(), actor.time)
+            publisher = Publisher(store, lock(actor), lookup, digits)
+            findings = lookup.find(stages)
+            for checksum, finding in findings.items():
+                if finding.candidate is not None:
+                    self.report[checksum] = finding.candidate
+                    continue
+                actor.wait(actor.world.choices.one(BUILD))
+                record = Record(checksum, here.recorded, here.tree, here.branch, 0, "", "shop", "1")
+                done = publisher.publish(built(f"{self.name} {checksum}"), record)
+                self.report[checksum] = done.candidate
+                findings[checksum] = Finding(done.candidate, "", young=done.young)
+                if done.outcome == "published":
+                    self.made[checksum] = actor.world.time
+            settled = lookup.settle(findings)
+            self.report |= {checksum: found.candidate for checksum, found in settled.items() if found.candidate}
+            self.ended = actor.world.time
+            actor.world.tell(f"{self.name} reports {[candidate.tag[62:] for candidate in self.report.values()]}")
+
+        return work
+
+
+@dataclass
+class Story:
+    """What happened, and what was wrong with it."""
+
+    world: World
+    shelf: Shelf
+    runs: list[Run] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        runs = [f"{run.name} builds commit {run.commit}" for run in self.runs]
+        return "\n".join([*self.wrong, "", *runs, *self.world.story])
+
+
+def play(numbers: Sequence[int], mood: Mood, *, locked: bool = False, immutable: bool = False) -> Story:
+    """Several runs that meet, then one undisturbed run of each of their commits; checked against the promises."""
+    world = World(numbers, mood)
+    story = Story(world, Shelf(world, immutable))
+    leases = Leases(world)
+    lock: Callable[[Actor], Lock] = leases.of if locked else lambda _: NoLock()
+    stages = STAGES[: 1 + world.choices.below(2)]
+    actors = []
+    begins = 0.0
+    for number in range(2 + world.choices.below(3)):
+        run = Run(f"run {number}", world.choices.one(tuple(RUNS)[::-1]))
+        begins += world.choices.one(GAPS)
+        actors.append(
+            Actor(world, run.name, run.work(story.shelf, lock, stages, world.choices.below(50) * 20 + number))
+        )
+        world.at(begins, actors[-1].resume)
+        story.runs.append(run)
+    world.run()
+    story.wrong += [f"{actor.name} fails: {actor.error!r}" for actor in actors if actor.error and not mood.losses]
+    _afterwards(story, stages)
+    _judge(story, mood)
+    return story
+
+
+def _afterwards(story: Story, stages: Sequence[str]) -> None:
+    """When all is quiet: each commit once more, on a machine where nothing goes wrong."""
+    world = story.world
+    world.mood, world.time = Mood(), world.time + 1000
+    for number, commit in enumerate(sorted({run.commit for run in story.runs})):
+        run = Run(f"late {number}", commit)
+        actor = Actor(world, run.name, run.work(story.shelf, lambda _: NoLock(), stages, 900 + number))
+        actor.resume()
+        world.run()
+        if actor.error:
+            story.wrong.append(f"{run.name} fails: {actor.error!r}")
+        story.runs.append(run)
+
+
+def _judge(story: Story, mood: Mood) -> None:
+    story.wrong += story.shelf.broken
+    ended = [run for run in story.runs if run.ended is not None]
+    for run in story.runs:
+        for candidate in run.report.values():
+            if not visible(run.commit, candidate.record):
+                story.wrong.append(f"G3: {run.name} uses {candidate.tag[62:]} of another line")
+    for run in ended:
+        story.wrong += _differences(run, [other for other in ended if other.commit == run.commit])
+        for earlier in ended:
+            story.wrong += _rebuilt(run, earlier, mood)
+            story.wrong += _doubled(story.shelf, run, earlier, mood)
+
+
+def _differences(run: Run, others: Sequence[Run]) -> Iterator[str]:
+    for other in others:
+        for checksum, candidate in run.report.items():
+            theirs = other.report[checksum]
+            if theirs.digest != candidate.digest:
+                yield f"G2, G4: {run.name} reports {candidate.tag[62:]}, {other.name} {theirs.tag[62:]}"
+
+
+def _rebuilt(run: Run, earlier: Run, mood: Mood) -> Iterator[str]:
+    """What an earlier run of the line has reported is not built again."""
+    if earlier is run or earlier.ended is None or earlier.ended + mood.lag >= run.begun:
+        return
+    for checksum in run.made:
+        if visible(run.commit, earlier.report[checksum].record):
+            yield f"G2, G3: {run.name} builds again what {earlier.name} has published for it"
+
+
+def _doubled(shelf: Shelf, run: Run, earlier: Run, mood: Mood) -> Iterator[str]:
+    """Nothing is published beside what has been published for a while and could be used."""
+    for tag, writer in shelf.writers.items():
+        parsed = parse_stage_tag(tag)
+        if writer != run.name or parsed is None or parsed[0] not in earlier.made or earlier is run:
+            continue
+        late = shelf.when[tag] > earlier.made[parsed[0]] + GRACE + mood.lag
+        if late and visible(run.commit, earlier.report[parsed[0]].record):
+            yield f"G9: {run.name} publishes {tag[62:]} long after {earlier.name} has published the same"

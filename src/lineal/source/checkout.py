@@ -8,6 +8,7 @@ from lineal.errors import BadConfiguration, Place
 from lineal.source.files import ContextTree, Ignore
 from lineal.source.glob import follow
 from lineal.source.repository import Repository
+from lineal.source.submodules import check_names
 from lineal.source.tree import Node
 
 
@@ -17,29 +18,15 @@ def check_out(repository: Repository, folder: str, destination: Path) -> bool:
     Links are written as what they point at in the commit, and other links are refused: whoever reads the files
     meets no file of the machine instead (a chart with a link to /proc/self/environ). Raises `BadConfiguration`."""
     listing = repository.listing([folder])
-    if any(mode == "120000" for _, mode, _ in listing):
+    if any(mode in ("120000", "160000") for _, mode, _ in listing):
         listing = repository.listing()
-    _check_names(listing)
+    check_names(listing)
     tree = ContextTree(repository, "", listing, Ignore.none())
     node = tree.names().lstat("" if folder in ("", ".") else folder)
     if node is None or node.kind != "directory":
         return False
     _write(tree, node, destination, inside=(), linked=False)
     return True
-
-
-def _check_names(listing: list[tuple[str, str, str]]) -> None:
-    """Refuse what git never commits but a tree can hold: names that lead elsewhere once they are on disk."""
-    folders = {"", *(path for path, mode, _ in listing if mode == "040000")}
-    for path, _, _ in listing:
-        parent, _, name = path.rpartition("/")
-        # A name with a slash in it looks like a path whose directory the listing lacks.
-        if name.lower() in ("", ".", "..", ".git") or parent not in folders:
-            raise BadConfiguration(
-                "is not a path that a file can have: the commit is malformed.",
-                place=Place(path),
-                remedy="Remove the entry and commit again; `git fsck` names all of them.",
-            )
 
 
 def _write(tree: ContextTree, node: Node, place: Path, *, inside: tuple[str, ...], linked: bool) -> None:

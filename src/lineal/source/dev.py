@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from lineal.source.git import capture, text_of, with_config
+from lineal.source.lfs import NO_FILTER
+from lineal.source.objects import Readers
 from lineal.source.repository import Repository
+from lineal.source.submodules import checked_out
+
+_LINK = re.compile(rb"(?:^|\0)160000 (\w+) 0\t([^\0]+)(?=\0)")
 
 
 def working_tree(repository: Repository, scratch: Path) -> Repository:
     """The working tree as if it were committed on HEAD (`--dev`): a commit that exists only in `scratch`.
 
-    The same files on the same HEAD always give the same commit id. The user's index and objects are not touched."""
+    The same files on the same HEAD always give the same commit id. The user's index and objects are not touched.
+    Submodules that are checked out are taken the same way, each as the commit that the outer one names."""
     objects = scratch / "objects"
     objects.mkdir(parents=True)
     index = scratch / "index"
@@ -21,22 +30,59 @@ def working_tree(repository: Repository, scratch: Path) -> Repository:
         # With its time: git takes files that are older than the index as unchanged.
         shutil.copy2(repository.git_dir / "index", index)
     theirs = repository.root / text_of(repository.run("rev-parse", "--git-path", "objects"))
+    settings = (("core.splitIndex", "false"), ("i18n.commitEncoding", "UTF-8"), *NO_FILTER)
     env = {
-        **with_config(repository.environ, ("core.splitIndex", "false"), ("i18n.commitEncoding", "UTF-8")),
+        **with_config(repository.environ, *settings),
         "GIT_INDEX_FILE": str(index),
         "GIT_OBJECT_DIRECTORY": str(objects),
         "GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(theirs.resolve()),
         **{f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in _DEV_IDENTITY.items()},
     }
     capture(["add", "--all", "--", "."], repository.root, env)
+    _keep_pointers(repository, env)
+    modules = _submodules(repository, env, scratch)
     tree = text_of(capture(["write-tree"], repository.root, env))
     commit = ["commit-tree", "--no-gpg-sign", tree, "-p", repository.commit, "-m", "lineal --dev"]
     env.pop("GIT_INDEX_FILE")
-    return Repository(
-        root=repository.root, git_dir=repository.git_dir, commit=text_of(capture(commit, repository.root, env)),
-        tree=tree, branch_name=repository.branch_name, shallow=repository.shallow,
-        object_format=repository.object_format, environ=env,
+    return replace(
+        repository, commit=text_of(capture(commit, repository.root, env)), tree=tree, environ=env,
+        _submodules=modules, _readers=Readers(),
     )  # fmt: skip
+
+
+def _keep_pointers(repository: Repository, env: dict[str, str]) -> None:
+    """Without a filter git has taken the content of Git LFS files: where it is the committed one, the pointer stays,
+    as it would with git-lfs, so that checksums stay too."""
+    changed = capture(["diff-index", "--cached", "-z", repository.commit], repository.root, env).split(b"\0")
+    for meta, name in zip(changed[::2], changed[1::2], strict=False):
+        mode, now, oid, _, _ = meta.removeprefix(b":").split()
+        if mode == now and mode.startswith(b"100") and repository.lfs.unchanged(os.fsdecode(name), oid.decode()):
+            _stage(repository, env, mode, oid, name)
+
+
+def _stage(repository: Repository, env: dict[str, str], mode: bytes, oid: bytes, name: bytes) -> None:
+    record = b"%b %b 0\t%b\0" % (mode, oid, name)
+    capture(["update-index", "-z", "--index-info"], repository.root, env, record)
+
+
+def _submodules(repository: Repository, env: dict[str, str], scratch: Path) -> dict[tuple[str, str], Repository]:
+    """Name in the index what the working trees of submodules hold; gives the repositories of those commits."""
+    staged = capture(["ls-files", "--stage", "-z"], repository.root, env)
+    found: dict[tuple[str, str], Repository] = {}
+    for number, (oid, name) in enumerate(_LINK.findall(staged)):
+        path = os.fsdecode(name)
+        module = checked_out(repository, path)
+        if module is None:
+            continue
+        now = working_tree(module, scratch / str(number))
+        if now.tree != module.tree:
+            found[path, now.commit] = now
+        else:
+            now.close()
+            now = module
+        if now.commit != oid.decode():
+            _stage(repository, env, b"160000", now.commit.encode(), name)
+    return found
 
 
 def _quoted(path: Path) -> str:

@@ -24,6 +24,8 @@ def git_environment(root: Path, environ: dict[str, str]) -> dict[str, str]:
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_NO_REPLACE_OBJECTS": "1",
+        # A path that cannot exist: git complains of any file there, also of an empty one.
+        "GIT_GRAFT_FILE": f"{os.devnull}/none",
         "LC_ALL": "C.UTF-8",
     }
 
@@ -39,6 +41,14 @@ def with_config(env: dict[str, str], *settings: tuple[str, str]) -> dict[str, st
     for number, (key, value) in enumerate(settings, start=count):
         added |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
     return {**env, **added}
+
+
+def common_dir(git_dir: Path) -> Path:
+    """The git directory that holds the objects: another one than `git_dir` in a linked worktree."""
+    try:
+        return (git_dir / os.fsdecode((git_dir / "commondir").read_bytes().rstrip(b"\n"))).resolve()
+    except OSError:
+        return git_dir
 
 
 def capture(args: list[str], cwd: Path, env: dict[str, str], stdin: bytes | None = None) -> bytes:

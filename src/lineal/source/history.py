@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import enum
-import subprocess
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+import struct
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import IO
 
 from lineal.errors import LinealError
-from lineal.source.git import GitFailed, git_environment, text_of
+from lineal.source.git import git_environment
+from lineal.source.graph import CommitGraph
 from lineal.source.repository import Repository
+from lineal.source.walk import GraphWalk, LogWalk, Question, Search
 
 
 class Answer(enum.Enum):
@@ -35,118 +38,120 @@ class GitHistory:
 
     A clone without its full history (depth 1 on GitHub, 20 on GitLab) can only say yes. What is missing is then
     fetched, commits only, into a bare repository of Lineal's own; the workspace is never changed
-    (reference/git.md §3)."""
+    (reference/git.md §3). First what is not much older than `since`: that is little, and mostly enough."""
 
     def __init__(self, repository: Repository, tips: Sequence[str], cache: Path) -> None:
         self._repository = repository
+        self._tips = list(tips)
         self._cache = cache
-        self._walk = _Walk(repository.root, repository.environ, list(tips))
-        self._cut = repository.shallow
-        """Whether the walk ends where a shallow clone does, and not at the root."""
-        self._fetched = False
+        self._clone: LogWalk | GraphWalk | None = None
+        self._beyond: LogWalk | None = None
+        """What comes before the commits at which a shallow clone stops short."""
+        self._since: int | None = None
+        """How far back has been fetched."""
+        self._final = False
+        """Whether all has been fetched, or that was tried in vain."""
         self.notes: list[str] = []
 
-    def seek(self, commits: Collection[str], trees: Collection[str]) -> Lineage:
-        """Which of `commits` are a tip or an ancestor of one, and which commit of the history has each of `trees`."""
-        if not self._walk.reaches(commits, trees) and self._cut and not self._fetched:
-            self._fetched = True
-            self._go_on_beyond_the_clone(commits, trees)
-        complete = self._walk.ended and not self._cut
+    def seek(
+        self, commits: Collection[str], trees: Collection[str], *, since: int | None = None,
+        either: Iterable[Question] = (),
+    ) -> Lineage:  # fmt: skip
+        """Which of `commits` are a tip or an ancestor of one, and which commit of the history has each of `trees`.
+
+        `since`, in ms since the epoch, is when the oldest of them is likely to have been made; it only saves time.
+        `either` says when an answer is enough: for each of these questions, all its commits or else its tree."""
+        search = Search(either or [*(((commit,), "") for commit in commits), *(((), tree) for tree in trees)])
+        if search.open:
+            self._search(search, since)
+        complete = self._complete
         missing = Answer.NO if complete else Answer.UNKNOWN
         return Lineage(
-            ancestors={commit: Answer.YES if commit in self._walk.commits else missing for commit in commits},
-            trees={tree: self._walk.trees.get(tree) for tree in trees},
+            ancestors={commit: Answer.YES if commit in search.commits else missing for commit in commits},
+            trees={tree: search.trees.get(tree) for tree in trees},
             complete=complete,
         )
 
     def close(self) -> None:
-        self._walk.close()
+        for walk in (self._clone, self._beyond):
+            if walk is not None:
+                walk.close()
 
-    def _go_on_beyond_the_clone(self, commits: Collection[str], trees: Collection[str]) -> None:
-        from lineal.source.side import fetch
-
+    def _search(self, search: Search, since: int | None) -> None:
+        if self._clone is None:
+            self._clone = _walk_of(self._repository, self._tips)
         try:
-            parents = self._cut_off()
-            side = fetch(self._repository, parents, self._cache) if parents else None
-            if side is not None:
-                environ = git_environment(side, self._repository.environ)
-                beyond = _Walk(side, environ, parents, commits=self._walk.commits, trees=self._walk.trees)
-                beyond.reaches(commits, trees)
-                self._walk = beyond
-            self._cut = False
+            self._clone.search(search)
+        except IndexError:
+            # A commit-graph that names commits which it does not have.
+            self._clone = _log_of(self._repository, self._tips)
+            self._clone.search(search)
+        try:
+            if self._beyond is not None and search.open:
+                self._beyond.search(search)
+            while search.open and not self._final and not self._complete:
+                self._go_on_beyond_the_clone(search, since)
+            if search.open and self._final and self._beyond is not None and self._beyond.ends and not self.notes:
+                raise LinealError("the remote is a shallow clone itself")
         except (LinealError, OSError) as error:
-            why = error.strerror if isinstance(error, OSError) else str(error).rstrip(".")
-            self.notes.append(
-                f"The clone is shallow and its missing history could not be fetched ({why}); stages of earlier "
-                "commits count as unknown and may be built again. Use a full clone (fetch-depth: 0, GIT_DEPTH: 0)."
-            )
+            self._give_up(error.strerror if isinstance(error, OSError) else str(error))
 
+    @property
+    def _complete(self) -> bool:
+        """Whether everything was read, down to the roots."""
+        if self._clone is None or not self._clone.ended:
+            return False
+        return not self._cut_off or (self._beyond is not None and self._beyond.ended and not self._beyond.ends)
+
+    @cached_property
     def _cut_off(self) -> list[str]:
         """The commits at which the clone stops short: parents that its last commits name and that it does not have.
 
         Not the tips: those may be a merge ref that exists no more, or commits that nobody has pushed."""
-        where = text_of(self._repository.run("rev-parse", "--git-path", "shallow"))
-        last = (self._repository.root / where).read_text().split()
-        known = self._walk.commits
-        found = {parent for commit in last if commit in known for parent in self._repository.parents(commit)}
-        return sorted(found - known)
+        assert self._clone is not None
+        found = {parent for commit in self._clone.ends for parent in self._repository.parents(commit)}
+        return sorted(found - self._clone.among(found))
+
+    def _go_on_beyond_the_clone(self, search: Search, since: int | None) -> None:
+        """Fetch what is not older than `since`, or all if that was not enough, and look there."""
+        from lineal.source.side import fetch
+
+        if since is None or (self._since is not None and self._since <= since):
+            since, self._final = None, True
+        else:
+            self._since = since
+        side = fetch(self._repository, self._cut_off, self._cache, since)
+        if self._beyond is not None:
+            self._beyond.close()
+        self._beyond = LogWalk(side, side, git_environment(side, self._repository.environ), self._cut_off)
+        self._beyond.search(search)
+
+    def _give_up(self, why: str | None) -> None:
+        """Say so; what has been found stays true."""
+        self._final = True
+        if self._beyond is not None and not self._beyond.ended:
+            self._beyond.close()
+            self._beyond = None
+        self.notes.append(
+            f"The clone is shallow and its missing history could not be fetched ({(why or 'unknown').rstrip('.')}); "
+            "stages of earlier commits count as unknown and may be built again. Use a full clone (fetch-depth: 0, "
+            "GIT_DEPTH: 0)."
+        )
 
 
-@dataclass(slots=True)
-class _Walk:
-    """`git log` over the whole history, read lazily: most questions are answered by the first commits."""
+def _walk_of(repository: Repository, tips: Sequence[str]) -> LogWalk | GraphWalk:
+    if not repository.shallow:
+        # None, in layers, too old, broken: git knows what to do.
+        with suppress(OSError, ValueError, IndexError, struct.error):
+            return GraphWalk(repository, tips, CommitGraph(_git_dir(repository) / "objects/info/commit-graph"))
+    return _log_of(repository, tips)
 
-    folder: Path
-    environ: dict[str, str]
-    tips: list[str]
-    commits: set[str] = field(default_factory=set)
-    trees: dict[str, str] = field(default_factory=dict)
-    ended: bool = False
-    _process: subprocess.Popen[bytes] | None = None
 
-    def reaches(self, commits: Collection[str], trees: Collection[str]) -> bool:
-        """Read on until everything asked for is found or the history ends."""
-        left = {commit for commit in commits if commit not in self.commits}
-        left_trees = {tree for tree in trees if tree not in self.trees}
-        if not left and not left_trees:
-            return True
-        stream = self._stream()
-        while (left or left_trees) and not self.ended:
-            line = stream.readline()
-            if not line:
-                self._finish()
-                break
-            commit, tree = line.decode().split()
-            self.commits.add(commit)
-            self.trees.setdefault(tree, commit)
-            left.discard(commit)
-            left_trees.discard(tree)
-        return not left and not left_trees
+def _log_of(repository: Repository, tips: Sequence[str]) -> LogWalk:
+    return LogWalk(repository.root, _git_dir(repository), repository.environ, tips)
 
-    def _stream(self) -> IO[bytes]:
-        if self._process is None:
-            self._process = subprocess.Popen(
-                ["git", "-c", "log.showSignature=false", "log", "--no-decorate", "--no-color", "--format=%H %T",
-                 "--stdin"],
-                cwd=self.folder, env=self.environ,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
-            assert self._process.stdin is not None
-            self._process.stdin.write("".join(f"{tip}\n" for tip in self.tips).encode())
-            self._process.stdin.close()
-        assert self._process.stdout is not None
-        return self._process.stdout
 
-    def _finish(self) -> None:
-        assert self._process is not None
-        self.ended = self._process.wait() == 0
-        if not self.ended:
-            raise GitFailed(f"git could not read the history in {self.folder}")
-
-    def close(self) -> None:
-        """End a walk that nobody needs to the end."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            if self._process.stdout is not None:
-                self._process.stdout.close()
+def _git_dir(repository: Repository) -> Path:
+    """What linked worktrees have in common."""
+    pointer = repository.git_dir / "commondir"
+    return repository.git_dir / pointer.read_text().strip() if pointer.exists() else repository.git_dir

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import os
-import queue
-import subprocess
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from lineal.errors import BadConfiguration, Place
-from lineal.source.git import GitFailed, capture, git_environment, text_of
+from lineal.source.git import GitFailed, capture, git_environment, text_of, with_config
+from lineal.source.lfs import NO_FILTER, Lfs
+from lineal.source.objects import Readers, no_object
 
-_CHUNK = 1 << 20
-# Blobs above this are streamed by git instead of being held in its memory (reference/git.md §1).
-_BIG_FILE = "16m"
-# How much of a pack git maps at once; by default all of it, which then counts as resident.
-_PACK_LIMITS = ("-c", "core.packedGitWindowSize=1m", "-c", "core.packedGitLimit=16m")
 _NULL = b"\0"
-_SYMLINK = "120000"
+_SYMLINK, _SUBMODULE = "120000", "160000"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A path of the working tree that differs from the commit: `modified`, `added`, `deleted` or `untracked`."""
+    """A path of the working tree that differs from the commit: `modified`, `added`, `deleted` or `untracked`; for a
+    submodule also `checked out at another commit`."""
 
     path: str
     what: str
+    oid: str = ""
+    """The commit's object there, where only the content differs."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,10 @@ class Repository:
     shallow: bool
     object_format: str
     environ: dict[str, str]
-    _readers: queue.SimpleQueue[subprocess.Popen[bytes]] = field(default_factory=queue.SimpleQueue)
+    prefix: str = ""
+    """Where a submodule is in the outermost repository, with a slash at the end."""
+    _submodules: dict[tuple[str, str], Repository] = field(default_factory=dict)
+    _readers: Readers = field(default_factory=Readers)
 
     @staticmethod
     def open(start: Path, environ: dict[str, str] | None = None) -> Repository:
@@ -116,21 +117,7 @@ class Repository:
 
     def stream(self, oid: str) -> Iterator[bytes]:
         """An object's content in chunks of at most 1 MiB. Several threads may stream at once."""
-        with self._reader() as reader:
-            assert reader.stdin is not None and reader.stdout is not None
-            reader.stdin.write(oid.encode() + b"\n")
-            reader.stdin.flush()
-            header = reader.stdout.readline().split()
-            if len(header) != 3:
-                raise _no_object(oid, self.root)
-            left = int(header[2])
-            while left:
-                chunk = reader.stdout.read(min(left, _CHUNK))
-                if not chunk:
-                    raise GitFailed(f"git ended while reading {oid}.")
-                left -= len(chunk)
-                yield chunk
-            reader.stdout.read(1)
+        return self._readers.stream(oid, self.root, self.environ)
 
     def sizes(self, oids: Iterable[str]) -> dict[str, int]:
         """Sizes in bytes of many objects with one process."""
@@ -141,7 +128,7 @@ class Repository:
         lines = out.split(b"\n")
         for oid, line in zip(wanted, lines, strict=False):
             if line.endswith(b"missing"):
-                raise _no_object(oid, self.root)
+                raise no_object(oid, self.root)
         return {oid: int(line) for oid, line in zip(wanted, lines, strict=False)}
 
     def listing(self, prefixes: Sequence[str] = ()) -> list[tuple[str, str, str]]:
@@ -153,11 +140,13 @@ class Repository:
         out = self.run(
             "ls-tree", "-r", "-t", "-z", "--full-tree", self.tree, "--", *([] if whole else sorted(set(paths)))
         )
-        entries = []
-        for record in out.split(_NULL)[:-1]:
-            meta, path = record.split(b"\t", 1)
-            mode, _, oid = meta.split(b" ")
-            entries.append((path.decode("utf-8", "surrogateescape"), mode.decode(), oid.decode()))
+        entries = _entries(out)
+        absent = [] if whole else [path for path in paths if b"\t" + os.fsencode(path) + _NULL not in out]
+        above = {one for path in absent for one in _above(path)}
+        if above:
+            # git says nothing about paths inside of a submodule: the submodule itself is what there is.
+            found = _entries(self.run("ls-tree", "-z", "--full-tree", self.tree, "--", *sorted(above)))
+            entries += [entry for entry in found if entry[1] == _SUBMODULE and entry not in entries]
         return entries
 
     def file(self, path: str) -> bytes | None:
@@ -166,15 +155,40 @@ class Repository:
         Raises `BadConfiguration` for a symbolic link: following it would read a file that nobody named."""
         mode, oid = self._entry(path)
         if mode.startswith("100"):
-            return self.object(oid)
-        above = ["/".join(path.split("/")[:count]) for count in range(1, path.count("/") + 1)] if not mode else []
-        link = path if mode == _SYMLINK else next((one for one in above if self._entry(one)[0] == _SYMLINK), None)
-        if link is not None:
-            raise BadConfiguration(
-                "is a symbolic link in the commit, and Lineal does not follow links to the files that it reads.",
-                place=Place(link), remedy="Name the file that it points at, or commit a copy.",
-            )  # fmt: skip
+            data = self.object(oid)
+            pointer = self.lfs.pointer(path, oid) if Lfs.may_point(data) else None
+            return data if pointer is None else b"".join(self.lfs.open(path, pointer))
+        for one in [path] if mode else _above(path):
+            mode, oid = self._entry(one)
+            if mode == _SUBMODULE and one != path:
+                return self.submodule(one, oid).file(path[len(one) + 1 :])
+            if mode == _SYMLINK:
+                raise BadConfiguration(
+                    "is a symbolic link in the commit, and Lineal does not follow links to the files that it reads.",
+                    place=Place(self.prefix + one), remedy="Name the file that it points at, or commit a copy.",
+                )  # fmt: skip
         return None
+
+    @cached_property
+    def lfs(self) -> Lfs:
+        return Lfs(self)
+
+    def submodule(self, path: str, commit: str) -> Repository:
+        """The repository of the submodule at `path`, at the commit that is pinned there. Raises `BadConfiguration`
+        when that is not on this machine."""
+        if (path, commit) not in self._submodules:
+            from lineal.source.submodules import find
+
+            self._submodules.setdefault((path, commit), find(self, path, commit))
+        return self._submodules[path, commit]
+
+    def submodules(self) -> dict[str, Repository]:
+        """Those that have been read so far, and those inside of them, by their paths from here."""
+        found = {}
+        for (path, _), repository in list(self._submodules.items()):
+            found[path] = repository
+            found |= {f"{path}/{name}": inner for name, inner in repository.submodules().items()}
+        return found
 
     def _entry(self, path: str) -> tuple[str, str]:
         """(mode, object id) of exactly this path, empty texts when the commit has none."""
@@ -188,18 +202,19 @@ class Repository:
     # --- giterminism --------------------------------------------------------------------------------------------
 
     def changes(self, paths: Sequence[str]) -> list[Change]:
-        """What differs between the commit and the working tree below `paths`; files ignored by git do not count."""
-        out = self.run(
-            "status", "--porcelain=v2", "-z", "--no-renames", "--untracked-files=all", "--",
-            *[path or "." for path in paths],
-        )  # fmt: skip
+        """What differs between the commit and the working tree below `paths`; files ignored by git do not count, and
+        of a submodule only its commit does. A file of Git LFS may be named although it is what the commit means."""
+        asked = ["status", "--porcelain=v2", "-z", "--no-renames", "--untracked-files=all",
+                 "--ignore-submodules=dirty", "--", *[path or "." for path in paths]]  # fmt: skip
+        out = capture(asked, self.root, with_config(self.environ, *NO_FILTER))
         changes = []
         for record in out.decode("utf-8", "surrogateescape").split("\0")[:-1]:
             if record.startswith("? "):
                 changes.append(Change(record[2:], "untracked"))
             elif record.startswith("1 "):
-                fields = record.split(" ", 8)
-                changes.append(Change(fields[8], _what(fields[1])))
+                _, letters, module, mode, _, now, oid, _, path = record.split(" ", 8)
+                what = "checked out at another commit" if module.startswith("SC") else _what(letters)
+                changes.append(Change(path, what, oid if mode == now else ""))
             elif record.startswith("u "):
                 changes.append(Change(record.split(" ", 10)[10], "modified"))
         return changes
@@ -209,42 +224,31 @@ class Repository:
     def run(self, *args: str, stdin: bytes | None = None) -> bytes:
         return capture(list(args), self.root, self.environ, stdin)
 
-    @contextmanager
-    def _reader(self) -> Iterator[subprocess.Popen[bytes]]:
-        """A `git cat-file --batch`, kept for the next reader unless this one stopped in the middle."""
-        try:
-            reader = self._readers.get_nowait()
-        except queue.Empty:
-            reader = subprocess.Popen(
-                ["git", "-c", f"core.bigFileThreshold={_BIG_FILE}", *_PACK_LIMITS, "cat-file", "--batch"],
-                cwd=self.root, env=self.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            )  # fmt: skip
-        done = False
-        try:
-            yield reader
-            done = True
-        finally:
-            if done:
-                self._readers.put(reader)
-            else:
-                _end(reader)
-
     def close(self) -> None:
-        with suppress(queue.Empty):
-            while True:
-                _end(self._readers.get_nowait())
+        for inner in list(self._submodules.values()):
+            inner.close()
+        self._readers.close()
+
+
+def _entries(out: bytes) -> list[tuple[str, str, str]]:
+    """What `ls-tree -z` printed."""
+    entries = []
+    for record in out.split(_NULL)[:-1]:
+        meta, path = record.split(b"\t", 1)
+        mode, _, oid = meta.split(b" ")
+        entries.append((path.decode("utf-8", "surrogateescape"), mode.decode(), oid.decode()))
+    return entries
+
+
+def _above(path: str) -> list[str]:
+    """The directories that lead to a path, the highest first."""
+    parts = path.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]
 
 
 def _what(letters: str) -> str:
     """git's two letters, staged and in the working tree, in a word."""
     return "deleted" if "D" in letters else "added" if "A" in letters else "modified"
-
-
-def _no_object(oid: str, root: Path) -> GitFailed:
-    return GitFailed(
-        f"git has no object {oid} in {root}.",
-        remedy="A partial clone lacks what it did not check out: clone without --filter.",
-    )
 
 
 def _find_root(start: Path) -> Path:
@@ -256,12 +260,3 @@ def _find_root(start: Path) -> Path:
         f"There is no git repository at {start}.",
         remedy="Run Lineal inside a clone (in CI: after the checkout step).",
     )
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            with suppress(OSError):
-                pipe.close()
-    process.kill()
-    process.wait()

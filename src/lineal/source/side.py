@@ -2,112 +2,176 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
+import os
+import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
 
 from lineal.errors import LinealError
 from lineal.source.git import GitFailed, git_environment, with_config
+from lineal.source.remote import remote
 from lineal.source.repository import Repository
 
 _REFS = "refs/lineal/"
 _SECONDS = 600
+_LOOK = 0.5
+_MOST_FILES = 300 << 20
+_MARGIN = 14 * 24 * 3600
+"""A commit may be older than what was built from it."""
 
 
-def fetch(repository: Repository, commits: Sequence[str], cache: Path) -> Path:
-    """A bare repository below `cache` that has the commits with all that came before them; nothing in the workspace
-    changes. Raises `LinealError` and `OSError`."""
+def fetch(repository: Repository, commits: Sequence[str], cache: Path, since: int | None = None) -> Path:
+    """A bare repository below `cache` that has the commits with all that came before them; or, where the server can
+    tell, at least with what was made since `since` (ms): a shallow one. Nothing in the workspace changes. Raises
+    `LinealError` and `OSError`."""
     from filelock import FileLock, Timeout
 
-    url, settings = _remote(repository)
-    side = cache.resolve() / "history" / (hashlib.sha256(url.encode()).hexdigest()[:24] + ".git")
-    side.parent.mkdir(parents=True, exist_ok=True)
-    environ = with_config(git_environment(side, repository.environ), ("remote.lineal.url", url), *settings)
+    url, settings = remote(repository)
+    place = cache.resolve() / "history" / hashlib.sha256(url.encode()).hexdigest()[:24]
+    place.parent.mkdir(parents=True, exist_ok=True)
+
+    def side(path: Path) -> _Side:
+        environ = git_environment(path, repository.environ)
+        return _Side(path, with_config(environ, ("remote.lineal.url", url), *settings), repository.object_format)
+
     try:
-        with FileLock(side.with_suffix(".lock"), timeout=_SECONDS):
-            if not (side / "HEAD").exists():
-                init = ["init", "--quiet", "--bare", "--template=", f"--object-format={repository.object_format}"]
-                _git([*init, str(side)], side.parent, environ)
-            _complete(side, commits, environ)
+        with FileLock(place.with_suffix(".lock"), timeout=_SECONDS):
+            whole = side(place.with_suffix(".git"))
+            # Beside a whole one, what is new is little anyway.
+            if since is not None and not whole.refs:
+                # Not the same: git cannot always deepen what was fetched by time (the server may name a commit as
+                # the end that it has not sent).
+                recent = side(place.with_name(place.name + "-recent.git"))
+                if recent.fetch_recent(commits, since):
+                    return recent.path
+            whole.fetch_all(commits)
+            return whole.path
     except Timeout:
         raise LinealError("another run has been fetching it for too long") from None
-    if (side / "shallow").exists():
-        raise LinealError("the remote is a shallow clone itself")
-    return side
 
 
-def _complete(side: Path, commits: Sequence[str], environ: dict[str, str]) -> None:
-    # A ref is made when all behind it is there.
-    there = set(_git(["for-each-ref", "--format=%(refname)", _REFS], side, environ).split())
-    wanted = [commit for commit in commits if _REFS + commit not in there]
-    if not wanted:
-        return
-    fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--filter=tree:0"]
-    try:
-        _git([*fetch, "--stdin", "lineal"], side, environ, "".join(f"+{one}:{_REFS}{one}\n" for one in wanted))
-    except GitFailed:
-        # A server that gives no single commits: its branches hold what they hold.
-        _git([*fetch, "lineal", f"+refs/heads/*:{_REFS}heads/*"], side, environ)
+class _Side:
+    """A repository while this process holds its lock. It only ever gets more history: others are reading it."""
 
+    def __init__(self, path: Path, environ: dict[str, str], object_format: str) -> None:
+        self.path, self._environ, self._format = path, environ, object_format
+        self._since_file = path / "lineal-since"
 
-def _remote(repository: Repository) -> tuple[str, list[tuple[str, str]]]:
-    """The remote's address without credentials, and the settings for git that carry them and the rest of what the
-    workspace says about connections: by environment, so that a token is in no argument list (git passes an address
-    to its helpers as an argument) and in no file of ours."""
-    remotes = repository.run("remote").decode().split()
-    if not remotes:
-        raise LinealError("the clone has no remote")
-    url = repository.run("remote", "get-url", "origin" if "origin" in remotes else remotes[0]).decode().strip()
-    if url.startswith(("http://", "https://")):
+    @property
+    def refs(self) -> set[str]:
+        """One for each commit that was fetched, with all that it promises."""
+        if not (self.path / "HEAD").exists():
+            return set()
+        return set(_git(["for-each-ref", "--format=%(refname)", _REFS], self.path, self._environ).split())
+
+    def fetch_recent(self, commits: Sequence[str], since: int) -> bool:
+        """What was made since then; False when that is no help: all of it has to be fetched."""
+        earlier = self._since()
+        start = max(since // 1000 - _MARGIN, 1)
+        if earlier is not None and earlier <= start and self._has(commits):
+            return True
+        self._prepare()
+        # Never later than before: that would hide history from those who read it.
+        start = min(start, earlier or start)
+        self._since_file.write_text(str(start))
         try:
-            clean = _without_user(url)
-            return clean, list(_http_settings(repository, url, clean))
-        except ValueError:
-            raise LinealError("the remote's address cannot be read") from None
-    # A relative path means something only inside the workspace.
-    local = repository.root / url
-    if "://" not in url and local.exists():
-        return str(local.resolve()), []
-    with suppress(GitFailed):
-        return url, [("core.sshCommand", repository.run("config", "--get", "core.sshCommand").decode().strip())]
-    return url, []
+            self._download([f"--shallow-since=@{start} +0000"], commits)
+        except _Refused as refusal:
+            if refusal.unreachable:
+                raise
+            # All commits are older, or the server does not know about times.
+            return False
+        return True
+
+    def fetch_all(self, commits: Sequence[str]) -> None:
+        if self._has(commits):
+            return
+        self._prepare()
+        try:
+            self._download([], commits)
+        except _Refused as refusal:
+            if refusal.unreachable:
+                raise
+            # A server that gives no single commits: its branches hold what they hold.
+            self._download([], ["refs/heads/*"])
+
+    def _has(self, commits: Sequence[str]) -> bool:
+        return self.refs.issuperset(_REFS + commit for commit in commits)
+
+    def _prepare(self) -> None:
+        if not (self.path / "HEAD").exists():
+            init = ["init", "--quiet", "--bare", "--template=", f"--object-format={self._format}", str(self.path)]
+            _git(init, self.path.parent, self._environ)
+        # What a fetch that was killed left behind.
+        for part in (self.path / "objects/pack").glob("tmp_*"):
+            part.unlink(missing_ok=True)
+
+    def _since(self) -> int | None:
+        with suppress(OSError, ValueError):
+            return int(self._since_file.read_text())
+        return None
+
+    def _download(self, options: list[str], wanted: Iterable[str]) -> None:
+        """Commits only. A server that has no filters sends files too: up to a size that is worth it."""
+        args = ["fetch", "--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-auto-maintenance",
+                "--filter=tree:0", *options, "--stdin", "lineal"]  # fmt: skip
+        specs = "".join(f"+{one}:{_REFS}{one.removeprefix('refs/')}\n" for one in wanted)
+        _git(args, self.path, self._environ, specs, self._refuse_files)
+
+    def _refuse_files(self, said: bytes) -> None:
+        size = sum(_size(part) for part in (self.path / "objects/pack").glob("tmp_pack_*"))
+        if size > _MOST_FILES and b"filtering not recognized" in said:
+            raise LinealError(
+                f"its server sends no history without files, and with them it is more than {_MOST_FILES >> 20} MB"
+            )
 
 
-def _http_settings(repository: Repository, url: str, clean: str) -> Iterator[tuple[str, str]]:
-    authorized = False
-    for section in ("http", "credential"):
-        with suppress(GitFailed):
-            for record in repository.run("config", "-z", "--get-urlmatch", section, clean).decode().split("\0")[:-1]:
-                key, _, value = record.partition("\n")
-                name = key.rpartition(".")[2]
-                authorized = authorized or (name == "extraheader" and value.lower().startswith("authorization:"))
-                yield f"{section}.{clean}.{name}", value
-    parts = urlsplit(url)
-    if parts.password and not authorized:
-        user = f"{unquote(parts.username or '')}:{unquote(parts.password)}"
-        yield f"http.{clean}.extraheader", f"Authorization: Basic {base64.b64encode(user.encode()).decode()}"
-    elif parts.username:
-        yield f"credential.{clean}.username", unquote(parts.username)
+class _Refused(GitFailed):
+    """git ended with an error; whether that was because nobody answered."""
+
+    unreachable = False
 
 
-def _without_user(url: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def _git(args: list[str], cwd: Path, environ: dict[str, str], stdin: str = "") -> str:
+def _git(
+    args: list[str], cwd: Path, environ: dict[str, str], stdin: str = "",
+    look: Callable[[bytes], None] | None = None,
+) -> str:  # fmt: skip
+    """What git printed. `look` is called now and then with git's messages so far, and may raise."""
+    end = time.monotonic() + _SECONDS
+    process = subprocess.Popen(
+        ["git", *args], cwd=cwd, env=environ, start_new_session=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    given: bytes | None = stdin.encode()
     try:
-        done = subprocess.run(
-            ["git", *args], cwd=cwd, env=environ, input=stdin.encode(), capture_output=True, timeout=_SECONDS,
-            check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        raise LinealError(f"git {args[0]} took longer than {_SECONDS} s") from None
-    if done.returncode != 0:
+        while True:
+            try:
+                out, said = process.communicate(given, timeout=_LOOK)
+                break
+            except subprocess.TimeoutExpired as still:
+                given = None
+                if look is not None:
+                    look(still.stderr or b"")
+            if time.monotonic() > end:
+                raise LinealError(f"git {args[0]} took longer than {_SECONDS} s")
+    finally:
+        if process.poll() is None:
+            # With its helpers, which would go on downloading.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if process.returncode != 0:
         # git repeats addresses and what a server says: only its kind of complaint is told.
-        raise GitFailed(f"git {args[0]} ended with status {done.returncode}")
-    return done.stdout.decode(errors="replace")
+        failed = _Refused(f"git {args[0]} ended with status {process.returncode}")
+        failed.unreachable = b"unable to access" in said
+        raise failed
+    return out.decode(errors="replace")
+
+
+def _size(path: Path) -> int:
+    with suppress(OSError):
+        return path.stat().st_size
+    return 0

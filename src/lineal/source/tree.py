@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from posixpath import normpath
 from typing import Literal, Protocol
 
-Kind = Literal["file", "directory", "symlink"]
+Kind = Literal["file", "directory", "symlink", "special"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,11 @@ class Node:
     """The git object id, or another key by which the tree finds the content."""
     xattrs: dict[str, str] = field(default_factory=dict)
     """PAX records worth keeping (`SCHILY.xattr.security.capability`)."""
+    inode: str = ""
+    """Equal for the paths that are hard links of one file; empty where there are no such links."""
+    flag: bytes = b""
+    """For a device or pipe, its type as tar writes it."""
+    device: tuple[int, int] = (0, 0)
 
 
 class SourceTree(Protocol):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from lineal.errors import Uncommitted
-from lineal.source.files import ContextTree
+from lineal.source.files import ContextTree, Ignore
 from lineal.source.glob import compile as compile_pattern
 from lineal.source.repository import Change, Repository
 from lineal.source.tree import clamp
@@ -39,14 +39,50 @@ def find(
     if not asked:
         return []
 
+    modules = _submodules(repository, exact, whole, readings)
+
     def read(path: str) -> bool:
         return (
             path in exact
+            or path in modules
             or any(folder in ("", ".") or path.startswith(folder + "/") for folder in whole)
             or any(reading.covers(path) for reading in readings)
         )
 
-    return [change for change in repository.changes(sorted(asked)) if read(change.path)]
+    return list(_changes(repository, modules, asked, read))
+
+
+def _submodules(
+    repository: Repository, files: set[str], folders: set[str], readings: Sequence[Reading]
+) -> dict[str, Repository]:
+    """The submodules that the run reads something of, by their path."""
+    found = {path: module for reading in readings for path, module in reading.context.submodules.items()}
+    for folder in folders:
+        listing = repository.listing([folder])
+        if any(mode == "160000" for _, mode, _ in listing):
+            tree = ContextTree(repository, "", listing, Ignore.none())
+            tree.below("" if folder == "." else folder)
+            found |= tree.submodules
+    inside = {path: module for path, module in repository.submodules().items()
+              if any(file.startswith(path + "/") for file in files)}  # fmt: skip
+    return found | inside
+
+
+def _changes(
+    repository: Repository, modules: Mapping[str, Repository], asked: set[str], read: Callable[[str], bool]
+) -> Iterator[Change]:
+    # git does not look into a submodule for a path in there.
+    outside = {path for path in asked if not any(path.startswith(module + "/") for module in modules)}
+    for prefix, part in [("", repository), *((path + "/", modules[path]) for path in sorted(modules))]:
+        if part.root == part.git_dir:
+            # It is not checked out: nobody can have changed it.
+            continue
+        for change in part.changes([""] if prefix else sorted(outside | modules.keys())):
+            if not read(prefix + change.path):
+                continue
+            if change.what == "modified" and change.oid and part.lfs.unchanged(change.path, change.oid):
+                continue
+            yield replace(change, path=prefix + change.path)
 
 
 def refuse(changes: Sequence[Change], tolerated: Callable[[str], bool], warn: Callable[[str], None]) -> None:

@@ -23,6 +23,8 @@ class Forge:
     url: str
     login: tuple[str, str] | None = None
     seen: list[tuple[str, str]] = field(default_factory=list)
+    headers: list[int] = field(default_factory=list)
+    """How many authorizations each request had."""
 
 
 @contextmanager
@@ -45,6 +47,7 @@ class _Handler(BaseHTTPRequestHandler):
         forge: Forge = self.server.forge  # type: ignore[attr-defined]
         given = self.headers.get("Authorization", "")
         forge.seen.append((self.path, given))
+        forge.headers.append(len(self.headers.get_all("Authorization") or []))
         if forge.login and given != basic(*forge.login):
             self.send_response(401)
             self.send_header("WWW-Authenticate", 'Basic realm="forge"')

@@ -82,11 +82,11 @@ def test_links_that_lead_to_each_other_are_refused(repo: servers.Repository, tmp
         written(repo, "c", tmp_path / "out", link=target)
 
 
-def test_a_submodule_in_it_is_refused(repo: servers.Repository, tmp_path: Path) -> None:
+def test_a_submodule_that_is_not_here_is_refused(repo: servers.Repository, tmp_path: Path) -> None:
     repo.write({"c/a": "1"})
     repo.git("update-index", "--add", "--cacheinfo", f"160000,{repo.head()},c/lib")
     repo.commit()
-    with pytest.raises(BadConfiguration, match=r"^c/lib: is a submodule"):
+    with pytest.raises(BadConfiguration, match=r"^The submodule c/lib is pinned to commit"):
         check_out(Repository.open(repo.path, repo.environment()), "c", tmp_path / "out")
 
 

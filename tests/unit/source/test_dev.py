@@ -11,6 +11,7 @@ from lineal.errors import LinealError
 from lineal.source.dev import dev_branch, working_tree
 from lineal.source.repository import Repository
 from tests import servers
+from tests.unit.source.modules import LFS, add, contents, create, pointer, tree, update
 
 
 def opened(repo: servers.Repository, **environ: str) -> Repository:
@@ -145,3 +146,60 @@ def test_a_branch_file_that_was_left_empty_is_no_name_for_all(repo: servers.Repo
     repo.write({"a": "1"})
     (repo.path / ".git/lineal-dev").write_text("")
     assert len(dev_branch(opened(repo))) > 30
+
+
+# --- submodules and Git LFS ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def outer(repo: servers.Repository, tmp_path: Path) -> servers.Repository:
+    inner = create(tmp_path / "inner", {"i": "1"})
+    lib = create(tmp_path / "lib", {"a": "1", "b": "1"})
+    add(lib, inner, "inner")
+    repo.write({"main": "1"})
+    add(repo, lib, "lib")
+    update(repo)
+    return repo
+
+
+def test_a_submodule_is_as_its_working_tree(outer: servers.Repository, tmp_path: Path) -> None:
+    before = everything(outer.path)
+    clean = working_tree(opened(outer), tmp_path / "0")
+    assert clean.tree == opened(outer).tree
+    assert everything(outer.path) == before
+    outer.put({"lib/a": "2", "lib/new": "1", "lib/b": None, "lib/inner/i": "3"})
+    before = everything(outer.path)
+    changed = working_tree(opened(outer), tmp_path / "1")
+    assert contents(tree(changed), "lib") == {
+        "lib/.gitmodules": (outer.path / "lib/.gitmodules").read_bytes(), "lib/a": b"2", "lib/new": b"1",
+        "lib/inner/i": b"3",
+    }  # fmt: skip
+    assert changed.tree != clean.tree and changed.commit != clean.commit
+    assert working_tree(opened(outer), tmp_path / "2").commit == changed.commit
+    assert changed.file("lib/a") == b"2"
+    assert everything(outer.path) == before
+    changed.close()
+
+
+def test_a_submodule_at_another_commit_and_one_that_is_not_checked_out(
+    outer: servers.Repository, tmp_path: Path
+) -> None:
+    servers.Repository(outer.path / "lib").write({"a": "2"})
+    assert contents(tree(working_tree(opened(outer), tmp_path / "1")), "lib")["lib/a"] == b"2"
+    outer.git("submodule", "--quiet", "deinit", "--force", "--all")
+    assert contents(tree(working_tree(opened(outer), tmp_path / "2")), "lib/inner") == {"lib/inner/i": b"1"}
+
+
+def test_the_content_of_a_pointer_stays_a_pointer_also_without_git_lfs(
+    repo: servers.Repository, tmp_path: Path
+) -> None:
+    repo.write({".gitattributes": LFS, "a.bin": pointer(b"12345"), "b.bin": pointer(b"12345")})
+    repo.git("config", "filter.lfs.process", "no-such-program")
+    repo.git("config", "filter.lfs.required", "true")
+    repo.put({"a.bin": b"12345"})
+    assert working_tree(opened(repo), tmp_path / "1").tree == opened(repo).tree
+    repo.put({"a.bin": b"changed", "new.bin": b"1", "b.bin": b"12345"})
+    found = working_tree(opened(repo), tmp_path / "2")
+    assert contents(tree(found)) == {
+        ".gitattributes": LFS.encode(), "a.bin": b"changed", "b.bin": b"12345", "new.bin": b"1"
+    }  # fmt: skip

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from lineal.errors import BadConfiguration
 from lineal.source.files import ContextTree, Ignore
 from lineal.source.glob import expand
 from lineal.source.repository import Repository
@@ -117,32 +116,6 @@ def test_names_of_any_bytes_come_through(repo: servers.Repository) -> None:
     assert tree.children("d") == [name]
     node = tree.lstat(f"d/{name}")
     assert node is not None and b"".join(tree.open(node)) == b"1"
-
-
-def test_a_submodule_is_refused_where_it_is_read_and_only_there(repo: servers.Repository) -> None:
-    repo.write({"src/a": "1"})
-    repo.git("update-index", "--add", "--cacheinfo", f"160000,{repo.head()},api/vendor/lib")
-    repo.git("update-index", "--add", "--cacheinfo", f"160000,{repo.head()},lib")
-    repo.commit()
-    tree = context(repo)
-    assert len(tree.identity("src")) == 1
-    for ask in (lambda: tree.identity("lib"), lambda: tree.identity("api"), lambda: list(tree.walk(""))):
-        with pytest.raises(BadConfiguration, match=r"^(api/vendor/)?lib: is a submodule; .*\.dockerignore"):
-            ask()
-    with pytest.raises(BadConfiguration, match=r"^api/vendor/lib: is a submodule"):
-        context(repo, "api").identity("vendor")
-    assert context(repo, ignore="lib\napi").identity("")[0][0] == "src/a"
-
-
-def test_a_pointer_of_git_lfs_is_refused_instead_of_being_copied(repo: servers.Repository) -> None:
-    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 12345\n"
-    committed(repo, {"d/model.bin": pointer, "d/README": "about " + pointer, "d/long": pointer + "x" * 2000})
-    tree = context(repo, "d")
-    contents = {node.path: tree.open(node) for node in tree.walk("")}
-    with pytest.raises(BadConfiguration, match=r"^d/model\.bin: is a Git LFS pointer"):
-        next(contents["model.bin"])
-    assert b"".join(contents["README"]).startswith(b"about")
-    assert b"".join(contents["long"]).startswith(b"version")
 
 
 # --- why nothing matched --------------------------------------------------------------------------------------------

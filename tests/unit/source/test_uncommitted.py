@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
 from lineal.errors import Uncommitted
 from lineal.source.files import ContextTree, Ignore
+from lineal.source.glob import expand
 from lineal.source.repository import Change, Repository
 from lineal.source.uncommitted import Reading, find, refuse
 from tests import servers
+from tests.unit.source.modules import LFS, add, create, opened, pointer, update
 
 
 def found(
@@ -20,6 +23,9 @@ def found(
     repository = Repository.open(repo.path, repo.environment())
     tree = ContextTree(repository, context, repository.listing([context]), Ignore(ignore, file=".dockerignore"))
     readings = [Reading(tree, patterns)] if patterns else []
+    for pattern in patterns:
+        for path in expand(tree.names(), pattern):
+            tree.identity(path)
     return {change.path for change in find(repository, files, folders, readings)}
 
 
@@ -89,6 +95,75 @@ def test_what_git_ignores_does_not_count(repo: servers.Repository) -> None:
 def test_a_clean_workspace_has_nothing_to_count(repo: servers.Repository) -> None:
     repo.write({"a": "1"})
     assert found(repo, ".", files=["a"], folders=["."]) == set()
+
+
+# --- submodules and Git LFS ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def outer(repo: servers.Repository, tmp_path: Path) -> servers.Repository:
+    """vendor/lib is a submodule, and vendor/lib/inner one of that."""
+    inner = create(tmp_path / "inner", {"i": "1"})
+    lib = create(tmp_path / "lib", {"src/a": "1", "README.md": "1"})
+    add(lib, inner, "inner")
+    repo.write({"main": "1"})
+    add(repo, lib, "vendor/lib")
+    update(repo)
+    return repo
+
+
+def test_changes_inside_a_submodule_count_where_it_is_read(outer: servers.Repository) -> None:
+    assert found(outer, ".") == set()
+    outer.put({"vendor/lib/src/a": "2", "vendor/lib/new": "1", "vendor/lib/inner/i": "2"})
+    everything = {"vendor/lib/src/a", "vendor/lib/new", "vendor/lib/inner/i"}
+    assert found(outer, ".") == found(outer, "vendor") == everything
+    assert found(outer, "vendor/lib/src") == found(outer, "vendor/*/src/a") == {"vendor/lib/src/a"}
+    assert found(outer, ".", ignore="vendor/lib/src") == everything - {"vendor/lib/src/a"}
+    assert found(outer, "src", context="vendor/lib") == {"vendor/lib/src/a"}
+    assert found(outer, folders=["vendor/lib/inner"]) == {"vendor/lib/inner/i"}
+    assert found(outer, "main") == found(outer, ".", ignore="vendor") == set()
+
+
+def test_a_file_that_is_read_from_a_submodule_counts(outer: servers.Repository) -> None:
+    outer.put({"vendor/lib/README.md": "2"})
+    repository = opened(outer)
+    assert repository.file("vendor/lib/README.md") == b"1"
+    changes = find(repository, ["vendor/lib/README.md"], [], [])
+    assert [(change.path, change.what) for change in changes] == [("vendor/lib/README.md", "modified")]
+
+
+@pytest.mark.parametrize("setting", ["", "ignore = all"])
+def test_another_commit_than_the_pinned_one_counts(outer: servers.Repository, setting: str) -> None:
+    if setting:
+        text = (outer.path / ".gitmodules").read_text()
+        outer.write({".gitmodules": f"{text}\t{setting}\n"})
+    servers.Repository(outer.path / "vendor/lib").write({"src/a": "2"})
+    repository = opened(outer)
+    tree = ContextTree(repository, "", repository.listing(), Ignore("", file=".dockerignore"))
+    tree.identity("vendor/lib/src")
+    changes = find(repository, [], [], [Reading(tree, ("vendor/lib/src",))])
+    assert changes == [Change("vendor/lib", "checked out at another commit", changes[0].oid)]
+    assert found(outer, "main") == set()
+    servers.Repository(outer.path / "vendor/lib/inner").write({"i": "2"})
+    assert found(outer, "vendor/lib/inner/i") == {"vendor/lib", "vendor/lib/inner"}
+    outer.git("rm", "--quiet", "--cached", "vendor/lib")
+    assert "vendor/lib" in found(outer, "vendor/lib/src")
+
+
+def test_a_submodule_that_is_not_checked_out_has_no_changes(outer: servers.Repository) -> None:
+    outer.git("submodule", "--quiet", "deinit", "--force", "--all")
+    assert found(outer, ".") == set()
+
+
+@pytest.mark.parametrize("required", [False, True])
+def test_the_content_of_a_pointer_is_no_change_also_without_git_lfs(repo: servers.Repository, required: bool) -> None:
+    repo.write({".gitattributes": LFS, "a.bin": pointer(b"12345"), "b.bin": pointer(b"1"), "c.bin": pointer(b"1")})
+    repo.git("config", "filter.lfs.clean", "no-such-program")
+    repo.git("config", "filter.lfs.process", "no-such-program")
+    repo.git("config", "filter.lfs.required", str(required).lower())
+    repo.put({"a.bin": b"12345", "b.bin": b"2", "c.bin": b"1"})
+    (repo.path / "c.bin").chmod(0o755)
+    assert found(repo, ".") == {"b.bin", "c.bin"}
 
 
 # --- the refusal ----------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from pathlib import Path
 from bench import limits, results
 from bench.breakdown import Part, breakdown
 from bench.cases import cases, open_bench
+from bench.history import history
 from bench.machine import describe, load
 from bench.process import Failed
 
@@ -24,6 +25,10 @@ _NOTES = (
 )
 
 
+_FEW_COMMITS = 200_000
+"""`python -m bench history` takes a million."""
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
@@ -33,6 +38,7 @@ def main() -> int:
         metavar="N",
         help="an even number: the sides take turns in going first (default 4)",
     )
+    parser.add_argument("only", nargs="?", choices=["history"], help="measure only this, and keep no results")
     parser.add_argument("--profile", action="store_true", help="show where the time of a cached build goes, instead")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -41,7 +47,7 @@ def main() -> int:
         if given.profile:
             _profile(scratch, given.repetitions)
             return 0
-        return _measure(scratch, given.repetitions)
+        return _measure_history(scratch) if given.only else _measure(scratch, given.repetitions)
     except Failed as failure:
         print(failure, file=sys.stderr)
         return 1
@@ -62,6 +68,8 @@ def _measure(scratch: Path, repetitions: int) -> int:
         crashes = bench.crashes
     print("memory, many files", flush=True)
     measured = [limits.memory(scratch), limits.many_files(scratch, repetitions)]
+    print("history", flush=True)
+    measured += history(scratch, _FEW_COMMITS)
     notes = [*_NOTES, f"Load average before the rounds and after each: {', '.join(f'{one:.1f}' for one in loads)}."]
     notes.append(f"Repetitions: {repetitions}. Engine, registry and checkouts were below {scratch.parent}.")
     if crashes:
@@ -73,6 +81,13 @@ def _measure(scratch: Path, repetitions: int) -> int:
     if missed:
         print(f"Missed: {', '.join(missed)}.", file=sys.stderr)
     return 1 if missed else 0
+
+
+def _measure_history(scratch: Path) -> int:
+    measured = history(scratch)
+    for limit in measured:
+        print(f"{limit.value:6.2f}  {limit.name} (at most {limit.at_most})")
+    return 1 if results.missed([], measured) else 0
 
 
 def _profile(scratch: Path, repetitions: int) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lineal.images import Images
     from lineal.rollout import Rollout
     from lineal.run import Run
-    from lineal.stages.conveyor import Outlook
+    from lineal.stages.outlook import Outlook
 
 _PENDING = 2
 _INTERRUPTED = 130
@@ -89,7 +89,9 @@ def build(images: tuple[str, ...], **given: Any) -> None:
     With one IMAGE its reference alone is printed, otherwise a line `NAME REFERENCE` for each.
     """
     with _run(given) as run:
-        outlook = run.look(_start(run, images))
+        read = _start(run, images)
+        _say_lock(run)
+        outlook = run.look(read)
         with reported(run, "build", outlook):
             run.build(outlook)
         show(references(run, outlook, images))
@@ -144,6 +146,7 @@ def converge(**given: Any) -> None:
     """Build what is missing, then deploy: the main job of a pipeline."""
     with _run(given) as run:
         rollout, images = _start_release(run)
+        _say_lock(run)
         _ = rollout.helm  # a missing one is told before the build, not after it
         outlook = run.look(images)
         with reported(run, "converge", outlook) as done:
@@ -208,6 +211,10 @@ def _start(run: Run, images: tuple[str, ...] = (), rollout: Rollout | None = Non
         run.progress.note("files      the working tree, as if it were committed  --dev")
     run.progress.note(f"store      {run.repo.value}  {run.repo.origin}")
     return run.images(images, rollout.folders if rollout else (), rollout.files if rollout else ())
+
+
+def _say_lock(run: Run) -> None:
+    run.progress.note(f"lock       {run.lock_used}")
 
 
 def _start_release(run: Run) -> tuple[Rollout, Images]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from lineal.report.json import Report
     from lineal.run import Run
-    from lineal.stages.conveyor import Outlook
+    from lineal.stages.outlook import Outlook
 
 
 def references(run: Run, outlook: Outlook, images: Sequence[str] = ()) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lineal import __version__
 from lineal.report.json import ContextReport, ImageReport, Report, StageReport
-from lineal.stages.conveyor import Outlook, report
+from lineal.stages.outlook import Outlook, report
 from lineal.stages.stage import Stage
 
 if TYPE_CHECKING:

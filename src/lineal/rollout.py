@@ -13,7 +13,7 @@ from lineal.deploy.release import seconds
 from lineal.errors import BadConfiguration, DeployFailed, Place, Uncommitted
 from lineal.results import image_values
 from lineal.run import Run
-from lineal.stages.conveyor import Outlook
+from lineal.stages.outlook import Outlook
 
 if TYPE_CHECKING:
     from lineal.deploy.helm import Helm

@@ -32,9 +32,8 @@ from lineal.report.progress import Progress
 from lineal.source.history import GitHistory
 from lineal.source.repository import Repository
 from lineal.source.uncommitted import find, refuse
-from lineal.stages.conveyor import Conveyor, Origin, Outlook, look, settle
 from lineal.stages.lookup import Lookup
-from lineal.stages.publish import Publisher
+from lineal.stages.outlook import Outlook, look, settle
 from lineal.stages.stage import Stage
 from lineal.stages.visibility import Line
 from lineal.store import Store
@@ -274,6 +273,9 @@ class Run:
         settle(outlook, self.lookup, self.reports)
 
     def _build(self, outlook: Outlook) -> None:
+        from lineal.stages.conveyor import Conveyor, Origin
+        from lineal.stages.publish import Publisher
+
         conveyor = Conveyor(
             self.store,
             self.lookup,

@@ -30,9 +30,9 @@ def take_over(stage: Stage, materials: Materials, workshop: Workshop) -> tuple[I
         ) from None
     if (base.config_json.get("config") or {}).get("OnBuild"):
         raise BadConfiguration(
-            f"The base image {stage.reference} has ONBUILD instructions, which Lineal does not run yet.",
+            f"The base image {stage.reference} has ONBUILD instructions, which are not part of this commit.",
             place=stage.place,
-            remedy="Write them out in the Dockerfile and use a base without them.",
+            remedy="Make it a target of your Dockerfile or an image of lineal.yaml: ONBUILD works there.",
         )
 
     def fetch(layer: Descriptor) -> Path:

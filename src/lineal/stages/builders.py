@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from posixpath import dirname
+from stat import S_ISGID
 from typing import Any
 
-from lineal.assemble.copy import CopyItem, Inline, copy, make_directories
+from lineal.assemble.copy import Inline, copy, make_directories
 from lineal.assemble.filesystem import Filesystem
 from lineal.assemble.untar import open_layer
 from lineal.dockerfile import metadata
@@ -61,14 +63,21 @@ class _Step:
         self.document = scratch(stage.platform) if materials.parent is None else copy_of(self.parent.image)
         self.config: dict[str, Any] = self.document.setdefault("config", {})
         self.directories: list[Directory] = []
+        self.maker: dict[str, Any] = {}
+        """The history's entry of the last WORKDIR that makes directories."""
         self.inputs = Inputs(stage, materials, workshop, self.config, self.finish)
 
     def make(self) -> tuple[Image, Filesystem]:
         for meta in self.stage.metadata:
             metadata.apply(self.document, meta, self.finish)
+            made = len(self.directories)
             if meta.name == "WORKDIR":
                 self._workdir()
-            self._history(meta.text, empty=True)
+            # As in BuildKit, an ONBUILD is in the config alone.
+            if meta.name != "ONBUILD":
+                self._history(meta.text, empty=True)
+            if len(self.directories) > made:
+                self.maker = self.document["history"][-1]
         step = self.stage.step
         if isinstance(step, Copy):
             return self._assembled(step)
@@ -86,13 +95,33 @@ class _Step:
         return text
 
     def _workdir(self) -> None:
-        """The WORKDIRs that do not exist belong to the user of this line, as BuildKit makes them."""
+        """The WORKDIRs that do not exist belong to the user of this line, as BuildKit makes them: one by one, also
+        those that a `..` leaves again."""
         owner = self._owner()
         path = ""
-        for part in self.config["WorkingDir"].strip("/").split("/"):
+        for part in self.config["WorkingDir"].split("/"):
+            if part in ("", ".", ".."):
+                path = dirname(path).rstrip("/") if part == ".." else path
+                continue
             path = f"{path}/{part}"
-            if part and not self._exists(path) and all(known.path != path for known in self.directories):
-                self.directories.append(Directory(path, 0o755, *owner))
+            if not self._exists(path) and all(known.path != path for known in self.directories):
+                self.directories.append(self._directory(path, owner))
+
+    def _directory(self, path: str, owner: tuple[int, int]) -> Directory:
+        """As the kernel makes it: below a setgid directory setgid too, and in its group when no USER is set."""
+        mode, gid = self._group(dirname(path))
+        if mode & S_ISGID and not self.config.get("User"):
+            owner = (0, gid)
+        return Directory(path, 0o755 | mode & S_ISGID, *owner)
+
+    def _group(self, path: str) -> tuple[int, int]:
+        """Mode and gid of a directory, if it is known."""
+        for made in self.directories:
+            if made.path == path:
+                return made.mode, made.gid
+        filesystem = self.parent.filesystem
+        found = filesystem.directories.get(filesystem.resolve(path))
+        return (found.mode, found.gid) if found else (0o755, 0)
 
     def _owner(self) -> tuple[int, int]:
         user = self.config.get("User") or "0:0"
@@ -111,19 +140,19 @@ class _Step:
             Inline(heredoc.name, self.finish(heredoc.content).encode("utf-8", "surrogateescape"))
             for heredoc in step.heredocs
         ]
-        tree = self.inputs.tree(step.source_stage, step.sources) if step.sources else None
         copied = copy(
             self.parent.filesystem,
             len(self.parent.image.layers),
-            [*inline, *(CopyItem(tree, source, unpack=step.add) for source in step.sources if tree is not None)],
+            [*self.inputs.items(step), *inline],
             destination=self.finish(step.destination),
             workdir=self.config.get("WorkingDir") or "/",
             chown=None if step.chown is None else self.finish(step.chown),
             chmod=step.chmod,
             workspace=self.workshop.workspace,
             directories=self.directories,
+            link=step.link,
         )
-        return self._image(copied.layer), copied.filesystem
+        return self._image(copied.layer, step.history(self.finish)), copied.filesystem
 
     def _closed(self) -> tuple[Image, Filesystem]:
         """Metadata after the last layer; a layer only where a WORKDIR does not exist yet."""
@@ -132,7 +161,9 @@ class _Step:
         )
         if made is None:
             return image_of(self.document, self.parent.image.layers), self.parent.filesystem
-        return self._image(made.layer), made.filesystem
+        # The layer is the WORKDIR's, which the history has already.
+        self.maker.pop("empty_layer", None)
+        return self._image(made.layer, None), made.filesystem
 
     def _run(self, step: Run) -> tuple[Image, Filesystem]:
         words = list(step.words) if step.exec_form else [*metadata.shell(self.config), *step.words]
@@ -141,7 +172,10 @@ class _Step:
         variables = {name: self.finish(value) for name, value in known if isinstance(value, str)}
         environ = {"PATH": DEFAULT_PATH, **metadata.environment(self.config), **variables}
         proxies = self.workshop.proxies.get(self.stage.image, {})
-        environ |= {name: value for name, value in proxies.items() if name in PROXY_ARGS}
+        for name, value in proxies.items():
+            if name in PROXY_ARGS and value:
+                # BuildKit gives both spellings, whichever was given.
+                environ |= {name.lower(): value, name.upper(): value}
         mounts = self.inputs.mounts(step, environ)
         command = Command(
             argv=words, env=environ, workdir=self.config.get("WorkingDir") or "/", user=self.config.get("User") or "",
@@ -165,12 +199,13 @@ class _Step:
             )
         return self._image(layer), filesystem
 
-    def _image(self, layer: Layer) -> Image:
+    def _image(self, layer: Layer, text: str | None = "") -> Image:
         self.workshop.store.put_blob(layer.blob())
         layer.path.unlink()
         self.materials.moved.pushed += layer.size
         self.document.setdefault("rootfs", {"type": "layers", "diff_ids": []})["diff_ids"].append(layer.diff_id)
-        self._history(self.stage.text, empty=False)
+        if text is not None:
+            self._history(text or self.stage.text, empty=False)
         return image_of(self.document, [*self.parent.image.layers, layer.descriptor()])
 
     def _history(self, text: str, *, empty: bool) -> None:

@@ -1,12 +1,12 @@
-"""From the graph to published images: look up, build what is missing, publish each stage at once."""
+"""Builds what is missing, several stages at once, and publishes each of them at once."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lineal import __version__
@@ -14,6 +14,7 @@ from lineal.errors import Gone, Interrupted
 from lineal.report.json import Outcome, StageReport
 from lineal.report.progress import Progress
 from lineal.stages.lookup import Candidate, Finding, Lookup
+from lineal.stages.outlook import ADOPTED, Outlook, needed, report, title
 from lineal.stages.publish import Publisher
 from lineal.stages.stage import Stage, closure
 from lineal.store import Store
@@ -33,58 +34,6 @@ if TYPE_CHECKING:
 
 _GRACE = 8.0
 """Seconds that an interrupted run gives its stages to end; CI systems kill after about 10."""
-_ADOPTED = "another run published it first"
-
-
-@dataclass
-class Outlook:
-    """What there is and what has to be built. `needed` holds the missing stages, dependencies first."""
-
-    images: Mapping[str, Stage]
-    findings: dict[str, Finding] = field(default_factory=dict)
-    needed: list[Stage] = field(default_factory=list)
-
-    def candidate(self, stage: Stage) -> Candidate | None:
-        finding = self.findings.get(stage.checksum)
-        return finding.candidate if finding else None
-
-    def stages(self) -> list[Stage]:
-        return closure(list(self.images.values()))
-
-
-def look(images: Mapping[str, Stage], lookup: Lookup) -> Outlook:
-    """Ask for the last stage of every image; for the images that miss, ask for all the rest at once."""
-    outlook = Outlook(images)
-    last = {stage.checksum: stage for stage in images.values()}
-    outlook.findings |= lookup.find(list(last))
-    missing = [stage for stage in last.values() if outlook.candidate(stage) is None]
-    rest = [stage.checksum for stage in closure(missing) if stage.checksum not in outlook.findings]
-    if rest:
-        outlook.findings |= lookup.find(rest)
-    outlook.needed = _needed(missing, outlook)
-    return outlook
-
-
-def _needed(missing: Sequence[Stage], outlook: Outlook) -> list[Stage]:
-    """The missing stages, and those that they are built from, as far as these are missing too."""
-    needed: dict[str, Stage] = {}
-    queue = list(missing)
-    while queue:
-        stage = queue.pop()
-        if stage.checksum not in needed and outlook.candidate(stage) is None:
-            needed[stage.checksum] = stage
-            queue.extend(stage.dependencies())
-    return [stage for stage in closure(list(missing)) if stage.checksum in needed]
-
-
-def settle(outlook: Outlook, lookup: Lookup, reports: Mapping[str, StageReport]) -> None:
-    """A last look at what was chosen among publications of the same moment: every run reports the same winner."""
-    for checksum, finding in lookup.settle(outlook.findings).items():
-        outlook.findings[checksum] = finding
-        if checksum in reports and finding.candidate is not None:
-            made = reports[checksum]
-            made.outcome, made.reason = "adopted", _ADOPTED
-            made.tag, made.digest = finding.candidate.tag, finding.candidate.digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +92,7 @@ class Conveyor:
             self._ready.pop(stage.checksum, None)
         unfinished = [image for image in outlook.images.values() if outlook.candidate(image) is None]
         outlook.findings |= self._lookup.find([found.checksum for found in closure(stages)])
-        outlook.needed = _needed(unfinished, outlook)
+        outlook.needed = needed(unfinished, outlook)
 
     def _build_all(self, outlook: Outlook) -> None:
         """Start every stage as soon as what it depends on is there; on the first failure start no more."""
@@ -218,7 +167,7 @@ class Conveyor:
         made: Outcome = "built" if stage.kind in ("run", "from") else "assembled"
         outcome: Outcome = "adopted" if publication.outcome == "adopted" else made
         if outcome == "adopted":
-            reason = _ADOPTED
+            reason = ADOPTED
         else:
             self._ready[stage.checksum] = replace(ready, reference=candidate.reference(self._store.address))
         created = candidate.record.created
@@ -291,29 +240,3 @@ class StageGone(Exception):
         self.stages = stages
         self.stage = stages[0]
         self.cause = cause
-
-
-def title(stage: Stage) -> str:
-    """Short, for people, unique in a run: `api:12 RUN pip install`."""
-    text = stage.text if len(stage.text) <= 70 else stage.text[:69] + "…"
-    return f"{stage.image}:{stage.place.line} {text}"
-
-
-def report(
-    stage: Stage, outcome: Outcome, candidate: Candidate | None = None, reason: str = "", duration: float = 0.0,
-    pulled: int = 0, pushed: int = 0,
-) -> StageReport:  # fmt: skip
-    return StageReport(
-        image=stage.image,
-        target=stage.target,
-        line=stage.place.line or 0,
-        instruction=stage.text,
-        checksum=stage.checksum,
-        tag=candidate.tag if candidate else None,
-        digest=candidate.digest if candidate else None,
-        outcome=outcome,
-        duration=round(duration, 3),
-        bytes_pulled=pulled,
-        bytes_pushed=pushed,
-        reason=reason,
-    )

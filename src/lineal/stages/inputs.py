@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from lineal.assemble.merged import LayerSource, Merged, as_tar
-from lineal.dockerfile import metadata
-from lineal.dockerfile.instructions import Run
-from lineal.dockerfile.mounts import RunMount
+from lineal.assemble.copy import CopyItem
+from lineal.assemble.merged import LayerSource, Merged
+from lineal.dockerfile.instructions import Copy, Run
 from lineal.dockerfile.scope import Word
-from lineal.engine import BindMount, CacheMount, Mount, SecretMount, TmpfsMount
-from lineal.errors import BadConfiguration, BuildFailed
-from lineal.source.glob import expand, follow
-from lineal.source.tree import Node, SourceTree
+from lineal.engine import Mount
+from lineal.source.sieve import Sieve
+from lineal.source.tree import SourceTree
+from lineal.source.urls import Clone, Remote
+from lineal.stages.mounted import Mounted
 from lineal.stages.stage import Stage
 from lineal.stages.workshop import Materials, Workshop
 from lineal.store import Descriptor
@@ -53,69 +53,31 @@ class Inputs:
         layers = [LayerSource(opener(layer), layer.media_type) for layer in source.image.layers]
         return Merged.read(source.filesystem, layers, wanted, self._workshop.workspace)
 
+    def items(self, step: Copy) -> list[CopyItem]:
+        """The sources of a `COPY` or `ADD` as they stand there."""
+        places = step.places()
+        tree = self.tree(step.source_stage, places) if places else None
+        items = []
+        for source in step.sources:
+            remote = step.remote(source)
+            if remote is not None:
+                items.append(self._remote(remote, step))
+            elif tree is not None:
+                root, sieve = step.root(source)
+                unpack = step.add if step.unpack is None else step.unpack
+                items.append(CopyItem(tree, root, unpack, sieve))
+        return items
+
+    def _remote(self, remote: Remote, step: Copy) -> CopyItem:
+        if isinstance(remote, Clone):
+            from lineal.source.clone import clone
+
+            sieve = Sieve(None, step.exclude)
+            return CopyItem(clone(remote, self._workshop.workspace), "", sieve=sieve, exact=True)
+        from lineal.assemble.download import download
+
+        found = download(remote, self._workshop.workspace)
+        return CopyItem(found, remote.name, bool(step.unpack), exact=True)
+
     def mounts(self, step: Run, environ: dict[str, str]) -> list[Mount]:
-        mounts: list[Mount] = []
-        if step.script is not None:
-            name, content = step.script
-            tree = _Script(name, content.encode("utf-8", "surrogateescape"))
-            mounts.append(BindMount("/dev/pipes", lambda: as_tar(tree, "")))
-        for mount in step.mounts:
-            target = metadata.resolve_directory(self._config, self._finish(mount.target))
-            if mount.type == "cache":
-                mode = 0o755 if mount.mode is None else mount.mode
-                name = f"{self._workshop.cache_scope}: {mount.id or target}"
-                mounts.append(CacheMount(target, name, mount.sharing, mode, mount.uid, mount.gid))
-            elif mount.type == "tmpfs":
-                mounts.append(TmpfsMount(target, mount.size))
-            elif mount.type == "bind":
-                mounts.append(self._bind(mount, target))
-            else:
-                mounts.extend(self._secret(mount, target, environ))
-        return mounts
-
-    def _bind(self, mount: RunMount, target: str) -> BindMount:
-        tree = self.tree(mount.source_stage, (mount.source or "/",))
-        roots = expand(tree, mount.source or ".")
-        node = follow(tree, roots[0]) if roots else None
-        if node is None:
-            raise BuildFailed(f"--mount source {mount.source!r} does not exist.", place=self._stage.place)
-        return BindMount(target, lambda: as_tar(tree, node.path), node.kind != "directory", mount.writable)
-
-    def _secret(self, mount: RunMount, target: str, environ: dict[str, str]) -> list[Mount]:
-        value = self._workshop.secrets.value(self._stage.image, mount.id)
-        if value is None:
-            if mount.required:
-                raise BadConfiguration(
-                    f"The secret {mount.id!r} is required here and not given.",
-                    place=self._stage.place,
-                    remedy=f"Name it under `secrets:` in lineal.yaml, or pass --secret id={mount.id},env=NAME.",
-                )
-            return []
-        if mount.variable is not None:
-            environ[mount.variable] = value.decode("utf-8", "surrogateescape")
-            if not mount.target:
-                return []
-        mode = 0o400 if mount.mode is None else mount.mode
-        return [SecretMount(target, value, mode, mount.uid, mount.gid)]
-
-
-class _Script:
-    """A heredoc with a shebang, as a tree of one executable file."""
-
-    def __init__(self, name: str, content: bytes) -> None:
-        self._node = Node(name, "file", 0o755, size=len(content))
-        self._content = content
-
-    def lstat(self, path: str) -> Any:
-        return Node("", "directory", 0o755) if path == "" else self._node if path == self._node.path else None
-
-    def children(self, path: str) -> list[str]:
-        return [self._node.path] if path == "" else []
-
-    def walk(self, path: str) -> Iterator[Any]:
-        if path == "":
-            yield self._node
-
-    def open(self, node: Any) -> Iterator[bytes]:
-        del node
-        yield self._content
+        return Mounted(self._stage, self._workshop, self._config, self._finish, self.tree).mounts(step, environ)

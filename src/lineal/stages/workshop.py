@@ -43,6 +43,8 @@ class Workshop:
     cache_scope: str
     """Who shares cache mounts: one project, and never with runs that may not write."""
     workspace: Path
+    agents: Callable[[str, str], Path | None] = lambda _image, _id: None
+    """The socket of the SSH agent that an image calls by this id, None when none is configured."""
 
 
 @dataclass

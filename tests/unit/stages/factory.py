@@ -16,8 +16,9 @@ from lineal.errors import Gone
 from lineal.lock import NoLock
 from lineal.report.json import StageReport
 from lineal.report.progress import Progress
-from lineal.stages.conveyor import Conveyor, Origin, Outlook, look, settle
+from lineal.stages.conveyor import Conveyor, Origin
 from lineal.stages.lookup import Lookup
+from lineal.stages.outlook import Outlook, look, settle
 from lineal.stages.publish import Publisher
 from lineal.stages.stage import Stage
 from lineal.stages.visibility import Line

@@ -9,8 +9,8 @@ import pytest
 
 from lineal.engine import Command, CommandFailed
 from lineal.errors import BuildFailed, Interrupted, LinealError, Place, Unreachable
-from lineal.stages.conveyor import look, title
 from lineal.stages.lookup import Lookup
+from lineal.stages.outlook import look, title
 from lineal.stages.stage import Stage
 from lineal.stages.visibility import Line
 from lineal.store import Manifest

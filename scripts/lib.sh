@@ -49,14 +49,16 @@ need_commands() {
   done
   if [ ${#missing[@]} = 0 ]; then return; fi
   install_packages "${missing[@]}"
-  case " ${missing[*]} " in *" docker-registry "*) stop_public_registry ;; esac
+  case " ${missing[*]} " in *" docker-registry "*) stop_service docker-registry ;; esac
+  case " ${missing[*]} " in *" etcd-server "*) stop_service etcd ;; esac
 }
 
-# Debian's package starts an unauthenticated registry on port 5000 of all addresses, which nobody asked for.
-stop_public_registry() {
+# Debian's packages start what they have without authentication, the registry on port 5000 of all addresses: nobody
+# asked for that.
+stop_service() {
   if [ -d /run/systemd/system ]; then
-    as_root systemctl --quiet disable --now docker-registry || true
-  elif [ -x /etc/init.d/docker-registry ]; then
-    as_root /etc/init.d/docker-registry stop >/dev/null 2>&1 || true
+    as_root systemctl --quiet disable --now "$1" || true
+  elif [ -x "/etc/init.d/$1" ]; then
+    as_root "/etc/init.d/$1" stop >/dev/null 2>&1 || true
   fi
 }

@@ -47,8 +47,11 @@ RUN: list[Callable[[Any], Any]] = [
 BUILD: list[Callable[[Any], Any]] = [
     option("--secret", "A secret for RUN --mount=type=secret. May be repeated.", multiple=True,
             metavar="id=ID,env=VARIABLE|src=FILE"),
+    option("--ssh", "An SSH agent for RUN --mount=type=ssh. May be repeated.", multiple=True,
+            metavar="ID[=SOCKET]"),
     option("--jobs", "How many stages to build at once (default 4).", type=click.IntRange(min=1), metavar="N"),
-    option("--lock", "auto, file or none: whether runs wait for each other to save duplicate work.", metavar="LOCK"),
+    option("--lock", "What keeps runs from publishing the same stage twice: auto, file, git, kubernetes[:NAMESPACE], "
+            "etcd:https://HOST:PORT or none.", metavar="LOCK"),
     option("--engine-network", "The network of a RUN that names none: default or host.", metavar="NETWORK"),
 ]  # fmt: skip
 RELEASE: list[Callable[[Any], Any]] = [

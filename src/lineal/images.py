@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from lineal.config.load import Loaded
 from lineal.config.model import Image
 from lineal.dockerfile.instructions import Copy, Run
+from lineal.dockerfile.mounts import literal
 from lineal.dockerfile.plan import ImagePlan, plan
 from lineal.errors import BadConfiguration, LinealError, Place, Uncommitted
 from lineal.source.files import ContextTree, Ignore
@@ -33,13 +34,18 @@ class Images:
                 continue
             found = patterns.setdefault(id(stage.context), (stage.context, set()))[1]
             if isinstance(stage.step, Copy) and stage.step.source_stage is None:
-                found.update(stage.step.sources)
+                found.update(stage.step.places())
             elif isinstance(stage.step, Run):
-                found.update(m.source for m in stage.step.mounts if m.type == "bind" and m.source_stage is None)
+                found.update(literal(m.source) for m in stage.step.mounts if m.has_files and m.source_stage is None)
         return [Reading(tree, tuple(sorted(sources))) for tree, sources in patterns.values() if sources]
 
 
-def read_images(repository: Repository, loaded: Loaded, wanted: Iterable[str] = ()) -> Images:
+def read_images(
+    repository: Repository,
+    loaded: Loaded,
+    wanted: Iterable[str] = (),
+    unpinned: Callable[[str], bool] = lambda _: False,
+) -> Images:
     """Plan the wanted images (all by default) and those they need. Raises `BadConfiguration`."""
     project = loaded.project
     names = list(wanted) or list(project.images)
@@ -50,7 +56,7 @@ def read_images(repository: Repository, loaded: Loaded, wanted: Iterable[str] = 
                 f"There is no image {name!r} in {loaded.file}.",
                 remedy=f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(project.images)}.",
             )
-    return _Reader(repository, loaded, _with_needs(names, project.images)).read()
+    return _Reader(repository, loaded, _with_needs(names, project.images), unpinned).read()
 
 
 def _with_needs(names: Iterable[str], images: Mapping[str, Image]) -> list[str]:
@@ -69,7 +75,10 @@ def _with_needs(names: Iterable[str], images: Mapping[str, Image]) -> list[str]:
 
 
 class _Reader:
-    def __init__(self, repository: Repository, loaded: Loaded, names: list[str]) -> None:
+    def __init__(
+        self, repository: Repository, loaded: Loaded, names: list[str], unpinned: Callable[[str], bool]
+    ) -> None:
+        self.unpinned = unpinned
         self.repository = repository
         self.loaded = loaded
         self.names = names
@@ -97,6 +106,7 @@ class _Reader:
                     needs={arg: (need, self.images.last[need]) for arg, need in image.needs.items()},
                     cache_version=image.cache_version,
                     siblings=self.loaded.project.images.keys(),
+                    unpinned=self.unpinned,
                 )
             )
         return self.images

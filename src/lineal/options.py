@@ -33,6 +33,7 @@ class Options:
     set: tuple[str, ...] = ()
     var: tuple[str, ...] = ()
     secret: tuple[str, ...] = ()
+    ssh: tuple[str, ...] = ()
     insecure_registry: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
 

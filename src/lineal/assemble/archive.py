@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from lineal.assemble.destination import Destination, Staged
 from lineal.assemble.spool import Spool
-from lineal.assemble.untar import Entry, Inflated, Malformed, Plain, TarReader, buffered
+from lineal.assemble.untar import Entry, Inflated, Malformed, Plain, TarReader, buffered, zstd
 from lineal.errors import BuildFailed
 
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -41,23 +41,31 @@ class _Bzip2:
 
 
 def is_archive(content: Iterator[bytes]) -> bool:
-    """Whether a file is a tar (plain, gzip, bzip2 or xz) with at least one entry; reads only its beginning.
-
-    Raises `BuildFailed` for zstd, which cannot be looked into."""
+    """Whether a file is a tar (plain, gzip, bzip2, xz or zstd) with at least one entry; reads only its beginning."""
     try:
         return next(iter(TarReader(_open(content))), None) is not None
     except Malformed:
         return False
 
 
-def extract(content: Iterator[bytes], name: str, destination: Destination, below: str, spool: Spool) -> None:
-    """Unpack into the directory `below` (resolved, existing): modes, numeric owners and times are the archive's.
+def extract(
+    content: Iterator[bytes],
+    name: str,
+    destination: Destination,
+    below: str,
+    spool: Spool,
+    owner: tuple[int, int] | None = None,
+) -> None:
+    """Unpack into the directory `below` (resolved, existing): modes, times and, unless there is an `owner`, numeric
+    owners are the archive's.
 
     Names are clamped to `below`, links in them are followed inside it. Contents go through `spool`.
     Raises `BuildFailed` for an archive that is broken or not supported."""
     reader = TarReader(_open(content))
     try:
         for entry in reader:
+            if owner is not None:
+                entry.uid, entry.gid = owner
             _put(entry, reader, destination, below, spool)
     except Malformed as error:
         raise BuildFailed(f"The archive {name} cannot be unpacked: {error}.") from error
@@ -111,8 +119,5 @@ def _open(content: Iterator[bytes]) -> BinaryIO:
     if head.startswith(b"\xfd7zXZ\0"):
         return buffered(Inflated(chunks, lambda: _Bzip2(lzma.LZMADecompressor(memlimit=256 << 20))))
     if head.startswith(_ZSTD):
-        raise BuildFailed(
-            "ADD cannot unpack an archive that is compressed with zstd.",
-            remedy="Compress it with gzip or xz, or COPY it and unpack it in a RUN.",
-        )
+        return buffered(Inflated(chunks, zstd))
     return buffered(Plain(chunks))

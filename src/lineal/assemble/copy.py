@@ -1,4 +1,4 @@
-"""`COPY`, `ADD` of local files and `WORKDIR` as a layer, decided exactly like BuildKit does."""
+"""`COPY`, `ADD` and `WORKDIR` as a layer, decided exactly like BuildKit does."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from functools import partial
 from pathlib import Path
 from posixpath import basename, dirname, normpath
 
-from lineal.assemble import archive
+from lineal.assemble import archive, users
 from lineal.assemble.destination import Copied, Destination, Staged
 from lineal.assemble.filesystem import Filesystem
 from lineal.assemble.spool import Spool
 from lineal.engine import Directory
 from lineal.errors import BuildFailed
 from lineal.source import glob
+from lineal.source.mode import Mode
+from lineal.source.sieve import EVERYTHING, Sieve
 from lineal.source.tree import Node, SourceTree, clamp
 
 __all__ = ["Copied", "CopyItem", "Inline", "copy", "make_directories"]
@@ -27,6 +29,10 @@ class CopyItem:
     tree: SourceTree
     path: str
     unpack: bool = False
+    sieve: Sieve = EVERYTHING
+    """What is meant of directories."""
+    exact: bool = False
+    """`path` is no pattern; and a directory brings its own mode to a destination that does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +51,25 @@ def copy(
     destination: str,
     workdir: str,
     chown: str | None,
-    chmod: int | None,
+    chmod: Mode | None,
     workspace: Path,
     directories: Sequence[Directory] = (),
+    link: bool = False,
 ) -> Copied:
     """One layer with the `directories` (those that are missing), the copied items and all directories above them.
 
     `destination` is as written, `workdir` absolute. Without `chown` a node's own owner counts, which is 0:0 for a
-    commit's files. The layer may be empty: a wildcard that matches nothing copies nothing. Raises `BuildFailed`."""
-    target = Destination(parent, layer_number)
+    commit's files. The layer may be empty: a wildcard that matches nothing copies nothing. With `link` the items are
+    put onto an empty image, and the result onto the parent, whatever is there. Raises `BuildFailed`."""
+    below = Destination(parent, layer_number)
     for wanted in directories:
-        _make(target, wanted)
-    copier = _Copier(target, _owner(parent, chown), chmod, workspace)
+        _make(below, wanted)
+    target = Destination(Filesystem.empty(), layer_number) if link else below
+    copier = _Copier(target, _owner(parent, layer_number, chown), chmod, workspace)
     where = _where(destination, workdir)
     for item in items:
         copier.copy(item, where)
-    return target.write(workspace)
+    return below.cover(target, parent, workspace) if link else below.write(workspace)
 
 
 def make_directories(
@@ -79,12 +88,15 @@ def _make(target: Destination, wanted: Directory) -> None:
     target.make_directories(target.resolve(wanted.path), wanted.mode, owner)
 
 
-def _owner(parent: Filesystem, chown: str | None) -> tuple[int, int] | None:
+def _owner(parent: Filesystem, layers: int, chown: str | None) -> tuple[int, int] | None:
     if not chown:
         return None
     try:
         return parent.owner(chown)
     except LookupError as error:
+        if layers:
+            # A file that is not there knows no names; only an image without any files is refused.
+            return users.owner(chown, parent.passwd or b"\n", parent.group or b"\n")
         raise BuildFailed(f"--chown={chown}: {error.args[0]}") from error
 
 
@@ -92,41 +104,46 @@ def _where(destination: str, workdir: str) -> str:
     """The absolute destination; it ends in a slash when it was written as a directory."""
     path = normpath("/" + (destination if destination.startswith("/") else f"{workdir}/{destination}"))
     path = "/" + path.lstrip("/")
-    return path if path == "/" or not (destination in ("", ".") or destination.endswith("/")) else path + "/"
+    if path == "/" or not (destination in ("", ".") or destination.endswith(("/", "/."))):
+        return path
+    return path + "/"
 
 
 class _Copier:
     def __init__(
-        self, target: Destination, owner: tuple[int, int] | None, chmod: int | None, workspace: Path
+        self, target: Destination, owner: tuple[int, int] | None, chmod: Mode | None, workspace: Path
     ) -> None:
         self._target = target
         self._owner = owner
         self._chmod = chmod
         self._workspace = workspace
         self._spool: Spool | None = None
+        self._first: dict[str, Staged] = {}
 
     def copy(self, item: CopyItem | Inline, where: str) -> None:
         if isinstance(item, Inline):
             place = self._place(where, basename(item.name))
             self._put(place, Node(place, "file", 0o644, len(item.data)), lambda: iter((item.data,)))
             return
-        names = glob.expand(item.tree, item.path)
+        names = [item.path] if item.exact else glob.expand(item.tree, item.path)
         if not names and not glob.has_wildcards(item.path):
             raise BuildFailed(f"/{clamp(item.path)} is not there to be copied.")
         for name in names:
             node = glob.follow(item.tree, name)
             if node is None:
                 raise BuildFailed(f"/{name} is a symbolic link to what does not exist.")
+            # BuildKit looks for hard links in each source by itself.
+            self._first = {}
             self._copy(item, node, basename(name), where)
 
     def _copy(self, item: CopyItem, node: Node, name: str, where: str) -> None:
         if node.kind == "directory":
-            self._directory(item.tree, node, where)
-        elif item.unpack and archive.is_archive(item.tree.open(node)):
+            self._directory(item, node, where)
+        elif item.unpack and node.kind == "file" and archive.is_archive(item.tree.open(node)):
             below = self._target.resolve(where)
-            self._parents(below)
+            self._target.make_directories(below, 0o755, self._owner)
             self._spool = self._spool or Spool(self._workspace)
-            archive.extract(item.tree.open(node), node.path, self._target, below, self._spool)
+            archive.extract(item.tree.open(node), node.path, self._target, below, self._spool, self._owner)
         else:
             self._node(item.tree, node, self._place(where, name))
 
@@ -139,20 +156,40 @@ class _Copier:
         self._parents(dirname(place))
         return place
 
-    def _directory(self, tree: SourceTree, source: Node, where: str) -> None:
+    def _directory(self, item: CopyItem, source: Node, where: str) -> None:
         """The contents of a directory. The destination itself keeps its mode, or is made with 0755."""
         place = self._target.resolve(where)
         staged = self._target.staged(place)
         if staged is not None and staged.kind != "directory":
             raise BuildFailed(f"A directory cannot be copied over the file /{place}.")
+        if item.exact and not where.endswith("/") and not self._target.is_directory(place):
+            self._parents(dirname(place))
+            self._put(place, source, None)
         self._parents(place)
         skip = len(source.path) + 1 if source.path else 0
         prefix = f"{place}/" if place else ""
-        for node in tree.walk(source.path):
-            self._node(tree, node, prefix + node.path[skip:])
+        found = item.sieve.sift(source.path, item.tree.walk(source.path))
+        some = False
+        for node, meant in found:
+            some = True
+            if meant:
+                self._node(item.tree, node, prefix + node.path[skip:])
+            else:
+                self._leading(node, prefix + node.path[skip:])
+        wanted = item.sieve.include
+        if wanted is not None and not some and not glob.has_wildcards(f"{item.path}{wanted}"):
+            raise BuildFailed(f"/{clamp(f'{source.path}/{wanted}')} is not there to be copied.")
+
+    def _leading(self, node: Node, place: str) -> None:
+        """A directory that is copied for what is in it: where there is one already, only the mode changes."""
+        there = self._target.directory_at(place)
+        if there is None:
+            self._put(place, node, None)
+        else:
+            self._target.directory(place, Staged("directory", node.mode, there.uid, there.gid))
 
     def _parents(self, path: str) -> None:
-        self._target.make_directories(path, 0o755, self._owner)
+        self._target.make_directories(path, self._chmod.parents if self._chmod else 0o755, self._owner)
 
     def _node(self, tree: SourceTree, node: Node, place: str) -> None:
         self._put(place, node, partial(tree.open, node) if node.kind == "file" else None)
@@ -160,9 +197,23 @@ class _Copier:
     def _put(self, place: str, node: Node, content: Callable[[], Iterator[bytes]] | None) -> None:
         mode = node.mode
         if self._chmod is not None and node.kind != "symlink":
-            mode = (mode & 0o7000) | (self._chmod & 0o777)
+            mode = self._chmod.apply(mode, directory=node.kind == "directory")
         uid, gid = self._owner or (node.uid, node.gid)
-        staged = Staged(node.kind, mode, uid, gid, node.mtime, node.size, content, node.target, xattrs=node.xattrs)
+        staged = Staged(
+            node.kind,
+            mode,
+            uid,
+            gid,
+            node.mtime,
+            node.size,
+            content,
+            node.target,
+            node.flag,
+            node.device,
+            node.xattrs,
+        )
+        if node.inode:
+            staged = self._first.setdefault(node.inode, staged)
         if node.kind == "directory":
             self._target.directory(place, staged)
         else:

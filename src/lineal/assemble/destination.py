@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from posixpath import basename, dirname
 from stat import S_ISGID
 
 from lineal.assemble.filesystem import DirectoryEntry, Draft, Filesystem, resolve
 from lineal.assemble.tar import WHITEOUT, LayerWriter, TarWriter
+from lineal.assemble.untar import open_layer
 from lineal.errors import BuildFailed
 from lineal.store import Layer
 
 _ACCOUNTS = ("etc/passwd", "etc/group")
 _UNKNOWN = DirectoryEntry(0o755, 0, 0, 0)
+_CHUNK = 1 << 18
 _UNSAFE = frozenset(("", ".", ".."))
 
 
@@ -60,6 +63,9 @@ class Destination:
 
     def is_directory(self, path: str) -> bool:
         return path in self._draft.directories
+
+    def directory_at(self, path: str) -> DirectoryEntry | None:
+        return self._draft.directories.get(path)
 
     def staged(self, path: str) -> Staged | None:
         return self._entries.get(path)
@@ -118,15 +124,29 @@ class Destination:
 
     def write(self, workspace: Path) -> Copied:
         """The layer's file is made in `workspace`."""
-        entries = self._with_ancestors()
+        return Copied(self._layer_of(self._with_ancestors(), workspace), self._draft.freeze())
+
+    def cover(self, above: Destination, parent: Filesystem, workspace: Path) -> Copied:
+        """A layer with the entries of both: those `above` were put onto an empty image, and win."""
+        entries = above._with_ancestors()
+        for path, entry in self._with_ancestors().items():
+            if path not in entries and all(
+                one not in entries or entries[one].kind == "directory" for one in _up(path)
+            ):
+                entries[path] = entry
+        layer = self._layer_of(entries, workspace)
+        with layer.path.open("rb") as file:
+            tar = open_layer(iter(partial(file.read, _CHUNK), b""), layer.media_type)
+            return Copied(layer, parent.apply(self._layer, tar))
+
+    def _layer_of(self, entries: dict[str, Staged], workspace: Path) -> Layer:
         with LayerWriter(workspace) as writer:
             tar = TarWriter(writer.write)
             names: dict[int, str] = {}
             for path in sorted(entries, key=os.fsencode):
                 self._write(tar, path, entries[path], names)
             tar.finish()
-            layer = writer.finish()
-        return Copied(layer, self._draft.freeze())
+            return writer.finish()
 
     def _with_ancestors(self) -> dict[str, Staged]:
         """The entries and every directory above them but the root, which BuildKit's layers leave out too.
@@ -175,6 +195,11 @@ class Destination:
                 self._draft.account(path, data)
             tar.file(path, entry.size, content, mode=mode, uid=uid, gid=gid, mtime=mtime, xattrs=entry.xattrs)
         names.setdefault(id(entry), path)
+
+
+def _up(path: str) -> Iterator[str]:
+    while path := dirname(path):
+        yield path
 
 
 __all__ = ["Copied", "Destination", "DirectoryEntry", "Staged"]

@@ -93,7 +93,7 @@ class _Reader:
             view.below()
             source = self._layers[number]
             try:
-                links[number] = self._layer(source, wanted, view)
+                links[number] = self._layer(number, source, wanted, view)
             except Malformed as error:
                 raise Unreachable(f"Layer {number} of an image cannot be read: {error}.") from error
         for number, names in links.items():
@@ -102,10 +102,11 @@ class _Reader:
                 for path, target in names.items():
                     if target not in found:
                         raise Unreachable(f"/{path} in layer {number} of an image is a hard link to nothing.")
-                    view.nodes[path] = replace(found[target], path=path)
+                    inode = f"{number}:{target}"
+                    view.nodes[path] = replace(found[target], path=path, inode=inode)
         return view.nodes
 
-    def _layer(self, source: LayerSource, wanted: Selection, view: _View) -> dict[str, str]:
+    def _layer(self, number: int, source: LayerSource, wanted: Selection, view: _View) -> dict[str, str]:
         """Takes what is wanted from one layer; returns the hard links whose content was not among it."""
         links: dict[str, str] = {}
         reader = TarReader(open_layer(source.open(), source.media_type))
@@ -116,10 +117,12 @@ class _Reader:
                 view.remove(dirname(path), name)
             elif wanted.covers(path) and not view.hides(path):
                 links.pop(path, None)
-                self._take(path, entry, reader, view, links)
+                self._take(path, entry, reader, view, links, number)
         return links
 
-    def _take(self, path: str, entry: Entry, reader: TarReader, view: _View, links: dict[str, str]) -> None:
+    def _take(
+        self, path: str, entry: Entry, reader: TarReader, view: _View, links: dict[str, str], number: int
+    ) -> None:
         plain = Node(path, "file", entry.mode, uid=entry.uid, gid=entry.gid, mtime=entry.mtime, xattrs=entry.xattrs)
         if entry.kind == "file":
             offset = self._spool.add(reader.content())
@@ -134,11 +137,11 @@ class _Reader:
             first = view.current.get(target)
             if first is None:
                 links[path] = target
-            node = replace(first, path=path) if first is not None else plain
+                node = plain
+            else:
+                node = view.linked(replace(plain, size=first.size, oid=first.oid), first, f"{number}:{target}")
         else:
-            # A device: nobody copies one from a stage into an image on purpose.
-            view.drop(path)
-            return
+            node = replace(plain, kind="special", flag=entry.flag, device=entry.device)
         view.take(node)
 
     def _place(self, path: str) -> str:
@@ -157,6 +160,7 @@ class _View:
         self._emptied: set[str] = set()
         self._coming: tuple[set[str], set[str]] = (set(), set())
         self._hidden: dict[str, bool] = {}
+        self._links: dict[str, list[str]] = {}
 
     def below(self) -> None:
         """The layer is done: what it removed is hidden in those below."""
@@ -172,14 +176,22 @@ class _View:
         elif not name.startswith(".wh..wh."):
             self._coming[0].add(f"{parent}/{name[len(WHITEOUT) :]}" if parent else name[len(WHITEOUT) :])
 
-    def drop(self, path: str) -> None:
-        self._coming[0].add(path)
-
     def take(self, node: Node) -> None:
         self.nodes[node.path] = self.current[node.path] = node
         if node.kind != "directory":
             # A file hides a directory of that name; its own path is hidden by being found.
             self._coming[0].add(node.path)
+
+    def linked(self, node: Node, first: Node, inode: str) -> Node:
+        """Another name of a file of the same layer; an engine gives its mode, owner and so on to all of them."""
+        inode = first.inode or inode
+        names = self._links.setdefault(inode, [first.path])
+        if (_owned(node), inode) != (_owned(first), first.inode):
+            for path in names:
+                if (known := self.current.get(path)) is not None:
+                    self.nodes[path] = self.current[path] = replace(node, path=path, inode=inode, xattrs=known.xattrs)
+        names.append(node.path)
+        return replace(node, inode=inode, xattrs=first.xattrs)
 
     def hides(self, path: str) -> bool:
         if path in self.current:
@@ -194,6 +206,10 @@ class _View:
             known = known or (directory != "" and self._inside(dirname(directory)))
             self._hidden[directory] = known
         return known
+
+
+def _owned(node: Node) -> tuple[int, int, int, int | None]:
+    return node.mode, node.uid, node.gid, node.mtime
 
 
 def as_tar(tree: SourceTree, path: str) -> Iterator[bytes]:
@@ -213,6 +229,8 @@ def as_tar(tree: SourceTree, path: str) -> Iterator[bytes]:
             tar.directory(name, mode=node.mode, uid=uid, gid=gid, mtime=mtime, xattrs=node.xattrs)
         elif node.kind == "symlink":
             tar.symlink(name, node.target, uid=uid, gid=gid, mtime=mtime)
+        elif node.kind == "special":
+            tar.special(name, node.flag, device=node.device, mode=node.mode, uid=uid, gid=gid, mtime=mtime)
         else:
             tar.file_header(name, node)
             yield b"".join(pending)

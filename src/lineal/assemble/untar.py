@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -204,21 +205,18 @@ def open_layer(chunks: Iterator[bytes], media_type: str) -> BinaryIO:
     if media_type.endswith("gzip"):
         return buffered(Inflated(chunks))
     if media_type.endswith("zstd"):
-        return buffered(Inflated(chunks, _zstd()))
+        return buffered(Inflated(chunks, zstd))
     if media_type.endswith("tar"):
         return buffered(Plain(chunks))
     raise Unreachable(f"A layer of the type {media_type} cannot be read.")
 
 
-def _zstd() -> Any:
-    try:
-        from compression import zstd  # type: ignore[import-not-found,unused-ignore]
-    except ImportError:
-        raise Unreachable(
-            "A layer is compressed with zstd, which this Python cannot read.",
-            remedy="Use a base image with gzip layers, or Python 3.14.",
-        ) from None
-    return zstd.ZstdDecompressor
+def zstd() -> Any:
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 27})
 
 
 def buffered(raw: io.RawIOBase) -> BinaryIO:

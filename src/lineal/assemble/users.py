@@ -9,8 +9,8 @@ from collections.abc import Iterator
 def owner(spec: str, passwd: bytes, group: bytes) -> tuple[int, int]:
     """BuildKit: a number alone is uid and gid, a name alone brings its account's gid, unknown names are 0.
 
-    An empty group behind a colon is 0; an unknown one is what there would be without it."""
-    name, colon, group_name = spec.partition(":")
+    An empty group behind a colon, or an unknown one, is what there would be without it."""
+    name, _, group_name = spec.partition(":")
     uid = gid = 0
     for part, data, file in ((name, passwd, "/etc/passwd"), (group_name, group, "/etc/group")):
         if part and _number(part) is None and not data:
@@ -23,8 +23,6 @@ def owner(spec: str, passwd: bytes, group: bytes) -> tuple[int, int]:
         gid = number
     elif group_name:
         gid = next((found for known, found, _ in _groups(group) if known == group_name), gid)
-    elif colon:
-        gid = 0
     return uid, gid
 
 

@@ -9,10 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
-from e2b_dockerfile_utils import DockerfileHeredoc, DockerfileInstruction, chomp_heredoc_content, parse_heredoc
+from e2b_dockerfile_utils import DockerfileInstruction, chomp_heredoc_content, parse_heredoc
 
 from lineal.dockerfile.mounts import RunMount, parse_mount
+from lineal.dockerfile.onbuild import trigger
 from lineal.dockerfile.scope import Deferred, Scope, Word, canonical_word
+from lineal.dockerfile.sources import Copy, CopyParser, Heredoc
 from lineal.errors import BadConfiguration, Place
 
 MetaName = Literal[
@@ -40,38 +42,6 @@ class Meta:
             [canonical_word(word) for word in self.words],
             [list(flag) for flag in self.flags],
         ]
-
-
-@dataclass(frozen=True, slots=True)
-class Heredoc:
-    """An inline file. `content` is expanded unless its terminator was quoted."""
-
-    name: str
-    content: Word
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """COPY or ADD. `sources` are paths in the context, or in the stage named by `source_stage`."""
-
-    add: bool
-    place: Place
-    sources: tuple[str, ...]
-    heredocs: tuple[Heredoc, ...]
-    destination: Word
-    source_stage: str | None
-    chown: Word | None
-    chmod: int | None
-
-    def canonical(self) -> dict[str, Any]:
-        return {
-            "instruction": "ADD" if self.add else "COPY",
-            "sources": list(self.sources),
-            "heredocs": [[heredoc.name, canonical_word(heredoc.content)] for heredoc in self.heredocs],
-            "destination": canonical_word(self.destination),
-            "chown": canonical_word(self.chown),
-            "chmod": self.chmod,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +97,25 @@ class Parser:
             )
         return word
 
-    def flags(self, instruction: DockerfileInstruction, allowed: tuple[str, ...]) -> dict[str, str]:
-        """`--name=value` flags; unknown ones and those without a value are refused."""
+    def flags(
+        self, instruction: DockerfileInstruction, allowed: tuple[str, ...], switches: tuple[str, ...] = ()
+    ) -> dict[str, str]:
+        """`--name=value` flags; unknown ones and those without a value are refused. `switches` are true or false,
+        and true where they stand alone."""
         found: dict[str, str] = {}
         for flag in instruction.flags:
-            name, _, value = flag.removeprefix("--").partition("=")
+            name, equals, value = flag.removeprefix("--").partition("=")
             if name not in allowed:
                 near = difflib.get_close_matches(name, allowed, 1)
                 hint = f"Did you mean --{near[0]}?" if near else "Remove it, or build this part in a RUN."
                 self.refuse(instruction, f"{instruction.name} --{name} is not supported by Lineal yet.", hint)
-            if name in found and name != "mount":
+            if name in found and name not in ("mount", "exclude"):
                 self.refuse(instruction, f"{instruction.name} --{name} is given twice.")
-            if "=" not in flag:
+            if name in switches:
+                value = value.lower() if equals else "true"
+                if value not in ("true", "false"):
+                    self.refuse(instruction, f"{instruction.name} --{name} is true or false, not {value!r}.")
+            elif not equals:
                 self.refuse(instruction, f"{instruction.name} --{name} needs a value.")
             found[name] = value
         return found
@@ -159,9 +136,11 @@ class Parser:
             for key, value in zip(args[0::3], args[1::3], strict=True):
                 words += [self._key(instruction, scope, key), self.expand(instruction, scope, value)]
         elif name in ("WORKDIR", "USER", "STOPSIGNAL", "EXPOSE", "VOLUME"):
-            words = [self.expand(instruction, scope, part) for part in args]
+            # An empty path of a VOLUME is refused as it is written, before anything is expanded.
+            parts = [part.strip() for part in args] if name == "VOLUME" else args
+            words = [self.expand(instruction, scope, part) if part else "" for part in parts]
         elif name == "ONBUILD":
-            words = [instruction.original.split(None, 1)[1].strip() if " " in instruction.original.strip() else ""]
+            words = [trigger(instruction)]
         else:
             words = list(args)
         if name == "HEALTHCHECK" and words:
@@ -179,7 +158,8 @@ class Parser:
     def _check_meta(self, instruction: DockerfileInstruction, words: list[Word]) -> None:
         if instruction.name in ("CMD", "ENTRYPOINT"):
             return
-        if not words or words[0] == "":
+        # What a variable or quotes left empty is an argument: the root user, the same directory, no port.
+        if not words or (words[0] == "" and instruction.name not in ("USER", "WORKDIR", "EXPOSE")):
             self.refuse(instruction, f"{instruction.name} needs an argument.")
         if instruction.name == "SHELL" and not instruction.json:
             self.refuse(
@@ -196,63 +176,18 @@ class Parser:
     # --- COPY and ADD -------------------------------------------------------------------------------------------
 
     def copy(self, instruction: DockerfileInstruction, scope: Scope) -> Copy:
-        add = instruction.name == "ADD"
-        flags = self.flags(instruction, ("chown", "chmod") if add else ("from", "chown", "chmod"))
-        if len(instruction.args) < 2:
-            self.refuse(instruction, f"{instruction.name} needs at least one source and a destination.")
-        *raw_sources, raw_destination = instruction.args
-        by_name = {heredoc.name: heredoc for heredoc in instruction.heredocs}
-        sources, heredocs = [], []
-        for raw in raw_sources:
-            marker = None if instruction.json else parse_heredoc(raw)
-            if marker is not None and marker.name in by_name:
-                heredocs.append(self._heredoc(instruction, scope, by_name[marker.name]))
-                continue
-            source = self.known(instruction, scope, raw, f"The source {raw!r}")
-            if add and _is_remote(source):
-                self.refuse(
-                    instruction,
-                    f"ADD of {source!r}, which is not a file of the context, is not supported by Lineal yet.",
-                    "Download it in a RUN and check its digest there.",
-                )
-            sources.append(source)
-        origin = flags.get("from")
-        if origin is not None and "$" in origin:
-            self.refuse(instruction, "COPY --from does not expand variables.",
-                        "Define a target with `FROM ${NAME} AS name` and copy from that.")  # fmt: skip
-        return Copy(
-            add=add,
-            place=self.place(instruction),
-            sources=tuple(sources),
-            heredocs=tuple(heredocs),
-            destination=self.expand(instruction, scope, raw_destination),
-            source_stage=origin,
-            chown=self.expand(instruction, scope, flags["chown"]) if "chown" in flags else None,
-            chmod=self._chmod(instruction, scope, flags["chmod"]) if "chmod" in flags else None,
-        )
-
-    def _heredoc(self, instruction: DockerfileInstruction, scope: Scope, heredoc: DockerfileHeredoc) -> Heredoc:
-        content = chomp_heredoc_content(heredoc.content) if heredoc.chomp else heredoc.content
-        expanded = self.expand(instruction, scope, content, quotes=False) if heredoc.expand else content
-        return Heredoc(heredoc.name, expanded)
-
-    def _chmod(self, instruction: DockerfileInstruction, scope: Scope, raw: str) -> int:
-        text = self.known(instruction, scope, raw, "--chmod")
-        try:
-            mode = int(text, 8)
-        except ValueError:
-            mode = -1
-        if not 0 <= mode <= 0o7777:
-            self.refuse(
-                instruction, f"--chmod={text} is not supported by Lineal yet.", "Use an octal mode such as 0755."
-            )
-        return mode
+        return CopyParser(self, instruction, scope).parse()
 
     # --- RUN ----------------------------------------------------------------------------------------------------
 
     def run(self, instruction: DockerfileInstruction, scope: Scope) -> Run:
-        flags = self.flags(instruction, ("mount", "network"))
-        network = flags.get("network", "default")
+        flags = self.flags(instruction, ("mount", "network", "security"))
+        network, security = flags.get("network", "default"), flags.get("security", "sandbox")
+        if security == "insecure":
+            self.refuse(instruction, "RUN --security=insecure needs a privileged container, and Lineal starts none.",
+                        "Do without it, or build this image elsewhere and use it as a base.")  # fmt: skip
+        if security != "sandbox":
+            self.refuse(instruction, f"--security={security} is not known.", "Use sandbox, which is the default.")
         if network not in ("default", "none", "host"):
             self.refuse(instruction, f"--network={network} is not known.", "Use default, none or host.")
         if not instruction.args:
@@ -315,5 +250,4 @@ def _unknown(word: Deferred) -> list[str]:
     return list(seen)
 
 
-def _is_remote(source: str) -> bool:
-    return source.startswith(("http://", "https://", "ftp://", "git://", "git@", "ssh://"))
+__all__ = ["METADATA", "Copy", "Heredoc", "Meta", "MetaName", "Parser", "Run", "one_line"]

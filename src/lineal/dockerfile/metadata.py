@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import posixpath
 import re
-import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -13,11 +13,25 @@ from lineal.dockerfile.scope import DEFAULT_SHELL, Word
 from lineal.errors import BadConfiguration
 
 Finish = Callable[[Word], str]
-_PORT = re.compile(r"^(\d+)(?:-(\d+))?(?:/(tcp|udp|sctp))?$", re.IGNORECASE)
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
-_NAMES = "|".join(name.removeprefix("SIG") for name in signal.Signals.__members__)
-_SIGNAL = re.compile(rf"[1-9]|[1-5]\d|6[0-4]|(?:SIG)?(?:{_NAMES}|RTMIN\+\d+|RTMAX-\d+)", re.IGNORECASE | re.ASCII)
-_NANOSECONDS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+_PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", re.ASCII)
+_PROTOCOLS = ("tcp", "udp", "sctp")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
+# moby's table: the names of Linux, whatever system this runs on.
+_SIGNAL = re.compile(
+    r"(?:SIG)?(?:ABRT|ALRM|BUS|CHLD|CLD|CONT|FPE|HUP|ILL|INT|IOT?|KILL|PIPE|POLL|PROF|PWR|QUIT|SEGV|STKFLT|STOP|SYS|TERM|"
+    r"TRAP|TSTP|TTIN|TTOU|URG|USR1|USR2|VTALRM|WINCH|XCPU|XFSZ|RTMIN(?:\+(?:[1-9]|1[0-5]))?|RTMAX(?:-(?:[1-9]|1[0-4]))?)",
+    re.IGNORECASE | re.ASCII,
+)
+_NANOSECONDS = {
+    "ns": 1,
+    "us": 10**3,
+    "µs": 10**3,
+    "μs": 10**3,
+    "ms": 10**6,
+    "s": 10**9,
+    "m": 60 * 10**9,
+    "h": 3600 * 10**9,
+}
 
 
 def environment(config: dict[str, Any]) -> dict[str, str]:
@@ -39,6 +53,13 @@ def resolve_directory(config: dict[str, Any], path: str) -> str:
     return posixpath.normpath(posixpath.join("/", config.get("WorkingDir") or "/", path)).replace("//", "/")
 
 
+def working_directory(config: dict[str, Any], path: str) -> str:
+    """What a `WORKDIR` makes the working directory: BuildKit leaves an absolute path as it is written."""
+    if path.startswith("/"):
+        return path
+    return resolve_directory(config, path) if path else config.get("WorkingDir") or "/"
+
+
 def shell(config: dict[str, Any]) -> list[str]:
     return list(config.get("Shell") or DEFAULT_SHELL)
 
@@ -54,33 +75,63 @@ def _label(config: dict[str, Any], _meta: Meta, words: list[str]) -> None:
 
 
 def _workdir(config: dict[str, Any], _meta: Meta, words: list[str]) -> None:
-    config["WorkingDir"] = resolve_directory(config, words[0])
+    config["WorkingDir"] = working_directory(config, words[0])
 
 
 def _user(config: dict[str, Any], _meta: Meta, words: list[str]) -> None:
     config["User"] = words[0]
+    if not words[0]:
+        del config["User"]
 
 
 def _expose(config: dict[str, Any], meta: Meta, words: list[str]) -> None:
     ports = dict(config.get("ExposedPorts") or {})
     for word in " ".join(words).split():
-        match = _PORT.match(word)
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if match is None or not 0 < first <= last <= 65535:
-            raise BadConfiguration(f"EXPOSE {word} is not a port.", place=meta.place, remedy="Use 8080 or 53/udp.")
-        for port in range(first, last + 1):
-            ports[f"{port}/{(match[3] or 'tcp').lower()}"] = {}
-    config["ExposedPorts"] = ports
+        try:
+            ports |= {port: {} for port in _exposed(word)}
+        except ValueError:
+            raise BadConfiguration(
+                f"EXPOSE {word} is not a port.", place=meta.place, remedy="Use 8080 or 53/udp."
+            ) from None
+    if ports:
+        config["ExposedPorts"] = ports
+
+
+def _exposed(word: str) -> list[str]:
+    """The ports of `[[IP:]HOST:]PORT[-LAST][/PROTOCOL]`; BuildKit checks address and host port and forgets them."""
+    rest, _, container = word.rpartition(":")
+    address, _, host = rest.rpartition(":")
+    container, _, protocol = container.partition("/")
+    protocol = protocol.lower() or "tcp"
+    if address:
+        ipaddress.ip_address(address[1:-1] if address[0] == "[" and address[-1] == "]" else address)
+    if protocol not in _PROTOCOLS:
+        raise ValueError(protocol)
+    first, last = _range(container)
+    if host:
+        start, end = _range(host)
+        if end - start != last - first and last != first:
+            raise ValueError(host)
+    return [f"{port}/{protocol}" for port in range(first, last + 1)]
+
+
+def _range(text: str) -> tuple[int, int]:
+    match = _PORTS.fullmatch(text)
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+    if not first <= last <= 65535:
+        raise ValueError(text)
+    return first, last
 
 
 def _volume(config: dict[str, Any], meta: Meta, words: list[str]) -> None:
-    if any(not word.strip() for word in words):
+    if "" in words:
         raise BadConfiguration("VOLUME with an empty path.", place=meta.place, remedy="Name a directory.")
-    config["Volumes"] = {**(config.get("Volumes") or {}), **{word.strip(): {} for word in words}}
+    config["Volumes"] = {**(config.get("Volumes") or {}), **{word: {} for word in words}}
 
 
 def _stop_signal(config: dict[str, Any], meta: Meta, words: list[str]) -> None:
-    if _SIGNAL.fullmatch(words[0]) is None:
+    number = re.fullmatch(r"[+-]?[0-9]{1,18}", words[0], re.ASCII)
+    if int(words[0]) == 0 if number else not _SIGNAL.fullmatch(words[0]):
         raise BadConfiguration(f"STOPSIGNAL {words[0]} is not a signal.", place=meta.place,
                                remedy="Use a name such as SIGTERM, or a number.")  # fmt: skip
     config["StopSignal"] = words[0]
@@ -92,6 +143,8 @@ def _command_line(config: dict[str, Any], meta: Meta, words: list[str]) -> list[
 
 def _cmd(config: dict[str, Any], meta: Meta, words: list[str]) -> None:
     config["Cmd"] = _command_line(config, meta, words) or None
+    # BuildKit says so of every CMD; only Windows reads it.
+    config["ArgsEscaped"] = True
 
 
 def _entrypoint(config: dict[str, Any], meta: Meta, words: list[str]) -> None:
@@ -113,28 +166,36 @@ def _healthcheck(config: dict[str, Any], meta: Meta, words: list[str]) -> None:
     names = {"interval": "Interval", "timeout": "Timeout", "start-period": "StartPeriod",
              "start-interval": "StartInterval"}  # fmt: skip
     for flag, value in meta.flags:
-        check[names.get(flag, "Retries")] = _retries(value, meta) if flag == "retries" else _nanoseconds(value, meta)
+        number = _retries(value, meta) if flag == "retries" else _nanoseconds(value, meta)
+        if number:
+            check[names.get(flag, "Retries")] = number
     config["Healthcheck"] = check
 
 
 def _retries(text: str, meta: Meta) -> int:
-    if not re.fullmatch(r"0*[1-9][0-9]{0,8}", text, re.ASCII):
-        raise BadConfiguration(f"--retries={text} is not a number from 1 on.", place=meta.place)
-    return int(text)
+    if text and not re.fullmatch(r"\+?[0-9]{1,9}", text, re.ASCII):
+        raise BadConfiguration(f"--retries={text} is not a number.", place=meta.place, remedy="Use 0 or more.")
+    return int(text or 0)
 
 
 def _nanoseconds(text: str, meta: Meta) -> int:
+    """Go's duration; 0 and nothing at all leave Docker's default."""
     parts = _DURATION.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
+    written = text.removeprefix("+")
+    if written not in ("", "0", "-0") and "".join(number + unit for number, unit in parts) != written:
         raise BadConfiguration(f"{text!r} is not a duration.", place=meta.place, remedy="Write it as 30s or 1m30s.")
     duration = round(sum(float(number) * _NANOSECONDS[unit] for number, unit in parts))
-    if duration < _NANOSECONDS["ms"]:
+    if 0 < duration < _NANOSECONDS["ms"]:
         raise BadConfiguration(f"{text!r} is less than the 1ms that Docker takes.", place=meta.place)
     return duration
 
 
 def _onbuild(config: dict[str, Any], _meta: Meta, words: list[str]) -> None:
-    config["OnBuild"] = [*(config.get("OnBuild") or []), words[0]]
+    """Without words: what the base said is done, and does not go on to the images on top of this one."""
+    if words:
+        config["OnBuild"] = [*(config.get("OnBuild") or []), words[0]]
+    else:
+        config.pop("OnBuild", None)
 
 
 _APPLY: dict[str, Callable[[dict[str, Any], Meta, list[str]], None]] = {

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import csv
+import posixpath
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from lineal.dockerfile.scope import Word, canonical_word
 
+Late = Callable[[str], Word]
+"""Expands a word that may wait for the base image."""
+Early = Callable[[str], str]
+"""Expands one that may not."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunMount:
     """`RUN --mount=...`; which fields matter depends on `type`. Refers to the context when `source_stage` is None."""
 
-    type: Literal["bind", "cache", "secret", "tmpfs"]
+    type: Literal["bind", "cache", "secret", "ssh", "tmpfs"]
     target: Word
+    """Empty: the working directory, or for `ssh` a socket of Lineal's choice."""
     id: str = ""
+    """Empty for a cache: its target."""
     source: str = ""
     source_stage: str | None = None
     writable: bool = False
@@ -28,41 +37,74 @@ class RunMount:
     required: bool = False
     variable: str | None = None
     """`env=`: the secret is seen as this environment variable."""
+    readonly: bool = False
+    """Of a cache or a tmpfs, which are writable else."""
 
     def canonical(self) -> dict[str, Any]:
         # A target's name is no input: what it stands for is entered as its checksum.
-        return {name: canonical_word(getattr(self, name)) for name in self.__slots__ if name != "source_stage"}
+        fields = {name: getattr(self, name) for name in self.__slots__ if name != "source_stage"}
+        if not self.readonly:
+            # It came later than the first checksums.
+            del fields["readonly"]
+        return {**fields, "target": canonical_word(self.target)}
+
+    @property
+    def has_files(self) -> bool:
+        """Whether it shows files of the context or of another stage."""
+        return self.type == "bind" or self.source_stage is not None
 
 
-def parse_mount(text: str, late: Callable[[str], Word], early: Callable[[str], str]) -> RunMount:
-    """The mount that `type=...,target=...` describes. `late` expands words that may wait for the base image, `early`
-    those that may not. Raises ValueError for what is wrong or not supported, beginning with the option."""
+def parse_mount(text: str, late: Late, early: Early) -> RunMount:
+    """The mount that `type=...,target=...` describes. Raises ValueError for what is wrong or not supported, beginning
+    with the option."""
     try:
         return _parse(text, late, early)
     except (ValueError, csv.Error, StopIteration) as error:
         reason = str(error) or "it cannot be read"
         raise ValueError(reason if reason.startswith("type=") else f"{text}: {reason}") from None
-    except KeyError as missing:
-        raise ValueError(f"{text}: {missing.args[0]} is missing") from None
 
 
-def _parse(text: str, late: Callable[[str], Word], early: Callable[[str], str]) -> RunMount:
+def literal(source: str) -> str:
+    """A mount's source is a path and no pattern: the part of it that reads the same as a pattern."""
+    parts = source.split("/")
+    fixed = next((number for number, part in enumerate(parts) if re.search(r"[*?\[\\]", part)), len(parts))
+    return "/".join(parts[:fixed]) or "/"
+
+
+def _parse(text: str, late: Late, early: Early) -> RunMount:
+    # The type may stand behind options of its own.
     options = dict(_option(part) for part in next(csv.reader([text], strict=True)) if part)
-    kind = options.pop("type", "bind")
+    if re.search(r"\$.", options.get("from", "")):
+        raise ValueError("from does not expand variables: define a target with `FROM ${NAME} AS name`")
+    values: dict[str, Any] = {
+        name: late(value) if name == "target" else early(value) for name, value in options.items()
+    }
+    kind = values.pop("type", "bind").lower()
     if kind not in _OPTIONS:
-        raise ValueError(f"type={kind} is not supported by Lineal yet, only {', '.join(sorted(_OPTIONS))}")
-    unknown = sorted(set(options) - _OPTIONS[kind])
+        raise ValueError(f"type={kind} is not known, only {', '.join(sorted(_OPTIONS))}")
+    unknown = sorted(set(values) - _OPTIONS[kind])
     if unknown:
         known = ", ".join(sorted(_OPTIONS[kind]))
-        raise ValueError(f"type={kind} has no option {unknown[0]!r} that Lineal supports, only {known}")
-    return _KINDS[kind](options, late, early)
+        raise ValueError(f"type={kind} has no option {unknown[0]!r}, only {known}")
+    target = values.get("target", "")
+    if isinstance(target, str) and _clean(target) == "/":
+        raise ValueError("its target is the root directory")
+    return _KINDS[kind](values)
+
+
+_NAMES = {"src": "source", "dst": "target", "destination": "target", "readwrite": "rw", "readonly": "ro"}
+_OPTIONS = {
+    "bind": {"target", "source", "from", "rw", "ro"},
+    "cache": {"target", "id", "sharing", "mode", "uid", "gid", "from", "source", "rw", "ro"},
+    "secret": {"target", "id", "source", "required", "mode", "uid", "gid", "env"},
+    "ssh": {"target", "id", "required", "mode", "uid", "gid"},
+    "tmpfs": {"target", "size", "rw", "ro"},
+}
 
 
 def _option(part: str) -> tuple[str, str]:
     name, separator, value = part.partition("=")
-    name = {"src": "source", "dst": "target", "destination": "target", "readwrite": "rw", "readonly": "ro"}.get(
-        name.lower(), name.lower()
-    )
+    name = _NAMES.get(name.lower(), name.lower())
     if not separator:
         if name not in ("rw", "ro", "required"):
             raise ValueError(f"{part!r} needs a value")
@@ -70,61 +112,109 @@ def _option(part: str) -> tuple[str, str]:
     return name, value
 
 
-_OPTIONS = {
-    "bind": {"target", "source", "from", "rw", "ro"},
-    "cache": {"target", "id", "sharing", "mode", "uid", "gid", "ro"},
-    "secret": {"target", "id", "required", "mode", "uid", "gid", "env"},
-    "tmpfs": {"target", "size"},
-}
+def _bind(values: dict[str, Any]) -> RunMount:
+    return RunMount("bind", values.get("target", ""), source=values.get("source", ""),
+                    source_stage=values.get("from") or None, writable=_writable(values, False))  # fmt: skip
 
 
-def _true(options: dict[str, str], name: str) -> bool:
-    text = options.get(name, "false").lower()
-    if text not in ("true", "false", "1", "0"):
-        raise ValueError(f"{name}={text} is neither true nor false")
-    return text in ("true", "1")
-
-
-def _integer(options: dict[str, str], name: str, default: int = 0) -> int:
-    return int(options[name]) if name in options else default
-
-
-def _mode(options: dict[str, str]) -> int | None:
-    return int(options["mode"], 8) if "mode" in options else None
-
-
-def _bind(options: dict[str, str], late: Callable[[str], Word], early: Callable[[str], str]) -> RunMount:
-    return RunMount("bind", late(options["target"]), source=early(options.get("source", "")),
-                    source_stage=options.get("from"), writable=_true(options, "rw"))  # fmt: skip
-
-
-def _cache(options: dict[str, str], late: Callable[[str], Word], early: Callable[[str], str]) -> RunMount:
-    sharing = options.get("sharing", "shared")
+def _cache(values: dict[str, Any]) -> RunMount:
+    sharing = values.get("sharing", "shared").lower()
     if sharing not in ("shared", "private", "locked"):
         raise ValueError(f"sharing={sharing} is not shared, private or locked")
-    if _true(options, "ro"):
-        raise ValueError("a read-only cache is not supported by Lineal yet")
-    target = late(options["target"])
-    name = early(options["id"]) if "id" in options else (target if isinstance(target, str) else target.raw)
-    return RunMount("cache", target, id=name, sharing=sharing, mode=_mode(options),
-                    uid=_integer(options, "uid"), gid=_integer(options, "gid"))  # fmt: skip
+    target, source = values.get("target", ""), values.get("source", "")
+    stage = values.get("from") or None
+    whole = posixpath.normpath(f"/{source}").strip("/") == ""
+    if stage is None and not whole:
+        raise ValueError(f"source={source} needs from=, the target or image that it is in")
+    if stage is not None and whole and {"mode", "uid", "gid"} & values.keys():
+        # BuildKit then makes an empty directory with this owner inside of the other image.
+        stage = None
+    name = values.get("id") or (_clean(target) if isinstance(target, str) else "")
+    return RunMount("cache", target, id=name, source="" if whole else source, source_stage=stage, sharing=sharing,
+                    mode=_mode(values), uid=_number(values, "uid"), gid=_number(values, "gid"),
+                    readonly=not _writable(values, True))  # fmt: skip
 
 
-def _secret(options: dict[str, str], late: Callable[[str], Word], early: Callable[[str], str]) -> RunMount:
-    target = options.get("target")
-    if target is None and "id" not in options:
+def _secret(values: dict[str, Any]) -> RunMount:
+    target = values.get("target", "")
+    if {"id", "source"} <= values.keys():
+        raise ValueError("a secret has an id or a source, which mean the same")
+    name = values.get("id") or values.get("source") or ""
+    if not name and not isinstance(target, str):
+        raise ValueError("a secret whose target only the base image knows needs an id")
+    name = name or _base(target)
+    if not name:
         raise ValueError("a secret needs an id or a target")
-    name = early(options["id"]) if "id" in options else str(target).rsplit("/", 1)[-1]
-    variable = options.get("env")
-    place: Word = late(target) if target else ("" if variable else f"/run/secrets/{name}")
-    if isinstance(place, str) and place and not place.startswith("/"):
-        place = f"/run/secrets/{place}"
-    return RunMount("secret", place, id=name, required=_true(options, "required"), mode=_mode(options),
-                    uid=_integer(options, "uid"), gid=_integer(options, "gid"), variable=variable)  # fmt: skip
+    variable = values.get("env")
+    if variable is not None and not re.fullmatch(r"[^=\0]+", variable):
+        raise ValueError("env needs the name of a variable")
+    if target == "" and variable is None:
+        target = f"/run/secrets/{_base(name)}"
+    return RunMount("secret", target, id=name, required=_true(values, "required"), mode=_mode(values),
+                    uid=_number(values, "uid"), gid=_number(values, "gid"), variable=variable)  # fmt: skip
 
 
-def _tmpfs(options: dict[str, str], late: Callable[[str], Word], _early: Callable[[str], str]) -> RunMount:
-    return RunMount("tmpfs", late(options["target"]), size=_integer(options, "size") or None)
+def _ssh(values: dict[str, Any]) -> RunMount:
+    return RunMount("ssh", values.get("target", ""), id=values.get("id") or "default",
+                    required=_true(values, "required"), mode=_mode(values),
+                    uid=_number(values, "uid"), gid=_number(values, "gid"))  # fmt: skip
 
 
-_KINDS = {"bind": _bind, "cache": _cache, "secret": _secret, "tmpfs": _tmpfs}
+def _tmpfs(values: dict[str, Any]) -> RunMount:
+    return RunMount("tmpfs", values.get("target", ""), size=_bytes(values.get("size", "")) or None,
+                    readonly=not _writable(values, True))  # fmt: skip
+
+
+_KINDS = {"bind": _bind, "cache": _cache, "secret": _secret, "ssh": _ssh, "tmpfs": _tmpfs}
+
+
+def _true(values: dict[str, Any], name: str) -> bool:
+    """As Go reads a boolean."""
+    text = values.get(name, "false")
+    if text not in ("1", "t", "T", "true", "TRUE", "True", "0", "f", "F", "false", "FALSE", "False"):
+        raise ValueError(f"{name}={text} is neither true nor false")
+    return text[0] in "1tT"
+
+
+def _writable(values: dict[str, Any], default: bool) -> bool:
+    """The last of `rw` and `ro` counts; options keep their order."""
+    for name in reversed(values):
+        if name in ("rw", "ro"):
+            return _true(values, name) == (name == "rw")
+    return default
+
+
+def _number(values: dict[str, Any], name: str) -> int:
+    text = values.get(name, "0")
+    if not re.fullmatch(r"[0-9]{1,10}", text, re.ASCII) or int(text) >= 1 << 32:
+        raise ValueError(f"{name}={text} is not a number")
+    return int(text)
+
+
+def _mode(values: dict[str, Any]) -> int | None:
+    text = values.get("mode")
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-7]{1,11}", text, re.ASCII):
+        raise ValueError(f"mode={text} is not an octal mode such as 0755")
+    # BuildKit keeps the permission bits alone.
+    return int(text, 8) & 0o777
+
+
+def _bytes(text: str) -> int:
+    """`64m`, `1.5GiB`: units of 1024, as for `docker run`."""
+    if not text:
+        return 0
+    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+) ?(?:([kmgtp])i?)?b?", text, re.ASCII | re.IGNORECASE)
+    if match is None:
+        raise ValueError(f"size={text} is not a size such as 64m")
+    return int(float(match[1]) * 1024 ** ("kmgtp".index(match[2].lower()) + 1 if match[2] else 0))
+
+
+def _clean(path: str) -> str:
+    """Go's `path.Clean`, for a path that may be empty."""
+    return re.sub(r"^//", "/", posixpath.normpath(path)) if path else "."
+
+
+def _base(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2]

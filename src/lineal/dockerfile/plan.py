@@ -4,57 +4,24 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
-from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError, parse_dockerfile_ast
+from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError
 
+from lineal.dockerfile import platform
 from lineal.dockerfile.instructions import Parser, one_line
+from lineal.dockerfile.onbuild import arguments, parse_file, trigger
+from lineal.dockerfile.request import Context, ImagePlan, placeholder
 from lineal.dockerfile.scope import PROXY_ARGS, Scope
 from lineal.dockerfile.target import TargetBuilder
 from lineal.errors import BadConfiguration, Place
-from lineal.source.tree import SourceTree
 from lineal.stages.checksum import checksum
 from lineal.stages.stage import Stage
 
 # Keeps the recursion over targets far away from Python's limit.
 _MAX_DEPTH = 100
 _TARGET_NAME = re.compile(r"^[a-z][a-z0-9-_.]*$")
-
-
-class Context(SourceTree, Protocol):
-    def identity(self, path: str) -> list[tuple[str, str, str]]:
-        """Sorted (path, git mode, object id) of what a copy of `path` depends on."""
-
-    def names(self) -> SourceTree:
-        """The tree for finding paths, without sizes."""
-
-    def missing(self, path: str) -> str:
-        """Why `path` is not there, as the end of a sentence: uncommitted, ignored or absent."""
-
-
-@dataclass(frozen=True)
-class ImagePlan:
-    """What one image of lineal.yaml needs to be planned. `needs` maps a build argument to another image and its
-    last stage."""
-
-    name: str
-    file: str
-    text: str
-    context: Context
-    platform: str
-    target: str | None = None
-    args: Mapping[str, str] = field(default_factory=dict)
-    needs: Mapping[str, tuple[str, Stage]] = field(default_factory=dict)
-    cache_version: str = ""
-    siblings: Collection[str] = ()
-    """The names of all images of lineal.yaml."""
-
-
-def placeholder(stage: Stage) -> str:
-    """What stands for an image's reference in checksums: its content, never its tag or address."""
-    return f"lineal-image:{stage.checksum}"
 
 
 def plan(image: ImagePlan) -> Stage:
@@ -79,7 +46,7 @@ class Planner:
         self.image = image
         self.parser = Parser(image.file)
         try:
-            self.ast = parse_dockerfile_ast(image.text)
+            self.ast = parse_file(image.text)
         except DockerfileSyntaxError as error:
             text = str(error).split(": ", 1)[-1]
             raise BadConfiguration(f"{text}.", place=Place(image.file, error.line)) from None
@@ -112,15 +79,17 @@ class Planner:
     # --- targets ------------------------------------------------------------------------------------------------
 
     def _platform_scope(self) -> Scope:
-        """The arguments that FROM can see from the start. BUILD* equals TARGET*: a checksum never depends on the
-        machine that builds."""
-        os_name, arch, *variant = self.image.platform.split("/")
+        """The arguments that FROM can see from the start."""
         scope = Scope(escape=self.ast.escape_token, open=False)
-        for prefix in ("TARGET", "BUILD"):
-            for name, value in (("PLATFORM", self.image.platform), ("OS", os_name), ("ARCH", arch),
-                                ("VARIANT", variant[0] if variant else "")):  # fmt: skip
-                scope = scope.with_arg(prefix + name, value)
+        for name, value in platform.arguments(self.image.platform, self._stage_argument()).items():
+            scope = scope.with_arg(name, self.build_args.get(name, value))
         return scope
+
+    def _stage_argument(self) -> str:
+        """TARGETSTAGE: the wanted target as lineal.yaml writes it, else the name of the last one."""
+        last = [instruction for instruction in self.ast.instructions if instruction.name == "FROM"][-1:]
+        name = last[0].args[2].lower() if last and len(last[0].args) == 3 else ""
+        return self.image.target or name or "default"
 
     def _split(self) -> list[Target]:
         targets: list[Target] = []
@@ -163,6 +132,8 @@ class Planner:
             argument.split("=", 1)[0] for instruction in self.ast.instructions if instruction.name == "ARG"
             for argument in instruction.args
         }  # fmt: skip
+        own = tuple(trigger(instruction) for instruction in self.ast.instructions if instruction.name == "ONBUILD")
+        declared |= arguments((*own, *(text for stage in self.needs.values() for text in stage.scope.onbuild)))
         for name in self.build_args:
             if name not in declared and name not in PROXY_ARGS:
                 near = difflib.get_close_matches(name, declared, 1)
@@ -179,47 +150,49 @@ class Planner:
             if self.depth > _MAX_DEPTH:
                 self.parser.refuse(target.origin, f"More than {_MAX_DEPTH} targets build on each other here.",
                                    "Put some of them together, or split the Dockerfile into images.")  # fmt: skip
-            stage, scope = self._base(target)
+            stage, scope, triggers = self._base(target)
             builder = TargetBuilder(self, target, stage, scope)
+            builder.begin(triggers)
             for instruction in target.instructions:
-                builder.add(instruction)
+                try:
+                    builder.add(instruction)
+                except BadConfiguration as error:
+                    if error.place is not None:
+                        raise
+                    # The files that it reads said so, which do not know for whom they are read.
+                    self.parser.refuse(instruction, error.message, error.remedy)
             target.last, target.scope = builder.finish(), builder.scope
             self.depth -= 1
         return target.last, target.scope
 
-    def _base(self, target: Target) -> tuple[Stage | None, Scope]:
-        """What FROM names: nothing, an earlier target, another image of lineal.yaml, or an external image."""
+    def _base(self, target: Target) -> tuple[Stage | None, Scope, tuple[str, ...]]:
+        """What FROM names: nothing, an earlier target, another image of lineal.yaml, or an external image; and what
+        its ONBUILDs say."""
         instruction = target.origin
         flags = self.parser.flags(instruction, ("platform",))
         if "platform" in flags:
-            platform = self.parser.known(instruction, self.globals, flags["platform"], "--platform")
-            if platform != self.image.platform:
-                self.parser.refuse(instruction, f"--platform={platform} is not the image's platform "
+            wanted = self.parser.known(instruction, self.globals, flags["platform"], "--platform")
+            if platform.normal(wanted) != platform.normal(self.image.platform):
+                self.parser.refuse(instruction, f"--platform={wanted} is not the image's platform "
                                    f"{self.image.platform}; several platforms are not supported yet.")  # fmt: skip
         text = self.parser.known(instruction, self.globals, instruction.args[0], "FROM")
         if not text:
             self.parser.refuse(instruction, f"The base {instruction.args[0]!r} is empty.",
                                "Give its ARG a default or a value in lineal.yaml.")  # fmt: skip
         if text == "scratch":
-            return None, Scope.scratch(self.ast.escape_token)
+            return None, Scope.scratch(self.ast.escape_token), ()
         earlier = self._find_target(text, target.number) if not text.isdigit() else None
         if earlier is not None:
             stage, scope = self._plan_target(earlier)
-            self._refuse_onbuild(instruction, scope)
-            return stage, scope.inherited(self.ast.escape_token, args=True)
+            return stage, scope.inherited(self.ast.escape_token, args=True), scope.onbuild
         other = self.other_image(text)
         self._refuse_undeclared(instruction, text, other)
         if other is not None:
             scope = _scope_after(other)
-            self._refuse_onbuild(instruction, scope)
-            return other, scope.inherited(self.ast.escape_token, args=False)
+            return other, scope.inherited(self.ast.escape_token, args=False), scope.onbuild
+        # What an external image says cannot be known yet: its ONBUILDs are refused when it is taken over.
         stage = self.external(instruction, target.name, text)
-        return stage, Scope(escape=self.ast.escape_token)
-
-    def _refuse_onbuild(self, instruction: DockerfileInstruction, scope: Scope) -> None:
-        if scope.onbuild:
-            self.parser.refuse(instruction, "The base has ONBUILD instructions, which Lineal does not run yet.",
-                               "Write them out in this Dockerfile.")  # fmt: skip
+        return stage, Scope(escape=self.ast.escape_token), ()
 
     def _refuse_undeclared(self, instruction: DockerfileInstruction, name: str, other: Stage | None) -> None:
         """A forgotten `needs` would otherwise quietly mean somebody else's image of that name."""
@@ -254,38 +227,50 @@ class Planner:
         )
 
     def source_stage(self, instruction: DockerfileInstruction, name: str, before: int) -> Stage:
-        """What `--from=NAME` of COPY or of a mount names."""
-        target = self._find_target(name, before)
+        """What `--from=NAME` of COPY or of a mount names: the part of it that has files."""
+        target = self._find_target(name, len(self.targets))
+        if target is not None and instruction.name == "RUN" and name.isdigit():
+            self.parser.refuse(instruction, f"RUN --mount cannot name a target by its number, from={name}.",
+                               "Name it with `FROM … AS name`, and mount from that name.")  # fmt: skip
         if target is None:
-            if name.isdigit() or self._find_target(name, len(self.targets)) is not None:
+            if name.isdigit():
                 self.parser.refuse(instruction, f"--from={name} is not a target above this one.",
                                    "Name an earlier `FROM … AS`, or another image.")  # fmt: skip
             other = self.other_image(name)
             self._refuse_undeclared(instruction, name, other)
-            return other or self.external(instruction, name, name)
+            return with_files(other) if other else self.external(instruction, name, name)
+        if target.number >= before:
+            # Of several with one name BuildKit means the last, wherever it stands.
+            self.parser.refuse(instruction, f"--from={name} is not a target above this one.",
+                               "Name an earlier `FROM … AS`, or another image.")  # fmt: skip
         stage, _ = self._plan_target(target)
         if stage is None:
             self.parser.refuse(instruction, f"The target {name!r} is empty: there is nothing to take from it.")
-        return stage
+        return with_files(stage)
 
     def arg(self, instruction: DockerfileInstruction, scope: Scope, *, local: bool) -> Scope:
-        """ARG: the value of lineal.yaml, else the default, else (in a target) what was set before the first FROM."""
+        """ARG: the value of lineal.yaml, else the default, else (in a target) what was set before the first FROM.
+        Later ones of a line see the earlier ones; names are taken as they are written."""
         if not instruction.args:
             self.parser.refuse(instruction, "ARG needs a name.")
-        before = scope
         for argument in instruction.args:
-            # As in BuildKit: in a target the arguments of one line do not see each other, before FROM they do.
-            visible = before if local else scope
-            raw_name, separator, raw_default = argument.partition("=")
-            name = self.parser.known(instruction, visible, raw_name, "ARG")
+            name, separator, raw_default = argument.partition("=")
+            if not name:
+                self.parser.refuse(instruction, "ARG needs a name before each `=`.")
             if name in self.build_args:
                 scope = scope.with_arg(name, self.build_args[name])
             elif separator:
-                default = self.parser.known(instruction, visible, raw_default, f"The default of ARG {name}")
+                default = self.parser.known(instruction, scope, raw_default, f"The default of ARG {name}")
                 scope = scope.with_arg(name, default)
             elif local and name in self.globals.variables:
                 scope = scope.with_arg(name, self.globals.variables[name])
         return scope
+
+
+def with_files(stage: Stage) -> Stage:
+    """The stage that a copy from this one depends on: closing metadata has no files, unless a WORKDIR makes some."""
+    makes = any(meta.name == "WORKDIR" for meta in stage.metadata)
+    return stage if stage.kind != "close" or stage.parent is None or makes else stage.parent
 
 
 def _scope_after(stage: Stage) -> Scope:
@@ -298,3 +283,6 @@ def files_digest(inputs: dict[str, Any]) -> dict[str, Any]:
         return inputs
     listed = [entry for source in inputs["files"] for root in source for entry in root[1]]
     return {**inputs, "files": {"count": len(listed), "checksum": checksum({"files": inputs["files"]})}}
+
+
+__all__ = ["Context", "ImagePlan", "Planner", "Target", "files_digest", "placeholder", "plan", "with_files"]

@@ -6,6 +6,7 @@ open: the word becomes `Deferred` and is finished when the parent's config is at
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -96,6 +97,18 @@ def _lex(escape: str, values: _Values, *, skip_unset: bool, quotes: bool) -> She
     return ShellLex(escape, skip_process_quotes=not quotes, env=values, skip_unset_env=skip_unset)
 
 
+# The few substitutions in which the lexer and BuildKit's come to different results.
+_ODD = re.compile(
+    r"""\$\{ \w+ (?: // \*+ / | // [^\n]* (?: \\\$ | '[^'\n]*\$ ) | [#%/] [^}\n]* '[^'\n]*\\ )""",
+    re.VERBOSE,
+)
+
+
+def _refuse_odd(raw: str) -> None:
+    if "${" in raw and _ODD.search(raw):
+        raise ValueError(f"{raw!r} has a pattern that Lineal does not read as BuildKit does; write it more simply")
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """Immutable: every instruction gives the next one. `variables` holds ENV and ARG, the last one set wins."""
@@ -109,7 +122,8 @@ class Scope:
     user: Word | None = None
     workdir: tuple[Word, ...] = ()
     """Since the base image's own; the first one is absolute when the base's does not matter."""
-    onbuild: bool = False
+    onbuild: tuple[str, ...] = ()
+    """The instructions that a target `FROM` this one begins with."""
 
     @staticmethod
     def scratch(escape: str) -> Scope:
@@ -119,10 +133,12 @@ class Scope:
     def inherited(self, escape: str, *, args: bool) -> Scope:
         """For a target `FROM` this one. Within a Dockerfile its `ARG`s go on, `ENV` before them (as in BuildKit);
         they end with the image."""
-        return replace(self, escape=escape, variables={**self.variables, **self.env} if args else dict(self.env))
+        variables = {**self.variables, **self.env} if args else dict(self.env)
+        return replace(self, escape=escape, variables=variables, onbuild=())
 
     def expand(self, raw: str, *, quotes: bool = True) -> Word:
         """Raises ValueError for a bad substitution and for `${x:?message}`."""
+        _refuse_odd(raw)
         seen: dict[str, Word | None] = {}
         variables = self.variables
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from e2b_dockerfile_utils import DockerfileInstruction
+from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError
 
 from lineal.dockerfile import metadata
 from lineal.dockerfile.instructions import METADATA, Copy, Meta, Run, one_line
-from lineal.dockerfile.mounts import RunMount
+from lineal.dockerfile.mounts import RunMount, literal
+from lineal.dockerfile.onbuild import instructions
 from lineal.dockerfile.scope import Deferred, Scope, canonical_word
+from lineal.dockerfile.sources import sifted
 from lineal.errors import BadConfiguration, Place
 from lineal.source.glob import expand as expand_sources
 from lineal.source.glob import follow, has_wildcards
+from lineal.source.sieve import EVERYTHING, Sieve
+from lineal.source.tree import clamp
+from lineal.source.urls import unpinned
 from lineal.stages.stage import Stage
 
 if TYPE_CHECKING:
@@ -47,6 +52,20 @@ class TargetBuilder:
         else:
             self.parser.refuse(instruction, f"{name} is not known.")
 
+    def begin(self, triggers: tuple[str, ...]) -> None:
+        """Run what the base's ONBUILDs left for the targets on it, and take it out of the config."""
+        if not triggers:
+            return
+        origin = self.target.origin
+        self.pending.append(Meta("ONBUILD", self.parser.place(origin), ()))
+        try:
+            found = instructions(triggers, origin.start_line)
+        except DockerfileSyntaxError as error:
+            reason = str(error).split(": ", 1)[-1]
+            self.parser.refuse(origin, f"An ONBUILD of the base cannot be read: {reason}.")
+        for instruction in found:
+            self.add(instruction)
+
     def finish(self) -> Stage | None:
         if self.pending:
             self._stage("close", self.pending[-1].place, self.pending[-1].text, {"close": True}, None)
@@ -72,13 +91,13 @@ class TargetBuilder:
         elif meta.name == "SHELL":
             self.scope = replace(self.scope, shell=tuple(str(word) for word in meta.words))
         elif meta.name == "ONBUILD":
-            self.scope = replace(self.scope, onbuild=True)
+            self.scope = replace(self.scope, onbuild=(*self.scope.onbuild, str(meta.words[0])))
 
     def _run(self, instruction: DockerfileInstruction, run: Run) -> None:
         sources: dict[str, Stage] = {}
         files: dict[str, Any] = {}
         for number, mount in enumerate(run.mounts):
-            if mount.type == "bind":
+            if mount.has_files:
                 files[str(number)] = self._mounted(instruction, mount, sources)
         inputs = {**run.canonical(), "sees": self.scope.canonical_run(), "mounted": files}
         self._stage("run", run.place, one_line(instruction), inputs, run, sources)
@@ -88,7 +107,14 @@ class TargetBuilder:
             stage = self.planner.source_stage(instruction, mount.source_stage, self.target.number)
             sources[mount.source_stage] = stage
             return stage.checksum
-        return self._files(instruction, mount.source, "RUN --mount")
+        if literal(mount.source) == (mount.source or "/"):
+            return self._files(instruction, mount.source, "RUN --mount")
+        context = self.image.context
+        meant = follow(context.names(), mount.source)
+        if meant is None:
+            self.parser.refuse(instruction, f"RUN --mount {mount.source!r}: there is no such file in the commit.",
+                               "The source of a mount is a path: wildcards mean themselves.")  # fmt: skip
+        return [[meant.path, [list(entry) for entry in context.identity(meant.path)]]]
 
     def _copy(self, instruction: DockerfileInstruction, copy: Copy) -> None:
         sources: dict[str, Stage] = {}
@@ -98,13 +124,27 @@ class TargetBuilder:
             sources[copy.source_stage] = stage
             files = stage.checksum
         else:
-            files = [self._files(instruction, source, instruction.name) for source in copy.sources]
+            files = [self._copied(instruction, copy, source) for source in copy.sources]
         inputs = {**copy.canonical(), "files": files}
         if isinstance(copy.destination, Deferred) or not copy.destination.startswith("/"):
             inputs["workdir"] = self.scope.canonical_workdir()
         self._stage("copy", copy.place, one_line(instruction), inputs, copy, sources)
 
-    def _files(self, instruction: DockerfileInstruction, source: str, what: str) -> list[list[Any]]:
+    def _copied(self, instruction: DockerfileInstruction, copy: Copy, source: str) -> list[list[Any]]:
+        """What a source is, for the checksum; of a remote one its text with the flags says all."""
+        remote = copy.remote(source)
+        if remote is not None:
+            if not remote.pinned and not self.image.unpinned(source):
+                self.parser.refuse(instruction, *unpinned(source, remote))
+            return []
+        root, sieve = copy.root(source)
+        if not sieve:
+            return self._files(instruction, source, instruction.name)
+        return self._files(instruction, root, instruction.name, sieve, source)
+
+    def _files(
+        self, instruction: DockerfileInstruction, source: str, what: str, sieve: Sieve = EVERYTHING, written: str = ""
+    ) -> list[list[Any]]:
         """What a source pattern matches: per root, its path and the (path, mode, object id) of everything in it."""
         context = self.image.context
         names = context.names()
@@ -112,14 +152,20 @@ class TargetBuilder:
             roots = expand_sources(names, source)
         except BadConfiguration as error:
             self.parser.refuse(instruction, error.message, error.remedy)
-        if not roots and not has_wildcards(source):
-            self.parser.refuse(instruction, f"{what} {source!r}: {context.missing(source)}")
-        matched = []
+        written = written or source
+        if not roots and not has_wildcards(written):
+            self.parser.refuse(instruction, f"{what} {written!r}: {context.missing(source)}")
+        matched: list[list[Any]] = []
         for root in roots:
             # A link as a source means what it points at.
             meant = follow(names, root)
+            if sieve and meant is not None and meant.kind == "directory":
+                matched.append([root, sifted(context, meant.path, sieve)])
+                continue
             also = [meant.path] if meant is not None and meant.path != root else []
             matched.append([root, [list(entry) for path in (root, *also) for entry in context.identity(path)]])
+        if sieve.include is not None and not any(rows for _, rows in matched) and not has_wildcards(written):
+            self.parser.refuse(instruction, f"{what} {written!r}: {context.missing(clamp(written))}")
         return matched
 
     def _stage(

@@ -20,6 +20,9 @@ class CacheMount:
     mode: int = 0o755
     uid: int = 0
     gid: int = 0
+    writable: bool = True
+    tar: Callable[[], Iterator[bytes]] | None = None
+    """What a new one holds, as an uncompressed tar stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ class BindMount:
     tar: Callable[[], Iterator[bytes]]
     single: bool = False
     writable: bool = False
+    root: tuple[int, int, int] = (0o755, 0, 0)
+    """Mode, uid and gid of a directory itself, which the tar does not hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +51,24 @@ class SecretMount:
 
 
 @dataclass(frozen=True, slots=True)
+class SshMount:
+    """An SSH agent of this machine as a socket at `target`, wherever the engine is."""
+
+    target: str
+    agent: Path
+    mode: int = 0o600
+    uid: int = 0
+    gid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class TmpfsMount:
     target: str
     size: int | None = None
+    writable: bool = True
 
 
-Mount = CacheMount | BindMount | SecretMount | TmpfsMount
+Mount = CacheMount | BindMount | SecretMount | SshMount | TmpfsMount
 
 
 @dataclass(frozen=True, slots=True)

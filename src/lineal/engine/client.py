@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 from urllib.parse import quote
@@ -49,6 +50,7 @@ class Client:
         self._check = check
         chosen = os.environ if environment is None else environment
         self.host = chosen.get("DOCKER_HOST") or DEFAULT_HOST
+        self._attached: list[Any] = []
         self._api = self._connect(chosen)
 
     def _connect(self, environment: Mapping[str, str]) -> docker.APIClient:
@@ -149,6 +151,27 @@ class Client:
         for chunk in chunks:
             self._check()
             yield chunk
+
+    def attach(self, container: str, what: str) -> socket.socket:
+        """A container's standard input and output: bytes as they are there, output in Docker's frames."""
+        import docker
+
+        try:
+            found = self._api.attach_socket(container, params={"stdin": 1, "stdout": 1, "stream": 1})
+        except docker.errors.APIError as error:
+            raise Refused(error.status_code or 500, str(error.explanation or error), what, self.host) from error
+        except (OSError, docker.errors.DockerException) as error:
+            self._unreachable(error)
+        # Over unix and TCP it is a reader around the socket; it must live as long as that.
+        plain = cast(socket.socket, getattr(found, "_sock", found))
+        self._attached.append(found)
+        return plain
+
+    def detach(self, connection: socket.socket) -> None:
+        """End what `attach` gave, also for a thread that reads from it."""
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+        self._attached = [one for one in self._attached if getattr(one, "_sock", one) is not connection]
 
     def stat(self, container: str, path: str) -> dict[str, Any] | None:
         """What is at `path` of a container: `mode` (Go's bits), `linkTarget` (resolved); None when nothing is."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 HOSTNAME = "buildkitsandbox"
 """What BuildKit calls a container; some packages write it into their files."""
+_MOUNT_POINTS = ("/dev", "/proc", "/sys")
+"""What every container has; an image without them gets them with its first `RUN`, as with BuildKit."""
 _LINE = 1 << 16
 """Bytes after which a line without an end is shown in parts."""
 
@@ -57,15 +59,17 @@ class DockerEngine:
         self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path
     ) -> Layer:
         """See `Engine.run`. Raises `BuildFailed` when the parent cannot run here or a secret is in the layer."""
+        from lineal.engine.caches import locked_caches, shared_caches
         from lineal.engine.leftovers import Leftovers
         from lineal.engine.mounts import Mounts
 
         client, images = self._connect()
         self._check()
-        with self._cache_locks(command), Leftovers(client, self.id) as leftovers:
+        with self._locked(locked_caches(command.mounts)), Leftovers(client, self.id) as leftovers:
             image = images.ensure(parent, store)
-            mounts = Mounts(client, leftovers, command)
-            mounts.fill(image)
+            with self._locked(shared_caches(command.mounts)):
+                mounts = Mounts(client, leftovers, command)
+                mounts.fill(image)
             self._check()
             return self._run(client, leftovers, mounts, image, command, output, workspace)
 
@@ -81,6 +85,7 @@ class DockerEngine:
     ) -> Layer:
         from lineal.assemble.tar import LayerWriter
         from lineal.engine import upper
+        from lineal.engine.agents import Agents
         from lineal.engine.layer import LayerTar
         from lineal.engine.paths import Paths
 
@@ -96,7 +101,8 @@ class DockerEngine:
             if self._reads_upper(client):
                 helper = upper.upper_helper(client, leftovers, container, image)
 
-        self._execute(client, container, output, meanwhile)
+        with Agents(client, leftovers, image, mounts.sockets, mounts.socket_volume):
+            self._execute(client, container, output, meanwhile)
         mounts.wipe_secrets()
         with LayerWriter(workspace) as writer:
             tar = LayerTar(writer.write, edits, upper.deletions(client, container) if helper else ())
@@ -104,6 +110,9 @@ class DockerEngine:
                 upper.copy_upper(client, helper, tar)
             else:
                 upper.copy_commit(client, container, tar, workspace)
+            for path in _MOUNT_POINTS:
+                if not command.existing(path):
+                    tar.directory(path.lstrip("/").encode())
             for path in mounts.kept():
                 upper.copy_directory(client, container, path, paths.real(path).lstrip("/").encode(), tar)
             tar.finish()
@@ -137,11 +146,10 @@ class DockerEngine:
         return self._fast
 
     @contextmanager
-    def _cache_locks(self, command: Command) -> Iterator[None]:
-        from lineal.engine.mounts import locked_caches
-
+    def _locked(self, caches: list[str]) -> Iterator[None]:
+        """Alone with caches, among the commands of this run."""
         with ExitStack() as held:
-            for id in locked_caches(command.mounts):
+            for id in caches:
                 with self._lock:
                     lock = self._caches.setdefault(id, threading.Lock())
                 while not lock.acquire(timeout=0.2):

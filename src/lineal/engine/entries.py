@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 BLOCK = 512
 CHUNK = 1 << 20
-FILE, HARDLINK, CHARACTER, DIRECTORY = b"0", b"1", b"3", b"5"
+FILE, HARDLINK, SYMLINK, CHARACTER, DIRECTORY = b"0", b"1", b"2", b"3", b"5"
 _LINKS = (HARDLINK, b"2")
 _META_LIMIT = 1 << 20
 """Bytes of extended headers per entry; nothing real comes near."""
@@ -67,7 +67,15 @@ class Entry:
 
 
 def header(
-    name: bytes, kind: bytes = FILE, *, size: int = 0, mode: int = 0o644, uid: int = 0, gid: int = 0, mtime: int = 0
+    name: bytes,
+    kind: bytes = FILE,
+    *,
+    size: int = 0,
+    mode: int = 0o644,
+    uid: int = 0,
+    gid: int = 0,
+    mtime: int = 0,
+    link: bytes = b"",
 ) -> bytes:
     """The header of an entry of one's own."""
     block = bytearray(BLOCK)
@@ -75,7 +83,7 @@ def header(
     block[124:136] = b"%011o\0" % (size if size < 8**11 else 0)
     block[136:148] = b"%011o\0" % mtime
     block[329:345] = b"0000000\0" * 2
-    entry = Entry(name, kind, b"", size, bytes(block), records)
+    entry = Entry(name, kind, link, size, bytes(block), records)
     entry.own(mode, uid, gid)
     return entry.encode()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -61,6 +62,10 @@ class LayerTar:
                 self._leave(entry.name)
                 self._take(entry, body)
         self._leave(None)
+
+    def directory(self, name: bytes) -> None:
+        """Add an empty directory at the root, which no stream holds."""
+        self._sink(entries.header(name, entries.DIRECTORY, mode=0o755, mtime=int(time.time())))
 
     def finish(self) -> None:
         """Name the deletions still unsaid, and end the tar."""

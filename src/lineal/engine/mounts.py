@@ -5,21 +5,22 @@ A directory becomes a volume, filled through a helper container that never start
 - inside a bind mount's directory it is put into that mount's volume;
 - a secret whose directory the image lacks (`/run/secrets`) gets a volume for that directory, so that it never touches
   the container's own file system; what else the command writes there is added to the layer afterwards;
+- the sockets of SSH agents are in a volume of their own, and a link to one is where it is wanted;
 - otherwise it is put into the container and left out of the layer. A volume in place of the directory would hide what
   the image has there, and what the command writes there.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from lineal.engine import BindMount, CacheMount, Command, Mount, SecretMount, TmpfsMount, entries
+from lineal.engine import BindMount, CacheMount, Command, Mount, SecretMount, SshMount, TmpfsMount, entries
+from lineal.engine.caches import Caches
 from lineal.engine.client import Client
 from lineal.engine.layer import Edits
 from lineal.engine.leftovers import Leftovers
@@ -70,9 +71,15 @@ class Mounts:
         self._tmpfs: dict[str, str] = {}
         self._files: dict[str, Content] = {}
         self._secrets: list[tuple[Paths, str]] = []
+        self._caches = Caches(client, leftovers)
+        self._links: dict[str, str] = {}
+        self.sockets: dict[str, SshMount] = {}
+        """The SSH agents to forward, by the names of their sockets in the volume ..."""
+        self.socket_volume = ""
         self._made = {part for directory in command.directories for part in _prefixes(directory.path)}
         for mount in command.mounts:
             self._plan_directory(mount)
+        self._plan_sockets()
         for mount in command.mounts:
             self._plan_file(mount)
         self._plan_nested()
@@ -82,28 +89,44 @@ class Mounts:
             self._volumes.append(self._cache(mount))
         elif isinstance(mount, TmpfsMount):
             size = "" if mount.size is None else f",size={mount.size}"
-            self._tmpfs[_tidy(mount.target)] = f"rw,nosuid,exec,mode=1777{size}"
+            access = "rw" if mount.writable else "ro"
+            self._tmpfs[_tidy(mount.target)] = f"{access},nosuid,exec,mode=1777{size}"
         elif isinstance(mount, BindMount) and not mount.single:
             volume = _Volume(self._leftovers.volume(), _tidy(mount.target), mount.writable, [mount.tar()])
+            volume.owner = mount.root if mount.root != _PLAIN else None
             self._volumes.append(volume)
 
     def _cache(self, mount: CacheMount) -> _Volume:
-        if mount.sharing == "private":
-            name, fresh = self._leftovers.volume(), True
-        else:
-            name = f"lineal-cache-{hashlib.sha256(mount.id.encode()).hexdigest()[:32]}"
-            fresh = self._client.find(f"/volumes/{name}", "look up a cache volume") is None
-            if fresh:
-                body = {"Name": name, "Driver": "local", "Labels": {"dev.lineal.cache": mount.id}}
-                self._client.call("POST", "/volumes/create", "create a cache volume", body=body)
+        name, fresh = self._caches.volume(mount)
         owner = (mount.mode, mount.uid, mount.gid)
-        return _Volume(name, _tidy(mount.target), cache=True, owner=owner if fresh and owner != _PLAIN else None)
+        volume = _Volume(name, _tidy(mount.target), mount.writable, cache=True)
+        volume.owner = owner if fresh and owner != _PLAIN else None
+        volume.tar = [mount.tar()] if fresh and mount.tar else []
+        return volume
+
+    def _plan_sockets(self) -> None:
+        """A volume for the sockets, which no directory of the image lies under."""
+        agents = [mount for mount in self._command.mounts if isinstance(mount, SshMount)]
+        if not agents:
+            return
+        directory = "/run/buildkit"
+        while not self._is_missing(directory):
+            directory += "-ssh"
+        self.socket_volume = self._leftovers.volume()
+        self._volumes.append(_Volume(self.socket_volume, directory, writable=False))
+        for number, mount in enumerate(agents):
+            name = f"ssh_agent.{number}"
+            self.sockets[name] = mount
+            if _tidy(mount.target) != f"{directory}/{name}":
+                self._links[_tidy(mount.target)] = f"{directory}/{name}"
 
     def _plan_file(self, mount: Mount) -> None:
         if isinstance(mount, SecretMount):
             content: Content = partial(_secret, mount)
         elif isinstance(mount, BindMount) and mount.single:
             content = partial(_single, mount)
+        elif isinstance(mount, SshMount) and _tidy(mount.target) in self._links:
+            content = partial(_link, self._links[_tidy(mount.target)])
         else:
             return
         target = _tidy(mount.target)
@@ -168,6 +191,7 @@ class Mounts:
                     paths.file(inner, content)
                     if target in secrets:
                         self._secrets.append((paths, inner))
+        self._caches.filled()
 
     def wipe_secrets(self) -> None:
         """Empty the files of secrets in volumes: these can only be removed after their container, which still has to
@@ -225,13 +249,12 @@ class Mounts:
 _ELSEWHERE = "Choose a target outside of the other mounts."
 
 
-def locked_caches(mounts: Sequence[Mount]) -> list[str]:
-    """Ids of the caches that only one command may use at a time, in the order to lock them."""
-    return sorted({mount.id for mount in mounts if isinstance(mount, CacheMount) and mount.sharing == "locked"})
-
-
 def _empty(name: bytes) -> Iterator[bytes]:
     yield entries.file(name, b"")
+
+
+def _link(target: str, name: bytes) -> Iterator[bytes]:
+    yield entries.header(name, entries.SYMLINK, link=target.encode())
 
 
 def _nothing(_: bytes) -> Iterator[bytes]:

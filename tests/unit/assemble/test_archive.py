@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,13 @@ from lineal.assemble.filesystem import Filesystem
 from lineal.assemble.spool import Spool
 from lineal.errors import BuildFailed
 from tests.unit.assemble.oracle import Files, archive, put_layer
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+    from compression.zstd import compress
+else:
+    from backports import zstd
+    from backports.zstd import compress
 
 PLAIN = archive(("f", "f", 0o640, 3, 4, b"content"), ("h", "h", 0o640, 3, 4, "f"))
 PACKED = gzip.compress(PLAIN, mtime=0)
@@ -44,9 +52,28 @@ def test_a_tar_is_known_by_its_content(data: bytes, size: int, answer: bool) -> 
     assert is_archive(pieces(data, size)) is answer
 
 
-def test_zstd_is_refused_in_a_sentence() -> None:
-    with pytest.raises(BuildFailed, match="compressed with zstd"):
-        is_archive(iter([b"\x28\xb5\x2f\xfd" + bytes(100)]))
+def test_zstd_is_unpacked_several_frames_too(tmp_path: Path) -> None:
+    packed = compress(PLAIN[:700]) + compress(PLAIN[700:])
+    assert is_archive(pieces(packed, 7))
+    assert unpacked(packed, tmp_path) == unpacked(PLAIN, tmp_path)
+    with pytest.raises(BuildFailed, match="too early"):
+        unpacked(packed[:-20], tmp_path)
+    assert not is_archive(iter([b"\x28\xb5\x2f\xfd" + bytes(100)]))
+
+
+def test_zstd_needs_no_more_memory_than_any_tool_gives_it(tmp_path: Path) -> None:
+    """A frame may ask for a window of gigabytes; 128 MiB is what `zstd` itself takes."""
+    frame = bytearray(compress(PLAIN, options={zstd.CompressionParameter.checksum_flag: 0}))
+    frame[4] &= ~0x20  # not a single segment: a window descriptor follows
+    frame[5:5] = b"\xa8"  # 2 GiB
+    assert not is_archive(pieces(bytes(frame), 50))
+
+
+def test_an_owner_is_for_everything_in_the_archive(tmp_path: Path) -> None:
+    destination = Destination(Filesystem.empty(), 0)
+    extract(pieces(PLAIN), "a.tar", destination, "", Spool(tmp_path), (7, 8))
+    with tarfile.open(destination.write(tmp_path).layer.path) as tar:
+        assert {(entry.uid, entry.gid) for entry in tar} == {(7, 8)}
 
 
 def test_hard_links_stay_links(tmp_path: Path) -> None:

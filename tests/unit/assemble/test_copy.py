@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import tarfile
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +12,14 @@ import pytest
 
 from lineal.assemble.copy import Copied, CopyItem, Inline, copy, make_directories
 from lineal.assemble.filesystem import Filesystem
+from lineal.assemble.merged import Merged
 from lineal.assemble.tar import MTIME
 from lineal.engine import Directory
 from lineal.errors import BuildFailed
+from lineal.source.mode import Mode
+from lineal.source.sieve import Sieve
 from lineal.source.tree import Node
-from tests.unit.assemble.oracle import FolderTree, archive, put_layer
+from tests.unit.assemble.oracle import FolderTree, archive, put_layer, sources_of
 
 
 def run(items: list[CopyItem | Inline], to: str, workspace: Path, **options: Any) -> Copied:
@@ -39,8 +43,8 @@ def tree(tmp_path: Path) -> FolderTree:
 
 
 def test_a_heredoc_is_a_file(tmp_path: Path) -> None:
-    image = files(run([Inline("EOF", b"one\n")], "/etc/motd", tmp_path, chmod=0o600, chown="3:4"))
-    assert image["etc"][:4] == ("5", 0o755, 3, 4)
+    image = files(run([Inline("EOF", b"one\n")], "/etc/motd", tmp_path, chmod=Mode("600"), chown="3:4"))
+    assert image["etc"][:4] == ("5", 0o600, 3, 4), "an octal mode is for the directories above too"
     assert image["etc/motd"] == ("0", 0o600, 3, 4, "", b"one\n")
 
 
@@ -58,8 +62,6 @@ def test_the_same_files_make_the_same_bytes(tree: FolderTree, tmp_path: Path) ->
 
 
 def test_parents_come_before_children_and_names_are_sorted(tree: FolderTree, tmp_path: Path) -> None:
-    import tarfile
-
     copied = run([CopyItem(tree, "."), CopyItem(tree, "a")], "/z-z/z/", tmp_path)
     with tarfile.open(copied.layer.path) as tar:
         names = tar.getnames()
@@ -131,6 +133,75 @@ def test_directories_that_exist_need_no_layer(tmp_path: Path) -> None:
     made = make_directories(parent, 1, [Directory("/l/n", 0o711, 3, 4)], tmp_path)
     assert made is not None
     assert files(made) == {"w": ("5", 0o700, 5, 5, "", b""), "w/n": ("5", 0o711, 3, 4, "", b"")}
+
+
+def test_a_linked_copy_covers_whatever_is_there(tree: FolderTree, tmp_path: Path) -> None:
+    """Its layer knows nothing of the image: links and modes of the parent give way to plain directories."""
+    rows = (("real", "d", 0o700, 5, 6, ""), ("to", "l", 0o777, 0, 0, "real"), ("sticky", "d", 0o1777, 1, 1, ""))
+    parent = Filesystem.empty().apply(0, io.BytesIO(archive(*rows)))
+    copied = run([CopyItem(tree, "a")], "/to/sticky/", tmp_path, parent=parent, layer_number=1, link=True)
+    assert {path: file[:4] for path, file in files(copied).items()} == {
+        "to": ("5", 0o755, 0, 0), "to/sticky": ("5", 0o755, 0, 0), "to/sticky/a": ("0", 0o644, 0, 0),
+    }  # fmt: skip
+    assert copied.filesystem.symlinks == {}
+    assert copied.filesystem.directories["to"].mode == 0o755
+    assert copied.filesystem.directories["sticky"].mode == 0o1777
+
+
+def test_a_linked_copy_stands_on_the_working_directory(tree: FolderTree, tmp_path: Path) -> None:
+    rows = (("home", "d", 0o755, 0, 0, ""), ("h", "l", 0o777, 0, 0, "home"))
+    parent = Filesystem.empty().apply(0, io.BytesIO(archive(*rows)))
+    wanted = {"parent": parent, "layer_number": 1, "link": True, "directories": [Directory("/h/w", 0o755, 7, 8)]}
+    into = files(run([CopyItem(tree, "a")], ".", tmp_path, workdir="/h/w", **wanted))
+    assert into.keys() == {"h", "h/w", "h/w/a", "home", "home/w"}
+    assert into["home/w"][:4] == ("5", 0o755, 7, 8)
+    over = files(run([CopyItem(tree, "a")], "/home", tmp_path, **wanted))
+    assert {path: file[0] for path, file in over.items()} == {"home": "0"}, "a file hides what was below its name"
+
+
+def test_hard_links_of_one_source_stay_links(tmp_path: Path) -> None:
+    layer = archive(
+        ("b/one", "f", 0o755, 0, 0, b"x"), ("b/two", "h", 0o700, 3, 4, "b/one"), ("b/no", "f", 0o755, 0, 0, b"x")
+    )
+    merged = Merged.read(Filesystem.empty().apply(0, io.BytesIO(layer)), [sources_of(layer)], ["/b"], tmp_path)
+    with tarfile.open(run([CopyItem(merged, "/b")], "/n", tmp_path).layer.path) as tar:
+        found = {
+            entry.name: (entry.type, entry.linkname, entry.mode, entry.uid) for entry in tar if not entry.isdir()
+        }
+    assert found == {
+        "n/no": (tarfile.REGTYPE, "", 0o755, 0), "n/one": (tarfile.REGTYPE, "", 0o700, 3),
+        "n/two": (tarfile.LNKTYPE, "n/one", 0o700, 3),
+    }  # fmt: skip
+    both = run([CopyItem(merged, "/b/one"), CopyItem(merged, "/b/two")], "/n/", tmp_path)
+    with tarfile.open(both.layer.path) as tar:
+        assert not any(entry.islnk() for entry in tar), "two sources are two files, as in BuildKit"
+
+
+def test_devices_are_copied_from_other_stages(tmp_path: Path) -> None:
+    layer = archive(("dev/null", "c", 0o666, 0, 0, ""), ("dev/pipe", "p", 0o600, 1, 1, ""))
+    merged = Merged.read(Filesystem.empty().apply(0, io.BytesIO(layer)), [sources_of(layer)], ["/dev"], tmp_path)
+    with tarfile.open(run([CopyItem(merged, "/dev")], "/n", tmp_path).layer.path) as tar:
+        assert [(entry.name, entry.type, entry.mode) for entry in tar] == [
+            ("n", tarfile.DIRTYPE, 0o755), ("n/null", tarfile.CHRTYPE, 0o666), ("n/pipe", tarfile.FIFOTYPE, 0o600),
+        ]  # fmt: skip
+
+
+def test_later_sources_win_and_heredocs_are_last(tree: FolderTree, tmp_path: Path) -> None:
+    assert files(run([CopyItem(tree, "a"), Inline("a", b"later")], "/n/", tmp_path))["n/a"][5] == b"later"
+
+
+def test_a_directory_that_only_leads_to_a_file_changes_the_mode_of_one_that_is_there(
+    tree: FolderTree, tmp_path: Path
+) -> None:
+    parent = Filesystem.empty().apply(
+        0, io.BytesIO(archive(("n", "d", 0o755, 0, 0, ""), ("n/d", "d", 0o700, 7, 8, "")))
+    )
+    item = CopyItem(tree, "/", sieve=Sieve("d/sub/f"))
+    image = files(run([item], "/n", tmp_path, parent=parent, layer_number=1, chown="3:4"))
+    assert image["n/d"][:4] == ("5", 0o755, 7, 8)
+    assert image["n/d/sub"][:4] == ("5", 0o755, 3, 4)
+    with pytest.raises(BuildFailed, match="/d/none is not there"):
+        run([CopyItem(tree, "/", sieve=Sieve("d/none"))], "/n", tmp_path)
 
 
 class Named:

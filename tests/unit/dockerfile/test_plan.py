@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from e2b_dockerfile_utils import DockerfileSyntaxError, parse_dockerfile_ast
 
+from lineal.dockerfile import metadata
+from lineal.dockerfile.onbuild import parse_file
 from lineal.dockerfile.plan import placeholder
+from lineal.dockerfile.scope import finish
 from lineal.errors import BadConfiguration
 from lineal.stages.stage import Stage, closure
 from tests.unit.stages.workbench import Files, planned, stages
@@ -147,8 +151,8 @@ def test_arguments_build_on_each_other() -> None:
     assert seen(text) == {"A": "1", "C": "1-c", "D": "1-cd"}
 
 
-def test_in_a_target_the_arguments_of_one_line_do_not_see_each_other() -> None:
-    assert seen("FROM scratch\nARG A=1 B=[$A]\n")["B"] == "[]"
+def test_later_arguments_of_one_line_see_the_earlier_ones() -> None:
+    assert seen("FROM scratch\nARG A=1 B=[$A]\n")["B"] == "[1]"
 
 
 def test_arguments_and_variables_of_one_name() -> None:
@@ -217,7 +221,11 @@ def test_a_need_that_no_argument_takes_is_refused() -> None:
         ("FROM scratch\n", 1, "there is no image"),
         ("FROM scratch AS x\nFROM b:1\nCOPY --from=x /a /b\n", 3, "is empty"),
         ("FROM b:1\n\n# c\nCOPY a nope /d/\n", 4, "no such file"),
-        ("FROM b:1 AS x\nONBUILD RUN y\nFROM x\n", 3, "ONBUILD"),
+        ("FROM b:1 AS x\nONBUILD COPY nope /\n\nFROM x\n", 4, "no such file"),
+        ("FROM b:1 AS x\nONBUILD NOPE y\nFROM x\n", 3, "An ONBUILD of the base cannot be read"),
+        ("FROM b:1 AS x\nONBUILD RUN --mount=from=x,target=/y z\nFROM x AS x\n", 3, "not a target above"),
+        ("FROM b:1 AS x\nRUN y\nFROM b:1\nRUN --mount=from=0,target=/y z\n", 4, "cannot name a target by its number"),
+        ("FROM b:1 AS x\nFROM b:1 AS y\nCOPY --from=x /a /\nFROM b:1 AS x\nFROM y\n", 3, "not a target above"),
         ("FROM b:1 AS x\nCOPY --from=x /a /b\n", 2, "not a target above"),
         ("FROM b:1\nNOPE x\n", 2, "unknown instruction"),
         ("FROM b:1\nRUN x\nENV A\n", 3, "ENV must have two arguments"),
@@ -244,12 +252,6 @@ def test_a_target_that_is_not_there_is_refused_with_a_suggestion() -> None:
     assert "Name a `FROM … AS`" in refusal("FROM b:1\n", target="7")
 
 
-def test_onbuild_of_a_needed_image_is_refused() -> None:
-    base = planned("FROM b:1\nONBUILD RUN x\n", name="base")
-    message = refusal("ARG BASE\nFROM $BASE\nRUN y\n", needs={"BASE": ("base", base)})
-    assert message.startswith("Dockerfile:2: ") and "ONBUILD" in message
-
-
 def test_a_file_that_is_ignored_is_said_to_be() -> None:
     assert "excluded by .dockerignore" in refusal("FROM b:1\nCOPY secret.txt /\n", ignore="*.txt\n")
 
@@ -258,3 +260,130 @@ def test_an_error_inside_the_context_names_the_line_of_the_step_or_the_file() ->
     files: Files = {"sub": ("160000", "")}
     with pytest.raises(BadConfiguration, match="submodule"):
         planned("FROM b:1\nCOPY . /\n", files)
+
+
+# --- ONBUILD ----------------------------------------------------------------------------------------------------
+
+LEAVES = """FROM b:1 AS x
+ONBUILD ARG V=1
+ONBUILD ENV A=$V
+onbuild COPY a /a
+ONBUILD RUN <<EOF
+  echo $A
+EOF
+FROM x
+RUN own
+"""
+
+
+def test_a_target_begins_with_what_its_base_left_for_it() -> None:
+    last = planned(LEAVES, FILES, args={"V": "2"})
+    assert [(stage.kind, stage.text) for stage in stages(last)[2:]] == [
+        ("copy", "COPY a /a"), ("run", "RUN <<EOF"), ("run", "RUN own"),
+    ]  # fmt: skip
+    assert stages(last)[3].step.words == ("  echo $A\n",)  # type: ignore[union-attr]
+    assert stages(last)[3].place.line == 8
+    assert last.scope.variables["A"] == "2"
+    assert config_of(last).get("OnBuild") is None
+    assert config_of(stages(last)[1])["OnBuild"][2:] == ["COPY a /a", "RUN <<EOF\n  echo $A\nEOF"]
+
+
+def test_what_a_base_left_is_done_once() -> None:
+    once = planned(LEAVES.replace("FROM x\n", "FROM x AS y\n") + "FROM y\nRUN more\n", FILES)
+    assert [stage.text for stage in stages(once)[-2:]] == ["RUN own", "RUN more"]
+
+
+def test_an_argument_that_a_base_left_is_enough_to_take_it_out_of_the_config() -> None:
+    last = planned("FROM b:1 AS x\nONBUILD ARG V\nFROM x\n", args={"V": "1"})
+    assert kinds(last) == ["from", "close", "close"]
+    assert config_of(last).get("OnBuild") is None
+
+
+def test_a_needed_image_leaves_instructions_to_others_too() -> None:
+    base = planned("FROM b:1\nARG V=base\nONBUILD COPY --from=tool /t /t\nONBUILD RUN echo $V\n", name="base")
+    text = "ARG BASE\nFROM t:1 AS tool\nRUN make\nFROM $BASE\nRUN y\n"
+    last = planned(text, needs={"BASE": ("base", base)})
+    assert [stage.text for stage in stages(last)[2:]] == ["COPY --from=tool /t /t", "RUN echo $V", "RUN y"]
+    assert stages(last)[2].sources["tool"].text == "RUN make"
+    assert "V" not in last.scope.variables
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FROM b:1\nRUN <<A\nONBUILD RUN <<B\nA\n", "FROM b:1\nRUN echo \\\nONBUILD RUN <<B\n",
+        "FROM b:1\n# ONBUILD RUN <<B\nRUN x\n",
+    ],
+)  # fmt: skip
+def test_what_only_looks_like_an_onbuild_is_left_alone(text: str) -> None:
+    try:
+        expected = [one.original for one in parse_dockerfile_ast(text).instructions]
+    except DockerfileSyntaxError:
+        with pytest.raises(DockerfileSyntaxError):
+            parse_file(text)
+    else:
+        assert [one.original for one in parse_file(text).instructions] == expected
+
+
+def config_of(last: Stage) -> dict[str, Any]:
+    document: dict[str, Any] = {"config": {}}
+    for stage in stages(last):
+        for meta in stage.metadata:
+            metadata.apply(document, meta, lambda word: finish(word, metadata.environment(document["config"])))
+    return dict(document["config"])
+
+
+# --- what a copy depends on -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("use", ["COPY --from=x /a /b", "RUN --mount=from=x,target=/x y"])
+def test_a_copy_does_not_depend_on_metadata_that_closes_its_source(use: str) -> None:
+    def of(closing: str) -> str:
+        return planned(f"FROM b:1 AS x\nRUN make\n{closing}FROM c:1\n{use}\n").checksum
+
+    assert of("") == of("ENV A=1\nCMD x\n") == of("LABEL a=b\n")
+    assert of("") != of("WORKDIR /new\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# comment\nfrom b:1 as OTHER\n\n  run make   # not a comment\nFROM c:1\ncopy --from=other /a /b\n",
+        "FROM b:1 AS y\nRUN \\\n# comment\n\nmake   # not a comment\nFROM c:1 AS z\nCOPY   --from=y \\\n /a /b\n",
+    ],
+)
+def test_how_it_is_written_does_not_matter(text: str) -> None:
+    plain = "FROM b:1 AS x\nRUN make   # not a comment\nFROM c:1\nCOPY --from=x /a /b\n"
+    assert planned(text).checksum == planned(plain).checksum
+
+
+# --- platforms --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "platform"),
+    [
+        ("amd64", "linux/amd64"), ("linux/x86_64", "linux/amd64"), ("linux/arm64/v8", "linux/arm64"),
+        ("aarch64", "linux/arm64"), ("linux/arm", "linux/arm/v7"), ("$BUILDPLATFORM", "linux/arm/v7"),
+        ("$TARGETOS/$TARGETARCH", "linux/amd64"), ("LINUX/AMD64", "linux/amd64"),
+    ],
+)  # fmt: skip
+def test_the_image_s_own_platform_has_several_names(written: str, platform: str) -> None:
+    assert kinds(planned(f"FROM --platform={written} b:1\n", platform=platform)) == ["from"]
+
+
+@pytest.mark.parametrize("written", ["linux/arm64", "linux/arm/v6", "windows/amd64", "linux/amd64/v3"])
+def test_other_platforms_are_refused(written: str) -> None:
+    assert f"--platform={written} is not the image's platform" in refusal(f"FROM --platform={written} b:1\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "stage"),
+    [
+        ("FROM b:1 AS Last\nARG TARGETSTAGE\nENV A=1", None, "last"),
+        ("FROM b:1\nARG TARGETSTAGE\nENV A=1", None, "default"),
+        ("FROM b:1 AS one\nARG TARGETSTAGE\nENV A=1\nFROM c:1 AS two", "one", "one"),
+    ],
+)  # fmt: skip
+def test_the_wanted_target_is_an_argument(text: str, target: str | None, stage: str) -> None:
+    assert planned(text + "\n", target=target).scope.variables["TARGETSTAGE"] == stage

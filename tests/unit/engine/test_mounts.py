@@ -29,7 +29,8 @@ def cache_id(bench: Bench) -> Iterator[str]:
     id = uuid.uuid4().hex
     yield id
     name = f"lineal-cache-{hashlib.sha256(id.encode()).hexdigest()[:32]}"
-    bench.client.call("DELETE", f"/volumes/{name}", "remove")
+    for volume in (name, f"{name}-filled"):
+        bench.client.call("DELETE", f"/volumes/{volume}", "remove", params={"force": "1"})
 
 
 def context(writable: bool = False) -> BindMount:
@@ -57,6 +58,58 @@ def test_a_cache_over_a_directory_of_the_image_starts_empty(bench: Bench, cache_
 def test_a_new_cache_has_the_owner_and_mode_asked_for(bench: Bench, cache_id: str) -> None:
     bench.run("stat -c '%a %u %g' /c", mounts=[CacheMount("/c", cache_id, "shared", 0o770, 1000, 1001)])
     assert bench.said == ["770 1000 1001"]
+
+
+def seeded(id: str, writable: bool = True, sharing: str = "shared") -> CacheMount:
+    tar = tar_of(directory("sub", 0o700), regular("sub/file", b"seed"))
+    return CacheMount("/c", id, sharing, 0o2750, 5, 6, writable, lambda: iter([tar]))
+
+
+def test_a_cache_may_begin_with_contents_and_keeps_what_becomes_of_them(bench: Bench, cache_id: str) -> None:
+    bench.run("stat -c '%a %u %g' /c /c/sub; cat /c/sub/file; echo mine >/c/sub/file", mounts=[seeded(cache_id)])
+    assert bench.said == ["2750 5 6", "700 0 0", "seed"]
+    bench.run("cat /c/sub/file", mounts=[seeded(cache_id)])
+    assert bench.said == ["mine"]
+
+
+def test_a_private_cache_begins_with_its_contents_every_time(bench: Bench) -> None:
+    for _ in range(2):
+        bench.run("cat /c/sub/file; rm -r /c/sub", mounts=[seeded("any", sharing="private")])
+        assert bench.said == ["seed"]
+
+
+def test_a_cache_that_a_killed_run_left_half_full_is_filled(bench: Bench, cache_id: str) -> None:
+    name = f"lineal-cache-{hashlib.sha256(cache_id.encode()).hexdigest()[:32]}"
+    bench.client.call("POST", "/volumes/create", "make", body={"Name": name})
+    bench.run("cat /c/sub/file", mounts=[seeded(cache_id)])
+    assert bench.said == ["seed"]
+
+
+def test_commands_at_once_fill_a_cache_once(bench: Bench, cache_id: str) -> None:
+    script = "cat /c/sub/file /c/log 2>/dev/null; echo one >>/c/log"
+    threads = [
+        threading.Thread(target=bench.run, args=[script], kwargs={"mounts": [seeded(cache_id)]}) for _ in "1234"
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    bench.run("cat /c/log", mounts=[seeded(cache_id)])
+    assert bench.said == ["one"] * 4
+
+
+def test_a_cache_and_a_tmpfs_can_be_read_only(bench: Bench, cache_id: str) -> None:
+    mounts = [seeded(cache_id, writable=False), TmpfsMount("/t", writable=False)]
+    bench.run(
+        "cat /c/sub/file; echo; touch /c/x 2>/dev/null || echo no; touch /t/x 2>/dev/null || echo no", mounts=mounts
+    )
+    assert bench.said == ["seed", "no", "no"]
+
+
+def test_a_bound_directory_has_its_own_mode_and_owner(bench: Bench) -> None:
+    mount = BindMount("/b", lambda: iter([tar_of()]), root=(0o2751, 5, 6))
+    bench.run("stat -c '%a %u %g' /b", mounts=[mount])
+    assert bench.said == ["2751 5 6"]
 
 
 def test_a_private_cache_is_empty_every_time_and_removed(bench: Bench) -> None:

@@ -1,0 +1,65 @@
+"""`ONBUILD`: instructions that an image leaves to those built on it, kept as text until then."""
+
+from __future__ import annotations
+
+import re
+
+from e2b_dockerfile_utils import DockerfileAst, DockerfileInstruction, DockerfileSyntaxError, parse_dockerfile_ast
+
+_WORD = re.compile(r"\s*ONBUILD\s*", re.IGNORECASE)
+_WITH_HEREDOC = re.compile(r"[ \t]*ONBUILD[ \t]+(?=(?:RUN|COPY|ADD)[ \t].*<<)", re.IGNORECASE)
+
+
+def parse_file(text: str) -> DockerfileAst:
+    """A Dockerfile's instructions. The parser knows no heredocs in an ONBUILD, so it sees what the ONBUILD is about.
+
+    Raises `DockerfileSyntaxError`."""
+    lines = re.findall(r"[^\n]*\n|[^\n]+$", text)
+    ours: set[int] = set()
+    for number, line in enumerate(lines):
+        found = _WITH_HEREDOC.match(line)
+        if found is not None and _begins(lines[:number]):
+            lines[number] = line[found.end() :]
+            ours.add(number + 1)
+    ast = parse_dockerfile_ast("".join(lines))
+    for instruction in ast.instructions:
+        if instruction.start_line in ours:
+            instruction.name, instruction.original = "ONBUILD", f"ONBUILD {instruction.original}"
+            instruction.flags, instruction.args, instruction.json = [], [], False
+    return ast
+
+
+def _begins(above: list[str]) -> bool:
+    """Whether the line below begins an instruction: it is no part of another one, and of no heredoc."""
+    try:
+        last = parse_dockerfile_ast("".join([*above, "MAINTAINER x\n"])).instructions[-1]
+    except DockerfileSyntaxError:
+        return False
+    return last.start_line == len(above) + 1
+
+
+def trigger(instruction: DockerfileInstruction) -> str:
+    """What an ONBUILD says, as an image's config keeps it."""
+    text = _WORD.sub("", instruction.original, count=1)
+    return text + "".join(f"\n{heredoc.content}{heredoc.name}" for heredoc in instruction.heredocs)
+
+
+def instructions(triggers: tuple[str, ...], line: int) -> list[DockerfileInstruction]:
+    """The instructions that a `FROM` on this line begins with. Raises `DockerfileSyntaxError`."""
+    found = []
+    for text in triggers:
+        parsed = parse_dockerfile_ast(text).instructions
+        if len(parsed) != 1:
+            raise DockerfileSyntaxError(f"an ONBUILD is one instruction, which {text!r} is not", line)
+        parsed[0].start_line = line
+        found.append(parsed[0])
+    return found
+
+
+def arguments(triggers: tuple[str, ...]) -> set[str]:
+    """The names that the ARGs among them declare."""
+    try:
+        found = instructions(triggers, 0)
+    except DockerfileSyntaxError:
+        return set()  # refused where it is used
+    return {argument.partition("=")[0] for one in found if one.name == "ARG" for argument in one.args}

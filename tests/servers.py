@@ -149,10 +149,11 @@ class Repository:
     clock: int = field(default=1_700_000_000)
 
     @classmethod
-    def create(cls, path: Path) -> Repository:
+    def create(cls, path: Path, *options: str) -> Repository:
+        """`options` are more options of `git init`."""
         repository = cls(path)
         path.mkdir(parents=True)
-        repository.git("init", "--quiet", "--initial-branch=main")
+        repository.git("init", "--quiet", "--initial-branch=main", *options)
         return repository
 
     def git(self, *args: str) -> str:

@@ -1,0 +1,4 @@
+ARG BASE
+FROM $BASE
+ARG HTTP
+ADD --checksum=sha256:27dd8ed44a83ff94d557f9fd0412ed5a8cbca69ea04922d88c01184a07300a5a $HTTP/two%20words.txt /n/

@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+ADD gzip-of-another-name /n

@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+ADD a.tar dot.tar plain.txt /n/

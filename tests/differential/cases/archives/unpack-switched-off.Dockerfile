@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+ADD --unpack=false a.tar.gz /n/

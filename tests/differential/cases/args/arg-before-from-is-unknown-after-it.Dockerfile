@@ -1,0 +1,4 @@
+ARG BASE
+ARG A=1
+FROM $BASE
+ENV B=x$A

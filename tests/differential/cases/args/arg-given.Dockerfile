@@ -1,0 +1,5 @@
+ARG BASE
+FROM $BASE
+ARG A
+ARG B=default
+ENV X=$A-$B

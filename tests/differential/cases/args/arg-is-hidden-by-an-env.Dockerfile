@@ -1,0 +1,6 @@
+ARG BASE
+FROM $BASE
+ARG A=1
+ENV A=2
+ENV B=$A
+RUN echo $A >/a

@@ -1,0 +1,6 @@
+ARG BASE
+FROM $BASE AS a
+ARG A=1
+ENV B=$A
+FROM a
+ENV C=x$A

@@ -1,0 +1,4 @@
+ARG BASE
+FROM $BASE
+ARG A=1 B=b$A
+ENV C=$B

@@ -1,0 +1,5 @@
+ARG BASE
+FROM $BASE
+ENV A=a
+CMD echo $A
+ENTRYPOINT ["$A"]

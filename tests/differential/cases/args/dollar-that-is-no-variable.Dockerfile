@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+ENV R=$ S=a$ T="a$"

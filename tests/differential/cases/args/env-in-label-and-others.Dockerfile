@@ -1,0 +1,7 @@
+ARG BASE
+FROM $BASE
+ENV A=a
+LABEL $A=$A x${A}="${A}b"
+EXPOSE ${N:-90}
+USER ${N:-7}
+STOPSIGNAL ${N:-9}

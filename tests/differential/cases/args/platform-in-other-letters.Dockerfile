@@ -1,0 +1,3 @@
+ARG BASE
+FROM --platform=linux/x86_64 $BASE
+ENV A=1

@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+RUN env | grep -ci proxy >/count || true

@@ -1,0 +1,4 @@
+ARG BASE
+FROM $BASE
+ENV E=
+ENV B="${E:?must be set}"

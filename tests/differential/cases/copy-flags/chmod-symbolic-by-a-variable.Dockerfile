@@ -1,0 +1,4 @@
+ARG BASE
+FROM $BASE
+ARG M=go-r
+COPY --chmod=$M a.txt /n/

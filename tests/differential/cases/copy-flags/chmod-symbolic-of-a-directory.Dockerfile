@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+COPY --chmod=u=rwX,go=rX src /n

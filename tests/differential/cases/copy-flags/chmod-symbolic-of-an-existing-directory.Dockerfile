@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+COPY --chmod=g+w nested/bin /opt/real/

@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+COPY http://127.0.0.1/x /n

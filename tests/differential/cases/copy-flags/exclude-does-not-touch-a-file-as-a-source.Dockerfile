@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+COPY --exclude=a.txt a.txt b.md /n/

@@ -1,0 +1,5 @@
+ARG BASE
+FROM $BASE
+FROM $BASE
+ENV X=0
+COPY --from=$X /data /n

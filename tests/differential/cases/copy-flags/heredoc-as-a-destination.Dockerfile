@@ -1,0 +1,5 @@
+ARG BASE
+FROM $BASE
+COPY a.txt <<EOF
+x
+EOF

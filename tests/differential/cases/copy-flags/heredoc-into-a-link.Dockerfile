@@ -1,0 +1,5 @@
+ARG BASE
+FROM $BASE
+ADD <<x /h/
+text
+x

@@ -1,0 +1,5 @@
+ARG BASE
+FROM $BASE
+COPY --link <<x /tmp/
+text
+x

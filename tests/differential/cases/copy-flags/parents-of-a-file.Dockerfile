@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+COPY --parents lib/x/y/z.txt /n/

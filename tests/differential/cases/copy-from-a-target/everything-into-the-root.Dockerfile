@@ -1,0 +1,4 @@
+ARG BASE
+FROM $BASE
+FROM scratch
+COPY --from=0 / /

@@ -1,0 +1,5 @@
+ARG FULL
+ARG BASE
+FROM $FULL AS f
+FROM $BASE
+COPY --from=f /srv /n

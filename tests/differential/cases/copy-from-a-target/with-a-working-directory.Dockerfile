@@ -1,0 +1,5 @@
+ARG BASE
+FROM $BASE AS a
+WORKDIR /data
+FROM $BASE
+COPY --from=a f /n

@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+COPY --chmod=2700 d /var/www/n

@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+COPY --chmod=600 d /

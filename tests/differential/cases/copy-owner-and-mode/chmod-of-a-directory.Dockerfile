@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+COPY --chmod=700 d /fresh

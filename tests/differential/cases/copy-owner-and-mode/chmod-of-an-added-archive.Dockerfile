@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+ADD --chmod=700 a.tar /n

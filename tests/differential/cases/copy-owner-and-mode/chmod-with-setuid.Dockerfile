@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+COPY --chmod=4755 run.sh /x/

@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+COPY --chmod=0 a.txt /x

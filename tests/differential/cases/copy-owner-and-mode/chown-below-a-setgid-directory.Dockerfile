@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+COPY --chown=7:8 d /var/www/n/

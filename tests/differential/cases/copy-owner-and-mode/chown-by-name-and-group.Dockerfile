@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+COPY --chown=app:staff a.txt /x/y/

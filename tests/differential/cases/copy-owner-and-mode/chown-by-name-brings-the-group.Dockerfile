@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+COPY --chown=app a.txt /x/y/z

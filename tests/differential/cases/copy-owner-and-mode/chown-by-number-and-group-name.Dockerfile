@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+COPY --chown=7:staff a.txt /x/

@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+COPY --chown=2000 d /fresh

@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+ADD --chown=app a.tar /n/m

@@ -1,0 +1,4 @@
+ARG BASE
+FROM $BASE
+COPY d /x
+COPY a.txt /x

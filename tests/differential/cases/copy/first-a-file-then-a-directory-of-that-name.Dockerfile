@@ -1,0 +1,4 @@
+ARG BASE
+FROM $BASE
+COPY a.txt /x
+COPY d /x

@@ -1,0 +1,5 @@
+ARG BASE
+FROM $BASE
+USER app
+WORKDIR /w/v
+COPY a.txt sub/

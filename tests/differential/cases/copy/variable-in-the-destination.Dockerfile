@@ -1,0 +1,4 @@
+ARG BASE
+FROM $BASE
+ENV WHERE=/x/y
+COPY a.txt $WHERE/

@@ -1,0 +1,4 @@
+ARG BASE
+FROM $BASE
+ARG WHAT=a
+COPY ${WHAT}.txt /x

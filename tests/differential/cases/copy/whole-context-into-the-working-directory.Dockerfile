@@ -1,0 +1,4 @@
+ARG BASE
+FROM $BASE
+WORKDIR /w
+COPY . .

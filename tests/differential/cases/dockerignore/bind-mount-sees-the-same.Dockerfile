@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+RUN --mount=target=/m find /m | sort >/l

@@ -1,0 +1,3 @@
+ARG FULL
+FROM $FULL
+COPY a.txt .

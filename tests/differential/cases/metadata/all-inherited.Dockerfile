@@ -1,0 +1,2 @@
+ARG FULL
+FROM $FULL

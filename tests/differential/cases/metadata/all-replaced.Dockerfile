@@ -1,0 +1,12 @@
+ARG FULL
+FROM $FULL
+ENV A=2 EMPTY=full
+USER root
+WORKDIR /
+CMD ["x"]
+LABEL a=2
+EXPOSE 80/udp
+VOLUME /data /more
+STOPSIGNAL 3
+HEALTHCHECK NONE
+SHELL ["/bin/busybox", "sh", "-c"]

@@ -1,0 +1,9 @@
+ARG BASE
+FROM $BASE
+ARG A=1 B=b$A
+ENV C=$B
+ONBUILD RUN true
+WORKDIR /new/dir/
+WORKDIR /new
+CMD ["a"]
+RUN true

@@ -1,0 +1,4 @@
+ARG BASE
+FROM $BASE
+CMD ["a"]
+ENTRYPOINT ["/bin/x"]

@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+ENV A='$HOME' B="\$HOME" C=\$D E="a\"b"

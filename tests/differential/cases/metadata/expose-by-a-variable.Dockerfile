@@ -1,0 +1,4 @@
+ARG BASE
+FROM $BASE
+ARG P=8080
+EXPOSE $P/tcp $P/udp

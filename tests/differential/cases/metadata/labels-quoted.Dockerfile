@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+LABEL a=1 "b c"="d \"e\"" from.base=no

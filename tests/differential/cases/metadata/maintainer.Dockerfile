@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+MAINTAINER Ada Example <ada@example.com>

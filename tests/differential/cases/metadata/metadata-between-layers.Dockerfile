@@ -1,0 +1,8 @@
+ARG BASE
+FROM $BASE
+ENV A=1
+COPY a.txt /x
+LABEL l=1
+WORKDIR /w
+COPY a.txt y
+CMD z

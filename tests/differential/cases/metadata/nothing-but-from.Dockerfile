@@ -1,0 +1,2 @@
+ARG BARE
+FROM $BARE

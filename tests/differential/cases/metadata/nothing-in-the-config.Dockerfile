@@ -1,0 +1,3 @@
+ARG BARE
+FROM $BARE
+COPY a.txt /

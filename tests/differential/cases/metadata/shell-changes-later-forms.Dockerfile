@@ -1,0 +1,5 @@
+ARG BASE
+FROM $BASE
+SHELL ["/bin/sh", "-ec"]
+CMD echo x
+ENTRYPOINT echo y

@@ -1,0 +1,4 @@
+ARG FULL
+FROM $FULL
+RUN echo $- >/tmp/flags
+CMD x

@@ -1,0 +1,4 @@
+ARG BASE
+FROM $BASE
+ARG U=app
+USER ${U}:${U}

@@ -1,0 +1,5 @@
+ARG BASE
+FROM $BASE
+USER app
+USER ""
+RUN id -u >/uid

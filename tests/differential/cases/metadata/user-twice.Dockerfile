@@ -1,0 +1,4 @@
+ARG BASE
+FROM $BASE
+USER app
+USER root

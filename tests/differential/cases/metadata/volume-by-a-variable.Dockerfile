@@ -1,0 +1,4 @@
+ARG BASE
+FROM $BASE
+ENV V=/v
+VOLUME $V/w

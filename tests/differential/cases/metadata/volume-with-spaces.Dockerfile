@@ -1,0 +1,5 @@
+ARG BASE
+FROM $BASE
+ENV D=" /x"
+VOLUME $D
+VOLUME [" /a "]

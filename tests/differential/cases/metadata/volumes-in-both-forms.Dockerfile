@@ -1,0 +1,4 @@
+ARG BASE
+FROM $BASE
+VOLUME /a /b
+VOLUME ["/c", "/d e"]

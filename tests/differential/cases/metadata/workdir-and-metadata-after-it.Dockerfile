@@ -1,0 +1,7 @@
+ARG BASE
+FROM $BASE
+RUN true
+WORKDIR /one
+LABEL a=b
+WORKDIR /two
+CMD ["x"]

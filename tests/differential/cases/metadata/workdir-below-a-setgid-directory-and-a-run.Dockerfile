@@ -1,0 +1,4 @@
+ARG BASE
+FROM $BASE
+WORKDIR /var/www/one/two
+RUN touch file

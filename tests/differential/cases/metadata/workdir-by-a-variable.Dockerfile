@@ -1,0 +1,4 @@
+ARG BASE
+FROM $BASE
+ENV W=/w
+WORKDIR $W/x

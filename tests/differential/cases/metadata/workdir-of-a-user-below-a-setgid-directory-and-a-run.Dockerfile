@@ -1,0 +1,6 @@
+ARG BASE
+FROM $BASE
+USER app
+WORKDIR /var/www/one/two
+USER root
+RUN touch file

@@ -1,0 +1,4 @@
+ARG BASE
+FROM $BASE
+WORKDIR /a/../b//c/
+RUN pwd >/pwd

@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+COPY ["q\"uote", "back\\\\slash*", "/x/"]

@@ -1,0 +1,5 @@
+ARG BASE
+FROM $BASE AS left
+ONBUILD USER app
+ONBUILD ENTRYPOINT ["/entry"]
+FROM left

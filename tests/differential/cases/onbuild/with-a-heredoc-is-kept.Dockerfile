@@ -1,0 +1,6 @@
+ARG BASE
+FROM $BASE
+ONBUILD RUN <<EOF
+echo one >/one
+EOF
+LABEL a=b

@@ -1,0 +1,4 @@
+ARG BASE
+FROM $BASE
+USER app:staff
+RUN id >/tmp/id

@@ -1,0 +1,4 @@
+ARG BASE
+FROM $BASE
+WORKDIR /work
+RUN --mount=source=. ls >/seen

@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+RUN --mount=type=cache,target=/data ls /data >/l

@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+RUN chmod 711 /var/plain

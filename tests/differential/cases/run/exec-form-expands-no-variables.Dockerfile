@@ -1,0 +1,4 @@
+ARG BASE
+FROM $BASE
+ENV A=a
+RUN ["busybox", "touch", "/$A"]

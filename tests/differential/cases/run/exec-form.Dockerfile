@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+RUN ["busybox", "touch", "/a b"]

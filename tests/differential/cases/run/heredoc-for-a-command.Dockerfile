@@ -1,0 +1,6 @@
+ARG BASE
+FROM $BASE
+RUN cat >/a <<EOF
+one $HOME
+two
+EOF

@@ -1,0 +1,6 @@
+ARG BASE
+FROM $BASE
+SHELL ["/bin/busybox", "sh", "-ec"]
+RUN <<EOF
+echo $- >/flags
+EOF

@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+RUN --mount=type=tmpfs,target=/new/deep/t --mount=type=tmpfs,target=/other/t touch /other/kept

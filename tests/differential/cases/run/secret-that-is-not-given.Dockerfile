@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+RUN --mount=type=secret,id=absent test ! -e /run/secrets/absent && echo none >/n

@@ -1,0 +1,4 @@
+ARG BASE
+FROM $BASE
+SHELL ["/bin/busybox", "sh", "-ec"]
+RUN echo $- >/flags

@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+RUN --mount=type=tmpfs,target=/t touch /t/x; ls /t >/l

@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+RUN umask >/u; touch /f; mkdir /d

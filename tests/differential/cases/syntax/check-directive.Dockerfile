@@ -1,0 +1,4 @@
+# check=skip=all
+ARG BASE
+FROM $BASE
+ENV A=1

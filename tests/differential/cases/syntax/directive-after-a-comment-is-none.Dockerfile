@@ -1,0 +1,5 @@
+# a comment
+# escape=`
+ARG BASE
+FROM $BASE
+ENV A=a\ b

@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+COPY --chown=1 --chown=2 a.txt /x

@@ -1,0 +1,5 @@
+ARG BASE
+FROM $BASE
+ADD <<EOF /x
+a
+EOF

@@ -1,0 +1,5 @@
+ARG BASE
+FROM $BASE
+COPY <<"EOF" /x/file
+hello $FROM_BASE
+EOF

@@ -1,0 +1,6 @@
+ARG BASE
+FROM $BASE
+COPY <<EOF /x/file
+hello $FROM_BASE
+  $NOTHING end
+EOF

@@ -1,0 +1,6 @@
+ARG BASE
+FROM $BASE
+COPY <<-EOF /x
+	one
+		two
+	EOF

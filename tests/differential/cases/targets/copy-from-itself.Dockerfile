@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE AS a
+COPY --from=a /etc/group /n

@@ -1,0 +1,7 @@
+ARG BASE
+FROM $BASE AS a
+ENV A=1
+WORKDIR /w
+COPY a.txt .
+FROM a
+COPY a.txt b.txt

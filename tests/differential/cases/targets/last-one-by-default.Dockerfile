@@ -1,0 +1,5 @@
+ARG BASE
+FROM $BASE AS a
+RUN echo a >/a
+FROM $BASE
+RUN echo b >/b

@@ -1,0 +1,4 @@
+ARG BASE
+FROM nowhere.invalid/x AS broken
+RUN false
+FROM $BASE

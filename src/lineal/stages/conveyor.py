@@ -13,7 +13,7 @@ from lineal import __version__
 from lineal.errors import Gone, Interrupted
 from lineal.report.json import Outcome, StageReport
 from lineal.report.progress import Progress
-from lineal.stages.lookup import Candidate, Finding, Lookup
+from lineal.stages.lookup import LOST, Candidate, Finding, Lookup
 from lineal.stages.outlook import ADOPTED, Outlook, needed, report, title
 from lineal.stages.publish import Publisher
 from lineal.stages.stage import Stage, closure
@@ -165,10 +165,12 @@ class Conveyor:
             raise
         candidate = publication.candidate
         made: Outcome = "built" if stage.kind in ("run", "from") else "assembled"
-        outcome: Outcome = "adopted" if publication.outcome == "adopted" else made
+        # What was lost and is made again bit for bit makes the publication whole that it was.
+        mended = publication.outcome == "adopted" and reason == LOST
+        outcome: Outcome = "adopted" if publication.outcome == "adopted" and not mended else made
         if outcome == "adopted":
             reason = ADOPTED
-        else:
+        elif not mended:
             self._ready[stage.checksum] = replace(ready, reference=candidate.reference(self._store.address))
         created = candidate.record.created
         outlook.findings[stage.checksum] = Finding(candidate, reason, True, created, publication.young)

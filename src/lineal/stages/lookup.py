@@ -21,6 +21,7 @@ _YOUNG = 30_000
 """Milliseconds on the store's clock: beyond all that a clock is told wrong, and a run held up."""
 _WORKERS = 16
 _NEW = "not published yet"
+LOST = "its image is gone from the store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +161,7 @@ class Lookup:
                 # A working tree makes no anchors: nobody else has to look behind them.
                 hidden[checksum] = _NEW
             else:
-                hidden[checksum] = (
-                    verdicts[checksum].rule if checksum in verdicts else "its image is gone from the store"
-                )
+                hidden[checksum] = verdicts[checksum].rule if checksum in verdicts else LOST
         return findings | (self._among(tags(), hidden) if hidden else {})
 
     def _among(self, tags: Sequence[str], hidden: dict[str, str]) -> dict[str, Finding]:

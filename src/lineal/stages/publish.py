@@ -30,8 +30,9 @@ DEAD = 8.0
 """Seconds after which a claim that was first and did not become the anchor is its dead publisher's."""
 AGED = 60_000
 """The same in milliseconds on the store's clock, for claims that were there long before this run."""
-_POLL = 0.25
-_TRIES = 10
+_POLL = (0.25, 1.0)
+"""Seconds between two looks, the first and the longest."""
+_TRIES = 16
 _PATIENCE = 3
 _SPREAD = 1000
 
@@ -111,6 +112,7 @@ class Publisher:
     def _elect(self, own: Candidate) -> Publication:
         """Wait until the checksum has its anchor, or write it where that is this run's part."""
         checksum, claimed, tries = own.record.checksum, self._time.monotonic(), 0
+        poll, longest = _POLL
         known: dict[str, float] = {}
         while tries < _TRIES:
             looked = self._time.monotonic()
@@ -119,7 +121,8 @@ class Publisher:
                 return self._beside(own, seen)
             heir = self._heir(own, seen, looked - claimed, known)
             if heir is None:
-                self._time.sleep(_POLL)
+                self._time.sleep(poll)
+                poll = min(poll * 1.5, longest)
             elif self._fresh(looked):
                 tries += 1
                 with suppress(Conflict):

@@ -35,7 +35,7 @@ ACCEPT = ", ".join((OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST))
 _SMALL_BLOB = 64 * 1024
 UPLOAD_SECONDS = 300.0
 """A registry may copy a whole blob to its storage before it answers."""
-SETTLING = 3
+SETTLING = 5
 """Tries to publish a manifest that a registry says lacks a blob: when two runs upload the same one at once,
 docker-registry on a plain disk shows the first of them an empty file for a moment."""
 

@@ -208,9 +208,11 @@ def test_twenty_runs_at_once_never_hold_it_together(given: Given, tmp_path: Path
 
 def test_runs_that_are_killed_at_any_moment_hold_up_nobody(given: Given, tmp_path: Path) -> None:
     terms = {"lease": 3.0, "wait": 60, "poll": 0.2, "notice": 0.3}
-    room = tmp_path / "room"
-    room.mkdir()
-    doomed = [parts.start(given | {"terms": terms}, "contend", str(room), "1000") for _ in range(4)]
+    doomed = []
+    for number in range(4):
+        # Each in a room of its own: who is killed in there leaves it locked.
+        (room := tmp_path / f"room {number}").mkdir()
+        doomed.append(parts.start(given | {"terms": terms}, "contend", str(room), "1000"))
     for number, process in enumerate(doomed):
         try:
             process.wait(1.5 + 0.13 * number)

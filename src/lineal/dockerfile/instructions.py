@@ -93,7 +93,8 @@ class Parser:
             self.refuse(
                 instruction,
                 f"{what} uses {unknown}, which the Dockerfile does not define before this line.",
-                "Declare it with ARG or ENV: what only the base image defines is not known when checksums are made.",
+                "Give it a value: with ENV, a default of its ARG, or `args` in lineal.yaml. "
+                "What only the base image defines is not known when checksums are made.",
             )
         return word
 

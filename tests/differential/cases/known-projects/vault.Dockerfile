@@ -1,4 +1,4 @@
-# hashicorp/vault, Dockerfile. NAME and VERSION without values; BIN_NAME names no file, so the whole folder comes.
+# hashicorp/vault, Dockerfile. NAME and VERSION without values; the rest is as given.
 ARG DISTRO
 FROM $DISTRO as default
 

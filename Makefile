@@ -1,7 +1,7 @@
 # Each command makes the machine ready by itself (scripts/setup) and then does one thing.
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
-SHELL_SCRIPTS := .ci/run scripts/setup scripts/engine scripts/buildkit scripts/lock scripts/cluster scripts/lib.sh $(wildcard entrypoint.sh)
+SHELL_SCRIPTS := .ci/run scripts/setup scripts/engine scripts/buildkit scripts/forwarder scripts/lock scripts/cluster scripts/lib.sh $(wildcard entrypoint.sh)
 YAML := $(wildcard .yamllint *.yml *.yaml .github gitlab-ci) examples
 
 .PHONY: help demo test test-long lint bench cluster

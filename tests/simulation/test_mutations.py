@@ -22,7 +22,7 @@ TRIES = 4000
 
 
 def numbers(seed: int) -> bytes:
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     harmless = chance.choice((0.0, 0.3, 0.6, 0.85))
     return bytes(0 if chance.random() < harmless else chance.randrange(256) for _ in range(chance.choice((60, 300))))
 

@@ -81,7 +81,7 @@ def _be(asked: dict[str, Any]) -> None:
         main()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
-    except BaseException:
+    except Exception:  # noqa: BLE001
         traceback.print_exc()
     finally:
         sys.stdout.flush()

@@ -126,7 +126,7 @@ class _Copier:
             self._put(place, Node(place, "file", 0o644, len(item.data)), lambda: iter((item.data,)))
             return
         names = [item.path] if item.exact else glob.expand(item.tree, item.path)
-        if not names and not glob.has_wildcards(item.path):
+        if not names and not glob.may_be_empty(item.tree, item.path):
             raise BuildFailed(f"/{clamp(item.path)} is not there to be copied.")
         for name in names:
             node = glob.follow(item.tree, name)

@@ -61,6 +61,9 @@ class Selection:
             self._path(filesystem, "/".join(parts))
             return
         places = [filesystem.resolve("/".join(parts[:fixed]))]
+        if places[0] not in filesystem.directories:
+            # A file there matches nothing below it, which is no error; its absence is one.
+            self._path(filesystem, places[0])
         for part in parts[fixed:-1]:
             matcher = glob.compile(part)
             starts = set(places)

@@ -15,7 +15,7 @@ from lineal.dockerfile.scope import Deferred, Scope, canonical_word
 from lineal.dockerfile.sources import sifted
 from lineal.errors import BadConfiguration, Place
 from lineal.source.glob import expand as expand_sources
-from lineal.source.glob import follow, has_wildcards
+from lineal.source.glob import follow, has_wildcards, may_be_empty
 from lineal.source.sieve import EVERYTHING, Sieve
 from lineal.source.tree import clamp
 from lineal.source.urls import unpinned
@@ -150,15 +150,21 @@ class TargetBuilder:
         names = context.names()
         try:
             roots = expand_sources(names, source)
+            if has_wildcards(source):
+                Sieve(source).check()
         except BadConfiguration as error:
             self.parser.refuse(instruction, error.message, error.remedy)
         written = written or source
-        if not roots and not has_wildcards(written):
+        if not roots and not (may_be_empty(names, source) if source == written else has_wildcards(written)):
             self.parser.refuse(instruction, f"{what} {written!r}: {context.missing(source)}")
         matched: list[list[Any]] = []
         for root in roots:
             # A link as a source means what it points at.
             meant = follow(names, root)
+            named = sieve.include is not None and not has_wildcards(source)
+            if named and (meant is None or meant.kind != "directory"):
+                # Nothing is below a file; one that a wildcard matches is copied, as BuildKit does.
+                continue
             if sieve and meant is not None and meant.kind == "directory":
                 matched.append([root, sifted(context, meant.path, sieve)])
                 continue

@@ -19,6 +19,18 @@ def has_wildcards(pattern: str) -> bool:
     return re.search(r"[*?[]", re.sub(r"\\.", "", pattern)) is not None
 
 
+def fixed(pattern: str) -> str:
+    """What stands before the first component with a wildcard; all of a pattern that has none."""
+    parts = clamp(pattern).split("/")
+    return "/".join(parts[: next((at for at, part in enumerate(parts) if has_wildcards(part)), len(parts))])
+
+
+def may_be_empty(tree: SourceTree, pattern: str) -> bool:
+    """Whether a pattern without a match copies nothing: where the directory of its wildcards is there. Otherwise, as
+    in BuildKit, it is as wrong as the path of a file that is missing."""
+    return has_wildcards(pattern) and follow(tree, fixed(pattern)) is not None
+
+
 def expand(tree: SourceTree, pattern: str) -> list[str]:
     """The paths that a source means, in the order in which BuildKit copies them; nothing is read but names.
 

@@ -21,6 +21,9 @@ class Ignore:
             self._matcher = PatternMatcher(text.removeprefix("\ufeff").split("\n"))
         except ValueError as error:
             raise BadConfiguration(str(error) + ".", place=Place(file)) from None
+        if "!/" in self._matcher.patterns:
+            raise BadConfiguration("The pattern '!/' takes nothing back.", place=Place(file),
+                                   remedy="Write '!**' for everything.")  # fmt: skip
         self.file = file
 
     @staticmethod

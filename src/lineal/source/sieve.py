@@ -87,9 +87,8 @@ class _Patterns:
         # Unlike .dockerignore's reader it knows no comments, and a slash in front matches nothing.
         usable = [_cleaned(pattern) for pattern in patterns if pattern.strip()]
         try:
-            self._patterns = PatternMatcher(
-                [one for one in usable if not one.removeprefix("!").startswith("/")]
-            )._patterns
+            PatternMatcher(usable)  # for the complaint alone: also of those that match nothing
+            self._patterns = PatternMatcher([one for one in usable if not _rooted(one)])._patterns
         except ValueError as error:
             raise BadConfiguration(f"{error}.", remedy="Close every '[', or escape it with a backslash.") from None
         self._states: dict[str, list[bool]] = {"": [False] * len(self._patterns)}
@@ -106,6 +105,10 @@ class _Patterns:
         if directory:
             self._states[path] = state
         return matched
+
+
+def _rooted(pattern: str) -> bool:
+    return pattern.removeprefix("!").startswith("/")
 
 
 def _cleaned(pattern: str) -> str:

@@ -98,7 +98,7 @@ def test_a_file_is_looked_for_no_further_down_than_needed() -> None:
 
 def test_nothing_is_read_for_what_cannot_be_there() -> None:
     image = Image([folder("a"), file("a/f")])
-    assert contents(image.read("/no/such", "/no/*/such")) == {}
+    assert contents(image.read("/no/such", "/no/such/*")) == {}
     assert image.opened == []
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from posixpath import normpath
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -14,9 +16,13 @@ _PATHS = st.lists(_NAMES, min_size=1, max_size=4).map("/".join)
 _PIECES = st.sampled_from(
     ["a", "b", "src", "*", "**", "*.log", "x.*", "?", "[ab]", "[^b]", "a[^b]b", "\\a", "**.log", "a**", "..", "."]
 )
-_PATTERNS = st.tuples(
-    st.sampled_from(["", "!", "/", "!/", "! ", "  "]), st.lists(_PIECES, min_size=1, max_size=3).map("/".join)
-).map("".join)
+_PATTERNS = (
+    st.tuples(
+        st.sampled_from(["", "!", "/", "!/", "! ", "  "]), st.lists(_PIECES, min_size=1, max_size=3).map("/".join)
+    )
+    .map("".join)
+    .filter(lambda text: not text.startswith("!/") or normpath(text[1:]).strip("/"))
+)  # '!/' is refused
 
 
 def tree(paths: list[str]) -> tuple[set[str], set[str]]:
@@ -75,3 +81,9 @@ def test_a_malformed_line_is_named_with_its_file(line: str) -> None:
     with pytest.raises(BadConfiguration, match=r"^api/\.dockerignore: ") as refused:
         Ignore(f"fine\n{line}\n", file="api/.dockerignore")
     assert line in str(refused.value)
+
+
+@pytest.mark.parametrize("line", ["!/", "!//", "!/..", " !/ "])
+def test_an_exception_for_the_root_is_refused_as_by_buildkit(line: str) -> None:
+    with pytest.raises(BadConfiguration, match="takes nothing back"):
+        Ignore(f"a\n{line}\n", file=".dockerignore")

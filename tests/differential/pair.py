@@ -180,7 +180,9 @@ class Pair:
 @contextmanager
 def pair(registry: str) -> Iterator[Pair]:
     with (
-        tempfile.TemporaryDirectory(prefix="generated-", dir=_fast(), ignore_cleanup_errors=True) as directory,
+        tempfile.TemporaryDirectory(
+            prefix="generated-", dir=buildkit.fast(), ignore_cleanup_errors=True
+        ) as directory,
         buildkit.buildkitd(Path(directory), registry) as oracle,
         forked() as fork,
     ):
@@ -193,15 +195,6 @@ def pair(registry: str) -> Iterator[Pair]:
         # From now on every commit comes after one that has the base in the store.
         made.root = repo.head()
         yield made
-
-
-def _fast() -> str | None:
-    """Memory where there is enough: with every small build BuildKit waits for the disk several times."""
-    shared = "/dev/shm"
-    try:
-        return shared if shutil.disk_usage(shared).free > 2 << 30 else None
-    except OSError:
-        return None
 
 
 def _write(context: Path, files: Files) -> None:

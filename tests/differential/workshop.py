@@ -22,12 +22,14 @@ from tests import servers
 from tests.conftest import Lineal, Result
 from tests.differential import bases, buildkit
 from tests.differential.cases import Case, Group
+from tests.differential.forked import Forked, forked
 from tests.differential.image import Image, read
 
 
 @dataclass
 class Workshop:
     oracle: buildkit.Buildkit
+    forked: Forked
     arguments: dict[str, str]
     scratch: Path
     web: str
@@ -59,7 +61,8 @@ class Workshop:
         repo = self._commit(case.group)
         report, store = self.scratch / f"{case.id.replace('/', '-')}.json", self.scratch / "store"
         lineal = Lineal(repo.path, self.scratch, case.expected.env)
-        result = lineal("build", case.name, "--repo", f"layout:{store}", "--report", str(report))
+        command = ["build", case.name, "--repo", f"layout:{store}", "--report", str(report)]
+        result = self.forked(*command, cwd=repo.path, env=lineal.environment(), scratch=self.scratch)
         if result.code:
             return result, None
         return result, read(store, json.loads(report.read_text())["images"][-1]["digest"])
@@ -80,11 +83,12 @@ def workshop(registry: str, scratch: Path) -> Iterator[Workshop]:
     arguments = bases.push(registry, scratch / "bases")
     # The path of a socket may have 107 characters only: pytest's directories are too deep.
     with (
-        tempfile.TemporaryDirectory(prefix="buildkit-", ignore_cleanup_errors=True) as short,
+        tempfile.TemporaryDirectory(prefix="buildkit-", dir=buildkit.fast(), ignore_cleanup_errors=True) as short,
         buildkit.buildkitd(Path(short), registry) as oracle,
+        forked() as fork,
         _web(scratch / "commits") as web,
     ):
-        yield Workshop(oracle, arguments, scratch, web)
+        yield Workshop(oracle, fork, arguments, scratch, web)
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

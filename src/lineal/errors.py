@@ -72,3 +72,16 @@ class Interrupted(LinealError):
     """SIGINT or SIGTERM."""
 
     exit_code = 130
+
+
+def explained(error: BaseException) -> LinealError:
+    """What any failure of a run is to people."""
+    if isinstance(error, LinealError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted("Interrupted; what was published before stays.")
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return Unreachable(f"{where}{error.strerror or error}.", remedy="Check the disk and its permissions.")
+    sentence = f"Something unexpected happened: {type(error).__name__}: {' '.join(str(error).split())}."
+    return LinealError(sentence, remedy="Run it again with --debug and report what it shows.")

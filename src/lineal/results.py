@@ -62,7 +62,8 @@ def make_report(run: Run, command: str, outlook: Outlook) -> Report:
 def _image(run: Run, name: str, outlook: Outlook) -> ImageReport:
     stage = outlook.images[name]
     made = {checksum for checksum, stage in run.reports.items() if stage.outcome in _MADE}
-    found = ImageReport(name=name, built=any(ancestor.checksum in made for ancestor in stage.chain()))
+    built = any(ancestor.checksum in made for ancestor in stage.chain())
+    found = ImageReport(name=name, checksum=stage.checksum, built=built)
     value = image_values(run, outlook).get(name)
     if value is not None:
         found.ref, found.image = value.ref, value.image

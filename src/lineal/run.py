@@ -54,6 +54,8 @@ class Run:
         self.start = start
         self.started = time.monotonic()
         self.reports: dict[str, StageReport] = {}
+        self.told = False
+        """Whether its report was written: a run that failed before has only its error to tell."""
         self.stopped = threading.Event()
         """Set when building ends early: whoever waits for something gives up."""
         self._closing = ExitStack()

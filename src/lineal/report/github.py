@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+from collections.abc import Mapping
 
 from lineal.errors import LinealError
 from lineal.report.text import clean
+
+_CONTAINER = "/github/workspace"
+"""Where the runner mounts the workspace for an action in a container, and nowhere else."""
+_COMMAND = re.compile(r"^\s*::|##\[", re.MULTILINE)
 
 
 class Groups:
@@ -45,6 +51,16 @@ def annotation(error: LinealError) -> str:
         if place.key is not None:
             message = f"{place.key}: {message}"
     return f"::error{properties}::{_data(message)}"
+
+
+def guarded(text: str, environ: Mapping[str, str]) -> str:
+    """A result for stdout: in a container action that is the log, where manifests of a chart must give the runner no
+    commands. In a step of a shell it may go to another program, which must get what it is."""
+    is_log = environ.get("GITHUB_ACTIONS") == "true" and environ.get("GITHUB_WORKSPACE") == _CONTAINER
+    if not is_log or not _COMMAND.search(text):
+        return text
+    groups = Groups()
+    return f"{groups.hold()}\n{text.rstrip(chr(10))}\n{groups.release()}\n"
 
 
 def _data(text: str) -> str:

@@ -28,12 +28,20 @@ class StageReport(msgspec.Struct, kw_only=True):
     bytes_pushed: int = 0
     reason: str = ""
     """For a hit, the rule that made it visible; for a miss, why."""
+    parent: str | None = None
+    """The checksum of the stage below."""
+    inputs: list[str] = []
+    """The checksums of the other stages that it is made from: what it copies from, images that it needs."""
+    output: list[str] = []
+    """The last lines that a failed stage printed; secrets are masked."""
 
 
 class ImageReport(msgspec.Struct, kw_only=True):
     """A finished image; all None in a plan while it is missing."""
 
     name: str
+    checksum: str = ""
+    """Of its last stage."""
     ref: str | None = None
     image: str | None = None
     repository: str | None = None
@@ -60,6 +68,18 @@ class ReleaseReport(msgspec.Struct, kw_only=True):
     duration: float = 0.0
 
 
+class ErrorReport(msgspec.Struct, kw_only=True):
+    """Why the run failed: the same sentence as in the log, in its parts."""
+
+    message: str
+    remedy: str | None = None
+    file: str | None = None
+    line: int | None = None
+    key: str | None = None
+    code: int
+    """The exit code."""
+
+
 class Report(msgspec.Struct, kw_only=True):
     schema: int = SCHEMA
     lineal: str
@@ -70,6 +90,7 @@ class Report(msgspec.Struct, kw_only=True):
     images: list[ImageReport]
     stages: list[StageReport]
     release: ReleaseReport | None = None
+    error: ErrorReport | None = None
     duration: float = 0.0
     requests: int = 0
     bytes_read: int = 0
@@ -77,4 +98,6 @@ class Report(msgspec.Struct, kw_only=True):
 
 
 def encode(report: Report) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+    # On stdout GitHub's runner would take `##[command]` anywhere in a line; the JSON stays the same.
+    text = msgspec.json.format(msgspec.json.encode(report), indent=2).replace(b"##[", b"##\\u005b")
+    return text + b"\n"

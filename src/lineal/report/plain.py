@@ -8,10 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol, TextIO
 
-from lineal.report.text import clean, paint, plural, result_line, tame
+from lineal.report.text import TAIL, clean, paint, plural, result_line, tame
 
-TAIL = 40
-"""Lines of a failed stage's output that are repeated where they cannot be overlooked."""
 _PREFIX = "| "
 # Output of stages that run side by side waits for their end, but not more of it than this (characters).
 _BUFFER = 1 << 20

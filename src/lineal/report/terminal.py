@@ -9,8 +9,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
-from lineal.report.plain import TAIL
-from lineal.report.text import cells, clean, duration, fit, paint, plural, result_line
+from lineal.report.text import TAIL, cells, clean, duration, fit, paint, plural, result_line
 
 if TYPE_CHECKING:
     from rich.live import Live

@@ -16,6 +16,8 @@ _ESCAPE = re.compile(
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\u2028\u2029]")
 _LONGEST = 16_000
+TAIL = 40
+"""Lines of a failed stage's output that are repeated where they cannot be overlooked."""
 _CODES = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "dim": "2", "bold": "1", "failed": "1;31"}
 OUTCOME_STYLE = {
     "built": "green",

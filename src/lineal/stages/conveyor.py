@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from lineal import __version__
 from lineal.errors import Gone, Interrupted
 from lineal.report.json import Outcome, StageReport
 from lineal.report.progress import Progress
+from lineal.report.text import TAIL, clean
 from lineal.stages.lookup import LOST, Candidate, Finding, Lookup
 from lineal.stages.outlook import ADOPTED, Outlook, needed, report, title
 from lineal.stages.publish import Publisher
@@ -146,6 +148,12 @@ class Conveyor:
         if self._stopped.is_set():
             raise Interrupted("The run was stopped.")
         name, started = title(stage), time.monotonic()
+        tail: deque[str] = deque(maxlen=TAIL)
+
+        def output(line: str) -> None:
+            tail.append(line)
+            self._progress.output(name, line)
+
         self._progress.begin(name)
         reason = outlook.findings[stage.checksum].reason if stage.checksum in outlook.findings else ""
         try:
@@ -154,12 +162,13 @@ class Conveyor:
                 sources={key: self._load(source, outlook) for key, source in stage.sources.items()},
                 references={key: self._load(need, outlook).reference for key, need in stage.needs.items()},
             )
-            built, ready = build(stage, materials, self._workshop, lambda line: self._progress.output(name, line))
+            built, ready = build(stage, materials, self._workshop, output)
             publication = self._publisher.publish(built, self._record(stage))
         except BaseException as error:
             seconds = time.monotonic() - started
             self._progress.end(name, "failed", seconds)
             self.reports[stage.checksum] = report(stage, "failed", reason=reason, duration=seconds)
+            self.reports[stage.checksum].output = [clean(line) for line in tail]
             if isinstance(error, Gone):
                 raise self._blame(stage, error, outlook) from error
             raise

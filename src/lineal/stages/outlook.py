@@ -86,4 +86,6 @@ def report(
         bytes_pulled=pulled,
         bytes_pushed=pushed,
         reason=reason,
+        parent=stage.parent.checksum if stage.parent else None,
+        inputs=[found.checksum for found in stage.dependencies() if found is not stage.parent],
     )

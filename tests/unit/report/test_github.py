@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from lineal.errors import BuildFailed, LinealError, Place
-from lineal.report.github import Groups, annotation
+from lineal.report.github import Groups, annotation, guarded
 from tests.unit.report.runner import github_commands
 
 
@@ -32,3 +36,27 @@ def test_stop_tokens_are_never_used_twice() -> None:
     assert len({groups.hold() for _ in range(50)}) == 50
     token = groups.hold().removeprefix("::stop-commands::")
     assert groups.release() == f"::{token}::" and len(token) == 32
+
+
+ACTION = {"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": "/github/workspace"}
+SHELL = {"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": "/home/runner/work/shop/shop"}
+
+
+LINES = st.sampled_from([
+    "::error::x", " ::set-output name=digest::evil", "a ##[add-mask]b", "kind: Pod", "\r", "\n", "\x0b::error::x",
+    "\u2028::error::x", "::stop-commands::a",
+])  # fmt: skip
+
+
+@given(st.lists(LINES))
+def test_a_result_in_the_log_gives_the_runner_no_commands(lines: list[str]) -> None:
+    text = "\n".join(lines)
+    found = github_commands(guarded(text, ACTION))
+    assert {name for name, _ in found} <= {"stop-commands", "resume"}
+    assert not found or found[-1] == ("resume", "")
+
+
+@pytest.mark.parametrize("environ", [SHELL, {}])
+def test_a_result_for_another_program_is_what_it_is(environ: dict[str, str]) -> None:
+    assert guarded("::error::x\n", environ) == "::error::x\n"
+    assert guarded("api: 1\n", ACTION) == "api: 1\n"

@@ -1,0 +1,86 @@
+"""The run in one sentence: the first line of the page, read by people who read nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from lineal.report.inert import code
+from lineal.report.json import Report
+from lineal.report.lineage import Lineage, worst
+from lineal.report.text import plural
+
+_NAMED = 3
+_INTERRUPTED = 130
+_DEPLOYS = ("deploy", "converge")
+
+
+def headline(report: Report) -> str:
+    """Markdown, on one line."""
+    if report.error is not None:
+        return _failed(report)
+    new = [name for name, outcome in _outcomes(report).items() if outcome in ("missing", "built", "assembled")]
+    if report.command == "plan":
+        return _planned(report, new)
+    parts = list(_parts(report, new))
+    if not parts:
+        return f"✅ {_all(report).capitalize()}."
+    sentence = ", and ".join(parts)
+    mark = "⚠️" if new and not report.context.may_write else "✅"
+    return f"{mark} {sentence[0].upper()}{sentence[1:]}{_others(report, new) if new else ''}."
+
+
+def _parts(report: Report, new: Sequence[str]) -> Iterator[str]:
+    """What was done, each a verb and its object."""
+    if new:
+        yield f"built {_names(new)}"
+        if not report.context.may_write:
+            yield "published nothing"
+    elif report.command in ("build", "converge"):
+        yield "built nothing" if report.release is not None else f"nothing to build: {_all(report)} already"
+    if report.command == "render":
+        yield f"rendered the manifests with {plural(len(report.images), 'image')}"
+    if report.release is not None:
+        yield f"deployed {code(report.release.name)}"
+
+
+def _outcomes(report: Report) -> dict[str, str]:
+    lineage = Lineage(report)
+    return {image.name: worst(lineage.own(image.name)) for image in report.images}
+
+
+def _planned(report: Report, new: Sequence[str]) -> str:
+    if not new:
+        return f"✅ Nothing to build: {_all(report)}."
+    return f"📋 {_names(new)} would be built{_others(report, new)}."
+
+
+def _names(names: Sequence[str]) -> str:
+    if len(names) > _NAMED:
+        return plural(len(names), "image")
+    shown = [code(name) for name in names]
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def _others(report: Report, new: Sequence[str]) -> str:
+    rest = len(report.images) - len(new)
+    return "" if not rest else f"; {plural(rest, 'other image')} {'was' if rest == 1 else 'were'} there"
+
+
+def _all(report: Report) -> str:
+    count = len(report.images)
+    if count < 3:
+        return "the image was there" if count == 1 else "both images were there"
+    return f"all {count} images were there"
+
+
+def _failed(report: Report) -> str:
+    assert report.error is not None
+    if report.error.code == _INTERRUPTED:
+        return f"🛑 {code('lineal ' + report.command)} was interrupted."
+    failed = next((stage for stage in report.stages if stage.outcome == "failed" and stage.output), None)
+    failed = failed or next((stage for stage in report.stages if stage.outcome == "failed"), None)
+    if failed is not None:
+        return f"❌ {code(failed.instruction, 80)} failed in {code(failed.image)}."
+    if report.command in _DEPLOYS and report.stages and all(image.digest for image in report.images):
+        return f"❌ {code(report.project)} was not deployed; its images are published."
+    return f"❌ {code('lineal ' + report.command)} failed."

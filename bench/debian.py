@@ -49,7 +49,7 @@ def _make(layout: Path) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
     _call([program("debootstrap"), "--variant=minbase", _SUITE, str(tree)])
     _fetch_packages(tree)
-    _write_layout(tree, layout)
+    write_layout(tree, layout)
     shutil.rmtree(tree)
 
 
@@ -77,14 +77,14 @@ def _fetch_packages(tree: Path) -> None:
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
 
-def _write_layout(tree: Path, layout: Path) -> None:
+def write_layout(tree: Path, layout: Path, level: int = 1) -> None:
     """The tree as an OCI Image Layout of one gzip layer, with the tag `base`."""
     layout.mkdir(parents=True)
     plain, packed = layout / "layer.tar", layout / "layer.tar.gz"
     with tarfile.open(plain, "w", format=tarfile.PAX_FORMAT) as tar:
         for path in sorted(tree.iterdir()):
             tar.add(path, path.name)
-    with plain.open("rb") as source, gzip.open(packed, "wb", compresslevel=1) as target:
+    with plain.open("rb") as source, gzip.open(packed, "wb", compresslevel=level) as target:
         shutil.copyfileobj(source, target, 1 << 20)
     config = {
         "architecture": _call(["dpkg", "--print-architecture"]).strip(),

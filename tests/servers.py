@@ -28,17 +28,17 @@ def program(name: str) -> str:
     return path
 
 
-def free_port() -> int:
+def free_port(host: str = "127.0.0.1") -> int:
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.bind((host, 0))
         return int(listener.getsockname()[1])
 
 
 @contextmanager
-def docker_registry(directory: Path, htpasswd: str | None = None) -> Iterator[str]:
-    """A docker-registry of its own, its data in `directory`; gives `127.0.0.1:PORT`."""
+def docker_registry(directory: Path, htpasswd: str | None = None, address: str | None = None) -> Iterator[str]:
+    """A docker-registry of its own, its data in `directory`; gives its address, `127.0.0.1:PORT`."""
     directory.mkdir(parents=True, exist_ok=True)
-    address = f"127.0.0.1:{free_port()}"
+    address = address or f"127.0.0.1:{free_port()}"
     config = {
         "version": 0.1,
         "log": {"level": "warn"},

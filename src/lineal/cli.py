@@ -8,16 +8,16 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from lineal import __version__
-from lineal.errors import BadConfiguration, DeployFailed, Interrupted, LinealError, Unreachable
-from lineal.flags import BUILD, CLUSTER, RELEASE, RUN, option, options, set_debug
-from lineal.output import check_report, plan_text, references, reported, save, show
+from lineal.errors import BadConfiguration, DeployFailed, Interrupted, LinealError, Unreachable, explained
+from lineal.flags import BUILD, CLUSTER, DOTENV, RELEASE, RUN, option, options, set_debug
+from lineal.output import check_files, fail, planned, references, reported, show
 from lineal.results import make_report
 
 if TYPE_CHECKING:
@@ -64,17 +64,21 @@ def cli(debug: bool) -> None:
              "  lineal plan --exit-code || echo 'there is work'")  # fmt: skip
 @click.argument("images", nargs=-1, metavar="[IMAGE]...")
 @options(RUN)
-@option("--format", "A table, the report as JSON, or a job matrix with the images that need work.",
-        type=click.Choice(["table", "json", "matrix"]), envvar="LINEAL_FORMAT")  # fmt: skip
+@option("--format", "A table, the report as JSON, or jobs for the images that need work: GitHub's matrix, or a child "
+        "pipeline for GitLab.", type=click.Choice(["table", "json", "matrix", "gitlab"]),
+        envvar="LINEAL_FORMAT")  # fmt: skip
+@option("--template", "For --format gitlab: a YAML file with what every job has: image, services, variables, tags.",
+        metavar="FILE")  # fmt: skip
 @option("--exit-code", "Exit with 2 when there is work.", is_flag=True, envvar="LINEAL_EXIT_CODE")
 def plan(images: tuple[str, ...], format: str | None, exit_code: bool | None, **given: Any) -> None:
     """Show what would be built, and why. Builds and writes nothing."""
     with _run(given) as run:
+        make_text = planned(run, format or "table")
         outlook = run.look(_start(run, images))
         report = make_report(run, "plan", outlook)
-        save(report, run)
-        run.progress.close()
-        show(plan_text(report, format or "table"))
+        with reported(run, "plan", outlook, report, table=False):
+            run.progress.close()
+            show(make_text(report))
         if exit_code and outlook.needed:
             sys.exit(_PENDING)
 
@@ -82,7 +86,7 @@ def plan(images: tuple[str, ...], format: str | None, exit_code: bool | None, **
 @cli.command(epilog="\b\nExamples:\n  lineal build\n  docker run --rm $(lineal build api)\n"
              "  lineal build --dev --repo layout:/tmp/store")  # fmt: skip
 @click.argument("images", nargs=-1, metavar="[IMAGE]...")
-@options(RUN, BUILD)
+@options(RUN, BUILD, DOTENV)
 def build(images: tuple[str, ...], **given: Any) -> None:
     """Build and publish the stages that are missing; print the images' references.
 
@@ -112,18 +116,18 @@ def render(output: str | None, **given: Any) -> None:
         rollout, images = _start_release(run)
         helm = rollout.helm
         outlook = run.look(images)
-        save(make_report(run, "render", outlook), run)
-        release = rollout.release(outlook)
-        if output is None:
-            show(render_text(helm, release, run.progress.note))
-        else:
-            for path in render_to(helm, release, Path(output), run.progress.note):
-                show(f"{output.rstrip('/')}/{path}\n")
+        with reported(run, "render", outlook, table=False):
+            release = rollout.release(outlook)
+            if output is None:
+                show(render_text(helm, release, run.progress.note))
+            else:
+                for path in render_to(helm, release, Path(output), run.progress.note):
+                    show(f"{output.rstrip('/')}/{path}\n")
 
 
 @cli.command(epilog="\b\nExamples:\n  lineal deploy --env staging\n"
              "  lineal deploy --env prod --kube-context prod --timeout 15m")  # fmt: skip
-@options(RUN, RELEASE, CLUSTER)
+@options(RUN, DOTENV, RELEASE, CLUSTER)
 def deploy(**given: Any) -> None:
     """Install or upgrade the Helm release with the images' digests, and wait until it is ready.
 
@@ -141,7 +145,7 @@ def deploy(**given: Any) -> None:
 
 @cli.command(epilog="\b\nExamples:\n  lineal converge --env staging\n"
              "  lineal converge --env prod --repo registry.example.com/team/app --report report.json")  # fmt: skip
-@options(RUN, BUILD, RELEASE, CLUSTER)
+@options(RUN, BUILD, DOTENV, RELEASE, CLUSTER)
 def converge(**given: Any) -> None:
     """Build what is missing, then deploy: the main job of a pipeline."""
     with _run(given) as run:
@@ -194,6 +198,9 @@ def _run(given: dict[str, Any]) -> Iterator[Run]:
     run = Run(options, progress, workspace, Path.cwd())
     try:
         yield run
+    except (Exception, KeyboardInterrupt) as error:
+        fail(run, click.get_current_context().info_name or "", error)
+        raise
     finally:
         run.close()
         progress.close()
@@ -204,7 +211,7 @@ def _start(run: Run, images: tuple[str, ...] = (), rollout: Rollout | None = Non
     """Say what this run is about, and read what it builds."""
     from lineal.pipeline.detect import describe
 
-    check_report(run)
+    check_files(run)
     for line in describe(run.context):
         run.progress.note(line)
     if run.dev:
@@ -236,9 +243,10 @@ def _upgrade(run: Run, rollout: Rollout, outlook: Outlook) -> Any:
 # --- the process ------------------------------------------------------------------------------------------------
 
 
-def main() -> NoReturn:
-    """Run the command line; every expected failure is one sentence and its exit code."""
-    code = _main()
+def main(around: AbstractContextManager[object] | None = None) -> NoReturn:
+    """Run the command line; every expected failure is one sentence and its exit code. `around` is entered before the
+    arguments are read, and may fail as a command may."""
+    code = _main(around or nullcontext())
     if code == _INTERRUPTED:
         # An upload that goes on in a thread would keep the process alive past the grace that a CI gives.
         for stream in (sys.stdout, sys.stderr):
@@ -248,29 +256,25 @@ def main() -> NoReturn:
     sys.exit(code)
 
 
-def _main() -> int:
+def _main(around: AbstractContextManager[object] = nullcontext()) -> int:  # noqa: B008 (it has no state)
     signal.signal(signal.SIGTERM, _interrupt)
     for stream in (sys.stdout, sys.stderr):
         # File names and a build's output may hold any bytes.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        cli(standalone_mode=False, prog_name="lineal")
+        with around:
+            cli(standalone_mode=False, prog_name="lineal")
         return 0
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:
         error.show()
         return BadConfiguration.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        return _complain(Interrupted("Interrupted; what was published before stays."))
-    except LinealError as error:
-        return _complain(error)
-    except OSError as error:
-        return _complain(Unreachable(_os_sentence(error), remedy="Check the disk and its permissions."), error)
-    except Exception as error:  # noqa: BLE001
-        sentence = f"Something unexpected happened: {type(error).__name__}: {' '.join(str(error).split())}."
-        return _complain(LinealError(sentence, remedy="Run it again with --debug and report what it shows."), error)
+    except click.Abort:
+        return _complain(explained(KeyboardInterrupt()))
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
+        return _complain(explained(error), error)
 
 
 def _interrupt(number: int, _frame: object) -> None:
@@ -293,8 +297,3 @@ def _complain(error: LinealError, cause: BaseException | None = None) -> int:
             sys.stderr.write(f"{annotation(error)}\n")
         sys.stderr.write(f"Error: {tame(clean(str(error).replace(chr(10), ' ')))}\n")
     return _INTERRUPTED if isinstance(error, Interrupted) else error.exit_code
-
-
-def _os_sentence(error: OSError) -> str:
-    where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror or error}."

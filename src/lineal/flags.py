@@ -54,6 +54,10 @@ BUILD: list[Callable[[Any], Any]] = [
             "etcd:https://HOST:PORT or none.", metavar="LOCK"),
     option("--engine-network", "The network of a RUN that names none: default or host.", metavar="NETWORK"),
 ]  # fmt: skip
+DOTENV: list[Callable[[Any], Any]] = [
+    option("--dotenv", "Write the images' references as variables for later jobs of a GitLab pipeline.",
+            metavar="FILE"),
+]  # fmt: skip
 RELEASE: list[Callable[[Any], Any]] = [
     option("--release", "The Helm release's name.", metavar="NAME"),
     option("--namespace", "The namespace it goes to.", metavar="NAME"),

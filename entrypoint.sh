@@ -1,0 +1,8 @@
+#!/bin/bash
+# GitHub's runner starts the action without arguments; everyone else gives those of `lineal`. bash, because dash drops
+# variables with a hyphen, such as INPUT_KUBE-CONTEXT. -I: nothing is imported from the workspace.
+set -eu
+if [ "${GITHUB_ACTIONS:-}" = true ] && [ -n "${INPUT_COMMAND+given}" ] && [ $# = 0 ]; then
+  exec /usr/bin/python3 -I -m lineal.action
+fi
+exec /usr/local/bin/lineal "$@"

@@ -1,0 +1,227 @@
+"""The pipelines of docs/gitlab.md are run whole, each as a project's `.gitlab-ci.yml`."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import yaml
+
+from tests import servers
+from tests.gitlab import tls
+from tests.gitlab.conftest import EXAMPLES, ROOT, VERSION
+from tests.gitlab.runner import Project
+from tests.tools import kube
+
+pytestmark = [pytest.mark.engine, pytest.mark.registry, pytest.mark.helm]
+
+MERGE_REQUEST = {
+    "CI_PIPELINE_SOURCE": "merge_request_event",
+    "CI_MERGE_REQUEST_IID": "7",
+    "CI_MERGE_REQUEST_EVENT_TYPE": "detached",
+    "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
+    "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "tea",
+    "CI_MERGE_REQUEST_PROJECT_PATH": "team/shop",
+    "CI_MERGE_REQUEST_SOURCE_PROJECT_PATH": "team/shop",
+}
+NOT_A_BRANCH = ("CI_COMMIT_BRANCH",)
+
+
+def use(project: Project, name: str) -> None:
+    project.repo.write({".gitlab-ci.yml": (EXAMPLES / name).read_text()}, "Build in a pipeline")
+
+
+def deployed(cluster: kube.Cluster) -> str:
+    """The image that the release has."""
+    (found,) = [thing for (kind, _, name), thing in cluster.objects.items() if (kind, name) == ("configmaps", "shop")]
+    image = found["data"]["image"]
+    assert isinstance(image, str)
+    return image
+
+
+def test_a_push_is_built_and_deployed_and_the_next_one_builds_nothing(
+    shop: Project, cluster: kube.Cluster, door: tuple[tls.Door, Path]
+) -> None:
+    use(shop, "gitlab.yml")
+    visitors = door[0].visitors
+    first = shop.pipeline()
+    assert first.code == 0, first.text
+    assert first.passed == {"lineal-build", "lineal-converge"}
+    assert {"built", "assembled"} <= first.outcomes("lineal-build")
+    assert first.outcomes("lineal-converge") == {"cached"}
+    assert door[0].visitors > visitors, "a RUN came through TLS"
+    assert re.search(r"^create .*--network-alias docker docker:28-dind *$", first.services, re.MULTILINE)
+    assert cluster.releases() == {"shop-production.v1": "deployed"}
+    assert re.fullmatch(re.escape(shop.variables["CI_REGISTRY_IMAGE"]) + r"@sha256:\w{64}", deployed(cluster))
+    assert f"shop {shop.variables['CI_REGISTRY_IMAGE']}:" in first.said("lineal-build")
+    assert servers.PASSWORD not in first.text
+    shop.repo.commit("Nothing in particular")
+    shop.variables["DOCKER_HOST"] = "tcp://127.0.0.1:1"
+    second = shop.pipeline()
+    assert second.code == 0, second.text
+    assert second.outcomes("lineal-build") == {"cached"}
+
+
+def test_a_merge_request_is_built_and_not_deployed(shop: Project, cluster: kube.Cluster) -> None:
+    use(shop, "gitlab.yml")
+    shop.repo.branch("tea")
+    done = shop.pipeline(variables=MERGE_REQUEST, without=NOT_A_BRANCH)
+    assert done.code == 0, done.text
+    assert done.passed == {"lineal-build"}
+    assert cluster.releases() == {}
+
+
+def test_a_merge_request_of_a_fork_publishes_nothing(shop: Project) -> None:
+    use(shop, "gitlab.yml")
+    fork = MERGE_REQUEST | {"CI_MERGE_REQUEST_SOURCE_PROJECT_PATH": "somebody/shop"}
+    done = shop.pipeline(variables=fork, without=NOT_A_BRANCH)
+    assert done.code == 0, done.text
+    assert "publishes nothing" in done.said("lineal-build")
+    assert {"built", "assembled"} <= done.outcomes("lineal-build")
+    address = shop.variables["CI_REGISTRY_IMAGE"].replace("/", "/v2/", 1)
+    answer = requests.get(f"http://{address}/tags/list", auth=(servers.USER, servers.PASSWORD), timeout=10)
+    assert answer.status_code == 404, "the registry knows no such repository"
+
+
+@pytest.mark.parametrize(
+    ("variables", "without", "jobs"),
+    [
+        ({"CI_COMMIT_BRANCH": "main"}, (), {"lineal-build", "lineal-converge"}),
+        ({"CI_COMMIT_BRANCH": "tea"}, (), {"lineal-build"}),
+        ({"CI_COMMIT_BRANCH": "tea", "CI_OPEN_MERGE_REQUESTS": "team/shop!7"}, (), set()),
+        (MERGE_REQUEST, NOT_A_BRANCH, {"lineal-build"}),
+        (MERGE_REQUEST | {"CI_MERGE_REQUEST_EVENT_TYPE": "merged_result"}, NOT_A_BRANCH, {"lineal-build"}),
+        (MERGE_REQUEST | {"CI_MERGE_REQUEST_EVENT_TYPE": "merge_train"}, NOT_A_BRANCH, {"lineal-build"}),
+        ({"CI_COMMIT_TAG": "v1"}, NOT_A_BRANCH, {"lineal-build"}),
+        ({"CI_PIPELINE_SOURCE": "schedule", "CI_COMMIT_BRANCH": "main"}, (), {"lineal-build", "lineal-converge"}),
+    ],
+    ids=[
+        "main",
+        "branch",
+        "branch with a merge request",
+        "merge request",
+        "merged result",
+        "train",
+        "tag",
+        "schedule",
+    ],
+)
+def test_each_kind_of_pipeline_has_its_jobs_once(
+    shop: Project, variables: dict[str, str], without: tuple[str, ...], jobs: set[str]
+) -> None:
+    use(shop, "gitlab.yml")
+    listed = shop.pipeline("--list-csv", variables=variables, without=without)
+    found = {line.partition(";")[0] for line in listed.text.splitlines() if ";" in line} - {"name"}
+    assert found == jobs, listed.text
+
+
+def test_a_review_environment_comes_and_goes(shop: Project, cluster: kube.Cluster) -> None:
+    use(shop, "gitlab-review.yml")
+    shop.repo.branch("tea")
+    started = shop.pipeline(variables=MERGE_REQUEST, without=NOT_A_BRANCH)
+    assert started.code == 0, started.text
+    assert started.passed == {"review"}
+    (release,) = cluster.releases()
+    assert re.fullmatch(r"shop-review-tea-\w+\.v1", release)
+    assert re.search(r"^review environment: .* name: review/tea, url: https://", started.text, re.MULTILINE)
+    stopped = shop.pipeline("stop-review", variables=MERGE_REQUEST, without=NOT_A_BRANCH)
+    assert stopped.code == 0, stopped.text
+    assert cluster.releases() == {}
+
+
+def test_the_next_job_has_the_outputs(shop: Project) -> None:
+    use(shop, "gitlab-outputs.yml")
+    done = shop.pipeline()
+    assert done.code == 0, done.text
+    said = done.said("scan")
+    assert "Anything new? true" in said
+    assert re.search(rf"by digest, {re.escape(shop.variables['CI_REGISTRY_IMAGE'])}@sha256:\w{{64}}$", said, re.M)
+    again = shop.pipeline()
+    assert "Anything new? false" in again.said("scan")
+
+
+@pytest.mark.parametrize("name", ["gitlab-project.yml", "gitlab-remote.yml"])
+def test_the_other_ways_to_include_come_to_the_same(shop: Project, component: Path, name: str) -> None:
+    use(shop, "gitlab.yml")
+    wanted = jobs(shop)
+    assert {"lineal-build", "lineal-converge"} <= wanted.keys()
+    with raw_files(component) as address:
+        text = (EXAMPLES / name).read_text().replace("https://git.example.com", address)
+        shop.repo.write({".gitlab-ci.yml": text})
+        assert jobs(shop) == wanted
+
+
+def test_the_component_may_lie_in_the_project_itself(shop: Project) -> None:
+    use(shop, "gitlab.yml")
+    wanted = jobs(shop)
+    shutil.copytree(ROOT / "gitlab-ci/templates", shop.repo.path / "ci")
+    text = (EXAMPLES / "gitlab.yml").read_text()
+    text = re.sub(r"component: \S+/(\w+)@\S+", r"local: ci/\1.yml", text)
+    shop.repo.write({".gitlab-ci.yml": text})
+    assert jobs(shop) == wanted
+
+
+def jobs(project: Project) -> dict[str, Any]:
+    """What a pipeline is after all that it includes."""
+    said = project.pipeline("--preview").text
+    found: dict[str, Any] = yaml.safe_load(said[said.index("---") :])
+    return found
+
+
+@contextmanager
+def raw_files(repository: Path) -> Iterator[str]:
+    """A server that has the files of the version, as GitLab gives them to anyone."""
+    prefix = f"/tools/lineal/-/raw/{VERSION}/"
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self.path.removeprefix(prefix)
+            data = servers.Repository(repository).git("show", f"{VERSION}:{path}").encode()
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_every_image_has_a_job_of_its_own_in_a_child_pipeline(shop: Project, cluster: kube.Cluster) -> None:
+    use(shop, "gitlab-child.yml")
+    done = shop.pipeline()
+    assert done.code == 0, done.text
+    base, shops = "[lineal-images] -> build base", "[lineal-images] -> build shop"
+    assert {"lineal-plan", base, shops, "lineal-converge"} <= done.passed
+    assert done.text.index(f"{base} finished") < done.text.index(f"{shops} starting"), "it needs the other"
+    assert "built" in done.said(base)
+    assert done.outcomes("lineal-converge") == {"cached"}
+    assert cluster.releases() == {"shop-production.v1": "deployed"}
+    again = shop.pipeline()
+    assert again.code == 0, again.text
+    assert "[lineal-images] -> nothing to build" in again.passed
+    assert base not in again.passed
+
+
+def test_the_components_own_pipeline_uses_all_of_it(
+    own: Project, cluster: kube.Cluster, door: tuple[tls.Door, Path]
+) -> None:
+    visitors = door[0].visitors
+    done = own.pipeline()
+    assert done.code == 0, done.text
+    jobs = {"lineal-build", "lineal-plan", "lineal-images", "[lineal-images] -> nothing to build", "outputs"}
+    assert done.passed == jobs | {"lineal-converge"}
+    assert cluster.releases() == {"hello.v1": "deployed"}
+    assert door[0].visitors == visitors, "nothing is run"
+    tagged = own.pipeline("--list-csv", variables={"CI_COMMIT_TAG": VERSION}, without=NOT_A_BRANCH)
+    assert re.search(r"^release;", tagged.text, re.MULTILINE)

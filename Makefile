@@ -1,16 +1,18 @@
 # Each command makes the machine ready by itself (scripts/setup) and then does one thing.
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
-SHELL_SCRIPTS := .ci/run scripts/setup scripts/engine scripts/buildkit scripts/forwarder scripts/lock scripts/cluster scripts/lib.sh $(wildcard entrypoint.sh)
+SHELL_SCRIPTS := .ci/run scripts/setup scripts/engine scripts/buildkit scripts/forwarder scripts/lock scripts/cluster \
+  scripts/release scripts/publish scripts/component scripts/lib.sh $(wildcard entrypoint.sh)
 YAML := $(wildcard .yamllint *.yml *.yaml .github gitlab-ci) examples
+WORKFLOWS := $(wildcard .github/workflows/*.yml examples/ci/github*.yml)
 
 .PHONY: help demo test test-long lint bench cluster
 
 help:
 	@echo 'make demo    a small shop is built, changed, branched, merged and rendered, as a story (STORE=host/repo for a registry)'
 	@echo 'make test    all tests, against a real engine, registry and Helm (ARGS="-k name" for some of them)'
-	@echo 'make test-long  100,000 schedules of runs that meet'
-	@echo 'make lint    ruff, mypy, shellcheck, yamllint'
+	@echo 'make test-long  100,000 schedules of runs that meet, and the image from nothing'
+	@echo 'make lint    ruff, mypy, shellcheck, yamllint, actionlint, zizmor, schemas'
 	@echo 'make cluster a Kubernetes API server for the tests, built once with Go'
 	@echo 'make bench   Lineal beside docker build; the result goes to bench/RESULTS.md'
 
@@ -22,10 +24,10 @@ test:
 	@scripts/setup test
 	$(PYTHON) -m pytest -n 2 --timeout 600 $(ARGS)
 
-# Twenty times as many schedules of runs that meet (tests/simulation): some 20 minutes.
+# Twenty times as many schedules of runs that meet (tests/simulation), the image built from nothing: some 20 minutes.
 test-long:
 	@scripts/setup test
-	LINEAL_SCHEDULES=100000 $(PYTHON) -m pytest -n 2 tests/simulation $(ARGS)
+	LINEAL_SCHEDULES=100000 LINEAL_REBUILD=1 $(PYTHON) -m pytest -n 2 tests/simulation tests/runner/test_image.py $(ARGS)
 
 lint:
 	@scripts/setup lint
@@ -34,6 +36,9 @@ lint:
 	$(PYTHON) -m mypy
 	.venv/bin/shellcheck --external-sources $(SHELL_SCRIPTS)
 	.venv/bin/yamllint --strict $(YAML)
+	.venv/bin/actionlint -shellcheck .venv/bin/shellcheck $(WORKFLOWS)
+	.venv/bin/zizmor --quiet --offline --config .github/zizmor.yml $(WORKFLOWS) $(wildcard action.yml)
+	$(PYTHON) -m tests.tools.schemas
 
 cluster:
 	@scripts/cluster

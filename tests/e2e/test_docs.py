@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import shutil
 import subprocess
 import sys
@@ -30,7 +29,6 @@ from lineal.config.giterminism import Giterminism
 from lineal.config.schema import schema
 from tests import servers
 from tests.conftest import Lineal
-from tests.tools import kube
 from tests.tools.helm import directory as helm_directory
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -279,114 +277,25 @@ def test_the_guarantees_name_tests_that_exist() -> None:
 # --- pipelines --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["github.yml", "gitlab.yml"])
-def test_the_readme_has_the_pipelines_word_for_word(name: str) -> None:
-    assert f"```yaml\n{text(f'examples/ci/{name}')}```\n" in text("README.md")
+def test_every_pipeline_is_in_a_page_word_for_word() -> None:
+    """What they do is shown by tests/act and tests/gitlab, which run them."""
+    pages = [page.read_text() for page in PAGES]
+    files = {path.name: f"```yaml\n{path.read_text()}```\n" for path in (ROOT / "examples/ci").glob("*.yml")}
+    assert not [name for name, fence in files.items() if not any(fence in page for page in pages)]
 
 
-@pytest.fixture
-def cluster() -> Iterator[kube.Cluster]:
-    running = kube.Cluster()
-    yield running
-    running.close()
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_page_has_a_pipeline_that_is_no_file(page: Path) -> None:
+    known = {path.read_text() for path in (ROOT / "examples/ci").glob("*.yml")}
+    fences = re.findall(r"^```yaml\n(.*?)^```$", page.read_text(), re.M | re.S)
+    pipelines = [fence for fence in fences if re.search(r"^(on|jobs|stages|include|script):", fence, re.M)]
+    assert not [fence for fence in pipelines if fence not in known]
 
 
-@pytest.fixture
-def job(shop: servers.Repository, shell: Mapping[str, str], auth_registry: str, tmp_path: Path) -> dict[str, str]:
-    """The environment of a job of either pipeline: a shallow clone in `WORK`, a fresh Python, a `STORE`."""
-    # The cluster in memory knows no deployments.
-    shutil.rmtree(shop.path / "deploy/chart/templates")
-    manifest = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: shop}\ndata: {image: {{ .Values.image | quote }}}\n"
-    shop.write({"deploy/chart/templates/image.yaml": manifest})
-    shop.clone(tmp_path / "work/shop", "--depth", "1")
-    python = tmp_path / "python"
-    subprocess.run([sys.executable, "-m", "venv", str(python)], check=True)
-    # The dependencies are those of the tests: nothing is downloaded.
-    (packages,) = python.glob("lib/python*/site-packages")
-    packages.joinpath("tests.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
-    offline = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "false", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    here = {
-        "PATH": f"{python}/bin:{shell['PATH']}",
-        "LINEAL_PACKAGE": str(ROOT),
-        "STORE": f"{auth_registry}/{secrets.token_hex(6)}/shop",
-        "COMMIT": shop.head(),
-        "WORK": str(tmp_path / "work/shop"),
+def test_the_github_page_lists_every_input_and_output() -> None:
+    action = yaml.safe_load(text("action.yml"))
+    inputs = {
+        name for name, part in action["inputs"].items() if not part["description"].startswith("Set by the action")
     }
-    return dict(shell) | offline | here
-
-
-def check(said: Mapping[str, str], job: Mapping[str, str], cluster: kube.Cluster) -> None:
-    """The first job has built, the second has deployed what the first built, and no password was printed."""
-    found = re.search(rf"^shop ({job['STORE']}):\S+(@sha256:\S+)$", said["build"], re.MULTILINE)
-    assert found, said["build"]
-    assert cluster.releases() == {"shop-production.v1": "deployed"}
-    (deployed,) = [
-        thing for (kind, _, name), thing in cluster.objects.items() if (kind, name) == ("configmaps", "shop")
-    ]
-    assert deployed["data"]["image"] == found[1] + found[2]
-    assert servers.PASSWORD not in "".join(said.values())
-
-
-def run_job(scripts: list[tuple[str, Mapping[str, str]]], env: dict[str, str]) -> str:
-    """Runs scripts one after another, as a runner does; gives all that they printed."""
-    said = ""
-    for script, more in scripts:
-        done = subprocess.run(
-            ["bash", "-eo", "pipefail", "-c", script], cwd=env["WORK"], env=env | dict(more), capture_output=True,
-            text=True, timeout=300,
-        )  # fmt: skip
-        said += done.stdout + done.stderr
-        assert done.returncode == 0, f"{script}\n{said}"
-    return said
-
-
-@pytest.mark.engine
-@pytest.mark.registry
-@pytest.mark.helm
-def test_the_github_workflow_builds_and_deploys(job: dict[str, str], cluster: kube.Cluster, tmp_path: Path) -> None:
-    workflow = yaml.safe_load(text("examples/ci/github.yml"))
-    known = {
-        "github.actor": servers.USER,
-        "secrets.GITHUB_TOKEN": servers.PASSWORD,
-        "secrets.KUBECONFIG": cluster.kubeconfig(),
-    }
-
-    def filled(values: Mapping[str, str]) -> dict[str, str]:
-        return {
-            key: re.sub(r"\$\{\{ (\S+) \}\}", lambda m: known[m[1]], value)
-            for key, value in values.items() if key != "LINEAL_PACKAGE"
-        }  # fmt: skip
-
-    runner = {
-        "GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "push", "GITHUB_REF": "refs/heads/main",
-        "GITHUB_SHA": job["COMMIT"], "GITHUB_REPOSITORY": "Team/Shop", "RUNNER_TEMP": str(tmp_path),
-        # ghcr.io is not here.
-        "LINEAL_REPO": job["STORE"],
-    }  # fmt: skip
-    said = {}
-    for name, part in workflow["jobs"].items():
-        env = job | runner | filled(workflow["env"]) | filled(part.get("env", {}))
-        said[name] = run_job([(s["run"], filled(s.get("env", {}))) for s in part["steps"] if "run" in s], env)
-    check(said, job, cluster)
-    assert "ghcr.io/team/shop" in said["build"], "what would be the store without LINEAL_REPO"
-
-
-@pytest.mark.engine
-@pytest.mark.registry
-@pytest.mark.helm
-def test_the_gitlab_pipeline_builds_and_deploys(job: dict[str, str], cluster: kube.Cluster, tmp_path: Path) -> None:
-    pipeline = yaml.safe_load(text("examples/ci/gitlab.yml"))
-    (tmp_path / "kubeconfig").write_text(cluster.kubeconfig())
-    runner = {
-        "GITLAB_CI": "true", "CI_PIPELINE_SOURCE": "push", "CI_COMMIT_SHA": job["COMMIT"], "CI_COMMIT_BRANCH": "main",
-        "CI_PROJECT_PATH": "team/shop", "CI_REGISTRY_IMAGE": job["STORE"], "CI_REGISTRY_USER": servers.USER,
-        "CI_REGISTRY_PASSWORD": servers.PASSWORD, "KUBECONFIG": str(tmp_path / "kubeconfig"),
-    }  # fmt: skip
-    said = {}
-    for name in pipeline["stages"]:
-        env = job | runner
-        for key, value in pipeline["variables"].items():
-            env.setdefault(key, re.sub(r"\$(\w+)", lambda m: runner[m[1]], value))
-        scripts = [*pipeline["default"]["before_script"], *pipeline[name]["script"]]
-        said[name] = run_job([(script, {}) for script in scripts], env)
-    check(said, job, cluster)
+    assert {name for row in table("docs/github.md", "Inputs") for name in code(row[0])} == inputs
+    assert {name for row in table("docs/github.md", "Outputs") for name in code(row[0])} == set(action["outputs"])

@@ -1,0 +1,127 @@
+"""`act` runs a workflow of examples/ci whole and as it is written: its jobs, `if`s, matrices and outputs.
+
+What stands in: `example/lineal@v1` is this tree's action.yml with the image that is built from this tree, and
+actions/checkout is act's own, a copy of the repository as it is. The registry, the engine, Helm and the containers
+are real. Unlike GitHub's runner, act gives all containers the workspace under its own path and shares no other
+directory between jobs and actions."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests import servers
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples/ci"
+LINEAL = "example/lineal@v1"
+OFFLINE = ("--pull=false", "--action-offline-mode", "--no-cache-server", "--rm")
+
+
+@dataclass
+class Run:
+    """A run of a workflow: whether it succeeded, and all that its jobs said."""
+
+    code: int
+    lines: list[dict[str, Any]]
+
+    @property
+    def jobs(self) -> dict[str, str]:
+        """Job -> how it ended; a job of a matrix as `build (shop)`. Those that did not run are not there."""
+        return {name(line): line["jobResult"] for line in self.lines if "jobResult" in line}
+
+    def said(self, job: str = "", step: str = "") -> str:
+        """What the steps of a job printed, or of all jobs."""
+        chosen = [line for line in self.lines if job in ("", name(line)) and step in line.get("step", "")]
+        return "\n".join(str(line["msg"]).rstrip("\n") for line in chosen)
+
+
+def name(line: Mapping[str, Any]) -> str:
+    values = " ".join(str(value) for value in (line.get("matrix") or {}).values())
+    return f"{line.get('jobID', '')} ({values})" if values else str(line.get("jobID", ""))
+
+
+@dataclass
+class Act:
+    """A repository on GitHub, its secrets and variables; `image` is that of the action and of the runners."""
+
+    repo: servers.Repository
+    store: str
+    image: str
+    scratch: Path
+    secrets: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
+    actions: dict[str, Path] = field(default_factory=dict)
+    """Other people's actions that stand in, `owner/name@ref` -> directory."""
+    options: list[str] = field(default_factory=list)
+
+    def install(self, workflow: str, replace: Mapping[str, str] | None = None) -> None:
+        """Commits a workflow of the examples, with what the test has to replace in it."""
+        text = (EXAMPLES / workflow).read_text()
+        for old, new in (replace or {}).items():
+            assert old in text, f"{workflow} has no {old}"
+            text = text.replace(old, new)
+        self.repo.write({f".github/workflows/{workflow}": text}, f"Add {workflow}")
+
+    def run(self, event: str = "push", payload: Mapping[str, Any] | None = None) -> Run:
+        self.scratch.mkdir(exist_ok=True)
+        (self.scratch / "event.json").write_text(json.dumps({"ref": "refs/heads/main", **(payload or {})}))
+        (self.scratch / "secrets.yml").write_text(yaml.safe_dump({"GITHUB_TOKEN": "ghs_of_act", **self.secrets}))
+        (self.scratch / "vars.yml").write_text(yaml.safe_dump(self.variables))
+        actions = {LINEAL: self.action(), **self.actions}
+        files = {"--eventpath": "event.json", "--secret-file": "secrets.yml", "--var-file": "vars.yml"}
+        done = subprocess.run(
+            [str(Path(sys.executable).parent / "act"), event, "--json", *OFFLINE, "--network", "host",
+             "--container-daemon-socket", os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"),
+             "--platform", f"ubuntu-latest={self.image}", "--action-cache-path", str(self.scratch / "actions"),
+             # In place of ghcr.io.
+             "--env", f"LINEAL_REPO={self.store}",
+             *(word for option, file in files.items() for word in (option, str(self.scratch / file))),
+             *(word for key, path in actions.items() for word in ("--local-repository", f"{key}={path}")),
+             *self.options],
+            cwd=self.repo.path, env=self.environment(), capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        assert lines or not done.returncode, done.stdout + done.stderr
+        return Run(done.returncode, lines)
+
+    def succeed(self, event: str = "push", payload: Mapping[str, Any] | None = None) -> Run:
+        run = self.run(event, payload)
+        assert run.code == 0, run.said()
+        return run
+
+    def action(self) -> Path:
+        """action.yml as a release has it: with the published image."""
+        folder = self.scratch / "lineal"
+        folder.mkdir(exist_ok=True)
+        action = yaml.safe_load((ROOT / "action.yml").read_text())
+        action["runs"]["image"] = f"docker://{self.image}"
+        (folder / "action.yml").write_text(yaml.safe_dump(action))
+        return folder
+
+    def environment(self) -> dict[str, str]:
+        # act looks for its settings at home, and for git in PATH.
+        home = self.scratch / "home"
+        home.mkdir(exist_ok=True)
+        kept = {name: os.environ[name] for name in ("PATH", "DOCKER_HOST") if name in os.environ}
+        return {**kept, "HOME": str(home), **servers.GIT_ISOLATION}
+
+
+def shop(repo: servers.Repository) -> None:
+    """examples/shop, committed on main, in a form that is built in a second: no RUN in its base. Its chart is a
+    ConfigMap, for a cluster in memory that knows nothing else."""
+    shutil.copytree(ROOT / "examples/shop", repo.path, dirs_exist_ok=True)
+    shutil.rmtree(repo.path / "deploy/chart/templates")
+    head = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}}\n"
+    manifest = f"{head}data: {{image: {{{{ .Values.image | quote }}}}}}\n"
+    base = "FROM scratch\nCOPY vendor/ /opt/lib/\n"
+    repo.write({"deploy/chart/templates/image.yaml": manifest, "docker/base.Dockerfile": base}, "Open the shop")

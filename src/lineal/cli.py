@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from lineal import __version__
+from lineal.begin import run_of as _run
+from lineal.begin import start as _start
+from lineal.begin import start_release as _start_release
 from lineal.errors import BadConfiguration, DeployFailed, Interrupted, LinealError, Unreachable, explained
 from lineal.flags import BUILD, CLUSTER, DOTENV, RELEASE, RUN, option, options, set_debug
-from lineal.output import check_files, fail, planned, references, reported, show
+from lineal.output import planned, references, reported, show
 from lineal.results import make_report
 
 if TYPE_CHECKING:
-    from lineal.images import Images
     from lineal.rollout import Rollout
     from lineal.run import Run
     from lineal.stages.outlook import Outlook
@@ -185,52 +184,8 @@ def schema() -> None:
 # --- parts of commands ------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _run(given: dict[str, Any]) -> Iterator[Run]:
-    """A run with its private directory; both are gone afterwards, however it ends."""
-    from lineal.options import Options
-    from lineal.report.choose import choose
-    from lineal.run import Run
-
-    options = Options(**given)
-    progress = choose(sys.stderr, options.environ)
-    workspace = Path(tempfile.mkdtemp(prefix="lineal-"))
-    run = Run(options, progress, workspace, Path.cwd())
-    try:
-        yield run
-    except (Exception, KeyboardInterrupt) as error:
-        fail(run, click.get_current_context().info_name or "", error)
-        raise
-    finally:
-        run.close()
-        progress.close()
-        shutil.rmtree(workspace, ignore_errors=True)
-
-
-def _start(run: Run, images: tuple[str, ...] = (), rollout: Rollout | None = None) -> Images:
-    """Say what this run is about, and read what it builds."""
-    from lineal.pipeline.detect import describe
-
-    check_files(run)
-    for line in describe(run.context):
-        run.progress.note(line)
-    if run.dev:
-        run.progress.note("files      the working tree, as if it were committed  --dev")
-    run.progress.note(f"store      {run.repo.value}  {run.repo.origin}")
-    return run.images(images, rollout.folders if rollout else (), rollout.files if rollout else ())
-
-
 def _say_lock(run: Run) -> None:
     run.progress.note(f"lock       {run.lock_used}")
-
-
-def _start_release(run: Run) -> tuple[Rollout, Images]:
-    from lineal.rollout import Rollout
-
-    rollout = Rollout(run)
-    images = _start(run, (), rollout)
-    rollout.check()
-    return rollout, images
 
 
 def _upgrade(run: Run, rollout: Rollout, outlook: Outlook) -> Any:

@@ -41,6 +41,9 @@ def api_server(directory: Path) -> Iterator[Path]:
         return
     binary = program()
     if binary is None:
+        if os.environ.get("LINEAL_REQUIRE_CLUSTER") == "1":
+            pytest.fail("There is no kube-apiserver, and LINEAL_REQUIRE_CLUSTER wants one: run `make cluster`.",
+                        pytrace=False)  # fmt: skip
         # Skips are quiet, warnings are not.
         warnings.warn(
             "NO REAL API SERVER: Kubernetes was only tried on a recording; run `make cluster`", stacklevel=2

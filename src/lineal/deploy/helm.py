@@ -94,8 +94,9 @@ class Helm:
             raise reasons.explain(answer.stderr, release, self.environ, "helm template")
         return answer.stdout
 
-    def upgrade(self, release: Release, output: Output) -> ReleaseReport:
-        """Install or upgrade, wait until all is ready, roll back when it fails. `output` gets helm's lines.
+    def upgrade(self, release: Release, output: Output, stop: process.Stop = process.never) -> ReleaseReport:
+        """Install or upgrade, wait until all is ready, roll back when it fails. `output` gets helm's lines; `stop`
+        says when waiting does not help any more.
 
         Call it on the main thread: SIGINT and SIGTERM are forwarded to helm, which then rolls back, and end in
         `Interrupted`; a second one kills it. Whatever happens, no revision of ours is left unfinished as long as the
@@ -106,7 +107,7 @@ class Helm:
         flags = [*self.upgrade_flags(release, mark), *cluster_flags(release), *common_flags(release)]
         # Rolling back waits for readiness once more.
         grace = release.timeout + _QUICK
-        answer = self.run(["upgrade", *flags], output=output, grace=grace, echo=True)
+        answer = self.run(["upgrade", *flags], output=output, grace=grace, echo=True, stop=stop, tethered=True)
         if answer.code == 0 and not answer.signals:
             return ReleaseReport(
                 name=release.name, namespace=release.namespace, status="deployed", duration=time.monotonic() - start
@@ -142,6 +143,8 @@ class Helm:
         shielded: bool = False,
         limit: float | None = None,
         echo: bool = False,
+        stop: process.Stop = process.never,
+        tethered: bool = False,
     ) -> Answer:
         """`output` gets the lines of stderr and, with `echo`, those of stdout, which are then not kept.
 
@@ -162,7 +165,14 @@ class Helm:
 
         try:
             outcome = process.run(
-                [self.path, *args], env=self.environ, output=take, grace=grace, shielded=shielded, limit=limit
+                [self.path, *args],
+                env=self.environ,
+                output=take,
+                grace=grace,
+                shielded=shielded,
+                limit=limit,
+                stop=stop,
+                tethered=tethered,
             )
         except OSError as error:
             what = f"{quoted(self.path)} cannot be run: {error.strerror}."

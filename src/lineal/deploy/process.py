@@ -7,6 +7,7 @@ import os
 import queue
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,8 +18,31 @@ from typing import IO, Literal
 Stream = Literal["stdout", "stderr"]
 _Handler = Callable[[int, FrameType | None], object] | int | None
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+Stop = Callable[[], signal.Signals | None]
 _AFTER_EXIT = 2.0
 """Seconds that output may still come from children which the program left behind."""
+
+
+_TETHERED = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() == int(sys.argv[1]):
+    try:
+        os.execvp(sys.argv[2], sys.argv[2:])
+    except OSError as error:
+        sys.exit(f"{sys.argv[2]} cannot be run: {error.strerror}")
+"""
+"""PR_SET_PDEATHSIG (1) outlives exec. Not preexec_fn, which is not safe beside threads."""
+
+
+def never() -> signal.Signals | None:
+    return None
+
+
+def _tether() -> list[str]:
+    if not sys.platform.startswith("linux") or not sys.executable:
+        return []
+    return [sys.executable, "-I", "-S", "-c", _TETHERED, str(os.getpid())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +61,21 @@ def run(
     grace: float,
     shielded: bool = False,
     limit: float | None = None,
+    stop: Stop = never,
+    tethered: bool = False,
 ) -> Outcome:
     """Run to the end. `output` gets every line with its newline, on the calling thread.
 
     The first SIGINT or SIGTERM is forwarded, and the program has `grace` seconds to end; the second kills it.
     `shielded` keeps them from it: for putting things in order after the first. `limit`: seconds before it is killed.
+    `stop` is asked again and again, and the signal that it answers is sent once, with the same `grace`.
+    `tethered`: when we are killed, the program is too, so that the next run does not work beside it.
     On another thread than the main one no signal arrives here, and nothing is forwarded. Raises OSError when the
     program cannot be started."""
-    with _Signals(shielded, grace, limit) as signals:
+    with _Signals(shielded, grace, limit, stop) as signals:
         # A group of its own: Ctrl-C on a terminal would otherwise reach it twice, once without us.
         process = subprocess.Popen(
-            argv,
+            [*(_tether() if tethered else ()), *argv],
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -127,9 +155,11 @@ class _Signals:
     shielded: bool
     grace: float
     limit: float | None
+    stop: Stop = never
     received: list[signal.Signals] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
     deadline: float | None = None
+    stopped: bool = False
     _former: dict[signal.Signals, Callable[[int, FrameType | None], object] | int | None] = field(
         default_factory=dict
     )
@@ -152,6 +182,11 @@ class _Signals:
             self._forward(number)
 
     def check(self) -> None:
+        wanted = None if self.stopped or self.received else self.stop()
+        if wanted is not None and self.process is not None:
+            self.stopped = True
+            self.deadline = time.monotonic() + self.grace
+            self.process.send_signal(wanted)
         if self.deadline is not None and self.process is not None and time.monotonic() > self.deadline:
             _kill(self.process)
 

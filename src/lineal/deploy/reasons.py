@@ -29,13 +29,22 @@ def explain(stderr: Sequence[str], release: Release, environ: Mapping[str, str],
         reason = reason.replace(str(values.path), values.name)
     if release.chart.is_directory:
         reason = reason.replace(release.chart.location, release.chart.name)
+    undone = UNDONE if was_undone(stderr) else ""
+    reason = _PREFIX.sub("", reason) if doing == "helm upgrade" else reason
     for pattern, make in _KNOWN:
         matched = re.search(pattern, reason, re.IGNORECASE | re.DOTALL)
         if matched is not None:
-            return make(matched, reason, release, environ)
+            return _with(make(matched, reason, release, environ), undone)
     if not reason:
         return DeployFailed(f"{doing} failed without saying why.", remedy="Run it again with `--debug`.")
-    return DeployFailed(f"{doing} of {release} failed: {sentence(reason)}", remedy="Correct what helm names.")
+    failed = DeployFailed(f"{doing} of {release} failed: {sentence(reason)}", remedy="Correct what helm names.")
+    return _with(failed, undone)
+
+
+def _with(error: LinealError, more: str) -> LinealError:
+    if more and more not in error.message:
+        error.message = f"{error.message} {more}"
+    return error
 
 
 def reason_of(stderr: Sequence[str]) -> str:
@@ -46,6 +55,13 @@ def reason_of(stderr: Sequence[str]) -> str:
         lines = [lines[starts[-1]].removeprefix("Error: "), *lines[starts[-1] + 1 :]]
     kept = [line for line in lines if line and not _NOISE.match(line)]
     return printable(" ".join(kept), _LIMIT)
+
+
+UNDONE = "helm undid it."
+_PREFIX = re.compile(
+    r"^(UPGRADE FAILED: |INSTALLATION FAILED: )?(release \S+ failed, and has been (rolled back|uninstalled) due to "
+    r"(atomic|rollback-on-failure) being set: )?(1 error occurred: \* )?"
+)
 
 
 def was_undone(stderr: Sequence[str]) -> bool:
@@ -103,6 +119,36 @@ def _forbidden(_matched: re.Match[str], reason: str, release: Release, environ: 
     return Unreachable(what, remedy="Give the user of that context the permission, or use another context.")
 
 
+def _refused(_matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    what = f"A rule of the cluster refuses something of {release}: {sentence(reason)}"
+    return DeployFailed(what, remedy="Correct it in the chart, or ask those who set that rule.")
+
+
+def _quota(_matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    what = f"The quota of the namespace {release.namespace} is used up: {sentence(reason)}"
+    return DeployFailed(what, remedy="Raise the quota, or ask for less.")
+
+
+def _immutable(_matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    what = f"{str(release).capitalize()} changes a field that cannot be changed: {sentence(reason)}"
+    return DeployFailed(what, remedy="Give the object another name, or delete it in the cluster first.")
+
+
+def _no_kind(matched: re.Match[str], _reason: str, _release: Release, _environ: Mapping[str, str]) -> LinealError:
+    what = f"The cluster knows no {matched.group(1)} of {matched.group(2)}: its definition (CRD) is not installed."
+    return DeployFailed(what, remedy="Install it first, or put it into the chart's crds/ directory.")
+
+
+def _terminating(_matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    what = f"The namespace {release.namespace} is being deleted, and nothing can be deployed to it."
+    return DeployFailed(what, remedy="Wait until it is gone, or give another `--namespace`.")
+
+
+def _invalid(_matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    what = f"The cluster does not take a manifest of {release}: {sentence(reason)}"
+    return DeployFailed(what, remedy="Correct the template, or the value that it gets.")
+
+
 def _chart_registry(
     _matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]
 ) -> LinealError:
@@ -126,8 +172,7 @@ def _never_deployed(
 
 
 def _not_ready(_matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
-    undone = " It was rolled back." if was_undone([f"Error: {reason}"]) else ""
-    what = f"{str(release).capitalize()} was not ready within {release.timeout:g} s ({reason.rstrip('. ')}).{undone}"
+    what = f"{str(release).capitalize()} was not ready within {release.timeout:g} s ({reason.rstrip('. ')})."
     return DeployFailed(what, remedy=f"See `kubectl -n {release.namespace} get pods,events`, or raise `--timeout`.")
 
 
@@ -200,9 +245,19 @@ _KNOWN: tuple[tuple[str, _Explain], ...] = (
     (r'context "([^"]*)" does not exist', _no_context),
     (r"kubernetes cluster unreachable: (.*)", _unreachable),
     (r"((?:the server has asked for the client to provide credentials|Unauthorized).*)", _unreachable),
+    (r"because it is being terminated", _terminating),
+    (r"is forbidden: exceeded quota|exceeded quota: ", _quota),
+    (r"denied request: |admission webhook \S+ denied|violates PodSecurity", _refused),
     (r"is forbidden: |forbidden: User ", _forbidden),
+    (r'no matches for kind "([^"]+)" in version "([^"]+)"', _no_kind),
+    (r"field is immutable|updates to statefulset spec for fields other than", _immutable),
     (r"another operation \(.*\) is in progress", _busy),
     (r"has no deployed releases", _never_deployed),
+    (
+        r"cannot unmarshal|failed to create typed patch object|field not declared in schema|unknown field|"
+        r'\S+ "[^"]*" is invalid: ',
+        _invalid,
+    ),
     (r"context deadline exceeded|timed out waiting|would exceed context deadline", _not_ready),
     (r'(?:Get|Head|Post|Put|Patch|Delete) "https?://[^"]*": (.*)', _unreachable),
     (r"don't meet the specifications of the schema\(s\) in the following chart\(s\):(.*)", _schema),

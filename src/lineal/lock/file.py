@@ -38,7 +38,7 @@ class LockFiles:
         held = False
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            held = self._acquire(lock, Waiting(checksum, self._terms, self._stopped, self._note))
+            held = self._acquire(lock, Waiting(f"publishes {checksum[:12]}", self._terms, self._stopped, self._note))
         except (OSError, NotImplementedError) as error:
             why = error.strerror if isinstance(error, OSError) else "the file system has no locks"
             self._warn(f"The lock {lock.lock_file} cannot be used ({why}); going on without it.")

@@ -89,7 +89,7 @@ class LeasedLock:
             self._release(checksum, claimed.end())
 
     def _acquire(self, checksum: str) -> Lease | None:
-        waiting = Waiting(checksum, self._terms, self._stopped, self._note)
+        waiting = Waiting(self._doing(checksum), self._terms, self._stopped, self._note)
         try:
             return self._wait(checksum, waiting)
         except (LockFailed, OSError) as failure:
@@ -110,15 +110,22 @@ class LeasedLock:
             if losses == _REFUSALS and not observed.ever:
                 self._probe()
             if waiting.over:
-                self._warn(
-                    f"The lock of {checksum[:12]} ({self._service.where}) was not free within "
-                    f"{self._terms.wait:.0f} s, {observed.who} has it; going on without it."
-                )
+                self._out_of_patience(checksum, observed.who)
                 return None
             lost, claimable = claimable, observed.version is None or observed.dead
             if lost or not claimable:
                 waiting.pause(observed.who)
         return None
+
+    def _doing(self, checksum: str) -> str:
+        """What the holder does, for those who wait."""
+        return f"publishes {checksum[:12]}"
+
+    def _out_of_patience(self, checksum: str, who: str) -> None:
+        self._warn(
+            f"The lock of {checksum[:12]} ({self._service.where}) was not free within "
+            f"{self._terms.wait:.0f} s, {who} has it; going on without it."
+        )
 
     def _probe(self) -> None:
         """Whether the service gives locks at all: one that nobody else can want."""
@@ -169,6 +176,8 @@ class Lease:
         self.token = token
         self._renewed = started
         self._seconds = seconds
+        self.lost = threading.Event()
+        """Set when it is another's, or may be by now."""
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
 
@@ -182,14 +191,19 @@ class Lease:
         return self.token
 
     def _renew(self) -> None:
-        while not self._done.wait(max(0.0, self._renewed + self._seconds / 2 - time.monotonic())):
-            self._renewed = time.monotonic()
+        pause = self._seconds / 2
+        while not self._done.wait(max(0.0, self._renewed + pause - time.monotonic())):
+            asked = time.monotonic()
             try:
                 token = self._service.renew(self._checksum, self.token)
             except (LockFailed, OSError):
-                # The release will say so.
-                return
+                # A service may be away for a moment; if it stays away, the release will say so.
+                pause = asked - self._renewed + self._seconds / 12
+                token = None if asked - self._renewed >= self._seconds else self.token
+            else:
+                self._renewed, pause = asked, self._seconds / 2
             if token is None:
+                self.lost.set()
                 return
             self.token = token
 

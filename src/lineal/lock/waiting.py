@@ -14,8 +14,10 @@ _random = random.SystemRandom()
 
 
 class Waiting:
-    def __init__(self, checksum: str, terms: Terms, stopped: threading.Event, note: Callable[[str], None]) -> None:
-        self._checksum = checksum
+    """`doing`: what whoever has the lock does with it."""
+
+    def __init__(self, doing: str, terms: Terms, stopped: threading.Event, note: Callable[[str], None]) -> None:
+        self._doing = doing
         self._terms = terms
         self._stopped = stopped
         self._note = note
@@ -40,10 +42,7 @@ class Waiting:
         """Wait a moment, of another length each time: runs that wait for the same lock do not ask in step."""
         if self.long and not self._noted:
             self._noted = True
-            self._note(
-                f"waiting    {who} publishes {self._checksum[:12]}; "
-                f"this run waits for it at most {self._terms.wait:.0f} s"
-            )
+            self._note(f"waiting    {who} {self._doing}; this run waits for it at most {self._terms.wait:.0f} s")
         left = self._began + self._terms.wait - time.monotonic()
         self._stopped.wait(max(0.0, min(left, self._terms.poll * _random.uniform(0.5, 1.5))))
         self.check()

@@ -26,11 +26,14 @@ def sentence(error: ErrorReport) -> str:
 
 
 def output(report: Report) -> Iterator[str]:
-    """The last lines that each failed stage printed."""
+    """The last lines that each failed stage printed, and the container of a release."""
     failed = [stage for stage in report.stages if stage.outcome == "failed" and stage.output]
     for stage in failed[:_OUTPUTS]:
         yield f"The last lines of {_name(stage)}:"
         yield fenced(stage.output)
+    if report.release is not None and report.release.log:
+        yield "The last lines of the container that failed:"
+        yield fenced(report.release.log)
 
 
 def steps(report: Report) -> str:

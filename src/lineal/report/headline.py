@@ -40,7 +40,8 @@ def _parts(report: Report, new: Sequence[str]) -> Iterator[str]:
     if report.command == "render":
         yield f"rendered the manifests with {plural(len(report.images), 'image')}"
     if report.release is not None:
-        yield f"deployed {code(report.release.name)}"
+        name = code(report.release.name)
+        yield f"{name} is as it was" if report.release.status == "unchanged" else f"deployed {name}"
 
 
 def _outcomes(report: Report) -> dict[str, str]:
@@ -49,6 +50,8 @@ def _outcomes(report: Report) -> dict[str, str]:
 
 
 def _planned(report: Report, new: Sequence[str]) -> str:
+    if not new and report.changes:
+        return f"📋 Nothing to build; {plural(len(report.changes), 'object')} in the cluster would change."
     if not new:
         return f"✅ Nothing to build: {_all(report)}."
     return f"📋 {_names(new)} would be built{_others(report, new)}."
@@ -82,5 +85,7 @@ def _failed(report: Report) -> str:
     if failed is not None:
         return f"❌ {code(failed.instruction, 80)} failed in {code(failed.image)}."
     if report.command in _DEPLOYS and report.stages and all(image.digest for image in report.images):
-        return f"❌ {code(report.project)} was not deployed; its images are published."
+        undone = report.release is not None and report.release.status == "rolled back"
+        rest = " The release is as it was before." if undone else ""
+        return f"❌ {code(report.project)} was not deployed; its images are published.{rest}"
     return f"❌ {code('lineal ' + report.command)} failed."

@@ -8,6 +8,7 @@ import msgspec
 
 SCHEMA = 1
 
+Action = Literal["create", "change", "delete"]
 Outcome = Literal["cached", "built", "assembled", "adopted", "missing", "failed"]
 """`missing` only in a plan (it would be built), `failed` only after an error."""
 
@@ -62,10 +63,31 @@ class ContextReport(msgspec.Struct, kw_only=True):
 
 
 class ReleaseReport(msgspec.Struct, kw_only=True):
+    """What a deploy left. `status`: `deployed`, `unchanged` (nothing was done), `rolled back`, `uninstalled` (a first
+    installation that failed), `not deployed`, `unknown`, or helm's word for what nobody could put in order."""
+
     name: str
     namespace: str
     status: str
+    revision: int | None = None
     duration: float = 0.0
+    told: list[str] = []
+    """What happened, in sentences."""
+    log: list[str] = []
+    """The last lines of the container that failed; secrets are masked."""
+
+
+class ChangeReport(msgspec.Struct, kw_only=True):
+    """An object of the release that a deploy would change. `diff`: lines of a unified diff of its manifests, with no
+    value of a Secret."""
+
+    kind: str
+    name: str
+    namespace: str = ""
+    """Empty: that of the release."""
+    action: Action
+    hook: bool = False
+    diff: list[str] = []
 
 
 class ErrorReport(msgspec.Struct, kw_only=True):
@@ -90,6 +112,8 @@ class Report(msgspec.Struct, kw_only=True):
     images: list[ImageReport]
     stages: list[StageReport]
     release: ReleaseReport | None = None
+    changes: list[ChangeReport] | None = None
+    """Only of a plan that was asked for them."""
     error: ErrorReport | None = None
     duration: float = 0.0
     requests: int = 0

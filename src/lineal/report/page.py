@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import takewhile
 
+from lineal.report import changes
 from lineal.report.failure import output, sentence, steps
 from lineal.report.graph import graph
 from lineal.report.headline import headline
@@ -36,6 +37,10 @@ def page(report: Report, budget: int = BUDGET) -> str:
     writer = _Writer(budget)
     for block in filter(None, _head(report)):
         writer.add(block)
+    for block in changes.blocks(report):
+        if not writer.add(block):
+            writer.remark("The other changes in the cluster have no room here; `--report` has them all.")
+            break
     images = _ordered(report, lineage)
     _add_table(writer, images, lineage)
     picture = graph(report)
@@ -105,7 +110,9 @@ def _head(report: Report) -> Iterator[str]:
         took = duration(report.release.duration)
         yield (
             f"**Release** {code(report.release.name)} in namespace {code(report.release.namespace)}: "
-            f"{code(report.release.status)}" + (f" after {took}" if took else "")
+            f"{code(report.release.status)}"
+            + (f" after {took}" if took else "")
+            + "".join(f". {plain(said, 500).rstrip('.')}" for said in report.release.told)
         )
     made = [stage for stage in report.stages if stage.outcome in ("built", "assembled")]
     if made and not report.context.may_write:

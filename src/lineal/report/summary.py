@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
+from lineal.report import changes
 from lineal.report.json import ImageReport, Report, StageReport
 from lineal.report.text import OUTCOME_STYLE, cells, clean, duration, fit, pad, paint, plural, size, tame
 
@@ -39,6 +40,7 @@ def summary(report: Report, *, colour: bool, width: int) -> str:
     rows = list(_rows(report))
     table = _Table(rows, colour, max(width, _NARROWEST))
     lines = [*table.lines(), *(paint(line, "bold", colour) for line in _totals(report))]
+    lines += changes.lines(report, colour=colour)
     return "".join(tame(line.rstrip()) + "\n" for line in lines)
 
 
@@ -175,4 +177,5 @@ def _totals(report: Report) -> Iterator[str]:
     if report.release is not None:
         took = f" in {duration(report.release.duration)}" if duration(report.release.duration) else ""
         release = clean(f"{report.release.name} in namespace {report.release.namespace}: {report.release.status}")
-        yield f"Release {release}{took}."
+        told = "".join(f" {clean(said)}" for said in report.release.told)
+        yield f"Release {release}{took}.{told}"

@@ -1,0 +1,319 @@
+"""Releases in a real API server: what a deploy does there, what it says, and what it leaves when it is cut off."""
+
+from __future__ import annotations
+
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lineal.deploy.helm import Helm
+from lineal.deploy.release import Chart, Release
+from lineal.deploy.upgrade import Upgrade
+from lineal.deploy.watch import Pace
+from lineal.errors import DeployFailed, LinealError, Unreachable
+from tests.cluster.client import Refused
+from tests.cluster.fixtures import Cluster, kubernetes, namespace, small_chart
+
+__all__ = ["kubernetes", "namespace", "small_chart"]
+WORKER = Path(__file__).with_name("worker.py")
+ROOT = Path(__file__).parents[3]
+
+
+class Deploys:
+    """Deploys the small chart to one namespace, one revision after the other."""
+
+    def __init__(self, helm: Helm, chart: Path, namespace: str) -> None:
+        self.helm, self.chart, self.namespace = helm, chart, namespace
+        self.lines: list[str] = []
+        self.last: Upgrade | None = None
+
+    def __call__(self, *sets: str, skip_unchanged: bool = True, timeout: float = 20.0) -> str:
+        """The status that is reported."""
+        release = Release(name="shop", namespace=self.namespace, chart=Chart.directory(self.chart, "deploy/chart"),
+                          sets=sets, timeout=timeout)  # fmt: skip
+        self.lines.clear()
+        self.last = Upgrade(self.helm, release, self.lines.append, self.lines.append, pace=Pace(0.2, 1.0))
+        return self.last.run(skip_unchanged).status
+
+    def fails(self, *sets: str, timeout: float = 20.0, error: type[LinealError] = DeployFailed) -> str:
+        with pytest.raises(error) as caught:
+            self(*sets, timeout=timeout)
+        return str(caught.value)
+
+    @property
+    def said(self) -> str:
+        return "\n".join(self.lines)
+
+    @property
+    def report(self) -> Any:
+        assert self.last is not None
+        return self.last.report
+
+
+@pytest.fixture
+def deploys(helm: Helm, kubernetes: Cluster, small_chart: Path, namespace: str) -> Deploys:
+    environ = {**helm.environ, "KUBECONFIG": str(kubernetes.kubeconfig)}
+    mine = Helm(helm.path, helm.version, environ, lambda line: line.replace("hunter2", "***"))
+    return Deploys(mine, small_chart, namespace)
+
+
+def test_a_release_is_installed_upgraded_and_left_alone(deploys: Deploys, kubernetes: Cluster) -> None:
+    where = deploys.namespace
+    assert deploys("text=one") == "deployed"
+    assert "Deployment shop: 2 of 2 ready" in deploys.lines
+    assert deploys("text=two") == "deployed"
+    assert kubernetes.text(where, "shop") == "two"
+    assert deploys.report.told == ["It was upgraded as revision 2."]
+    before = kubernetes.versions(where)
+    assert deploys("text=two") == "unchanged"
+    assert kubernetes.versions(where) == before
+    assert f"Nothing changed in release shop in namespace {where} since revision 2" in deploys.said
+    assert deploys("text=two", skip_unchanged=False) == "deployed"
+    assert kubernetes.releases(where) == {1: "superseded", 2: "superseded", 3: "deployed"}
+
+
+def test_a_changed_hook_or_secret_is_a_change(deploys: Deploys, kubernetes: Cluster) -> None:
+    deploys("text=one")
+    assert deploys("text=one", "password=other") == "deployed"
+    hook = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: h, annotations: {helm.sh/hook: post-upgrade}}\n"
+    (deploys.chart / "templates" / "hook.yaml").write_text(hook)
+    assert deploys("text=one", "password=other") == "deployed"
+    assert deploys("text=one", "password=other") == "unchanged"
+
+
+STUCK = [
+    ("unpulled", r"pod shop-\w+-0: ImagePullBackOff: .*not found\.", "imagePullSecrets"),
+    ("crash", r"CrashLoopBackOff: its container app ended with 2, restarted 4 times\.", "printed last"),
+    ("config", r'CreateContainerConfigError: configmap "settings" not found\.', "config maps and secrets"),
+]
+
+
+@pytest.mark.parametrize(("pods", "why", "remedy"), STUCK)
+def test_a_workload_that_cannot_start_is_rolled_back_at_once(
+    deploys: Deploys, kubernetes: Cluster, pods: str, why: str, remedy: str
+) -> None:
+    deploys("text=one")
+    told = deploys.fails("text=two", f"pods={pods}", timeout=300.0)
+    assert "Deployment shop in namespace " in told
+    assert re.search(why, told), told
+    assert "It was rolled back: it is as in revision 1 again." in told
+    assert remedy in told
+    assert kubernetes.text(deploys.namespace, "shop") == "one"
+    assert kubernetes.releases(deploys.namespace) == {1: "superseded", 2: "failed", 3: "deployed"}
+    assert (deploys.report.status, deploys.report.revision) == ("rolled back", 3)
+    assert "  | panic: no database" in deploys.lines
+    assert "hunter2" not in deploys.said + str(deploys.report)
+
+
+def test_a_first_installation_that_fails_is_removed(deploys: Deploys, kubernetes: Cluster) -> None:
+    told = deploys.fails("pods=unpulled", timeout=300.0)
+    assert "It was a first installation and has been uninstalled." in told
+    assert (kubernetes.releases(deploys.namespace), deploys.report.status) == ({}, "uninstalled")
+    assert deploys("pods=ready") == "deployed"
+
+
+def test_what_is_not_ready_in_time_is_named(deploys: Deploys, kubernetes: Cluster) -> None:
+    deploys("text=one")
+    told = deploys.fails("pods=never", timeout=6.0)
+    assert "was not ready within 6 s" in told
+    assert "Deployment shop: 0 of 2 ready, pod shop-" in told, told
+    assert "its container app runs and is not ready" in told
+    assert "  | panic: no database" in deploys.lines
+    assert kubernetes.releases(deploys.namespace)[3] == "deployed"
+
+
+def test_a_pod_without_a_node_may_get_one_and_is_waited_for(deploys: Deploys) -> None:
+    told = deploys.fails("pods=unscheduled", timeout=8.0)
+    assert "was not ready within 8 s" in told
+    assert "Unschedulable: 0/1 nodes are available" in told, told
+
+
+def test_a_used_up_quota(deploys: Deploys, kubernetes: Cluster) -> None:
+    client, where = kubernetes.client, deploys.namespace
+    client.create("namespaces", "", {"metadata": {"name": where}})
+    client.create("resourcequotas", where, {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "1"}}})
+    client.status("resourcequotas", where, "q", {"hard": {"pods": "1"}, "used": {"pods": "0"}})
+    told = deploys.fails(timeout=300.0)
+    assert "exceeded quota: q, requested: pods=1" in told
+    assert "Raise the quota" in told
+
+
+def test_a_rule_of_the_cluster(deploys: Deploys, kubernetes: Cluster) -> None:
+    client, where = kubernetes.client, deploys.namespace
+    match = {"resourceRules": [{"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE"],
+                                "resources": ["deployments"]}]}  # fmt: skip
+    validation = {"expression": "object.spec.replicas < 2", "message": "one replica is enough"}
+    client.create("namespaces", "", {"metadata": {"name": where, "labels": {"strict": where}}})
+    client.create("validatingadmissionpolicies", "", {
+        "metadata": {"name": where}, "spec": {"matchConstraints": match, "validations": [validation]},
+    })  # fmt: skip
+    client.create("validatingadmissionpolicybindings", "", {
+        "metadata": {"name": where},
+        "spec": {"policyName": where, "validationActions": ["Deny"],
+                 "matchResources": {"namespaceSelector": {"matchLabels": {"strict": where}}}},
+    })  # fmt: skip
+    deadline = time.monotonic() + 30
+    # The API server takes a moment to learn of a policy.
+    while time.monotonic() < deadline:
+        probe = {"metadata": {"name": "probe"}, "spec": _spec()}
+        try:
+            client.create("deployments", where, probe)
+            client.delete("deployments", where, "probe")
+            time.sleep(0.3)
+        except Refused:
+            break
+    told = deploys.fails(timeout=300.0)
+    assert told.startswith(
+        "deploy/chart/templates/app.yaml:2: A rule of the cluster refuses something of release shop"
+    )
+    assert "one replica is enough" in told
+
+
+def _spec() -> dict[str, Any]:
+    labels = {"app": "probe"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "a", "image": "b"}]}}
+    return {"replicas": 2, "selector": {"matchLabels": labels}, "template": template}
+
+
+INVALID = [
+    ("  replicas: 2", "  replicas: many", 6, "The cluster does not take a manifest of release shop"),
+    ("  name: {{ .Release.Name }}\nspec", "  name: Not_Valid\nspec", 2, "a lowercase RFC 1123 subdomain"),
+    ("apiVersion: apps/v1\nkind: Deployment", "apiVersion: example.com/v1\nkind: Widget", 2,
+     "The cluster knows no Widget of example.com/v1: its definition (CRD) is not installed."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("good", "bad", "line", "why"), INVALID)
+def test_a_manifest_that_the_cluster_does_not_take_is_named_with_its_template(
+    deploys: Deploys, good: str, bad: str, line: int, why: str
+) -> None:
+    file = deploys.chart / "templates" / "app.yaml"
+    assert good in file.read_text()
+    file.write_text(file.read_text().replace(good, bad, 1))
+    told = deploys.fails()
+    assert told.startswith(f"deploy/chart/templates/app.yaml:{line}: ")
+    assert why in told
+
+
+def test_an_immutable_field(deploys: Deploys) -> None:
+    deploys("text=one")
+    told = deploys.fails("app=other")
+    assert told.startswith("deploy/chart/templates/app.yaml:7: ")
+    assert "changes a field that cannot be changed" in told
+    assert "It was rolled back: it is as in revision 1 again." in told
+
+
+def test_a_namespace_that_goes_away(deploys: Deploys, kubernetes: Cluster) -> None:
+    kubernetes.client.create("namespaces", "", {"metadata": {"name": deploys.namespace}})
+    kubernetes.client.delete("namespaces", "", deploys.namespace)
+    assert deploys.fails().startswith(f"The namespace {deploys.namespace} is being deleted")
+
+
+def test_no_permission(deploys: Deploys, kubernetes: Cluster) -> None:
+    nobody = {**deploys.helm.environ, "KUBECONFIG": str(kubernetes.kubeconfig.with_name("nobody"))}
+    deploys.helm = Helm(deploys.helm.path, deploys.helm.version, nobody)
+    told = deploys.fails(error=Unreachable)
+    assert "refused a request for release shop" in told
+    assert 'cannot list resource "secrets"' in told
+    assert "this job may not create Leases" in deploys.said
+
+
+def test_without_lightkube_helm_waits_alone(deploys: Deploys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lightkube.config", None)
+    assert deploys("text=one") == "deployed"
+    assert "pip install lineal[kubernetes]" in deploys.said
+    assert deploys("text=one") == "unchanged"
+
+
+# --- several, and killed ones ---------------------------------------------------------------------------------------
+
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(deploys: Deploys) -> Start:
+    def run(*sets: str) -> subprocess.Popen[str]:
+        about = [deploys.helm.path, deploys.helm.environ["KUBECONFIG"], str(deploys.chart), deploys.namespace]
+        return subprocess.Popen([sys.executable, str(WORKER), *about, *sets], stdout=subprocess.PIPE, text=True,
+                                cwd=ROOT)  # fmt: skip
+
+    return run
+
+
+def test_several_deploys_of_a_release_go_one_after_the_other(
+    start: Start, deploys: Deploys, kubernetes: Cluster
+) -> None:
+    running = [start(f"text=t{number}") for number in range(3)]
+    told = [process.communicate(timeout=120)[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0], told
+    assert sorted(kubernetes.releases(deploys.namespace).values()) == ["deployed", "superseded", "superseded"]
+    assert any("deploys release shop in namespace" in text for text in told)
+    assert not kubernetes.client.list("leases", deploys.namespace)
+
+
+def unfinished(kubernetes: Cluster, namespace: str) -> bool:
+    """Only the last revision counts: helm never changes what a pending one of before is called."""
+    revisions = kubernetes.releases(namespace)
+    return bool(revisions) and revisions[max(revisions)].startswith("pending")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_deploy_that_is_cut_off_is_put_in_order(
+    start: Start, deploys: Deploys, kubernetes: Cluster, number: signal.Signals, first: bool
+) -> None:
+    """After SIGKILL by the next one, after the others by itself."""
+    if not first:
+        deploys("text=one")
+    process = start("text=two", "pods=never")
+    while not unfinished(kubernetes, deploys.namespace):
+        assert process.poll() is None
+        time.sleep(0.05)
+    # Anywhere in what follows: the objects, the waiting.
+    time.sleep(random.random())
+    process.send_signal(number)
+    told = process.communicate(timeout=60)[0]
+    if number is not signal.SIGKILL:
+        assert not unfinished(kubernetes, deploys.namespace), told
+        return
+    assert unfinished(kubernetes, deploys.namespace)
+    again = start("text=three")
+    told = again.communicate(timeout=60)[0]
+    assert again.returncode == 0, told
+    assert "because it was killed. It " in told
+    assert kubernetes.text(deploys.namespace, "shop") == "three"
+    assert not unfinished(kubernetes, deploys.namespace)
+
+
+def test_helm_dies_with_the_run_that_was_killed(start: Start, deploys: Deploys, kubernetes: Cluster) -> None:
+    process = start("pods=never")
+    while not unfinished(kubernetes, deploys.namespace):
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 20
+    while _helms(deploys.namespace) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not _helms(deploys.namespace)
+
+
+def _helms(namespace: str) -> list[str]:
+    """Processes that deploy to it, whoever started them."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = file.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"upgrade" in words and namespace.encode() in words:
+            found.append(file.parent.name)
+    return found

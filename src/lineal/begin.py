@@ -55,10 +55,10 @@ def start(run: Run, images: tuple[str, ...] = (), rollout: Rollout | None = None
     return run.images(images, rollout.folders if rollout else (), rollout.files if rollout else ())
 
 
-def start_release(run: Run) -> tuple[Rollout, Images]:
+def start_release(run: Run, *, bundled: bool = False) -> tuple[Rollout, Images]:
     from lineal.rollout import Rollout
 
-    rollout = Rollout(run)
+    rollout = Rollout(run, bundled=bundled)
     images = start(run, (), rollout)
     rollout.check()
     return rollout, images

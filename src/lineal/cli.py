@@ -15,12 +15,15 @@ from lineal import __version__
 from lineal.begin import run_of as _run
 from lineal.begin import start as _start
 from lineal.begin import start_release as _start_release
+from lineal.bundles import bundle
 from lineal.errors import BadConfiguration, DeployFailed, Interrupted, LinealError, Unreachable, explained
-from lineal.flags import BUILD, CLUSTER, DOTENV, RELEASE, RUN, option, options, set_debug
+from lineal.flags import BUILD, CLUSTER, DOTENV, NAMES, PLACE, RELEASE, RUN, TARGET, option, options, set_debug
 from lineal.output import planned, references, reported, show
 from lineal.results import make_report
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lineal.rollout import Rollout
     from lineal.run import Run
     from lineal.stages.outlook import Outlook
@@ -139,7 +142,7 @@ def deploy(**given: Any) -> None:
                                remedy="Deploy from a branch of the project itself.")  # fmt: skip
         outlook = run.look(images)
         with reported(run, "deploy", outlook) as done:
-            done(_upgrade(run, rollout, outlook))
+            _upgrade(run, rollout, outlook, done)
 
 
 @cli.command(epilog="\b\nExamples:\n  lineal converge --env staging\n"
@@ -155,10 +158,25 @@ def converge(**given: Any) -> None:
         with reported(run, "converge", outlook) as done:
             run.build(outlook)
             if run.context.may_write:
-                done(_upgrade(run, rollout, outlook))
+                _upgrade(run, rollout, outlook, done)
             else:
                 run.progress.note("This run may not write, so it does not deploy either.")
         show(references(run, outlook))
+
+
+@cli.command(epilog="\b\nExamples:\n  lineal dismiss --env review-42 --with-namespace\n"
+             "  lineal dismiss --release shop-review-42 --namespace shop-review-42")  # fmt: skip
+@options(NAMES, TARGET, PLACE)
+@click.option("--with-namespace", is_flag=True, help="Delete its namespace too, unless other releases are in it.")
+def dismiss(with_namespace: bool, **given: Any) -> None:
+    """Uninstall the Helm release, as at the end of a review app. Nothing there is nothing to do.
+
+    With --release and --namespace no repository is needed.
+    """
+    from lineal.dismissal import Dismissal
+
+    with _run(given) as run:
+        Dismissal.of(run).carry_out(with_namespace)
 
 
 @cli.command(epilog="\b\nExample:\n  lineal config --env prod")
@@ -181,6 +199,9 @@ def schema() -> None:
     show(json.dumps(make(), indent=2) + "\n")
 
 
+cli.add_command(bundle)
+
+
 # --- parts of commands ------------------------------------------------------------------------------------------
 
 
@@ -188,11 +209,10 @@ def _say_lock(run: Run) -> None:
     run.progress.note(f"lock       {run.lock_used}")
 
 
-def _upgrade(run: Run, rollout: Rollout, outlook: Outlook) -> Any:
-    helm = rollout.helm
-    release = rollout.release(outlook)
-    run.progress.note(f"Deploying {release} with helm {helm.version}.")
-    return helm.upgrade(release, run.progress.note)
+def _upgrade(run: Run, rollout: Rollout, outlook: Outlook, done: Callable[[Any], None]) -> None:
+    from lineal.rollout import roll_out
+
+    roll_out(run, rollout.helm, rollout.release(outlook), done)
 
 
 # --- the process ------------------------------------------------------------------------------------------------

@@ -31,18 +31,27 @@ def set_debug(wanted: bool) -> None:
         os.environ["LINEAL_DEBUG"] = "1"
 
 
-RUN: list[Callable[[Any], Any]] = [
-    option("--repo", "The store: HOST/REPOSITORY, or layout:PATH for a directory.", metavar="STORE"),
+_NAMES: list[Callable[[Any], Any]] = [
     option("--env", "The environment's name, for templates and default release names.", metavar="NAME"),
     option("--var", "A value for templates: vars.NAME. May be repeated.", metavar="NAME=VALUE", multiple=True),
-    option("--insecure-registry", "A registry host that speaks plain http. May be repeated.", metavar="HOST",
-            multiple=True),
+]  # fmt: skip
+_INSECURE = option("--insecure-registry", "A registry host that speaks plain http. May be repeated.", metavar="HOST",
+                   multiple=True)  # fmt: skip
+_DEBUG = click.option("--debug", is_flag=True, expose_value=False, callback=lambda _, __, debug: set_debug(debug),
+                      help="Show a traceback when something unexpected happens.  [LINEAL_DEBUG]")  # fmt: skip
+FETCH: list[Callable[[Any], Any]] = [_INSECURE, _DEBUG]
+AWAY: list[Callable[[Any], Any]] = [*_NAMES, *FETCH]
+"""For commands that need no repository."""
+NAMES: list[Callable[[Any], Any]] = [*_NAMES, _DEBUG]
+RUN: list[Callable[[Any], Any]] = [
+    option("--repo", "The store: HOST/REPOSITORY, or layout:PATH for a directory.", metavar="STORE"),
+    *_NAMES,
+    _INSECURE,
     option("--ignore-uncommitted", "Build the commit although files it reads have uncommitted changes.",
             is_flag=True),
     option("--dev", "Build the working tree as if it were committed; nobody inherits the result.", is_flag=True),
     option("--report", "Write a JSON report of the run to this file.", metavar="FILE"),
-    click.option("--debug", is_flag=True, expose_value=False, callback=lambda _, __, debug: set_debug(debug),
-                 help="Show a traceback when something unexpected happens.  [LINEAL_DEBUG]"),
+    _DEBUG,
 ]  # fmt: skip
 BUILD: list[Callable[[Any], Any]] = [
     option("--secret", "A secret for RUN --mount=type=secret. May be repeated.", multiple=True,
@@ -58,14 +67,28 @@ DOTENV: list[Callable[[Any], Any]] = [
     option("--dotenv", "Write the images' references as variables for later jobs of a GitLab pipeline.",
             metavar="FILE"),
 ]  # fmt: skip
-RELEASE: list[Callable[[Any], Any]] = [
+TARGET: list[Callable[[Any], Any]] = [
     option("--release", "The Helm release's name.", metavar="NAME"),
     option("--namespace", "The namespace it goes to.", metavar="NAME"),
+]
+RELEASE: list[Callable[[Any], Any]] = [
+    *TARGET,
     option("--values", "One more values file. May be repeated; later ones win.", metavar="FILE", multiple=True),
     option("--set", "A single value, as for helm. May be repeated; wins over files.", metavar="KEY=VALUE",
             multiple=True),
 ]  # fmt: skip
-CLUSTER: list[Callable[[Any], Any]] = [
+CONTEXT: list[Callable[[Any], Any]] = [
     option("--kube-context", "The kubeconfig context of the cluster.", metavar="NAME"),
+]
+PLACE: list[Callable[[Any], Any]] = [
+    *CONTEXT,
     option("--timeout", "How long to wait until the release is ready, such as 10m.", metavar="DURATION"),
+]
+CLUSTER: list[Callable[[Any], Any]] = [
+    *PLACE,
+    option(
+        "--skip-unchanged/--no-skip-unchanged",
+        "Deploy nothing when the manifests are what was deployed before (default yes).",
+        is_flag=True,
+    ),
 ]

@@ -26,11 +26,15 @@ class Options:
     report: str | None = None
     dotenv: str | None = None
     template: str | None = None
+    bundle_version: str | None = None
+    bundle_repo: str | None = None
     lock: str | None = None
     engine_network: str | None = None
     jobs: int | None = None
     dev: bool | None = None
     ignore_uncommitted: bool | None = None
+    skip_unchanged: bool | None = None
+    diff: bool | None = None
     values: tuple[str, ...] = ()
     set: tuple[str, ...] = ()
     var: tuple[str, ...] = ()
@@ -47,9 +51,9 @@ class Options:
             default=default, default_source=source,
         )  # fmt: skip
 
-    def flag(self, name: str) -> Setting[bool]:
+    def flag(self, name: str, default: bool = False) -> Setting[bool]:
         return resolve(
-            name, flag=getattr(self, name.replace("-", "_")), environ=self.environ, default=False, parse=_boolean
+            name, flag=getattr(self, name.replace("-", "_")), environ=self.environ, default=default, parse=_boolean
         )
 
     def summary(self) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lineal.config.settings import Setting
+from lineal.config.settings import DEFAULT, Setting
 from lineal.deploy.release import seconds
 from lineal.errors import BadConfiguration, DeployFailed, Place, Uncommitted
 from lineal.results import image_values
@@ -19,20 +19,26 @@ if TYPE_CHECKING:
     from lineal.deploy.helm import Helm
     from lineal.deploy.release import Chart, Release
     from lineal.deploy.values import ImageValue, ValuesText
+    from lineal.report.json import ReleaseReport
 
 
 class Rollout:
     """A run's release. Made before anything is built, so that a wrong name or file does not cost a build."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, *, bundled: bool = False) -> None:
+        """`bundled`: for a bundle, which has no release yet and is the same on every branch."""
         self.run = run
-        self.deploy = run.loaded.deploy()
+        self.bundled = bundled
+        self.deploy = run.loaded.deploy(("release", "namespace") if bundled else ())
         options, loaded = run.options, run.loaded
-        self.name = options.text("release", loaded.setting("deploy.release"), self.deploy.release)
-        self.namespace = options.text("namespace", loaded.setting("deploy.namespace"), self.deploy.namespace)
+        nameless = Setting("bundle", DEFAULT) if bundled else None
+        self.name = nameless or options.text("release", loaded.setting("deploy.release"), self.deploy.release)
+        self.namespace = nameless or options.text(
+            "namespace", loaded.setting("deploy.namespace"), self.deploy.namespace
+        )
         self.kube_context = options.text("kube-context")
         self.timeout = options.text("timeout", loaded.setting("deploy.timeout"), self.deploy.timeout)
-        self.seconds = _seconds(self.timeout)
+        self.seconds = seconds_of(self.timeout)
 
     @property
     def folders(self) -> list[str]:
@@ -50,14 +56,15 @@ class Rollout:
 
         return Helm.find(self.run.options.environ, self.run.secrets.mask)
 
-    def release(self, outlook: Outlook) -> Release:
-        """The release with everything that helm needs on disk, in the run's private directory."""
+    def release(self, outlook: Outlook, *, planned: bool = False) -> Release:
+        """The release with everything that helm needs on disk, in the run's private directory. `planned`: images that
+        are not built yet stand there without their digest."""
         from lineal.config.template import names
         from lineal.deploy.release import Release
         from lineal.deploy.values import global_values, template_names, write
 
         run = self.run
-        images = self._images(outlook)
+        images = self._planned(outlook) if planned else self._images(outlook)
         project, commit = run.loaded.project.project, run.checkout.commit
         common = names(
             git=run.git_facts, env=run.env.value or None, vars=run.options.variables(), environ=run.options.environ,
@@ -65,9 +72,11 @@ class Rollout:
         )  # fmt: skip
         values = write(
             run.workspace / "values",
-            self._values(),
+            self._opened(),
             template_names(common, project, images),
-            global_values(project, run.env.value or None, commit, run.context.branch, images),
+            global_values(
+                project, run.env.value or None, commit, None if self.bundled else run.context.branch, images
+            ),
         )
         return Release(
             name=self.name.value,
@@ -79,8 +88,18 @@ class Rollout:
             kube_version=run.options.text("kube-version").value or None,
             timeout=self.seconds,
             description=f"{project} {commit[:12]}",
-            plain_http=self.deploy.chart.removeprefix("oci://").partition("/")[0] in run.insecure,
+            plain_http=self.plain_http,
         )
+
+    def _planned(self, outlook: Outlook) -> Mapping[str, ImageValue]:
+        from lineal.deploy.values import ImageValue
+        from lineal.preview import UNKNOWN
+
+        known = image_values(self.run, outlook)
+        return {
+            name: known.get(name) or ImageValue.of(self.run.store.address, f"{stage.checksum}-{0:013}", UNKNOWN)
+            for name, stage in outlook.images.items()
+        }
 
     def _images(self, outlook: Outlook) -> Mapping[str, ImageValue]:
         images = image_values(self.run, outlook)
@@ -95,10 +114,24 @@ class Rollout:
             )
         return images
 
+    @property
+    def plain_http(self) -> bool:
+        """Whether the chart's registry, or that of its dependencies, speaks http only."""
+        from lineal.deploy.dependencies import hosts
+
+        if self.folders:
+            return not hosts(self._chart).isdisjoint(self.run.insecure)
+        return self.deploy.chart.removeprefix("oci://").partition("/")[0] in self.run.insecure
+
     def check(self) -> None:
         """Raises `BadConfiguration` or `Uncommitted` when the chart or a values file is missing: before a build."""
+        from lineal.deploy.sops import Sops, is_sealed, parted
+
         _ = self._chart
-        self._values()
+        files, run = self._values(), self.run
+        sealed = parted(files)[1] if self.bundled else [file for file in files if is_sealed(file)]
+        if sealed and not self.bundled:
+            Sops.find(run.options.environ, run.secrets, run.workspace, sealed[0].name)
 
     @cached_property
     def _chart(self) -> Chart:
@@ -107,8 +140,11 @@ class Rollout:
         from lineal.source.checkout import check_out
 
         written = self.deploy.chart
+        if written.startswith("https://"):
+            return self._fetched()
         if "://" in written:
-            return Chart.registry(written)
+            chart = Chart.registry(written)
+            return self._fetched() if self.bundled else chart
         folder = self.run.workspace / "chart" / (Path(written).name or "root")
         folder.parent.mkdir(exist_ok=True)
         repository = self.run.repository
@@ -129,6 +165,29 @@ class Rollout:
             remedy="Run `git add` and `git commit` first." if there else "Correct the path.",
         )
 
+    def _fetched(self) -> Chart:
+        from lineal.deploy.charts import fetch, unpacked
+
+        fetching = self.run.workspace / "fetched"
+        note = self.run.progress.note
+        chart = fetch(self.helm, self.deploy.chart, fetching, note, plain_http=self.plain_http)
+        return unpacked(chart, self.run.workspace / "chart" / "fetched") if self.bundled else chart
+
+    @property
+    def sealed(self) -> list[ValuesText]:
+        """The encrypted values files, which a bundle carries as they are."""
+        from lineal.deploy.sops import parted
+
+        return parted(self._values())[1]
+
+    def _opened(self) -> list[ValuesText]:
+        from lineal.deploy.sops import opened, parted
+
+        run, files = self.run, self._values()
+        if self.bundled:
+            return parted(files)[0]
+        return opened(files, run.options.environ, run.secrets, run.workspace / "sealed")
+
     def _values(self) -> list[ValuesText]:
         from lineal.deploy.values import ValuesText
 
@@ -136,7 +195,7 @@ class Rollout:
                  for number, path in enumerate(self.deploy.values)]  # fmt: skip
         for given in self.run.options.many("values"):
             inside = self._in_repository(Path(given))
-            text = self._committed(inside, None) if inside is not None else _read(self.run.start / given)
+            text = self._committed(inside, None) if inside is not None else read_values(self.run.start / given)
             found.append(ValuesText(inside or given, text))
         return found
 
@@ -162,7 +221,18 @@ class Rollout:
         return absolute.relative_to(root).as_posix() if absolute.is_relative_to(root) else None
 
 
-def _read(path: Path) -> str:
+def roll_out(run: Run, helm: Helm, release: Release, done: Callable[[ReleaseReport], None]) -> None:
+    """Install or upgrade; `done` is told what the release came to, also when this raises."""
+    from lineal.deploy.upgrade import Upgrade
+
+    run.progress.note(f"Deploying {release} with helm {helm.version}.")
+    upgrade = Upgrade(helm, release, run.progress.note, run.progress.warn, run.stopped)
+    done(upgrade.report)
+    upgrade.run(run.options.flag("skip-unchanged", default=True).value)
+
+
+def read_values(path: Path) -> str:
+    """A values file outside of any commit. Raises `BadConfiguration`."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -172,7 +242,8 @@ def _read(path: Path) -> str:
         ) from None
 
 
-def _seconds(setting: Setting[str]) -> float:
+def seconds_of(setting: Setting[str]) -> float:
+    """Raises `BadConfiguration` for what is no duration."""
     try:
         return seconds(setting.value)
     except BadConfiguration:

@@ -305,6 +305,7 @@ class Run:
             "ignore-uncommitted": options.flag("ignore-uncommitted"),
             "engine-network": self.engine_network,
             "kube-context": options.text("kube-context"),
+            "skip-unchanged": options.flag("skip-unchanged", default=True),
             "report": options.text("report"),
             **{name: options.listed(name) for name in ("insecure-registry", "values", "var", "set", "secret", "ssh")},
         }

@@ -16,7 +16,7 @@ from lineal.cli import cli
 from tests import servers
 from tests.conftest import Lineal
 
-COMMANDS = ["plan", "build", "render", "deploy", "converge", "config", "schema"]
+COMMANDS = ["plan", "build", "render", "deploy", "converge", "bundle", "dismiss", "config", "schema"]
 
 
 @pytest.fixture
@@ -65,8 +65,10 @@ def test_every_setting_of_the_help_is_a_variable_that_counts(lineal: Lineal) -> 
 
     from lineal.options import Options
 
-    named = {word.strip("[]").removeprefix("LINEAL_").lower() for command in COMMANDS
-             for word in lineal(command, "--help").stdout.split() if word.startswith("[LINEAL_")}  # fmt: skip
+    commands = [*COMMANDS, "bundle publish", "bundle apply", "bundle copy"]
+    helps = " ".join(lineal(*command.split(), "--help").stdout for command in commands)
+    variables = [word.strip("[]") for word in helps.split() if word.startswith("[LINEAL_")]
+    named = {variable.removeprefix("LINEAL_").lower() for variable in variables}
     of_one_command = {"debug", "output", "format", "exit_code"}
     assert named - of_one_command == {field.name for field in fields(Options)} - {"environ"}
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -61,13 +61,14 @@ class Loaded:
             return None
         return Setting(node.value, self._written(key))
 
-    def deploy(self) -> Deploy:
-        """What to deploy. Raises `BadConfiguration` when there is nothing, or when it needs `--env`."""
+    def deploy(self, without: Collection[str] = ()) -> Deploy:
+        """What to deploy. Raises `BadConfiguration` when there is nothing, or when it needs `--env` for another key
+        than those `without` which the caller does."""
         deploy = self.project.deploy
         if deploy is None:
             message = "There is nothing to deploy: the key `deploy` is missing."
             raise BadConfiguration(message, place=Place(self.file), remedy="Write `deploy: {chart: PATH}`.")
-        for key in deploy.__struct_fields__:
+        for key in [name for name in deploy.__struct_fields__ if name not in without]:
             values = getattr(deploy, key)
             for index, value in enumerate(values if isinstance(values, list) else [values]):
                 name = f"deploy.{key}[{index}]" if isinstance(values, list) else f"deploy.{key}"

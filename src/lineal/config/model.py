@@ -139,7 +139,7 @@ class Image(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Deploy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The Helm release that this project is deployed as."""
 
-    chart: Annotated[str, Meta(description="The chart: a directory of the commit, or `oci://…`.")]
+    chart: Annotated[str, Meta(description="The chart: a directory of the commit, `oci://…` or `https://…`.")]
     release: Annotated[
         str,
         Meta(description="The release's name (default: `<project>-<env>`, or `<project>` without an environment)."),

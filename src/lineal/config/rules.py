@@ -153,10 +153,10 @@ def _cycle(project: Project) -> list[str] | None:
 
 
 def _check_deploy(deploy: Deploy) -> None:
-    if not re.fullmatch(r"oci://\S+", deploy.chart):
+    if not re.fullmatch(r"(oci|https)://\S+", deploy.chart):
         if "://" in deploy.chart:
-            message = f"The chart {quoted(deploy.chart)} is neither a directory of the commit nor `oci://…`."
-            raise Broken(("deploy", "chart"), message, "Put the chart in the repository or in an OCI registry.")
+            message = f"The chart {quoted(deploy.chart)} is no directory of the commit, `oci://…` or `https://…`."
+            raise Broken(("deploy", "chart"), message, "Put the chart in the repository or in a registry.")
         _check_inside(("deploy", "chart"), deploy.chart)
     for index, file in enumerate(deploy.values):
         _check_inside(("deploy", "values", index), file)

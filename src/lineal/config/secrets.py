@@ -39,10 +39,13 @@ class SecretValues:
             value = self._environ[secret.env].encode("utf-8", "surrogateescape")
         else:
             value = self._file(name, str(secret.file))
-        self._lines |= {
-            line.strip() for line in value.decode(errors="replace").splitlines() if len(line.strip()) >= _SHORTEST
-        }
+        self.hide([value.decode(errors="replace")])
         return value
+
+    def hide(self, values: Iterable[str]) -> None:
+        """Mask these values too, line by line."""
+        lines = (line.strip() for value in values for line in value.splitlines())
+        self._lines |= {line for line in lines if len(line) >= _SHORTEST}
 
     def mask(self, line: str) -> str:
         for secret in sorted(self._lines, key=len, reverse=True):

@@ -65,6 +65,12 @@ def _wanted(chart: Chart) -> list[dict[str, str]]:
     ]
 
 
+def hosts(chart: Chart) -> set[str]:
+    """The registries that a chart's dependencies come from."""
+    addresses = [wanted["repository"] for wanted in _wanted(chart)]
+    return {text.removeprefix("oci://").partition("/")[0] for text in addresses if text.startswith("oci://")}
+
+
 def _vendored(directory: Path, name: str) -> bool:
     """Whether `charts/` has a directory or an archive of that chart; helm itself checks the version."""
     charts = directory / "charts"

@@ -253,6 +253,7 @@ _KNOWN: tuple[tuple[str, _Explain], ...] = (
     (r"field is immutable|updates to statefulset spec for fields other than", _immutable),
     (r"another operation \(.*\) is in progress", _busy),
     (r"has no deployed releases", _never_deployed),
+    (r"cannot load (Chart\.yaml|values\.yaml|values\.schema\.json|Chart\.lock): ", _chart_file),
     (
         r"cannot unmarshal|failed to create typed patch object|field not declared in schema|unknown field|"
         r'\S+ "[^"]*" is invalid: ',
@@ -265,6 +266,5 @@ _KNOWN: tuple[tuple[str, _Explain], ...] = (
     (r"failed to parse (\S+): ", _values_file),
     (r"failed parsing --set data: (.*)", _set_flag),
     (r"chart requires kubeVersion: .*", _kube_version),
-    (r"cannot load (Chart\.yaml|values\.yaml|values\.schema\.json|Chart\.lock): ", _chart_file),
     (r"execution error at |parse error at |^template: |YAML parse error on |^\S+/templates/\S+:\d+:\d+ ", _template),
 )

@@ -26,10 +26,10 @@ class ValuesFile:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A directory with the files of the commit's chart, or a reference `oci://host/name:version[@digest]`."""
+    """A directory with the files of the commit's chart, an archive, or `oci://host/name:version[@digest]`."""
 
     location: str
-    """The absolute path of the directory, or the reference."""
+    """The absolute path of the directory or the archive, or the reference."""
     name: str
     """What the user wrote: a path in the commit, or the reference."""
 
@@ -63,7 +63,7 @@ class Chart:
 
     @property
     def is_directory(self) -> bool:
-        return not self.location.startswith("oci://")
+        return not self.location.startswith("oci://") and Path(self.location).is_dir()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

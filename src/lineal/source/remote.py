@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -36,6 +37,21 @@ def remote(repository: Repository, *, push: bool = False) -> tuple[str, list[tup
     with suppress(GitFailed):
         return url, [("core.sshCommand", repository.run("config", "--get", "core.sshCommand").decode().strip())]
     return url, []
+
+
+def web_address(repository: Repository) -> str | None:
+    """Where people find the repository, the same for every clone of it: no user, no `.git`, https. None when the
+    clone has no remote on another machine."""
+    try:
+        url, _ = remote(repository)
+    except LinealError:
+        return None
+    found = re.fullmatch(r"(?:(?:https?|ssh|git)://(?:[^/@]*@)?([^/:@]+(?::\d+)?)/|[^/@:]+@([^/:]+):)(.+)", url)
+    if found is None:
+        return None
+    host = found[1] or found[2]
+    host = host if url.startswith("http") else host.partition(":")[0]
+    return f"https://{host}/{found[3].strip('/').removesuffix('.git')}"
 
 
 def _http_settings(repository: Repository, url: str, clean: str) -> Iterator[tuple[str, str]]:

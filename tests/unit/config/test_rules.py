@@ -84,8 +84,8 @@ def test_names_are_those_that_kubernetes_takes() -> None:
     check(Project(project="s", deploy=Deploy(chart="oci://r.example.com/c", release="a.b", namespace="a-b")))
 
 
-def test_a_chart_from_elsewhere_is_oci() -> None:
-    assert "neither" in str(broken_deploy(chart="https://example.com/chart.tgz"))
+def test_a_chart_from_elsewhere_is_oci_or_https() -> None:
+    assert "is no directory of the commit" in str(broken_deploy(chart="http://example.com/chart.tgz"))
 
 
 def test_a_store_has_no_spaces() -> None:

@@ -1,0 +1,137 @@
+"""`lineal dismiss`: a release taken out of the cluster, with its namespace if asked."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lineal.deploy import live, reasons
+from lineal.deploy.api import Api, Refused, Unavailable
+from lineal.deploy.helm import Helm, cluster_flags
+from lineal.deploy.release import Chart, Release
+from lineal.deploy.turn import ReleaseLeases, ReleaseLock
+from lineal.errors import BadConfiguration, DeployFailed, Interrupted, Unreachable
+from lineal.lock import Terms
+from lineal.lock.holder import describe
+from lineal.rollout import Rollout, seconds_of
+
+if TYPE_CHECKING:
+    from lineal.run import Run
+
+_ITS_OWN = ("default", "kube-system", "kube-public", "kube-node-lease")
+"""Namespaces of the cluster itself, which no review app owns."""
+_QUICK = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Dismissal:
+    run: Run
+    helm: Helm
+    release: Release
+
+    @classmethod
+    def of(cls, run: Run) -> Dismissal:
+        """The release that `--release` and `--namespace` name; for what they leave out, lineal.yaml is asked.
+
+        With both, no repository is needed: a review app ends when its branch is gone."""
+        options = run.options
+        name, namespace = options.text("release").value, options.text("namespace").value
+        if not name or not namespace:
+            rollout = Rollout(run)
+            name, namespace = rollout.name.value, rollout.namespace.value
+            if not run.context.may_write:
+                what = "This run may not write (a pull request from a fork), so it removes no release."
+                raise DeployFailed(what, remedy="Run it from a branch of the project itself.")
+        release = Release(
+            name=name, namespace=namespace, chart=Chart("", ""),
+            kube_context=options.text("kube-context").value or None,
+            timeout=seconds_of(options.text("timeout", default="10m")),
+        )  # fmt: skip
+        return cls(run, Helm.find(options.environ), release)
+
+    def carry_out(self, with_namespace: bool) -> None:
+        """Nothing there is nothing to do. Raises `DeployFailed`, `BadConfiguration`, `Unreachable`, `Interrupted`."""
+        namespace, note = self.release.namespace, self.run.progress.note
+        if with_namespace:
+            self._check_namespace()
+        if live.now(self.helm, self.release) is None:
+            note(f"There is no {self.release}, so nothing is uninstalled.")
+        else:
+            with self._turn():
+                self._uninstall()
+        if not with_namespace:
+            return
+        if self._delete_namespace():
+            note(f"The namespace {namespace} is being deleted, with all that is in it.")
+        else:
+            note(f"There is no namespace {namespace}, so none is deleted.")
+
+    def _uninstall(self) -> None:
+        start = time.monotonic()
+        release, note = self.release, self.run.progress.note
+        where = ["--namespace", release.namespace, *cluster_flags(release)]
+        flags = ["--wait", "--timeout", f"{round(release.timeout * 1000)}ms"]
+        command = ["uninstall", *flags, *where, "--", release.name]
+        answer = self.helm.run(command, output=note, grace=_QUICK, limit=release.timeout + _QUICK)
+        if answer.signals:
+            what = (
+                f"Uninstalling {release} was interrupted by {answer.signals[0].name}; what is left of it may remain."
+            )
+            raise Interrupted(what, remedy="Run it again.")
+        if answer.code != 0 and not any("release: not found" in line for line in answer.stderr):
+            raise reasons.explain(answer.stderr, release, self.helm.environ, "helm uninstall")
+        note(f"{str(release).capitalize()} was uninstalled in {time.monotonic() - start:.1f} s.")
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Not while a deploy of the release goes on."""
+        environ, release, run = self.helm.environ, self.release, self.run
+        try:
+            Api.connect(environ, release.kube_context)
+        except Unavailable:
+            yield
+            return
+        context = release.kube_context or environ.get("HELM_KUBECONTEXT", "")
+        leases = ReleaseLeases(release.namespace, context, f"release {release.name}", describe(environ),
+                               Terms().lease, environ)  # fmt: skip
+        with ReleaseLock(leases, release, run.progress.warn, run.progress.note, run.stopped).turn():
+            yield
+
+    # --- the namespace ------------------------------------------------------------------------------------------
+
+    def _check_namespace(self) -> None:
+        """Before anything is taken away."""
+        namespace = self.release.namespace
+        if namespace in _ITS_OWN:
+            what = f"The namespace {namespace} is the cluster's own, so it is not deleted."
+            raise BadConfiguration(what, remedy="Leave --with-namespace out.")
+        where = ["--namespace", namespace, *cluster_flags(self.release)]
+        answer = self.helm.run(
+            ["list", "--max", "0", "--output", "json", *_ALL[self.helm.major], *where], limit=_QUICK
+        )
+        if answer.code != 0:
+            raise reasons.explain(answer.stderr, self.release, self.helm.environ, "helm list")
+        try:
+            found = sorted({str(entry["name"]) for entry in json.loads(answer.stdout or "[]")} - {self.release.name})
+        except (ValueError, KeyError, TypeError):
+            what = "helm list printed nothing that can be read."
+            raise DeployFailed(what, remedy="Use Helm 3.17 or later, or 4.") from None
+        if found:
+            what = f"The namespace {namespace} has other releases in it: {', '.join(found[:5])}."
+            raise DeployFailed(what, remedy="Leave --with-namespace out, or dismiss them first.")
+
+    def _delete_namespace(self) -> bool:
+        namespace = self.release.namespace
+        try:
+            return Api.connect(self.helm.environ, self.release.kube_context).delete(f"/api/v1/namespaces/{namespace}")
+        except (Unavailable, Refused) as error:
+            what = f"The namespace {namespace} could not be deleted: {error}."
+            raise Unreachable(what, remedy=f"Run `kubectl delete namespace {namespace}`, or allow it.") from None
+
+
+_ALL = {3: ["--all"], 4: []}
+"""Helm 4 lists releases in any state without being asked."""

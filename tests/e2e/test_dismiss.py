@@ -1,0 +1,134 @@
+"""`lineal dismiss`: a release goes, its namespace too if asked; both Helms, a real API server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import servers
+from tests.cluster import parts
+from tests.cluster.client import Client, Refused
+from tests.conftest import Lineal, Result
+from tests.tools import helm as binaries
+
+pytestmark = pytest.mark.helm
+
+CONFIG = 'project: shop\ndeploy: {chart: chart, release: "shop-{{ env }}", namespace: "shop-{{ env }}"}\n'
+SETTINGS = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: '{{ .Release.Name }}'}\n"
+FILES: dict[str, str | bytes | None] = {
+    "lineal.yaml": CONFIG,
+    "chart/Chart.yaml": "apiVersion: v2\nname: shop\nversion: 0.1.0\n",
+    "chart/templates/settings.yaml": SETTINGS,
+}
+
+
+@pytest.fixture(scope="module")
+def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with parts.api_server(tmp_path_factory.mktemp("cluster")) as made:
+        yield made
+
+
+@pytest.fixture
+def cluster(kubeconfig: Path) -> Client:
+    return Client(kubeconfig)
+
+
+@pytest.fixture(params=["helm3", "helm4"])
+def shop(
+    request: pytest.FixtureRequest, repo: servers.Repository, lineal: Lineal, kubeconfig: Path, tmp_path: Path
+) -> Lineal:
+    """A project whose environments each test names after itself."""
+    binaries.fetch(binaries.directory())
+    lineal.env["LINEAL_HELM"] = str(binaries.directory() / request.param)
+    lineal.env["KUBECONFIG"] = str(kubeconfig)
+    lineal.env["LINEAL_REPO"] = f"layout:{tmp_path}/store"
+    repo.write(FILES)
+    return lineal
+
+
+@pytest.fixture
+def env(request: pytest.FixtureRequest) -> str:
+    """An environment that no other test has."""
+    digits = [str(number) for number, test in enumerate(request.session.items) if test is request.node]
+    return f"review-{digits[0]}"
+
+
+def done(result: Result, code: int = 0) -> Result:
+    assert result.code == code, result.stderr
+    assert "Traceback" not in result.stderr and result.stdout == ""
+    return result
+
+
+def deployed(shop: Lineal, env: str, *args: str) -> None:
+    result = shop("deploy", "--env", env, *args)
+    assert result.code == 0, result.stderr
+
+
+def test_a_release_goes_and_its_namespace_stays(shop: Lineal, cluster: Client, env: str) -> None:
+    deployed(shop, env)
+    name = f"shop-{env}"
+    assert cluster.get("configmaps", name, name)
+    said = done(shop("dismiss", "--env", env)).stderr
+    assert f"Release {name} in namespace {name} was uninstalled" in said
+    with pytest.raises(Refused, match="not found"):
+        cluster.get("configmaps", name, name)
+    assert cluster.get("namespaces", "", name)["status"]["phase"] == "Active"
+    again = done(shop("dismiss", "--env", env)).stderr
+    assert f"There is no release {name} in namespace {name}, so nothing is uninstalled." in again
+
+
+def test_the_namespace_goes_too_if_asked(shop: Lineal, cluster: Client, env: str) -> None:
+    deployed(shop, env)
+    said = done(shop("dismiss", "--env", env, "--with-namespace")).stderr
+    assert f"The namespace shop-{env} is being deleted" in said
+    # It stays in this state: nothing here does the work of a controller manager.
+    assert cluster.get("namespaces", "", f"shop-{env}")["status"]["phase"] == "Terminating"
+
+
+def test_nothing_there_is_nothing_to_do(shop: Lineal, env: str) -> None:
+    said = done(shop("dismiss", "--env", env, "--with-namespace")).stderr
+    assert "so nothing is uninstalled." in said and f"There is no namespace shop-{env}, so none is deleted." in said
+
+
+def test_a_namespace_with_another_release_is_kept(shop: Lineal, cluster: Client, env: str) -> None:
+    deployed(shop, env)
+    deployed(shop, env, "--release", "other")
+    said = done(shop("dismiss", "--env", env, "--with-namespace"), code=1).stderr
+    assert f"The namespace shop-{env} has other releases in it: other." in said
+    assert cluster.get("configmaps", f"shop-{env}", f"shop-{env}"), "nothing was taken away"
+
+
+@pytest.mark.parametrize("namespace", ["default", "kube-system"])
+def test_a_namespace_of_the_cluster_is_kept(shop: Lineal, namespace: str) -> None:
+    said = done(shop("dismiss", "--release", "x", "--namespace", namespace, "--with-namespace"), code=3).stderr
+    assert f"The namespace {namespace} is the cluster's own" in said
+
+
+def test_no_repository_is_needed_when_both_names_are_given(shop: Lineal, env: str, tmp_path: Path) -> None:
+    deployed(shop, env)
+    (tmp_path / "away").mkdir()
+    names = ("--release", f"shop-{env}", "--namespace", f"shop-{env}")
+    assert "was uninstalled" in done(shop("dismiss", *names, cwd=tmp_path / "away")).stderr
+    assert "Error: " in done(shop("dismiss", "--release", "x", cwd=tmp_path / "away"), code=3).stderr
+
+
+def test_who_may_not_is_told(shop: Lineal, cluster: Client, env: str, kubeconfig: Path) -> None:
+    deployed(shop, env)
+    said = done(shop("dismiss", "--env", env, env={"KUBECONFIG": str(kubeconfig.parent / "nobody")}), code=5).stderr
+    assert "refused a request for release" in said
+    assert cluster.get("configmaps", f"shop-{env}", f"shop-{env}")
+
+
+def test_a_fork_s_pull_request_removes_nothing(shop: Lineal, env: str, tmp_path: Path) -> None:
+    deployed(shop, env)
+    head = {"repo": {"full_name": "else/fork", "fork": True}, "sha": "a" * 40, "ref": "x"}
+    event = {"pull_request": {"number": 1, "head": head, "base": {"repo": {"full_name": "me/shop"}, "ref": "main"}}}
+    (tmp_path / "event.json").write_text(json.dumps(event))
+    github = {"GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "me/shop", "GITHUB_EVENT_NAME": "pull_request",
+              "GITHUB_EVENT_PATH": str(tmp_path / "event.json"), "GITHUB_SHA": "b" * 40,
+              "GITHUB_REF": "refs/pull/1/merge"}  # fmt: skip
+    result = shop("dismiss", "--env", env, env=github)
+    assert result.code == 1 and "so it removes no release" in result.stderr

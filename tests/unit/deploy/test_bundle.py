@@ -18,7 +18,8 @@ from lineal.deploy.package import pack, unpack
 from lineal.deploy.relocation import Relocation
 from lineal.deploy.values import ImageValue, global_values
 from lineal.errors import BadConfiguration, DeployFailed, Unreachable
-from lineal.store.layout import Layout
+from lineal.store import Manifest
+from lineal.store.layout import REF_NAME, Layout
 
 COMMIT = "c" * 40
 DIGEST = "sha256:" + "a" * 64
@@ -128,8 +129,19 @@ def test_references() -> None:
 # --- in a store -----------------------------------------------------------------------------------------------------
 
 
-def test_a_bundle_is_found_again_and_never_replaced(tmp_path: Path) -> None:
-    store, notes = Layout(tmp_path / "store"), list[str]()
+class Careless(Layout):
+    """Moves a tag when it is told to, as most registries do."""
+
+    def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
+        super().put_manifest(manifest)
+        if tag is not None:
+            self._write_index([entry for entry in self._entries() if entry["annotations"][REF_NAME] != tag])
+            super().put_manifest(manifest, tag)
+
+
+@pytest.mark.parametrize("kind", [Layout, Careless])
+def test_a_bundle_is_found_again_and_never_replaced(tmp_path: Path, kind: type[Layout]) -> None:
+    store, notes = kind(tmp_path / "store"), list[str]()
     manifest = shelf.put(store, bundle(), "https://forge.example/shop", notes.append)
     assert shelf.get(store, "1.0.0", "it")[0] == bundle() and notes == []
     assert sorted(store.tags()) == ["1.0.0", COMMIT]

@@ -64,7 +64,7 @@ class Watch:
         self.verdict: tuple[Workload, Trouble] | None = None
         self.seen: dict[str, Seen] = {}
         self._waiting: dict[str, Seen] = {}
-        self._asked: dict[str, tuple[tuple[str, int], float]] = {}
+        self._asked: dict[str, tuple[tuple[str, str], float]] = {}
         """The first version of each workload that this deploy made, and when it was seen."""
         self._explained: set[str] = set()
         self.log: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,9 +37,10 @@ class Workload:
         return text(self.thing, "metadata", "uid")
 
     @property
-    def version(self) -> tuple[str, int]:
-        """Changes when somebody wants something else of it."""
-        return self.uid, number(self.thing, "metadata", "generation")
+    def version(self) -> tuple[str, str]:
+        """Changes when somebody wants something else of it. Its generation would not do: that of a Deployment also
+        counts the annotation that its controller writes."""
+        return self.uid, json.dumps(at(self.thing, "spec"), sort_keys=True)
 
     def belongs_to(self, release: str) -> bool:
         return bool(at(self.thing, "metadata", "annotations", _RELEASE) == release)

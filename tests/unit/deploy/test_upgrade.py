@@ -122,9 +122,9 @@ def test_a_first_installation_that_fails_is_removed(deploys: Deploys, kubernetes
 
 def test_what_is_not_ready_in_time_is_named(deploys: Deploys, kubernetes: Cluster) -> None:
     deploys("text=one")
-    told = deploys.fails("pods=never", timeout=6.0)
-    assert "was not ready within 6 s" in told
-    assert "Deployment shop: 0 of 2 ready, pod shop-" in told, told
+    told = deploys.fails("pods=never", timeout=8.0)
+    assert "was not ready within 8 s" in told
+    assert "Deployment shop: 0 of 2 ready, pod shop-" in told, deploys.said
     assert "its container app runs and is not ready" in told
     assert "  | panic: no database" in deploys.lines
     assert kubernetes.releases(deploys.namespace)[3] == "deployed"
@@ -133,7 +133,7 @@ def test_what_is_not_ready_in_time_is_named(deploys: Deploys, kubernetes: Cluste
 def test_a_pod_without_a_node_may_get_one_and_is_waited_for(deploys: Deploys) -> None:
     told = deploys.fails("pods=unscheduled", timeout=8.0)
     assert "was not ready within 8 s" in told
-    assert "Unschedulable: 0/1 nodes are available" in told, told
+    assert "Unschedulable: 0/1 nodes are available" in told, deploys.said
 
 
 def test_a_used_up_quota(deploys: Deploys, kubernetes: Cluster) -> None:

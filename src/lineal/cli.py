@@ -17,7 +17,20 @@ from lineal.begin import start as _start
 from lineal.begin import start_release as _start_release
 from lineal.bundles import bundle
 from lineal.errors import BadConfiguration, DeployFailed, Interrupted, LinealError, Unreachable, explained
-from lineal.flags import BUILD, CLUSTER, DOTENV, NAMES, PLACE, RELEASE, RUN, TARGET, option, options, set_debug
+from lineal.flags import (
+    BUILD,
+    CLUSTER,
+    CONTEXT,
+    DOTENV,
+    NAMES,
+    PLACE,
+    RELEASE,
+    RUN,
+    TARGET,
+    option,
+    options,
+    set_debug,
+)
 from lineal.output import planned, references, reported, show
 from lineal.results import make_report
 
@@ -63,7 +76,8 @@ def cli(debug: bool) -> None:
 
 
 @cli.command(epilog="\b\nExamples:\n  lineal plan\n  lineal plan --format json --repo registry.example.com/team/app\n"
-             "  lineal plan --exit-code || echo 'there is work'")  # fmt: skip
+             "  lineal plan --exit-code || echo 'there is work'\n"
+             "  lineal plan --diff --env prod --kube-context prod")  # fmt: skip
 @click.argument("images", nargs=-1, metavar="[IMAGE]...")
 @options(RUN)
 @option("--format", "A table, the report as JSON, or jobs for the images that need work: GitHub's matrix, or a child "
@@ -72,16 +86,25 @@ def cli(debug: bool) -> None:
 @option("--template", "For --format gitlab: a YAML file with what every job has: image, services, variables, tags.",
         metavar="FILE")  # fmt: skip
 @option("--exit-code", "Exit with 2 when there is work.", is_flag=True, envvar="LINEAL_EXIT_CODE")
+@option("--diff", "Ask the cluster, and show what a deploy would change there.", is_flag=True)
+@options(RELEASE, CONTEXT)
 def plan(images: tuple[str, ...], format: str | None, exit_code: bool | None, **given: Any) -> None:
     """Show what would be built, and why. Builds and writes nothing."""
+    from lineal import preview
+
     with _run(given) as run:
         make_text = planned(run, format or "table")
-        outlook = run.look(_start(run, images))
+        diff = run.options.flag("diff").value
+        preview.check(diff, images, format or "table", given)
+        rollout, wanted = _start_release(run) if diff else (None, _start(run, images))
+        outlook = run.look(wanted)
         report = make_report(run, "plan", outlook)
         with reported(run, "plan", outlook, report, table=False):
+            if rollout is not None:
+                report.changes = preview.changes(rollout, outlook)
             run.progress.close()
             show(make_text(report))
-        if exit_code and outlook.needed:
+        if exit_code and (outlook.needed or report.changes):
             sys.exit(_PENDING)
 
 

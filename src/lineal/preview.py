@@ -1,0 +1,44 @@
+"""What a deploy would change: `plan --diff`. Asks the cluster, changes nothing there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from lineal.errors import BadConfiguration
+
+if TYPE_CHECKING:
+    from lineal.report.json import ChangeReport
+    from lineal.rollout import Rollout
+    from lineal.stages.outlook import Outlook
+
+UNKNOWN = "sha256:" + "0" * 64
+"""Stands for the digest of an image that is not built yet."""
+_SHOWN = "sha256:(of the image to be built)"
+_ONLY = ("release", "namespace", "values", "set", "kube_context")
+
+
+def check(diff: bool, images: Sequence[str], format: str, given: dict[str, Any]) -> None:
+    """Raises `BadConfiguration` for options that would mean nothing."""
+    unused = next((name for name in _ONLY if given.get(name)), None)
+    if not diff and unused is not None:
+        what = f"--{unused.replace('_', '-')} is for --diff."
+        raise BadConfiguration(what, remedy="Give both, or neither.")
+    if diff and images:
+        raise BadConfiguration("--diff is about the whole release, and takes no IMAGE.", remedy="Leave out one.")
+    if diff and format not in ("table", "json"):
+        raise BadConfiguration(f"--diff has no place in --format {format}.", remedy="Use table or json.")
+
+
+def changes(rollout: Rollout, outlook: Outlook) -> list[ChangeReport]:
+    """Raises `LinealError`."""
+    from lineal.deploy import dependencies, live
+    from lineal.deploy.changes import between
+    from lineal.deploy.helm import cluster_flags, common_flags
+
+    run, helm = rollout.run, rollout.helm
+    release = rollout.release(outlook, planned=True)
+    dependencies.complete(helm, release, run.progress.note)
+    wanted = live.wanted(helm, release, [*cluster_flags(release), *common_flags(release)])
+    before = live.now(helm, release)
+    return between(before, wanted, lambda line: helm.mask(line).replace(UNKNOWN, _SHOWN))

@@ -57,7 +57,7 @@ def reason_of(stderr: Sequence[str]) -> str:
     return printable(" ".join(kept), _LIMIT)
 
 
-UNDONE = "helm undid it."
+UNDONE = "It was rolled back."
 _PREFIX = re.compile(
     r"^(UPGRADE FAILED: |INSTALLATION FAILED: )?(release \S+ failed, and has been (rolled back|uninstalled) due to "
     r"(atomic|rollback-on-failure) being set: )?(1 error occurred: \* )?"

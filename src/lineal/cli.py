@@ -16,7 +16,7 @@ import click
 
 from lineal import __version__
 from lineal.errors import BadConfiguration, DeployFailed, Interrupted, LinealError, Unreachable, explained
-from lineal.flags import BUILD, CLUSTER, DOTENV, RELEASE, RUN, option, options, set_debug
+from lineal.flags import BUILD, CLEANUP, CLUSTER, DOTENV, RELEASE, RUN, option, options, set_debug
 from lineal.output import check_files, fail, planned, references, reported, show
 from lineal.results import make_report
 
@@ -160,6 +160,17 @@ def converge(**given: Any) -> None:
             else:
                 run.progress.note("This run may not write, so it does not deploy either.")
         show(references(run, outlook))
+
+
+@cli.command(epilog="\b\nExamples:\n  lineal cleanup --dry-run\n"
+             "  lineal cleanup --keep-days 90 --kube-context prod --kube-context staging")  # fmt: skip
+@options(CLEANUP)
+def cleanup(**given: Any) -> None:
+    """Delete the stages that no branch, no tag and no cluster needs and that are not young; print their tags."""
+    from lineal.cleanup.command import clean_up
+
+    with _run(given) as run:
+        clean_up(run, show)
 
 
 @cli.command(epilog="\b\nExample:\n  lineal config --env prod")

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+MOST_DAYS = 36_500
 
 
 def options(*groups: list[Callable[[F], F]]) -> Callable[[F], F]:
@@ -31,18 +32,24 @@ def set_debug(wanted: bool) -> None:
         os.environ["LINEAL_DEBUG"] = "1"
 
 
-RUN: list[Callable[[Any], Any]] = [
+STORE: list[Callable[[Any], Any]] = [
     option("--repo", "The store: HOST/REPOSITORY, or layout:PATH for a directory.", metavar="STORE"),
     option("--env", "The environment's name, for templates and default release names.", metavar="NAME"),
     option("--var", "A value for templates: vars.NAME. May be repeated.", metavar="NAME=VALUE", multiple=True),
     option("--insecure-registry", "A registry host that speaks plain http. May be repeated.", metavar="HOST",
             multiple=True),
+]  # fmt: skip
+DEBUG: list[Callable[[Any], Any]] = [
+    click.option("--debug", is_flag=True, expose_value=False, callback=lambda _, __, debug: set_debug(debug),
+                 help="Show a traceback when something unexpected happens.  [LINEAL_DEBUG]"),
+]  # fmt: skip
+RUN: list[Callable[[Any], Any]] = [
+    *STORE,
     option("--ignore-uncommitted", "Build the commit although files it reads have uncommitted changes.",
             is_flag=True),
     option("--dev", "Build the working tree as if it were committed; nobody inherits the result.", is_flag=True),
     option("--report", "Write a JSON report of the run to this file.", metavar="FILE"),
-    click.option("--debug", is_flag=True, expose_value=False, callback=lambda _, __, debug: set_debug(debug),
-                 help="Show a traceback when something unexpected happens.  [LINEAL_DEBUG]"),
+    *DEBUG,
 ]  # fmt: skip
 BUILD: list[Callable[[Any], Any]] = [
     option("--secret", "A secret for RUN --mount=type=secret. May be repeated.", multiple=True,
@@ -69,3 +76,14 @@ CLUSTER: list[Callable[[Any], Any]] = [
     option("--kube-context", "The kubeconfig context of the cluster.", metavar="NAME"),
     option("--timeout", "How long to wait until the release is ready, such as 10m.", metavar="DURATION"),
 ]
+CLEANUP: list[Callable[[Any], Any]] = [
+    *STORE,
+    option("--keep-days", "Keep what was published in so many days (default 30); 0 for no such rule.",
+            type=click.IntRange(0, MOST_DAYS), metavar="N"),
+    option("--ignore-ref", "A branch or tag whose stages need not be kept, such as feature/*. May be repeated.",
+            metavar="GLOB", multiple=True),
+    option("--kube-context", "A cluster whose images are kept. May be repeated.", metavar="NAME", multiple=True,
+            callback=lambda _, __, names: "\n".join(names) or None),
+    option("--dry-run", "Say what would be deleted, and delete nothing.", is_flag=True),
+    *DEBUG,
+]  # fmt: skip

@@ -306,6 +306,7 @@ class Run:
             "engine-network": self.engine_network,
             "kube-context": options.text("kube-context"),
             "report": options.text("report"),
+            "cleanup.keep_days": self.days_kept,
             **{name: options.listed(name) for name in ("insecure-registry", "values", "var", "set", "secret", "ssh")},
         }
         if deploy is not None:
@@ -313,6 +314,12 @@ class Run:
                 key = f"deploy.{name}"
                 found[key] = options.text(name, self.loaded.setting(key), getattr(deploy, name))
         return found
+
+    @property
+    def days_kept(self) -> Setting[int]:
+        key = "cleanup.keep_days"
+        configured = Setting(self.loaded.project.cleanup.keep_days, self.loaded.origins[key])
+        return self.options.days_kept(configured)
 
     @property
     def engine_network(self) -> Setting[str]:

@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,43 +145,56 @@ class Leases:
             return self._made
 
     def _connect(self) -> httpx2.Client:
-        try:
-            import httpx2
-            from lightkube.config import client_adapter
-        except ImportError:
-            raise LockFailed("lightkube is not installed; run `pip install lineal[kubernetes]`") from None
-        try:
-            config = self._config()
-            self._namespace = self._namespace or config.namespace
-            self.where = f"Leases in the namespace {self._namespace}"
-            timeout = httpx2.Timeout(_TIMEOUT)
-            client: httpx2.Client = client_adapter.Client(config, client_adapter.ConnectionParams(timeout=timeout))
-            return client
-        except LockFailed:
-            raise
-        except Exception as error:  # noqa: BLE001 (lightkube checks nothing that it reads)
-            raise LockFailed(f"the kubeconfig cannot be used ({type(error).__name__})") from None
+        client = cluster_of(self._context, self._environ, _TIMEOUT, self._named)
+        self.where = f"Leases in the namespace {self._namespace}"
+        return client
 
-    def _config(self) -> Any:
-        """As kubectl and helm do: the kubeconfig, and without one the service account of the pod."""
-        from lightkube.config.kubeconfig import KubeConfig
-        from lightkube.config.models import User
+    def _named(self, namespace: str) -> None:
+        self._namespace = self._namespace or namespace
 
-        named = [part for part in self._environ.get("KUBECONFIG", "").split(os.pathsep) if part]
-        if len(named) > 1:
-            raise LockFailed("KUBECONFIG names several files; name one that has the cluster, user and context")
-        default = Path(self._environ.get("HOME") or Path.home()) / ".kube" / "config"
-        file = Path(named[0]) if named else default
-        if named and not file.is_file():
-            raise LockFailed(f"KUBECONFIG names {file}, which does not exist")
-        if file.is_file():
-            config = KubeConfig.from_file(file).get(self._context or None)
-        elif _SERVICE_ACCOUNT.is_dir():
-            config = KubeConfig.from_service_account(_SERVICE_ACCOUNT).get()
-        else:
-            raise LockFailed("there is no kubeconfig, and this is no pod with a service account")
-        # lightkube wants a user, also for a cluster that asks for none.
-        return config._replace(user=config.user or User()) if config else config
+
+def cluster_of(
+    context: str, environ: Mapping[str, str], timeout: float, named: Callable[[str], None] = lambda _: None
+) -> httpx2.Client:
+    """A client for the API server of a context; empty: the kubeconfig's own, or the cluster of this pod. `named` is
+    told the namespace that goes with it. Raises `LockFailed`."""
+    try:
+        import httpx2
+        from lightkube.config import client_adapter
+    except ImportError:
+        raise LockFailed("lightkube is not installed; run `pip install lineal[kubernetes]`") from None
+    try:
+        config = _config(context, environ)
+        named(config.namespace)
+        parameters = client_adapter.ConnectionParams(timeout=httpx2.Timeout(timeout))
+        client: httpx2.Client = client_adapter.Client(config, parameters)
+        return client
+    except LockFailed:
+        raise
+    except Exception as error:  # noqa: BLE001 (lightkube checks nothing that it reads)
+        raise LockFailed(f"the kubeconfig cannot be used ({type(error).__name__})") from None
+
+
+def _config(context: str, environ: Mapping[str, str]) -> Any:
+    """As kubectl and helm do: the kubeconfig, and without one the service account of the pod."""
+    from lightkube.config.kubeconfig import KubeConfig
+    from lightkube.config.models import User
+
+    named = [part for part in environ.get("KUBECONFIG", "").split(os.pathsep) if part]
+    if len(named) > 1:
+        raise LockFailed("KUBECONFIG names several files; name one that has the cluster, user and context")
+    default = Path(environ.get("HOME") or Path.home()) / ".kube" / "config"
+    file = Path(named[0]) if named else default
+    if named and not file.is_file():
+        raise LockFailed(f"KUBECONFIG names {file}, which does not exist")
+    if file.is_file():
+        config = KubeConfig.from_file(file).get(context or None)
+    elif _SERVICE_ACCOUNT.is_dir():
+        config = KubeConfig.from_service_account(_SERVICE_ACCOUNT).get()
+    else:
+        raise LockFailed("there is no kubeconfig, and this is no pod with a service account")
+    # lightkube wants a user, also for a cluster that asks for none.
+    return config._replace(user=config.user or User()) if config else config
 
 
 def _good(status: int, data: bytes, method: str, namespace: str) -> dict[str, Any]:

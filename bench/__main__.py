@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from bench import limits, results
+from bench.action import action
 from bench.breakdown import Part, breakdown
 from bench.cases import cases, open_bench
 from bench.history import history
@@ -68,6 +69,8 @@ def _measure(scratch: Path, repetitions: int) -> int:
         crashes = bench.crashes
     print("memory, many files", flush=True)
     measured = [limits.memory(scratch), limits.many_files(scratch, repetitions)]
+    print("action", flush=True)
+    measured += action(scratch, repetitions)
     print("history", flush=True)
     measured += history(scratch, _FEW_COMMITS)
     notes = [*_NOTES, f"Load average before the rounds and after each: {', '.join(f'{one:.1f}' for one in loads)}."]

@@ -35,14 +35,16 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 @contextmanager
-def docker_registry(directory: Path, htpasswd: str | None = None, address: str | None = None) -> Iterator[str]:
+def docker_registry(
+    directory: Path, htpasswd: str | None = None, address: str | None = None, *, delete: bool = True
+) -> Iterator[str]:
     """A docker-registry of its own, its data in `directory`; gives its address, `127.0.0.1:PORT`."""
     directory.mkdir(parents=True, exist_ok=True)
     address = address or f"127.0.0.1:{free_port()}"
     config = {
         "version": 0.1,
         "log": {"level": "warn"},
-        "storage": {"filesystem": {"rootdirectory": str(directory / "data")}, "delete": {"enabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(directory / "data")}, "delete": {"enabled": delete}},
         "http": {"addr": address},
     }
     if htpasswd is not None:

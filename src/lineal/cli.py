@@ -19,6 +19,7 @@ from lineal.bundles import bundle
 from lineal.errors import BadConfiguration, DeployFailed, Interrupted, LinealError, Unreachable, explained
 from lineal.flags import (
     BUILD,
+    CLEANUP,
     CLUSTER,
     CONTEXT,
     DOTENV,
@@ -200,6 +201,17 @@ def dismiss(with_namespace: bool, **given: Any) -> None:
 
     with _run(given) as run:
         Dismissal.of(run).carry_out(with_namespace)
+
+
+@cli.command(epilog="\b\nExamples:\n  lineal cleanup --dry-run\n"
+             "  lineal cleanup --keep-days 90 --kube-context prod --kube-context staging")  # fmt: skip
+@options(CLEANUP)
+def cleanup(**given: Any) -> None:
+    """Delete the stages that no branch, no tag and no cluster needs and that are not young; print their tags."""
+    from lineal.cleanup.command import clean_up
+
+    with _run(given) as run:
+        clean_up(run, show)
 
 
 @cli.command(epilog="\b\nExample:\n  lineal config --env prod")

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+MOST_DAYS = 36_500
 
 
 def options(*groups: list[Callable[[F], F]]) -> Callable[[F], F]:
@@ -43,10 +44,13 @@ FETCH: list[Callable[[Any], Any]] = [_INSECURE, _DEBUG]
 AWAY: list[Callable[[Any], Any]] = [*_NAMES, *FETCH]
 """For commands that need no repository."""
 NAMES: list[Callable[[Any], Any]] = [*_NAMES, _DEBUG]
-RUN: list[Callable[[Any], Any]] = [
+STORE: list[Callable[[Any], Any]] = [
     option("--repo", "The store: HOST/REPOSITORY, or layout:PATH for a directory.", metavar="STORE"),
     *_NAMES,
     _INSECURE,
+]
+RUN: list[Callable[[Any], Any]] = [
+    *STORE,
     option("--ignore-uncommitted", "Build the commit although files it reads have uncommitted changes.",
             is_flag=True),
     option("--dev", "Build the working tree as if it were committed; nobody inherits the result.", is_flag=True),
@@ -92,3 +96,14 @@ CLUSTER: list[Callable[[Any], Any]] = [
         is_flag=True,
     ),
 ]
+CLEANUP: list[Callable[[Any], Any]] = [
+    *STORE,
+    option("--keep-days", "Keep what was published in so many days (default 30); 0 for no such rule.",
+            type=click.IntRange(0, MOST_DAYS), metavar="N"),
+    option("--ignore-ref", "A branch or tag whose stages need not be kept, such as feature/*. May be repeated.",
+            metavar="GLOB", multiple=True),
+    option("--kube-context", "A cluster whose images are kept. May be repeated.", metavar="NAME", multiple=True,
+            callback=lambda _, __, names: "\n".join(names) or None),
+    option("--dry-run", "Say what would be deleted, and delete nothing.", is_flag=True),
+    _DEBUG,
+]  # fmt: skip

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from lineal.config.settings import DEFAULT, Origin, Setting, resolve
 from lineal.errors import BadConfiguration
+from lineal.flags import MOST_DAYS
 
 _TRUE = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
@@ -31,16 +32,19 @@ class Options:
     lock: str | None = None
     engine_network: str | None = None
     jobs: int | None = None
+    keep_days: int | None = None
     dev: bool | None = None
     ignore_uncommitted: bool | None = None
     skip_unchanged: bool | None = None
     diff: bool | None = None
+    dry_run: bool | None = None
     values: tuple[str, ...] = ()
     set: tuple[str, ...] = ()
     var: tuple[str, ...] = ()
     secret: tuple[str, ...] = ()
     ssh: tuple[str, ...] = ()
     insecure_registry: tuple[str, ...] = ()
+    ignore_ref: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
 
     def text(
@@ -84,6 +88,10 @@ class Options:
     def job_count(self) -> Setting[int]:
         return resolve("jobs", flag=self.jobs, environ=self.environ, default=4, parse=_positive)
 
+    def days_kept(self, configured: Setting[int]) -> Setting[int]:
+        return resolve("keep-days", flag=self.keep_days, environ=self.environ, configured=configured,
+                       default=configured.value, parse=_days)  # fmt: skip
+
     def variables(self) -> dict[str, str]:
         """`--var name=value` as a mapping."""
         pairs = {}
@@ -99,6 +107,12 @@ def _boolean(text: str) -> bool:
     if text.lower() not in _TRUE:
         raise ValueError("it must be true or false")
     return _TRUE[text.lower()]
+
+
+def _days(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or int(text) > MOST_DAYS:
+        raise ValueError(f"it must be a whole number from 0 to {MOST_DAYS}")
+    return int(text)
 
 
 def _positive(text: str) -> int:

@@ -307,6 +307,7 @@ class Run:
             "kube-context": options.text("kube-context"),
             "skip-unchanged": options.flag("skip-unchanged", default=True),
             "report": options.text("report"),
+            "cleanup.keep_days": self.days_kept,
             **{name: options.listed(name) for name in ("insecure-registry", "values", "var", "set", "secret", "ssh")},
         }
         if deploy is not None:
@@ -314,6 +315,12 @@ class Run:
                 key = f"deploy.{name}"
                 found[key] = options.text(name, self.loaded.setting(key), getattr(deploy, name))
         return found
+
+    @property
+    def days_kept(self) -> Setting[int]:
+        key = "cleanup.keep_days"
+        configured = Setting(self.loaded.project.cleanup.keep_days, self.loaded.origins[key])
+        return self.options.days_kept(configured)
 
     @property
     def engine_network(self) -> Setting[str]:

@@ -16,9 +16,10 @@ import requests
 import yaml
 
 from tests import servers
+from tests.conftest import Lineal
 from tests.gitlab import tls
 from tests.gitlab.conftest import EXAMPLES, ROOT, VERSION
-from tests.gitlab.runner import Project
+from tests.gitlab.runner import SERVER, Project
 from tests.tools import kube
 
 pytestmark = [pytest.mark.engine, pytest.mark.registry, pytest.mark.helm]
@@ -225,3 +226,45 @@ def test_the_components_own_pipeline_uses_all_of_it(
     assert door[0].visitors == visitors, "nothing is run"
     tagged = own.pipeline("--list-csv", variables={"CI_COMMIT_TAG": VERSION}, without=NOT_A_BRANCH)
     assert re.search(r"^release;", tagged.text, re.MULTILINE)
+
+
+def test_a_schedule_deletes_what_nothing_needs(
+    shop: Project, cluster: kube.Cluster, auth_registry: str, tmp_path: Path
+) -> None:
+    shop.repo.git("rm", "--quiet", "-r", ".")
+    config = "project: shop\nimages: {shop: {}}\n"
+    shop.repo.write({"lineal.yaml": config, "Dockerfile": "FROM scratch\nCOPY app /app\n", "app": "0"})
+    use(shop, "gitlab-cleanup.yml")
+    store = shop.variables["CI_REGISTRY_IMAGE"]
+    login = {"LINEAL_REGISTRY_USERNAME": servers.USER, "LINEAL_REGISTRY_PASSWORD": servers.PASSWORD}
+    lineal = Lineal(shop.repo.path, tmp_path, login)
+    references = {}
+    for branch in ("old", "running", "main"):
+        shop.repo.git("checkout", "--quiet", "-B", branch)
+        shop.repo.write({"app": branch})
+        built = lineal("build", "shop", "--repo", store)
+        assert built.code == 0, built.stderr
+        references[branch] = built.stdout.strip()
+        shop.repo.git("checkout", "--quiet", "main")
+    shop.repo.git("branch", "--quiet", "--delete", "--force", "old", "running")
+    cluster.pods = [{"spec": {"containers": [{"image": references["running"]}]}}]
+    # The server has the branches that are here.
+    shop.variables |= {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.file://{shop.repo.path}.insteadOf",
+        "GIT_CONFIG_VALUE_0": f"{SERVER}/{shop.path}.git",
+    }
+    shop.variables |= {"LINEAL_KEEP_DAYS": "0"}
+    done = shop.pipeline(variables={"CI_PIPELINE_SOURCE": "schedule"})
+    assert done.code == 0, done.text
+    said = done.said("lineal-cleanup")
+    assert "wanted by 1 branch and 0 tags" in said and "1 used in a cluster" in said
+    assert references["old"].partition("@")[0].rpartition(":")[2] in said
+    assert lineal("plan", "--exit-code", "--repo", store).code == 0
+    for branch, left in {"old": 404, "running": 200}.items():
+        digest = references[branch].partition("@")[2]
+        url = f"http://{auth_registry}/v2/{store.partition('/')[2]}/manifests/{digest}"
+        accept = {"Accept": "application/vnd.oci.image.index.v1+json"}
+        answer = requests.get(url, auth=(servers.USER, servers.PASSWORD), headers=accept, timeout=30)
+        assert answer.status_code == left, branch
+    assert not shop.pipeline("--list-csv").text.count("lineal-cleanup;"), "no other pipeline has the job"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ _LINEAL = """#!/bin/sh
 printf 'argument <%s>\\n' "$@"
 env | grep -v '^LINEAL_JOB=' | grep -A3 '^LINEAL_' | sed 's/^/variable /'
 case "$1 $3" in "plan gitlab") cp .lineal/job.yml ../../template.yml ;; esac
-touch .lineal/report.json .lineal/lineal.env
+test ! -d .lineal || touch .lineal/report.json .lineal/lineal.env
 """
 
 
@@ -52,7 +53,7 @@ def documents(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def test_the_component_has_these_templates() -> None:
-    assert [path.stem for path in TEMPLATES] == ["build", "converge", "plan"]
+    assert [path.stem for path in TEMPLATES] == ["build", "cleanup", "converge", "plan"]
 
 
 def test_every_input_is_described_and_used(template: Path) -> None:
@@ -136,23 +137,25 @@ def project(repo: servers.Repository, component: Path, tmp_path: Path) -> Projec
     return made
 
 
-def include(project: Project, name: str, inputs: dict[str, str]) -> None:
+def include(project: Project, name: str, inputs: Mapping[str, str | bool]) -> None:
     address = f"$CI_SERVER_FQDN/tools/lineal/{name}@0.1.0"
     pipeline = {"stages": ["build", "deploy"], "include": [{"component": address, "inputs": inputs}]}
     project.repo.write({".gitlab-ci.yml": yaml.safe_dump(pipeline)})
 
 
-@pytest.mark.parametrize("name", ["build", "converge"])
+@pytest.mark.parametrize("name", ["build", "cleanup", "converge"])
 def test_every_value_reaches_lineal_as_it_is(project: Project, name: str) -> None:
     inputs, _ = documents(ROOT / f"gitlab-ci/templates/{name}.yml")
-    ours = {"job", "stage", "rules", "image", "engine", "dind-image", "environment", "url", "images"}
+    ours = {"job", "stage", "rules", "image", "engine", "dind-image", "environment", "url", "images", "dry-run"}
     values = {key: f"{HOSTILE} {key}" for key in inputs.keys() - ours}
-    include(project, name, values | {"engine": "none"})
-    done = project.pipeline()
+    more: dict[str, str | bool] = {"dry-run": True} if name == "cleanup" else {"engine": "none"}
+    include(project, name, {**values, **more})
+    done = project.pipeline(variables={"CI_PIPELINE_SOURCE": "schedule"} if name == "cleanup" else None)
     assert done.code == 0, done.text
     said = done.said(f"lineal-{name}") + "\n"
     for key, value in values.items():
-        variable = {"vars": "VAR", "secrets": "SECRET"}.get(key, key.upper().replace("-", "_"))
+        lists = {"vars": "VAR", "secrets": "SECRET", "ignore-refs": "IGNORE_REF", "kube-contexts": "KUBE_CONTEXT"}
+        variable = lists.get(key, key.upper().replace("-", "_"))
         assert f"variable LINEAL_{variable}={value}\n" in said, key
 
 

@@ -30,6 +30,10 @@ def action_image() -> str:
 
 @pytest.fixture(scope="session")
 def gateway() -> str:
+    return bridge_gateway()
+
+
+def bridge_gateway() -> str:
     """The address under which containers of the default bridge reach this machine."""
     done = subprocess.run([DOCKER, "network", "inspect", "bridge"], capture_output=True, text=True, check=True).stdout
     address = str(json.loads(done)[0]["IPAM"]["Config"][0]["Gateway"])

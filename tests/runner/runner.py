@@ -107,28 +107,33 @@ class Runner:
 
     def run(self, event: Event, inputs: Mapping[str, str] | None = None) -> Step:
         """`uses: ./` with these inputs (`with:`)."""
-        files = {name: self._file(name) for name in ("output", "step_summary", "env", "path", "state")}
-        event_path = self.temp / "_github_workflow/event.json"
-        event_path.write_text(json.dumps(event.payload))
-        environ = self._environment(event, files) | self.env | self._inputs(event, inputs or {})
+        files = {name: self.file(name) for name in ("output", "step_summary", "env", "path", "state")}
+        command, environ = self.command(event, inputs or {}, files)
+        done = subprocess.run(
+            command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300
+        )
+        summary = files["step_summary"].read_text()
+        return Step(done.returncode, done.stdout, dict(file_command(files["output"].read_text())), summary)
+
+    def command(
+        self, event: Event, inputs: Mapping[str, str], files: Mapping[str, Path]
+    ) -> tuple[list[str], dict[str, str]]:
+        """What the runner starts, and the environment it starts it in: values are no arguments."""
+        (self.temp / "_github_workflow/event.json").write_text(json.dumps(event.payload))
+        environ = self._environment(event, files) | self.env | self._inputs(event, inputs)
         environ = {name: self._translated(value) for name, value in environ.items()}
         command = [DOCKER, "run", "--rm", "--name", f"lineal-runner-{secrets.token_hex(6)}",
                    "--workdir", "/github/workspace", *(word for name in environ for word in ("-e", name)),
                    *(word for mount in self._mounts() for word in ("-v", mount)), self.image]  # fmt: skip
-        # As the runner: values by its own environment, not as arguments.
         plain = {name: os.environ[name] for name in ("PATH", "DOCKER_HOST") if name in os.environ}
-        done = subprocess.run(
-            command, env=environ | plain, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300
-        )
-        summary = files["step_summary"].read_text()
-        return Step(done.returncode, done.stdout, dict(file_command(files["output"].read_text())), summary)
+        return command, environ | plain
 
     def on_host(self, path: str) -> Path:
         """A path that an output names: it has to mean something to the next step."""
         assert not path.startswith("/github/"), path
         return Path(path)
 
-    def _file(self, name: str) -> Path:
+    def file(self, name: str) -> Path:
         path = self.temp / "_runner_file_commands" / f"{name}_{secrets.token_hex(8)}"
         path.touch()
         return path

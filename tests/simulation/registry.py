@@ -47,6 +47,11 @@ class Shelf:
         self.when.setdefault(tag, self.world.time)
         self.writers.setdefault(tag, writer)
 
+    def delete(self, digest: str) -> None:
+        self.manifests.pop(digest, None)
+        for tag in [tag for tag, led in self.tags.items() if led == digest]:
+            del self.tags[tag], self.when[tag]
+
     def _below(self, manifest: Manifest) -> Iterator[str]:
         for digest in manifest.references:
             yield digest
@@ -123,6 +128,12 @@ class Client(Store):
 
     def mount_blob(self, descriptor: Descriptor, source: Store) -> bool:
         return False
+
+    def delete(self, digest: str) -> None:
+        self._ask(f"DELETE {digest[:15]}", WRITE, lambda: self._shelf.delete(digest))
+
+    def sweep(self) -> int | None:
+        return None
 
     def now(self) -> int:
         return self._clock.now()

@@ -17,6 +17,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
+WORKLOADS = {"pods", "replicationcontrollers", "deployments", "replicasets", "statefulsets", "daemonsets",
+             "controllerrevisions", "jobs", "cronjobs"}  # fmt: skip
 KINDS = {"namespaces": "Namespace", "secrets": "Secret", "configmaps": "ConfigMap"}
 _VERBS = ["create", "delete", "get", "list", "patch", "update", "watch"]
 
@@ -35,6 +37,8 @@ class Cluster:
         """Whether a request is answered with 422."""
         self.refuse: Callable[[str, str], bool] = lambda _method, _path: False
         """Whether a request is answered with 403."""
+        self.pods: list[dict[str, Any]] | None = None
+        """All pods, then lists of what makes pods are empty; None: nothing is known of any."""
         self.log: list[str] = []
         self.lock = threading.Lock()
         self.versions = itertools.count(1)
@@ -105,6 +109,10 @@ def _handler(cluster: Cluster) -> type[BaseHTTPRequestHandler]:
             namespace = ""
             if len(parts) > 2 and parts[0] == "namespaces":
                 namespace, parts = parts[1], parts[2:]
+            if cluster.pods is not None and self.command == "GET" and url.path.rpartition("/")[2] in WORKLOADS:
+                items = cluster.pods if url.path == "/api/v1/pods" else []
+                self.answer(200, {"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items})
+                return
             if not url.path.startswith("/api/v1/") or parts[0] not in KINDS:
                 self.fail(404, "NotFound")
                 return

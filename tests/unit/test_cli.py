@@ -16,7 +16,7 @@ from lineal.cli import cli
 from tests import servers
 from tests.conftest import Lineal
 
-COMMANDS = ["plan", "build", "render", "deploy", "converge", "bundle", "dismiss", "config", "schema"]
+COMMANDS = ["plan", "build", "render", "deploy", "converge", "bundle", "dismiss", "cleanup", "config", "schema"]
 
 
 @pytest.fixture

@@ -48,7 +48,8 @@ def _bare(kind: Any) -> Any:
 
 
 def _constrained(kind: Any) -> bool:
-    return any(getattr(meta, "pattern", None) is not None for meta in get_args(kind)[1:])
+    limits = ("pattern", "ge")
+    return any(getattr(meta, limit, None) is not None for limit in limits for meta in get_args(kind)[1:])
 
 
 def _fits(node: Node, kind: Any) -> bool:
@@ -97,6 +98,9 @@ def _mismatch(node: Node, kind: Any, path: Path) -> tuple[str, str]:
     if choices:
         written = quoted(str(node.raw if node.raw is not None else _title(node.value)))
         return f"{written} is none of the possible values.", did_you_mean(str(node.raw), choices, owner="They are")
+    if get_origin(kind) is Annotated and get_args(kind)[0] is int:
+        written = quoted(str(node.raw)) if node.raw is not None else _title(node.value)
+        return f"The value must be a whole number in bounds, and this is {written}.", _rule(kind)
     if get_origin(kind) is Annotated and isinstance(node.value, str):
         return f"{quoted(node.value)} cannot be used here.", _rule(kind)
     if _wants_text(kind):

@@ -154,6 +154,20 @@ class Deploy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     timeout: Annotated[str, Meta(description="How long to wait for the release, such as `10m` or `1h30m`.")] = "10m"
 
 
+class Cleanup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `lineal cleanup` keeps."""
+
+    keep_days: Annotated[
+        int,
+        Meta(
+            description="Stages that were published in so many days are kept whatever needs them.",
+            ge=0,
+            le=36_500,
+            extra={"rule": "Write a whole number of days, such as 30."},
+        ),
+    ] = 30
+
+
 class Project(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What Lineal builds and deploys from a commit: `lineal.yaml` at the repository's root."""
 
@@ -175,6 +189,7 @@ class Project(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             extra_json_schema={"pattern": LOCK_PATTERN},
         ),
     ] = "auto"
+    cleanup: Annotated[Cleanup, Meta(description="What `lineal cleanup` keeps.")] = Cleanup()
 
 
 def normal(path: str) -> str:

@@ -151,8 +151,9 @@ class Leases:
         return client
 
 
-def connect(environ: Mapping[str, str], context: str) -> tuple[httpx2.Client, str]:
-    """A client of the API server, and the context's namespace. Raises `LockFailed`."""
+def connect(environ: Mapping[str, str], context: str, timeout: float = _TIMEOUT) -> tuple[httpx2.Client, str]:
+    """A client of the API server of `context` (empty: the kubeconfig's own, or the cluster of this pod), and the
+    namespace that goes with it. Raises `LockFailed`."""
     try:
         import httpx2
         from lightkube.config import client_adapter
@@ -160,8 +161,8 @@ def connect(environ: Mapping[str, str], context: str) -> tuple[httpx2.Client, st
         raise LockFailed("lightkube is not installed; run `pip install lineal[kubernetes]`") from None
     try:
         config = _config(environ, context)
-        timeout = httpx2.Timeout(_TIMEOUT)
-        client: httpx2.Client = client_adapter.Client(config, client_adapter.ConnectionParams(timeout=timeout))
+        parameters = client_adapter.ConnectionParams(timeout=httpx2.Timeout(timeout))
+        client: httpx2.Client = client_adapter.Client(config, parameters)
         return client, config.namespace
     except LockFailed:
         raise

@@ -140,6 +140,13 @@ class Store(Protocol):
 
         False when that is not possible; the caller then streams it."""
 
+    def delete(self, digest: str) -> None:
+        """Remove a manifest and every tag that points at it; what is gone already is fine."""
+
+    def sweep(self) -> int | None:
+        """Free what no tag leads to any more, and say how many bytes that were; None where that is not this store's
+        to do: registries collect their garbage themselves. What was put here a moment ago stays."""
+
     def now(self) -> int:
         """The store's clock in ms since the epoch (a registry's `Date` header); local time if it has none."""
 

@@ -125,7 +125,7 @@ class Authenticator:
             return None if failed == f"Bearer {token}" else f"Bearer {token}"
 
     def denied(self, doing: str) -> Denied:
-        """The error for a 401 or 403 while `doing` ("read" or "write")."""
+        """The error for a 401 or 403 while `doing` ("read", "write" or "delete")."""
         with self._lock:
             credential, problem = self._credential, self._problem
         login = f"`docker login {self._host}`, or LINEAL_REGISTRY_USERNAME and LINEAL_REGISTRY_PASSWORD for the store"
@@ -160,7 +160,8 @@ class Authenticator:
             return credential.registry_token
         status, body = self._ask(self._challenge or Challenge("bearer"), scopes, credential)
         if status in (400, 401, 403):
-            raise self.denied("write" if any(action == "push" for _, action in scopes) else "read")
+            actions = {action for _, action in scopes}
+            raise self.denied("delete" if "delete" in actions else "write" if "push" in actions else "read")
         if status != 200:
             raise Unreachable(
                 f"The token server of {self._host} answers {status}.", remedy="Try again later, or ask who runs it."

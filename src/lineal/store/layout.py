@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lineal.errors import BadConfiguration, Gone, Unreachable
-from lineal.store import OCI_INDEX, Blob, Conflict, Descriptor, Manifest, Store, Traffic, sha256
+from lineal.store import OCI_INDEX, Blob, Conflict, Descriptor, Manifest, Store, Traffic, garbage, sha256
 from lineal.store.content import MAX_MANIFEST, is_digest, read_manifest
 
 REF_NAME = "org.opencontainers.image.ref.name"
@@ -34,6 +34,7 @@ class Layout(Store):
         """`partial`: manifests may refer to what is elsewhere (the upper half of an `Overlay`)."""
         self.path = path
         self._partial = partial
+        self._blobs = path / "blobs" / "sha256"
         self.address = address or f"layout:{path}"
         self.traffic = Traffic()
         self._counting = threading.Lock()
@@ -63,9 +64,7 @@ class Layout(Store):
 
     def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
         self._count(requests=1)
-        for digest in () if self._partial else manifest.references:
-            if not self._exists(digest):
-                raise Gone(digest, self.address)
+        self._check(manifest)
         self._write(Blob(manifest.digest, len(manifest.data), manifest.data))
         if tag is None:
             return
@@ -75,6 +74,8 @@ class Layout(Store):
                 return
             if existing and self._exists(existing):
                 raise Conflict(f"{self.address}:{tag} is {existing} and may not be moved.")
+            # Nothing is swept away while this process has the lock; before, something may have been.
+            self._check(manifest)
             entry = {**manifest.descriptor().to_json(), "annotations": {REF_NAME: tag}}
             kept = [other for other in self._entries() if _name(other) != tag]
             self._write_index([*kept, entry])
@@ -109,7 +110,7 @@ class Layout(Store):
 
     def put_blob(self, blob: Blob) -> None:
         self._count(requests=1)
-        if not self._exists(blob.digest):
+        if not self._use(blob.digest):
             self._write(blob)
 
     def mount_blob(self, descriptor: Descriptor, source: Store) -> bool:
@@ -117,7 +118,7 @@ class Layout(Store):
         if not isinstance(source, Layout):
             return False
         self._count(requests=1)
-        if self._exists(descriptor.digest):
+        if self._use(descriptor.digest):
             return True
         if not source._exists(descriptor.digest):
             return False
@@ -126,6 +127,7 @@ class Layout(Store):
             self._make()
             try:
                 os.link(file, target)
+                self._use(descriptor.digest)
             except FileExistsError:
                 return True
             except OSError as error:
@@ -134,13 +136,30 @@ class Layout(Store):
                 self._write(Blob(descriptor.digest, descriptor.size, file))
         return True
 
+    def delete(self, digest: str) -> None:
+        self._count(requests=1)
+        with self._disk("write"):
+            if digest not in self._tagged().values():
+                return
+            with self._locked():
+                self._write_index([entry for entry in self._entries() if entry["digest"] != digest])
+
+    def sweep(self) -> int | None:
+        """Under the lock, so that no tag is written meanwhile: `put_manifest` looks again when it has the lock. What
+        is being put without a tag yet is young."""
+        with self._disk("write"):
+            if not (self.path / _INDEX).is_file():
+                return 0
+            with self._locked():
+                return garbage.sweep(self._blobs, [str(entry["digest"]) for entry in self._entries()])
+
     def now(self) -> int:
         return time.time_ns() // 1_000_000
 
     def _file(self, digest: str) -> Path:
         if not is_digest(digest):
             raise ValueError(f"{digest!r} is not a sha256 digest")
-        return self.path / "blobs" / "sha256" / digest.removeprefix("sha256:")
+        return self._blobs / digest.removeprefix("sha256:")
 
     def _damaged(self, digest: str) -> Unreachable:
         return Unreachable(f"{self._file(digest)} is damaged.", remedy="Delete that file; it will be made again.")
@@ -148,6 +167,26 @@ class Layout(Store):
     def _exists(self, digest: str) -> bool:
         with self._disk("read"):
             return self._file(digest).is_file()
+
+    def _use(self, digest: str) -> bool:
+        """Whether it is there; it counts as new then, so that `sweep` leaves it to who is going to refer to it."""
+        try:
+            os.utime(self._file(digest))
+        except OSError:
+            # Another user's file, a disk that is only read.
+            return self._exists(digest)
+        return True
+
+    def _check(self, manifest: Manifest) -> None:
+        """Raises `Gone` unless all is there that it refers to, or an index's images."""
+        if self._partial:
+            return
+        for digest in manifest.references:
+            if not self._use(digest):
+                raise Gone(digest, self.address)
+            for below in garbage.references(self._blobs, digest) if manifest.is_index else ():
+                if not self._use(below):
+                    raise Gone(below, self.address)
 
     def _tagged(self) -> dict[str, str]:
         """Tag -> digest, as the index says now."""
@@ -205,7 +244,7 @@ class Layout(Store):
         if self._made:
             return
         self._refuse_other_things()
-        (self.path / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+        self._blobs.mkdir(parents=True, exist_ok=True)
         if not (self.path / _MARKER).exists():
             with self._replacing(self.path / _MARKER) as file:
                 file.write(b'{"imageLayoutVersion":"1.0.0"}')

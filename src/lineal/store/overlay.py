@@ -45,5 +45,11 @@ class Overlay(Store):
     def mount_blob(self, descriptor: Descriptor, source: Store) -> bool:
         return self.has_blob(descriptor.digest) or self.upper.mount_blob(descriptor, source)
 
+    def delete(self, digest: str) -> None:
+        self.upper.delete(digest)
+
+    def sweep(self) -> int | None:
+        return self.upper.sweep()
+
     def now(self) -> int:
         return self.lower.now()

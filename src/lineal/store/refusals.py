@@ -80,7 +80,8 @@ def _printable(text: str) -> str:
 
 
 def refused(host: str, repository: str, status: int, body: bytes, doing: str) -> LinealError:
-    """The error for an unexpected answer (401 and 403 excepted) while `doing` ("read" or "write")."""
+    """The error for an unexpected answer (401 and 403 excepted) while `doing` ("read", "write" or
+    "delete")."""
     code, message = codes(body)
     said = f" and says: {message!r}" if message else ""
     if "NAME_INVALID" in code:
@@ -102,6 +103,12 @@ def refused(host: str, repository: str, status: int, body: bytes, doing: str) ->
         return Unreachable(
             f"{host} limits how often it may be asked, and the limit is used up{said}.",
             remedy="Wait, or log in for a higher limit.",
+        )
+    if doing == "delete" and (status in (400, 405, 501) or "UNSUPPORTED" in code):
+        return Unreachable(
+            f"{host} does not allow to delete stages of {repository} (status {status}){said}.",
+            remedy="Allow it there (docker-registry: storage.delete.enabled), or delete old versions with the "
+            "registry's own means, as on the package's page of GitHub.",
         )
     if status in (405, 507) or "UNSUPPORTED" in code:
         return Unreachable(

@@ -74,6 +74,7 @@ class Registry(Store):
         self._base = f"/v2/{repository}"
         self._pull = repository_scopes(repository, "pull")
         self._push = repository_scopes(repository, "pull", "push")
+        self._delete = repository_scopes(repository, "pull", "delete")
         self._listing = Listing(self._http, self._base, partial(self._read, "GET"), self._error)
 
     def sibling(self, repository: str) -> Registry:
@@ -249,6 +250,14 @@ class Registry(Store):
         if answer.status in RETRIED:
             self._expect(answer, "write", 201)
         return answer.status == 201
+
+    def delete(self, digest: str) -> None:
+        answer = self._http.ask("DELETE", f"{self._base}/manifests/{digest}", self._delete)
+        if answer.status != 404:
+            self._expect(answer, "delete", 200, 202, 204)
+
+    def sweep(self) -> int | None:
+        return None
 
     def now(self) -> int:
         clock = self._http.clock

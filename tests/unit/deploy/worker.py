@@ -18,7 +18,12 @@ from lineal.lock import Terms
 
 def main() -> int:
     program, kubeconfig, chart, namespace, *sets = sys.argv[1:]
-    environ = {"PATH": os.environ["PATH"], "HOME": "/nowhere", "KUBECONFIG": kubeconfig, "LINEAL_HELM": program}
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(Path(kubeconfig).parent),
+        "KUBECONFIG": kubeconfig,
+        "LINEAL_HELM": program,
+    }
     release = Release(name="shop", namespace=namespace, chart=Chart.directory(Path(chart), "deploy/chart"),
                       sets=tuple(sets), timeout=30.0)  # fmt: skip
     upgrade = Upgrade(Helm.find(environ), release, _say, _say, pace=Pace(0.2, 1.0),

@@ -156,6 +156,15 @@ class MemoryStore(Store):
     def mount_blob(self, descriptor: Descriptor, source: Store) -> bool:
         return False
 
+    def delete(self, digest: str) -> None:
+        self._request("delete", digest)
+        with self._guard:
+            self.manifests.pop(digest, None)
+            self.tagged = {tag: led for tag, led in self.tagged.items() if led != digest}
+
+    def sweep(self) -> int | None:
+        return None
+
     def now(self) -> int:
         self._request("now", "")
         return self.clock

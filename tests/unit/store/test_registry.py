@@ -461,8 +461,9 @@ def test_https_with_an_authority_of_ones_own(
 
 
 def test_a_certificate_file_that_is_not_there(open_registry: Open, tmp_path: Path) -> None:
-    with pytest.raises(BadConfiguration, match="SSL_CERT_FILE names /nowhere"):
-        open_registry("127.0.0.1:1", environ=environ(tmp_path, SSL_CERT_FILE="/nowhere"))
+    missing = str(tmp_path / "missing")
+    with pytest.raises(BadConfiguration, match=f"SSL_CERT_FILE names {missing}, which does not exist"):
+        open_registry("127.0.0.1:1", environ=environ(tmp_path, SSL_CERT_FILE=missing))
 
 
 def test_importing_the_client_imports_nothing_heavy() -> None:

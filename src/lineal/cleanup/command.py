@@ -1,0 +1,144 @@
+"""`lineal cleanup`: who stays, then the deletion of the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lineal.cleanup.census import DAY, FOREIGN, NEEDED, TAGGED, USED, WANTED, YOUNG, Census, Doomed, Tags, take
+from lineal.cleanup.heads import Head, counted, read_heads, read_wanted
+from lineal.config.suggest import printable
+from lineal.errors import LinealError, Unreachable
+from lineal.store import Store
+from lineal.store.tags import parse_stage_tag
+
+if TYPE_CHECKING:
+    from lineal.run import Run
+
+_WORKERS = 8
+
+
+def clean_up(run: Run, show: Callable[[str], None]) -> None:
+    """Delete what nobody needs; `show` is given the stage tags, a line each, as they go."""
+    if not run.context.may_write:
+        raise LinealError("This run may not write (a pull request from a fork), so it deletes nothing.",
+                          remedy="Run the cleanup on a branch of the project itself.")  # fmt: skip
+    run.progress.note(f"store      {run.repo.value}  {run.repo.origin}")
+    with _pool() as pool:
+        tags, heads, census = _census(run, pool)
+        dry = run.options.flag("dry-run").value
+        for line in _summary(census, heads, run.days_kept.value):
+            run.progress.note(line)
+        if dry:
+            show("".join(_lines(census.doomed)))
+            run.progress.note(f"would go   {_stages(census.doomed)}; nothing is deleted  --dry-run")
+            return
+        gone: list[Doomed] = []
+        try:
+            for one in pool.map(lambda one: erase(run.store, one), still(run.store, tags, census.doomed, pool)):
+                gone.append(one)
+                show("".join(_lines([one])))
+        finally:
+            run.progress.note(f"deleted    {_stages(gone)}")
+    _check(run.store, gone)
+    _free(run)
+
+
+@contextmanager
+def _pool() -> Iterator[ThreadPoolExecutor]:
+    pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="cleanup")
+    try:
+        yield pool
+    finally:
+        # What has begun ends, nothing else begins: also after Ctrl-C.
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _census(run: Run, pool: ThreadPoolExecutor) -> tuple[Tags, list[Head], Census]:
+    """First the tags and then the branches: who publishes for a branch has pushed it before."""
+    tags = Tags.of(run.store.tags())
+    heads = read_heads(run.checkout, run.options.many("ignore-ref"))
+    wanted = read_wanted(run, heads)
+    wanted.projects.add(run.loaded.project.project)
+    days = run.days_kept.value
+    since = run.store.now() - days * DAY if days else 10**15
+    young = tags.young(since)
+    used: set[str] = set()
+    contexts = run.options.text("kube-context").value.split("\n")
+    for context in [context.strip() for context in contexts if context.strip()]:
+        from lineal.cleanup.cluster import in_use
+
+        used |= in_use(context, run.options.environ)
+    census = take(run.store, tags, young, wanted.checksums, used, wanted.projects, since, pool)
+    if wanted.deploys and not any(contexts):
+        run.progress.warn("This project deploys, and no --kube-context was given: images that only a cluster still "
+                          "uses are kept by their age alone.")  # fmt: skip
+    if census.strangers:
+        names = ", ".join(printable(name) for name in sorted(census.strangers)[:5])
+        run.progress.warn(f"Stages of other projects ({names}) are in this store and stay. What they share with this "
+                          "project cannot be known: give each project a store of its own.")  # fmt: skip
+    return tags, heads, census
+
+
+def still(store: Store, known: Tags, doomed: list[Doomed], pool: Executor) -> list[Doomed]:
+    """Those that are as they were: whoever publishes or tags a stage at this moment keeps it."""
+    if not doomed:
+        return []
+    now = Tags.of(store.tags())
+    tagged = set(pool.map(store.digest, sorted(set(now.others) - set(known.others))))
+    return [
+        one for one in doomed
+        if set(now.ours.get(one.checksum, ())) <= set(known.ours[one.checksum]) and tagged.isdisjoint(one.digests)
+    ]  # fmt: skip
+
+
+def erase(store: Store, one: Doomed) -> Doomed:
+    for digest in one.digests:
+        store.delete(digest)
+    return one
+
+
+def _check(store: Store, gone: list[Doomed]) -> None:
+    """A registry may say yes and do nothing."""
+    deleted = {tag: one.digests for one in gone for tag in one.tags}
+    for tag in set(store.tags()) & deleted.keys() if gone else ():
+        if store.digest(tag) in deleted[tag]:
+            raise Unreachable(
+                f"{store.address} said that it deleted {tag}, and the tag still leads there.",
+                remedy="Look at the registry's own log and its rules for deleting.",
+            )
+
+
+def _free(run: Run) -> None:
+    freed = run.store.sweep()
+    if freed is None:
+        run.progress.note("space      is freed by the registry's own garbage collection")
+    else:
+        run.progress.note(f"space      {freed / 1e6:.1f} MB freed")
+
+
+def _summary(census: Census, heads: list[Head], days: int) -> Iterator[str]:
+    branches, tags = counted(heads)
+    reasons = {
+        YOUNG: f"published in the last {days} days",
+        WANTED: f"wanted by {branches} and {tags}",
+        USED: "used in a cluster",
+        TAGGED: "have another tag",
+        FOREIGN: "are not this project's",
+        NEEDED: "needed by those",
+    }
+    yield f"kept       {len(census.kept)} stages"
+    for reason, text in reasons.items():
+        if count := census.count(reason):
+            yield f"           {count} {text}"
+
+
+def _stages(doomed: list[Doomed]) -> str:
+    return f"{len(doomed)} stage{'s' * (len(doomed) != 1)}"
+
+
+def _lines(doomed: list[Doomed]) -> Iterator[str]:
+    for one in doomed:
+        yield from (f"{tag}\n" for tag in one.tags if parse_stage_tag(tag))

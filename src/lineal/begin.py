@@ -7,11 +7,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from lineal.cluster.kubeconfig import on_disk
 from lineal.output import check_files, fail
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ def run_of(given: dict[str, Any]) -> Iterator[Run]:
     options = Options(**given)
     progress = choose(sys.stderr, options.environ)
     workspace = Path(tempfile.mkdtemp(prefix="lineal-"))
+    options = replace(options, environ=on_disk(options.environ, workspace))
     run = Run(options, progress, workspace, Path.cwd())
     try:
         yield run

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lineal.cluster.access import Unavailable
+from lineal.cluster.api import Api, Refused
 from lineal.deploy import live, reasons
-from lineal.deploy.api import Api, Refused, Unavailable
 from lineal.deploy.helm import Helm, cluster_flags
 from lineal.deploy.release import Chart, Release
 from lineal.deploy.turn import ReleaseLeases, ReleaseLock
@@ -91,7 +92,7 @@ class Dismissal:
         """Not while a deploy of the release goes on."""
         environ, release, run = self.helm.environ, self.release, self.run
         try:
-            Api.connect(environ, release.kube_context)
+            Api.of_helm(environ, release.kube_context)
         except Unavailable:
             yield
             return
@@ -127,7 +128,7 @@ class Dismissal:
     def _delete_namespace(self) -> bool:
         namespace = self.release.namespace
         try:
-            return Api.connect(self.helm.environ, self.release.kube_context).delete(f"/api/v1/namespaces/{namespace}")
+            return Api.of_helm(self.helm.environ, self.release.kube_context).delete(f"/api/v1/namespaces/{namespace}")
         except (Unavailable, Refused) as error:
             what = f"The namespace {namespace} could not be deleted: {error}."
             raise Unreachable(what, remedy=f"Run `kubectl delete namespace {namespace}`, or allow it.") from None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from lineal.cluster.kubeconfig import content, decoded
 from lineal.errors import BadConfiguration
 
 _ID = re.compile(r"[A-Za-z0-9_.-]+")
@@ -78,29 +78,17 @@ def kubeconfig(text: str) -> tuple[bytes | None, str | None]:
     stripped = text.strip()
     if not stripped:
         return None, None
-    decoded = _decoded(stripped)
-    if decoded is not None:
-        return decoded, None
-    if "\n" in stripped or stripped.startswith("{"):
-        return text.encode("utf-8", "surrogateescape"), None
-    return None, stripped
+    found = content(text)
+    return (None, stripped) if found is None else (found, None)
 
 
 def kubeconfig_values(text: str) -> list[str]:
     """What is secret in a kubeconfig, and the whole of it when it is in base64; nothing of what is a path."""
-    content, _ = kubeconfig(text)
-    if content is None:
+    found = content(text)
+    if found is None:
         return []
-    whole = [text] if _decoded(text.strip()) is not None else []
-    return whole + [value for user in _users(content) for value in _private(user)]
-
-
-def _decoded(text: str) -> bytes | None:
-    try:
-        data = base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    return data if b"clusters" in data else None
+    whole = [text] if decoded(text) is not None else []
+    return whole + [value for user in _users(found) for value in _private(user)]
 
 
 def _users(content: bytes) -> list[Any]:

@@ -5,16 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from contextlib import closing
+from typing import Any
 
+from lineal.cluster.access import Unavailable
+from lineal.cluster.api import FORBIDDEN, Api, Refused
 from lineal.errors import Unreachable
-from lineal.lock.holder import tidy
-from lineal.lock.kubernetes import connect
-from lineal.lock.leased import LockFailed
-
-if TYPE_CHECKING:
-    import httpx2
 
 # Replica sets and controller revisions are what a rollback goes back to.
 KINDS = (
@@ -39,10 +35,9 @@ def in_use(context: str, environ: Mapping[str, str]) -> set[str]:
     """Digests and stage tags; more than are images, which keeps too much rather than too little. Raises `Unreachable`
     when anything cannot be listed."""
     try:
-        client, _ = connect(environ, context, _TIMEOUT)
-        with client:
-            return {name for kind in KINDS for name in _listed(client, kind)}
-    except LockFailed as problem:
+        with closing(Api.connect(environ, context, timeout=_TIMEOUT, biggest=_BIGGEST)) as api:
+            return {name for kind in KINDS for name in _listed(api, kind)}
+    except Unavailable as problem:
         reason = str(problem)
     raise Unreachable(
         f"Nothing is deleted, because it cannot be told what the cluster of the context {context} uses: {reason}.",
@@ -50,39 +45,27 @@ def in_use(context: str, environ: Mapping[str, str]) -> set[str]:
     )
 
 
-def _listed(client: httpx2.Client, kind: str) -> set[str]:
+def _listed(api: Api, kind: str) -> set[str]:
     found: set[str] = set()
     following = ""
     for _ in range(_PAGES):
-        query = {"limit": _PAGE, **({"continue": following} if following else {})}
-        data = _get(client, f"/{kind}?{urlencode(query)}", kind.rpartition("/")[2])
+        query = {"limit": str(_PAGE), **({"continue": following} if following else {})}
+        data = _page(api, kind, query)
         found |= {name.decode() for name in _NAMED.findall(data)}
         following = _next(data)
         if not following:
             return found
-    raise LockFailed(f"its list of {kind} has no end")
+    raise Unavailable(f"its list of {kind} has no end")
 
 
-def _get(client: httpx2.Client, path: str, what: str) -> bytes:
-    import httpx2
-    from lightkube.core.exceptions import ConfigError
-
-    data = bytearray()
+def _page(api: Api, kind: str, query: Mapping[str, str]) -> bytes:
     try:
-        with client.stream("GET", path) as response:
-            for chunk in response.iter_bytes():
-                data += chunk
-                if len(data) > _BIGGEST:
-                    raise LockFailed("its answer is not that of a Kubernetes API server")
-    except ConfigError as error:
-        raise LockFailed(tidy(str(error))) from None
-    except (httpx2.HTTPError, OSError) as error:
-        raise LockFailed(f"{client.base_url.host} cannot be reached ({type(error).__name__})") from None
-    if response.status_code == 403:
-        raise LockFailed(f"this job may not list {what} in all namespaces")
-    if response.status_code != 200:
-        raise LockFailed(f"the API server answers status {response.status_code} to a list of {what}")
-    return bytes(data)
+        return api.data(f"/{kind}", **query)
+    except Refused as error:
+        what = kind.rpartition("/")[2]
+        if error.status == FORBIDDEN:
+            raise Unavailable(f"this job may not list {what} in all namespaces") from None
+        raise Unavailable(f"the API server answers status {error.status} to a list of {what}") from None
 
 
 def _next(data: bytes) -> str:
@@ -93,4 +76,4 @@ def _next(data: bytes) -> str:
             raise TypeError
         return str(answer["metadata"].get("continue") or "")
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
-        raise LockFailed("its answer is not that of a Kubernetes API server") from None
+        raise Unavailable("its answer is not that of a Kubernetes API server") from None

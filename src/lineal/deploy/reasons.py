@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
+from lineal.cluster import kubeconfig
 from lineal.config.suggest import did_you_mean, printable
-from lineal.deploy import kubeconfig
 from lineal.deploy.release import Release
 from lineal.errors import BadConfiguration, DeployFailed, LinealError, Place, Unreachable
 

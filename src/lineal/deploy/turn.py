@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from lineal.deploy.api import Api, Refused, Unavailable
+from lineal.cluster.access import Unavailable
+from lineal.cluster.api import Api, Refused
 from lineal.deploy.release import Release
 from lineal.errors import DeployFailed
 from lineal.lock import Terms

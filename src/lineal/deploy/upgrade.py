@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from signal import SIGKILL, Signals
 
+from lineal.cluster.access import Unavailable
+from lineal.cluster.api import Api
 from lineal.deploy import live, pending, places, reasons
-from lineal.deploy.api import Api, Unavailable
 from lineal.deploy.helm import Helm, cluster_flags, common_flags
 from lineal.deploy.live import Rendering
 from lineal.deploy.release import Release
@@ -145,7 +146,7 @@ class Upgrade:
 
     def _api(self) -> Api | None:
         try:
-            return Api.connect(self.helm.environ, self.release.kube_context)
+            return Api.of_helm(self.helm.environ, self.release.kube_context)
         except Unavailable as error:
             self.note(f"Only helm waits, and shows no progress: {error}.")
             return None

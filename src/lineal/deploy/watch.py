@@ -9,8 +9,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+from lineal.cluster.access import Unavailable
+from lineal.cluster.api import Api, Refused, path
 from lineal.deploy import trouble
-from lineal.deploy.api import Api, Refused, Unavailable, path
 from lineal.deploy.fields import number, text
 from lineal.deploy.release import Release
 from lineal.deploy.trouble import Trouble
@@ -168,7 +169,8 @@ class Watch:
             query["previous"] = "true"
         where = f"{found.pod}, container {found.container}"
         try:
-            printed = self._api.text(path("api/v1", self._release.namespace, "pods", found.pod) + "/log", **query)
+            log = path("api/v1", self._release.namespace, "pods", found.pod) + "/log"
+            printed = self._api.data(log, **query).decode("utf-8", "replace")
         except Refused:
             return  # a container that never started has none
         self.log = printed.splitlines()[-_LINES:]

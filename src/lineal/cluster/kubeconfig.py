@@ -1,7 +1,9 @@
-"""Which cluster helm would have talked to: read only to explain an error, never to connect."""
+"""What KUBECONFIG says: a file or a whole kubeconfig; and which cluster helm would have talked to, for errors."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +30,35 @@ class Cluster:
             return "no kubeconfig"
         where = ":".join(str(file) for file in self.files)
         return f"kubeconfig {where}" if self.context is None else f"context {self.context} of {where}"
+
+
+def on_disk(environ: Mapping[str, str], directory: Path) -> Mapping[str, str]:
+    """KUBECONFIG may hold the kubeconfig itself, as a plain variable of GitLab does: then a private file in
+    `directory` takes its place, which programs can read."""
+    found = content(environ.get("KUBECONFIG", ""))
+    if found is None:
+        return environ
+    file = directory / "kubeconfig"
+    file.touch(0o600)
+    file.write_bytes(found)
+    return {**environ, "KUBECONFIG": str(file)}
+
+
+def content(text: str) -> bytes | None:
+    """A kubeconfig that is written out, plain or in base64; None when the text is empty or names files."""
+    plain = text.strip()
+    if "\n" in plain or plain.startswith("{"):
+        return decoded(text) or text.encode("utf-8", "surrogateescape")
+    return decoded(text)
+
+
+def decoded(text: str) -> bytes | None:
+    """From base64; None when it is not that."""
+    try:
+        data = base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return data if b"clusters" in data else None
 
 
 def choose(environ: Mapping[str, str], context: str | None) -> Cluster:

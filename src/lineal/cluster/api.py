@@ -1,4 +1,6 @@
-"""What helm does not tell: a few plain requests to the same API server, logged in by lightkube."""
+"""A few plain requests to a Kubernetes API server.
+
+Plain, because lightkube's own client sends no preconditions, and its models cost too much to import."""
 
 from __future__ import annotations
 
@@ -7,48 +9,56 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from lineal.cluster.access import Unavailable, connect
 from lineal.config.suggest import printable
-from lineal.lock.kubernetes import connect
-from lineal.lock.leased import LockFailed
 
 if TYPE_CHECKING:
     import httpx2
 
-_BIGGEST = 64 << 20
+NOT_FOUND, CONFLICT, FORBIDDEN = 404, 409, 403
+_GOOD = (200, 201, 202)
 _ONLY_HELM = ("APISERVER", "TOKEN", "CAFILE", "ASUSER", "ASGROUPS", "TLS_SERVER_NAME", "INSECURE_SKIP_TLS_VERIFY")
 
 
-class Unavailable(Exception):
-    """The API cannot be asked; the text says why, in a few words."""
-
-
 class Refused(Exception):
-    """It answers with an error."""
+    """The API server answers with an error."""
 
     def __init__(self, status: int, message: str) -> None:
-        super().__init__(f"{message} (status {status})")
+        super().__init__(f"{message or 'no reason is given'} (status {status})")
         self.status = status
+        self.message = message
 
 
 class Api:
-    def __init__(self, client: httpx2.Client) -> None:
+    """Every method raises `Unavailable` or `Refused`."""
+
+    def __init__(self, client: httpx2.Client, namespace: str = "default", biggest: int = 64 << 20) -> None:
+        """`biggest`: bytes of an answer."""
         self._client = client
+        self._biggest = biggest
+        self.namespace = namespace
+        """That of the context."""
 
     @classmethod
-    def connect(cls, environ: Mapping[str, str], context: str | None) -> Api:
-        """The cluster that helm would choose. Raises `Unavailable`."""
+    def connect(
+        cls, environ: Mapping[str, str], context: str | None, *, timeout: float = 10.0, biggest: int = 64 << 20
+    ) -> Api:
+        return cls(*connect(environ, context or "", timeout), biggest)
+
+    @classmethod
+    def of_helm(cls, environ: Mapping[str, str], context: str | None) -> Api:
+        """The cluster that helm would choose."""
         for name in _ONLY_HELM:
             if environ.get(f"HELM_KUBE{name}") or environ.get(f"HELM_KUBE_{name}"):
                 raise Unavailable(f"a variable HELM_KUBE…{name} is set, which only helm reads")
-        try:
-            client, _ = connect(environ, context or environ.get("HELM_KUBECONTEXT", ""))
-        except LockFailed as failure:
-            raise Unavailable(str(failure)) from None
-        return cls(client)
+        return cls.connect(environ, context or environ.get("HELM_KUBECONTEXT"))
+
+    def close(self) -> None:
+        self._client.close()
 
     def get(self, path: str, **query: str) -> dict[str, Any] | None:
-        """None when it does not exist. Raises `Unavailable` or `Refused`."""
-        return self._ask("GET", path, query)
+        """None when it does not exist."""
+        return self.ask("GET", path, query=query)
 
     def items(self, path: str, **query: str) -> list[dict[str, Any]]:
         answer = self.get(path, **query)
@@ -56,33 +66,35 @@ class Api:
         return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
     def create(self, path: str, body: Mapping[str, Any]) -> None:
-        self._ask("POST", path, {}, body)
+        self.ask("POST", path, body)
 
     def delete(self, path: str) -> bool:
-        """False when it does not exist. It may take a while until it is gone. Raises `Unavailable` or `Refused`."""
-        return self._ask("DELETE", path, {}) is not None
+        """False when it does not exist. It may take a while until it is gone."""
+        return self.ask("DELETE", path) is not None
 
-    def text(self, path: str, **query: str) -> str:
-        """Such as a log. Raises `Unavailable` or `Refused`."""
+    def data(self, path: str, **query: str) -> bytes:
+        """Such as a log, or a list that is too long to be parsed."""
         status, data = self._exchange("GET", path, query, None)
-        if status != 200:
-            raise Refused(status, "no text")
-        return data.decode("utf-8", "replace")
+        if status not in _GOOD:
+            raise Refused(status, "")
+        return data
 
-    def _ask(
-        self, method: str, path: str, query: Mapping[str, str], body: Mapping[str, Any] | None = None
-    ) -> dict[str, Any] | None:
-        status, data = self._exchange(method, path, query, body)
+    def ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *,
+        query: Mapping[str, str] | None = None, allowed: tuple[int, ...] = (NOT_FOUND,),
+    ) -> dict[str, Any] | None:  # fmt: skip
+        """The answer; None when its status is an allowed one."""
+        status, data = self._exchange(method, path, query or {}, body)
+        if status in allowed:
+            return None
         try:
             answer = json.loads(data)
         except (ValueError, RecursionError):
             answer = None
-        if status == 404:
-            return None
+        if status not in _GOOD:
+            raise Refused(status, printable(str(answer.get("message", "")), 500) if isinstance(answer, dict) else "")
         if not isinstance(answer, dict):
             raise Unavailable("its answer is not that of a Kubernetes API server")
-        if status not in (200, 201, 202):
-            raise Refused(status, printable(str(answer.get("message", "")), 500))
         return answer
 
     def _exchange(
@@ -94,12 +106,12 @@ class Api:
         data = bytearray()
         content = None if body is None else json.dumps(body)
         try:
-            with self._client.stream(method, path, params=dict(query), content=content,
+            with self._client.stream(method, path, params=dict(query) or None, content=content,
                                      headers={"Content-Type": "application/json"}) as response:  # fmt: skip
                 for chunk in response.iter_bytes():
                     data += chunk
-                    if len(data) > _BIGGEST:
-                        raise Unavailable("its answer is too long")
+                    if len(data) > self._biggest:
+                        raise Unavailable("its answer is not that of a Kubernetes API server")
         except ConfigError as error:
             raise Unavailable(printable(str(error), 200)) from None
         except (httpx2.HTTPError, OSError) as error:

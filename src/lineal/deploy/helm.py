@@ -123,8 +123,8 @@ class Helm:
         name = answer.signals[0].name
         if answer.code == 0:
             return Interrupted(f"Interrupted by {name}, just when {release} was done.")
-        undone = " helm rolled it back." if reasons.was_undone(answer.stderr) else ""
-        return Interrupted(f"The deployment of {release} was interrupted by {name}.{undone}")
+        undone = reasons.undone_by_helm(answer.stderr)
+        return Interrupted(f"The deployment of {release} was interrupted by {name}. {undone}".rstrip())
 
     def upgrade_flags(self, release: Release, mark: str) -> list[str]:
         rollback = ["--atomic", "--wait"] if self.major == 3 else ["--rollback-on-failure", "--wait=watcher"]

@@ -29,7 +29,7 @@ def explain(stderr: Sequence[str], release: Release, environ: Mapping[str, str],
         reason = reason.replace(str(values.path), values.name)
     if release.chart.is_directory:
         reason = reason.replace(release.chart.location, release.chart.name)
-    undone = UNDONE if was_undone(stderr) else ""
+    undone = undone_by_helm(stderr)
     reason = _PREFIX.sub("", reason) if doing == "helm upgrade" else reason
     for pattern, make in _KNOWN:
         matched = re.search(pattern, reason, re.IGNORECASE | re.DOTALL)
@@ -57,16 +57,24 @@ def reason_of(stderr: Sequence[str]) -> str:
     return printable(" ".join(kept), _LIMIT)
 
 
-UNDONE = "It was rolled back."
+_UNDONE = {"rolled back": "It was rolled back.", "uninstalled": "It was uninstalled again."}
 _PREFIX = re.compile(
     r"^(UPGRADE FAILED: |INSTALLATION FAILED: )?(release \S+ failed, and has been (rolled back|uninstalled) due to "
     r"(atomic|rollback-on-failure) being set: )?(1 error occurred: \* )?"
 )
 
 
-def was_undone(stderr: Sequence[str]) -> bool:
-    """Whether helm says that it rolled back, or uninstalled what it had begun to install."""
-    return re.search(r"has been (rolled back|uninstalled) due to", reason_of(stderr)) is not None
+def undone_by_helm(stderr: Sequence[str]) -> str:
+    """What helm says that it did after a failure, as a sentence; empty: nothing."""
+    found = re.search(r"has been (rolled back|uninstalled) due to", reason_of(stderr))
+    return _UNDONE[found[1]] if found else ""
+
+
+def without_undone(message: str) -> str:
+    """For who knows better what there is now."""
+    for said in _UNDONE.values():
+        message = message.removesuffix(f" {said}")
+    return message
 
 
 def sentence(text: str) -> str:
@@ -254,6 +262,7 @@ _KNOWN: tuple[tuple[str, _Explain], ...] = (
     (r"another operation \(.*\) is in progress", _busy),
     (r"has no deployed releases", _never_deployed),
     (r"cannot load (Chart\.yaml|values\.yaml|values\.schema\.json|Chart\.lock): ", _chart_file),
+    (r"failed to parse (\S+): ", _values_file),
     (
         r"cannot unmarshal|failed to create typed patch object|field not declared in schema|unknown field|"
         r'\S+ "[^"]*" is invalid: ',
@@ -263,7 +272,6 @@ _KNOWN: tuple[tuple[str, _Explain], ...] = (
     (r'(?:Get|Head|Post|Put|Patch|Delete) "https?://[^"]*": (.*)', _unreachable),
     (r"don't meet the specifications of the schema\(s\) in the following chart\(s\):(.*)", _schema),
     (r"found in Chart.yaml, but missing in charts/ directory: (.*)", _dependencies),
-    (r"failed to parse (\S+): ", _values_file),
     (r"failed parsing --set data: (.*)", _set_flag),
     (r"chart requires kubeVersion: .*", _kube_version),
     (r"execution error at |parse error at |^template: |YAML parse error on |^\S+/templates/\S+:\d+:\d+ ", _template),

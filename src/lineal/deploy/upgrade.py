@@ -89,7 +89,7 @@ class Upgrade:
         if watch is not None and not isinstance(error, Interrupted):
             error = self._explained(error, watch)
         said = self._state(before)
-        plain = error.message.removesuffix(f" {reasons.UNDONE}")
+        plain = reasons.without_undone(error.message)
         if said and said not in plain:
             error.message = f"{plain} {said}"
         return error
@@ -104,7 +104,7 @@ class Upgrade:
             unready = [str(seen) for seen in watch.unready()[:3]]
             if not unready:
                 return error
-            what = error.message.removesuffix(f" {reasons.UNDONE}")
+            what = reasons.without_undone(error.message)
             said = DeployFailed(f"{what} {'; '.join(unready)}.", remedy=error.remedy)
             said.place = error.place
         self.report.log = [self.helm.mask(line) for line in watch.log]

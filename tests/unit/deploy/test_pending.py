@@ -127,7 +127,7 @@ def test_a_signal_is_forwarded_and_helm_rolls_back(deploy: Deploy, cluster: Clus
     deploy("one")
     cluster.hold = once(("PUT", "PATCH"))
     cluster.on_hold = signals(number)
-    with pytest.raises(Interrupted, match=f"interrupted by {number.name}. helm rolled it back") as caught:
+    with pytest.raises(Interrupted, match=f"interrupted by {number.name}. It was rolled back") as caught:
         deploy("two")
     assert caught.value.exit_code == 130
     assert cluster.releases()["shop.v1"] == "superseded"

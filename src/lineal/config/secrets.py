@@ -13,17 +13,35 @@ _SHORTEST = 4
 """Shorter values stay unmasked: they would blank out ordinary text and tell more by that."""
 
 
-class SecretValues:
+class Mask:
+    """Takes values that are secret out of what is printed."""
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        self._lines: set[str] = set()
+        self.hide(values)
+
+    def hide(self, values: Iterable[str]) -> None:
+        """Mask these values too, line by line."""
+        lines = (line.strip() for value in values for line in value.splitlines())
+        self._lines |= {line for line in lines if len(line) >= _SHORTEST}
+
+    def mask(self, line: str) -> str:
+        for secret in sorted(self._lines, key=len, reverse=True):
+            line = line.replace(secret, _MASK)
+        return line
+
+
+class SecretValues(Mask):
     def __init__(
         self, images: Mapping[str, Iterable[Secret]], given: Iterable[Secret], environ: Mapping[str, str], root: Path
     ) -> None:
         """`images` has the secrets of each image of lineal.yaml, `given` those of the command line, which win.
         Relative `file` paths start from `root`."""
+        super().__init__()
         self._images = {name: {secret.id: secret for secret in secrets} for name, secrets in images.items()}
         self._given = {secret.id: secret for secret in given}
         self._environ = environ
         self._root = root
-        self._lines: set[str] = set()
 
     def value(self, image: str, name: str) -> bytes | None:
         """The value, None when no such secret is configured. Raises `BadConfiguration` when its source is missing."""
@@ -41,16 +59,6 @@ class SecretValues:
             value = self._file(name, str(secret.file))
         self.hide([value.decode(errors="replace")])
         return value
-
-    def hide(self, values: Iterable[str]) -> None:
-        """Mask these values too, line by line."""
-        lines = (line.strip() for value in values for line in value.splitlines())
-        self._lines |= {line for line in lines if len(line) >= _SHORTEST}
-
-    def mask(self, line: str) -> str:
-        for secret in sorted(self._lines, key=len, reverse=True):
-            line = line.replace(secret, _MASK)
-        return line
 
     def _file(self, name: str, file: str) -> bytes:
         home = self._environ.get("HOME", "")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lineal.deploy import reasons
-from lineal.deploy.fields import at, entries
+from lineal.deploy.fields import at, entries, mapping
 from lineal.deploy.release import Release
 from lineal.errors import DeployFailed, Interrupted
 
@@ -41,6 +42,13 @@ class Rendering:
     def jobs(self) -> set[str]:
         """The names of hooks that are Jobs."""
         return {str(at(one, "metadata", "name")) for one in self.hook_objects if one.get("kind") == "Job"}
+
+    @property
+    def secrets(self) -> list[str]:
+        """The values of its Secrets, as a program that was given them may print them."""
+        found = [one for one in [*self.objects, *self.hook_objects] if one.get("kind") == "Secret"]
+        plain = [str(value) for one in found for value in mapping(one, "stringData").values()]
+        return [*plain, *(_decoded(value) for one in found for value in mapping(one, "data").values())]
 
     def same(self, other: Rendering) -> bool:
         """Comments and white space do not count; Helm 3 and 4 write them differently."""
@@ -75,6 +83,13 @@ def _rendering(helm: Helm, release: Release, answer: Answer, doing: str) -> Rend
     except (ValueError, KeyError, TypeError, RecursionError):
         what = f"{doing} of {release} printed nothing that can be read."
         raise DeployFailed(what, remedy="Use Helm 3.17 or later, or 4.") from None
+
+
+def _decoded(value: object) -> str:
+    try:
+        return base64.b64decode(str(value)).decode()
+    except ValueError:
+        return ""  # no text, so nobody prints it
 
 
 def _objects(texts: Iterable[str]) -> Iterable[dict[str, Any]]:

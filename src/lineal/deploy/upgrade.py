@@ -11,6 +11,7 @@ from signal import SIGKILL, Signals
 
 from lineal.cluster.access import Unavailable
 from lineal.cluster.api import Api
+from lineal.config.secrets import Mask
 from lineal.deploy import live, pending, places, reasons
 from lineal.deploy.helm import Helm, cluster_flags, common_flags
 from lineal.deploy.live import Rendering
@@ -68,7 +69,11 @@ class Upgrade:
             self.report.status, self.report.revision = "unchanged", before.number
             self.note(f"Nothing changed in {self.release} since revision {before.number}, so nothing is deployed.")
             return
-        watch = None if api is None else Watch(api, self.release, self._masked, wanted.jobs, self.pace)
+        watch = (
+            None
+            if api is None
+            else Watch(api, self.release, self._masked, Mask(wanted.secrets).mask, wanted.jobs, self.pace)
+        )
         try:
             if watch is None:
                 self.helm.upgrade(self.release, self.note, lambda: _lost(turn))

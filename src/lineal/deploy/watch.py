@@ -51,12 +51,16 @@ class Watch:
     one line, and helm's own waiting is what remains."""
 
     def __init__(
-        self, api: Api, release: Release, say: Say, jobs: Collection[str] = (), pace: Pace | None = None
-    ) -> None:
-        """`jobs`: the names of the Jobs that are hooks. Asks what there is before helm changes it."""
+        self, api: Api, release: Release, say: Say, mask: Callable[[str], str], jobs: Collection[str] = (),
+        pace: Pace | None = None,
+    ) -> None:  # fmt: skip
+        """`mask` takes secrets out of what containers print; `jobs`: the names of the Jobs that are hooks.
+
+        Asks what there is before helm changes it."""
         self._api = api
         self._release = release
         self._say = say
+        self._mask = mask
         self._jobs = jobs
         self._pace = pace or Pace()
         self._ended = threading.Event()
@@ -173,7 +177,7 @@ class Watch:
             printed = self._api.data(log, **query).decode("utf-8", "replace")
         except Refused:
             return  # a container that never started has none
-        self.log = printed.splitlines()[-_LINES:]
+        self.log = [self._mask(line) for line in printed.splitlines()[-_LINES:]]
         self._say(f"The last lines of pod {where}:" if self.log else f"Pod {where} printed nothing.")
         for line in self.log:
             self._say(f"  | {line}")

@@ -84,10 +84,12 @@ def test_each_stale_image_has_a_job_and_the_next_run_has_none(act: Act, cluster:
     act.repo.write({"shop/site/new.html": "new"})
     assert act.succeed().jobs.keys() == {"plan", "build (shop)", "deploy"}
     assert deployed(cluster)["shop-production"] != image
-    # Nothing to build: the release is still brought up to date.
+    # Nothing to build: the release is looked at, and left as it is.
     act.repo.write({"README": "new"})
-    assert act.succeed().jobs == {"plan": "success", "deploy": "success"}
-    assert "shop-production.v3" in cluster.releases()
+    last = act.succeed()
+    assert last.jobs == {"plan": "success", "deploy": "success"}
+    assert "so nothing is deployed" in last.said("deploy")
+    assert "shop-production.v3" not in cluster.releases()
 
 
 def test_a_pull_request_is_checked_as_far_as_it_may(act: Act, cluster: kube.Cluster) -> None:

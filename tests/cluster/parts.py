@@ -130,5 +130,13 @@ def _write(path: Path, url: str, certificate: Path, token: str) -> None:
     }))  # fmt: skip
 
 
+def nobody(kubeconfig: Path) -> Path:
+    """A kubeconfig of the same cluster for somebody who may do nothing; the test is skipped where there is none."""
+    file = kubeconfig.with_name("nobody")
+    if not file.is_file():
+        pytest.skip(f"LINEAL_TEST_KUBECONFIG has no {file} beside it, of an account that may do nothing")
+    return file
+
+
 def kubectl() -> str | None:
     return shutil.which("kubectl")

@@ -21,6 +21,7 @@ from lineal.deploy.watch import Pace
 from lineal.errors import DeployFailed, LinealError, Unreachable
 from tests.cluster.client import Refused
 from tests.cluster.fixtures import Cluster, kubernetes, namespace, small_chart
+from tests.cluster.parts import nobody
 
 __all__ = ["kubernetes", "namespace", "small_chart"]
 WORKER = Path(__file__).with_name("worker.py")
@@ -219,8 +220,8 @@ def test_a_namespace_that_goes_away(deploys: Deploys, kubernetes: Cluster) -> No
 
 
 def test_no_permission(deploys: Deploys, kubernetes: Cluster) -> None:
-    nobody = {**deploys.helm.environ, "KUBECONFIG": str(kubernetes.kubeconfig.with_name("nobody"))}
-    deploys.helm = Helm(deploys.helm.path, deploys.helm.version, nobody)
+    environ = {**deploys.helm.environ, "KUBECONFIG": str(nobody(kubernetes.kubeconfig))}
+    deploys.helm = Helm(deploys.helm.path, deploys.helm.version, environ)
     told = deploys.fails(error=Unreachable)
     assert "refused a request for release shop" in told
     assert 'cannot list resource "secrets"' in told

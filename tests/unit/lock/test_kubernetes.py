@@ -110,7 +110,7 @@ def test_a_lease_says_what_it_is_for(cluster: Path) -> None:
 
 def test_an_account_without_the_right_is_told_what_it_needs_once(cluster: Path) -> None:
     told = Told()
-    mine = held_by({"KUBECONFIG": str(cluster.with_name("nobody"))}, told, namespace="default")
+    mine = held_by({"KUBECONFIG": str(clusters.nobody(cluster))}, told, namespace="default")
     for checksum in (CHECKSUM, "6" * 64):
         with mine.hold(checksum) as held:
             assert not held

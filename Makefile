@@ -2,11 +2,11 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 SHELL_SCRIPTS := .ci/run scripts/setup scripts/engine scripts/buildkit scripts/forwarder scripts/lock scripts/cluster \
-  scripts/release scripts/publish scripts/component scripts/lib.sh $(wildcard entrypoint.sh)
+  scripts/sops scripts/release scripts/publish scripts/component scripts/lib.sh $(wildcard entrypoint.sh)
 YAML := $(wildcard .yamllint *.yml *.yaml .github gitlab-ci) examples
 WORKFLOWS := $(wildcard .github/workflows/*.yml examples/ci/github*.yml)
 
-.PHONY: help demo test test-long lint bench cluster
+.PHONY: help demo test test-long lint bench cluster sops
 
 help:
 	@echo 'make demo    a small shop is built, changed, branched, merged and rendered, as a story (STORE=host/repo for a registry)'
@@ -14,6 +14,7 @@ help:
 	@echo 'make test-long  100,000 schedules of runs that meet, and the image from nothing'
 	@echo 'make lint    ruff, mypy, shellcheck, yamllint, actionlint, zizmor, schemas'
 	@echo 'make cluster a Kubernetes API server for the tests, built once with Go'
+	@echo 'make sops    sops for the tests of encrypted values, built once with Go'
 	@echo 'make bench   Lineal beside docker build; the result goes to bench/RESULTS.md'
 
 demo:
@@ -43,6 +44,10 @@ lint:
 cluster:
 	@scripts/setup cluster
 	@scripts/cluster
+
+sops:
+	@scripts/setup sops
+	@scripts/sops
 
 bench:
 	@scripts/setup bench

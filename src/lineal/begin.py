@@ -37,7 +37,8 @@ def run_of(given: dict[str, Any]) -> Iterator[Run]:
     try:
         yield run
     except (Exception, KeyboardInterrupt) as error:
-        fail(run, click.get_current_context().info_name or "", error)
+        # Without the program's name: `plan`, `bundle apply`.
+        fail(run, click.get_current_context().command_path.partition(" ")[2], error)
         raise
     finally:
         run.close()

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from lineal.begin import run_of, start_release
-from lineal.flags import AWAY, CLUSTER, FETCH, RELEASE, RUN, option, options
-from lineal.output import reported, show
+from lineal.flags import AWAY, CLUSTER, FETCH, RELEASE, REPORT, RUN, option, options
+from lineal.output import check_files, reported, reporting, show
 
 
 @click.group(epilog="\b\nExample:\n  lineal bundle publish --version 1.2.0")
@@ -56,7 +56,7 @@ def publish(**given: Any) -> None:
                 "--env prod\n  lineal bundle apply registry.example.com/team/shop/bundle@sha256:… "
                 "--values prod.yaml")  # fmt: skip
 @click.argument("reference", metavar="REFERENCE")
-@options(AWAY, RELEASE, CLUSTER)
+@options(AWAY, REPORT, RELEASE, CLUSTER)
 def apply(reference: str, **given: Any) -> None:
     """Install or upgrade a release from a bundle, and wait until it is ready. Needs no repository.
 
@@ -66,11 +66,13 @@ def apply(reference: str, **given: Any) -> None:
     from lineal.rollout import roll_out
 
     with run_of(given) as run:
+        check_files(run, dotenv=False)
         installation = Installation(run, reference)
-        release = installation.release()
-        run.progress.note(f"bundle     {installation.bundle.version}  {installation.reference}")
-        run.progress.note(f"commit     {installation.bundle.commit}  of {installation.bundle.project}")
-        roll_out(run, installation.helm, release, lambda _: None)
+        with reporting(run, installation.report) as done:
+            release = installation.release()
+            run.progress.note(f"bundle     {installation.bundle.version}  {installation.reference}")
+            run.progress.note(f"commit     {installation.bundle.commit}  of {installation.bundle.project}")
+            roll_out(run, installation.helm, release, done)
 
 
 @bundle.command(epilog="\b\nExample:\n  lineal bundle copy oci://registry.example.com/team/shop/bundle:1.2.0 "

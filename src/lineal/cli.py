@@ -26,6 +26,7 @@ from lineal.flags import (
     NAMES,
     PLACE,
     RELEASE,
+    REPORT,
     RUN,
     TARGET,
     option,
@@ -190,17 +191,17 @@ def converge(**given: Any) -> None:
 
 @cli.command(epilog="\b\nExamples:\n  lineal dismiss --env review-42 --with-namespace\n"
              "  lineal dismiss --release shop-review-42 --namespace shop-review-42")  # fmt: skip
-@options(NAMES, TARGET, PLACE)
+@options(NAMES, REPORT, TARGET, PLACE)
 @click.option("--with-namespace", is_flag=True, help="Delete its namespace too, unless other releases are in it.")
 def dismiss(with_namespace: bool, **given: Any) -> None:
     """Uninstall the Helm release, as at the end of a review app. Nothing there is nothing to do.
 
     With --release and --namespace no repository is needed.
     """
-    from lineal.dismissal import Dismissal
+    from lineal.dismissal import carry_out
 
     with _run(given) as run:
-        Dismissal.of(run).carry_out(with_namespace)
+        carry_out(run, with_namespace)
 
 
 @cli.command(epilog="\b\nExamples:\n  lineal cleanup --dry-run\n"

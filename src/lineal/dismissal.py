@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,17 +16,31 @@ from lineal.deploy import live, reasons
 from lineal.deploy.helm import Helm, cluster_flags
 from lineal.deploy.release import Chart, Release
 from lineal.deploy.turn import ReleaseLeases, ReleaseLock
-from lineal.errors import BadConfiguration, DeployFailed, Interrupted, Unreachable
+from lineal.errors import BadConfiguration, DeployFailed, Interrupted, LinealError, Unreachable
 from lineal.lock import Terms
 from lineal.lock.holder import describe
+from lineal.output import check_files, reporting
+from lineal.report.json import ReleaseReport
+from lineal.results import bare_report
 from lineal.rollout import Rollout, seconds_of
 
 if TYPE_CHECKING:
+    from lineal.report.json import Report
     from lineal.run import Run
 
 _ITS_OWN = ("default", "kube-system", "kube-public", "kube-node-lease")
 """Namespaces of the cluster itself, which no review app owns."""
 _QUICK = 60.0
+_LATE = re.compile("context deadline exceeded|timed out waiting|would exceed context deadline")
+
+
+def carry_out(run: Run, with_namespace: bool) -> None:
+    """The whole command. Raises `LinealError`."""
+    check_files(run, dotenv=False)
+    dismissal = Dismissal.of(run)
+    with reporting(run, dismissal.report, table=False) as done:
+        done(dismissal.left)
+        dismissal.carry_out(with_namespace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +48,9 @@ class Dismissal:
     run: Run
     helm: Helm
     release: Release
+    project: str | None
+    left: ReleaseReport
+    """What has become of the release; right at any time, also after a failure."""
 
     @classmethod
     def of(cls, run: Run) -> Dismissal:
@@ -41,9 +59,11 @@ class Dismissal:
         With both, no repository is needed: a review app ends when its branch is gone."""
         options = run.options
         name, namespace = options.text("release").value, options.text("namespace").value
+        project = None
         if not name or not namespace:
             rollout = Rollout(run)
             name, namespace = rollout.name.value, rollout.namespace.value
+            project = run.loaded.project.project
             if not run.context.may_write:
                 what = "This run may not write (a pull request from a fork), so it removes no release."
                 raise DeployFailed(what, remedy="Run it from a branch of the project itself.")
@@ -52,24 +72,54 @@ class Dismissal:
             kube_context=options.text("kube-context").value or None,
             timeout=seconds_of(options.text("timeout", default="10m")),
         )  # fmt: skip
-        return cls(run, Helm.find(options.environ), release)
+        left = ReleaseReport(name=name, namespace=namespace, status="unknown")
+        return cls(run, Helm.find(options.environ), release, project, left)
+
+    def report(self) -> Report:
+        return bare_report(self.run, "dismiss", self.project)
 
     def carry_out(self, with_namespace: bool) -> None:
         """Nothing there is nothing to do. Raises `DeployFailed`, `BadConfiguration`, `Unreachable`, `Interrupted`."""
-        namespace, note = self.release.namespace, self.run.progress.note
+        start = time.monotonic()
+        try:
+            self._carry_out(with_namespace)
+        finally:
+            self.left.duration = time.monotonic() - start
+
+    def _carry_out(self, with_namespace: bool) -> None:
         if with_namespace:
             self._check_namespace()
-        if live.now(self.helm, self.release) is None:
-            note(f"There is no {self.release}, so nothing is uninstalled.")
+        self._look("not deployed")
+        if self.left.status == "not deployed":
+            self._tell(f"There is no {self.release}, so nothing is uninstalled.")
         else:
             with self._turn():
-                self._uninstall()
+                try:
+                    self._uninstall()
+                finally:
+                    self._look_again()
         if not with_namespace:
             return
+        namespace = self.release.namespace
         if self._delete_namespace():
-            note(f"The namespace {namespace} is being deleted, with all that is in it.")
+            self._tell(f"The namespace {namespace} is being deleted, with all that is in it.")
         else:
-            note(f"There is no namespace {namespace}, so none is deleted.")
+            self._tell(f"There is no namespace {namespace}, so none is deleted.")
+
+    def _look(self, none: str) -> None:
+        found = live.now(self.helm, self.release)
+        self.left.status, self.left.revision = (none, None) if found is None else (found.status, found.number)
+
+    def _look_again(self) -> None:
+        try:
+            self._look("uninstalled")
+        except LinealError:
+            self.left.status = "unknown"
+
+    def _tell(self, sentence: str) -> None:
+        """In the log and, in the same words, in the report."""
+        self.run.progress.note(sentence)
+        self.left.told.append(sentence)
 
     def _uninstall(self) -> None:
         start = time.monotonic()
@@ -84,8 +134,17 @@ class Dismissal:
             )
             raise Interrupted(what, remedy="Run it again.")
         if answer.code != 0 and not any("release: not found" in line for line in answer.stderr):
-            raise reasons.explain(answer.stderr, release, self.helm.environ, "helm uninstall")
+            raise self._failed(answer.stderr)
         note(f"{str(release).capitalize()} was uninstalled in {time.monotonic() - start:.1f} s.")
+
+    def _failed(self, stderr: Sequence[str]) -> LinealError:
+        release, reason = self.release, reasons.reason_of(stderr)
+        error = reasons.explain(stderr, release, self.helm.environ, "helm uninstall")
+        if not isinstance(error, DeployFailed) or not _LATE.search(reason):
+            return error
+        what = f"{str(release).capitalize()} was not gone within {release.timeout:g} s ({reason.rstrip('. ')})."
+        remedy = f"See `kubectl -n {release.namespace} get jobs,pods,events`, or raise `--timeout`."
+        return DeployFailed(what, remedy=remedy)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

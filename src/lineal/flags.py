@@ -44,6 +44,9 @@ FETCH: list[Callable[[Any], Any]] = [_INSECURE, _DEBUG]
 AWAY: list[Callable[[Any], Any]] = [*_NAMES, *FETCH]
 """For commands that need no repository."""
 NAMES: list[Callable[[Any], Any]] = [*_NAMES, _DEBUG]
+REPORT: list[Callable[[Any], Any]] = [
+    option("--report", "Write a JSON report of the run to this file.", metavar="FILE"),
+]
 STORE: list[Callable[[Any], Any]] = [
     option("--repo", "The store: HOST/REPOSITORY, or layout:PATH for a directory.", metavar="STORE"),
     *_NAMES,
@@ -54,7 +57,7 @@ RUN: list[Callable[[Any], Any]] = [
     option("--ignore-uncommitted", "Build the commit although files it reads have uncommitted changes.",
             is_flag=True),
     option("--dev", "Build the working tree as if it were committed; nobody inherits the result.", is_flag=True),
-    option("--report", "Write a JSON report of the run to this file.", metavar="FILE"),
+    *REPORT,
     _DEBUG,
 ]  # fmt: skip
 BUILD: list[Callable[[Any], Any]] = [

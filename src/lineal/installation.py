@@ -6,19 +6,23 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lineal.config.secrets import SecretValues
-from lineal.deploy import shelf
+from lineal.deploy import keys, shelf
 from lineal.deploy.bundle import Bundle
 from lineal.deploy.release import Chart, Release, ValuesFile
 from lineal.deploy.sops import opened
 from lineal.deploy.values import ValuesText, template_names, write
+from lineal.report.json import BundleReport, ImageReport
+from lineal.results import bare_report
 from lineal.rollout import read_values, seconds_of
-from lineal.store import Manifest, Store
+from lineal.store import Manifest
 from lineal.store.address import open_store
 
 if TYPE_CHECKING:
     from lineal.deploy.helm import Helm
+    from lineal.report.json import Report
     from lineal.run import Run
 
+COMMAND = "bundle apply"
 _TIMEOUT = "10m"
 
 
@@ -28,7 +32,11 @@ class Installation:
     def __init__(self, run: Run, reference: str) -> None:
         self.run = run
         self.reference = reference
-        self.address, self.version = shelf.parse(reference)
+        address, self.version = shelf.parse(reference)
+        self.store = open_store(
+            address, insecure_hosts=run.insecure, workdir=run.workspace, environ=run.options.environ
+        )
+        self._found: tuple[Bundle, Manifest] | None = None
 
     @cached_property
     def helm(self) -> Helm:
@@ -41,20 +49,28 @@ class Installation:
         """What the encrypted values turn out to be."""
         return SecretValues({}, [], self.run.options.environ, self.run.start)
 
-    @cached_property
-    def store(self) -> Store:
-        run = self.run
-        return open_store(
-            self.address, insecure_hosts=run.insecure, workdir=run.workspace, environ=run.options.environ
-        )
-
-    @cached_property
-    def _found(self) -> tuple[Bundle, Manifest]:
-        return shelf.get(self.store, self.version, self.reference)
-
     @property
     def bundle(self) -> Bundle:
+        self._found = self._found or shelf.get(self.store, self.version, self.reference)
         return self._found[0]
+
+    def report(self) -> Report:
+        """As far as it is known by now."""
+        about = BundleReport(reference=self.reference)
+        if self._found is None:
+            made = bare_report(self.run, COMMAND, None, self.store)
+        else:
+            bundle, manifest = self._found
+            about.name, about.version, about.commit = bundle.name, bundle.titles.get("version"), bundle.commit
+            about.digest = manifest.digest
+            made = bare_report(self.run, COMMAND, bundle.project, self.store)
+            made.images = [
+                ImageReport(name=name, ref=image.ref, image=image.image, repository=image.repository, tag=image.tag,
+                            digest=image.digest)
+                for name, image in bundle.all_images.items()
+            ]  # fmt: skip
+        made.bundle = about
+        return made
 
     def release(self) -> Release:
         """Everything that helm needs, in the run's private directory.
@@ -90,6 +106,7 @@ class Installation:
             vars=run.options.variables(), environ={}, giterminism=Giterminism(),
         )  # fmt: skip
         sealed = [ValuesText(path, text.decode("utf-8", "replace")) for path, text in bundle.sealed.items()]
+        keys.check(sealed, run.options.environ)
         files = opened([*sealed, *given], run.options.environ, self.secrets, run.workspace / "sealed")
         about: dict[str, object] = {"global": {"lineal": {"env": run.env.value}}} if run.env.value else {}
         known = template_names(common, bundle.project, bundle.images)

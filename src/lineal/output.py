@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lineal.stages.outlook import Outlook
 
 
-_TOLD = ("plan", "build", "render", "deploy", "converge")
+_TOLD = ("plan", "build", "render", "deploy", "converge", "bundle publish", "bundle apply", "dismiss")
 """The commands that have a page."""
 _LEAST = 2_000
 """Bytes that a page needs at least."""
@@ -73,12 +73,17 @@ def _child(run: Run) -> Callable[[Report], str]:
     return lambda report: child(report, template, variables)
 
 
-@contextmanager
 def reported(
     run: Run, command: str, outlook: Outlook, report: Report | None = None, *, table: bool = True
-) -> Iterator[Callable[[Any], None]]:
-    """What a run leaves behind at its end, also one that failed; its `report`, when that is known from the beginning.
-    Yields where a release's result goes."""
+) -> AbstractContextManager[Callable[[Any], None]]:
+    """`reporting` for a run of a commit; its `report`, when that is known from the beginning."""
+    return reporting(run, lambda: report or make_report(run, command, outlook), table=table)
+
+
+@contextmanager
+def reporting(run: Run, make: Callable[[], Report], *, table: bool = True) -> Iterator[Callable[[Any], None]]:
+    """What a run leaves behind at its end, also one that failed: the report that `make` gives then. Yields where a
+    release's result goes."""
     release: list[Any] = []
     failure: BaseException | None = None
     try:
@@ -87,7 +92,7 @@ def reported(
         failure = error
         raise
     finally:
-        report = report or make_report(run, command, outlook)
+        report = make()
         report.release = release[0] if release else None
         report.error = None if failure is None else error_report(failure)
         run.progress.close()
@@ -139,10 +144,10 @@ def error_report(error: BaseException) -> ErrorReport:
     )
 
 
-def check_files(run: Run) -> None:
+def check_files(run: Run, *, dotenv: bool = True) -> None:
     """Raises `BadConfiguration` when a file could not be written: better now than after an hour of building."""
     run.options.summary()
-    for name, what in (("report", "report"), ("dotenv", "variables")):
+    for name, what in [("report", "report"), *[("dotenv", "variables")] * dotenv]:
         path = run.options.text(name).value
         if path and not Path(path).absolute().parent.is_dir():
             raise BadConfiguration(
@@ -160,7 +165,7 @@ def _write_report(report: Report, run: Run) -> None:
 
 def _write_dotenv(report: Report, run: Run) -> None:
     path = run.options.text("dotenv").value
-    if not path:
+    if not path or report.context is None:
         return
     from lineal.report.dotenv import dotenv
 

@@ -9,10 +9,12 @@ from lineal import __version__
 from lineal.report.json import ContextReport, ImageReport, Report, StageReport
 from lineal.stages.outlook import Outlook, report
 from lineal.stages.stage import Stage
+from lineal.store import Traffic
 
 if TYPE_CHECKING:
     from lineal.deploy.values import ImageValue
     from lineal.run import Run
+    from lineal.store import Store
 
 _MADE = ("built", "assembled")
 
@@ -52,6 +54,24 @@ def make_report(run: Run, command: str, outlook: Outlook) -> Report:
         ),
         images=[_image(run, name, outlook) for name in outlook.images],
         stages=[_stage(run, stage, outlook) for stage in outlook.stages()],
+        duration=round(time.monotonic() - run.started, 3),
+        requests=traffic.requests,
+        bytes_read=traffic.bytes_read,
+        bytes_sent=traffic.bytes_sent,
+    )
+
+
+def bare_report(run: Run, command: str, project: str | None, store: Store | None = None) -> Report:
+    """Of a command that is about no commit."""
+    traffic = Traffic() if store is None else store.traffic
+    return Report(
+        lineal=__version__,
+        command=command,
+        project=project,
+        store=None if store is None else store.address,
+        context=None,
+        images=[],
+        stages=[],
         duration=round(time.monotonic() - run.started, 3),
         requests=traffic.requests,
         bytes_read=traffic.bytes_read,

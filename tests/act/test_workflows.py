@@ -110,7 +110,9 @@ def test_a_pull_request_has_a_release_until_it_is_closed(act: Act, cluster: kube
     assert deployed(cluster) == {"shop-pr-7": f"{act.store}@{published(act, run.said('deploy'))['shop']}"}
     assert ("configmaps", "reviews", "shop-pr-7") in cluster.objects
     assert act.succeed("pull_request", pull_request(act, "closed", fork=True)).jobs == {}
-    assert act.succeed("pull_request", pull_request(act, "closed")).jobs == {"remove": "success"}
+    run = act.succeed("pull_request", pull_request(act, "closed"))
+    assert run.jobs == {"remove": "success"}
+    assert "Release shop-pr-7 in namespace reviews was uninstalled" in run.said("remove")
     assert deployed(cluster) == {}
     assert cluster.releases() == {}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests import servers
 from tests.cluster import parts
 from tests.cluster.client import Client, Refused
 from tests.conftest import Lineal, Result
+from tests.runner.runner import file_command
 from tests.tools import helm as binaries
 
 pytestmark = pytest.mark.helm
@@ -23,6 +25,12 @@ FILES: dict[str, str | bytes | None] = {
     "chart/Chart.yaml": "apiVersion: v2\nname: shop\nversion: 0.1.0\n",
     "chart/templates/settings.yaml": SETTINGS,
 }
+HOOK = """
+apiVersion: batch/v1
+kind: Job
+metadata: {name: bye, annotations: {helm.sh/hook: pre-delete}}
+spec: {template: {spec: {restartPolicy: Never, containers: [{name: bye, image: registry.example.com/bye:1}]}}}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +68,17 @@ def done(result: Result, code: int = 0) -> Result:
     assert result.code == code, result.stderr
     assert "Traceback" not in result.stderr and result.stdout == ""
     return result
+
+
+def report(shop: Lineal, *args: str, code: int = 0) -> tuple[dict[str, Any], str, dict[str, str]]:
+    """What `dismiss` leaves: its report, its page, its step's outputs."""
+    files = {name: shop.home / name for name in ("report", "page", "outputs")}
+    env = {"GITHUB_STEP_SUMMARY": str(files["page"]), "GITHUB_OUTPUT": str(files["outputs"])}
+    done(shop("dismiss", *args, "--report", str(files["report"]), env=env), code)
+    told = json.loads(files["report"].read_text()), files["page"].read_text(), files["outputs"].read_text()
+    for file in files.values():
+        file.unlink()
+    return told[0], told[1], dict(file_command(told[2]))
 
 
 def deployed(shop: Lineal, env: str, *args: str) -> None:
@@ -113,6 +132,35 @@ def test_no_repository_is_needed_when_both_names_are_given(shop: Lineal, env: st
     names = ("--release", f"shop-{env}", "--namespace", f"shop-{env}")
     assert "was uninstalled" in done(shop("dismiss", *names, cwd=tmp_path / "away")).stderr
     assert "Error: " in done(shop("dismiss", "--release", "x", cwd=tmp_path / "away"), code=3).stderr
+
+
+def test_what_became_of_the_release_is_reported(shop: Lineal, env: str) -> None:
+    deployed(shop, env)
+    told, page, outputs = report(shop, "--env", env, "--with-namespace")
+    name = f"shop-{env}"
+    release = told["release"]
+    assert (release["name"], release["namespace"], release["status"]) == (name, name, "uninstalled")
+    assert release["told"] == [f"The namespace {name} is being deleted, with all that is in it."]
+    assert (told["command"], told["project"], told["context"], told["error"]) == ("dismiss", "shop", None, None)
+    assert page.startswith(f"### ✅ Uninstalled <code>{name}</code>.\n") and "is being deleted" in page
+    assert outputs == {"report": str(shop.home / "report")}
+    told, page, _ = report(shop, "--release", name, "--namespace", f"{name}-x")
+    assert (told["release"]["status"], told["project"]) == ("not deployed", None)
+    assert page.startswith(f"### ✅ Nothing to uninstall: there is no <code>{name}</code>.\n")
+
+
+def test_a_release_that_does_not_go_is_reported_as_it_is(
+    shop: Lineal, repo: servers.Repository, cluster: Client, env: str
+) -> None:
+    repo.write({"chart/templates/hook.yaml": HOOK})
+    deployed(shop, env)
+    told, page, _ = report(shop, "--env", env, "--timeout", "2s", "--with-namespace", code=1)
+    # Helm's own word for it. Nothing here runs the hook's job.
+    assert told["release"]["status"] == "uninstalling" and told["error"]["code"] == 1
+    assert page.startswith("### ❌ <code>lineal dismiss</code> failed.\n")
+    message = told["error"]["message"]
+    assert message.startswith(f"Release shop-{env} in namespace shop-{env} was not gone within 2 s (")
+    assert cluster.get("namespaces", "", f"shop-{env}")["status"]["phase"] == "Active"
 
 
 def test_who_may_not_is_told(shop: Lineal, cluster: Client, env: str, kubeconfig: Path) -> None:

@@ -136,6 +136,9 @@ def test_a_review_environment_comes_and_goes(shop: Project, cluster: kube.Cluste
     stopped = shop.pipeline("stop-review", variables=MERGE_REQUEST, without=NOT_A_BRANCH)
     assert stopped.code == 0, stopped.text
     assert cluster.releases() == {}
+    name = release.removesuffix(".v1")
+    assert f"Release {name} in namespace {name} was uninstalled" in stopped.said("stop-review")
+    assert not [key for key in cluster.objects if name in key]
 
 
 def test_the_next_job_has_the_outputs(shop: Project) -> None:

@@ -29,7 +29,8 @@ def child(report: Report, template: Mapping[str, Any], variables: Mapping[str, s
     if not found:
         # GitLab refuses a pipeline without jobs.
         jobs["nothing to build"] = _job("echo 'Every image is published.'", [], {})
-    head = f"# By `lineal plan --format gitlab`: a job for each image that commit {report.context.commit} lacks.\n"
+    commit = report.context.commit if report.context is not None else ""
+    head = f"# By `lineal plan --format gitlab`: a job for each image that commit {commit} lacks.\n"
     return head + str(yaml.safe_dump(jobs, sort_keys=False, allow_unicode=True, width=1000))
 
 

@@ -40,7 +40,7 @@ def steps(report: Report) -> str:
     """A list of what to do next."""
     assert report.error is not None
     failed = next((stage for stage in report.stages if stage.outcome == "failed"), None)
-    status, may_write, lines = report.error.code, report.context.may_write, []
+    status, may_write, lines = report.error.code, report.may_write, []
     if failed is not None and failed.output:
         lines.append("All that it printed is in the job's log, in the group of this stage.")
     if failed is not None and status == 1:
@@ -51,7 +51,7 @@ def steps(report: Report) -> str:
         lines.append(f"The images are published: {code('lineal deploy')} tries the release again without building.")
     if status in _AGAIN:
         lines.append("Run the job again when the cause is gone.")
-    if may_write and (failed is not None or status in _AGAIN):
+    if report.context is not None and may_write and (failed is not None or status in _AGAIN):
         lines.append("Stages that were finished stay published: the next run goes on after them.")
     return "\n".join(["**Next**", "", *(f"- {line}" for line in lines)]) if lines else ""
 

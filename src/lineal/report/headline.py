@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from lineal.report.inert import code
-from lineal.report.json import Report
+from lineal.report.json import ReleaseReport, Report
 from lineal.report.lineage import Lineage, worst
 from lineal.report.text import plural
 
@@ -25,7 +25,7 @@ def headline(report: Report) -> str:
     if not parts:
         return f"✅ {_all(report).capitalize()}."
     sentence = ", and ".join(parts)
-    mark = "⚠️" if new and not report.context.may_write else "✅"
+    mark = "⚠️" if new and not report.may_write else "✅"
     return f"{mark} {sentence[0].upper()}{sentence[1:]}{_others(report, new) if new else ''}."
 
 
@@ -33,15 +33,25 @@ def _parts(report: Report, new: Sequence[str]) -> Iterator[str]:
     """What was done, each a verb and its object."""
     if new:
         yield f"built {_names(new)}"
-        if not report.context.may_write:
+        if not report.may_write:
             yield "published nothing"
     elif report.command in ("build", "converge"):
         yield "built nothing" if report.release is not None else f"nothing to build: {_all(report)} already"
     if report.command == "render":
         yield f"rendered the manifests with {plural(len(report.images), 'image')}"
     if report.release is not None:
-        name = code(report.release.name)
-        yield f"{name} is as it was" if report.release.status == "unchanged" else f"deployed {name}"
+        yield _released(report, report.release)
+
+
+def _released(report: Report, release: ReleaseReport) -> str:
+    name = code(release.name)
+    if report.command == "dismiss":
+        there = release.status == "uninstalled"
+        return f"uninstalled {name}" if there else f"nothing to uninstall: there is no {name}"
+    if release.status == "unchanged":
+        return f"{name} is as it was"
+    source = f" from the bundle {code(report.bundle.version or '')}" if report.bundle is not None else ""
+    return f"deployed {name}{source}"
 
 
 def _outcomes(report: Report) -> dict[str, str]:
@@ -84,8 +94,10 @@ def _failed(report: Report) -> str:
     failed = failed or next((stage for stage in report.stages if stage.outcome == "failed"), None)
     if failed is not None:
         return f"❌ {code(failed.instruction, 80)} failed in {code(failed.image)}."
+    undone = report.release is not None and report.release.status == "rolled back"
+    rest = " The release is as it was before." if undone else ""
+    if report.bundle is not None and report.release is not None:
+        return f"❌ {code(report.project or '')} {code(report.bundle.version or '')} was not deployed.{rest}"
     if report.command in _DEPLOYS and report.stages and all(image.digest for image in report.images):
-        undone = report.release is not None and report.release.status == "rolled back"
-        rest = " The release is as it was before." if undone else ""
-        return f"❌ {code(report.project)} was not deployed; its images are published.{rest}"
+        return f"❌ {code(report.project or '')} was not deployed; its images are published.{rest}"
     return f"❌ {code('lineal ' + report.command)} failed."

@@ -62,9 +62,21 @@ class ContextReport(msgspec.Struct, kw_only=True):
     may_write: bool = True
 
 
+class BundleReport(msgspec.Struct, kw_only=True):
+    """What `bundle apply` installed; only `reference`, as it was given, is known of one that was not found."""
+
+    reference: str
+    name: str | None = None
+    version: str | None = None
+    digest: str | None = None
+    commit: str | None = None
+    """The one that it was published of, in the repository of the report's `project`."""
+
+
 class ReleaseReport(msgspec.Struct, kw_only=True):
-    """What a deploy left. `status`: `deployed`, `unchanged` (nothing was done), `rolled back`, `uninstalled` (a first
-    installation that failed), `not deployed`, `unknown`, or helm's word for what nobody could put in order."""
+    """What a deploy left. `status`: `deployed`, `unchanged` (nothing was done), `rolled back`, `uninstalled` (by
+    `dismiss`, or a first installation that failed), `not deployed`, `unknown`, or helm's word for what nobody could
+    put in order."""
 
     name: str
     namespace: str
@@ -106,9 +118,11 @@ class Report(msgspec.Struct, kw_only=True):
     schema: int = SCHEMA
     lineal: str
     command: str
-    project: str
-    store: str
-    context: ContextReport
+    project: str | None
+    store: str | None
+    context: ContextReport | None
+    """None where the command is about no commit: `bundle apply`, `dismiss`."""
+    bundle: BundleReport | None = None
     images: list[ImageReport]
     stages: list[StageReport]
     release: ReleaseReport | None = None
@@ -119,6 +133,10 @@ class Report(msgspec.Struct, kw_only=True):
     requests: int = 0
     bytes_read: int = 0
     bytes_sent: int = 0
+
+    @property
+    def may_write(self) -> bool:
+        return self.context is None or self.context.may_write
 
 
 def encode(report: Report) -> bytes:

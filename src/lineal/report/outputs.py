@@ -18,11 +18,12 @@ _MOST = 1_000_000
 def outputs(report: Report, path: str = "") -> dict[str, str]:
     """`path` is the report's own, where the next step runs. Nothing is said of images that are not published."""
     published = [image for image in report.images if image.digest is not None]
-    found = {
-        "built": "true" if any(image.built for image in report.images) else "false",
-        "images": json.dumps({image.name: _image(image) for image in published}, separators=(",", ":")),
-        "matrix": matrix(report).strip(),
-    }
+    found = {}
+    if report.context is not None:
+        found["built"] = "true" if any(image.built for image in report.images) else "false"
+        found["matrix"] = matrix(report).strip()
+    if report.context is not None or report.bundle is not None:
+        found["images"] = json.dumps({image.name: _image(image) for image in published}, separators=(",", ":"))
     if path:
         found["report"] = path
     if len(report.images) == 1 and published:

@@ -13,7 +13,7 @@ from lineal.report.failure import output, sentence, steps
 from lineal.report.graph import graph
 from lineal.report.headline import headline
 from lineal.report.inert import code, plain
-from lineal.report.json import ErrorReport, ImageReport, Report, StageReport
+from lineal.report.json import BundleReport, ContextReport, ErrorReport, ImageReport, Report, StageReport
 from lineal.report.lineage import ORDER, WORDS, Lineage, counted, worst
 from lineal.report.text import duration, plural, size
 
@@ -41,6 +41,9 @@ def page(report: Report, budget: int = BUDGET) -> str:
         if not writer.add(block):
             writer.remark("The other changes in the cluster have no room here; `--report` has them all.")
             break
+    if report.context is None:
+        _add_names(writer, report.images)
+        return writer.text()
     images = _ordered(report, lineage)
     _add_table(writer, images, lineage)
     picture = graph(report)
@@ -115,7 +118,7 @@ def _head(report: Report) -> Iterator[str]:
             + "".join(f". {plain(said, 500).rstrip('.')}" for said in report.release.told)
         )
     made = [stage for stage in report.stages if stage.outcome in ("built", "assembled")]
-    if made and not report.context.may_write:
+    if made and not report.may_write:
         yield (
             f"> **Nothing was published.** This run may only read the store, as a pull request from a fork does. The "
             f"{plural(len(made), 'stage')} that it made ended with it; a run of the project itself makes them again."
@@ -124,16 +127,29 @@ def _head(report: Report) -> Iterator[str]:
 
 
 def _facts(report: Report) -> str:
-    context = report.context
-    facts = [f"commit {code(context.commit[:7])}"]
-    facts += [f"pull request {context.pull_request}"] * (context.pull_request is not None)
-    facts += [f"branch {code(context.branch or '')}"] * bool(context.branch)
-    facts += [f"tag {code(context.tag or '')}"] * bool(context.tag)
+    about = code(report.project or "") + (f" in {code(report.store)}" if report.store else "")
+    facts = [about] if report.project else []
+    facts += _context_facts(report.context) if report.context is not None else []
+    facts += _bundle_facts(report.bundle) if report.bundle is not None else []
     facts += [f"{plural(len(report.stages), 'stage')}: {counted(report.stages)}"] * bool(report.stages)
     pulled, pushed = (sum(s.bytes_pulled for s in report.stages), sum(s.bytes_pushed for s in report.stages))
     facts += [f"{size(pulled)} pulled"] * bool(pulled) + [f"{size(pushed)} pushed"] * bool(pushed)
     facts += [duration(report.duration)] * bool(duration(report.duration))
-    return f"{code(report.project)} in {code(report.store)} · " + " · ".join(facts)
+    return " · ".join(facts)
+
+
+def _context_facts(context: ContextReport) -> list[str]:
+    facts = [f"commit {code(context.commit[:7])}"]
+    facts += [f"pull request {context.pull_request}"] * (context.pull_request is not None)
+    facts += [f"branch {code(context.branch or '')}"] * bool(context.branch)
+    facts += [f"tag {code(context.tag or '')}"] * bool(context.tag)
+    return facts
+
+
+def _bundle_facts(bundle: BundleReport) -> list[str]:
+    facts = [f"bundle {code(bundle.version or bundle.reference)}"]
+    facts += [f"commit {code((bundle.commit or '')[:7])}"] * bool(bundle.commit)
+    return facts
 
 
 # --- images -----------------------------------------------------------------------------------------------------
@@ -152,6 +168,14 @@ def _add_table(writer: _Writer, images: list[ImageReport], lineage: Lineage) -> 
     rule = [":-:", ":--", ":--", "--:", ":--", *["--:"] * (pulled + pushed)]
     rows = (_row(image, lineage.own(image.name), pulled, pushed) for image in images)
     left_out = len(images) - writer.add_table([_cells(head), _cells(rule)], rows)
+    if left_out:
+        writer.remark(f"… and {plural(left_out, 'more image')}.")
+
+
+def _add_names(writer: _Writer, images: list[ImageReport]) -> None:
+    """Images of which nothing more is known, as those of a bundle."""
+    rows = (_cells([f"**{code(image.name)}**", code(image.image or "", 300)]) for image in images)
+    left_out = len(images) - writer.add_table([_cells(["Image", "Reference"]), _cells([":--", ":--"])], rows)
     if left_out:
         writer.remark(f"… and {plural(left_out, 'more image')}.")
 

@@ -37,7 +37,8 @@ class _Row:
 def summary(report: Report, *, colour: bool, width: int) -> str:
     """The table and its last lines, ending in a newline. `width` in columns; plain ASCII around the content when
     there is no colour."""
-    rows = list(_rows(report))
+    # What is of no commit has no stages to tell of.
+    rows = list(_rows(report)) if report.context is not None else []
     table = _Table(rows, colour, max(width, _NARROWEST))
     lines = [*table.lines(), *(paint(line, "bold", colour) for line in _totals(report))]
     lines += changes.lines(report, colour=colour)
@@ -162,6 +163,16 @@ class _Table:
 
 
 def _totals(report: Report) -> Iterator[str]:
+    if report.context is not None:
+        yield from _counted(report)
+    if report.release is not None:
+        took = f" in {duration(report.release.duration)}" if duration(report.release.duration) else ""
+        release = clean(f"{report.release.name} in namespace {report.release.namespace}: {report.release.status}")
+        told = "".join(f" {clean(said)}" for said in report.release.told)
+        yield f"Release {release}{took}.{told}"
+
+
+def _counted(report: Report) -> Iterator[str]:
     counts: Counter[str] = Counter(stage.outcome for stage in report.stages)
     parts = [f"{counts[outcome]} {_WORDS.get(outcome, outcome)}" for outcome in reversed(_ORDER) if counts[outcome]]
     line = f"{plural(len(report.images), 'image')}, {plural(len(report.stages), 'stage')}"
@@ -172,10 +183,5 @@ def _totals(report: Report) -> Iterator[str]:
     moved += [plural(report.requests, "registry request")] * bool(report.requests)
     moved += [duration(report.duration)] * bool(duration(report.duration))
     yield f"{line} {', '.join(moved)}{'.' if moved else ''}"
-    if not report.context.may_write and any(counts[outcome] for outcome in ("built", "assembled")):
+    if not report.may_write and any(counts[outcome] for outcome in ("built", "assembled")):
         yield "Nothing was published: this run may only read the store."
-    if report.release is not None:
-        took = f" in {duration(report.release.duration)}" if duration(report.release.duration) else ""
-        release = clean(f"{report.release.name} in namespace {report.release.namespace}: {report.release.status}")
-        told = "".join(f" {clean(said)}" for said in report.release.told)
-        yield f"Release {release}{took}.{told}"

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from lineal.report.json import (
+    BundleReport,
     ContextReport,
     ErrorReport,
     ImageReport,
@@ -123,3 +124,14 @@ def hostile_reports(draw: st.DrawFn) -> Report:
         values["release"] = ReleaseReport(name=draw(HOSTILE), namespace=draw(HOSTILE), status=draw(HOSTILE))
     values["context"] = {"branch": draw(HOSTILE), "tag": draw(HOSTILE), "may_write": draw(st.booleans())}
     return report(images, stages, project=draw(HOSTILE), store=draw(HOSTILE), **values)
+
+
+@st.composite
+def hostile_bundles(draw: st.DrawFn) -> Report:
+    """Of commands that are about no commit."""
+    made = draw(hostile_reports())
+    made.command, made.context, made.stages = draw(st.sampled_from(["bundle apply", "dismiss"])), None, []
+    for one in made.images:
+        one.image = draw(HOSTILE)
+    made.bundle = draw(st.builds(BundleReport, reference=HOSTILE, name=HOSTILE, version=HOSTILE, commit=HOSTILE))
+    return made

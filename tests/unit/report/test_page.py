@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 
 from lineal.report.json import ErrorReport, ReleaseReport, Report
 from lineal.report.page import BUDGET, error_page, page
-from tests.unit.report.reports import HOSTILE, hostile_reports, many, shop
+from tests.unit.report.reports import HOSTILE, hostile_bundles, hostile_reports, many, shop
 
 OURS = {"h3", "p", "code", "pre", "blockquote", "strong", "ul", "li", "sub", "details", "summary", "br",
         "table", "thead", "tbody", "tr", "th", "td"}  # fmt: skip
@@ -208,7 +208,7 @@ def test_nothing_in_a_repository_can_act_on_the_page(report: Report) -> None:
     assert not {one for one in found.attributes if not one.startswith(("class=language-", "style=text-align:"))}
     assert found.tags.count("h3") == 1 and found.tags.count("table") <= len(report.images) + 1
     # What is ours: images, and the titles of the release, of the next steps and of a run that may not write.
-    made = any(stage.outcome in ("built", "assembled") for stage in report.stages) and not report.context.may_write
+    made = any(stage.outcome in ("built", "assembled") for stage in report.stages) and not report.may_write
     strong = len(report.images) + (report.release is not None) + found.tags.count("ul") + made
     assert found.tags.count("strong") == strong
     assert found.tags.count("blockquote") == (report.error is not None) + made
@@ -220,6 +220,16 @@ def test_nothing_in_a_repository_can_act_on_the_page(report: Report) -> None:
     widths = [len(cells) for cells in found.rows]
     stages = sum(1 for width in widths if width == 6)
     assert set(widths) <= {5, 6, 7} and stages >= len(report.images)
+
+
+@given(hostile_bundles())
+@settings(max_examples=100, deadline=None)
+def test_nothing_in_a_bundle_can_act_on_the_page(report: Report) -> None:
+    found = seen(page(report))
+    assert set(found.tags) <= OURS and found.attributes <= {"style=text-align:left"}
+    assert found.tags.count("h3") == 1 and found.tags.count("tr") == len(report.images) + 1
+    assert found.tags.count("blockquote") == (report.error is not None)
+    assert not re.search(r"[@#]|://|www\.", found.prose)
 
 
 @given(st.lists(HOSTILE, min_size=1, max_size=6))
@@ -263,7 +273,7 @@ def test_details_of_what_was_there_go_first() -> None:
     assert "have no room here; " in found.prose
 
 
-@given(hostile_reports(), st.integers(2_000, 20_000))
+@given(hostile_reports() | hostile_bundles(), st.integers(2_000, 20_000))
 @settings(max_examples=60, deadline=None)
 def test_no_page_is_larger_than_its_budget(report: Report, budget: int) -> None:
     made = page(report, budget)

@@ -15,7 +15,7 @@ from lineal.config.suggest import printable
 if TYPE_CHECKING:
     import httpx2
 
-NOT_FOUND, CONFLICT, FORBIDDEN = 404, 409, 403
+UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT = 401, 403, 404, 409
 _GOOD = (200, 201, 202)
 _ONLY_HELM = ("APISERVER", "TOKEN", "CAFILE", "ASUSER", "ASGROUPS", "TLS_SERVER_NAME", "INSECURE_SKIP_TLS_VERIFY")
 
@@ -27,6 +27,10 @@ class Refused(Exception):
         super().__init__(f"{message or 'no reason is given'} (status {status})")
         self.status = status
         self.message = message
+
+    @property
+    def forbidden(self) -> bool:
+        return self.status in (UNAUTHORIZED, FORBIDDEN)
 
 
 class Api:

@@ -26,10 +26,10 @@ def entries(thing: Any, *keys: str) -> list[dict[str, Any]]:
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
-def text(thing: Any, *keys: str) -> str:
+def text(thing: Any, *keys: str, longest: int = _LONGEST) -> str:
     """One printable line."""
     found = at(thing, *keys)
-    return printable(found, _LONGEST) if isinstance(found, str) else ""
+    return printable(found, longest) if isinstance(found, str) else ""
 
 
 def number(thing: Any, *keys: str) -> int:

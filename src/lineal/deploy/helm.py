@@ -63,6 +63,8 @@ class Helm:
         kept = {name: value for name, value in environ.items() if name != "HELM_DEBUG"}
         unknown = cls(_path(environ), "", kept, mask)
         answer = unknown.run(["version", "--template", "{{.Version}}"], limit=_QUICK)
+        if answer.signals:
+            raise Interrupted(f"Interrupted by {answer.signals[0].name} before anything was deployed.")
         found = _VERSION.match(answer.stdout.strip())
         if answer.code != 0 or found is None:
             what = f"{quoted(unknown.path)} does not say which helm it is: {printable(' '.join(answer.stderr), 200)}"
@@ -96,7 +98,7 @@ class Helm:
 
     def upgrade(self, release: Release, output: Output, stop: process.Stop = process.never) -> ReleaseReport:
         """Install or upgrade, wait until all is ready, roll back when it fails. `output` gets helm's lines; `stop`
-        says when waiting does not help any more.
+        says when waiting does not help any more (SIGTERM), or must not go on (SIGKILL).
 
         Call it on the main thread: SIGINT and SIGTERM are forwarded to helm, which then rolls back, and end in
         `Interrupted`; a second one kills it. Whatever happens, no revision of ours is left unfinished as long as the
@@ -113,6 +115,8 @@ class Helm:
                 name=release.name, namespace=release.namespace, status="deployed", duration=time.monotonic() - start
             )
         error = self.failure(answer, release)
+        if stop() is signal.SIGKILL:
+            raise error  # another run may have begun: nothing is put in order beside it
         if answer.signals or not _began_nothing(answer, error):
             _append(error, pending.settle(self, release, mark))
         raise error

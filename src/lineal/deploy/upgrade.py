@@ -16,6 +16,7 @@ from lineal.deploy import live, pending, places, reasons
 from lineal.deploy.helm import Helm, cluster_flags, common_flags
 from lineal.deploy.live import Rendering
 from lineal.deploy.release import Release
+from lineal.deploy.survey import Survey
 from lineal.deploy.turn import ReleaseLeases, ReleaseLock, Turn, make_namespace
 from lineal.deploy.watch import Pace, Watch
 from lineal.errors import DeployFailed, Interrupted, LinealError
@@ -69,11 +70,7 @@ class Upgrade:
             self.report.status, self.report.revision = "unchanged", before.number
             self.note(f"Nothing changed in {self.release} since revision {before.number}, so nothing is deployed.")
             return
-        watch = (
-            None
-            if api is None
-            else Watch(api, self.release, self._masked, Mask(wanted.secrets).mask, wanted.jobs, self.pace)
-        )
+        watch = None if api is None else self._watch(api, wanted)
         try:
             if watch is None:
                 self.helm.upgrade(self.release, self.note, lambda: _lost(turn))
@@ -86,6 +83,11 @@ class Upgrade:
         self.report.status, self.report.revision = "deployed", wanted.number
         done = "installed" if before is None else "upgraded"
         self._tell(f"It was {done} as revision {wanted.number}.")
+
+    def _watch(self, api: Api, wanted: Rendering) -> Watch:
+        secrets = Mask(wanted.secrets)  # a container that dies often prints what it was given
+        survey = Survey(api, self.release, lambda text: secrets.mask(self.helm.mask(text)), wanted.jobs)
+        return Watch(survey, self.release.timeout, self._masked, self.pace)
 
     def _failed(self, error: LinealError, before: Rendering | None, watch: Watch | None, turn: Turn) -> LinealError:
         if turn.lost.is_set():
@@ -112,7 +114,7 @@ class Upgrade:
             what = reasons.without_undone(error.message)
             said = DeployFailed(f"{what} {'; '.join(unready)}.", remedy=error.remedy)
             said.place = error.place
-        self.report.log = [self.helm.mask(line) for line in watch.log]
+        self.report.log = watch.log
         return said
 
     def _state(self, before: Rendering | None) -> str:
@@ -125,9 +127,12 @@ class Upgrade:
         if found is None:
             self.report.status = "uninstalled"
             said = "It was a first installation and has been uninstalled." if before is None else ""
-        elif found.status == "deployed" and before is not None:
+        elif before is not None and found.number == before.number:
+            self.report.status, self.report.revision = "not deployed", found.number
+            said = f"Nothing was changed: it is still revision {found.number}."
+        elif found.status == "deployed" and found.restored is not None:
             self.report.status, self.report.revision = "rolled back", found.number
-            said = f"It was rolled back: it is as in revision {before.number} again."
+            said = f"It was rolled back: it is as in revision {found.restored} again."
         else:
             self.report.status, self.report.revision = found.status, found.number
             said = f"Its revision {found.number} is {found.status}."
@@ -156,9 +161,17 @@ class Upgrade:
             self.note(f"Only helm waits, and shows no progress: {error}.")
             return None
 
+    def _answers(self, api: Api) -> bool:
+        try:
+            make_namespace(api, self.release.namespace)
+        except Unavailable as error:
+            self.warn(f"Whether another job deploys {self.release} at the same time is not known: {error}.")
+            return False
+        return True
+
     @contextmanager
     def _turn(self, api: Api | None) -> Iterator[Turn]:
-        if api is None or not make_namespace(api, self.release.namespace):
+        if api is None or not self._answers(api):
             yield Turn(False, threading.Event())
             return
         environ = self.helm.environ

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from lineal.deploy.fields import at, entries, mapping, number, text
-from lineal.deploy.trouble import Trouble
+from lineal.deploy.trouble import LONGEST, Trouble
 
 KINDS = {"deployments": "Deployment", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet", "jobs": "Job"}
 GROUPS = {"deployments": "apis/apps/v1", "statefulsets": "apis/apps/v1", "daemonsets": "apis/apps/v1",
@@ -16,7 +16,19 @@ GROUPS = {"deployments": "apis/apps/v1", "statefulsets": "apis/apps/v1", "daemon
 _RELEASE = "meta.helm.sh/release-name"
 _REVISION = "deployment.kubernetes.io/revision"
 _HASH = "controller-revision-hash"
+_GIVEN_UP = {"Progressing": "False", "Failed": "True"}
+"""The conditions of a Deployment and of a Job whose controller waits no longer."""
 _TEMPLATE = "deprecated.daemonset.template.generation"
+
+
+class Version(NamedTuple):
+    uid: str
+    spec: str
+    replicas: int
+    """Apart, because an autoscaler changes them too."""
+
+    def same_but_scaled(self, other: Version) -> bool:
+        return self[:2] == other[:2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +49,11 @@ class Workload:
         return text(self.thing, "metadata", "uid")
 
     @property
-    def version(self) -> tuple[str, str]:
+    def version(self) -> Version:
         """Changes when somebody wants something else of it. Its generation would not do: that of a Deployment also
         counts the annotation that its controller writes."""
-        return self.uid, json.dumps(at(self.thing, "spec"), sort_keys=True)
+        spec = {key: value for key, value in mapping(self.thing, "spec").items() if key != "replicas"}
+        return Version(self.uid, json.dumps(spec, sort_keys=True), number(self.thing, "spec", "replicas"))
 
     def belongs_to(self, release: str) -> bool:
         return bool(at(self.thing, "metadata", "annotations", _RELEASE) == release)
@@ -61,13 +74,23 @@ class Workload:
 
     @property
     def ready(self) -> int:
-        """Only new ones: during an update, pods of before are ready too."""
+        """Only new ones, as far as that is certain: during an update, pods of before are ready too."""
         status = mapping(self.thing, "status")
         if self.kind == "jobs":
             return number(status, "succeeded")
-        have = number(status, "numberReady" if self.kind == "daemonsets" else "readyReplicas")
-        new = number(status, "updatedNumberScheduled" if self.kind == "daemonsets" else "updatedReplicas")
-        return min(have, new) if self.current else 0
+        everywhere = self.kind == "daemonsets"
+        have = number(status, "numberReady" if everywhere else "readyReplicas")
+        new = number(status, "updatedNumberScheduled" if everywhere else "updatedReplicas")
+        old = max(0, number(status, "currentNumberScheduled" if everywhere else "replicas") - new - self._may_stay)
+        return max(0, have - old) if self.current else 0
+
+    @property
+    def _may_stay(self) -> int:
+        """How many pods of before the update leaves as they are."""
+        strategy = mapping(self.thing, "spec", "updateStrategy")
+        if strategy.get("type") == "OnDelete":
+            return self.wanted
+        return number(strategy, "rollingUpdate", "partition")
 
     @property
     def done(self) -> bool:
@@ -82,10 +105,10 @@ class Workload:
     def trouble(self) -> Trouble | None:
         """What its own status says."""
         for condition in entries(self.thing, "status", "conditions"):
-            kind, holds = condition.get("type"), condition.get("status")
+            kind, holds = str(condition.get("type")), condition.get("status")
             if kind == "ReplicaFailure" and holds == "True":
-                return Trouble("FailedCreate", text(condition, "message"), certain=False)
-            if kind == "Progressing" and holds == "False":
+                return Trouble("FailedCreate", text(condition, "message", longest=LONGEST), certain=False)
+            if _GIVEN_UP.get(kind) == holds:
                 return Trouble(text(condition, "reason"), text(condition, "message"), certain=True)
         return None
 

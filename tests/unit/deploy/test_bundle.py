@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import subprocess
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,41 @@ def entry(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0) -> tarfile.Ta
 def test_an_archive_that_is_no_chart_is_refused(data: bytes) -> None:
     with pytest.raises(DeployFailed, match="it is no Helm chart: "):
         unpack(data, "it")
+
+
+def sparse(size: int) -> bytes:
+    """147 bytes that stand for `size` MiB, as GNU tar wrote them first."""
+    header = bytearray(512)
+    for at, field in (
+        (0, b"shop/big"), (100, b"0000644"), (108, b"0000000"), (116, b"0000000"), (124, b"0" * 11), (136, b"0" * 11),
+        (148, b" " * 8), (156, tarfile.GNUTYPE_SPARSE), (257, b"ustar  "), (483, b"%011o" % (size << 20)),
+    ):  # fmt: skip
+        header[at : at + len(field)] = field
+    header[148:156] = b"%06o\0 " % sum(header)
+    return gzip.compress(entry("shop/Chart.yaml").tobuf() + bytes(header) + bytes(1024))
+
+
+def newer_sparse(size: int) -> bytes:
+    """The same, as GNU tar writes it now: a plain file with more to be said about it."""
+    made = entry("shop/big")
+    made.pax_headers = {"GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.name": "shop/big",
+                        "GNU.sparse.size": str(size << 20), "GNU.sparse.map": "0,0"}  # fmt: skip
+    return gzip.compress(entry("shop/Chart.yaml").tobuf() + made.tobuf(tarfile.PAX_FORMAT) + bytes(1024))
+
+
+@pytest.mark.parametrize("make", [sparse, newer_sparse])
+def test_a_few_bytes_that_stand_for_many_are_refused(make: Callable[[int], bytes]) -> None:
+    """Told before a byte is read: 1 TiB of them would end this test otherwise."""
+    assert len(make(1 << 20)) < 400
+    with pytest.raises(DeployFailed, match="it has an entry `shop/big` that is no plain file"):
+        unpack(make(1 << 20), "it")
+
+
+def test_headers_in_headers_without_end_are_refused() -> None:
+    long = tarfile.TarInfo("././@LongLink")
+    long.type = tarfile.GNUTYPE_LONGNAME
+    with pytest.raises(DeployFailed, match="it cannot be unpacked"):
+        unpack(gzip.compress(long.tobuf() * 5000 + entry("shop/Chart.yaml").tobuf() + bytes(1024)), "it")
 
 
 # --- versions and references ----------------------------------------------------------------------------------------
@@ -212,3 +249,15 @@ def test_bundles_that_a_bundle_depends_on_move_too() -> None:
     assert json.loads(moved.files["charts/api/charts/db/values.yaml"])["image"] == f"{NEW}:tag-1@{DIGEST}"
     assert moved.files["charts/plain/values.yaml"] == outer.files["charts/plain/values.yaml"]
     assert relocation.left(moved) == ["charts/plain/values.yaml"], "what cannot be changed is told"
+
+
+@pytest.mark.parametrize("part", ["", "api"])
+def test_values_that_nobody_can_follow_are_refused(part: str) -> None:
+    deep = written({"x": 0, **global_values("shop", None, COMMIT, None, {"app": IMAGE})}).replace(
+        b'"x": 0', b'"x": ' + b"[" * 800 + b"]" * 800
+    )
+    path = f"charts/{part}/values.yaml" if part else "values.yaml"
+    relocation = Relocation({"app": IMAGE}, NEW)
+    with pytest.raises(DeployFailed, match=f"The bundle's {path} has values more than 100 levels deep") as raised:
+        relocation.bundle(Bundle("shop", {**bundle().files, path: deep}))
+    assert raised.value.exit_code == 1

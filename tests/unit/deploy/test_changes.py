@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import json
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lineal.config.secrets import Mask
 from lineal.deploy.changes import between
 from lineal.deploy.live import Rendering
 from lineal.report.changes import sentence
@@ -72,3 +78,136 @@ def test_no_value_of_a_secret_is_ever_shown(
     assert "secret" not in shown
     for key in old.keys() & new.keys():
         assert old[key] == new[key] or f"+  {key}: (changed)" in shown
+
+
+# --- secrets elsewhere ----------------------------------------------------------------------------------------------
+
+SECRETS = ["pg: it's#hunter2", 'p\\w"é\x01hunter2', "hunter2\tsecret", "hunter2 " * 2000 + "end", "a%hunter2&b/c+d"]
+
+
+def coded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def in_lines(text: str) -> str:
+    return base64.encodebytes(text.encode()).decode()
+
+
+SPELLINGS: list[Callable[[str], str]] = [
+    str, coded, in_lines, json.dumps, lambda text: json.dumps({"a": {"b": text}}, indent=1),
+    lambda text: text.replace("'", "''"), lambda text: f"postgres://user:{quote(text, safe='')}@host/db",
+    lambda text: f"dir/{coded(text)}/x", lambda text: coded(f"user:{text}"), html.escape,
+]  # fmt: skip
+
+
+def shown(old: Rendering, new: Rendering, mask: Callable[[str], str] = str) -> str:
+    return "\n".join(line for change in between(old, new, mask) for line in change.diff)
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("spelled", SPELLINGS)
+def test_an_encrypted_value_is_hidden_however_it_is_spelled(spelled: Callable[[str], str], secret: str) -> None:
+    text = f"one: 1\n{spelled(secret)}\ntwo: 2"
+    for data in ({"url": spelled(secret)}, {"url": text}, {spelled(secret): "x"}, {"list": [{"deep": text}]}):
+        found = shown(rendering(), rendering(thing("ConfigMap", "c", data=data)), Mask([secret]).mask)
+        assert "***" in found
+        for part in ("hunter2", secret[:12], coded(secret)[:12], coded(f"user:{secret}")[8:20]):
+            assert part not in found, found
+
+
+def test_what_is_no_secret_stays_as_it_is() -> None:
+    text = "a \"quoted\" \\n line, 100%25, it''s configuration/values/aGVsbG8gd29ybGQ= &amp;\n- more\n"
+    found = shown(rendering(), rendering(thing("ConfigMap", "c", data={"text": text})), Mask(["hunter2"]).mask)
+    assert "".join(char for char in found if char not in "+\n ").count("***") == 0
+    assert "aGVsbG8gd29ybGQ=" in found and "100%25" in found and "- more" in found
+
+
+def test_a_value_of_a_secret_is_hidden_in_other_objects() -> None:
+    """Short ones are ordinary words."""
+    secret = thing("Secret", "s", stringData={"password": "correct horse", "user": "shop", "pin": "12345678"},
+                   data={"token": coded("battery staple"), "binary": "/////////w=="})  # fmt: skip
+    env = [{"name": "URL", "value": "pg://shop:correct horse@db"}, {"name": "TOKEN", "value": "battery staple"},
+           {"name": "BINARY", "value": "/////////w=="}, {"name": "CODED", "value": coded("correct horse")},
+           {"name": "NUMBER", "value": 12345678}]  # fmt: skip
+    found = shown(rendering(), rendering(secret, thing("Pod", "shop", env=env)))
+    for word in ("correct horse", "battery staple", "/////////w==", coded("correct horse"), "12345678"):
+        assert word not in found
+    assert "value: pg://shop:***@db" in found and "name: shop" in found
+    # The old value is one as well.
+    gone = shown(rendering(secret), rendering(thing("Pod", "shop", env=env)))
+    assert "correct horse" not in gone
+
+
+LISTS: list[Callable[[dict[str, Any]], dict[str, Any]]] = [
+    lambda one: {"apiVersion": "v1", "kind": "List", "items": [one]},
+    lambda one: {"apiVersion": "v1", "kind": "SecretList", "items": [one]},
+    lambda one: {"apiVersion": "v1", "kind": "SecretList", "items": [{"metadata": one["metadata"], **one}]},
+    lambda one: {"apiVersion": "v1", "kind": "SecretList",
+                 "items": [{key: value for key, value in one.items() if key != "kind"}]},
+    lambda one: {"kind": "List", "items": [{"kind": "List", "items": [{"kind": "X"}, one]}]},
+    lambda one: {"kind": "Anything", "items": ["text", one]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrap", LISTS)
+def test_a_secret_in_a_list_is_a_secret(wrap: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    after = rendering(wrap(thing("Secret", "s", stringData={"password": "hunter2"})))
+    found = changes(None, after)
+    assert "hunter2" not in str(found) and after.secrets == ["hunter2"]
+    assert ("Secret", "s") in [(one.kind, one.name) for one in found]
+
+
+def test_lists_in_lists_have_an_end() -> None:
+    deep = thing("Secret", "s", stringData={"password": "hunter2"})
+    for _ in range(50):
+        deep = {"kind": "List", "items": [deep]}
+    found = changes(None, rendering(deep))
+    assert len(found) == 1 and "hunter2" not in str(found)
+
+
+def test_a_misspelled_field_of_a_secret_is_hidden() -> None:
+    assert "hunter2" not in shown(rendering(), rendering(thing("Secret", "s", stringdata={"password": "hunter2"})))
+
+
+# --- what is the same object ----------------------------------------------------------------------------------------
+
+
+def test_objects_of_two_groups_do_not_hide_each_other() -> None:
+    def both(first: int, second: int) -> Rendering:
+        return rendering(
+            {**thing("X", "n", spec=first), "apiVersion": "a.io/v1"},
+            {**thing("X", "n", spec=second), "apiVersion": "b.io/v1"},
+        )
+
+    for new in (both(2, 1), both(1, 2)):
+        (found,) = changes(both(1, 1), new)
+        assert [line for line in found.diff if line[0] in "+-"] == ["-spec: 1", "+spec: 2"]
+
+
+def test_another_version_of_a_group_is_the_same_object() -> None:
+    for old, new in (("a.io/v1beta1", "a.io/v1"), ("v1beta1", "v1")):
+        (found,) = changes(
+            rendering({**thing("X", "n"), "apiVersion": old}), rendering({**thing("X", "n"), "apiVersion": new})
+        )
+        assert found.action == "change"
+
+
+def test_objects_without_a_name_do_not_hide_each_other() -> None:
+    def jobs(*images: str) -> Rendering:
+        return rendering(*({"kind": "Job", "metadata": {"generateName": "job-"}, "image": image} for image in images))
+
+    assert [one.action for one in changes(jobs("a", "b"), jobs("c", "b"))] == ["change"]
+    assert [one.action for one in changes(jobs("a"), jobs("a", "b"))] == ["create"]
+
+
+@pytest.mark.parametrize(("old", "new"), [(1, True), (1, 1.0), (0, False), (None, "null"), ("1", 1), ("a", ["a"])])
+def test_another_type_is_another_value(old: object, new: object) -> None:
+    before, after = rendering(thing("X", "n", spec={"a": [old]})), rendering(thing("X", "n", spec={"a": [new]}))
+    assert not before.same(after) and [one.action for one in changes(before, after)] == ["change"]
+    assert before.same(before) and changes(before, before) == []
+
+
+def test_keys_are_texts_to_a_cluster() -> None:
+    one = Rendering(1, "deployed", "kind: X\ndata: {1: a, true: b}\n", ())
+    other = Rendering(2, "deployed", "kind: X\ndata: {'true': b, '1': a}\n", ())
+    assert one.same(other)

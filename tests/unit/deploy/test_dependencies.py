@@ -78,3 +78,14 @@ def test_a_repository_that_is_down_is_unreachable(helm: Helm, release: MakeRelea
         file.write_text(file.read_text().replace("file://lib/sub", "https://127.0.0.1:1/charts"))
     with pytest.raises((Unreachable, DeployFailed), match="could not fetch the chart's dependencies"):
         render(helm, release())
+
+
+@pytest.mark.parametrize("version", ["1", "1.x", "'>=1.0.0'", "'*'"])
+def test_a_lock_that_names_a_range_is_refused(helm: Helm, release: MakeRelease, chart: Path, version: str) -> None:
+    depends(chart, "https://127.0.0.1:1", "1.x")
+    entry = f"{{name: sub, version: {version}, repository: 'https://127.0.0.1:1'}}"
+    (chart / "Chart.lock").write_text(f"dependencies: [{entry}]\ndigest: sha256:{'a' * 64}\n")
+    with pytest.raises(
+        BadConfiguration, match=r"^deploy/chart/Chart\.lock: The dependency `sub` has no whole version"
+    ):
+        render(helm, release())

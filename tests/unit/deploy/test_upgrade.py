@@ -7,8 +7,9 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from lineal.deploy.release import Chart, Release
 from lineal.deploy.upgrade import Upgrade
 from lineal.deploy.watch import Pace
 from lineal.errors import DeployFailed, LinealError, Unreachable
+from lineal.lock import Terms
+from lineal.lock.kubernetes import Leases
+from lineal.lock.leased import LockFailed
 from tests.cluster.client import Refused
 from tests.cluster.fixtures import Cluster, kubernetes, namespace, small_chart
 from tests.cluster.parts import nobody
@@ -235,6 +239,166 @@ def test_without_lightkube_helm_waits_alone(deploys: Deploys, monkeypatch: pytes
     assert deploys("text=one") == "unchanged"
 
 
+HOOK = """\
+apiVersion: batch/v1
+kind: Job
+metadata: {name: migrate, annotations: {helm.sh/hook: "pre-install,pre-upgrade"}}
+spec:
+  backoffLimit: 0
+  template:
+    metadata: {annotations: {test/pods: crash}}
+    spec: {restartPolicy: Never, containers: [{name: app, image: registry.example.com/app}]}
+"""
+
+
+def test_a_hook_that_fails_is_named_with_what_it_printed(deploys: Deploys) -> None:
+    (deploys.chart / "templates" / "hook.yaml").write_text(HOOK)
+    told = deploys.fails(timeout=60.0)
+    assert "Job migrate" in told and "BackoffLimitExceeded" in told, told
+    assert "  | panic: no database" in deploys.lines
+    assert deploys.report.log[-1] == "panic: no database"
+
+
+# --- beside others --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def operator(deploys: Deploys) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Somebody who uses helm by hand."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(*args: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen([deploys.helm.path, *args, "-n", deploys.namespace], env=deploys.helm.environ,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+Operator = Callable[..., "subprocess.Popen[bytes]"]
+
+
+def until(kubernetes: Cluster, namespace: str, status: str) -> dict[int, str]:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        found = kubernetes.releases(namespace)
+        if found and found[max(found)] == status:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"no revision became {status}")
+
+
+def test_the_upgrade_of_somebody_else_is_not_undone(
+    deploys: Deploys, kubernetes: Cluster, operator: Operator
+) -> None:
+    """Helm copies our label to the revision that it makes for somebody else."""
+    deploys("text=one")
+    operator("upgrade", "shop", str(deploys.chart), "--wait", "--set", "pods=never")
+    before = until(kubernetes, deploys.namespace, "pending-upgrade")
+    assert "Another helm is changing release shop" in deploys.fails("text=two")
+    assert kubernetes.releases(deploys.namespace) == before
+    assert "killed" not in deploys.said
+
+
+def test_the_rollback_of_somebody_else_is_not_undone(
+    deploys: Deploys, kubernetes: Cluster, operator: Operator
+) -> None:
+    assert operator("upgrade", "--install", "--create-namespace", "shop", str(deploys.chart),
+                    "--set", "pods=never").wait(60) == 0  # fmt: skip
+    deploys("text=two")
+    operator("rollback", "shop", "1", "--wait")
+    before = until(kubernetes, deploys.namespace, "pending-rollback")
+    assert "Another helm is changing release shop" in deploys.fails("text=three")
+    assert kubernetes.releases(deploys.namespace) == before
+
+
+def test_an_uninstall_that_somebody_began_is_not_undone(
+    deploys: Deploys, kubernetes: Cluster, operator: Operator
+) -> None:
+    deploys("text=one")
+    hook = HOOK.replace("pre-install,pre-upgrade", "pre-delete").replace("crash", "never")
+    (deploys.chart / "templates" / "hook.yaml").write_text(hook)
+    deploys("text=two")
+    process = operator("uninstall", "shop")
+    before = until(kubernetes, deploys.namespace, "uninstalling")
+    process.kill()
+    told = deploys.fails("text=three")
+    assert "helm uninstall shop" in told, told
+    assert kubernetes.releases(deploys.namespace) == before
+
+
+def test_who_lost_the_lease_undoes_nothing(deploys: Deploys, kubernetes: Cluster) -> None:
+    deploys("text=one")
+    client, lease = kubernetes.client, "lineal-release-shop"
+
+    def steal() -> None:
+        until(kubernetes, deploys.namespace, "pending-upgrade")
+        client.delete("leases", deploys.namespace, lease)
+
+    thief = threading.Thread(target=steal)
+    thief.start()
+    release = Release(name="shop", namespace=deploys.namespace, chart=Chart.directory(deploys.chart, "deploy/chart"),
+                      sets=("pods=never",), timeout=60.0)  # fmt: skip
+    upgrade = Upgrade(deploys.helm, release, deploys.lines.append, deploys.lines.append, pace=Pace(0.2, 30.0),
+                      terms=Terms(lease=1.0))  # fmt: skip
+    with pytest.raises(DeployFailed, match=r"The Lease of release shop in namespace .* was lost"):
+        upgrade.run(True)
+    thief.join()
+    # It is for whoever has the Lease now.
+    assert kubernetes.releases(deploys.namespace) == {1: "deployed", 2: "pending-upgrade"}
+
+
+def hold(kubernetes: Cluster, namespace: str) -> None:
+    kubernetes.client.create("namespaces", "", {"metadata": {"name": namespace}})
+    kubernetes.client.create("leases", namespace, {
+        "metadata": {"name": "lineal-release-shop", "annotations": {"lineal.dev/token": "t"}},
+        "spec": {"holderIdentity": "other job", "leaseDurationSeconds": 60},
+    })  # fmt: skip
+
+
+def test_a_server_that_stutters_lets_nobody_past_the_lease(
+    deploys: Deploys, kubernetes: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold(kubernetes, deploys.namespace)
+    asked, real = [], Leases.look
+
+    def look(self: Leases, checksum: str) -> Any:
+        asked.append(checksum)
+        if len(asked) == 2:
+            raise LockFailed("the API server answers status 503")
+        if len(asked) == 3:
+            kubernetes.client.delete("leases", deploys.namespace, "lineal-release-shop")
+        return real(self, checksum)
+
+    monkeypatch.setattr(Leases, "look", look)
+    monkeypatch.setattr("lineal.deploy.turn._PAUSE", 0.1)
+    assert deploys("text=one") == "deployed"
+    assert len(asked) >= 3
+    assert "not known" not in deploys.said
+
+
+def test_a_server_that_stays_away_lets_nobody_past_the_lease(
+    deploys: Deploys, kubernetes: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold(kubernetes, deploys.namespace)
+    asked, real = [], Leases.look
+
+    def look(self: Leases, checksum: str) -> Any:
+        asked.append(checksum)
+        if len(asked) > 1:
+            raise LockFailed("the API server answers status 503")
+        return real(self, checksum)
+
+    monkeypatch.setattr(Leases, "look", look)
+    monkeypatch.setattr("lineal.deploy.turn._PAUSE", 0.01)
+    assert "cannot be asked any more: the API server answers status 503." in deploys.fails()
+    assert kubernetes.releases(deploys.namespace) == {}
+
+
 # --- several, and killed ones ---------------------------------------------------------------------------------------
 
 
@@ -243,8 +407,8 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def start(deploys: Deploys) -> Start:
-    def run(*sets: str) -> subprocess.Popen[str]:
-        about = [deploys.helm.path, deploys.helm.environ["KUBECONFIG"], str(deploys.chart), deploys.namespace]
+    def run(*sets: str, helm: str = "") -> subprocess.Popen[str]:
+        about = [helm or deploys.helm.path, deploys.helm.environ["KUBECONFIG"], str(deploys.chart), deploys.namespace]
         return subprocess.Popen([sys.executable, str(WORKER), *about, *sets], stdout=subprocess.PIPE, text=True,
                                 cwd=ROOT)  # fmt: skip
 
@@ -294,6 +458,25 @@ def test_a_deploy_that_is_cut_off_is_put_in_order(
     assert "because it was killed. It " in told
     assert kubernetes.text(deploys.namespace, "shop") == "three"
     assert not unfinished(kubernetes, deploys.namespace)
+
+
+def test_a_signal_before_anything_is_changed_ends_the_run(
+    start: Start, deploys: Deploys, kubernetes: Cluster, tmp_path: Path
+) -> None:
+    """GitHub sends one signal, and kills soon after."""
+    deploys("text=one")
+    slow, asked = tmp_path / "slow-helm", tmp_path / "asked"
+    slow.write_text(f'#!/bin/sh\n[ "$1" = history ] && touch {asked} && sleep 30\nexec {deploys.helm.path} "$@"\n')
+    slow.chmod(0o755)
+    process = start("text=two", helm=str(slow))
+    while not asked.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    told = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, told
+    assert "Interrupted by SIGTERM before release shop" in told
+    assert kubernetes.releases(deploys.namespace) == {1: "deployed"}
 
 
 def test_helm_dies_with_the_run_that_was_killed(start: Start, deploys: Deploys, kubernetes: Cluster) -> None:

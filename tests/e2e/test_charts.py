@@ -130,6 +130,7 @@ def test_a_chart_behind_https(project: Project, https: tuple[str, Path], written
     ("written", "code", "says"),
     [
         ("shop", 3, "has no version, so every run might deploy another one"),
+        ("shop:1", 3, "has no whole version: `1` may be another one tomorrow"),
         ("latest.tgz", 3, "has no version, so every run might deploy another one"),
         ("latest.tgz@sha256:" + "0" * 64, 1, "is another one now: its digest is sha256:"),
         ("shop:9.9.9", 5, "helm could not fetch the chart"),

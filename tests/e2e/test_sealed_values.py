@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from pathlib import Path
 
@@ -124,6 +125,29 @@ def test_a_bundle_carries_them_unopened(project: Project, sops: Sops) -> None:
         assert done.code == 1 and "lineal/sealed/000.yaml: sops cannot open it" in done.stderr
     finally:
         cluster.close()
+
+
+def test_a_bundle_does_not_say_where_a_token_goes(project: Project) -> None:
+    """A bundle may be a stranger's, whose Vault would get this job's token; a commit is the project's own."""
+    sealed = yaml.safe_load((project.repo.path / "secret.enc.yaml").read_text())
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        address = f"http://127.0.0.1:{stranger.getsockname()[1]}"
+        sealed["sops"]["hc_vault"] = [
+            {"vault_address": address, "engine_path": "transit", "key_name": "k", "enc": "vault:v1:x",
+             "created_at": "2024-01-01T00:00:00Z"}
+        ]  # fmt: skip
+        project.repo.write({"secret.enc.yaml": yaml.safe_dump(sealed)})
+        reference = project.run("bundle", "publish", "--version", "1.0.0").stdout.strip()
+        env = {"VAULT_TOKEN": "a token", "VAULT_ADDR": "https://vault.example.com"}
+        done = project.lineal("bundle", "apply", reference, cwd=project.scratch, env=env)
+        stranger.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            stranger.accept()
+    assert done.code == 3
+    assert (
+        f"lineal/sealed/000.yaml: would have the Vault token of this job sent to `{address}`, but VAULT_ADDR of this "
+        "job is `https://vault.example.com`. Set VAULT_ADDR to it if that is the Vault of this job"
+    ) in " ".join(done.stderr.split())
 
 
 def test_in_a_bundle_encrypted_values_come_last(project: Project) -> None:

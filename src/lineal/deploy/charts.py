@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from lineal.config.suggest import quoted
 from lineal.deploy import reasons
 from lineal.deploy.package import unpack
-from lineal.deploy.release import Chart
+from lineal.deploy.release import PIN, Chart, is_pin, loose
 from lineal.errors import BadConfiguration, DeployFailed, Interrupted, Unreachable
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _HTTPS = re.compile(
     r"(?:(?P<file>[A-Za-z0-9._+-]+\.tgz)|(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*?)(?::(?P<version>[A-Za-z0-9._+-]+))?)"
     r"(?:@sha256:(?P<digest>[0-9a-f]{64}))?"
 )
-_VERSIONED = re.compile(r"-v?\d+\.\d+\.\d+[A-Za-z0-9.+-]*\.tgz$")
+_VERSIONED = re.compile(rf"-{PIN}\.tgz$", re.ASCII)
 _BIGGEST = 64 << 20
 
 
@@ -49,12 +49,12 @@ class Pinned:
                 what, remedy="Write `https://host/charts/NAME:1.2.3` or `https://…/NAME-1.2.3.tgz`."
             )
         parts = {key: value or "" for key, value in found.groupdict().items()}
-        loose = (
-            not parts["version"] if parts["name"] else not _VERSIONED.search(parts["file"]) and not parts["digest"]
-        )
-        if loose:
+        named, digest = parts["name"], parts["digest"]
+        if not parts["version"] if named else not _VERSIONED.search(parts["file"]) and not digest:
             what = f"The chart {quoted(written)} has no version, so every run might deploy another one."
             raise BadConfiguration(what, remedy="Write its version (`NAME:1.2.3`), or `@sha256:…` behind an archive.")
+        if named and not is_pin(parts["version"]):
+            raise loose(written, parts["version"])
         return cls(written, **parts)
 
     def arguments(self) -> list[str]:
@@ -89,13 +89,19 @@ def _check(file: Path, pinned: Pinned) -> None:
 
 
 def unpacked(chart: Chart, directory: Path) -> Chart:
-    """The files of a fetched chart in `directory`, which must not be there yet."""
+    """The files of a fetched chart in `directory`, which must not be there yet.
+
+    Raises `DeployFailed`, `BadConfiguration`, `Unreachable`."""
     file = Path(chart.location)
     if file.stat().st_size > _BIGGEST:
         raise DeployFailed(f"The chart {chart.name} is larger than {_BIGGEST >> 20} MiB.", remedy="Make it smaller.")
     _name, files = unpack(file.read_bytes(), f"The chart {chart.name}")
-    for path, content in files.items():
-        target = directory / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
+    try:
+        for path, content in files.items():
+            target = directory / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+    except OSError as error:
+        what = f"The chart {chart.name} cannot be unpacked in {directory.parent}: {error.strerror}."
+        raise Unreachable(what, remedy="Make room there, or point TMPDIR at another disk.") from None
     return Chart.directory(directory, chart.name)

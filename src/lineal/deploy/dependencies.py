@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lineal.config.suggest import printable, quoted
 from lineal.deploy import reasons
-from lineal.deploy.release import Chart, Release
+from lineal.deploy.release import Chart, Release, is_pin
 from lineal.errors import BadConfiguration, DeployFailed, Interrupted, Place, Unreachable
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ def complete(helm: Helm, release: Release, output: Callable[[str], None]) -> Non
     locked = (directory / "Chart.lock").is_file()
     for wanted in missing:
         _check(directory, wanted, place, locked)
+    if locked:
+        _check_lock(chart, {wanted["name"] for wanted in missing})
     answer = helm.run(
         ["dependency", "build", *(["--plain-http"] if release.plain_http else []), "--", chart.location],
         output=output,
@@ -48,18 +50,31 @@ def complete(helm: Helm, release: Release, output: Callable[[str], None]) -> Non
         raise DeployFailed(what, place=place, remedy="Run `helm dependency update` and commit Chart.lock.")
 
 
-def _wanted(chart: Chart) -> list[dict[str, str]]:
-    """`name` and `repository` of each dependency; anything malformed is left for helm to name."""
+def _check_lock(chart: Chart, names: set[str]) -> None:
+    """To helm the version in Chart.lock may be a range, as that in Chart.yaml."""
+    for wanted in _wanted(chart, "Chart.lock"):
+        remote = wanted["repository"] and not wanted["repository"].startswith(_LOCAL)
+        if remote and wanted["name"] in names and not is_pin(wanted["version"]):
+            what = (
+                f"The dependency {quoted(wanted['name'])} has no whole version here: {quoted(wanted['version'])} may "
+                "be another one tomorrow."
+            )
+            remedy = "Write all of it in Chart.yaml and run `helm dependency update`, or commit charts/."
+            raise BadConfiguration(what, place=Place(f"{chart.name}/Chart.lock"), remedy=remedy)
+
+
+def _wanted(chart: Chart, file: str = "Chart.yaml") -> list[dict[str, str]]:
+    """`name`, `version`, `repository` of each dependency; anything malformed is left for helm to name."""
     import yaml
 
     try:
-        content: Any = yaml.safe_load((Path(chart.location) / "Chart.yaml").read_bytes())
+        content: Any = yaml.safe_load((Path(chart.location) / file).read_bytes())
     except (yaml.YAMLError, ValueError, RecursionError):
         return []
     listed = content.get("dependencies") if isinstance(content, dict) else None
     entries = listed if isinstance(listed, list) else []
     return [
-        {"name": str(entry["name"]), "repository": str(entry.get("repository") or "")}
+        {key: str(entry.get(key) or "") for key in ("name", "version", "repository")}
         for entry in entries
         if isinstance(entry, dict) and entry.get("name")
     ]

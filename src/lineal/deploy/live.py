@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _LIMIT = 120.0
 UNREADABLE = "(unreadable)"
+_DEEPEST = 5
+"""Lists in lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,8 @@ class Rendering:
     manifest: str
     hooks: tuple[tuple[str, str], ...]
     """Name and manifest of each."""
+    restored: int | None = None
+    """The revision that this one is a rollback to."""
 
     @property
     def objects(self) -> list[dict[str, Any]]:
@@ -48,11 +53,12 @@ class Rendering:
         """The values of its Secrets, as a program that was given them may print them."""
         found = [one for one in [*self.objects, *self.hook_objects] if one.get("kind") == "Secret"]
         plain = [str(value) for one in found for value in mapping(one, "stringData").values()]
-        return [*plain, *(_decoded(value) for one in found for value in mapping(one, "data").values())]
+        coded = [str(value) for one in found for value in mapping(one, "data").values()]
+        return [*plain, *coded, *map(_decoded, coded)]
 
     def same(self, other: Rendering) -> bool:
         """Comments and white space do not count; Helm 3 and 4 write them differently."""
-        return self.objects == other.objects and self.hook_objects == other.hook_objects
+        return equal(self.objects, other.objects) and equal(self.hook_objects, other.hook_objects)
 
 
 def now(helm: Helm, release: Release) -> Rendering | None:
@@ -79,10 +85,27 @@ def _rendering(helm: Helm, release: Release, answer: Answer, doing: str) -> Rend
         found = json.loads(answer.stdout[max(answer.stdout.find("{"), 0) :])
         status = str(at(found, "info", "status"))
         hooks = tuple((str(hook.get("name")), str(hook.get("manifest"))) for hook in entries(found, "hooks"))
-        return Rendering(int(found["version"]), status, str(found["manifest"]), hooks)
+        back = re.match(r"Rollback to (\d+)", str(at(found, "info", "description")))
+        restored = int(back[1]) if back else None
+        return Rendering(int(found["version"]), status, str(found["manifest"]), hooks, restored)
     except (ValueError, KeyError, TypeError, RecursionError):
         what = f"{doing} of {release} printed nothing that can be read."
         raise DeployFailed(what, remedy="Use Helm 3.17 or later, or 4.") from None
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Whether a cluster is told the same. To Python, 1 and 1.0 and True are equal."""
+    return _canonical(one) == _canonical(other)
+
+
+def _canonical(value: Any) -> str:
+    """A text for each thing; keys are texts to the cluster, whatever YAML makes of them."""
+    if isinstance(value, dict):
+        parts = sorted((key if isinstance(key, str) else _canonical(key), _canonical(value[key])) for key in value)
+        return "{" + ",".join(f"{json.dumps(key)}:{part}" for key, part in parts) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_canonical, value)) + "]"
+    return json.dumps(value, default=repr)
 
 
 def _decoded(value: object) -> str:
@@ -99,15 +122,32 @@ def _objects(texts: Iterable[str]) -> Iterable[dict[str, Any]]:
     for text in texts:
         try:
             for document in yaml.load_all(text, Loader=loader):
-                found = (
-                    document.get("items") if isinstance(document, dict) and document.get("kind") == "List" else None
-                )
-                for one in found if isinstance(found, list) else [document]:
-                    if isinstance(one, dict):
-                        yield one
+                yield from _flat(document, _DEEPEST)
         except (yaml.YAMLError, ValueError, RecursionError):
             # Go's YAML knows what Python's does not; as a text it can still be compared.
-            yield {"kind": UNREADABLE, "metadata": {"name": "text"}, "text": text}
+            yield _unreadable(text)
+
+
+def _unreadable(content: Any) -> dict[str, Any]:
+    return {"kind": UNREADABLE, "metadata": {"name": "text"}, "text": content}
+
+
+def _flat(thing: Any, deeper: int) -> Iterator[dict[str, Any]]:
+    """To Kubernetes, whatever has `items` is a list of objects, and what it is a list of says what they are."""
+    if not isinstance(thing, dict):
+        return
+    items = thing.get("items")
+    if not isinstance(items, list) or (items and not any(isinstance(item, dict) for item in items)):
+        yield thing
+        return
+    if not deeper:
+        yield _unreadable(items)
+        return
+    kind = str(thing.get("kind", "")).removesuffix("List")
+    known = {"apiVersion": thing.get("apiVersion"), "kind": kind} if kind else {}
+    for item in items:
+        if isinstance(item, dict):
+            yield from _flat(item if item.get("kind") else {**item, **known}, deeper - 1)
 
 
 def _where(release: Release) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import zlib
 from collections.abc import Mapping
@@ -16,6 +17,9 @@ TIME = 315619200
 MOST = 64 << 20
 """Bytes that a chart may have, unpacked; Helm itself takes no more than 100 MiB."""
 _FILES = 10_000
+"""Directories count as well."""
+_LONGEST, _LONGEST_NAME = 1024, 255
+"""Bytes of a path, and of one name in it."""
 _BLOCK = 0xFFFF
 # No name, no time, "unknown" operating system.
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
@@ -49,28 +53,45 @@ def unpack(data: bytes, where: str) -> tuple[str, dict[str, bytes]]:
     Only in memory: nothing that an archive says becomes a path on a disk. Raises `DeployFailed`."""
     found: dict[str, bytes] = {}
     names: set[str] = set()
+    left = MOST
     try:
         unzip = zlib.decompressobj(31)
         plain = unzip.decompress(data, MOST)
         if not unzip.eof:
             raise _strange(where, f"it is cut short, or larger than {MOST >> 20} MiB")
         with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as tar:
-            for entry in tar:
-                if entry.isdir() or entry.type in (tarfile.XHDTYPE, tarfile.XGLTYPE):
-                    continue
-                path = PurePosixPath(entry.name)
-                if not entry.isreg() or path.is_absolute() or ".." in path.parts or len(path.parts) < 2:
-                    raise _strange(where, f"it has an entry {quoted(entry.name)}")
-                if len(found) >= _FILES:
+            for number, entry in enumerate(tar):
+                if number == _FILES:
                     raise _strange(where, f"it has more than {_FILES} files")
+                if entry.isdir():
+                    continue
+                path = _path(entry, where)
+                left -= entry.size
+                if left < 0:
+                    raise _strange(where, f"it is larger than {MOST >> 20} MiB")
                 content = tar.extractfile(entry)
                 names.add(path.parts[0])
                 found["/".join(path.parts[1:])] = content.read() if content else b""
-    except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError):
+    except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError, RecursionError):
         raise _strange(where, "it cannot be unpacked") from None
     if len(names) != 1 or "Chart.yaml" not in found:
         raise _strange(where, "it has no Chart.yaml")
+    twice = next((str(above) for path in found for above in PurePosixPath(path).parents if str(above) in found), None)
+    if twice is not None:
+        raise _strange(where, f"{quoted(twice)} is a file and a directory in it")
     return names.pop(), found
+
+
+def _path(entry: tarfile.TarInfo, where: str) -> PurePosixPath:
+    """Only what any file system takes. A sparse file is none: its few bytes stand for as many as they say."""
+    path = PurePosixPath(entry.name)
+    plain = entry.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not entry.issparse() and entry.size >= 0
+    inside = not path.is_absolute() and ".." not in path.parts and len(path.parts) >= 2 and "\0" not in entry.name
+    if not plain or not inside:
+        raise _strange(where, f"it has an entry {quoted(entry.name)} that is no plain file inside it")
+    if len(os.fsencode(path)) > _LONGEST or any(len(os.fsencode(part)) > _LONGEST_NAME for part in path.parts):
+        raise _strange(where, f"it has an entry with too long a name, {quoted(entry.name)}")
+    return path
 
 
 def _strange(where: str, why: str) -> DeployFailed:

@@ -11,9 +11,25 @@ from lineal.errors import BadConfiguration, Place
 
 _RELEASE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_OCI = re.compile(r"oci://[A-Za-z0-9.\-_:\[\]]+/[a-z0-9._/-]+(:[A-Za-z0-9_.-]+)?(@sha256:[0-9a-f]{64})?")
+_OCI = re.compile(r"oci://[A-Za-z0-9.\-_:\[\]]+/[a-z0-9._/-]+(?::([A-Za-z0-9_.-]+))?(@sha256:[0-9a-f]{64})?")
+PIN = (
+    r"v?(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)(?:-[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?"
+    r"(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?"
+)
+"""A whole version. Anything shorter is a range to helm, and each run may find another chart in it."""
+_PIN = re.compile(PIN, re.ASCII)
 DEFAULT_TIMEOUT = 600.0
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+
+
+def is_pin(version: str) -> bool:
+    """Whether it says which chart, today and tomorrow."""
+    return _PIN.fullmatch(version) is not None
+
+
+def loose(written: str, version: str) -> BadConfiguration:
+    what = f"The chart {quoted(written)} has no whole version: {quoted(version)} may be another one tomorrow."
+    return BadConfiguration(what, remedy="Write all of it, such as `1.2.3` or `1.2.3-rc.1`, in `deploy.chart`.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +75,8 @@ class Chart:
         if not matched.group(1) and not matched.group(2):
             what = f"The chart {quoted(reference)} has no version, so every run might deploy another one."
             raise BadConfiguration(what, remedy=f"Write the version: `{reference}:1.2.3` in `deploy.chart`.")
+        if not matched.group(2) and not is_pin(matched.group(1).replace("_", "+")):
+            raise loose(reference, matched.group(1))
         return cls(reference, reference)
 
     @property

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from lineal.deploy.bundle import Bundle
 from lineal.deploy.values import ImageValue
+from lineal.errors import DeployFailed
 
 # What may stand beside a repository's name without being part of it.
 _BEFORE, _AFTER = r"(?<![\w./-])", r"(?![\w/-]|\.\w)"
+
+_DEEPEST = 100
+"""Levels of values: each is a call in here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,11 @@ class Relocation:
     target: str
 
     def bundle(self, bundle: Bundle) -> Bundle:
+        """Raises `DeployFailed` for values that nobody can follow."""
+        for part, values in bundle.parts.items():
+            if _too_deep(values):
+                what = f"The bundle's {bundle.path(part)} has values more than {_DEEPEST} levels deep."
+                raise DeployFailed(what, remedy="Publish it again with flatter ones.")
         return bundle.changed(self._moved)
 
     @property
@@ -64,6 +73,17 @@ class Relocation:
             if path not in changed and words.search(content.decode("utf-8", "replace"))
         ]  # fmt: skip
         return [*found, *files]
+
+
+def _too_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [part for one in level for part in _parts(one)]
+    return bool(level)
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def _texts(value: Any, place: str) -> Iterator[tuple[str, str]]:

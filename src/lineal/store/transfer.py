@@ -13,6 +13,8 @@ from lineal.store.content import is_digest
 
 _AT_ONCE = 4
 _DEEPEST = 4
+_MOST = 1000
+"""Documents that one tag may lead to."""
 
 
 @dataclass(slots=True)
@@ -36,7 +38,7 @@ def move(digest: str, tag: str, source: Store, target: Store, workspace: Path) -
     if there is not None:
         return moved
     try:
-        manifests = list(_manifests(source, digest, 0))
+        manifests = list(_manifests(source, digest, 0, set()))
         blobs = {blob.digest: blob for manifest in manifests for blob in _blobs(manifest, source)}
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for how, size in pool.map(lambda blob: _carry(blob, source, target, workspace), blobs.values()):
@@ -55,8 +57,13 @@ def move(digest: str, tag: str, source: Store, target: Store, workspace: Path) -
     return moved
 
 
-def _manifests(source: Store, digest: str, depth: int) -> Iterator[Manifest]:
-    """What is referred to comes before what refers to it."""
+def _manifests(source: Store, digest: str, depth: int, seen: set[str]) -> Iterator[Manifest]:
+    """What is referred to comes before what refers to it, each once: indexes may name the same ones many times."""
+    if digest in seen:
+        return
+    if len(seen) == _MOST:
+        raise Unreachable(f"{source.address} has an index that leads to more than {_MOST} documents.")
+    seen.add(digest)
     manifest = source.manifest(digest)
     if manifest is None:
         raise Gone(digest, source.address)
@@ -66,7 +73,7 @@ def _manifests(source: Store, digest: str, depth: int) -> Iterator[Manifest]:
         for child in manifest.references:
             if not is_digest(child):
                 raise Unreachable(f"{source.address}@{digest} refers to something without a digest.")
-            yield from _manifests(source, child, depth + 1)
+            yield from _manifests(source, child, depth + 1, seen)
     yield manifest
 
 

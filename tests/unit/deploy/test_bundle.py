@@ -29,8 +29,10 @@ OLD, NEW = "registry.example.com:5000/team/app", "new.example.org/shop"
 IMAGE = ImageValue.of(OLD, "tag-1", DIGEST)
 NAMES = st.from_regex(r"[a-z][a-z0-9_.-]{0,120}", fullmatch=True).filter(lambda name: name not in (".", ".."))
 PATHS = st.lists(NAMES, min_size=1, max_size=4).map("/".join)
-FILES = st.dictionaries(PATHS, st.binary(max_size=200), max_size=8).map(
-    lambda files: {**files, "Chart.yaml": b"name: x"}
+FILES = (
+    st.dictionaries(PATHS, st.binary(max_size=200), max_size=8)
+    .map(lambda files: {**files, "Chart.yaml": b"name: x"})
+    .filter(lambda files: not any(path.startswith(f"{above}/") for path in files for above in files))
 )
 
 

@@ -1,0 +1,75 @@
+"""Secrets in other spellings: in a manifest they also stand escaped, percent-encoded, or as base64."""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import unquote, unquote_plus
+
+Mask = Callable[[str], str]
+_HIDDEN = "***"
+# In a path, or between dashes, a part may be base64 although the whole is none.
+_CODED = (
+    re.compile(r"(?:[A-Za-z0-9+/]{20,}\r?\n[ \t]*)+[A-Za-z0-9+/]+={0,2}"),  # in lines
+    re.compile(r"[A-Za-z0-9+/_-]{6,}={0,2}"),
+    re.compile(r"[A-Za-z0-9+]{6,}={0,2}"),
+)
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))")
+_CONTROL = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+
+
+def hidden(thing: Any, mask: Mask) -> Any:
+    """A document with every text in it masked, keys as well: what writes YAML would quote, escape and fold them."""
+    if isinstance(thing, dict):
+        made: dict[Any, Any] = {}
+        for key, value in thing.items():
+            name = hidden(key, mask) if isinstance(key, str) else key
+            while name in made:  # two keys that look alike now
+                name += "*"
+            made[name] = hidden(value, mask)
+        return made
+    if isinstance(thing, list):
+        return [hidden(part, mask) for part in thing]
+    if isinstance(thing, bytes):
+        return _HIDDEN if _tells(thing.decode("utf-8", "replace"), mask) else thing
+    return _text(thing, mask) if isinstance(thing, str) else thing
+
+
+def _text(text: str, mask: Mask) -> str:
+    text = mask(text)
+    for pattern in _CODED:
+        text = pattern.sub(lambda found: _HIDDEN if _tells(_decoded(found[0]), mask) else found[0], text)
+    lines = text.split("\n")
+    return "\n".join(_HIDDEN if any(_tells(read, mask) for read in _readings(line)) else line for line in lines)
+
+
+def _tells(text: str, mask: Mask) -> bool:
+    return mask(text) != text
+
+
+def _decoded(token: str) -> str:
+    plain = "".join(token.split()).rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        return base64.b64decode(plain + "=" * (-len(plain) % 4)).decode("utf-8", "replace")
+    except ValueError:
+        return ""
+
+
+def _readings(line: str) -> Iterator[str]:
+    """What a line says to who reads it as JSON, as a part of YAML, as an address, as HTML."""
+    if "\\" in line:
+        yield _ESCAPE.sub(_character, line)
+    if "''" in line:
+        yield line.replace("''", "'")
+    if "%" in line:
+        yield unquote(line)
+        yield unquote_plus(line)
+    if "&" in line:
+        yield html.unescape(line)
+
+
+def _character(found: re.Match[str]) -> str:
+    return chr(int(found[1], 16)) if found[1] else _CONTROL.get(found[2], found[2])

@@ -1,6 +1,8 @@
 # Each command makes the machine ready by itself (scripts/setup) and then does one thing.
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
+# Tests wait for others a quarter of their time.
+WORKERS := $(shell expr $$(nproc) + 1)
 SHELL_SCRIPTS := .ci/run scripts/setup scripts/engine scripts/buildkit scripts/forwarder scripts/lock scripts/cluster \
   scripts/sops scripts/release scripts/publish scripts/component scripts/lib.sh $(wildcard entrypoint.sh)
 YAML := $(wildcard .yamllint *.yml *.yaml .github gitlab-ci) examples
@@ -23,12 +25,12 @@ demo:
 
 test:
 	@scripts/setup test
-	$(PYTHON) -m pytest -n 2 --timeout 600 $(ARGS)
+	$(PYTHON) -m pytest -n $(WORKERS) --timeout 600 $(ARGS)
 
 # Twenty times as many schedules of runs that meet (tests/simulation), the image built from nothing: some 20 minutes.
 test-long:
 	@scripts/setup test
-	LINEAL_SCHEDULES=100000 LINEAL_REBUILD=1 $(PYTHON) -m pytest -n 2 tests/simulation tests/runner/test_image.py $(ARGS)
+	LINEAL_SCHEDULES=100000 LINEAL_REBUILD=1 $(PYTHON) -m pytest -n $(WORKERS) tests/simulation tests/runner/test_image.py $(ARGS)
 
 lint:
 	@scripts/setup lint

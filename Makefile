@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 # Tests wait for others a quarter of their time.
-WORKERS := $(shell expr $$(nproc) + 1)
+WORKERS := $(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 5)))
 SHELL_SCRIPTS := .ci/run scripts/setup scripts/engine scripts/buildkit scripts/forwarder scripts/lock scripts/cluster \
   scripts/sops scripts/release scripts/publish scripts/component scripts/lib.sh $(wildcard entrypoint.sh)
 YAML := $(wildcard .yamllint *.yml *.yaml .github gitlab-ci) examples

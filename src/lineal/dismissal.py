@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING
 from lineal.cluster.access import Unavailable
 from lineal.cluster.api import Api, Refused
 from lineal.deploy import live, reasons
-from lineal.deploy.helm import Helm, cluster_flags
+from lineal.deploy.helm import Helm
 from lineal.deploy.release import Chart, Release
-from lineal.deploy.turn import ReleaseLeases, ReleaseLock
+from lineal.deploy.turn import ReleaseLock
 from lineal.errors import BadConfiguration, DeployFailed, Interrupted, LinealError, Unreachable
-from lineal.lock import Terms
-from lineal.lock.holder import describe
 from lineal.output import check_files, reporting
 from lineal.report.json import ReleaseReport
 from lineal.results import bare_report
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
 _ITS_OWN = ("default", "kube-system", "kube-public", "kube-node-lease")
 """Namespaces of the cluster itself, which no review app owns."""
 _QUICK = 60.0
-_LATE = re.compile("context deadline exceeded|timed out waiting|would exceed context deadline")
 
 
 def carry_out(run: Run, with_namespace: bool) -> None:
@@ -124,7 +121,7 @@ class Dismissal:
     def _uninstall(self) -> None:
         start = time.monotonic()
         release, note = self.release, self.run.progress.note
-        where = ["--namespace", release.namespace, *cluster_flags(release)]
+        where = release.place_flags
         flags = ["--wait", "--timeout", f"{round(release.timeout * 1000)}ms"]
         command = ["uninstall", *flags, *where, "--", release.name]
         answer = self.helm.run(command, output=note, grace=_QUICK, limit=release.timeout + _QUICK)
@@ -140,7 +137,7 @@ class Dismissal:
     def _failed(self, stderr: Sequence[str]) -> LinealError:
         release, reason = self.release, reasons.reason_of(stderr)
         error = reasons.explain(stderr, release, self.helm.environ, "helm uninstall")
-        if not isinstance(error, DeployFailed) or not _LATE.search(reason):
+        if not isinstance(error, DeployFailed) or not re.search(reasons.LATE, reason):
             return error
         what = f"{str(release).capitalize()} was not gone within {release.timeout:g} s ({reason.rstrip('. ')})."
         remedy = f"See `kubectl -n {release.namespace} get jobs,pods,events`, or raise `--timeout`."
@@ -155,10 +152,7 @@ class Dismissal:
         except Unavailable:
             yield
             return
-        context = release.kube_context or environ.get("HELM_KUBECONTEXT", "")
-        leases = ReleaseLeases(release.namespace, context, f"release {release.name}", describe(environ),
-                               Terms().lease, environ)  # fmt: skip
-        with ReleaseLock(leases, release, run.progress.warn, run.progress.note, run.stopped).turn():
+        with ReleaseLock.of(release, environ, run.progress.warn, run.progress.note, run.stopped).turn():
             yield
 
     # --- the namespace ------------------------------------------------------------------------------------------
@@ -169,7 +163,7 @@ class Dismissal:
         if namespace in _ITS_OWN:
             what = f"The namespace {namespace} is the cluster's own, so it is not deleted."
             raise BadConfiguration(what, remedy="Leave --with-namespace out.")
-        where = ["--namespace", namespace, *cluster_flags(self.release)]
+        where = self.release.place_flags
         answer = self.helm.run(
             ["list", "--max", "0", "--output", "json", *_ALL[self.helm.major], *where], limit=_QUICK
         )

@@ -34,11 +34,10 @@ def changes(rollout: Rollout, outlook: Outlook) -> list[ChangeReport]:
     """Raises `LinealError`."""
     from lineal.deploy import dependencies, live
     from lineal.deploy.changes import between
-    from lineal.deploy.helm import cluster_flags, common_flags
 
     run, helm = rollout.run, rollout.helm
     release = rollout.release(outlook, planned=True)
     dependencies.complete(helm, release, run.progress.note)
-    wanted = live.wanted(helm, release, [*cluster_flags(release), *common_flags(release)])
+    wanted = live.wanted(helm, release)
     before = live.now(helm, release)
     return between(before, wanted, lambda line: helm.mask(line).replace(UNKNOWN, _SHOWN))

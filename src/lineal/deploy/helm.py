@@ -6,7 +6,6 @@ import re
 import secrets
 import shutil
 import signal
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,6 @@ from lineal.config.suggest import printable, quoted
 from lineal.deploy import dependencies, pending, process, reasons
 from lineal.deploy.release import Release
 from lineal.errors import BadConfiguration, Interrupted, LinealError
-from lineal.report.json import ReleaseReport
 
 OLDEST = (3, 17)
 NEWEST_MAJOR = 4
@@ -96,24 +94,21 @@ class Helm:
             raise reasons.explain(answer.stderr, release, self.environ, "helm template")
         return answer.stdout
 
-    def upgrade(self, release: Release, output: Output, stop: process.Stop = process.never) -> ReleaseReport:
+    def upgrade(self, release: Release, output: Output, stop: process.Stop = process.never) -> None:
         """Install or upgrade, wait until all is ready, roll back when it fails. `output` gets helm's lines; `stop`
         says when waiting does not help any more (SIGTERM), or must not go on (SIGKILL).
 
-        Call it on the main thread: SIGINT and SIGTERM are forwarded to helm, which then rolls back, and end in
-        `Interrupted`; a second one kills it. Whatever happens, no revision of ours is left unfinished as long as the
-        cluster can be reached. Raises `DeployFailed`, `BadConfiguration`, `Unreachable`."""
-        dependencies.complete(self, release, output)
+        The chart has its dependencies by now. Call it on the main thread: SIGINT and SIGTERM are forwarded to helm,
+        which then rolls back, and end in `Interrupted`; a second one kills it. Whatever happens, no revision of ours
+        is left unfinished as long as the cluster can be reached. Raises `DeployFailed`, `BadConfiguration`,
+        `Unreachable`."""
         mark = secrets.token_hex(8)
-        start = time.monotonic()
-        flags = [*self.upgrade_flags(release, mark), *cluster_flags(release), *common_flags(release)]
+        flags = [*self.upgrade_flags(release, mark), *release.context_flags, *common_flags(release)]
         # Rolling back waits for readiness once more.
         grace = release.timeout + _QUICK
         answer = self.run(["upgrade", *flags], output=output, grace=grace, echo=True, stop=stop, tethered=True)
         if answer.code == 0 and not answer.signals:
-            return ReleaseReport(
-                name=release.name, namespace=release.namespace, status="deployed", duration=time.monotonic() - start
-            )
+            return
         error = self.failure(answer, release)
         if stop() is signal.SIGKILL:
             raise error  # another run may have begun: nothing is put in order beside it
@@ -207,10 +202,6 @@ def _path(environ: Mapping[str, str]) -> str:
         )
         raise BadConfiguration(what, remedy=_REMEDY)
     return found
-
-
-def cluster_flags(release: Release) -> list[str]:
-    return ["--kube-context", release.kube_context] if release.kube_context else []
 
 
 def common_flags(release: Release) -> list[str]:

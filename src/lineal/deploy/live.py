@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lineal.deploy import reasons
 from lineal.deploy.fields import at, entries, mapping
+from lineal.deploy.helm import common_flags
 from lineal.deploy.release import Release
 from lineal.errors import DeployFailed, Interrupted
 
@@ -63,15 +64,16 @@ class Rendering:
 
 def now(helm: Helm, release: Release) -> Rendering | None:
     """The last revision, None when there is no such release."""
-    answer = helm.run(["status", *_where(release), "--output", "json", "--", release.name], limit=_LIMIT)
+    answer = helm.run(["status", *release.place_flags, "--output", "json", "--", release.name], limit=_LIMIT)
     if answer.code != 0 and any("release: not found" in line for line in answer.stderr):
         return None
     return _rendering(helm, release, answer, "helm status")
 
 
-def wanted(helm: Helm, release: Release, flags: list[str]) -> Rendering:
+def wanted(helm: Helm, release: Release) -> Rendering:
     """What `helm upgrade` would make, with what the cluster can do and `lookup` finds; changes nothing there."""
     command = ["upgrade", "--install", "--reset-values", "--dry-run=server", "--output", "json"]
+    flags = [*release.context_flags, *common_flags(release)]
     answer = helm.run([*command, *flags], limit=release.timeout + _LIMIT)
     return _rendering(helm, release, answer, "helm upgrade")
 
@@ -148,8 +150,3 @@ def _flat(thing: Any, deeper: int) -> Iterator[dict[str, Any]]:
     for item in items:
         if isinstance(item, dict):
             yield from _flat(item if item.get("kind") else {**item, **known}, deeper - 1)
-
-
-def _where(release: Release) -> list[str]:
-    context = ["--kube-context", release.kube_context] if release.kube_context else []
-    return ["--namespace", release.namespace, *context]

@@ -101,7 +101,7 @@ class _Leftover:
             done = f"It has been rolled back to revision {max(worked)}."
         # Hooks run, and may take as long as those of a deploy.
         limit = max(self.release.timeout, _LIMIT)
-        answer = self.helm.run([*command, "--timeout", f"{round(limit)}s", *self._where], shielded=True,
+        answer = self.helm.run([*command, "--timeout", f"{round(limit)}s", *self.release.place_flags], shielded=True,
                                limit=limit + _LIMIT, tethered=True)  # fmt: skip
         if answer.code != 0:
             done = f"It is left unfinished: run `{' '.join(['helm', *command])} -n {self.release.namespace}`."
@@ -118,12 +118,7 @@ class _Leftover:
         return "" if said == "<no value>" else said
 
     def _ask(self, *command: str) -> Answer:
-        answer = self.helm.run([*command, *self._where], shielded=self.shielded, limit=_LIMIT)
+        answer = self.helm.run([*command, *self.release.place_flags], shielded=self.shielded, limit=_LIMIT)
         if answer.signals and not self.shielded:
             raise Interrupted(f"Interrupted by {answer.signals[0].name} before {self.release} was changed.")
         return answer
-
-    @property
-    def _where(self) -> list[str]:
-        context = ["--kube-context", self.release.kube_context] if self.release.kube_context else []
-        return ["--namespace", self.release.namespace, *context]

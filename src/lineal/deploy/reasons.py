@@ -19,6 +19,8 @@ _AT = re.compile(
 )
 _YAML_LINE = re.compile(r"\byaml: line (\d+)")
 _URL = re.compile(r'"(https?://[^"]+)"')
+LATE = "context deadline exceeded|timed out waiting|would exceed context deadline"
+"""What helm says when its time is over."""
 _LIMIT = 1000
 
 
@@ -268,7 +270,7 @@ _KNOWN: tuple[tuple[str, _Explain], ...] = (
         r'\S+ "[^"]*" is invalid: ',
         _invalid,
     ),
-    (r"context deadline exceeded|timed out waiting|would exceed context deadline", _not_ready),
+    (LATE, _not_ready),
     (r'(?:Get|Head|Post|Put|Patch|Delete) "https?://[^"]*": (.*)', _unreachable),
     (r"don't meet the specifications of the schema\(s\) in the following chart\(s\):(.*)", _schema),
     (r"found in Chart.yaml, but missing in charts/ directory: (.*)", _dependencies),

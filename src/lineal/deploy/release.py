@@ -116,6 +116,15 @@ class Release:
     def __str__(self) -> str:
         return f"release {self.name} in namespace {self.namespace}"
 
+    @property
+    def context_flags(self) -> list[str]:
+        return ["--kube-context", self.kube_context] if self.kube_context else []
+
+    @property
+    def place_flags(self) -> list[str]:
+        """Where it is, for every helm command that asks the cluster about it."""
+        return ["--namespace", self.namespace, *self.context_flags]
+
 
 def _bad_name(what: str, name: str, limit: int) -> BadConfiguration:
     rule = f"lower-case letters, digits and `-`, a letter or digit at both ends, at most {limit} characters"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -12,6 +12,7 @@ from lineal.cluster.api import Api, Refused
 from lineal.deploy.release import Release
 from lineal.errors import DeployFailed
 from lineal.lock import Terms
+from lineal.lock.holder import describe
 from lineal.lock.kubernetes import Leases
 from lineal.lock.leased import Holder, Lease, LeasedLock, LockFailed
 
@@ -61,6 +62,18 @@ class ReleaseLock(LeasedLock):
         super().__init__(leases, warn, note, stopped, terms or Terms(wait=2 * release.timeout + _BESIDE))
         self._release_wanted = release
         self._leases = leases
+
+    @classmethod
+    def of(
+        cls, release: Release, environ: Mapping[str, str], warn: Callable[[str], None], note: Callable[[str], None],
+        stopped: threading.Event, terms: Terms | None = None,
+    ) -> ReleaseLock:  # fmt: skip
+        """In the cluster that helm would choose."""
+        context = release.kube_context or environ.get("HELM_KUBECONTEXT", "")
+        lease = (terms or Terms()).lease
+        leases = ReleaseLeases(release.namespace, context, f"release {release.name}", describe(environ), lease,
+                               environ)  # fmt: skip
+        return cls(leases, release, warn, note, stopped, terms)
 
     @contextmanager
     def turn(self) -> Iterator[Turn]:

@@ -13,15 +13,14 @@ from lineal.cluster.access import Unavailable
 from lineal.cluster.api import Api
 from lineal.config.secrets import Mask
 from lineal.deploy import live, pending, places, reasons
-from lineal.deploy.helm import Helm, cluster_flags, common_flags
+from lineal.deploy.helm import Helm
 from lineal.deploy.live import Rendering
 from lineal.deploy.release import Release
 from lineal.deploy.survey import Survey
-from lineal.deploy.turn import ReleaseLeases, ReleaseLock, Turn, make_namespace
+from lineal.deploy.turn import ReleaseLock, Turn, make_namespace
 from lineal.deploy.watch import Pace, Watch
 from lineal.errors import DeployFailed, Interrupted, LinealError
 from lineal.lock import Terms
-from lineal.lock.holder import describe
 from lineal.report.json import ReleaseReport
 
 Say = Callable[[str], None]
@@ -61,7 +60,7 @@ class Upgrade:
 
     def _go(self, api: Api | None, turn: Turn, skip_unchanged: bool) -> None:
         try:
-            wanted = self._wanted()
+            wanted = live.wanted(self.helm, self.release)
         except DeployFailed as error:
             error.place = error.place or places.find(error.message, self.release, "")
             raise
@@ -139,10 +138,6 @@ class Upgrade:
         self._tell(said)
         return said
 
-    def _wanted(self) -> Rendering:
-        flags = [*cluster_flags(self.release), *common_flags(self.release)]
-        return live.wanted(self.helm, self.release, flags)
-
     def _tell(self, sentence: str) -> None:
         """In the log and, in the same words, in the report."""
         if sentence:
@@ -174,11 +169,7 @@ class Upgrade:
         if api is None or not self._answers(api):
             yield Turn(False, threading.Event())
             return
-        environ = self.helm.environ
-        context = self.release.kube_context or environ.get("HELM_KUBECONTEXT", "")
-        leases = ReleaseLeases(self.release.namespace, context, f"release {self.release.name}", describe(environ),
-                               (self.terms or Terms()).lease, environ)  # fmt: skip
-        lock = ReleaseLock(leases, self.release, self.warn, self.note, self.stopped, self.terms)
+        lock = ReleaseLock.of(self.release, self.helm.environ, self.warn, self.note, self.stopped, self.terms)
         with lock.turn() as turn:
             yield turn
 

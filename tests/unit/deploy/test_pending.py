@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lineal.deploy import pending
-from lineal.deploy.helm import Helm, cluster_flags, common_flags
+from lineal.deploy.helm import Helm, common_flags
 from lineal.deploy.release import Chart, Release
 from lineal.errors import DeployFailed, Interrupted, Unreachable
 from tests.tools.kube import Cluster
@@ -178,7 +178,7 @@ def test_another_job_s_pending_revision_is_left_alone(
 
 def cut_off(helm: Helm, release: Release, cluster: Cluster) -> str:
     """A helm that is killed amid an upgrade, with nobody to settle it; its mark."""
-    flags = [*helm.upgrade_flags(release, "theirs"), *cluster_flags(release), *common_flags(release)]
+    flags = [*helm.upgrade_flags(release, "theirs"), *release.context_flags, *common_flags(release)]
     killed(helm, ["upgrade", *flags], cluster, once(("PUT", "PATCH")))
     return "theirs"
 

@@ -20,6 +20,8 @@ _GROUP = "apis/coordination.k8s.io/v1"
 _BIGGEST = 1 << 20
 _VERBS = {"POST": "create", "PUT": "update", "GET": "get", "DELETE": "delete"}
 _NONCE = "lineal.dev/token"
+_IDENTITY = ("uid", "resourceVersion")
+"""What a Lease must still be. Without its uid, a PUT makes a deleted one anew, whatever version it names."""
 
 
 class Leases:
@@ -49,7 +51,7 @@ class Leases:
         lease = self._document(checksum, token)
         if over is None:
             return self._ask("POST", "", lease, allowed=(CONFLICT,)) is not None
-        lease["metadata"]["resourceVersion"] = over
+        lease["metadata"] |= _precondition(over)
         return self._ask("PUT", self._object(checksum), lease, allowed=(CONFLICT, NOT_FOUND)) is not None
 
     def look(self, checksum: str) -> Holder | None:
@@ -74,7 +76,7 @@ class Leases:
         version = self._own(checksum, token)
         if version is not None:
             # Not somebody else's who has taken it over a moment ago.
-            only = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"resourceVersion": version}}
+            only = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": _precondition(version)}
             self._ask("DELETE", self._object(checksum), only, allowed=(NOT_FOUND, CONFLICT))
 
     def _own(self, checksum: str, token: str) -> str | None:
@@ -136,7 +138,11 @@ def _refusal(error: Refused, method: str, namespace: str) -> str:
 
 def _version(lease: Mapping[str, Any]) -> str:
     metadata = lease.get("metadata")
-    version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
-    if not isinstance(version, str) or not version:
+    found = [metadata.get(key) for key in _IDENTITY] if isinstance(metadata, dict) else []
+    if not found or not all(isinstance(part, str) and part for part in found):
         raise LockFailed("its answer is not that of a Kubernetes API server")
-    return version
+    return "/".join(found)
+
+
+def _precondition(version: str) -> dict[str, str]:
+    return dict(zip(_IDENTITY, version.split("/"), strict=True))

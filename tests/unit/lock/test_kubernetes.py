@@ -81,6 +81,17 @@ def test_a_lease_is_made_contested_renewed_taken_over_and_deleted(server: str, t
     assert second.look(CHECKSUM) is None
 
 
+def test_a_lease_that_was_deleted_is_not_made_anew_by_who_saw_it(cluster: Path) -> None:
+    leases = Leases("default", "", "deleted", "tester", 60, {"KUBECONFIG": str(cluster)})
+    first, second = leases.token(), leases.token()
+    assert leases.claim(CHECKSUM, first, None)
+    seen = leases.look(CHECKSUM)
+    assert seen is not None
+    leases.release(CHECKSUM, first)
+    assert not leases.claim(CHECKSUM, second, seen.version)
+    assert leases.look(CHECKSUM) is None
+
+
 def test_a_lease_says_what_it_is_for(cluster: Path) -> None:
     store, environ = "registry.example.com/team/app", {"KUBECONFIG": str(cluster)}
     leases = Leases("default", "", store, "https://ci.example.com/jobs/7", 60, environ)

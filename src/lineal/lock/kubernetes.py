@@ -138,8 +138,8 @@ def _refusal(error: Refused, method: str, namespace: str) -> str:
 
 def _version(lease: Mapping[str, Any]) -> str:
     metadata = lease.get("metadata")
-    found = [metadata.get(key) for key in _IDENTITY] if isinstance(metadata, dict) else []
-    if not found or not all(isinstance(part, str) and part for part in found):
+    found = [str(metadata.get(key) or "") for key in _IDENTITY] if isinstance(metadata, dict) else []
+    if not found or not all(found):
         raise LockFailed("its answer is not that of a Kubernetes API server")
     return "/".join(found)
 

@@ -40,7 +40,7 @@ class Deploys:
         self.lines: list[str] = []
         self.last: Upgrade | None = None
 
-    def __call__(self, *sets: str, skip_unchanged: bool = True, timeout: float = 20.0) -> str:
+    def __call__(self, *sets: str, skip_unchanged: bool = True, timeout: float = 60.0) -> str:
         """The status that is reported."""
         release = Release(name="shop", namespace=self.namespace, chart=Chart.directory(self.chart, "deploy/chart"),
                           sets=sets, timeout=timeout)  # fmt: skip
@@ -48,7 +48,7 @@ class Deploys:
         self.last = Upgrade(self.helm, release, self.lines.append, self.lines.append, pace=Pace(0.2, 1.0))
         return self.last.run(skip_unchanged).status
 
-    def fails(self, *sets: str, timeout: float = 20.0, error: type[LinealError] = DeployFailed) -> str:
+    def fails(self, *sets: str, timeout: float = 60.0, error: type[LinealError] = DeployFailed) -> str:
         with pytest.raises(error) as caught:
             self(*sets, timeout=timeout)
         return str(caught.value)

@@ -17,6 +17,10 @@ _BIG_FILE = "16m"
 _PACK_LIMITS = ("-c", "core.packedGitWindowSize=1m", "-c", "core.packedGitLimit=16m")
 
 
+Entries = dict[bytes, tuple[str, str]]
+"""Name -> mode as git keeps it (a directory's is `40000`) and object id."""
+
+
 class Readers:
     """The processes of one repository. Several threads may stream at once."""
 
@@ -65,6 +69,18 @@ class Readers:
         with suppress(queue.Empty):
             while True:
                 _end(self._idle.get_nowait())
+
+
+def entries_of(tree: bytes, size: int) -> Entries:
+    """What is in a directory (gitformat-pack(5), "tree"); `size` is that of an object id in bytes."""
+    found: Entries = {}
+    start = 0
+    while start < len(tree):
+        end = tree.index(b"\0", start)
+        mode, _, name = tree[start:end].partition(b" ")
+        start = end + 1 + size
+        found[name] = mode.decode(), tree[end + 1 : start].hex()
+    return found
 
 
 def no_object(oid: str, root: Path) -> GitFailed:

@@ -11,10 +11,10 @@ from pathlib import Path
 from lineal.errors import BadConfiguration, Place
 from lineal.source.git import GitFailed, capture, git_environment, text_of, with_config
 from lineal.source.lfs import NO_FILTER, Lfs
-from lineal.source.objects import Readers, no_object
+from lineal.source.objects import Entries, Readers, entries_of, no_object
 
 _NULL = b"\0"
-_SYMLINK, _SUBMODULE = "120000", "160000"
+_DIRECTORY, _SYMLINK, _SUBMODULE = "40000", "120000", "160000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +44,29 @@ class Repository:
     """Where a submodule is in the outermost repository, with a slash at the end."""
     _submodules: dict[tuple[str, str], Repository] = field(default_factory=dict)
     _readers: Readers = field(default_factory=Readers)
+    _directories: dict[str, Entries] = field(default_factory=dict)
 
     @staticmethod
     def open(start: Path, environ: dict[str, str] | None = None) -> Repository:
         """The repository that contains `start`, at its HEAD. Raises `BadConfiguration` when there is none."""
         root = _find_root(start)
         env = git_environment(root, dict(os.environ) if environ is None else environ)
-        asked = ["rev-parse", "--is-shallow-repository", "--show-object-format", "--absolute-git-dir"]
+        facts = ["rev-parse", "--is-shallow-repository", "--show-object-format"]
+        # Not --abbrev-ref: beside a tag of the same name it says `heads/main`. The last may have any character in it.
+        head = ["HEAD^{commit}", "HEAD^{tree}", "--symbolic-full-name", "HEAD", "--absolute-git-dir"]
         try:
-            shallow, object_format, git_dir = text_of(capture(asked, root, env)).split("\n", 2)
-        except GitFailed as error:
-            raise BadConfiguration(
-                f"{root} has a .git, but git cannot use it ({error.message})", remedy="Repair it, or clone it again."
-            ) from None
-        try:
-            names = capture(["rev-parse", "HEAD^{commit}", "HEAD^{tree}", "--symbolic-full-name", "HEAD"], root, env)
+            found = text_of(capture([*facts, *head], root, env))
         except GitFailed:
+            try:
+                capture(facts, root, env)
+            except GitFailed as error:
+                what = f"{root} has a .git, but git cannot use it ({error.message})"
+                raise BadConfiguration(what, remedy="Repair it, or clone it again.") from None
             raise BadConfiguration(
                 f"The git repository {root} has no commit yet.",
                 remedy="Lineal builds commits: run `git add` and `git commit` first.",
             ) from None
-        # Not --abbrev-ref: beside a tag of the same name it says `heads/main`.
-        commit, tree, branch = text_of(names).split("\n")
+        shallow, object_format, commit, tree, branch, git_dir = found.split("\n", 5)
         return Repository(
             root=root,
             git_dir=Path(git_dir),
@@ -192,12 +193,15 @@ class Repository:
 
     def _entry(self, path: str) -> tuple[str, str]:
         """(mode, object id) of exactly this path, empty texts when the commit has none."""
-        for record in self.run("ls-tree", "-z", "--full-tree", self.tree, "--", path).split(_NULL)[:-1]:
-            meta, name = record.split(b"\t", 1)
-            if os.fsdecode(name) == path:
-                mode, _, oid = meta.decode().split(" ")
-                return mode, oid
-        return "", ""
+        mode, oid = _DIRECTORY, self.tree
+        for name in path.split("/"):
+            mode, oid = self._directory(oid).get(os.fsencode(name), ("", "")) if mode == _DIRECTORY else ("", "")
+        return mode, oid
+
+    def _directory(self, oid: str) -> Entries:
+        if oid not in self._directories:
+            self._directories[oid] = entries_of(self.object(oid), len(oid) // 2)
+        return self._directories[oid]
 
     # --- giterminism --------------------------------------------------------------------------------------------
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import DEVNULL, PIPE, Popen
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
-from tests import servers
+from tests import forks, servers
+from tests.forks import Result
 
 if TYPE_CHECKING:
     import docker
+
+pytest_plugins = ["tests.cluster.fixtures"]
 
 # Everybody's runs search on with new examples; CI tries the same ones each time, so that it fails for what changed.
 settings.register_profile("ci", derandomize=True, deadline=None)
@@ -81,18 +84,9 @@ def repo(tmp_path: Path) -> servers.Repository:
     return servers.Repository.create(tmp_path / "repo")
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a command left: its exit code and its two streams."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-
 @dataclass(slots=True)
 class Lineal:
-    """Runs `python -m lineal` as a user or a CI would: another process, an environment with nothing left over."""
+    """Runs `lineal` as a user or a CI would: another process, an environment with nothing left over."""
 
     cwd: Path
     home: Path
@@ -102,16 +96,20 @@ class Lineal:
     def __call__(
         self, *args: str, cwd: Path | None = None, env: Mapping[str, str] | None = None, timeout: float = 300
     ) -> Result:
-        done = subprocess.run(
+        return forks.run(*args, cwd=cwd or self.cwd, env=self.environment() | dict(env or {}), timeout=timeout)
+
+    def start(self, *args: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Popen[str]:
+        """A run that goes on while the test does something else, or that needs an interpreter of its own; its streams
+        are pipes."""
+        return Popen(
             [sys.executable, "-m", "lineal", *args],
             cwd=cwd or self.cwd,
             env=self.environment() | dict(env or {}),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
             text=True,
-            timeout=timeout,
         )
-        return Result(done.returncode, done.stdout, done.stderr)
 
     def environment(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "DOCKER_HOST", "LANG") if name in os.environ}

@@ -14,12 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests import servers
-from tests.conftest import Result
+from tests import forks, servers
 from tests.differential import bases, buildkit, compare
-from tests.differential.forked import Forked, forked
 from tests.differential.generated import Example, File, Files, Program
 from tests.differential.image import Image, read
+from tests.forks import Result
 
 _TRIES = 150
 Outcome = tuple[Result, Image | None]
@@ -43,7 +42,6 @@ UNSUPPORTED = {
 @dataclass
 class Pair:
     oracle: buildkit.Buildkit
-    forked: Forked
     base: str
     repo: servers.Repository
     scratch: Path
@@ -153,7 +151,7 @@ class Pair:
         env = {"PATH": os.environ["PATH"], **servers.GIT_ISOLATION, "HOME": str(self.scratch), "COLUMNS": "160"}
         names = [f"p{number}" for number in numbers]
         command = ["build", *names, "--repo", f"layout:{store}", "--report", str(report)]
-        result = self.forked(*command, cwd=self.repo.path, env=env, scratch=self.scratch)
+        result = forks.run(*command, cwd=self.repo.path, env=env)
         if result.code:
             return result, {}
         images = json.loads(report.read_text())["images"]
@@ -184,12 +182,11 @@ def pair(registry: str) -> Iterator[Pair]:
             prefix="generated-", dir=buildkit.fast(), ignore_cleanup_errors=True
         ) as directory,
         buildkit.buildkitd(Path(directory), registry) as oracle,
-        forked() as fork,
     ):
         scratch = Path(directory)
         base = bases.push(registry, scratch / "bases")["BASE"]
         repo = servers.Repository.create(scratch / "repo")
-        made = Pair(oracle, fork, base, repo, scratch, repo.commit())
+        made = Pair(oracle, base, repo, scratch, repo.commit())
         first = Example({"a": File()}, (Program((), ("ARG BASE", "FROM $BASE", "COPY a /")),))
         made.check(first)
         # From now on every commit comes after one that has the base in the store.

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import Result
 from tests.differential import buildkit, compare
 from tests.differential.cases import Case, all_cases
 from tests.differential.image import Image
 from tests.differential.workshop import Workshop, refused_by_the_engine, workshop
+from tests.forks import Result
 
 pytestmark = [pytest.mark.engine, pytest.mark.registry]
 

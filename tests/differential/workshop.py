@@ -19,17 +19,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests import servers
-from tests.conftest import Lineal, Result
+from tests.conftest import Lineal
 from tests.differential import bases, buildkit
 from tests.differential.cases import Case, Group
-from tests.differential.forked import Forked, forked
 from tests.differential.image import Image, read
+from tests.forks import Result
 
 
 @dataclass
 class Workshop:
     oracle: buildkit.Buildkit
-    forked: Forked
     arguments: dict[str, str]
     scratch: Path
     web: str
@@ -62,7 +61,7 @@ class Workshop:
         report, store = self.scratch / f"{case.id.replace('/', '-')}.json", self.scratch / "store"
         lineal = Lineal(repo.path, self.scratch, case.expected.env)
         command = ["build", case.name, "--repo", f"layout:{store}", "--report", str(report)]
-        result = self.forked(*command, cwd=repo.path, env=lineal.environment(), scratch=self.scratch)
+        result = lineal(*command)
         if result.code:
             return result, None
         return result, read(store, json.loads(report.read_text())["images"][-1]["digest"])
@@ -85,10 +84,9 @@ def workshop(registry: str, scratch: Path) -> Iterator[Workshop]:
     with (
         tempfile.TemporaryDirectory(prefix="buildkit-", dir=buildkit.fast(), ignore_cleanup_errors=True) as short,
         buildkit.buildkitd(Path(short), registry) as oracle,
-        forked() as fork,
         _web(scratch / "commits") as web,
     ):
-        yield Workshop(oracle, fork, arguments, scratch, web)
+        yield Workshop(oracle, arguments, scratch, web)
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

@@ -8,7 +8,6 @@ import io
 import json
 import os
 import subprocess
-import sys
 import tarfile
 import time
 from collections.abc import Iterator, Mapping
@@ -107,15 +106,7 @@ class Project:
 
     def start(self, *args: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """A run that goes on while the test does something else; its streams are pipes."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "lineal", *args, "--repo", self.store],
-            cwd=self.repo.path,
-            env=self.lineal.environment() | dict(env or {}),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return self.lineal.start(*args, "--repo", self.store, cwd=self.repo.path, env=env)
 
     def clone(self, name: str, *options: str) -> Project:
         """The same project on another machine: a clone elsewhere with a home of its own, and the same store."""

@@ -16,8 +16,9 @@ import requests
 import yaml
 
 from tests import servers
-from tests.conftest import Lineal, Result
+from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project, Published
+from tests.forks import Result
 from tests.tools import helm as binaries
 from tests.tools.kube import Cluster
 

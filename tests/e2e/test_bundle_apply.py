@@ -12,14 +12,12 @@ from typing import Any
 import pytest
 
 from tests import servers
-from tests.cluster.fixtures import APP, SECRET, Cluster, kubernetes, namespace
+from tests.cluster.fixtures import APP, SECRET, Cluster
 from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project, Published
 from tests.runner.runner import file_command
 from tests.tools import helm as binaries
 from tests.unit.report.test_page import seen
-
-__all__ = ["kubernetes", "namespace"]
 
 pytestmark = [pytest.mark.registry, pytest.mark.helm]
 

@@ -15,8 +15,9 @@ import pytest
 import requests
 
 from tests import servers
-from tests.conftest import Lineal, Result
+from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project
+from tests.forks import Result
 
 pytestmark = pytest.mark.registry
 _STAGE = re.compile(r"([0-9a-f]{64})-[0-9]{13}")

@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests import servers
-from tests.cluster.fixtures import APP, SECRET, Cluster, kubernetes, namespace
+from tests.cluster.fixtures import APP, SECRET, Cluster
 from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project
 from tests.tools import helm as binaries
-
-__all__ = ["kubernetes", "namespace"]
 
 
 @pytest.fixture(params=["helm3", "helm4"])

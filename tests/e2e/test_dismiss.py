@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import servers
-from tests.cluster import parts
 from tests.cluster.client import Client, Refused
-from tests.conftest import Lineal, Result
+from tests.cluster.fixtures import Cluster
+from tests.conftest import Lineal
+from tests.forks import Result
 from tests.runner.runner import file_command
 from tests.tools import helm as binaries
 
@@ -29,19 +29,21 @@ HOOK = """
 apiVersion: batch/v1
 kind: Job
 metadata: {name: bye, annotations: {helm.sh/hook: pre-delete}}
-spec: {template: {spec: {restartPolicy: Never, containers: [{name: bye, image: registry.example.com/bye:1}]}}}
+spec:
+  template:
+    metadata: {annotations: {test/pods: never}}
+    spec: {restartPolicy: Never, containers: [{name: bye, image: registry.example.com/bye:1}]}
 """
 
 
-@pytest.fixture(scope="module")
-def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with parts.api_server(tmp_path_factory.mktemp("cluster")) as made:
-        yield made
+@pytest.fixture
+def kubeconfig(kubernetes: Cluster) -> Path:
+    return kubernetes.kubeconfig
 
 
 @pytest.fixture
-def cluster(kubeconfig: Path) -> Client:
-    return Client(kubeconfig)
+def cluster(kubernetes: Cluster) -> Client:
+    return kubernetes.client
 
 
 @pytest.fixture(params=["helm3", "helm4"])
@@ -155,7 +157,7 @@ def test_a_release_that_does_not_go_is_reported_as_it_is(
     repo.write({"chart/templates/hook.yaml": HOOK})
     deployed(shop, env)
     told, page, _ = report(shop, "--env", env, "--timeout", "2s", "--with-namespace", code=1)
-    # Helm's own word for it. Nothing here runs the hook's job.
+    # Helm's own word for it. The hook's job never ends.
     assert told["release"]["status"] == "uninstalling" and told["error"]["code"] == 1
     assert page.startswith("### ❌ <code>lineal dismiss</code> failed.\n")
     message = told["error"]["message"]

@@ -10,17 +10,17 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import requests
 from filelock import FileLock
 
-from tests import servers
+from tests import forks, servers
 from tests.conftest import Lineal
-from tests.e2e.forks import Forks
 from tests.e2e.parts import NOWHERE, ONCE, Project, Ran, containers_of, read_until, wait_until
+from tests.forks import Result
 from tests.registries.proxy import Answer, Forward, Quirk, Request, proxy
 
 FILES = {"one": "1", "two": "2", "three": "3"}
@@ -77,13 +77,12 @@ def test_a_run_killed_at_any_step_loses_at_most_one_stage(stored: Project, where
 
     def die_at_many_steps() -> int:
         died = 0
-        with Forks(stored.lineal.environment()) as forks:
-            while not ended.is_set():
-                step = next(steps)
-                if Killed(stored, forks, step, tmp_path / str(step), other).die():
-                    died += 1
-                else:
-                    ended.set()
+        while not ended.is_set():
+            step = next(steps)
+            if Killed(stored, step, tmp_path / str(step), other).die():
+                died += 1
+            else:
+                ended.set()
         return died
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -97,11 +96,11 @@ class Killed:
     """A run that dies at one step, and those that come after it."""
 
     project: Project
-    forks: Forks
     step: int
     scratch: Path
     other: Path | None
     """A clone at a commit that cannot be seen from here, and has the same stages."""
+    _last: Result = field(init=False)
 
     def die(self) -> bool:
         """False when the run came to its end before that step."""
@@ -140,17 +139,15 @@ class Killed:
 
     def _run(self, *args: str, cwd: Path | None = None, die: int = 0) -> int:
         command = ("build", "--repo", self.project.store, *args)
-        return self.forks.run(*command, cwd=cwd or self.project.repo.path, output=self._log, die=die)
+        environment = self.project.lineal.environment()
+        self._last = forks.run(*command, cwd=cwd or self.project.repo.path, env=environment, die=die)
+        return self._last.code
 
     def _report(self, name: str) -> Ran:
         return Ran(0, "", self._said(), json.loads((self.scratch / name).read_text()))
 
-    @property
-    def _log(self) -> Path:
-        return self.scratch / "output"
-
     def _said(self) -> str:
-        return f"step {self.step}:\n{self._log.read_text()}"
+        return f"step {self.step}:\n{self._last.stdout}{self._last.stderr}"
 
 
 # --- things that get lost -------------------------------------------------------------------------------------------
@@ -326,26 +323,24 @@ def test_a_disk_that_fills_up_at_any_moment_leaves_a_valid_store(
     project.write(DOCKERFILE, FILES)
     ballast = small_disk / "ballast"
     failures = 0
-    with Forks(lineal.environment() | NOWHERE) as forks:
-        for free in range(0, 160, 12):
-            subprocess.run(["rm", "-rf", str(small_disk / "store")], check=True)
-            ballast.write_bytes(bytes(max(0, (188 - free) * 1024)))
-            output = tmp_path / "output"
-            code = forks.run("build", "--repo", project.store, cwd=repo.path, output=output)
-            said = output.read_text()
-            assert code in (0, 5) and "Traceback" not in said, said
-            failures += code == 5
-            if code == 5:
-                assert said.splitlines()[-1] == (
-                    f"Error: The layout store {small_disk / 'store'} cannot be written: no space left on device. "
-                    "Free some space, or choose another store."
-                )
-            before = tags_of(project)
-            ballast.unlink()
-            assert forks.run("build", "--repo", project.store, cwd=repo.path, output=output) == 0, output.read_text()
-            after = tags_of(project)
-            assert {tag: after.get(tag) for tag in before} == before
-            assert len(anchors(after)) == 3
+    for free in range(0, 160, 12):
+        subprocess.run(["rm", "-rf", str(small_disk / "store")], check=True)
+        ballast.write_bytes(bytes(max(0, (188 - free) * 1024)))
+        run = lineal("build", "--repo", project.store, env=NOWHERE)
+        assert run.code in (0, 5) and "Traceback" not in run.stderr, run.stderr
+        failures += run.code == 5
+        if run.code == 5:
+            assert run.stderr.splitlines()[-1] == (
+                f"Error: The layout store {small_disk / 'store'} cannot be written: no space left on device. "
+                "Free some space, or choose another store."
+            )
+        before = tags_of(project)
+        ballast.unlink()
+        run = lineal("build", "--repo", project.store, env=NOWHERE)
+        assert run.code == 0, run.stderr
+        after = tags_of(project)
+        assert {tag: after.get(tag) for tag in before} == before
+        assert len(anchors(after)) == 3
     assert failures >= 3
 
 

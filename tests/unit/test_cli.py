@@ -191,8 +191,9 @@ def test_a_full_disk_behind_stdout_is_told(project: Lineal) -> None:
 def test_names_of_any_bytes_can_be_printed(project: Lineal, repo: servers.Repository) -> None:
     repo.write({os.fsdecode(b"latin-\xe9"): "1", "Dockerfile": "FROM scratch\nCOPY . /\n"})
     repo.put({os.fsdecode(b"latin-\xe9"): "2"})
-    done = project("build", env={"PYTHONIOENCODING": "ascii"})
-    assert done.code == 4 and "latin-\\udce9 (modified)" in done.stderr
+    process = project.start("build", env={"PYTHONIOENCODING": "ascii"})
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 4 and "latin-\\udce9 (modified)" in errors
 
 
 # --- ends -----------------------------------------------------------------------------------------------------------

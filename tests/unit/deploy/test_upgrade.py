@@ -24,10 +24,9 @@ from lineal.lock import Terms
 from lineal.lock.kubernetes import Leases
 from lineal.lock.leased import LockFailed
 from tests.cluster.client import Refused
-from tests.cluster.fixtures import Cluster, kubernetes, namespace, small_chart
+from tests.cluster.fixtures import Cluster
 from tests.cluster.parts import nobody
 
-__all__ = ["kubernetes", "namespace", "small_chart"]
 WORKER = Path(__file__).with_name("worker.py")
 ROOT = Path(__file__).parents[3]
 

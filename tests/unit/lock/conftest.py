@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests import servers
-from tests.cluster import parts as clusters
+from tests.cluster.fixtures import Cluster
 from tests.unit.lock import parts
 from tests.unit.source import forge
 
@@ -47,8 +47,7 @@ def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield endpoint
 
 
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+@pytest.fixture
+def cluster(kubernetes: Cluster) -> Path:
     """A kubeconfig of a cluster that tests may write to."""
-    with clusters.api_server(tmp_path_factory.mktemp("cluster")) as kubeconfig:
-        yield kubeconfig
+    return kubernetes.kubeconfig

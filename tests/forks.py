@@ -1,0 +1,125 @@
+"""Runs of `lineal` in a third of the time: each is a fork of a process that has imported everything.
+
+`python -m tests.forks FD` is that process. It is asked through the socket FD: one message for each run, JSON with the
+descriptors of a socket for the exit code and of the files for the run's two streams."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import os
+import pkgutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+_LONGEST = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a command left: its exit code (negative for a signal) and its two streams."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def run(*args: str, cwd: Path, env: Mapping[str, str], timeout: float = 300, die: int = 0) -> Result:
+    """`lineal` to its end; several threads may do so at once. It is killed after `timeout` seconds, and with `die` at
+    that write to the store, see `tests.e2e.steps`."""
+    ours, theirs = socket.socketpair()
+    with TemporaryFile() as out, TemporaryFile() as err, ours:
+        with theirs:
+            order = {"args": args, "cwd": str(cwd), "env": dict(env), "timeout": timeout, "die": die}
+            descriptors = [theirs.fileno(), out.fileno(), err.fileno()]
+            socket.send_fds(_server(), [json.dumps(order).encode()], descriptors)
+        code = ours.makefile().read()
+        assert code, "the server of forks has ended"
+        said = [_read(stream) for stream in (out, err)]
+    return Result(int(code), *said)
+
+
+def _read(stream: Any) -> str:
+    stream.seek(0)
+    return str(stream.read().decode(errors="replace"))
+
+
+@functools.cache
+def _server() -> socket.socket:
+    """Of this process; it ends when that does."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        command = [sys.executable, "-m", "tests.forks", str(theirs.fileno())]
+        subprocess.Popen(command, cwd=ROOT, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+    return ours
+
+
+# --- the server -----------------------------------------------------------------------------------------------------
+
+
+def _import_everything() -> None:
+    import lineal
+
+    for module in pkgutil.walk_packages(lineal.__path__, "lineal."):
+        if not module.name.endswith("__main__"):
+            with suppress(ImportError):  # what needs an extra
+                importlib.import_module(module.name)
+
+
+def _next_order(orders: socket.socket) -> dict[str, Any]:
+    """Returns in a new process for each order, which is to become the run."""
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(orders, _LONGEST, 3)
+        if not message:
+            os._exit(0)
+        if os.fork() == 0:
+            break
+        for descriptor in descriptors:
+            os.close(descriptor)
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+    orders.close()
+    answer, out, err = descriptors
+    child = os.fork()
+    if child:
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        os.write(answer, str(code).encode())
+        os._exit(0)
+    os.close(answer)
+    os.dup2(out, 1)
+    os.dup2(err, 2)
+    os.close(out)
+    os.close(err)
+    order: dict[str, Any] = json.loads(message)
+    return order
+
+
+def _become(order: dict[str, Any]) -> None:
+    from lineal.cli import main
+
+    signal.setitimer(signal.ITIMER_REAL, order["timeout"])
+    os.chdir(order["cwd"])
+    os.environ.clear()
+    os.environ.update(order["env"])
+    if order["die"]:
+        from tests.e2e.steps import die_at
+
+        die_at(order["die"])
+    sys.argv = ["lineal", *order["args"]]
+    main()
+
+
+if __name__ == "__main__":
+    _import_everything()
+    _become(_next_order(socket.socket(fileno=int(sys.argv[1]))))

@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -52,6 +53,31 @@ def test_only_the_layers_that_the_engine_lacks_are_read(client: Client) -> None:
     ids.append(Images(client, lambda: None).ensure(second, store))
     assert store.read == [second.layers[2].digest]
     remove(client, *reversed(ids))
+
+
+def test_what_this_run_has_loaded_is_not_asked_for_again(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore()
+    tars = layers("a", "b", "c")
+    images = Images(client, lambda: None)
+    ids = [images.ensure(store.image(tars[:2]), store)]
+    store.read.clear()
+    paths: list[str] = []
+    call = Client.call
+
+    def counted(self: Client, method: str, path: str, *args: Any, **options: Any) -> Any:
+        paths.append(path)
+        return call(self, method, path, *args, **options)
+
+    monkeypatch.setattr(Client, "call", counted)
+    image = store.image(tars)
+    ids.append(images.ensure(image, store))
+    assert paths.count("/images/load") == 1
+    assert store.read == [image.layers[2].digest]
+    # Somebody removes them: then it is asked.
+    remove(client, *reversed(ids))
+    ids = [images.ensure(image, store)]
+    assert paths.count("/images/load") == 3
+    remove(client, *ids)
 
 
 def test_an_image_of_known_layers_costs_no_bytes(client: Client) -> None:

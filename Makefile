@@ -25,7 +25,7 @@ demo:
 
 test:
 	@scripts/setup test
-	$(PYTHON) -m pytest -n $(WORKERS) --dist loadgroup --timeout 600 $(ARGS)
+	$(PYTHON) -m pytest -n $(WORKERS) --timeout 600 $(ARGS)
 
 # Twenty times as many schedules of runs that meet (tests/simulation), the image built from nothing: some 20 minutes.
 test-long:

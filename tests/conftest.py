@@ -21,7 +21,7 @@ from tests.forks import Result
 if TYPE_CHECKING:
     import docker
 
-pytest_plugins = ["tests.cluster.fixtures"]
+pytest_plugins = ["tests.cluster.fixtures", "tests.scheduling"]
 
 # Everybody's runs search on with new examples; CI tries the same ones each time, so that it fails for what changed.
 settings.register_profile("ci", derandomize=True, deadline=None)

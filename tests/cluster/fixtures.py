@@ -14,9 +14,6 @@ from tests.cluster.client import Client
 from tests.cluster.controller import controller
 from tests.cluster.parts import api_server
 
-GROUP = pytest.mark.xdist_group("kubernetes")
-"""For tests that ask for the fixture `kubernetes` only as they run."""
-
 APP = """\
 apiVersion: apps/v1
 kind: Deployment
@@ -70,14 +67,6 @@ class Cluster:
     def text(self, namespace: str, name: str) -> str:
         spec: dict[str, Any] = self.client.get("deployments", namespace, name)["spec"]["template"]["spec"]
         return str(spec["containers"][0]["env"][0]["value"])
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever needs the API server goes to one test process: starting another takes half a minute of a processor."""
-    for item in items:
-        if "kubernetes" in getattr(item, "fixturenames", ()):
-            item.add_marker(GROUP)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,6 @@ from lineal.lock import Terms
 from lineal.lock.kubernetes import Leases
 from lineal.lock.leased import LeasedLock
 from tests.cluster import parts as clusters
-from tests.cluster.fixtures import GROUP
 from tests.unit.lock import conversation
 from tests.unit.lock.worker import CHECKSUM, Told
 
@@ -47,7 +46,7 @@ def spoken(request: pytest.FixtureRequest) -> Iterator[str]:
         conversation.FILE.write_text(json.dumps(turns, indent=1) + "\n")
 
 
-@pytest.fixture(params=["recorded", pytest.param("real", marks=GROUP)])
+@pytest.fixture(params=["recorded", "real"])
 def server(request: pytest.FixtureRequest) -> Iterator[str]:
     with spoken(request) as address:
         yield address

@@ -15,7 +15,6 @@ import pytest
 from lineal.errors import Interrupted
 from lineal.lock import Lock, Terms
 from lineal.lock.leased import LeasedLock, LockFailed
-from tests.cluster.fixtures import GROUP
 from tests.unit.lock import parts, worker
 from tests.unit.lock.worker import CHECKSUM, Told
 
@@ -26,7 +25,7 @@ SHORT = {"lease": 3.0, "poll": 0.2, "notice": 0.3, "wait": 30.0}
 Given = dict[str, Any]
 
 
-@pytest.fixture(params=["git", "git-http", "etcd", pytest.param("kubernetes", marks=GROUP)])
+@pytest.fixture(params=["git", "git-http", "etcd", "kubernetes"])
 def given(request: pytest.FixtureRequest, tmp_path: Path) -> Given:
     """A service that nobody has used yet, as `worker.service` takes it."""
     if request.param.startswith("git"):

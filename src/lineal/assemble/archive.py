@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from lineal.assemble.destination import Destination, Staged
 from lineal.assemble.spool import Spool
-from lineal.assemble.untar import Entry, Inflated, Malformed, Plain, TarReader, buffered, zstd
+from lineal.assemble.untar import Entry, Inflated, Malformed, Plain, TarReader, Unsupported, buffered, zstd
 from lineal.errors import BuildFailed
 
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -44,6 +44,8 @@ def is_archive(content: Iterator[bytes]) -> bool:
     """Whether a file is a tar (plain, gzip, bzip2, xz or zstd) with at least one entry; reads only its beginning."""
     try:
         return next(iter(TarReader(_open(content))), None) is not None
+    except Unsupported:
+        return True
     except Malformed:
         return False
 

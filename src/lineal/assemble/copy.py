@@ -10,7 +10,7 @@ from posixpath import basename, dirname, normpath
 
 from lineal.assemble import archive, users
 from lineal.assemble.destination import Copied, Destination, Staged
-from lineal.assemble.filesystem import Filesystem
+from lineal.assemble.filesystem import BehindLink, Filesystem
 from lineal.assemble.spool import Spool
 from lineal.engine import Directory
 from lineal.errors import BuildFailed
@@ -94,7 +94,7 @@ def _owner(parent: Filesystem, layers: int, chown: str | None) -> tuple[int, int
     try:
         return parent.owner(chown)
     except LookupError as error:
-        if layers:
+        if layers and not isinstance(error, BehindLink):
             # A file that is not there knows no names; only an image without any files is refused.
             return users.owner(chown, parent.passwd or b"\n", parent.group or b"\n")
         raise BuildFailed(f"--chown={chown}: {error.args[0]}") from error

@@ -24,6 +24,10 @@ _MAX_ACCOUNTS = 4 << 20
 _PASSWD, _GROUP = "etc/passwd", "etc/group"
 
 
+class BehindLink(LookupError):
+    """Names of users or groups are in a file that the index does not have."""
+
+
 class DirectoryEntry(NamedTuple):
     mode: int
     uid: int
@@ -79,7 +83,12 @@ class Filesystem:
         """uid and gid that BuildKit gives files for `--chown=spec`, and a `WORKDIR` under `USER spec`.
 
         A number alone is uid and gid; a name has the gid of its account; an unknown name is 0 (like BuildKit).
-        Raises `LookupError` when a name is given and the image has no such file to look it up (like BuildKit)."""
+        Raises `LookupError` when a name is given and the image has no such file to look it up (like BuildKit), and
+        `BehindLink` when it has one elsewhere: only what is at the path itself is known here."""
+        for part, path in zip(spec.split(":"), (_PASSWD, _GROUP), strict=False):
+            place = self.resolve(path)
+            if place != path and part and not part.isdecimal():
+                raise BehindLink(f"{part!r} cannot be looked up: /{path} leads to /{place} by a link; use a number.")
         return users.owner(spec, self.passwd, self.group)
 
     def encode(self) -> bytes:

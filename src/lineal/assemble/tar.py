@@ -205,7 +205,7 @@ class TarWriter:
         name, target = os.fsencode(path), os.fsencode(link)
         time = MTIME if mtime is None else mtime
         split = _split(name)
-        records: dict[bytes, bytes] = {key.encode(): os.fsencode(value) for key, value in (xattrs or {}).items()}
+        records: dict[bytes, bytes] = {os.fsencode(key): os.fsencode(value) for key, value in (xattrs or {}).items()}
         if split is None:
             records[b"path"] = name
             split = b"", _ascii(name)

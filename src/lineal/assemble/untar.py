@@ -18,6 +18,8 @@ Kind = Literal["file", "directory", "symlink", "hardlink", "special"]
 _BLOCK = 512
 _CHUNK = 1 << 18
 _MAX_EXTENSION = 1 << 20
+_MAX_ID = (1 << 32) - 1
+_MAX_DEVICE = 0o7777777
 MAX_DEPTH = 200
 """Directories in a path. Nobody nests as deep, and what walks a tree may then call itself."""
 _KINDS: dict[bytes, Kind] = {
@@ -35,6 +37,10 @@ _KINDS: dict[bytes, Kind] = {
 
 class Malformed(Exception):
     """The stream is no tar, or one that breaks its own rules."""
+
+
+class Unsupported(Malformed):
+    """A tar with something in it that Lineal does not read."""
 
 
 @dataclass(slots=True)
@@ -71,7 +77,7 @@ class TarReader:
         records: dict[str, bytes] = {}
         while (block := self._header()) is not None:
             flag = block[156:157]
-            size = _number(block[124:136])
+            size = _count(block[124:136], "size")
             if flag in b"xgLK":
                 body = self._extension(size)
                 if flag == b"g":
@@ -130,20 +136,22 @@ def _entry(block: bytes, size: int, records: dict[str, bytes]) -> Entry:
     prefix = block[345:500].split(b"\0", 1)[0] if block[257:263] == b"ustar\0" else b""
     if prefix:
         name = prefix + b"/" + name
-    uid, gid, mtime = _number(block[108:116]), _number(block[116:124]), _number(block[136:148])
+    uid, gid, mtime = _count(block[108:116], "uid"), _count(block[116:124], "gid"), _number(block[136:148])
     xattrs: dict[str, str] = {}
     if records:
         if any(key.startswith("GNU.sparse") for key in records):
-            raise Malformed("it has a sparse file, which is not supported")
+            raise Unsupported("it has a sparse file, which is not supported")
         name, link = records.get("path", name), records.get("linkpath", link)
         size, uid, gid = (_decimal(records, *item) for item in (("size", size), ("uid", uid), ("gid", gid)))
         mtime = _decimal(records, "mtime", mtime)
         xattrs = {key: os.fsdecode(value) for key, value in records.items() if key.startswith("SCHILY.xattr.")}
+    if max(uid, gid) > _MAX_ID:
+        raise Malformed("a tar header has a wrong owner")
     if name.count(b"/") > MAX_DEPTH or link.count(b"/") > MAX_DEPTH:
-        raise Malformed("it has a path that is too deep")
+        raise Unsupported("it has a path that is too deep")
     kind = _KINDS.get(flag)
     if kind is None:
-        raise Malformed(f"it has an entry of unknown type {flag.decode('latin-1')!r}")
+        raise Unsupported(f"it has an entry of unknown type {flag.decode('latin-1')!r}")
     if kind == "file" and name.endswith(b"/"):
         kind = "directory"
     entry = Entry(clamp(os.fsdecode(name)), kind, flag, _number(block[100:108]) & 0o7777, uid, gid, size, mtime)
@@ -153,8 +161,17 @@ def _entry(block: bytes, size: int, records: dict[str, bytes]) -> Entry:
     elif kind == "hardlink":
         entry.target = clamp(os.fsdecode(link))
     elif kind == "special":
-        entry.device = (_number(block[329:337]), _number(block[337:345]))
+        entry.device = (_count(block[329:337], "device"), _count(block[337:345], "device"))
+        if max(entry.device) > _MAX_DEVICE:
+            raise Malformed("a tar header has a wrong device")
     return entry
+
+
+def _count(field: bytes, what: str) -> int:
+    number = _number(field)
+    if number < 0:
+        raise Malformed(f"a tar header has a wrong {what}")
+    return number
 
 
 def _number(field: bytes) -> int:

@@ -269,8 +269,9 @@ class Planner:
 
 def with_files(stage: Stage) -> Stage:
     """The stage that a copy from this one depends on: closing metadata has no files, unless a WORKDIR makes some."""
-    makes = any(meta.name == "WORKDIR" for meta in stage.metadata)
-    return stage if stage.kind != "close" or stage.parent is None or makes else stage.parent
+    while stage.kind == "close" and stage.parent and not any(meta.name == "WORKDIR" for meta in stage.metadata):
+        stage = stage.parent
+    return stage
 
 
 def _scope_after(stage: Stage) -> Scope:

@@ -118,20 +118,41 @@ class ContextTree:
 
     def identity(self, path: str) -> list[tuple[str, str, str]]:
         """What a copy of `path` depends on: sorted (path, git mode, git object id), with a directory counted by
-        itself only where nothing in it is left (DESIGN §4). Reads no content."""
+        itself only where nothing in it is left (DESIGN §4). Reads no content but that of LFS pointers."""
         below = self.below(path)
         entries = self._index.entries
         mode, oid = entries.get(path, ("040000", ""))
         if mode != "040000":
-            return [(path, mode, oid)]
+            return [(path, mode, self._content(path, mode, oid))]
         found = []
         for name in below:
             mode, oid = entries[name]
             if mode != "040000":
-                found.append((name, mode, oid))
+                found.append((name, mode, self._content(name, mode, oid)))
             elif not self.below(name):
                 found.append((name, mode, ""))
         return found
+
+    def _content(self, path: str, mode: str, oid: str) -> str:
+        """The object id; of an LFS pointer what it stands for: attributes alone make the same object mean another
+        content."""
+        if not mode.startswith("100"):
+            return oid
+        owner, inside = self._owner(self._full(path))
+        if owner is self._repository and not self._has_pointers:
+            return oid
+        pointer = owner.lfs.pointer(inside, oid)
+        return oid if pointer is None else f"lfs:{pointer.oid}"
+
+    @cached_property
+    def _has_pointers(self) -> bool:
+        """Whether any attributes of the outermost repository that count here speak of LFS; without a process."""
+        above = self.context.split("/") if self.context not in ("", ".") else []
+        folders = ["", *("/".join([*above[:count], ""]) for count in range(1, len(above)))]
+        listed = [oid for path, mode, oid in self._listing
+                  if path.endswith(".gitattributes") and mode.startswith("100")]  # fmt: skip
+        higher = [oid for folder in folders if (oid := self._repository.oid(f"{folder}.gitattributes"))]
+        return any(b"lfs" in self._repository.object(oid) for oid in {*listed, *higher})
 
     def missing(self, pattern: str) -> str:
         """Why nothing matches a source pattern, and what to do: the end of an error message."""

@@ -76,10 +76,13 @@ def entries_of(tree: bytes, size: int) -> Entries:
     found: Entries = {}
     start = 0
     while start < len(tree):
-        end = tree.index(b"\0", start)
+        end = tree.find(b"\0", start)
+        if end < 0 or end + size >= len(tree):
+            raise GitFailed("git has a directory that is cut off.", remedy="Clone the repository again.")
         mode, _, name = tree[start:end].partition(b" ")
         start = end + 1 + size
-        found[name] = mode.decode(), tree[end + 1 : start].hex()
+        # Some tools write a directory's mode with a zero before it.
+        found[name] = mode.lstrip(b"0").decode(), tree[end + 1 : start].hex()
     return found
 
 

@@ -170,6 +170,11 @@ class Repository:
                 )  # fmt: skip
         return None
 
+    def oid(self, path: str) -> str:
+        """The object of a file in the commit, empty when there is none at this path."""
+        mode, oid = self._entry(path)
+        return oid if mode.startswith("100") else ""
+
     @cached_property
     def lfs(self) -> Lfs:
         return Lfs(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,9 @@ def take_over(stage: Stage, materials: Materials, workshop: Workshop) -> tuple[I
             remedy="Make it a target of your Dockerfile or an image of lineal.yaml: ONBUILD works there.",
         )
 
-    def fetch(layer: Descriptor) -> Path:
-        path = workshop.workspace / f"base-{stage.checksum[:12]}-{layer.digest.removeprefix('sha256:')}"
+    def fetch(number: int, layer: Descriptor) -> Path:
+        # The empty layer stands in some images several times.
+        path = workshop.workspace / f"base-{stage.checksum[:12]}-{number}"
         with path.open("wb") as file:
             for chunk in source.blob(layer.digest):
                 file.write(chunk)
@@ -48,7 +50,8 @@ def take_over(stage: Stage, materials: Materials, workshop: Workshop) -> tuple[I
 
     filesystem = Filesystem.empty()
     with ThreadPoolExecutor(4) as pool:
-        for number, (layer, path) in enumerate(zip(base.layers, pool.map(fetch, base.layers), strict=True)):
+        paths = pool.map(fetch, count(), base.layers)
+        for number, (layer, path) in enumerate(zip(base.layers, paths, strict=True)):
             with path.open("rb") as file:
                 filesystem = filesystem.apply(number, open_layer(chunks(file), layer.media_type))
             path.unlink()

@@ -128,7 +128,7 @@ class _Step:
         try:
             return self.parent.filesystem.owner(user)
         except LookupError as error:
-            raise BuildFailed(f"USER {user}: {error.args[0]}.", place=self.stage.place) from None
+            raise BuildFailed(f"USER {user}: {error.args[0].rstrip('.')}.", place=self.stage.place) from None
 
     def _exists(self, path: str) -> bool:
         return path == "/" or self.parent.filesystem.is_directory(path)

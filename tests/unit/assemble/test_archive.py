@@ -52,6 +52,58 @@ def test_a_tar_is_known_by_its_content(data: bytes, size: int, answer: bool) -> 
     assert is_archive(pieces(data, size)) is answer
 
 
+def header(**fields: bytes) -> bytes:
+    """The header of a file `f` with fields of one's own, its checksum right."""
+    places = {"uid": (108, 116), "gid": (116, 124), "size": (124, 136), "flag": (156, 157), "major": (329, 337)}
+    block = bytearray(PLAIN[:512])
+    for name, value in fields.items():
+        start, end = places[name]
+        block[start:end] = value.rjust(end - start, b"\xff" if value[0] == 0xFF else b" ")
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"size": b"\xff" * 12}, "size"), ({"size": b"-1"}, "size"), ({"size": b"\xff" * 11 + b"\xfe"}, "size"),
+        ({"uid": b"\xff" * 8}, "uid"), ({"gid": b"-7"}, "gid"), ({"uid": b"\x80\0\0\xff\0\0\0\0"}, "owner"),
+        ({"flag": b"3", "major": b"\x80\0\0\0\xff\0\0\0"}, "device"),
+    ],
+)  # fmt: skip
+def test_numbers_that_no_tar_has_are_refused_before_anything_is_read(
+    fields: dict[str, bytes], wrong: str, tmp_path: Path
+) -> None:
+    read = 0
+
+    def content() -> Iterator[bytes]:
+        nonlocal read
+        yield header(**fields)
+        for _ in range(100):
+            read += 1
+            yield bytes(1 << 20)
+
+    with pytest.raises(BuildFailed, match=f"wrong {wrong}"):
+        extract(content(), "a.tar", Destination(Filesystem.empty(), 0), "", Spool(tmp_path))
+    assert read < 10
+
+
+def test_a_name_of_an_attribute_may_have_any_bytes(tmp_path: Path) -> None:
+    body = b"31 SCHILY.xattr.user.\xff\xfe=value\n"
+    body = b"%d%b" % (len(body), body[2:])
+    extension = bytearray(header(flag=b"x", size=b"%o\0" % len(body)))
+    assert unpacked(bytes(extension) + body.ljust(512, b"\0") + PLAIN, tmp_path)["f"]
+
+
+@pytest.mark.parametrize("flag", [b"S", b"Z"])
+def test_an_archive_that_begins_with_what_is_not_supported_is_none_to_be_copied(flag: bytes, tmp_path: Path) -> None:
+    data = header(flag=flag) + PLAIN[512:]
+    assert is_archive(pieces(data))
+    with pytest.raises(BuildFailed, match="entry of unknown type"):
+        unpacked(data, tmp_path)
+
+
 def test_zstd_is_unpacked_several_frames_too(tmp_path: Path) -> None:
     packed = compress(PLAIN[:700]) + compress(PLAIN[700:])
     assert is_archive(pieces(packed, 7))

@@ -341,7 +341,7 @@ def test_a_copy_does_not_depend_on_metadata_that_closes_its_source(use: str) -> 
     def of(closing: str) -> str:
         return planned(f"FROM b:1 AS x\nRUN make\n{closing}FROM c:1\n{use}\n").checksum
 
-    assert of("") == of("ENV A=1\nCMD x\n") == of("LABEL a=b\n")
+    assert of("") == of("ENV A=1\nCMD x\n") == of("LABEL a=b\n") == of("LABEL a=b\nFROM x AS y\nLABEL c=d\n")
     assert of("") != of("WORKDIR /new\n")
 
 

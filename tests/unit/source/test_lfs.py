@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -41,10 +42,25 @@ def test_the_content_is_read_where_it_is(repo: servers.Repository, tmp_path: Pat
     assert check_out(opened(repo), "d", tmp_path / "out") and (tmp_path / "out/model.bin").read_bytes() == BIG
 
 
-def test_checksums_need_no_content_and_are_those_of_the_pointer(repo: servers.Repository) -> None:
+def test_checksums_need_no_content_and_are_those_of_what_the_pointer_names(repo: servers.Repository) -> None:
     committed(repo)
-    oid = repo.git("rev-parse", "HEAD:d/model.bin")
-    assert ("d/model.bin", "100644", oid) in tree(opened(repo)).identity("d")
+    oid = hashlib.sha256(BIG).hexdigest()
+    assert ("d/model.bin", "100644", f"lfs:{oid}") in tree(opened(repo)).identity("d")
+    assert tree(opened(repo), "d").identity("model.bin") == [("model.bin", "100644", f"lfs:{oid}")]
+
+
+@pytest.mark.parametrize("place", ["", "d/", "d/e/"])
+def test_attributes_alone_change_what_a_copy_depends_on(repo: servers.Repository, place: str) -> None:
+    repo.write({"d/e/model.bin": pointer(BIG), "d/e/a": "1"})
+
+    def identity() -> dict[str, str]:
+        return {path: oid for path, _, oid in tree(opened(repo), "d").identity("e") if "/.git" not in path}
+
+    before = identity()
+    repo.write({f"{place}.gitattributes": LFS})
+    assert {path for path, oid in identity().items() if oid != before[path]} == {"e/model.bin"}
+    repo.write({f"{place}.gitattributes": "*.bin -text"})
+    assert identity() == before
 
 
 @pytest.mark.parametrize("kind", ["nothing", "another size", "another content", "link", "folder"])

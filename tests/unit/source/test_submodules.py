@@ -18,7 +18,7 @@ from lineal.source.files import ContextTree
 from lineal.source.git import capture
 from lineal.source.glob import expand
 from tests import servers
-from tests.unit.source.modules import LFS, add, contents, create, opened, pin, tree, update
+from tests.unit.source.modules import add, contents, create, opened, pin, tree, update
 
 FAR = "f" * 40
 ABSENT = r"^The submodule {} is pinned to commit [0-9a-f]{{40}}, which is not here\. Run `git submodule update --init"
@@ -350,7 +350,7 @@ def test_a_chart_may_have_one_and_may_lie_in_one(
 def test_a_commit_without_submodules_costs_no_process_more(
     repo: servers.Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    repo.write({"a/b": "1", ".gitattributes": LFS})
+    repo.write({"a/b": "1", ".gitattributes": "*.png binary"})
     here = opened(repo)
     asked: list[str] = []
 

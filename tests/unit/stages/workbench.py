@@ -35,6 +35,10 @@ class Objects:
     def pointer(self, path: str, oid: str) -> None:
         """Nothing is kept by Git LFS."""
 
+    def oid(self, path: str) -> str:
+        """There are no attributes above the context."""
+        return ""
+
     def submodule(self, path: str, commit: str) -> Any:
         raise BadConfiguration(f"The submodule {path} is not here.")
 

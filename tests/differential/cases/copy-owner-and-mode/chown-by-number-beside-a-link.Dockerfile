@@ -1,0 +1,3 @@
+ARG LINKED
+FROM $LINKED
+COPY --chown=5:6 a.txt /etc/x

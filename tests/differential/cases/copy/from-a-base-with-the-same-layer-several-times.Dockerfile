@@ -1,0 +1,3 @@
+ARG TWICE
+FROM $TWICE
+COPY a.txt /

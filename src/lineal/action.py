@@ -58,7 +58,7 @@ def read(environ: Mapping[str, str], is_directory: Callable[[str], bool] = os.pa
         logins = inputs.docker_logins(_registry(environ), environ.get("GITHUB_ACTOR") or "x-access-token", token)
     kubeconfig, path = inputs.kubeconfig(given.get("kubeconfig", ""))
     if path:
-        variables["KUBECONFIG"] = path
+        variables["KUBECONFIG"] = str(Path(environ.get("GITHUB_WORKSPACE", "")) / path)
     return Call(_arguments(given), variables, given.get("working-directory", "."), kubeconfig, logins)
 
 

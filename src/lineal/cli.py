@@ -220,9 +220,10 @@ def cleanup(**given: Any) -> None:
 def config(**given: Any) -> None:
     """Print the resolved configuration, each value with where it came from."""
     from lineal.config.settings import describe
+    from lineal.settings import settings
 
     with _run(given) as run:
-        show(describe(run.loaded, run.settings()))
+        show(describe(run.loaded, settings(run)))
 
 
 @cli.command(epilog="\b\nExample:\n  lineal schema > lineal.schema.json")
@@ -264,7 +265,17 @@ def main(around: AbstractContextManager[object] | None = None) -> NoReturn:
             with suppress(OSError, ValueError):
                 stream.flush()
         os._exit(code)
+    _let_go_of_the_log()
     sys.exit(code)
+
+
+def _let_go_of_the_log() -> None:
+    """What a full disk does not take of it is not what the exit code is about: Python would make that 120."""
+    try:
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _main(around: AbstractContextManager[object] = nullcontext()) -> int:  # noqa: B008 (it has no state)

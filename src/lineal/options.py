@@ -95,10 +95,12 @@ class Options:
     def variables(self) -> dict[str, str]:
         """`--var name=value` as a mapping."""
         pairs = {}
-        for text in self.many("var"):
+        for number, text in enumerate(self.many("var"), 1):
             name, separator, value = text.partition("=")
             if not separator or not name:
-                raise BadConfiguration(f"--var {name or text} has no value.", remedy="Write --var NAME=VALUE.")
+                # It may be a part of a secret of several lines.
+                what = f"--var (or line of LINEAL_VAR) number {number} is not NAME=VALUE."
+                raise BadConfiguration(what, remedy="Write each as NAME=VALUE, on one line.")
             pairs[name] = value
         return pairs
 

@@ -97,8 +97,10 @@ def reporting(run: Run, make: Callable[[], Report], *, table: bool = True) -> It
         report.error = None if failure is None else error_report(failure)
         run.progress.close()
         if table:
-            sys.stderr.write(_table(report, sys.stderr))
-            sys.stderr.flush()
+            # A log that is gone changes neither what was done nor what is left behind.
+            with suppress(OSError, ValueError):
+                sys.stderr.write(_table(report, sys.stderr))
+                sys.stderr.flush()
         leave(report, run)
 
 

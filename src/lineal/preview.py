@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lineal.errors import BadConfiguration
+from lineal.errors import BadConfiguration, DeployFailed
 
 if TYPE_CHECKING:
     from lineal.report.json import ChangeReport
@@ -36,6 +36,10 @@ def changes(rollout: Rollout, outlook: Outlook) -> list[ChangeReport]:
     from lineal.deploy.changes import between
 
     run, helm = rollout.run, rollout.helm
+    if not run.context.may_write:
+        # A chart may read what it likes in the cluster.
+        what = "This run may not write (a pull request from a fork), so it does not ask the cluster either."
+        raise DeployFailed(what, remedy="Leave --diff out, or ask on a branch of the project itself.")
     release = rollout.release(outlook, planned=True)
     dependencies.complete(helm, release, run.progress.note)
     wanted = live.wanted(helm, release)

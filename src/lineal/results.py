@@ -47,7 +47,7 @@ def make_report(run: Run, command: str, outlook: Outlook) -> Report:
             provider=context.provider,
             event=context.event,
             commit=context.commit,
-            branch=run.line.branch or None,
+            branch=(run.line.branch if run.dev else context.branch) or None,
             tag=context.tag,
             pull_request=context.pull_request,
             may_write=context.may_write,

@@ -181,11 +181,15 @@ class Rollout:
         return parted(self._values())[1]
 
     def _opened(self) -> list[ValuesText]:
-        from lineal.deploy.sops import opened, parted
+        from lineal.deploy.sops import is_sealed, opened, parted
 
         run, files = self.run, self._values()
         if self.bundled:
             return parted(files)[0]
+        if not run.context.may_write:
+            from lineal.deploy import keys
+
+            keys.check(filter(is_sealed, files), run.options.environ)
         return opened(files, run.options.environ, run.secrets, run.workspace / "sealed")
 
     def _values(self) -> list[ValuesText]:

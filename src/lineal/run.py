@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lineal.config.agents import SshAgents, parse_ssh
 from lineal.config.giterminism import FILE as GITERMINISM_FILE
@@ -37,7 +37,7 @@ from lineal.stages.outlook import Outlook, look, settle
 from lineal.stages.stage import Stage
 from lineal.stages.visibility import Line
 from lineal.store import Store
-from lineal.store.address import LAYOUT, open_image, open_store
+from lineal.store.address import LAYOUT, REGISTRY_LOGIN, open_image, open_store, parse_address
 
 if TYPE_CHECKING:
     from lineal.stages.workshop import Workshop
@@ -164,13 +164,20 @@ class Run:
 
     @cached_property
     def repo(self) -> Setting[str]:
-        """The store's address."""
-        configured = self.loaded.setting("repo")
-        if self.context.default_store:
-            source = self.context.sources.get("default_store", "the CI")
-            return self.options.text("repo", configured, self.context.default_store, source)
-        cache = cache_directory(self.options.environ) / "stores" / self.loaded.project.project
-        return self.options.text("repo", configured, f"{LAYOUT}{cache}", "default outside CI")
+        """The store's address, which may be shown: one with a password in it is refused."""
+        configured, default = self.loaded.setting("repo"), self.context.default_store
+        source = self.context.sources.get("default_store", "the CI")
+        if not default:
+            cache = cache_directory(self.options.environ) / "stores" / self.loaded.project.project
+            default, source = f"{LAYOUT}{cache}", "default outside CI"
+        found = self.options.text("repo", configured, default, source)
+        if not found.value.startswith(LAYOUT):
+            try:
+                parse_address(found.value)
+            except BadConfiguration as error:
+                error.message = f"{error.message[:-1]} ({found.origin})."
+                raise
+        return found
 
     @cached_property
     def insecure(self) -> list[str]:
@@ -179,7 +186,7 @@ class Run:
     @cached_property
     def store(self) -> Store:
         store = open_store(
-            self.repo.value, insecure_hosts=self.insecure, workdir=self.repository.root, environ=self.options.environ
+            self.repo.value, insecure_hosts=self.insecure, workdir=self.repository.root, environ=self._registry_login
         )
         if self.context.may_write:
             return store
@@ -190,6 +197,18 @@ class Run:
             "This run may not write: it reads the store, builds what is missing and publishes nothing."
         )
         return Overlay(Layout(self.workspace / "private", "private", partial=True), store)
+
+    @property
+    def _registry_login(self) -> Mapping[str, str]:
+        """A stranger's commit does not say who gets this job's password."""
+        environ = self.options.environ
+        if self.context.may_write or self.repo.origin.place is None or not environ.get(REGISTRY_LOGIN[0]):
+            return environ
+        self.progress.warn(
+            f"{self.repo.value} comes from the commit ({self.repo.origin}), which is not this project's own: it does "
+            f"not get the password in {REGISTRY_LOGIN[1]}. Give the store with `--repo` if it should."
+        )
+        return {name: value for name, value in environ.items() if name not in REGISTRY_LOGIN}
 
     @cached_property
     def lock_choice(self) -> Setting[str]:
@@ -292,29 +311,6 @@ class Run:
             conveyor.build(outlook)
         finally:
             self.reports |= conveyor.reports
-
-    def settings(self) -> dict[str, Setting[Any]]:
-        """Every setting of the run with its origin, for `lineal config`."""
-        options, deploy = self.options, self.loaded.project.deploy
-        found: dict[str, Setting[Any]] = {
-            "repo": self.repo,
-            "lock": self.lock_choice,
-            "env": self.env,
-            "jobs": options.job_count(),
-            "dev": options.flag("dev"),
-            "ignore-uncommitted": options.flag("ignore-uncommitted"),
-            "engine-network": self.engine_network,
-            "kube-context": options.text("kube-context"),
-            "skip-unchanged": options.flag("skip-unchanged", default=True),
-            "report": options.text("report"),
-            "cleanup.keep_days": self.days_kept,
-            **{name: options.listed(name) for name in ("insecure-registry", "values", "var", "set", "secret", "ssh")},
-        }
-        if deploy is not None:
-            for name in ("release", "namespace", "timeout"):
-                key = f"deploy.{name}"
-                found[key] = options.text(name, self.loaded.setting(key), getattr(deploy, name))
-        return found
 
     @property
     def days_kept(self) -> Setting[int]:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from tests import servers
+from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project, Ran, check
 from tests.tools import helm as binaries
 
@@ -123,7 +129,7 @@ def test_an_unknown_image(layout: Project) -> None:
         (["bild"], "No such command 'bild'"),
         (["build", "--relase", "x"], "No such option '--relase'"),
         (["build", "--jobs", "0"], "--jobs"),
-        (["build", "--var", "version"], "--var version has no value. Write --var NAME=VALUE."),
+        (["build", "--var", "version"], "--var (or line of LINEAL_VAR) number 1 is not NAME=VALUE. Write each"),
         (["build", "--secret", "npm"], "--secret cannot be read. Write --secret id=NAME,env=VARIABLE"),
         (["build", "--lock", "redis"], "There is no lock `redis` (--lock). The locks are: auto, file, git, "),
     ],
@@ -268,6 +274,59 @@ def test_wrong_credentials(hello: Project, auth_registry: str) -> None:
     assert "battery-staple" not in told
 
 
+def test_a_fork_s_commit_does_not_say_who_gets_the_password(
+    repo: servers.Repository, lineal: Lineal, stranger: Stranger, tmp_path: Path
+) -> None:
+    repo.write({"lineal.yaml": f"project: shop\nrepo: {stranger.host}/shop\nimages: {{app: {{}}}}\n",
+                "Dockerfile": HELLO, "hello": ""})  # fmt: skip
+    head = {"ref": "x", "sha": repo.head(), "repo": {"full_name": "stranger/shop", "fork": True}}
+    (tmp_path / "event.json").write_text(json.dumps({"pull_request": {"number": 7, "head": head}}))
+    fork = {"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "pull_request_target", "GITHUB_SHA": "b" * 40,
+            "GITHUB_REF": "refs/heads/main", "GITHUB_REPOSITORY": "acme/shop",
+            "GITHUB_EVENT_PATH": str(tmp_path / "event.json")}  # fmt: skip
+    lineal.env |= {"LINEAL_REGISTRY_USERNAME": "bot", "LINEAL_REGISTRY_PASSWORD": "s3cret"}
+    refused = lineal("plan", env=fork)
+    assert refused.code == 5 and "s3cret" not in refused.stderr
+    assert f"{stranger.host}/shop comes from the commit (lineal.yaml:2), which is not" in refused.stderr
+    assert stranger.asked and not any(stranger.asked)
+    # Whoever wrote the job, or the project itself, may say so.
+    for args, env in ((["--repo", f"{stranger.host}/shop"], fork), ([], {})):
+        stranger.asked.clear()
+        told = lineal("plan", *args, env=env)
+        assert told.code == 5 and "comes from the commit" not in told.stderr
+        assert f"Basic {base64.b64encode(b'bot:s3cret').decode()}" in stranger.asked
+
+
+class Stranger(NamedTuple):
+    """A registry that lets nobody in, and the Authorization of each request that it got."""
+
+    host: str
+    asked: list[str | None]
+
+
+@pytest.fixture
+def stranger() -> Iterator[Stranger]:
+    asked: list[str | None] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None: ...
+
+        def do_GET(self) -> None:
+            asked.append(self.headers["Authorization"])
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="stranger"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_HEAD = do_GET
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield Stranger(f"127.0.0.1:{server.server_port}", asked)
+    server.shutdown()
+    server.server_close()
+
+
 def test_no_permission_to_push(hello: Project, read_only_registry: str) -> None:
     plan = hello.plan("--exit-code", code=2, store=f"{read_only_registry}/shop")
     assert plan.stage("COPY")["outcome"] == "missing", "reading is allowed"
@@ -280,9 +339,6 @@ def test_no_permission_to_push(hello: Project, read_only_registry: str) -> None:
 @pytest.fixture
 def read_only_registry(registry: str) -> Iterator[str]:
     """The registry as a user without the right to push sees it: every write is answered with 403."""
-    import threading
-    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
     import requests
 
     class Front(BaseHTTPRequestHandler):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -191,6 +192,66 @@ def test_stages_of_another_project_stay(published: Project) -> None:
     done = cleanup(cleaner)
     assert "Stages of other projects (shop) are in this store" in done.stderr
     assert (done.stdout, published.contents.tags()) == ("", before)
+
+
+def test_a_branch_that_calls_itself_another_project_deletes_nothing_of_it(published: Project) -> None:
+    other = published.repo.create(published.scratch / "other")
+    other.write(
+        {"lineal.yaml": "project: other\nimages: {app: {}}\n", "Dockerfile": "FROM scratch\nCOPY x /x\n", "x": "1"}
+    )
+    Project(other, published.lineal, published.store, published.scratch / "home").build()
+    published.repo.branch("takeover", "main")
+    published.repo.write({"lineal.yaml": "project: other\nimages: {app: {}}\n"})
+    published.repo.switch("main")
+    before = published.contents.tags()
+    done = cleanup(published)
+    assert "Stages of other projects (other) are in this store" in done.stderr
+    assert (done.stdout, published.contents.tags()) == ("", before)
+
+
+def test_a_branch_with_a_line_separator_in_its_name_hides_no_other(published: Project) -> None:
+    """Its line of `git ls-remote` must not be read as one of the branch whose name it begins with."""
+    branch(published, "release", app="release")
+    published.repo.git("branch", "release\u2028x", "main")
+    clone, before = published.clone("runner"), published.contents.tags()
+    done = cleanup(clone)
+    assert "wanted by 3 branches" in done.stderr
+    assert (done.stdout, published.contents.tags()) == ("", before)
+
+
+def test_what_a_bundle_names_stays_with_what_it_is_made_from(published: Project) -> None:
+    names = {"shipped": {"base": "1"}, "unused": {"app": "2"}}
+    made = {name: branch(published, name, **files) for name, files in names.items()}
+    published.repo.git("branch", "--quiet", "--delete", "--force", *names)
+    tag = next(tag for tag, digest in published.contents.tags().items() if digest == made["shipped"].digest)
+    push_bundle(published, f"{published.store}:{tag}@{made['shipped'].digest}")
+    done = cleanup(published)
+    assert set(done.stdout.split()) == made["unused"].tags
+    assert "1 used in a cluster or named by a bundle" in done.stderr and "1 needed by those" in done.stderr
+
+
+def push_bundle(project: Project, image: str) -> None:
+    """What `lineal bundle publish` leaves beside the store, as far as it names images."""
+    host, _, path = project.store.partition("/")
+    base, empty = f"http://{host}/v2/{path}/bundle", b"{}"
+    digest = f"sha256:{hashlib.sha256(empty).hexdigest()}"
+    started = requests.post(f"{base}/blobs/uploads/", timeout=30)
+    requests.put(started.headers["Location"], params={"digest": digest}, data=empty, timeout=30).raise_for_status()
+    kind = "application/vnd.oci.image.manifest.v1+json"
+    manifest = {
+        "schemaVersion": 2, "mediaType": kind, "layers": [],
+        "config": {"mediaType": "application/vnd.cncf.helm.config.v1+json", "digest": digest, "size": len(empty)},
+        "annotations": {"dev.lineal.image.app": image},
+    }  # fmt: skip
+    data, headers = json.dumps(manifest).encode(), {"Content-Type": kind}
+    requests.put(f"{base}/manifests/1.0.0", data=data, headers=headers, timeout=30).raise_for_status()
+
+
+def test_a_store_without_bundles_is_nothing_to_warn_of(project: Project) -> None:
+    (tag,) = branch(project, "dropped", app="2").tags
+    project.repo.git("branch", "--quiet", "--delete", "--force", "dropped")
+    done = cleanup(project)
+    assert done.stdout.split() == [tag] and "warning" not in done.stderr
 
 
 def test_a_registry_that_does_not_delete_says_so(repo: servers.Repository, lineal: Lineal, tmp_path: Path) -> None:

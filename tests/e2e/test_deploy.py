@@ -13,6 +13,10 @@ from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project
 from tests.tools import helm as binaries
 
+FORK = {"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "pull_request_target", "GITHUB_REF": "refs/heads/main",
+        "GITHUB_REPOSITORY": "acme/shop"}  # fmt: skip
+"""The job of a pull request that is not known to be of the project itself."""
+
 
 @pytest.fixture(params=["helm3", "helm4"])
 def shop(
@@ -73,6 +77,17 @@ def test_a_failed_deploy_says_in_words_what_happened(shop: Project, tmp_path: Pa
     assert "was not deployed; its images are published. The release is as it was before." in page
     assert "panic: no database" in page
     assert failed.report["release"]["status"] == "rolled back"
+
+
+def test_a_fork_does_not_ask_the_cluster(shop: Project, tmp_path: Path) -> None:
+    """A chart may read there what it likes. What helm is asked for is only which version it has."""
+    asked, helm = tmp_path / "asked", tmp_path / "helm"
+    helm.write_text(f'#!/bin/sh\necho "$1" >>{asked}\nexec {shop.lineal.env["LINEAL_HELM"]} "$@"\n')
+    helm.chmod(0o755)
+    refused = shop.lineal("plan", "--diff", "--repo", shop.store, env=FORK | {"LINEAL_HELM": str(helm)})
+    assert (refused.code, refused.stdout) == (1, "")
+    assert "so it does not ask the cluster either. Leave --diff out" in refused.stderr
+    assert set(asked.read_text().split()) == {"version"}
 
 
 def test_options_of_a_release_are_for_diff(shop: Project) -> None:

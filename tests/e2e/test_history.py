@@ -346,7 +346,7 @@ def test_a_tag_pipeline_has_what_its_commit_has(shallow: Forge, kind: str, provi
     assert (tagged.made, tagged.digests) == (set(), built.digests)
     assert tagged.rules["both"] == "this commit"
     report = job.plan("--format", "json").report["context"]
-    assert (report["tag"], report["event"]) == ("v1.0", "tag")
+    assert (report["branch"], report["tag"], report["event"]) == (None, "v1.0", "tag")
 
 
 def test_a_tag_of_a_commit_that_nobody_built_is_built_once(shallow: Forge) -> None:

@@ -34,6 +34,10 @@ images: {}
 deploy: {chart: chart, release: shop, namespace: shop, values: [plain.yaml, secret.enc.yaml]}
 """
 
+FORK = {"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "pull_request_target", "GITHUB_REF": "refs/heads/main",
+        "GITHUB_REPOSITORY": "acme/shop"}  # fmt: skip
+"""The job of a pull request that is not known to be of the project itself."""
+
 
 @pytest.fixture(params=["stand-in", "real"])
 def sops(request: pytest.FixtureRequest, tmp_path: Path) -> Sops:
@@ -129,14 +133,9 @@ def test_a_bundle_carries_them_unopened(project: Project, sops: Sops) -> None:
 
 def test_a_bundle_does_not_say_where_a_token_goes(project: Project) -> None:
     """A bundle may be a stranger's, whose Vault would get this job's token; a commit is the project's own."""
-    sealed = yaml.safe_load((project.repo.path / "secret.enc.yaml").read_text())
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         address = f"http://127.0.0.1:{stranger.getsockname()[1]}"
-        sealed["sops"]["hc_vault"] = [
-            {"vault_address": address, "engine_path": "transit", "key_name": "k", "enc": "vault:v1:x",
-             "created_at": "2024-01-01T00:00:00Z"}
-        ]  # fmt: skip
-        project.repo.write({"secret.enc.yaml": yaml.safe_dump(sealed)})
+        seal_for(project, address)
         reference = project.run("bundle", "publish", "--version", "1.0.0").stdout.strip()
         env = {"VAULT_TOKEN": "a token", "VAULT_ADDR": "https://vault.example.com"}
         done = project.lineal("bundle", "apply", reference, cwd=project.scratch, env=env)
@@ -148,6 +147,38 @@ def test_a_bundle_does_not_say_where_a_token_goes(project: Project) -> None:
         f"lineal/sealed/000.yaml: would have the Vault token of this job sent to `{address}`, but VAULT_ADDR of this "
         "job is `https://vault.example.com`. Set VAULT_ADDR to it if that is the Vault of this job"
     ) in " ".join(done.stderr.split())
+
+
+def seal_for(project: Project, vault: str) -> None:
+    """Commits that a Vault has a key of the encrypted file too."""
+    sealed = yaml.safe_load((project.repo.path / "secret.enc.yaml").read_text())
+    sealed["sops"]["hc_vault"] = [
+        {"vault_address": vault, "engine_path": "transit", "key_name": "k", "enc": "vault:v1:x",
+         "created_at": "2024-01-01T00:00:00Z"}
+    ]  # fmt: skip
+    project.repo.write({"secret.enc.yaml": yaml.safe_dump(sealed)})
+
+
+def test_a_fork_does_not_say_where_a_token_goes(project: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        address = f"http://127.0.0.1:{stranger.getsockname()[1]}"
+        seal_for(project, address)
+        env = {"VAULT_TOKEN": "a token", "VAULT_ADDR": "https://vault.example.com"}
+        refused = project.lineal("render", "--repo", project.store, env=FORK | env)
+        stranger.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            stranger.accept()
+    assert (refused.code, refused.stdout) == (3, "")
+    assert f"secret.enc.yaml: would have the Vault token of this job sent to `{address}`, but" in refused.stderr
+
+
+def test_a_fork_s_values_are_rendered_in_any_order(project: Project) -> None:
+    project.repo.write(
+        {"lineal.yaml": CONFIG.replace("[plain.yaml, secret.enc.yaml]", "[secret.enc.yaml, plain.yaml]")}
+    )
+    done = project.lineal("render", "--repo", project.store, env=FORK)
+    assert done.code == 0, done.stderr
+    assert yaml.safe_load(done.stdout)["data"] == {"password": "none", "count": "1"}
 
 
 def test_in_a_bundle_encrypted_values_come_last(project: Project) -> None:

@@ -26,7 +26,7 @@ def clean(shelf: Shelf, actor: Actor) -> None:
     store = Client(shelf, actor)
     tags = Tags.of(store.tags())
     since = int((START + shelf.world.time) * 1000) - KEEP
-    census = take(store, tags, tags.young(since), (), (), {"shop"}, since, Inline())
+    census = take(store, tags, tags.young(since), (), (), "shop", since, Inline())
     for one in still(store, tags, census.doomed, Inline()):
         erase(store, one)
     shelf.world.tell(f"cleanup has deleted {len(census.doomed)}")

@@ -114,9 +114,15 @@ def test_a_kubeconfig_is_content_plain_or_in_base64(text: str) -> None:
     assert call.environ.get("KUBECONFIG") is None
 
 
-def test_a_kubeconfig_may_be_a_path() -> None:
-    call = read(inputs(kubeconfig="deploy/kubeconfig\n"))
-    assert (call.kubeconfig, call.environ["KUBECONFIG"]) == (None, "deploy/kubeconfig")
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [("deploy/kubeconfig\n", "/github/workspace/deploy/kubeconfig"), ("/home/me/config", "/home/me/config")],
+)
+def test_a_kubeconfig_may_be_a_path_in_the_workspace_wherever_the_work_is(path: str, found: str) -> None:
+    call = read(
+        {**inputs(kubeconfig=path, working_directory="services/api"), "GITHUB_WORKSPACE": "/github/workspace"}
+    )
+    assert (call.kubeconfig, call.environ["KUBECONFIG"]) == (None, found)
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,26 @@ def test_a_wrong_variable_is_3_too(project: Lineal, variable: str, value: str) -
     assert variable in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("args", "variable"),
+    [
+        *((command, {"LINEAL_REPO": "https://bot:s3cret@registry.example.com/x"})
+          for command in (["config"], ["plan"], ["build"], ["cleanup"])),
+        (["config", "--repo", "bot:s3cret@registry.example.com/x"], {}),
+        (["config", "--lock", "etcd:https://bot:s3cret@etcd:2379"], {}),
+        (["config"], {"LINEAL_LOCK": "etcd:https://bot:s3cret@etcd:2379"}),
+        (["config"], {"LINEAL_VAR": "a=1\ns3cret"}),
+    ],
+)  # fmt: skip
+def test_a_secret_at_a_wrong_place_is_refused_without_showing_it(
+    project: Lineal, args: list[str], variable: dict[str, str], tmp_path: Path
+) -> None:
+    page = tmp_path / "page.md"
+    done = project(*args, env={**variable, "GITHUB_STEP_SUMMARY": str(page)})
+    assert (done.code, done.stdout) == (3, "")
+    assert "s3cret" not in done.stderr + (page.read_text() if page.exists() else "")
+
+
 # --- streams --------------------------------------------------------------------------------------------------------
 
 
@@ -186,6 +206,15 @@ def test_a_full_disk_behind_stdout_is_told(project: Lineal) -> None:
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 5
     assert errors.count("\n") == 1 and "No space left on device" in errors
+
+
+def test_a_full_disk_behind_the_log_changes_nothing(project: Lineal, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    with Path("/dev/full").open("w") as full:
+        process = started(project, "-m", "lineal", "build", "--report", str(report), stdout=-1, stderr=full.fileno())
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and output.startswith("app layout:")
+    assert json.loads(report.read_text())["images"][0]["name"] == "app"
 
 
 def test_names_of_any_bytes_can_be_printed(project: Lineal, repo: servers.Repository) -> None:

@@ -86,8 +86,15 @@ def test_variables_are_names_with_values() -> None:
 
 @pytest.mark.parametrize("text", ["a", "=1", ""])
 def test_a_variable_without_name_or_value_is_refused(text: str) -> None:
-    with pytest.raises(BadConfiguration, match="--var NAME=VALUE"):
-        Options(var=(text,), environ={}).variables()
+    with pytest.raises(BadConfiguration, match=r"--var \(or line of LINEAL_VAR\) number 2 is not NAME=VALUE"):
+        Options(var=("b=1", text), environ={}).variables()
+
+
+def test_a_line_of_a_variable_is_not_repeated() -> None:
+    """It may be one of a secret of several lines."""
+    with pytest.raises(BadConfiguration, match="number 2 ") as refused:
+        Options(environ={"LINEAL_VAR": "KEY=first\nhunter2\n"}).variables()
+    assert "hunter2" not in str(refused.value)
 
 
 def test_secrets_of_the_environment_are_in_no_representation() -> None:

@@ -72,7 +72,7 @@ class Census:
 
 def take(
     store: Store, tags: Tags, young: Collection[str], wanted: Collection[str], used: Collection[str],
-    projects: Collection[str], since: int, pool: Executor,
+    project: str, since: int, pool: Executor,
 ) -> Census:  # fmt: skip
     """Decide about every checksum. What is young or wanted is not read, unless others are candidates for deletion:
     then a young one says whom it needs."""
@@ -91,7 +91,7 @@ def take(
         if found is not None:
             by_checksum.setdefault(checksum, []).append(found)
     for checksum in rest:
-        reason = _reason(by_checksum.get(checksum, []), used, tagged, projects, since)
+        reason = _reason(by_checksum.get(checksum, []), used, tagged, project, since)
         if reason is not None:
             census.kept[checksum] = reason
     _add_needed(census.kept, by_checksum)
@@ -101,7 +101,7 @@ def take(
             tags_here = tuple(found.tag for found in publications)
             census.doomed.append(Doomed(checksum, tags_here, _order(checksum, publications)))
     records = [found.record for every in by_checksum.values() for found in every if found.record]
-    census.strangers = {record.project for record in records} - set(projects)
+    census.strangers = {record.project for record in records} - {project}
     return census
 
 
@@ -120,8 +120,7 @@ def look(store: Store, tag: str, checksum: str) -> Found | None:
 
 
 def _reason(
-    publications: Sequence[Found], used: Collection[str], tagged: Collection[str | None], projects: Collection[str],
-    since: int,
+    publications: Sequence[Found], used: Collection[str], tagged: Collection[str | None], project: str, since: int,
 ) -> str | None:  # fmt: skip
     """Why a checksum stays that is neither young by its tags nor wanted; None when it does not."""
     records = [found.record for found in publications]
@@ -131,7 +130,7 @@ def _reason(
         return USED
     if any(found.digest in tagged for found in publications):
         return TAGGED
-    if any(record is None or record.project not in projects for record in records):
+    if any(record is None or record.project != project for record in records):
         return FOREIGN
     return None
 

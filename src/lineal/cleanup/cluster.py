@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from lineal.cluster.access import Unavailable
 from lineal.cluster.api import FORBIDDEN, Api, Refused
 from lineal.errors import Unreachable
+from lineal.store.tags import named
 
 # Replica sets and controller revisions are what a rollback goes back to.
 KINDS = (
@@ -24,7 +24,6 @@ KINDS = (
     "apis/batch/v1/jobs",
     "apis/batch/v1/cronjobs",
 )
-_NAMED = re.compile(rb"sha256:[0-9a-f]{64}|(?<![0-9a-f])[0-9a-f]{64}-[0-9]{13}(?![0-9])")
 _PAGE = 250
 _PAGES = 10_000
 _BIGGEST = 256 << 20
@@ -32,8 +31,7 @@ _TIMEOUT = 60.0
 
 
 def in_use(context: str, environ: Mapping[str, str]) -> set[str]:
-    """Digests and stage tags; more than are images, which keeps too much rather than too little. Raises `Unreachable`
-    when anything cannot be listed."""
+    """Digests and stage tags. Raises `Unreachable` when anything cannot be listed."""
     try:
         with closing(Api.connect(environ, context, timeout=_TIMEOUT, biggest=_BIGGEST)) as api:
             return {name for kind in KINDS for name in _listed(api, kind)}
@@ -51,7 +49,7 @@ def _listed(api: Api, kind: str) -> set[str]:
     for _ in range(_PAGES):
         query = {"limit": str(_PAGE), **({"continue": following} if following else {})}
         data = _page(api, kind, query)
-        found |= {name.decode() for name in _NAMED.findall(data)}
+        found |= named(data)
         following = _next(data)
         if not following:
             return found

@@ -12,6 +12,7 @@ from lineal.cleanup.heads import Head, counted, read_heads, read_wanted
 from lineal.config.suggest import printable
 from lineal.errors import LinealError, Unreachable
 from lineal.store import Store
+from lineal.store.address import LAYOUT
 from lineal.store.tags import parse_stage_tag
 
 if TYPE_CHECKING:
@@ -61,18 +62,12 @@ def _census(run: Run, pool: ThreadPoolExecutor) -> tuple[Tags, list[Head], Censu
     tags = Tags.of(run.store.tags())
     heads = read_heads(run.checkout, run.options.many("ignore-ref"))
     wanted = read_wanted(run, heads)
-    wanted.projects.add(run.loaded.project.project)
     days = run.days_kept.value
     since = run.store.now() - days * DAY if days else 10**15
-    young = tags.young(since)
-    used: set[str] = set()
-    contexts = run.options.text("kube-context").value.split("\n")
-    for context in [context.strip() for context in contexts if context.strip()]:
-        from lineal.cleanup.cluster import in_use
-
-        used |= in_use(context, run.options.environ)
-    census = take(run.store, tags, young, wanted.checksums, used, wanted.projects, since, pool)
-    if wanted.deploys and not any(contexts):
+    # What is checked out says whose this is: a branch that calls itself another project must not delete its stages.
+    census = take(run.store, tags, tags.young(since), wanted.checksums, _used(run, pool), run.loaded.project.project,
+                  since, pool)  # fmt: skip
+    if wanted.deploys and not _contexts(run):
         run.progress.warn("This project deploys, and no --kube-context was given: images that only a cluster still "
                           "uses are kept by their age alone.")  # fmt: skip
     if census.strangers:
@@ -80,6 +75,28 @@ def _census(run: Run, pool: ThreadPoolExecutor) -> tuple[Tags, list[Head], Censu
         run.progress.warn(f"Stages of other projects ({names}) are in this store and stay. What they share with this "
                           "project cannot be known: give each project a store of its own.")  # fmt: skip
     return tags, heads, census
+
+
+def _used(run: Run, pool: Executor) -> set[str]:
+    """What clusters use and bundles name."""
+    used: set[str] = set()
+    for context in _contexts(run):
+        from lineal.cleanup.cluster import in_use
+
+        used |= in_use(context, run.options.environ)
+    if not run.repo.value.startswith(LAYOUT):
+        from lineal.cleanup.bundles import in_bundles
+
+        try:
+            used |= in_bundles(run.store, pool)
+        except LinealError as error:
+            run.progress.warn(f"Images that only a bundle names are kept by their age alone: {error.message}")
+    return used
+
+
+def _contexts(run: Run) -> list[str]:
+    given = run.options.text("kube-context").value.split("\n")
+    return [context.strip() for context in given if context.strip()]
 
 
 def still(store: Store, known: Tags, doomed: list[Doomed], pool: Executor) -> list[Doomed]:
@@ -124,7 +141,7 @@ def _summary(census: Census, heads: list[Head], days: int) -> Iterator[str]:
     reasons = {
         YOUNG: f"published in the last {days} days",
         WANTED: f"wanted by {branches} and {tags}",
-        USED: "used in a cluster",
+        USED: "used in a cluster or named by a bundle",
         TAGGED: "have another tag",
         FOREIGN: "are not this project's",
         NEEDED: "needed by those",

@@ -45,8 +45,6 @@ class Head:
 @dataclass
 class Wanted:
     checksums: set[str] = field(default_factory=set)
-    projects: set[str] = field(default_factory=set)
-    """The names that the project has in these commits."""
     deploys: bool = False
 
 
@@ -86,7 +84,7 @@ def _remote_refs(repository: Repository) -> dict[str, str]:
 def _refs(out: bytes) -> dict[str, str]:
     """Ref -> commit; a line `REF^{}` says what the annotated tag before it stands for."""
     found: dict[str, str] = {}
-    for line in out.decode("utf-8", "surrogateescape").splitlines():
+    for line in out.decode("utf-8", "surrogateescape").split("\n"):
         oid, _, ref = line.partition("\t")
         if oid and _HEX.issuperset(oid) and ref.startswith("refs/"):
             found[ref.removesuffix("^{}")] = oid
@@ -117,7 +115,6 @@ def _add(run: Run, head: Head, wanted: Wanted, planned: set[tuple[str, bytes]]) 
     loaded = _load(run, head, repository)
     if loaded is None:
         return
-    wanted.projects.add(loaded.project.project)
     wanted.deploys = wanted.deploys or loaded.project.deploy is not None
     key = (repository.tree, msgspec.json.encode(loaded.project))
     if key not in planned:

@@ -31,12 +31,12 @@ _AZURE = re.compile(
 )
 _SEGMENTS = re.compile(r"(?!\.)[\w.-]+(/(?!\.)[\w.-]+)*", re.ASCII)
 _ADDRESS = re.compile(r"(https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]+)?)((?:/[\w.-]+)*)/?", re.ASCII | re.I)
-_REMEDY = "Do not apply this bundle, or have whoever published it seal the file again with sops."
-_OURS = "Set VAULT_ADDR to it if that is the Vault of this job, else do not apply this bundle."
+_REMEDY = "Do not use it, or have whoever wrote it seal the file again with sops."
+_OURS = "Set VAULT_ADDR to it if that is the Vault of this job, else do not use this file."
 
 
 def check(files: Iterable[ValuesText], environ: Mapping[str, str]) -> None:
-    """Raises `BadConfiguration` for a sealed file of a bundle that would send this job's credentials elsewhere."""
+    """Raises `BadConfiguration` for a stranger's sealed file that would send this job's credentials elsewhere."""
     for file in files:
         try:
             _check(_metadata(file), environ)

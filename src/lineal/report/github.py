@@ -11,7 +11,8 @@ from lineal.report.text import clean
 
 _CONTAINER = "/github/workspace"
 """Where the runner mounts the workspace for an action in a container, and nowhere else."""
-_COMMAND = re.compile(r"^\s*::|##\[", re.MULTILINE)
+# The runner ends a line at a lone carriage return too.
+_COMMAND = re.compile(r"(?:^|\r)\s*::|##\[", re.MULTILINE)
 
 
 class Groups:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DOCKER_HUB = "registry-1.docker.io"
 LAYOUT = "layout:"
+REGISTRY_LOGIN = ("LINEAL_REGISTRY_USERNAME", "LINEAL_REGISTRY_PASSWORD")
 _HOST = re.compile(
     r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?"
 )
@@ -36,7 +37,7 @@ def open_store(
 ) -> Store:
     """The store at `layout:PATH` (relative to `workdir`) or `host[:port]/path`; touches neither disk nor network.
 
-    LINEAL_REGISTRY_USERNAME and LINEAL_REGISTRY_PASSWORD are for this registry only. Raises `BadConfiguration`."""
+    The `REGISTRY_LOGIN` of `environ` is for this registry only. Raises `BadConfiguration`."""
     if address.startswith(LAYOUT):
         from lineal.store.layout import Layout
 
@@ -159,13 +160,13 @@ def _insecure(written: str, host: str, insecure_hosts: Collection[str]) -> bool:
 
 
 def _explicit(environ: Mapping[str, str]) -> Credential | None:
-    username, password = environ.get("LINEAL_REGISTRY_USERNAME"), environ.get("LINEAL_REGISTRY_PASSWORD")
+    username, password = (environ.get(name) for name in REGISTRY_LOGIN)
     if not username and not password:
         return None
     if not username or not password:
-        missing = "LINEAL_REGISTRY_PASSWORD" if username else "LINEAL_REGISTRY_USERNAME"
+        missing = REGISTRY_LOGIN[1] if username else REGISTRY_LOGIN[0]
         raise BadConfiguration(f"{missing} is not set, but its counterpart is.", remedy="Set both or neither.")
-    return Credential("LINEAL_REGISTRY_USERNAME", username, password)
+    return Credential(REGISTRY_LOGIN[0], username, password)
 
 
 def _shown(text: str) -> str:

@@ -6,6 +6,7 @@ import re
 
 _CHECKSUM = re.compile(r"[0-9a-f]{64}")
 _STAGE_TAG = re.compile(r"([0-9a-f]{64})-([0-9]{13})")
+_NAMED = re.compile(rb"sha256:[0-9a-f]{64}|(?<![0-9a-f])[0-9a-f]{64}-[0-9]{13}(?![0-9])")
 LAST = 10**13 - 1
 """The last millisecond that 13 digits can say (in the year 2286)."""
 
@@ -21,6 +22,11 @@ def parse_stage_tag(tag: str) -> tuple[str, int] | None:
     """Checksum and milliseconds of a stage tag; None for any other tag."""
     match = _STAGE_TAG.fullmatch(tag)
     return (match[1], int(match[2])) if match else None
+
+
+def named(text: bytes) -> set[str]:
+    """The digests and stage tags in a text; more than are images, which keeps too much rather than too little."""
+    return {name.decode() for name in _NAMED.findall(text)}
 
 
 def anchor_tag(checksum: str) -> str:

@@ -93,7 +93,7 @@ def decide(store: MemoryStore, stages: list[Stage], pool: Executor) -> tuple[Tag
     tags = Tags.of(store.tags())
     wanted = {SUMS[number] for number, stage in enumerate(stages) if stage.wanted}
     used = {stage.digests[0] for stage in stages if stage.used}
-    return tags, take(store, tags, tags.young(SINCE), wanted, used, {"shop"}, SINCE, pool)
+    return tags, take(store, tags, tags.young(SINCE), wanted, used, "shop", SINCE, pool)
 
 
 @settings(deadline=None)
@@ -145,7 +145,7 @@ def test_nothing_is_read_when_nothing_could_go(pool: Executor) -> None:
     publish(store, SUMS[1], 5, anchor=True, project="shop")
     store.asked.clear()
     tags = Tags.of(store.tags())
-    take(store, tags, tags.young(SINCE), {SUMS[1]}, (), {"shop"}, SINCE, pool)
+    take(store, tags, tags.young(SINCE), {SUMS[1]}, (), "shop", SINCE, pool)
     assert store.asked == ["tags"]
 
 
@@ -156,7 +156,7 @@ def test_an_old_stage_that_a_young_one_was_made_from_stays(pool: Executor) -> No
     publish(store, SUMS[2], NOW, SUMS[1], anchor=True, project="shop")
     publish(store, SUMS[3], 7, anchor=True, project="shop")
     tags = Tags.of(store.tags())
-    census = take(store, tags, tags.young(SINCE), (), (), {"shop"}, SINCE, pool)
+    census = take(store, tags, tags.young(SINCE), (), (), "shop", SINCE, pool)
     assert census.count(NEEDED) == 2
     assert [one.checksum for one in census.doomed] == [SUMS[3]]
 
@@ -167,7 +167,7 @@ def test_a_tag_that_leads_to_something_else_is_not_followed(pool: Executor) -> N
     digest = publish(store, SUMS[0], 5, anchor=True, project="shop")
     store.put_manifest(store.manifests[digest], stage_tag(SUMS[1], 5))
     tags = Tags.of(store.tags())
-    census = take(store, tags, (), {SUMS[0]}, (), {"shop"}, SINCE, pool)
+    census = take(store, tags, (), {SUMS[0]}, (), "shop", SINCE, pool)
     assert census.doomed == []
 
 
@@ -175,7 +175,7 @@ def test_what_is_published_or_tagged_since_the_list_stays(pool: Executor) -> Non
     store = MemoryStore()
     digests = [publish(store, SUMS[number], 5, anchor=True, project="shop") for number in range(3)]
     tags = Tags.of(store.tags())
-    census = take(store, tags, tags.young(SINCE), (), (), {"shop"}, SINCE, pool)
+    census = take(store, tags, tags.young(SINCE), (), (), "shop", SINCE, pool)
     assert len(census.doomed) == 3
     publish(store, SUMS[0], NOW, anchor=False, project="shop")
     store.put_manifest(store.manifests[digests[1]], "stable")

@@ -44,7 +44,7 @@ SHELL = {"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": "/home/runner/work/shop/s
 
 LINES = st.sampled_from([
     "::error::x", " ::set-output name=digest::evil", "a ##[add-mask]b", "kind: Pod", "\r", "\n", "\x0b::error::x",
-    "\u2028::error::x", "::stop-commands::a",
+    "\u2028::error::x", "::stop-commands::a", "kind: Pod\r::error::x",
 ])  # fmt: skip
 
 
@@ -54,6 +54,12 @@ def test_a_result_in_the_log_gives_the_runner_no_commands(lines: list[str]) -> N
     found = github_commands(guarded(text, ACTION))
     assert {name for name, _ in found} <= {"stop-commands", "resume"}
     assert not found or found[-1] == ("resume", "")
+
+
+def test_a_lone_carriage_return_ends_a_line_for_the_runner_too() -> None:
+    text = "a: 1\r ::error::x\n"
+    assert github_commands(text) == [("error", "x")]
+    assert [name for name, _ in github_commands(guarded(text, ACTION))] == ["stop-commands", "resume"]
 
 
 @pytest.mark.parametrize("environ", [SHELL, {}])

@@ -122,6 +122,9 @@ def test_a_wrong_variable_is_3_too(project: Lineal, variable: str, value: str) -
         *((command, {"LINEAL_REPO": "https://bot:s3cret@registry.example.com/x"})
           for command in (["config"], ["plan"], ["build"], ["cleanup"])),
         (["config", "--repo", "bot:s3cret@registry.example.com/x"], {}),
+        (["config", "--repo", "https://bot:s3cret/s3cret@registry.example.com/x"], {}),
+        (["config", "--repo", "https://bot:s3cret@s3cret@registry.example.com/x"], {}),
+        (["config", "--lock", "https://bot:s3cret@etcd:2379"], {}),
         (["config", "--lock", "etcd:https://bot:s3cret@etcd:2379"], {}),
         (["config"], {"LINEAL_LOCK": "etcd:https://bot:s3cret@etcd:2379"}),
         (["config"], {"LINEAL_VAR": "a=1\ns3cret"}),

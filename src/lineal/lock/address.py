@@ -35,7 +35,7 @@ def parse(text: str) -> LockAddress:
     if kind not in KINDS:
         from lineal.config.suggest import did_you_mean, quoted
 
-        raise BadAddress(f"There is no lock {quoted(text)}.", did_you_mean(text, KINDS, owner="The locks are"))
+        raise BadAddress(f"There is no lock {quoted(kind)}.", did_you_mean(text, KINDS, owner="The locks are"))
     if kind == "etcd":
         return LockAddress(kind, _endpoint(where))
     if kind == "kubernetes" and (where or text == kind):

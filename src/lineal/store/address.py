@@ -171,4 +171,4 @@ def _explicit(environ: Mapping[str, str]) -> Credential | None:
 
 def _shown(text: str) -> str:
     """Quoted for a message, without a password written into it."""
-    return repr(re.sub(r"(?<=//)[^/@]*@", "", text)[:200])
+    return repr(re.sub(r"(?<=//).*@", "", text, flags=re.DOTALL)[:200])

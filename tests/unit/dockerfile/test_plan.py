@@ -341,8 +341,17 @@ def test_a_copy_does_not_depend_on_metadata_that_closes_its_source(use: str) -> 
     def of(closing: str) -> str:
         return planned(f"FROM b:1 AS x\nRUN make\n{closing}FROM c:1\n{use}\n").checksum
 
-    assert of("") == of("ENV A=1\nCMD x\n") == of("LABEL a=b\n") == of("LABEL a=b\nFROM x AS y\nLABEL c=d\n")
+    assert of("") == of("ENV A=1\nCMD x\n") == of("LABEL a=b\n")
     assert of("") != of("WORKDIR /new\n")
+
+
+def test_a_copy_does_not_depend_on_metadata_that_closes_what_its_source_begins_with() -> None:
+    def of(first: str, second: str) -> str:
+        text = f"FROM b:1 AS x\nRUN make\n{first}FROM x AS y\n{second}FROM c:1\nCOPY --from=y /a /b\n"
+        return planned(text).checksum
+
+    assert of("", "") == of("LABEL a=b\n", "") == of("", "LABEL a=b\n") == of("LABEL a=b\n", "CMD x\n")
+    assert of("WORKDIR /new\n", "LABEL a=b\n") != of("", "")
 
 
 @pytest.mark.parametrize(

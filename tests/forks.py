@@ -1,12 +1,14 @@
 """Runs of `lineal` in a third of the time: each is a fork of a process that has imported everything.
 
-`python -m tests.forks FD` is that process. It is asked through the socket FD: one message for each run, JSON with the
-descriptors of a socket for the exit code and of the files for the run's two streams."""
+There are two of them, which take turns: what depends on the order of a set differs from one run to the next, as it
+does for users. `python -m tests.forks FD` is such a process. It is asked through the socket FD: one message for each
+run, JSON with the descriptors of a socket for the exit code and of the files for the run's two streams."""
 
 from __future__ import annotations
 
 import functools
 import importlib
+import itertools
 import json
 import os
 import pkgutil
@@ -23,6 +25,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 _LONGEST = 1 << 18
+_TURNS = itertools.count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ def run(*args: str, cwd: Path, env: Mapping[str, str], timeout: float = 300, die
         with theirs:
             order = {"args": args, "cwd": str(cwd), "env": dict(env), "timeout": timeout, "die": die}
             descriptors = [theirs.fileno(), out.fileno(), err.fileno()]
-            socket.send_fds(_server(), [json.dumps(order).encode()], descriptors)
+            socket.send_fds(_server(next(_TURNS) % 2), [json.dumps(order).encode()], descriptors)
         code = ours.makefile().read()
         assert code, "the server of forks has ended"
         said = [_read(stream) for stream in (out, err)]
@@ -55,8 +58,9 @@ def _read(stream: Any) -> str:
 
 
 @functools.cache
-def _server() -> socket.socket:
-    """Of this process; it ends when that does."""
+def _server(number: int) -> socket.socket:
+    """One of this process; it ends when that does."""
+    del number
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         command = [sys.executable, "-m", "tests.forks", str(theirs.fileno())]

@@ -19,6 +19,7 @@ from tests import servers
 from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project
 from tests.forks import Result
+from tests.registries.proxy import Answer, Forward, Quirk, Request, proxy, refusal
 
 pytestmark = pytest.mark.registry
 _STAGE = re.compile(r"([0-9a-f]{64})-[0-9]{13}")
@@ -245,6 +246,32 @@ def push_bundle(project: Project, image: str) -> None:
     }  # fmt: skip
     data, headers = json.dumps(manifest).encode(), {"Content-Type": kind}
     requests.put(f"{base}/manifests/1.0.0", data=data, headers=headers, timeout=30).raise_for_status()
+
+
+class Closed(Quirk):
+    """A registry that keeps one kind of request about bundles to itself."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind_of = kind
+
+    def __call__(self, request: Request, forward: Forward) -> Answer:
+        if "/bundle/" in request.path and request.kind == self.kind_of:
+            return refusal(403, "DENIED", "requested access to the resource is denied")
+        return forward(request)
+
+
+@pytest.mark.parametrize("kind", ["tags", "manifests"])
+def test_nothing_goes_when_bundles_cannot_be_read(published: Project, kind: str) -> None:
+    branch(published, "dropped", app="2")
+    published.repo.git("branch", "--quiet", "--delete", "--force", "dropped")
+    push_bundle(published, f"{published.store}:x@{published.build().digests['app']}")
+    before = published.contents.tags()
+    upstream, _, path = published.store.partition("/")
+    with proxy(upstream, Closed(kind)) as closed:
+        there = Project(published.repo, published.lineal, f"{closed.host}/{path}", published.scratch)
+        refused = cleanup(there, code=5)
+    assert f"it cannot be told what the bundles in {closed.host}/{path}/bundle name: " in refused.stderr
+    assert (refused.stdout, published.contents.tags()) == ("", before)
 
 
 def test_a_store_without_bundles_is_nothing_to_warn_of(project: Project) -> None:

@@ -87,7 +87,7 @@ class Filesystem:
         `BehindLink` when it has one elsewhere: only what is at the path itself is known here."""
         for part, path in zip(spec.split(":"), (_PASSWD, _GROUP), strict=False):
             place = self.resolve(path)
-            if place != path and part and not part.isdecimal():
+            if place != path and part and users.number_of(part) is None:
                 raise BehindLink(f"{part!r} cannot be looked up: /{path} leads to /{place} by a link; use a number.")
         return users.owner(spec, self.passwd, self.group)
 

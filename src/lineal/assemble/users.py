@@ -13,13 +13,13 @@ def owner(spec: str, passwd: bytes, group: bytes) -> tuple[int, int]:
     name, _, group_name = spec.partition(":")
     uid = gid = 0
     for part, data, file in ((name, passwd, "/etc/passwd"), (group_name, group, "/etc/group")):
-        if part and _number(part) is None and not data:
+        if part and number_of(part) is None and not data:
             raise LookupError(f"{part!r} cannot be looked up: the image has no {file}; use a number.")
-    if (number := _number(name)) is not None:
+    if (number := number_of(name)) is not None:
         uid = gid = number
     elif name:
         uid, gid = next(((uid, gid) for known, uid, gid in _accounts(passwd) if known == name), (0, 0))
-    if (number := _number(group_name)) is not None:
+    if (number := number_of(group_name)) is not None:
         gid = number
     elif group_name:
         gid = next((found for known, found, _ in _groups(group) if known == group_name), gid)
@@ -31,7 +31,7 @@ def runtime(spec: str, passwd: bytes, group: bytes) -> tuple[int, int]:
     name, _, group_name = spec.partition(":")
     uid = gid = 0
     if name:
-        number = _number(name)
+        number = number_of(name)
         found = next(((uid, gid) for known, uid, gid in _accounts(passwd) if known == name or uid == number), None)
         if found is None and number is None:
             raise LookupError(f"The image has no user {name!r} in /etc/passwd.")
@@ -39,7 +39,7 @@ def runtime(spec: str, passwd: bytes, group: bytes) -> tuple[int, int]:
     else:
         gid = next((gid for _, uid, gid in _accounts(passwd) if uid == 0), 0)
     if group_name:
-        number = _number(group_name)
+        number = number_of(group_name)
         known = next((gid for known, gid, _ in _groups(group) if known == group_name or gid == number), number)
         if known is None:
             raise LookupError(f"The image has no group {group_name!r} in /etc/group.")
@@ -47,20 +47,20 @@ def runtime(spec: str, passwd: bytes, group: bytes) -> tuple[int, int]:
     return uid, gid
 
 
-def _number(text: str) -> int | None:
+def number_of(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and int(text) < 1 << 31 else None
 
 
 def _accounts(passwd: bytes) -> Iterator[tuple[str, int, int]]:
     for fields in _lines(passwd):
         if len(fields) >= 4:
-            yield fields[0], _number(fields[2]) or 0, _number(fields[3]) or 0
+            yield fields[0], number_of(fields[2]) or 0, number_of(fields[3]) or 0
 
 
 def _groups(group: bytes) -> Iterator[tuple[str, int, str]]:
     for fields in _lines(group):
         if len(fields) >= 3:
-            yield fields[0], _number(fields[2]) or 0, fields[-1]
+            yield fields[0], number_of(fields[2]) or 0, fields[-1]
 
 
 def _lines(data: bytes) -> Iterator[list[str]]:

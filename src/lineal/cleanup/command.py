@@ -87,10 +87,7 @@ def _used(run: Run, pool: Executor) -> set[str]:
     if not run.repo.value.startswith(LAYOUT):
         from lineal.cleanup.bundles import in_bundles
 
-        try:
-            used |= in_bundles(run.store, pool)
-        except LinealError as error:
-            run.progress.warn(f"Images that only a bundle names are kept by their age alone: {error.message}")
+        used |= in_bundles(run.store, pool)
     return used
 
 

@@ -17,7 +17,7 @@ from lineal.deploy.helm.client import Helm
 from lineal.deploy.inputs import ReleaseInputs, seconds_of
 from lineal.deploy.release import Chart, Release
 from lineal.deploy.release_lock import ReleaseLock
-from lineal.errors import BadConfiguration, DeployFailed, Interrupted, LinealError, Unreachable
+from lineal.errors import BadConfiguration, DeployFailed, LinealError, Unreachable
 from lineal.kube.client import KubeClient, KubeRefused
 from lineal.kube.login import KubeUnavailable
 from lineal.report.model import ReleaseReport
@@ -125,11 +125,7 @@ class Dismissal:
         flags = ["--wait", "--timeout", f"{round(release.timeout * 1000)}ms"]
         command = ["uninstall", *flags, *where, "--", release.name]
         answer = self.helm.run(command, output=note, grace=_QUICK, limit=release.timeout + _QUICK)
-        if answer.signals:
-            what = (
-                f"Uninstalling {release} was interrupted by {answer.signals[0].name}; what is left of it may remain."
-            )
-            raise Interrupted(what, remedy="Run it again.")
+        answer.or_interrupted(f"Uninstalling {release}", "; what is left of it may remain", remedy="Run it again.")
         if answer.code != 0 and not any("release: not found" in line for line in answer.stderr):
             raise self._failed(answer.stderr)
         note(f"{str(release).capitalize()} was uninstalled in {time.monotonic() - start:.1f} s.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from signal import SIGKILL, Signals
 
+from lineal import process
 from lineal.config.secrets import Mask
-from lineal.deploy.helm import errors, manifests, recovery, template_location
-from lineal.deploy.helm.client import Helm
+from lineal.deploy.helm import dependencies, errors, manifests, recovery, template_location
+from lineal.deploy.helm.client import Helm, Output
 from lineal.deploy.helm.manifests import ReleaseManifests
 from lineal.deploy.release import Release
 from lineal.deploy.release_lock import ReleaseLock, Turn, make_namespace
@@ -44,8 +46,6 @@ class Upgrade:
 
     def run(self, skip_unchanged: bool) -> ReleaseReport:
         """Call it on the main thread, see `Helm.upgrade`. Raises `LinealError`."""
-        from lineal.deploy.helm import dependencies
-
         start = time.monotonic()
         dependencies.complete(self.helm, self.release, self.note)
         api = self._api()
@@ -72,10 +72,10 @@ class Upgrade:
         watch = None if api is None else self._watch(api, wanted)
         try:
             if watch is None:
-                self.helm.upgrade(self.release, self.note, lambda: _lost(turn))
+                upgrade(self.helm, self.release, self.note, lambda: _lost(turn))
             else:
                 with watch:
-                    self.helm.upgrade(self.release, self.note, lambda: _lost(turn) or watch.stop())
+                    upgrade(self.helm, self.release, self.note, lambda: _lost(turn) or watch.stop())
         except LinealError as error:
             error.place = error.place or template_location.find(error.message, self.release, wanted.manifest)
             raise self._failed(error, before, watch, turn) from None
@@ -84,8 +84,8 @@ class Upgrade:
         self._tell(f"It was {done} as revision {wanted.number}.")
 
     def _watch(self, api: KubeClient, wanted: ReleaseManifests) -> Monitor:
-        secrets = Mask(wanted.secrets)  # a container that dies often prints what it was given
-        survey = WorkloadObserver(api, self.release, lambda text: secrets.mask(self.helm.mask(text)), wanted.jobs)
+        given = Mask(wanted.secrets)  # a container that dies often prints the secrets that it was given
+        survey = WorkloadObserver(api, self.release, lambda text: given.mask(self.helm.mask(text)), wanted.jobs)
         return Monitor(survey, self.release.timeout, self._masked, self.pace)
 
     def _failed(
@@ -179,3 +179,19 @@ class Upgrade:
 def _lost(turn: Turn) -> Signals | None:
     """No rolling back beside another run."""
     return SIGKILL if turn.lost.is_set() else None
+
+
+def upgrade(helm: Helm, release: Release, output: Output, stop: process.Stop = process.never) -> None:
+    """Run `helm upgrade --install`, and undo the revision that it left unfinished when it failed or was killed.
+
+    As long as the cluster can be reached, no revision of ours stays unfinished; only when `stop` says SIGKILL, because
+    another run may have begun, nothing is undone beside it. The arguments are those of `Helm.upgrade`. Raises
+    `DeployFailed`, `BadConfiguration`, `Unreachable`, `Interrupted`."""
+    mark = secrets.token_hex(8)
+    answer = helm.upgrade(release, mark, output, stop)
+    if answer.code == 0 and not answer.signals:
+        return
+    error = helm.upgrade_failure(answer, release)
+    if stop() is not SIGKILL and recovery.may_have_begun(answer, error):
+        error.message = f"{error.message} {recovery.undo_own(helm, release, mark)}".rstrip()
+    raise error

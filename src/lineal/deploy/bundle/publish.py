@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lineal.deploy.bundle.bundle import SEALED, Bundle, check_version, default_version, written
 from lineal.deploy.helm.chart_archive import unpack
-from lineal.errors import BadConfiguration, DeployFailed, Interrupted
+from lineal.errors import BadConfiguration, DeployFailed
 from lineal.oci import Store
 from lineal.oci.reference import DOCKER_HUB, parse_address
 from lineal.store.open import LAYOUT, open_image
@@ -97,8 +97,7 @@ def _packaged(run: Session, rollout: ReleaseInputs, chart: Chart) -> bytes:
     made.mkdir()
     flags = ["--version", version, "--destination", str(made)]
     answer = rollout.helm.run(["package", *flags, "--", chart.location], output=run.progress.note)
-    if answer.signals:
-        raise Interrupted(f"Packing the chart was interrupted by {answer.signals[0].name}.")
+    answer.or_interrupted("Packing the chart")
     found = list(made.glob("*.tgz"))
     if answer.code != 0 or len(found) != 1:
         from lineal.deploy.helm import errors

@@ -11,7 +11,7 @@ from typing import Any
 
 from lineal.deploy.helm.client import BEFORE_CHANGES, Answer, Helm, common_flags
 from lineal.deploy.release import Release
-from lineal.deploy.watch.json_fields import at, entries, mapping
+from lineal.kube.json_fields import at, entries, mapping
 from lineal.errors import DeployFailed
 
 _LIMIT = 120.0

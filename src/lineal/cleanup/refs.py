@@ -16,6 +16,7 @@ from lineal.dockerfile.images import read_images
 from lineal.dockerfile.stage import closure
 from lineal.errors import BadConfiguration, LinealError, Unreachable
 from lineal.git.command import run_git, with_config
+from lineal.git.commit import Commit
 from lineal.git.remote import remote
 from lineal.git.repository import Repository
 
@@ -124,7 +125,7 @@ def _add(run: Session, head: Ref, wanted: Wanted, planned: set[tuple[str, bytes]
         planned.add(key)
 
 
-def _load(run: Session, head: Ref, repository: Repository) -> LoadedProject | None:
+def _load(run: Session, head: Ref, repository: Commit) -> LoadedProject | None:
     """The project as this commit has it, None for one that builds nothing."""
     text = _text(repository, FILE)
     if text is None:
@@ -149,7 +150,7 @@ def _facts(run: Session, head: Ref) -> GitFacts:
     return GitFacts(head.commit, head.commit[:7], None if tag else head.name, tag)
 
 
-def _text(repository: Repository, path: str) -> str | None:
+def _text(repository: Commit, path: str) -> str | None:
     data = repository.file(path)
     try:
         return None if data is None else data.decode("utf-8-sig")

@@ -26,8 +26,8 @@ from lineal.context.uncommitted import find, refuse
 from lineal.dockerfile.images import ImageGraphs, read_images
 from lineal.dockerfile.stage import Stage
 from lineal.errors import BadConfiguration, LinealError, Location, Uncommitted
+from lineal.git.commit import Commit
 from lineal.git.history import GitHistory
-from lineal.git.repository import Repository
 from lineal.lock import Lock
 from lineal.lock.select import Choice, LockContext, choose, open_lock
 from lineal.oci import Store
@@ -67,14 +67,14 @@ class Session:
     # --- the commit ---------------------------------------------------------------------------------------------
 
     @cached_property
-    def checkout(self) -> Repository:
+    def checkout(self) -> Commit:
         """The clone at its HEAD."""
-        repository = Repository.open(self.start, dict(self.options.environ))
+        repository = Commit.open(self.start, dict(self.options.environ))
         self._closing.callback(repository.close)
         return repository
 
     @cached_property
-    def repository(self) -> Repository:
+    def repository(self) -> Commit:
         """What is built: the checked-out commit; with --dev the working tree, as a commit of this run only."""
         if not self.dev:
             return self.checkout

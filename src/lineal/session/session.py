@@ -25,7 +25,6 @@ from lineal.config.ssh_agents import SshAgents, parse_ssh
 from lineal.config.template import GitFacts
 from lineal.errors import DeployFailed, Uncommitted
 from lineal.git.history import GitHistory
-from lineal.git.repository import Repository
 from lineal.lock import Lock
 from lineal.lock.select import Choice, LockContext, choose, open_lock
 from lineal.oci import Store
@@ -80,7 +79,7 @@ class Session:
     # --- the commit ---------------------------------------------------------------------------------------------
 
     @cached_property
-    def checkout(self) -> Repository:
+    def checkout(self) -> Commit:
         """The clone at its HEAD."""
         repository = Repository.open(self.start, dict(self.settings.environ))
         self._closing.callback(repository.close)

@@ -19,7 +19,7 @@ from lineal.dockerfile.request import PlanRequest
 from lineal.dockerfile.run_mounts import literal
 from lineal.dockerfile.stage import Stage, closure
 from lineal.errors import BadConfiguration, LinealError, Location, Uncommitted
-from lineal.git.repository import Repository
+from lineal.git.commit import Commit
 
 
 @dataclass
@@ -44,7 +44,7 @@ class ImageGraphs:
 
 
 def read_images(
-    repository: Repository,
+    repository: Commit,
     loaded: LoadedProject,
     wanted: Iterable[str] = (),
     unpinned: Callable[[str], bool] = lambda _: False,
@@ -79,7 +79,7 @@ def _with_needs(names: Iterable[str], images: Mapping[str, Image]) -> list[str]:
 
 class _Reader:
     def __init__(
-        self, repository: Repository, loaded: LoadedProject, names: list[str], unpinned: Callable[[str], bool]
+        self, repository: Commit, loaded: LoadedProject, names: list[str], unpinned: Callable[[str], bool]
     ) -> None:
         self.unpinned = unpinned
         self.repository = repository

@@ -72,7 +72,7 @@ class Dismissal:
         if self.left.status == "not deployed":
             self._tell(f"There is no {self.release}, so nothing is uninstalled.")
         else:
-            with self._turn():
+            with self._locked():
                 try:
                     self._uninstall()
                 finally:
@@ -122,16 +122,15 @@ class Dismissal:
         return DeployFailed(what, remedy=remedy)
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Not while a deploy of the release goes on."""
+    def _locked(self) -> Iterator[None]:
+        """Wait until no deploy of the release goes on, and let none begin."""
         environ, release, session = self.helm.environ, self.release, self.session
-        progress = session.progress
         try:
             KubeClient.of_helm(environ, release.kube_context)
         except KubeUnavailable:
             yield
             return
-        with ReleaseLock.of(release, environ, progress.warn, progress.note, session.stopped).turn():
+        with ReleaseLock(release, session.holder, environ, session.notes).hold_release():
             yield
 
     # --- the namespace ------------------------------------------------------------------------------------------

@@ -26,9 +26,10 @@ from lineal.config.template import GitFacts
 from lineal.errors import DeployFailed, Uncommitted
 from lineal.git.history import GitHistory
 from lineal.lock import Lock
+from lineal.lock.holder import describe
 from lineal.lock.select import Choice, LockContext, choose, open_lock
 from lineal.oci import Store
-from lineal.progress import Progress
+from lineal.progress import Notes, Progress
 from lineal.session.project import load_exceptions, load_project, project_of_dockerfile
 from lineal.session.settings import Settings, StoreSettings
 from lineal.stages.lookup import Lookup
@@ -210,7 +211,17 @@ class Session:
     @cached_property
     def lock_choice(self) -> Choice:
         settings = self.store_settings
-        return choose(settings.lock, settings.repo.value, self.context.may_write, self.settings.environ)
+        wanted, origin = settings.lock.value, settings.lock.origin.source
+        return choose(wanted, origin, settings.repo.value, self.context.may_write, self.settings.environ)
+
+    @property
+    def notes(self) -> Notes:
+        return Notes(self.progress.note, self.progress.warn, self.stopped)
+
+    @property
+    def holder(self) -> str:
+        """The name of this run, for the people whose run waits for its lock."""
+        return describe(self.settings.environ)
 
     @cached_property
     def lock(self) -> Lock:
@@ -221,9 +232,8 @@ class Session:
             workspace=self.workspace,
             kube_context=self.settings.kube_context.value,
             environ=self.settings.environ,
-            stopped=self.stopped,
-            warn=self.progress.warn,
-            note=self.progress.note,
+            holder=self.holder,
+            notes=self.notes,
         )
         return open_lock(self.lock_choice.address, context)
 

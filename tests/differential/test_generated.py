@@ -8,11 +8,11 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from tests.differential import buildkit
-from tests.differential.generated import Example, File, Program, examples, word_program, words
+from tests.differential.generated import Example, File, Files, Program, examples, word_program, words
 from tests.differential.pair import Pair, pair
 
 MISSING = buildkit.missing()
@@ -23,7 +23,7 @@ _batches = settings(
     max_examples=int(os.environ.get("LINEAL_GENERATED", "8")),
     deadline=None,
     suppress_health_check=list(HealthCheck),
-    phases=[Phase.generate],
+    phases=[Phase.explicit, Phase.generate],
     database=None,
 )
 
@@ -35,6 +35,11 @@ def both(registry: str) -> Iterator[Pair]:
         print(f"Generated programs: {made.outcomes}")
 
 
+def written(files: Files, *lines: str) -> Example:
+    """An example that was found once, as `Example.show` prints it."""
+    return Example(files, (Program((), ("ARG BASE", "FROM $BASE", *lines)),))
+
+
 def check(both: Pair, example: Example) -> None:
     for program, verdict in zip(example.programs, both.check(example), strict=True):
         if verdict:
@@ -44,6 +49,7 @@ def check(both: Pair, example: Example) -> None:
 
 @_batches
 @given(examples(6))
+@example(written({"A": File(link="é")}, "COPY --exclude=/a/../?hid/a.tx? [^x]c/.. /opt/up"))
 def test_the_same_files(both: Pair, example: Example) -> None:
     check(both, example)
 

@@ -15,7 +15,7 @@ from lineal.assemble import users
 from lineal.assemble.tar import OPAQUE, WHITEOUT
 from lineal.assemble.untar import MAX_DEPTH, Entry, Malformed, TarReader
 from lineal.errors import BuildFailed, Unreachable
-from lineal.source.tree import clamp
+from lineal.source.tree import clamp, owner_id
 
 VERSION = 1
 _MAX_LINKS = 255
@@ -143,7 +143,8 @@ def _checked(value: Any) -> Filesystem:
             raise ValueError("a directory is wrong")
         if not all(type(number) is int and number >= 0 for number in numbers):
             raise ValueError("a directory is wrong")
-        directories[path] = DirectoryEntry(*numbers)
+        mode, uid, gid, layer = numbers
+        directories[path] = DirectoryEntry(mode, owner_id(uid), owner_id(gid), layer)
     symlinks = {}
     for path, target in value["symlinks"]:
         if not isinstance(path, str) or not isinstance(target, str) or not path or clamp(path) != path:

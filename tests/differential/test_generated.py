@@ -36,7 +36,7 @@ def both(registry: str) -> Iterator[Pair]:
 
 
 def written(files: Files, *lines: str) -> Example:
-    """An example that was found once, as `Example.show` prints it."""
+    """An example that was found once, in short."""
     return Example(files, (Program((), ("ARG BASE", "FROM $BASE", *lines)),))
 
 
@@ -44,7 +44,7 @@ def check(both: Pair, example: Example) -> None:
     for program, verdict in zip(example.programs, both.check(example), strict=True):
         if verdict:
             smaller, verdict = both.reduced(Example(example.files, (program,)), verdict)
-            pytest.fail(f"{verdict}\n\n{smaller.show()}", pytrace=False)
+            pytest.fail(f"{verdict}\n\n{smaller.show()}\n\n@example({smaller!r})", pytrace=False)
 
 
 @_batches

@@ -6,10 +6,10 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from subprocess import DEVNULL, PIPE, Popen
+from subprocess import DEVNULL, PIPE, CalledProcessError, Popen, TimeoutExpired
 from typing import TYPE_CHECKING
 
 import pytest
@@ -36,6 +36,17 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Names of cases never hold bytes: what is made while collecting may differ by the second (a gzip header), and
     xdist then refuses to run at all."""
     return argname if isinstance(val, bytes) else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A command that fails in a test or a fixture says what it said: `subprocess` keeps that to itself."""
+    error = call.excinfo.value if call.excinfo else None
+    while error is not None:
+        if isinstance(error, CalledProcessError | TimeoutExpired) and (said := servers.said(error)):
+            error.add_note(said)
+        error = error.__cause__ or error.__context__
+    return (yield)
 
 
 @pytest.fixture(scope="session")

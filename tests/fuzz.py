@@ -14,17 +14,34 @@ import pytest
 
 SECONDS = float(os.environ.get("LINEAL_FUZZ", "300"))
 _FOUND = re.compile(r"^(?:Failing|Falsifying) [a-z ]+: \w+\(\n(?P<arguments>.*?)^\)", re.MULTILINE | re.DOTALL)
-_SHARE = pytest.StashKey[float]()
+
+
+class Budget:
+    """The time of one test process, for the tests that it can expect to get."""
+
+    def __init__(self, tests: float) -> None:
+        self._end = time.monotonic() + SECONDS
+        self._left = tests
+
+    def next_end(self) -> float:
+        """When the next test is to end: a slow one before it has taken from all that follow."""
+        now = time.monotonic()
+        share = (self._end - now) / max(self._left, 1)
+        self._left -= 1
+        return now + share
+
+
+_BUDGET = pytest.StashKey[Budget]()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    session.config.stash[_SHARE] = SECONDS * workers / max(len(session.items), 1)
+    session.config.stash[_BUDGET] = Budget(len(session.items) / workers)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
-    end = time.monotonic() + pyfuncitem.config.stash[_SHARE]
+    end = pyfuncitem.config.stash[_BUDGET].next_end()
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     while True:
         pyfuncitem.obj(**arguments)

@@ -317,5 +317,5 @@ def _complain(error: LinealError, cause: BaseException | None = None) -> int:
             from lineal.report.github import annotation
 
             sys.stderr.write(f"{annotation(error)}\n")
-        sys.stderr.write(f"Error: {tame(clean(str(error).replace(chr(10), ' ')))}\n")
+        sys.stderr.write(f"Error: {tame(clean(' '.join(str(error).splitlines())))}\n")
     return _INTERRUPTED if isinstance(error, Interrupted) else error.exit_code

@@ -50,12 +50,14 @@ def check(both: Pair, example: Example) -> None:
 @_batches
 @given(examples(6))
 @example(written({"A": File(link="é")}, "COPY --exclude=/a/../?hid/a.tx? [^x]c/.. /opt/up"))
+@example(Example({}, (Program(("a/**/a/../[--z]d/*\r",), ("ARG BASE", "FROM $BASE", "COPY . /x/")),)))
 def test_the_same_files(both: Pair, example: Example) -> None:
     check(both, example)
 
 
 @_batches
 @given(st.lists(st.lists(words(), min_size=1, max_size=4), min_size=1, max_size=4))
+@example([["", "${P//$Ab*/a b}", "", "${P//*/x}", "", '${P//"*${E}"/x}']])
 def test_the_same_words(both: Pair, some: list[list[str]]) -> None:
     check(both, Example({"a": File()}, tuple(word_program(*group) for group in some)))
 

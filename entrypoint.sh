@@ -3,6 +3,6 @@
 # variables with a hyphen, such as INPUT_KUBE-CONTEXT. -I: nothing is imported from the workspace.
 set -eu
 if [ "${GITHUB_ACTIONS:-}" = true ] && [ -n "${INPUT_COMMAND+given}" ] && [ $# = 0 ]; then
-  exec /usr/bin/python3 -I -m lineal.action
+  exec /usr/bin/python3 -I -m lineal.cli.action
 fi
 exec /usr/local/bin/lineal "$@"

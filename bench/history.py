@@ -12,9 +12,9 @@ from pathlib import Path
 
 from bench.limits import Limit
 from bench.process import Failed
-from lineal.source.history import GitHistory
-from lineal.source.repository import Repository as Opened
-from lineal.source.walk import Question
+from lineal.git.history import GitHistory
+from lineal.git.log_walk import Question
+from lineal.git.repository import Repository as Opened
 from tests.servers import Repository
 
 COMMITS = 1_000_000

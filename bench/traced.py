@@ -38,7 +38,7 @@ def _timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 def main() -> None:
     start = time.perf_counter()
     builtins.__import__ = _timed("imports", builtins.__import__)
-    from lineal.cli import cli
+    from lineal.cli.commands import cli
 
     process: Any = subprocess.Popen
     subprocess.run = _timed("git", subprocess.run)

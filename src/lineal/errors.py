@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Location:
     """Where an error is: a file of the commit, its line (from 1) and, in YAML, the key."""
 
     file: str
@@ -23,7 +23,7 @@ class LinealError(Exception):
 
     exit_code = 1
 
-    def __init__(self, message: str, *, place: Place | None = None, remedy: str | None = None) -> None:
+    def __init__(self, message: str, *, place: Location | None = None, remedy: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.place = place
@@ -60,7 +60,7 @@ class Unreachable(LinealError):
     exit_code = 5
 
 
-class Gone(Unreachable):
+class MissingContent(Unreachable):
     """A manifest or blob that should be in the store is not; its stage counts as absent (DESIGN §6)."""
 
     def __init__(self, digest: str, where: str) -> None:
@@ -74,7 +74,7 @@ class Interrupted(LinealError):
     exit_code = 130
 
 
-def explained(error: BaseException) -> LinealError:
+def as_lineal_error(error: BaseException) -> LinealError:
     """What any failure of a run is to people."""
     if isinstance(error, LinealError):
         return error

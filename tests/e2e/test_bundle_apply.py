@@ -17,7 +17,7 @@ from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project, Published
 from tests.runner.runner import file_command
 from tests.tools import helm as binaries
-from tests.unit.report.test_page import seen
+from tests.unit.ci.github.summary.test_page import seen
 
 pytestmark = [pytest.mark.registry, pytest.mark.helm]
 

@@ -24,7 +24,7 @@ import pytest
 import yaml
 
 from lineal import errors
-from lineal.cli import cli
+from lineal.cli.commands import cli
 from lineal.config.giterminism import Giterminism
 from lineal.config.schema import schema
 from tests import servers

@@ -7,8 +7,8 @@ import base64
 import pytest
 
 from tests.e2e.parts import Project
-from tests.unit.report.runner import github_commands
-from tests.unit.report.test_page import seen
+from tests.unit.ci.github.runner import github_commands
+from tests.unit.ci.github.summary.test_page import seen
 
 pytestmark = [pytest.mark.engine]
 

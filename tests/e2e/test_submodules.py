@@ -9,7 +9,7 @@ import pytest
 from lineal.errors import BadConfiguration, Uncommitted
 from tests import servers
 from tests.e2e.parts import NOWHERE, Project
-from tests.unit.source.modules import LFS, add, create, pointer, store, update
+from tests.unit.git.modules import LFS, add, create, pointer, store, update
 
 pytestmark = pytest.mark.registry
 BIG = bytes(range(256)) * 900

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lineal.store.credentials import Credential
-from lineal.store.registry import Registry
+from lineal.store.registry.client import Registry
+from lineal.store.registry.credentials import Credential
 from tests import servers
 from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project

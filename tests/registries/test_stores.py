@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lineal.store import OCI_LAYER_GZIP, Blob, Conflict, Descriptor, Store, sha256
-from lineal.store.registry import Registry
+from lineal.oci import Conflict, Store
+from lineal.oci.types import OCI_LAYER_GZIP, Blob, Descriptor, sha256
+from lineal.store.registry.client import Registry
 from lineal.store.tags import stage_tag
 from tests.registries.conftest import QUIRKS
 from tests.registries.faults import Redirects

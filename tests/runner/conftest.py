@@ -14,7 +14,7 @@ import pytest
 from tests import servers
 from tests.runner.image import Unavailable, ready
 from tests.runner.runner import DOCKER, TOKEN, Event, Runner, payload
-from tests.unit.source.forge import Forge, serve
+from tests.unit.git.forge import Forge, serve
 
 NAME = "Codertocat/Hello-World"
 

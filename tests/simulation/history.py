@@ -6,9 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from lineal.source.history import Answer, Lineage
-from lineal.stages.visibility import Line
-from lineal.store.manifest import Record
+from lineal.git.history import Ancestry, HistoryAnswer
+from lineal.stages.visibility import HistoryPosition
+from lineal.store.record import Record
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ def oid(letter: str) -> str:
     return letter * 40
 
 
-def line(name: str) -> Line:
+def line(name: str) -> HistoryPosition:
     commit, parents = RUNS[name]
     tree = (COMMITS.get(name) or MERGED[name]).tree
-    return Line(oid(commit), oid(tree), f"branch-{name}", tuple(oid(parent) for parent in parents))
+    return HistoryPosition(oid(commit), oid(tree), f"branch-{name}", tuple(oid(parent) for parent in parents))
 
 
 def past(name: str) -> set[str]:
@@ -73,10 +73,10 @@ class Past:
             oid((COMMITS.get(commit) or MERGED[commit]).tree): oid(commit) for commit in sorted(self._past)
         }
 
-    def seek(self, commits: Collection[str], trees: Collection[str], **_: Any) -> Lineage:
+    def seek(self, commits: Collection[str], trees: Collection[str], **_: Any) -> HistoryAnswer:
         known = {oid(commit) for commit in self._past}
-        return Lineage(
-            {commit: Answer.YES if commit in known else Answer.NO for commit in commits},
+        return HistoryAnswer(
+            {commit: Ancestry.YES if commit in known else Ancestry.NO for commit in commits},
             {tree: self._trees.get(tree) for tree in trees},
             True,
         )

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import TypeVar
 
-from lineal.errors import Gone
-from lineal.store import Blob, Conflict, Descriptor, Manifest, Store, Traffic
-from lineal.store.clock import ServerClock
+from lineal.errors import MissingContent
+from lineal.oci import Conflict, Store, Traffic
+from lineal.oci.types import Blob, Descriptor, Manifest
+from lineal.store.registry.server_clock import ServerClock
 from lineal.store.tags import parse_stage_tag
 from tests.simulation.world import READ, START, WRITE, Actor, World
 
@@ -123,7 +124,7 @@ class Client(Store):
 
     def blob(self, digest: str) -> Iterator[bytes]:
         if digest not in self._shelf.blobs:
-            raise Gone(digest, self.address)
+            raise MissingContent(digest, self.address)
         yield self._shelf.blobs[digest]
 
     def mount_blob(self, descriptor: Descriptor, source: Store) -> bool:

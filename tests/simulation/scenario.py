@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lineal.lock import Lock, NoLock
-from lineal.stages.lookup import GRACE, Candidate, Finding, Lookup
+from lineal.stages.lookup import GRACE, Candidate, Lookup, Resolution
 from lineal.stages.publish import Publisher
-from lineal.store.manifest import Record
+from lineal.store.record import Record
 from lineal.store.tags import parse_stage_tag
 from tests.simulation.history import RUNS, Past, line, visible
 from tests.simulation.registry import Client, Shelf
@@ -94,7 +94,7 @@ class Run:
                 record = Record(checksum, here.recorded, here.tree, here.branch, 0, "", "shop", "1")
                 done = publisher.publish(built(f"{self.name} {checksum}"), record)
                 self.report[checksum] = done.candidate
-                findings[checksum] = Finding(done.candidate, "", young=done.young)
+                findings[checksum] = Resolution(done.candidate, "", young=done.young)
                 if done.outcome == "published":
                     self.made[checksum] = actor.world.time
             settled = lookup.settle(findings)

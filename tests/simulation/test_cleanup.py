@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lineal.cleanup.census import DAY, Tags, take
-from lineal.cleanup.command import erase, still
+from lineal.cleanup.retention import DAY, Tags, plan_retention
+from lineal.commands.cleanup import delete, recheck
 from lineal.lock import NoLock
 from tests.simulation.history import RUNS
 from tests.simulation.registry import Client, Shelf
@@ -26,9 +26,9 @@ def clean(shelf: Shelf, actor: Actor) -> None:
     store = Client(shelf, actor)
     tags = Tags.of(store.tags())
     since = int((START + shelf.world.time) * 1000) - KEEP
-    census = take(store, tags, tags.young(since), (), (), "shop", since, Inline())
-    for one in still(store, tags, census.doomed, Inline()):
-        erase(store, one)
+    census = plan_retention(store, tags, tags.young(since), (), (), "shop", since, Inline())
+    for one in recheck(store, tags, census.doomed, Inline()):
+        delete(store, one)
     shelf.world.tell(f"cleanup has deleted {len(census.doomed)}")
 
 

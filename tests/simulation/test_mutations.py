@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lineal.source.history import Answer, Lineage
+from lineal.git.history import Ancestry, HistoryAnswer
 from lineal.stages import lookup, publish, visibility
 from lineal.stages.lookup import Lookup
 from lineal.stages.publish import Publisher
@@ -36,7 +36,7 @@ def broken_promise(mood: str, tries: int = TRIES) -> str:
 
 
 def without_the_second_look(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Lookup, "find_now", lambda self, checksum: lookup.Finding(None, ""))
+    patch.setattr(Lookup, "find_now", lambda self, checksum: lookup.Resolution(None, ""))
 
 
 def without_looking_around(patch: pytest.MonkeyPatch) -> None:
@@ -77,7 +77,7 @@ def with_the_anchor_first(patch: pytest.MonkeyPatch) -> None:
 def without_the_rule_of_trees(patch: pytest.MonkeyPatch) -> None:
     real = visibility._verdict
 
-    def verdict(record: Any, line: Any, lineage: Lineage) -> visibility.Verdict:
+    def verdict(record: Any, line: Any, lineage: HistoryAnswer) -> visibility.Verdict:
         return real(replace(record, tree="f" * 40), line, replace(lineage, trees={"f" * 40: None}))
 
     patch.setattr(visibility, "_verdict", verdict)
@@ -85,7 +85,7 @@ def without_the_rule_of_trees(patch: pytest.MonkeyPatch) -> None:
 
 def seeing_everything(patch: pytest.MonkeyPatch) -> None:
     real = visibility._verdict
-    yes = visibility.Verdict(Answer.YES, "whatever")
+    yes = visibility.Verdict(Ancestry.YES, "whatever")
     patch.setattr(visibility, "_verdict", lambda *args: replace(real(*args), answer=yes.answer))
 
 

@@ -14,8 +14,8 @@ from typing import Any, TypeVar, cast
 
 from greenlet import getcurrent, greenlet
 
-from lineal.store import Manifest
-from lineal.store.clock import Time
+from lineal.clock import Time
+from lineal.oci.types import Manifest
 
 T = TypeVar("T")
 

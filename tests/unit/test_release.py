@@ -15,7 +15,7 @@ import yaml
 
 from lineal import __version__
 from tests import servers
-from tests.unit.source import forge
+from tests.unit.git import forge
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE = "ghcr.io/example/lineal"

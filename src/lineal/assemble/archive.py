@@ -9,10 +9,10 @@ from functools import partial
 from itertools import chain
 from typing import Any, BinaryIO
 
-from lineal.assemble.destination import Destination, Staged
-from lineal.assemble.spool import Spool
-from lineal.assemble.untar import Entry, Inflated, Malformed, Plain, TarReader, Unsupported, buffered, zstd
+from lineal.assemble.layer_builder import LayerBuilder, LayerEntry
 from lineal.errors import BuildFailed
+from lineal.tar.reader import Entry, Inflated, Malformed, Plain, TarReader, Unsupported, buffered, zstd
+from lineal.tar.spool import Spool
 
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
@@ -53,7 +53,7 @@ def is_archive(content: Iterator[bytes]) -> bool:
 def extract(
     content: Iterator[bytes],
     name: str,
-    destination: Destination,
+    destination: LayerBuilder,
     below: str,
     spool: Spool,
     owner: tuple[int, int] | None = None,
@@ -73,12 +73,12 @@ def extract(
         raise BuildFailed(f"The archive {name} cannot be unpacked: {error}.") from error
 
 
-def _put(entry: Entry, reader: TarReader, destination: Destination, below: str, spool: Spool) -> None:
+def _put(entry: Entry, reader: TarReader, destination: LayerBuilder, below: str, spool: Spool) -> None:
     path = destination.resolve(entry.path, last=False, root=below)
     if path == below:
         return  # "./": the directory to unpack into is the user's
     destination.make_directories(path.rpartition("/")[0], 0o755, (0, 0))
-    staged = Staged(entry.kind, entry.mode, entry.uid, entry.gid, entry.mtime, xattrs=entry.xattrs)
+    staged = LayerEntry(entry.kind, entry.mode, entry.uid, entry.gid, entry.mtime, xattrs=entry.xattrs)
     if entry.kind == "hardlink":
         staged = _linked(entry, destination, below)
     elif entry.kind == "file":
@@ -98,7 +98,7 @@ def _put(entry: Entry, reader: TarReader, destination: Destination, below: str, 
         destination.put(path, staged)
 
 
-def _linked(entry: Entry, destination: Destination, below: str) -> Staged:
+def _linked(entry: Entry, destination: LayerBuilder, below: str) -> LayerEntry:
     staged = destination.staged(destination.resolve(entry.target, last=False, root=below))
     if staged is None or staged.kind == "directory":
         raise Malformed(

@@ -8,18 +8,16 @@ from functools import partial
 from pathlib import Path
 from posixpath import basename, dirname, normpath
 
-from lineal.assemble import archive, users
-from lineal.assemble.destination import Copied, Destination, Staged
-from lineal.assemble.filesystem import BehindLink, Filesystem
-from lineal.assemble.spool import Spool
+from lineal.assemble import accounts, archive
+from lineal.assemble.filesystem import AccountFileIsALink, Filesystem
+from lineal.assemble.layer_builder import AssembledLayer, LayerBuilder, LayerEntry
+from lineal.context import glob
+from lineal.context.chmod import Chmod
+from lineal.context.path_filter import EVERYTHING, PathFilter
+from lineal.context.tree import Node, SourceTree, clamp
 from lineal.engine import Directory
 from lineal.errors import BuildFailed
-from lineal.source import glob
-from lineal.source.mode import Mode
-from lineal.source.sieve import EVERYTHING, Sieve
-from lineal.source.tree import Node, SourceTree, clamp
-
-__all__ = ["Copied", "CopyItem", "Inline", "copy", "make_directories"]
+from lineal.tar.spool import Spool
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +27,7 @@ class CopyItem:
     tree: SourceTree
     path: str
     unpack: bool = False
-    sieve: Sieve = EVERYTHING
+    sieve: PathFilter = EVERYTHING
     """What is meant of directories."""
     exact: bool = False
     """`path` is no pattern; and a directory brings its own mode to a destination that does not exist."""
@@ -51,20 +49,20 @@ def copy(
     destination: str,
     workdir: str,
     chown: str | None,
-    chmod: Mode | None,
+    chmod: Chmod | None,
     workspace: Path,
     directories: Sequence[Directory] = (),
     link: bool = False,
-) -> Copied:
+) -> AssembledLayer:
     """One layer with the `directories` (those that are missing), the copied items and all directories above them.
 
     `destination` is as written, `workdir` absolute. Without `chown` a node's own owner counts, which is 0:0 for a
     commit's files. The layer may be empty: a wildcard that matches nothing copies nothing. With `link` the items are
     put onto an empty image, and the result onto the parent, whatever is there. Raises `BuildFailed`."""
-    below = Destination(parent, layer_number)
+    below = LayerBuilder(parent, layer_number)
     for wanted in directories:
         _make(below, wanted)
-    target = Destination(Filesystem.empty(), layer_number) if link else below
+    target = LayerBuilder(Filesystem.empty(), layer_number) if link else below
     copier = _Copier(target, _owner(parent, layer_number, chown), chmod, workspace)
     where = _where(destination, workdir)
     for item in items:
@@ -74,15 +72,15 @@ def copy(
 
 def make_directories(
     parent: Filesystem, layer_number: int, directories: Sequence[Directory], workspace: Path
-) -> Copied | None:
+) -> AssembledLayer | None:
     """A layer with the directories that are missing and those above them; None when none is missing."""
-    target = Destination(parent, layer_number)
+    target = LayerBuilder(parent, layer_number)
     for wanted in directories:
         _make(target, wanted)
     return None if target.is_unchanged else target.write(workspace)
 
 
-def _make(target: Destination, wanted: Directory) -> None:
+def _make(target: LayerBuilder, wanted: Directory) -> None:
     # 0:0 is what a WORKDIR without a USER has: then BuildKit sets no owner, and a setgid parent's group stays.
     owner = (wanted.uid, wanted.gid) if wanted.uid or wanted.gid else None
     target.make_directories(target.resolve(wanted.path), wanted.mode, owner)
@@ -94,9 +92,9 @@ def _owner(parent: Filesystem, layers: int, chown: str | None) -> tuple[int, int
     try:
         return parent.owner(chown)
     except LookupError as error:
-        if layers and not isinstance(error, BehindLink):
+        if layers and not isinstance(error, AccountFileIsALink):
             # A file that is not there knows no names; only an image without any files is refused.
-            return users.owner(chown, parent.passwd or b"\n", parent.group or b"\n")
+            return accounts.owner(chown, parent.passwd or b"\n", parent.group or b"\n")
         raise BuildFailed(f"--chown={chown}: {error.args[0]}") from error
 
 
@@ -111,14 +109,14 @@ def _where(destination: str, workdir: str) -> str:
 
 class _Copier:
     def __init__(
-        self, target: Destination, owner: tuple[int, int] | None, chmod: Mode | None, workspace: Path
+        self, target: LayerBuilder, owner: tuple[int, int] | None, chmod: Chmod | None, workspace: Path
     ) -> None:
         self._target = target
         self._owner = owner
         self._chmod = chmod
         self._workspace = workspace
         self._spool: Spool | None = None
-        self._first: dict[str, Staged] = {}
+        self._first: dict[str, LayerEntry] = {}
 
     def copy(self, item: CopyItem | Inline, where: str) -> None:
         if isinstance(item, Inline):
@@ -186,7 +184,7 @@ class _Copier:
         if there is None:
             self._put(place, node, None)
         else:
-            self._target.directory(place, Staged("directory", node.mode, there.uid, there.gid))
+            self._target.directory(place, LayerEntry("directory", node.mode, there.uid, there.gid))
 
     def _parents(self, path: str) -> None:
         self._target.make_directories(path, self._chmod.parents if self._chmod else 0o755, self._owner)
@@ -199,7 +197,7 @@ class _Copier:
         if self._chmod is not None and node.kind != "symlink":
             mode = self._chmod.apply(mode, directory=node.kind == "directory")
         uid, gid = self._owner or (node.uid, node.gid)
-        staged = Staged(
+        staged = LayerEntry(
             node.kind,
             mode,
             uid,

@@ -11,11 +11,11 @@ from functools import cached_property
 from posixpath import basename, dirname
 from typing import Any, BinaryIO, NamedTuple
 
-from lineal.assemble import users
-from lineal.assemble.tar import OPAQUE, WHITEOUT
-from lineal.assemble.untar import MAX_DEPTH, Entry, Malformed, TarReader
+from lineal.assemble import accounts
+from lineal.context.tree import clamp
 from lineal.errors import BuildFailed, Unreachable
-from lineal.source.tree import clamp
+from lineal.tar.reader import MAX_DEPTH, Entry, Malformed, TarReader
+from lineal.tar.writer import OPAQUE, WHITEOUT
 
 VERSION = 1
 _MAX_LINKS = 255
@@ -24,7 +24,7 @@ _MAX_ACCOUNTS = 4 << 20
 _PASSWD, _GROUP = "etc/passwd", "etc/group"
 
 
-class BehindLink(LookupError):
+class AccountFileIsALink(LookupError):
     """Names of users or groups are in a file that the index does not have."""
 
 
@@ -54,14 +54,14 @@ class Filesystem:
     def empty() -> Filesystem:
         return Filesystem()
 
-    def draft(self) -> Draft:
-        return Draft(dict(self.directories), dict(self.symlinks), self.passwd, self.group)
+    def draft(self) -> FilesystemBuilder:
+        return FilesystemBuilder(dict(self.directories), dict(self.symlinks), self.passwd, self.group)
 
     def apply(self, layer_number: int, tar: BinaryIO) -> Filesystem:
         """The image after one more layer, read from its uncompressed tar to the end. Raises `Unreachable`."""
         draft = self.draft()
         try:
-            _Applied(draft, layer_number).read(TarReader(tar))
+            LayerApplier(draft, layer_number).read(TarReader(tar))
         except Malformed as error:
             raise Unreachable(f"Layer {layer_number} of the image cannot be read: {error}.") from error
         return draft.freeze()
@@ -77,19 +77,21 @@ class Filesystem:
 
     def user(self, spec: str) -> tuple[int, int]:
         """uid and gid that a process gets from `USER spec`. Raises `LookupError` for an unknown name."""
-        return users.runtime(spec, self.passwd, self.group)
+        return accounts.runtime(spec, self.passwd, self.group)
 
     def owner(self, spec: str) -> tuple[int, int]:
         """uid and gid that BuildKit gives files for `--chown=spec`, and a `WORKDIR` under `USER spec`.
 
         A number alone is uid and gid; a name has the gid of its account; an unknown name is 0 (like BuildKit).
         Raises `LookupError` when a name is given and the image has no such file to look it up (like BuildKit), and
-        `BehindLink` when it has one elsewhere: only what is at the path itself is known here."""
+        `AccountFileIsALink` when it has one elsewhere: only what is at the path itself is known here."""
         for part, path in zip(spec.split(":"), (_PASSWD, _GROUP), strict=False):
             place = self.resolve(path)
-            if place != path and part and users.number_of(part) is None:
-                raise BehindLink(f"{part!r} cannot be looked up: /{path} leads to /{place} by a link; use a number.")
-        return users.owner(spec, self.passwd, self.group)
+            if place != path and part and accounts.number_of(part) is None:
+                raise AccountFileIsALink(
+                    f"{part!r} cannot be looked up: /{path} leads to /{place} by a link; use a number."
+                )
+        return accounts.owner(spec, self.passwd, self.group)
 
     def encode(self) -> bytes:
         """Canonical: equal indexes give equal bytes (gzip with time 0 of JSON).
@@ -179,7 +181,7 @@ def resolve(symlinks: Mapping[str, str], path: str, *, last: bool = True, root: 
 
 
 @dataclass
-class Draft:
+class FilesystemBuilder:
     """A `Filesystem` being changed. Paths are resolved; a directory's parents are always there."""
 
     directories: dict[str, DirectoryEntry]
@@ -235,10 +237,10 @@ class Draft:
             self.group = data
 
 
-class _Applied:
+class LayerApplier:
     """One layer's entries put onto a draft, in their order, as an engine unpacks them."""
 
-    def __init__(self, draft: Draft, layer: int) -> None:
+    def __init__(self, draft: FilesystemBuilder, layer: int) -> None:
         self._draft = draft
         self._layer = layer
         self._seen: set[str] = set()

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from posixpath import basename, dirname
 
 from lineal.assemble.filesystem import Filesystem
-from lineal.source import glob
-from lineal.source.tree import clamp
+from lineal.context import glob
+from lineal.context.tree import clamp
 
 
 @dataclass(slots=True)

@@ -8,8 +8,8 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 import msgspec
 
 from lineal.config.document import Document, Node, Path
-from lineal.config.suggest import did_you_mean, printable, quoted
-from lineal.errors import BadConfiguration, Place
+from lineal.errors import BadConfiguration, Location
+from lineal.text import did_you_mean, printable, quoted
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -20,7 +20,7 @@ def convert(document: Document, model: type[T]) -> T:
         return msgspec.convert(document.plain(), model)
     except msgspec.ValidationError as error:
         _locate(document, document.root, model, ())
-        raise BadConfiguration(f"{printable(str(error))}.", place=Place(document.file)) from None
+        raise BadConfiguration(f"{printable(str(error))}.", place=Location(document.file)) from None
 
 
 def _locate(document: Document, node: Node, kind: Any, path: Path) -> None:

@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 
 import yaml
 
-from lineal.config.suggest import printable, quoted
-from lineal.errors import BadConfiguration, Place
+from lineal.errors import BadConfiguration, Location
+from lineal.text import printable, quoted
 
 Path = tuple[str | int, ...]
 MAX_DEPTH = 64
@@ -54,13 +54,13 @@ class Document:
     root: Node
     lines: Lines = same
 
-    def place(self, path: Path) -> Place:
+    def place(self, path: Path) -> Location:
         """Where `path` is written, or else the nearest part of the document that would hold it."""
         for length in range(len(path), -1, -1):
             node = self.node(path[:length])
             if node is not None:
-                return Place(self.file, self.lines(node.key_line or node.line), spell(path) or None)
-        return Place(self.file, None, spell(path) or None)
+                return Location(self.file, self.lines(node.key_line or node.line), spell(path) or None)
+        return Location(self.file, None, spell(path) or None)
 
     def plain(self) -> Any:
         return _plain(self.root)
@@ -100,12 +100,12 @@ def parse(text: str, file: str, lines: Lines = same) -> Document:
             message, remedy = "A tab stands where YAML takes spaces only.", "Indent with spaces, not tabs."
         else:
             message, remedy = f"The file is not valid YAML: {_explain(error)}.", _yaml_remedy(error)
-        raise BadConfiguration(message, place=Place(file, line), remedy=remedy) from None
+        raise BadConfiguration(message, place=Location(file, line), remedy=remedy) from None
     except (yaml.YAMLError, UnicodeError) as error:
         position = getattr(error, "position", None)
         line = lines(text.count("\n", 0, position) + 1) if isinstance(position, int) else None
         message = "The file has a character that YAML does not allow."
-        raise BadConfiguration(message, place=Place(file, line), remedy="Remove it.") from None
+        raise BadConfiguration(message, place=Location(file, line), remedy="Remove it.") from None
 
 
 def _is_tab(text: str, line: int, column: int) -> bool:
@@ -159,7 +159,9 @@ class _Builder:
         self.aliased = 0
 
     def fail(self, line: int, message: str, remedy: str, path: Path = ()) -> NoReturn:
-        raise BadConfiguration(message, place=Place(self.file, self.lines(line), spell(path) or None), remedy=remedy)
+        raise BadConfiguration(
+            message, place=Location(self.file, self.lines(line), spell(path) or None), remedy=remedy
+        )
 
     def document(self) -> Node:
         root: Node | None = None

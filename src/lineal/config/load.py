@@ -19,17 +19,17 @@ from lineal.config.convert import convert
 from lineal.config.document import Document, parse, spell
 from lineal.config.giterminism import Giterminism
 from lineal.config.model import FILE, Deploy, Image, Project, normal
-from lineal.config.rules import NAMESPACE_LENGTH, RELEASE_LENGTH, UNKNOWN_ENV, Broken, check, release_name
-from lineal.config.settings import DEFAULT, Origin, Setting, known
+from lineal.config.setting import DEFAULT, Origin, Setting, known
 from lineal.config.template import GitFacts
-from lineal.errors import BadConfiguration, Place
+from lineal.config.validation import NAMESPACE_LENGTH, RELEASE_LENGTH, UNKNOWN_ENV, RuleViolation, check, release_name
+from lineal.errors import BadConfiguration, Location
 
 _ENV_MARK = "\uefff"
 """One character, so that no filter can split it; private, so that no file means it."""
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedProject:
     """A project and where each of its values came from. `document` is None for a project that was assumed."""
 
     project: Project
@@ -45,14 +45,14 @@ class Loaded:
             written = {key: self._written(key) for key in self._paths}
         return {key: written.get(key, DEFAULT) for key in _leaves(msgspec.to_builtins(self.project), ())}
 
-    def place(self, key: str) -> Place:
+    def place(self, key: str) -> Location:
         """Where a dotted key is written, or else the nearest key above it; for error messages."""
         if self.document is None:
-            return Place(self.file, None, key)
+            return Location(self.file, None, key)
         near = key
         while near and near not in self._paths:
             near = near.rpartition("[" if near.endswith("]") else ".")[0]
-        return Place(self.file, self.document.place(self._paths.get(near, ())).line, key)
+        return Location(self.file, self.document.place(self._paths.get(near, ())).line, key)
 
     def setting(self, key: str) -> Setting[str] | None:
         """The text written at `key` (such as `repo`, `lock`, `deploy.release`), None when left to its default."""
@@ -67,7 +67,7 @@ class Loaded:
         deploy = self.project.deploy
         if deploy is None:
             message = "There is nothing to deploy: the key `deploy` is missing."
-            raise BadConfiguration(message, place=Place(self.file), remedy="Write `deploy: {chart: PATH}`.")
+            raise BadConfiguration(message, place=Location(self.file), remedy="Write `deploy: {chart: PATH}`.")
         for key in [name for name in deploy.__struct_fields__ if name not in without]:
             values = getattr(deploy, key)
             for index, value in enumerate(values if isinstance(values, list) else [values]):
@@ -94,7 +94,7 @@ def load(
     git: GitFacts,
     environ: Mapping[str, str],
     giterminism: Giterminism,
-) -> Loaded:
+) -> LoadedProject:
     """The project that the template `text` describes. Raises `BadConfiguration` with file, line, key and remedy."""
     names = template.names(git=git, env=env or None, vars=vars, environ=environ, giterminism=giterminism)
     deferred = {} if env else {"env": _ENV_MARK}
@@ -102,25 +102,25 @@ def load(
     lines = template.source_lines(text, rendered, file=file, names=names, deferred=deferred)
     document = parse(rendered, file, lines)
     if document.root.value is None:
-        raise BadConfiguration("The file is empty.", place=Place(file), remedy="Begin with `project: NAME`.")
+        raise BadConfiguration("The file is empty.", place=Location(file), remedy="Begin with `project: NAME`.")
     if deferred:
         _defer_env(document)
     project = convert(document, Project)
     try:
         check(project)
-    except Broken as broken:
+    except RuleViolation as broken:
         place = document.place(broken.path)
         raise BadConfiguration(broken.message, place=place, remedy=broken.remedy) from None
-    return Loaded(_finish(project, env or None), file, document)
+    return LoadedProject(_finish(project, env or None), file, document)
 
 
-def assume(has_dockerfile: bool, project_name: str) -> Loaded:
+def implicit_project(has_dockerfile: bool, project_name: str) -> LoadedProject:
     """The project of a commit without `lineal.yaml`: `./Dockerfile`, as one image with the project's name."""
     if not has_dockerfile:
         message = "The commit has neither lineal.yaml nor Dockerfile at its root."
         raise BadConfiguration(message, remedy="Write one of them and commit it.")
     name = re.sub(r"[^a-z0-9]+", "-", project_name.lower()).strip("-")[:63].rstrip("-") or "app"
-    return Loaded(Project(project=name, images={name: Image()}))
+    return LoadedProject(Project(project=name, images={name: Image()}))
 
 
 def _defer_env(document: Document) -> None:
@@ -131,7 +131,7 @@ def _defer_env(document: Document) -> None:
             continue
         if in_key or path[0] != "deploy":
             place = document.place(path)
-            clean = Place(place.file, place.line, (place.key or "").replace(spell((_ENV_MARK,)), UNKNOWN_ENV))
+            clean = Location(place.file, place.line, (place.key or "").replace(spell((_ENV_MARK,)), UNKNOWN_ENV))
             known(Setting(UNKNOWN_ENV, Origin(document.file, clean)))
         node.value = node.value.replace(_ENV_MARK, UNKNOWN_ENV)
         node.raw = node.value

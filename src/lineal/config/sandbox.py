@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from lineal.config.suggest import closest, did_you_mean, printable, quoted
+from lineal.text import closest, did_you_mean, printable, quoted
 
 if TYPE_CHECKING:
     from jinja2.sandbox import ImmutableSandboxedEnvironment

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from lineal.config.document import Lines, same
 from lineal.config.sandbox import MAX_OUTPUT, Refusal, environment
-from lineal.config.suggest import printable, quoted
-from lineal.errors import BadConfiguration, LinealError, Place
+from lineal.errors import BadConfiguration, LinealError, Location
+from lineal.text import printable, quoted
 
 if TYPE_CHECKING:
     import jinja2
@@ -110,7 +110,7 @@ class _Template:
             return self.collect(template)
         except LinealError as error:
             if error.place is None:
-                error.place = Place(self.file, _line(error, self.file))
+                error.place = Location(self.file, _line(error, self.file))
             raise
         except Exception as error:  # noqa: BLE001 - a template can raise whatever Python can
             raise self.explain(error) from None
@@ -122,7 +122,7 @@ class _Template:
             size += len(piece)
             if size > MAX_OUTPUT:
                 message = f"The template writes more than {MAX_OUTPUT // 1024 // 1024} MiB."
-                raise BadConfiguration(message, place=Place(self.file), remedy="Make its loops smaller.")
+                raise BadConfiguration(message, place=Location(self.file), remedy="Make its loops smaller.")
             pieces.append(piece)
         return "".join(pieces)
 
@@ -132,7 +132,7 @@ class _Template:
         for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
             kind = {"FromImport": "from … import"}.get(type(node).__name__, type(node).__name__.lower())
             message = f"A template cannot read other files, so `{kind}` is not available."
-            place = Place(self.file, node.lineno)
+            place = Location(self.file, node.lineno)
             raise BadConfiguration(message, place=place, remedy="Write the text here, or use a macro.")
 
     def explain(self, error: Exception) -> BadConfiguration:
@@ -143,16 +143,16 @@ class _Template:
             what = printable(error.message or "it cannot be read", 300).rstrip(".")
             message = f"The Jinja2 template is wrong: {what}."
             remedy = "Correct it; to write `{{` or `{%` as text, use `{% raw %}`."
-            return BadConfiguration(message, place=Place(self.file, error.lineno), remedy=remedy)
+            return BadConfiguration(message, place=Location(self.file, error.lineno), remedy=remedy)
         refusal = error.args[0] if error.args else None
         if isinstance(refusal, Refusal):
-            return BadConfiguration(str(refusal), place=Place(self.file, line), remedy=refusal.remedy)
+            return BadConfiguration(str(refusal), place=Location(self.file, line), remedy=refusal.remedy)
         if isinstance(error, RecursionError | MemoryError | SyntaxError):
             message = "The Jinja2 template is nested too deeply or needs too much memory."
-            return BadConfiguration(message, place=Place(self.file, line), remedy="Make it simpler.")
+            return BadConfiguration(message, place=Location(self.file, line), remedy="Make it simpler.")
         what = printable(f"{type(error).__name__}: {error}", 300).rstrip(".")
         message = f"The Jinja2 template failed ({what})."
-        return BadConfiguration(message, place=Place(self.file, line), remedy="Correct the expression there.")
+        return BadConfiguration(message, place=Location(self.file, line), remedy="Correct the expression there.")
 
     def lines(self, rendered: str) -> list[int]:
         """The template's line of each line of `rendered`; empty when that cannot be told."""

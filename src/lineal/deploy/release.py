@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lineal.config.suggest import quoted
-from lineal.errors import BadConfiguration, Place
+from lineal.errors import BadConfiguration, Location
+from lineal.text import quoted
 
 _RELEASE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -56,11 +56,11 @@ class Chart:
         Raises `BadConfiguration` when it is no chart, or has a link that leads out of it."""
         if not (path / "Chart.yaml").is_file():
             what = "There is no Chart.yaml in this directory of the commit, so it is no Helm chart."
-            raise BadConfiguration(what, place=Place(name), remedy="Correct `deploy.chart`, or commit the chart.")
+            raise BadConfiguration(what, place=Location(name), remedy="Correct `deploy.chart`, or commit the chart.")
         root = path.resolve()
         for link in path.rglob("*"):
             if link.is_symlink() and not link.resolve().is_relative_to(root):
-                place = Place(f"{name}/{link.relative_to(path).as_posix()}")
+                place = Location(f"{name}/{link.relative_to(path).as_posix()}")
                 what = "This symbolic link leads out of the chart, and helm would read what it finds there."
                 raise BadConfiguration(what, place=place, remedy="Put the file itself into the chart.")
         return cls(str(root), name)

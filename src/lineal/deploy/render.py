@@ -7,10 +7,10 @@ import os
 import tempfile
 from pathlib import Path, PurePosixPath
 
-from lineal.config.suggest import quoted
-from lineal.deploy.helm import Helm, Output, silent
+from lineal.deploy.helm.client import Helm, Output, silent
 from lineal.deploy.release import Release
 from lineal.errors import BadConfiguration, Unreachable
+from lineal.text import quoted
 
 LEDGER = ".lineal-render.json"
 """The files that an earlier run wrote into the directory: these may be replaced or removed, no others."""

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lineal import process
 from lineal.config.secrets import SecretValues
-from lineal.config.suggest import printable
-from lineal.deploy import process
 from lineal.deploy.values import ValuesText
-from lineal.errors import BadConfiguration, DeployFailed, Interrupted, Place
+from lineal.errors import BadConfiguration, DeployFailed, Interrupted, Location
+from lineal.text import printable
 
 _NAMED = re.compile(r"\.enc\.(ya?ml|json)(\.j2)?$")
 _MENTIONED = re.compile(r"^\s*[{,]?\s*[\"']?sops[\"']?\s*:", re.MULTILINE)
@@ -22,16 +22,16 @@ _CIPHERTEXT = "ENC["
 _SECONDS = 120.0
 
 
-def is_sealed(file: ValuesText) -> bool:
+def is_encrypted(file: ValuesText) -> bool:
     """Whether a values file is encrypted. Raises `BadConfiguration` for one that only has the name of such a file."""
     sealed = "mac" in _metadata(file.text)
     if sealed and file.name.endswith(".j2"):
         what = "is encrypted with sops and a template, and what is encrypted cannot be rendered."
-        raise BadConfiguration(what, place=Place(file.name), remedy="Take `.j2` off its name.")
+        raise BadConfiguration(what, place=Location(file.name), remedy="Take `.j2` off its name.")
     if not sealed and _NAMED.search(file.name):
         what = "has the name of an encrypted file, but everybody can read it."
         remedy = "Run `sops --encrypt --in-place` on it, or give it another name."
-        raise BadConfiguration(what, place=Place(file.name), remedy=remedy)
+        raise BadConfiguration(what, place=Location(file.name), remedy=remedy)
     return sealed
 
 
@@ -69,7 +69,7 @@ class Sops:
         if found is None:
             what = "is encrypted with sops, and there is no sops on PATH."
             remedy = "Install sops (https://getsops.io) where this runs."
-            raise BadConfiguration(what, place=Place(file), remedy=remedy)
+            raise BadConfiguration(what, place=Location(file), remedy=remedy)
         return cls(found, environ, secrets, directory)
 
     def opened(self, file: ValuesText) -> ValuesText:
@@ -96,7 +96,7 @@ class Sops:
         if outcome.code != 0:
             reason = printable(" ".join(b"".join(said["stderr"]).decode("utf-8", "replace").split()), 500)
             what = f"sops cannot open it: {reason.rstrip('. ')}."
-            raise DeployFailed(what, place=Place(file.name), remedy="Give this job the key, such as SOPS_AGE_KEY.")
+            raise DeployFailed(what, place=Location(file.name), remedy="Give this job the key, such as SOPS_AGE_KEY.")
         text = b"".join(said["stdout"]).decode("utf-8", "replace")
         self.secrets.hide(_secrets(_read(file.text), _read(text)))
         return replace(file, text=text)
@@ -114,25 +114,26 @@ def _secrets(sealed: Any, opened: Any) -> Iterator[str]:
         yield opened
 
 
-def opened(
+def decrypted(
     files: Iterable[ValuesText], environ: Mapping[str, str], secrets: SecretValues, directory: Path
 ) -> list[ValuesText]:
     """The same files, in order, with every encrypted one opened."""
     return [
-        Sops.find(environ, secrets, directory, file.name).opened(file) if is_sealed(file) else file for file in files
+        Sops.find(environ, secrets, directory, file.name).opened(file) if is_encrypted(file) else file
+        for file in files
     ]
 
 
-def parted(files: Iterable[ValuesText]) -> tuple[list[ValuesText], list[ValuesText]]:
+def split(files: Iterable[ValuesText]) -> tuple[list[ValuesText], list[ValuesText]]:
     """Open ones and encrypted ones, for a bundle. Raises `BadConfiguration` when an open one would win."""
     plain: list[ValuesText] = []
     sealed: list[ValuesText] = []
     for file in files:
-        if is_sealed(file):
+        if is_encrypted(file):
             sealed.append(file)
         elif sealed:
             what = f"comes after the encrypted {sealed[-1].name}, but in a bundle encrypted values come last."
-            raise BadConfiguration(what, place=Place(file.name), remedy="Put it before the encrypted ones.")
+            raise BadConfiguration(what, place=Location(file.name), remedy="Put it before the encrypted ones.")
         else:
             plain.append(file)
     return plain, sealed

@@ -9,19 +9,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from signal import SIGKILL, Signals
 
-from lineal.cluster.access import Unavailable
-from lineal.cluster.api import Api
 from lineal.config.secrets import Mask
-from lineal.deploy import live, pending, places, reasons
-from lineal.deploy.helm import Helm
-from lineal.deploy.live import Rendering
+from lineal.deploy.helm import errors, manifests, recovery, template_location
+from lineal.deploy.helm.client import Helm
+from lineal.deploy.helm.manifests import ReleaseManifests
 from lineal.deploy.release import Release
-from lineal.deploy.survey import Survey
-from lineal.deploy.turn import ReleaseLock, Turn, make_namespace
-from lineal.deploy.watch import Pace, Watch
+from lineal.deploy.release_lock import ReleaseLock, Turn, make_namespace
+from lineal.deploy.watch.monitor import Monitor, PollPolicy
+from lineal.deploy.watch.observer import WorkloadObserver
 from lineal.errors import DeployFailed, Interrupted, LinealError
-from lineal.lock import Terms
-from lineal.report.json import ReleaseReport
+from lineal.kube.client import KubeClient
+from lineal.kube.login import KubeUnavailable
+from lineal.lock import LockTimeouts
+from lineal.report.model import ReleaseReport
 
 Say = Callable[[str], None]
 
@@ -35,8 +35,8 @@ class Upgrade:
     note: Say
     warn: Say
     stopped: threading.Event = field(default_factory=threading.Event)
-    pace: Pace = field(default_factory=Pace)
-    terms: Terms | None = None
+    pace: PollPolicy = field(default_factory=PollPolicy)
+    terms: LockTimeouts | None = None
     report: ReleaseReport = field(init=False)
 
     def __post_init__(self) -> None:
@@ -44,7 +44,7 @@ class Upgrade:
 
     def run(self, skip_unchanged: bool) -> ReleaseReport:
         """Call it on the main thread, see `Helm.upgrade`. Raises `LinealError`."""
-        from lineal.deploy import dependencies
+        from lineal.deploy.helm import dependencies
 
         start = time.monotonic()
         dependencies.complete(self.helm, self.release, self.note)
@@ -52,19 +52,19 @@ class Upgrade:
         try:
             with self._turn(api) as turn:
                 if turn.alone:
-                    self._tell(pending.recover(self.helm, self.release))
+                    self._tell(recovery.undo_killed(self.helm, self.release))
                 self._go(api, turn, skip_unchanged)
         finally:
             self.report.duration = time.monotonic() - start
         return self.report
 
-    def _go(self, api: Api | None, turn: Turn, skip_unchanged: bool) -> None:
+    def _go(self, api: KubeClient | None, turn: Turn, skip_unchanged: bool) -> None:
         try:
-            wanted = live.wanted(self.helm, self.release)
+            wanted = manifests.dry_run(self.helm, self.release)
         except DeployFailed as error:
-            error.place = error.place or places.find(error.message, self.release, "")
+            error.place = error.place or template_location.find(error.message, self.release, "")
             raise
-        before = live.now(self.helm, self.release)
+        before = manifests.deployed(self.helm, self.release)
         if skip_unchanged and before is not None and before.status == "deployed" and before.same(wanted):
             self.report.status, self.report.revision = "unchanged", before.number
             self.note(f"Nothing changed in {self.release} since revision {before.number}, so nothing is deployed.")
@@ -77,30 +77,32 @@ class Upgrade:
                 with watch:
                     self.helm.upgrade(self.release, self.note, lambda: _lost(turn) or watch.stop())
         except LinealError as error:
-            error.place = error.place or places.find(error.message, self.release, wanted.manifest)
+            error.place = error.place or template_location.find(error.message, self.release, wanted.manifest)
             raise self._failed(error, before, watch, turn) from None
         self.report.status, self.report.revision = "deployed", wanted.number
         done = "installed" if before is None else "upgraded"
         self._tell(f"It was {done} as revision {wanted.number}.")
 
-    def _watch(self, api: Api, wanted: Rendering) -> Watch:
+    def _watch(self, api: KubeClient, wanted: ReleaseManifests) -> Monitor:
         secrets = Mask(wanted.secrets)  # a container that dies often prints what it was given
-        survey = Survey(api, self.release, lambda text: secrets.mask(self.helm.mask(text)), wanted.jobs)
-        return Watch(survey, self.release.timeout, self._masked, self.pace)
+        survey = WorkloadObserver(api, self.release, lambda text: secrets.mask(self.helm.mask(text)), wanted.jobs)
+        return Monitor(survey, self.release.timeout, self._masked, self.pace)
 
-    def _failed(self, error: LinealError, before: Rendering | None, watch: Watch | None, turn: Turn) -> LinealError:
+    def _failed(
+        self, error: LinealError, before: ReleaseManifests | None, watch: Monitor | None, turn: Turn
+    ) -> LinealError:
         if turn.lost.is_set():
             what = f"The Lease of {self.release} was lost while it was deployed, so another job may have begun."
             return DeployFailed(what, remedy="See `helm history`, and run it again.")
         if watch is not None and not isinstance(error, Interrupted):
             error = self._explained(error, watch)
         said = self._state(before)
-        plain = reasons.without_undone(error.message)
+        plain = errors.without_undone(error.message)
         if said and said not in plain:
             error.message = f"{plain} {said}"
         return error
 
-    def _explained(self, error: LinealError, watch: Watch) -> LinealError:
+    def _explained(self, error: LinealError, watch: Monitor) -> LinealError:
         """What helm does not know: which pod, and why."""
         if watch.verdict is not None:
             workload, trouble = watch.verdict
@@ -110,16 +112,16 @@ class Upgrade:
             unready = [str(seen) for seen in watch.unready()[:3]]
             if not unready:
                 return error
-            what = reasons.without_undone(error.message)
+            what = errors.without_undone(error.message)
             said = DeployFailed(f"{what} {'; '.join(unready)}.", remedy=error.remedy)
             said.place = error.place
         self.report.log = watch.log
         return said
 
-    def _state(self, before: Rendering | None) -> str:
+    def _state(self, before: ReleaseManifests | None) -> str:
         """What is there now, asked once more: the only thing that counts after a failure."""
         try:
-            found = live.now(self.helm, self.release)
+            found = manifests.deployed(self.helm, self.release)
         except LinealError:
             self.report.status = "unknown"
             return ""
@@ -149,23 +151,23 @@ class Upgrade:
 
     # --- the cluster --------------------------------------------------------------------------------------------
 
-    def _api(self) -> Api | None:
+    def _api(self) -> KubeClient | None:
         try:
-            return Api.of_helm(self.helm.environ, self.release.kube_context)
-        except Unavailable as error:
+            return KubeClient.of_helm(self.helm.environ, self.release.kube_context)
+        except KubeUnavailable as error:
             self.note(f"Only helm waits, and shows no progress: {error}.")
             return None
 
-    def _answers(self, api: Api) -> bool:
+    def _answers(self, api: KubeClient) -> bool:
         try:
             make_namespace(api, self.release.namespace)
-        except Unavailable as error:
+        except KubeUnavailable as error:
             self.warn(f"Whether another job deploys {self.release} at the same time is not known: {error}.")
             return False
         return True
 
     @contextmanager
-    def _turn(self, api: Api | None) -> Iterator[Turn]:
+    def _turn(self, api: KubeClient | None) -> Iterator[Turn]:
         if api is None or not self._answers(api):
             yield Turn(False, threading.Event())
             return

@@ -11,11 +11,11 @@ from typing import Any, Literal, NoReturn
 
 from e2b_dockerfile_utils import DockerfileInstruction, chomp_heredoc_content, parse_heredoc
 
-from lineal.dockerfile.mounts import RunMount, parse_mount
+from lineal.dockerfile.copy import CopyInstruction, CopyParser
 from lineal.dockerfile.onbuild import trigger
+from lineal.dockerfile.run_mounts import RunMount, parse_mount
 from lineal.dockerfile.scope import Deferred, Scope, Word, canonical_word
-from lineal.dockerfile.sources import Copy, CopyParser, Heredoc
-from lineal.errors import BadConfiguration, Place
+from lineal.errors import BadConfiguration, Location
 
 MetaName = Literal[
     "ENV", "LABEL", "WORKDIR", "USER", "EXPOSE", "VOLUME", "STOPSIGNAL", "CMD", "ENTRYPOINT", "HEALTHCHECK",
@@ -25,11 +25,11 @@ METADATA = frozenset(MetaName.__args__)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
-class Meta:
+class MetadataInstruction:
     """An instruction that only changes the image's config. `words` are expanded where BuildKit expands."""
 
     name: MetaName
-    place: Place
+    place: Location
     words: tuple[Word, ...]
     json: bool = False
     flags: tuple[tuple[str, str], ...] = ()
@@ -45,10 +45,10 @@ class Meta:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunInstruction:
     """RUN. `words` is the exec form's list, or one script for the shell; never expanded by the build."""
 
-    place: Place
+    place: Location
     words: tuple[str, ...]
     exec_form: bool
     script: tuple[str, str] | None
@@ -73,8 +73,8 @@ class Parser:
     def __init__(self, file: str) -> None:
         self.file = file
 
-    def place(self, instruction: DockerfileInstruction) -> Place:
-        return Place(self.file, instruction.start_line)
+    def place(self, instruction: DockerfileInstruction) -> Location:
+        return Location(self.file, instruction.start_line)
 
     def refuse(self, instruction: DockerfileInstruction, message: str, remedy: str | None = None) -> NoReturn:
         raise BadConfiguration(message, place=self.place(instruction), remedy=remedy)
@@ -123,7 +123,7 @@ class Parser:
 
     # --- metadata -----------------------------------------------------------------------------------------------
 
-    def meta(self, instruction: DockerfileInstruction, scope: Scope) -> Meta:
+    def meta(self, instruction: DockerfileInstruction, scope: Scope) -> MetadataInstruction:
         name: Any = instruction.name
         args = list(instruction.args)
         flags: dict[str, str] = {}
@@ -147,8 +147,14 @@ class Parser:
         if name == "HEALTHCHECK" and words:
             words[0] = str(words[0]).upper()
         self._check_meta(instruction, words)
-        return Meta(name, self.place(instruction), tuple(words), instruction.json, tuple(sorted(flags.items())),
-                    one_line(instruction))  # fmt: skip
+        return MetadataInstruction(
+            name,
+            self.place(instruction),
+            tuple(words),
+            instruction.json,
+            tuple(sorted(flags.items())),
+            one_line(instruction),
+        )
 
     def _key(self, instruction: DockerfileInstruction, scope: Scope, raw: str) -> str:
         key = self.known(instruction, scope, raw, f"The name {raw!r}")
@@ -176,12 +182,12 @@ class Parser:
 
     # --- COPY and ADD -------------------------------------------------------------------------------------------
 
-    def copy(self, instruction: DockerfileInstruction, scope: Scope) -> Copy:
+    def copy(self, instruction: DockerfileInstruction, scope: Scope) -> CopyInstruction:
         return CopyParser(self, instruction, scope).parse()
 
     # --- RUN ----------------------------------------------------------------------------------------------------
 
-    def run(self, instruction: DockerfileInstruction, scope: Scope) -> Run:
+    def run(self, instruction: DockerfileInstruction, scope: Scope) -> RunInstruction:
         flags = self.flags(instruction, ("mount", "network", "security"))
         network, security = flags.get("network", "default"), flags.get("security", "sandbox")
         if security == "insecure":
@@ -195,7 +201,7 @@ class Parser:
             self.refuse(instruction, "RUN needs a command.")
         words, script = self._command(instruction)
         mounts = [flag.removeprefix("--mount=") for flag in instruction.flags if flag.startswith("--mount")]
-        return Run(
+        return RunInstruction(
             place=self.place(instruction),
             words=words,
             exec_form=instruction.json,
@@ -249,6 +255,3 @@ def _unknown(word: Deferred) -> list[str]:
     with suppress(ValueError):
         word.finish(Names())
     return list(seen)
-
-
-__all__ = ["METADATA", "Copy", "Heredoc", "Meta", "MetaName", "Parser", "Run", "one_line"]

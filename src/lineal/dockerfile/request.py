@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from lineal.source.tree import SourceTree
-from lineal.stages.stage import Stage
+from lineal.context.tree import SourceTree
+from lineal.dockerfile.stage import Stage
 
 
 class Context(SourceTree, Protocol):
@@ -22,7 +22,7 @@ class Context(SourceTree, Protocol):
 
 
 @dataclass(frozen=True)
-class ImagePlan:
+class PlanRequest:
     """What one image of lineal.yaml needs to be planned. `needs` maps a build argument to another image and its
     last stage."""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from e2b_dockerfile_utils import ShellLex
 
-from lineal.stages.checksum import checksum
+from lineal.dockerfile.checksum import checksum
 
 DEFAULT_SHELL = ("/bin/sh", "-c")
 # What BuildKit gives an image that starts from scratch.

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError
 
+from lineal.context.glob import expand as expand_sources
+from lineal.context.glob import follow, has_wildcards, may_be_empty
+from lineal.context.path_filter import EVERYTHING, PathFilter
+from lineal.context.remote_source import unpinned
+from lineal.context.tree import clamp
 from lineal.dockerfile import metadata
-from lineal.dockerfile.instructions import METADATA, Copy, Meta, Run, one_line
-from lineal.dockerfile.mounts import RunMount, literal
+from lineal.dockerfile.copy import CopyInstruction, sifted
+from lineal.dockerfile.instructions import METADATA, MetadataInstruction, RunInstruction, one_line
 from lineal.dockerfile.onbuild import instructions
+from lineal.dockerfile.run_mounts import RunMount, literal
 from lineal.dockerfile.scope import Deferred, Scope, canonical_word
-from lineal.dockerfile.sources import sifted
-from lineal.errors import BadConfiguration, Place
-from lineal.source.glob import expand as expand_sources
-from lineal.source.glob import follow, has_wildcards, may_be_empty
-from lineal.source.sieve import EVERYTHING, Sieve
-from lineal.source.tree import clamp
-from lineal.source.urls import unpinned
-from lineal.stages.stage import Stage
+from lineal.dockerfile.stage import Stage
+from lineal.errors import BadConfiguration, Location
 
 if TYPE_CHECKING:
-    from lineal.dockerfile.plan import Planner, Target
+    from lineal.dockerfile.planner import Planner, Target
 
 
 class TargetBuilder:
@@ -35,7 +35,7 @@ class TargetBuilder:
         self.target = target
         self.stage = stage
         self.scope = scope
-        self.pending: list[Meta] = []
+        self.pending: list[MetadataInstruction] = []
         self.first = True
         self.cmd_set = False
 
@@ -57,7 +57,7 @@ class TargetBuilder:
         if not triggers:
             return
         origin = self.target.origin
-        self.pending.append(Meta("ONBUILD", self.parser.place(origin), ()))
+        self.pending.append(MetadataInstruction("ONBUILD", self.parser.place(origin), ()))
         try:
             found = instructions(triggers, origin.start_line)
         except DockerfileSyntaxError as error:
@@ -71,7 +71,7 @@ class TargetBuilder:
             self._stage("close", self.pending[-1].place, self.pending[-1].text, {"close": True}, None)
         return self.stage
 
-    def _metadata(self, meta: Meta) -> None:
+    def _metadata(self, meta: MetadataInstruction) -> None:
         if meta.name == "ENTRYPOINT" and not self.cmd_set:
             meta = replace(meta, flags=(("reset-cmd", "true"),))
         self.cmd_set = self.cmd_set or meta.name == "CMD"
@@ -93,7 +93,7 @@ class TargetBuilder:
         elif meta.name == "ONBUILD":
             self.scope = replace(self.scope, onbuild=(*self.scope.onbuild, str(meta.words[0])))
 
-    def _run(self, instruction: DockerfileInstruction, run: Run) -> None:
+    def _run(self, instruction: DockerfileInstruction, run: RunInstruction) -> None:
         sources: dict[str, Stage] = {}
         files: dict[str, Any] = {}
         for number, mount in enumerate(run.mounts):
@@ -116,7 +116,7 @@ class TargetBuilder:
                                "The source of a mount is a path: wildcards mean themselves.")  # fmt: skip
         return [[meant.path, [list(entry) for entry in context.identity(meant.path)]]]
 
-    def _copy(self, instruction: DockerfileInstruction, copy: Copy) -> None:
+    def _copy(self, instruction: DockerfileInstruction, copy: CopyInstruction) -> None:
         sources: dict[str, Stage] = {}
         files: Any = None
         if copy.source_stage is not None:
@@ -130,7 +130,7 @@ class TargetBuilder:
             inputs["workdir"] = self.scope.canonical_workdir()
         self._stage("copy", copy.place, one_line(instruction), inputs, copy, sources)
 
-    def _copied(self, instruction: DockerfileInstruction, copy: Copy, source: str) -> list[list[Any]]:
+    def _copied(self, instruction: DockerfileInstruction, copy: CopyInstruction, source: str) -> list[list[Any]]:
         """What a source is, for the checksum; of a remote one its text with the flags says all."""
         remote = copy.remote(source)
         if remote is not None:
@@ -143,7 +143,12 @@ class TargetBuilder:
         return self._files(instruction, root, instruction.name, sieve, source)
 
     def _files(
-        self, instruction: DockerfileInstruction, source: str, what: str, sieve: Sieve = EVERYTHING, written: str = ""
+        self,
+        instruction: DockerfileInstruction,
+        source: str,
+        what: str,
+        sieve: PathFilter = EVERYTHING,
+        written: str = "",
     ) -> list[list[Any]]:
         """What a source pattern matches: per root, its path and the (path, mode, object id) of everything in it."""
         context = self.image.context
@@ -151,7 +156,7 @@ class TargetBuilder:
         try:
             roots = expand_sources(names, source)
             if has_wildcards(source):
-                Sieve(source).check()
+                PathFilter(source).check()
         except BadConfiguration as error:
             self.parser.refuse(instruction, error.message, error.remedy)
         written = written or source
@@ -175,8 +180,8 @@ class TargetBuilder:
         return matched
 
     def _stage(
-        self, kind: Any, place: Place, text: str, inputs: dict[str, Any], step: Run | Copy | None,
-        sources: dict[str, Stage] | None = None,
+        self, kind: Any, place: Location, text: str, inputs: dict[str, Any],
+        step: RunInstruction | CopyInstruction | None, sources: dict[str, Stage] | None = None,
     ) -> None:  # fmt: skip
         inputs = {**inputs, "metadata": [meta.canonical() for meta in self.pending]}
         if self.stage is None:

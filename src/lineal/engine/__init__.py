@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from lineal.store import Image, Layer, Store
+from lineal.oci import Store
+from lineal.oci.types import Image, Layer
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ class NoLock:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class LockTimeouts:
     """How long things may take, in seconds."""
 
     lease: float = 60.0

@@ -33,7 +33,7 @@ def parse(text: str) -> LockAddress:
     """Raises `BadAddress`."""
     kind, _, where = text.partition(":")
     if kind not in KINDS:
-        from lineal.config.suggest import did_you_mean, quoted
+        from lineal.text import did_you_mean, quoted
 
         raise BadAddress(f"There is no lock {quoted(kind)}.", did_you_mean(text, KINDS, owner="The locks are"))
     if kind == "etcd":

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from lineal.lock.holder import tidy
+from lineal.lock.holder import one_line
 from lineal.lock.leased import SOMEBODY, Holder, LockFailed
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class EtcdKeys:
             return None
         try:
             key = found[0]
-            return Holder(_number(key["create_revision"]), tidy(_decode(str(key.get("value", "")))) or SOMEBODY)
+            return Holder(_number(key["create_revision"]), one_line(_decode(str(key.get("value", "")))) or SOMEBODY)
         except (LookupError, TypeError, AttributeError):
             raise _nonsense() from None
 
@@ -103,7 +103,7 @@ class EtcdKeys:
 
     def _open(self) -> requests.Session:
         from lineal.errors import BadConfiguration
-        from lineal.store.session import new_session
+        from lineal.store.registry.http_session import new_session
 
         try:
             session = new_session(urlsplit(self._endpoint).netloc, self._environ)
@@ -125,7 +125,7 @@ class EtcdKeys:
         """The status, and the answer as JSON, None when it is none."""
         import requests
 
-        from lineal.store.refusals import broken
+        from lineal.store.registry.errors import connection_error
 
         url, data = f"{self._endpoint}/v3/{path}", bytearray()
         try:
@@ -137,7 +137,7 @@ class EtcdKeys:
                     if len(data) > _BIGGEST:
                         raise _nonsense()
         except (requests.RequestException, OSError) as error:
-            raise LockFailed(broken(urlsplit(self._endpoint).netloc, error).message.rstrip(".")) from None
+            raise LockFailed(connection_error(urlsplit(self._endpoint).netloc, error).message.rstrip(".")) from None
         try:
             return response.status_code, json.loads(data)
         except (ValueError, RecursionError):
@@ -146,7 +146,7 @@ class EtcdKeys:
 
 def _good(status: int, answer: object) -> dict[str, Any]:
     if status != _OK:
-        said = tidy(str(answer.get("error", ""))) if isinstance(answer, dict) else ""
+        said = one_line(str(answer.get("error", ""))) if isinstance(answer, dict) else ""
         raise LockFailed(f"it answers status {status}" + (f" and says {said!r}" if said else ""))
     if not isinstance(answer, dict):
         raise _nonsense()

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from lineal.lock import Terms
-from lineal.lock.waiting import Waiting
+from lineal.lock import LockTimeouts
+from lineal.lock.waiting import BoundedWait
 
-_TERMS = Terms(wait=60.0, poll=0.1)
+_TERMS = LockTimeouts(wait=60.0, poll=0.1)
 
 
-class LockFiles:
+class FileLocks:
     name = "file"
 
     def __init__(
@@ -38,7 +38,9 @@ class LockFiles:
         held = False
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            held = self._acquire(lock, Waiting(f"publishes {checksum[:12]}", self._terms, self._stopped, self._note))
+            held = self._acquire(
+                lock, BoundedWait(f"publishes {checksum[:12]}", self._terms, self._stopped, self._note)
+            )
         except (OSError, NotImplementedError) as error:
             why = error.strerror if isinstance(error, OSError) else "the file system has no locks"
             self._warn(f"The lock {lock.lock_file} cannot be used ({why}); going on without it.")
@@ -48,7 +50,7 @@ class LockFiles:
             if held:
                 lock.release()
 
-    def _acquire(self, lock: FileLock, waiting: Waiting) -> bool:
+    def _acquire(self, lock: FileLock, waiting: BoundedWait) -> bool:
         while True:
             try:
                 lock.acquire(blocking=False)

@@ -17,11 +17,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from lineal.errors import Interrupted, LinealError
-from lineal.lock.holder import tidy
+from lineal.git.command import git_environment, with_config
+from lineal.git.remote import remote
+from lineal.git.repository import Repository
+from lineal.lock.holder import one_line
 from lineal.lock.leased import SOMEBODY, Holder, LockFailed
-from lineal.source.git import git_environment, with_config
-from lineal.source.remote import remote
-from lineal.source.repository import Repository
 
 REFS = "refs/lineal/locks/"
 _SECONDS = 30.0
@@ -177,7 +177,7 @@ def _read(message: str) -> tuple[str, float | None]:
         for line in message.splitlines()[:10]:
             key, _, value = line.partition(": ")
             if key == "holder":
-                who = tidy(value) or SOMEBODY
+                who = one_line(value) or SOMEBODY
             elif key == "lease":
                 with suppress(ValueError):
                     lease = float(value[:20])

@@ -13,12 +13,12 @@ def describe(environ: Mapping[str, str]) -> str:
     """This run: the address of its job where the CI says one, else the process."""
     if environ.get("GITHUB_ACTIONS") == "true" and environ.get("GITHUB_RUN_ID"):
         server = environ.get("GITHUB_SERVER_URL", "https://github.com")
-        return tidy(f"{server}/{environ.get('GITHUB_REPOSITORY', '')}/actions/runs/{environ['GITHUB_RUN_ID']}")
+        return one_line(f"{server}/{environ.get('GITHUB_REPOSITORY', '')}/actions/runs/{environ['GITHUB_RUN_ID']}")
     if environ.get("GITLAB_CI") == "true" and environ.get("CI_JOB_URL"):
-        return tidy(environ["CI_JOB_URL"])
-    return tidy(f"process {os.getpid()} on {socket.gethostname()}")
+        return one_line(environ["CI_JOB_URL"])
+    return one_line(f"process {os.getpid()} on {socket.gethostname()}")
 
 
-def tidy(text: str) -> str:
+def one_line(text: str) -> str:
     """One short printable line, whatever somebody wrote there; empty when nothing is left."""
     return "".join(char for char in text[:_LONGEST] if char.isprintable()).strip()

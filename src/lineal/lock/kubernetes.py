@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from lineal.cluster.access import Unavailable
-from lineal.cluster.api import CONFLICT, FORBIDDEN, NOT_FOUND, Api, Refused, path
-from lineal.lock.holder import tidy
+from lineal.kube.client import CONFLICT, FORBIDDEN, NOT_FOUND, KubeClient, KubeRefused, path
+from lineal.kube.login import KubeUnavailable
+from lineal.lock.holder import one_line
 from lineal.lock.leased import SOMEBODY, Holder, LockFailed
 
 _GROUP = "apis/coordination.k8s.io/v1"
@@ -41,7 +41,7 @@ class Leases:
         self._lease = lease
         self._environ = environ
         self._guard = threading.Lock()
-        self._made: Api | None = None
+        self._made: KubeClient | None = None
         self.where = f"Leases in the namespace {namespace}" if namespace else "Leases in the cluster"
 
     def token(self) -> str:
@@ -62,7 +62,7 @@ class Leases:
         said = spec if isinstance(spec, dict) else {}
         who, seconds = said.get("holderIdentity"), said.get("leaseDurationSeconds")
         lease = float(seconds) if isinstance(seconds, int) and seconds > 0 else None
-        return Holder(_version(found), tidy(str(who or "")) or SOMEBODY, lease)
+        return Holder(_version(found), one_line(str(who or "")) or SOMEBODY, lease)
 
     def identify(self, checksum: str, holder: Holder) -> Holder:
         del checksum
@@ -114,25 +114,25 @@ class Leases:
         try:
             api = self._api()
             return api.ask(method, path(_GROUP, self._namespace, "leases", name), body, allowed=allowed)
-        except Unavailable as error:
+        except KubeUnavailable as error:
             raise LockFailed(str(error)) from None
-        except Refused as error:
+        except KubeRefused as error:
             raise LockFailed(_refusal(error, method, self._namespace)) from None
 
-    def _api(self) -> Api:
+    def _api(self) -> KubeClient:
         with self._guard:
             if self._made is None:
-                self._made = Api.connect(self._environ, self._context, biggest=_BIGGEST)
+                self._made = KubeClient.connect(self._environ, self._context, biggest=_BIGGEST)
                 self._namespace = self._namespace or self._made.namespace
                 self.where = f"Leases in the namespace {self._namespace}"
             return self._made
 
 
-def _refusal(error: Refused, method: str, namespace: str) -> str:
+def _refusal(error: KubeRefused, method: str, namespace: str) -> str:
     if error.status == FORBIDDEN:
         may_not = f"this job may not {_VERBS[method]} Leases in the namespace {namespace}"
         return f"{may_not}; docs/locks.md has the Role that it needs"
-    said = tidy(error.message)
+    said = one_line(error.message)
     return f"the API server answers status {error.status}" + (f" and says {said!r}" if said else "")
 
 

@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from lineal.lock import Terms
-from lineal.lock.waiting import Waiting
+from lineal.lock import LockTimeouts
+from lineal.lock.waiting import BoundedWait
 
 _LONGEST_LEASE = 600.0
 # After losing a free lock so often to somebody unseen, a run makes sure that it may have any lock at all.
@@ -65,14 +65,14 @@ class Service(Protocol):
 class LeasedLock:
     def __init__(
         self, service: Service, warn: Callable[[str], None], note: Callable[[str], None],
-        stopped: threading.Event, terms: Terms | None = None,
+        stopped: threading.Event, terms: LockTimeouts | None = None,
     ) -> None:  # fmt: skip
         self.name = service.name
         self._service = service
         self._warn = warn
         self._note = note
         self._stopped = stopped
-        self._terms = terms or Terms()
+        self._terms = terms or LockTimeouts()
         self._guard = threading.Lock()
         self._failed = False
 
@@ -89,15 +89,15 @@ class LeasedLock:
             self._release(checksum, claimed.end())
 
     def _acquire(self, checksum: str) -> Lease | None:
-        waiting = Waiting(self._doing(checksum), self._terms, self._stopped, self._note)
+        waiting = BoundedWait(self._doing(checksum), self._terms, self._stopped, self._note)
         try:
             return self._wait(checksum, waiting)
         except (LockFailed, OSError) as failure:
             self._give_up(failure)
             return None
 
-    def _wait(self, checksum: str, waiting: Waiting) -> Lease | None:
-        observed = _Observed(self._service, checksum, self._terms)
+    def _wait(self, checksum: str, waiting: BoundedWait) -> Lease | None:
+        observed = _Observation(self._service, checksum, self._terms)
         claimable, losses = True, 0
         while not self._failed:
             waiting.check()
@@ -208,10 +208,10 @@ class Lease:
             self.token = token
 
 
-class _Observed:
+class _Observation:
     """What a waiting run has seen of a lock, and for how long on its own clock."""
 
-    def __init__(self, service: Service, checksum: str, terms: Terms) -> None:
+    def __init__(self, service: Service, checksum: str, terms: LockTimeouts) -> None:
         self._service = service
         self._checksum = checksum
         self._terms = terms

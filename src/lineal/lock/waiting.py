@@ -8,15 +8,17 @@ import time
 from collections.abc import Callable
 
 from lineal.errors import Interrupted
-from lineal.lock import Terms
+from lineal.lock import LockTimeouts
 
 _random = random.SystemRandom()
 
 
-class Waiting:
+class BoundedWait:
     """`doing`: what whoever has the lock does with it."""
 
-    def __init__(self, doing: str, terms: Terms, stopped: threading.Event, note: Callable[[str], None]) -> None:
+    def __init__(
+        self, doing: str, terms: LockTimeouts, stopped: threading.Event, note: Callable[[str], None]
+    ) -> None:
         self._doing = doing
         self._terms = terms
         self._stopped = stopped

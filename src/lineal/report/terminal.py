@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
-from lineal.report.text import TAIL, cells, clean, duration, fit, paint, plural, result_line
+from lineal.text import TAIL, cells, duration, fit, paint, plural, result_line, strip_controls
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -42,11 +42,11 @@ class Terminal:
 
     def note(self, text: str) -> None:
         with self._lock:
-            self._say(*(clean(line, colour=self._colour) for line in text.splitlines()))
+            self._say(*(strip_controls(line, colour=self._colour) for line in text.splitlines()))
 
     def warn(self, text: str) -> None:
         with self._lock:
-            line = clean(" ".join(text.splitlines()))
+            line = strip_controls(" ".join(text.splitlines()))
             self._say(paint("warning:", "yellow", self._colour) + " " + line)
 
     def begin(self, stage: str) -> None:
@@ -58,8 +58,8 @@ class Terminal:
     def output(self, stage: str, line: str) -> None:
         with self._lock:
             state = self._running.setdefault(stage, _Stage(time.monotonic()))
-            state.tail.append(clean(line, colour=self._colour))
-            state.last = clean(line).strip() or state.last
+            state.tail.append(strip_controls(line, colour=self._colour))
+            state.last = strip_controls(line).strip() or state.last
 
     def end(self, stage: str, outcome: str, seconds: float, detail: str = "") -> None:
         with self._lock:
@@ -137,7 +137,7 @@ class Terminal:
         elapsed = time.monotonic() - state.began
         frame = _SPINNER[int(time.monotonic() * _FRAMES) % len(_SPINNER)]
         took = duration(elapsed)
-        title = fit(clean(title), width - 12, "…")
+        title = fit(strip_controls(title), width - 12, "…")
         text.append(frame, style="cyan").append(f" {title}")
         text.append(f"{took:>{max(width - 2 - cells(title), 1)}}\n", style="dim")
         if state.last:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from lineal.source.history import Answer
-from lineal.stages.visibility import DEV_PREFIX, History, Line, Verdict, judge
-from lineal.store import Manifest, Store
-from lineal.store.clock import Time
-from lineal.store.manifest import Record, image_digest, is_stage
+from lineal.clock import Time
+from lineal.git.history import Ancestry
+from lineal.oci import Store
+from lineal.oci.types import Manifest
+from lineal.stages.visibility import DEV_PREFIX, History, HistoryPosition, Verdict, judge
+from lineal.store.record import Record, image_digest, is_stage
 from lineal.store.tags import parse_stage_tag, stage_tag
 
 GRACE = 3.0
@@ -42,13 +43,13 @@ class Candidate:
         return f"{repository}:{self.tag}@{self.digest}"
 
 
-class Absence(enum.Enum):
+class Miss(enum.Enum):
     NEVER = "no such tag"
     GONE = "a tag that leads to no image any more"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Resolution:
     """What the store has for one checksum."""
 
     candidate: Candidate | None
@@ -62,7 +63,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class Publications:
     """All that there is of one checksum for a run that has just published it."""
 
     anchored: bool
@@ -81,7 +82,12 @@ class Lookup:
     """Asks the store for many checksums at once, then history once for all that was found."""
 
     def __init__(
-        self, store: Store, line: Line, history: History, pool: Executor | None = None, time: Time | None = None
+        self,
+        store: Store,
+        line: HistoryPosition,
+        history: History,
+        pool: Executor | None = None,
+        time: Time | None = None,
     ) -> None:
         self.store = store
         self.line = line
@@ -96,15 +102,15 @@ class Lookup:
         self._history_lock = threading.Lock()
         self.pool = pool or ThreadPoolExecutor(_WORKERS, thread_name_prefix="lookup")
 
-    def find(self, checksums: Sequence[str]) -> dict[str, Finding]:
+    def find(self, checksums: Sequence[str]) -> dict[str, Resolution]:
         """The selected candidate of each checksum; behind hidden anchors by one list of tags for the whole run."""
         return self._find(checksums, self._listing)
 
-    def find_now(self, checksum: str) -> Finding:
+    def find_now(self, checksum: str) -> Resolution:
         """The same for one checksum, by a list of tags of this moment."""
         return self._find([checksum], lambda: self.store.tags(checksum))[checksum]
 
-    def settle(self, findings: Mapping[str, Finding]) -> dict[str, Finding]:
+    def settle(self, findings: Mapping[str, Resolution]) -> dict[str, Resolution]:
         """What counts in the end where the lowest timestamp was chosen moments ago: only what is different now.
 
         A run that looked just before the choice may have taken a lower timestamp. By now it has written it, or looks
@@ -118,7 +124,7 @@ class Lookup:
             checksum: finding for checksum, finding in found.items() if _differ(finding.candidate, young[checksum])
         }
 
-    def survey(self, own: Candidate) -> Survey:
+    def survey(self, own: Candidate) -> Publications:
         """What a run that has published `own` needs to know to agree with all others (`stages/publish.py`).
 
         First the list and then the anchor: whoever is not on the list comes later, and will find the anchor there."""
@@ -132,9 +138,9 @@ class Lookup:
         if isinstance(anchor, Candidate):
             candidates = [anchor, *candidates]
         verdicts = zip(candidates, self._judge(candidates), strict=True)
-        visible = [candidate for candidate, verdict in verdicts if verdict.answer is Answer.YES]
-        return Survey(
-            anchored=anchor is not Absence.NEVER,
+        visible = [candidate for candidate, verdict in verdicts if verdict.answer is Ancestry.YES]
+        return Publications(
+            anchored=anchor is not Miss.NEVER,
             anchor_digest=anchor.digest if isinstance(anchor, Candidate) else None,
             selected=visible[0] if visible else None,
             claims=tuple(candidate for candidate in candidates if not candidate.record.branch.startswith(DEV_PREFIX)),
@@ -146,25 +152,25 @@ class Lookup:
             self._tags = self.store.tags()
         return self._tags
 
-    def _find(self, checksums: Sequence[str], tags: Callable[[], list[str]]) -> dict[str, Finding]:
+    def _find(self, checksums: Sequence[str], tags: Callable[[], list[str]]) -> dict[str, Resolution]:
         anchors = dict(zip(checksums, self.pool.map(self._anchor, checksums), strict=True))
         found = {checksum: anchor for checksum, anchor in anchors.items() if isinstance(anchor, Candidate)}
         verdicts = dict(zip(found, self._judge(list(found.values())), strict=True))
-        findings: dict[str, Finding] = {}
+        findings: dict[str, Resolution] = {}
         hidden: dict[str, str] = {}
         for checksum, anchor in anchors.items():
-            if anchor is Absence.NEVER and not self.line.dev:
-                findings[checksum] = Finding(None, _NEW)
-            elif isinstance(anchor, Candidate) and verdicts[checksum].answer is Answer.YES:
-                findings[checksum] = Finding(anchor, verdicts[checksum].rule, True, anchor.record.created)
-            elif anchor is Absence.NEVER:
+            if anchor is Miss.NEVER and not self.line.dev:
+                findings[checksum] = Resolution(None, _NEW)
+            elif isinstance(anchor, Candidate) and verdicts[checksum].answer is Ancestry.YES:
+                findings[checksum] = Resolution(anchor, verdicts[checksum].rule, True, anchor.record.created)
+            elif anchor is Miss.NEVER:
                 # A working tree makes no anchors: nobody else has to look behind them.
                 hidden[checksum] = _NEW
             else:
                 hidden[checksum] = verdicts[checksum].rule if checksum in verdicts else LOST
         return findings | (self._among(tags(), hidden) if hidden else {})
 
-    def _among(self, tags: Sequence[str], hidden: dict[str, str]) -> dict[str, Finding]:
+    def _among(self, tags: Sequence[str], hidden: dict[str, str]) -> dict[str, Resolution]:
         """For checksums whose anchor is of no use, and why: the visible candidate with the lowest timestamp."""
         stamps: dict[str, list[int]] = {checksum: [] for checksum in hidden}
         for tag in tags:
@@ -180,13 +186,13 @@ class Lookup:
             newest = max(times, default=0)
             visible = [
                 (candidate, verdict) for candidate, verdict in zip(candidates, verdicts, strict=True)
-                if candidate.record.checksum == checksum and verdict.answer is Answer.YES
+                if candidate.record.checksum == checksum and verdict.answer is Ancestry.YES
             ]  # fmt: skip
             if visible:
                 candidate, verdict = min(visible, key=lambda pair: pair[0].record.created)
-                findings[checksum] = Finding(candidate, verdict.rule, True, newest, self._is_young(candidate))
+                findings[checksum] = Resolution(candidate, verdict.rule, True, newest, self._is_young(candidate))
             else:
-                findings[checksum] = Finding(None, hidden[checksum], hidden[checksum] != _NEW, newest)
+                findings[checksum] = Resolution(None, hidden[checksum], hidden[checksum] != _NEW, newest)
         return findings
 
     def _judge(self, candidates: Sequence[Candidate]) -> list[Verdict]:
@@ -201,7 +207,7 @@ class Lookup:
             self._young_at = self.time.monotonic()
         return young
 
-    def _stage(self, tag: str, checksum: str) -> Candidate | Absence:
+    def _stage(self, tag: str, checksum: str) -> Candidate | Miss:
         known = self._seen.get(tag)
         if known is not None and known.digest not in self.broken:
             return known
@@ -210,32 +216,32 @@ class Lookup:
             self._seen[tag] = found
         return found
 
-    def _anchor(self, checksum: str) -> Candidate | Absence:
+    def _anchor(self, checksum: str) -> Candidate | Miss:
         return self._candidate(checksum, checksum)
 
-    def _candidate(self, tag: str, checksum: str) -> Candidate | Absence:
+    def _candidate(self, tag: str, checksum: str) -> Candidate | Miss:
         """Read a tag as a stage. Whatever is no stage of this checksum, or has lost its image, is gone."""
         manifest = self.store.manifest(tag)
         if manifest is None:
-            return Absence.NEVER
+            return Miss.NEVER
         if manifest.digest in self.broken:
-            return Absence.GONE
+            return Miss.GONE
         try:
             record = Record.read(manifest)
             own = stage_tag(checksum, record.created)
             # A stage tag says when it was published: an index that says something else was put there by others.
             foreign = record.checksum != checksum or tag not in (checksum, own)
             if foreign or not is_stage(manifest) or self.store.digest(image_digest(manifest)) is None:
-                return Absence.GONE
+                return Miss.GONE
         except (ValueError, LookupError, TypeError):
-            return Absence.GONE
+            return Miss.GONE
         return Candidate(record, own, manifest)
 
     def close(self) -> None:
         self.pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _whole(read: Iterable[Candidate | Absence]) -> list[Candidate]:
+def _whole(read: Iterable[Candidate | Miss]) -> list[Candidate]:
     return [candidate for candidate in read if isinstance(candidate, Candidate)]
 
 

@@ -18,10 +18,11 @@ from typing import Any, Literal
 
 from lineal.errors import Unreachable
 from lineal.lock import Lock
-from lineal.stages.lookup import GRACE, Candidate, Lookup, Survey
+from lineal.oci import Conflict, Store
+from lineal.oci.types import Blob, Image
+from lineal.stages.lookup import GRACE, Candidate, Lookup, Publications
 from lineal.stages.visibility import DEV_PREFIX
-from lineal.store import Blob, Conflict, Image, Store
-from lineal.store.manifest import Record, record_documents, stage_index
+from lineal.store.record import Record, record_documents, stage_index
 from lineal.store.tags import LAST, stage_tag
 
 LOOK = 1.0
@@ -130,7 +131,7 @@ class Publisher:
                         return Publication(own, "published")
         raise self._refusal(checksum)
 
-    def _heir(self, own: Candidate, seen: Survey, waited: float, known: dict[str, float]) -> Candidate | None:
+    def _heir(self, own: Candidate, seen: Publications, waited: float, known: dict[str, float]) -> Candidate | None:
         """The claim that this run should make the anchor now. `known`: since when a tag was the lowest."""
         lowest = seen.claims[0]
         if lowest.tag == own.tag:
@@ -140,7 +141,7 @@ class Publisher:
         dead = now - known.setdefault(lowest.tag, now) >= DEAD or self._store.now() - lowest.record.created >= AGED
         return lowest if dead else None
 
-    def _beside(self, own: Candidate, seen: Survey) -> Publication:
+    def _beside(self, own: Candidate, seen: Publications) -> Publication:
         """What counts now that there is an anchor."""
         selected = seen.selected or own
         young = selected.digest != seen.anchor_digest or not seen.listed

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from lineal.source.history import Answer, Lineage
-from lineal.store.manifest import Record
+from lineal.git.history import Ancestry, HistoryAnswer
+from lineal.store.record import Record
 
 DEV_PREFIX = "lineal-dev/"
 
@@ -16,11 +16,11 @@ class History(Protocol):
     def seek(
         self, commits: Collection[str], trees: Collection[str], *, since: int | None = None,
         either: Iterable[tuple[Sequence[str], str]] = (),
-    ) -> Lineage: ...  # fmt: skip
+    ) -> HistoryAnswer: ...  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class HistoryPosition:
     """The commit that is built and what a record of this run says about it."""
 
     commit: str
@@ -40,12 +40,12 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    answer: Answer
+    answer: Ancestry
     rule: str
     """For people: `this commit`, `ancestor 1a2b3c4`, `same tree as 1a2b3c4`, or why not."""
 
 
-def judge(records: Iterable[Record], line: Line, history: History) -> list[Verdict]:
+def judge(records: Iterable[Record], line: HistoryPosition, history: History) -> list[Verdict]:
     """One verdict a record, in order; history is asked once for all of them."""
     records = list(records)
     # A merge ref is as good as the merge that it tries out: both parents' histories count.
@@ -55,36 +55,36 @@ def judge(records: Iterable[Record], line: Line, history: History) -> list[Verdi
     commits = {commit for missing, _ in either for commit in missing}
     trees = {tree for _, tree in either}
     since = min((record.created for record in asked), default=None)
-    lineage = history.seek(commits, trees, since=since, either=either) if asked else Lineage({}, {}, True)
+    lineage = history.seek(commits, trees, since=since, either=either) if asked else HistoryAnswer({}, {}, True)
     return [_verdict(record, line, lineage) for record in records]
 
 
-def _known(record: Record, line: Line, own: set[str]) -> bool:
+def _known(record: Record, line: HistoryPosition, own: set[str]) -> bool:
     """Whether history need not be asked."""
     if record.branch.startswith(DEV_PREFIX) or record.tree == line.tree:
         return True
     return bool(record.commits) and own.issuperset(record.commits)
 
 
-def _own_working_tree(record: Record, line: Line) -> bool:
+def _own_working_tree(record: Record, line: HistoryPosition) -> bool:
     return record.branch == line.branch and line.dev
 
 
-def _verdict(record: Record, line: Line, lineage: Lineage) -> Verdict:
+def _verdict(record: Record, line: HistoryPosition, lineage: HistoryAnswer) -> Verdict:
     if _own_working_tree(record, line):
-        return Verdict(Answer.YES, "this working tree")
+        return Verdict(Ancestry.YES, "this working tree")
     if record.branch.startswith(DEV_PREFIX):
-        return Verdict(Answer.NO, "built from an uncommitted working tree")
+        return Verdict(Ancestry.NO, "built from an uncommitted working tree")
     if set(record.commits) == {line.commit} or (line.parents and set(record.commits) == set(line.parents)):
-        return Verdict(Answer.YES, "this commit")
+        return Verdict(Ancestry.YES, "this commit")
     own = {line.commit, *line.parents}
-    answers = [Answer.YES if commit in own else lineage.ancestors.get(commit) for commit in record.commits]
-    if answers and all(answer is Answer.YES for answer in answers):
-        return Verdict(Answer.YES, f"ancestor {record.commits[-1][:7]}")
+    answers = [Ancestry.YES if commit in own else lineage.ancestors.get(commit) for commit in record.commits]
+    if answers and all(answer is Ancestry.YES for answer in answers):
+        return Verdict(Ancestry.YES, f"ancestor {record.commits[-1][:7]}")
     same = line.commit if record.tree == line.tree else lineage.trees.get(record.tree)
     if same is not None:
-        return Verdict(Answer.YES, f"same tree as {same[:7]}")
+        return Verdict(Ancestry.YES, f"same tree as {same[:7]}")
     where = f"{record.branch or 'a commit'} ({record.commits[-1][:7] if record.commits else '?'})"
     if not lineage.complete:
-        return Verdict(Answer.UNKNOWN, f"hidden: on {where}, perhaps not in this history (unknown)")
-    return Verdict(Answer.NO, f"hidden: only on {where}")
+        return Verdict(Ancestry.UNKNOWN, f"hidden: on {where}, perhaps not in this history (unknown)")
+    return Verdict(Ancestry.NO, f"hidden: only on {where}")

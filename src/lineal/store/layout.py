@@ -14,9 +14,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from lineal.errors import BadConfiguration, Gone, Unreachable
-from lineal.store import OCI_INDEX, Blob, Conflict, Descriptor, Manifest, Store, Traffic, garbage, sha256
-from lineal.store.content import MAX_MANIFEST, is_digest, read_manifest
+from lineal.errors import BadConfiguration, MissingContent, Unreachable
+from lineal.oci import Conflict, Store, Traffic
+from lineal.oci.types import OCI_INDEX, Blob, Descriptor, Manifest, sha256
+from lineal.oci.verify import MAX_MANIFEST, is_digest, read_manifest
+from lineal.store import gc
 
 REF_NAME = "org.opencontainers.image.ref.name"
 CHUNK = 1024 * 1024
@@ -99,7 +101,7 @@ class Layout(Store):
             try:
                 file = self._file(digest).open("rb")
             except FileNotFoundError:
-                raise Gone(digest, self.address) from None
+                raise MissingContent(digest, self.address) from None
             with file:
                 while chunk := file.read(CHUNK):
                     hashed.update(chunk)
@@ -151,7 +153,7 @@ class Layout(Store):
             if not (self.path / _INDEX).is_file():
                 return 0
             with self._locked():
-                return garbage.sweep(self._blobs, [str(entry["digest"]) for entry in self._entries()])
+                return gc.sweep(self._blobs, [str(entry["digest"]) for entry in self._entries()])
 
     def now(self) -> int:
         return time.time_ns() // 1_000_000
@@ -178,15 +180,15 @@ class Layout(Store):
         return True
 
     def _check(self, manifest: Manifest) -> None:
-        """Raises `Gone` unless all is there that it refers to, or an index's images."""
+        """Raises `MissingContent` unless all is there that it refers to, or an index's images."""
         if self._partial:
             return
         for digest in manifest.references:
             if not self._use(digest):
-                raise Gone(digest, self.address)
-            for below in garbage.references(self._blobs, digest) if manifest.is_index else ():
+                raise MissingContent(digest, self.address)
+            for below in gc.references(self._blobs, digest) if manifest.is_index else ():
                 if not self._use(below):
-                    raise Gone(below, self.address)
+                    raise MissingContent(below, self.address)
 
     def _tagged(self) -> dict[str, str]:
         """Tag -> digest, as the index says now."""

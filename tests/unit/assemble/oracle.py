@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lineal.assemble.filesystem import Filesystem
-from lineal.assemble.merged import LayerSource
-from lineal.source.tree import Node
-from lineal.store import Layer
+from lineal.assemble.stage_tree import LayerSource
+from lineal.context.tree import Node
+from lineal.oci.types import Layer
 
 DOCKER = "/usr/bin/docker" if Path("/usr/bin/docker").exists() else "docker"
 

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from lineal.assemble.copy import Copied, CopyItem, copy, make_directories
-from lineal.assemble.merged import Merged
+from lineal.assemble.copy import CopyItem, copy, make_directories
+from lineal.assemble.layer_builder import AssembledLayer
+from lineal.assemble.stage_tree import StageTree
+from lineal.context.chmod import Chmod
 from lineal.engine import Directory
 from lineal.errors import BuildFailed
-from lineal.source.mode import Mode
 from tests.unit.assemble.oracle import (
     BuildError,
     FolderTree,
@@ -289,12 +290,12 @@ def base(context: Path) -> SavedImage:
     return docker_build(BASE, context)
 
 
-def assemble(case: Case, base: SavedImage, context: Path, workspace: Path) -> Copied:
+def assemble(case: Case, base: SavedImage, context: Path, workspace: Path) -> AssembledLayer:
     words = shlex.split(case.instruction)
     flags = dict(word[2:].split("=") for word in words if word.startswith("--"))
     *sources, destination = [word for word in words[1:] if not word.startswith("--")]
     filesystem = base.filesystem()
-    tree = Merged.read(filesystem, base.sources(), sources, workspace) if "from" in flags else FolderTree(context)
+    tree = StageTree.read(filesystem, base.sources(), sources, workspace) if "from" in flags else FolderTree(context)
     return copy(
         filesystem,
         len(base.layers),
@@ -302,7 +303,7 @@ def assemble(case: Case, base: SavedImage, context: Path, workspace: Path) -> Co
         destination=destination,
         workdir=case.workdir,
         chown=flags.get("chown"),
-        chmod=Mode(flags["chmod"]) if "chmod" in flags else None,
+        chmod=Chmod(flags["chmod"]) if "chmod" in flags else None,
         workspace=workspace,
         directories=_directories(case),
     )

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from lineal.assemble.archive import extract, is_archive
-from lineal.assemble.destination import Destination
 from lineal.assemble.filesystem import Filesystem
-from lineal.assemble.spool import Spool
+from lineal.assemble.layer_builder import LayerBuilder
 from lineal.errors import BuildFailed
+from lineal.tar.spool import Spool
 from tests.unit.assemble.oracle import Files, archive, put_layer
 
 if sys.version_info >= (3, 14):
@@ -32,7 +32,7 @@ def pieces(data: bytes, size: int = 100) -> Iterator[bytes]:
 
 
 def unpacked(data: bytes, tmp_path: Path) -> Files:
-    destination = Destination(Filesystem.empty(), 0)
+    destination = LayerBuilder(Filesystem.empty(), 0)
     extract(pieces(data), "a.tar", destination, "", Spool(tmp_path))
     files: Files = {}
     put_layer(files, destination.write(tmp_path).layer.path.read_bytes())
@@ -85,7 +85,7 @@ def test_numbers_that_no_tar_has_are_refused_before_anything_is_read(
             yield bytes(1 << 20)
 
     with pytest.raises(BuildFailed, match=f"wrong {wrong}"):
-        extract(content(), "a.tar", Destination(Filesystem.empty(), 0), "", Spool(tmp_path))
+        extract(content(), "a.tar", LayerBuilder(Filesystem.empty(), 0), "", Spool(tmp_path))
     assert read < 10
 
 
@@ -122,14 +122,14 @@ def test_zstd_needs_no_more_memory_than_any_tool_gives_it(tmp_path: Path) -> Non
 
 
 def test_an_owner_is_for_everything_in_the_archive(tmp_path: Path) -> None:
-    destination = Destination(Filesystem.empty(), 0)
+    destination = LayerBuilder(Filesystem.empty(), 0)
     extract(pieces(PLAIN), "a.tar", destination, "", Spool(tmp_path), (7, 8))
     with tarfile.open(destination.write(tmp_path).layer.path) as tar:
         assert {(entry.uid, entry.gid) for entry in tar} == {(7, 8)}
 
 
 def test_hard_links_stay_links(tmp_path: Path) -> None:
-    destination = Destination(Filesystem.empty(), 0)
+    destination = LayerBuilder(Filesystem.empty(), 0)
     data = archive(("z", "f", 0o600, 0, 0, b"x" * 5000), ("a", "h", 0o600, 0, 0, "z"))
     extract(pieces(data), "a.tar", destination, "", Spool(tmp_path))
     with tarfile.open(destination.write(tmp_path).layer.path) as tar:
@@ -144,7 +144,7 @@ def test_capabilities_are_kept(tmp_path: Path) -> None:
         entry = tarfile.TarInfo("ping")
         entry.pax_headers = {"SCHILY.xattr.security.capability": "\x01\x02"}
         tar.addfile(entry)
-    destination = Destination(Filesystem.empty(), 0)
+    destination = LayerBuilder(Filesystem.empty(), 0)
     extract(pieces(buffer.getvalue()), "a.tar", destination, "", Spool(tmp_path))
     with tarfile.open(destination.write(tmp_path).layer.path) as layer:
         assert layer.getmember("ping").pax_headers["SCHILY.xattr.security.capability"] == "\x01\x02"

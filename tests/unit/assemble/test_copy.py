@@ -10,24 +10,25 @@ from typing import Any
 
 import pytest
 
-from lineal.assemble.copy import Copied, CopyItem, Inline, copy, make_directories
+from lineal.assemble.copy import CopyItem, Inline, copy, make_directories
 from lineal.assemble.filesystem import Filesystem
-from lineal.assemble.merged import Merged
-from lineal.assemble.tar import MTIME
+from lineal.assemble.layer_builder import AssembledLayer
+from lineal.assemble.stage_tree import StageTree
+from lineal.context.chmod import Chmod
+from lineal.context.path_filter import PathFilter
+from lineal.context.tree import Node
 from lineal.engine import Directory
 from lineal.errors import BuildFailed
-from lineal.source.mode import Mode
-from lineal.source.sieve import Sieve
-from lineal.source.tree import Node
+from lineal.tar.writer import MTIME
 from tests.unit.assemble.oracle import FolderTree, archive, put_layer, sources_of
 
 
-def run(items: list[CopyItem | Inline], to: str, workspace: Path, **options: Any) -> Copied:
+def run(items: list[CopyItem | Inline], to: str, workspace: Path, **options: Any) -> AssembledLayer:
     given = {"workdir": "/", "chown": None, "chmod": None, "parent": Filesystem.empty(), "layer_number": 0, **options}
     return copy(items=items, destination=to, workspace=workspace, **given)
 
 
-def files(copied: Copied) -> dict[str, Any]:
+def files(copied: AssembledLayer) -> dict[str, Any]:
     image: dict[str, Any] = {}
     put_layer(image, copied.layer.path.read_bytes())
     return image
@@ -43,7 +44,7 @@ def tree(tmp_path: Path) -> FolderTree:
 
 
 def test_a_heredoc_is_a_file(tmp_path: Path) -> None:
-    image = files(run([Inline("EOF", b"one\n")], "/etc/motd", tmp_path, chmod=Mode("600"), chown="3:4"))
+    image = files(run([Inline("EOF", b"one\n")], "/etc/motd", tmp_path, chmod=Chmod("600"), chown="3:4"))
     assert image["etc"][:4] == ("5", 0o600, 3, 4), "an octal mode is for the directories above too"
     assert image["etc/motd"] == ("0", 0o600, 3, 4, "", b"one\n")
 
@@ -163,7 +164,7 @@ def test_hard_links_of_one_source_stay_links(tmp_path: Path) -> None:
     layer = archive(
         ("b/one", "f", 0o755, 0, 0, b"x"), ("b/two", "h", 0o700, 3, 4, "b/one"), ("b/no", "f", 0o755, 0, 0, b"x")
     )
-    merged = Merged.read(Filesystem.empty().apply(0, io.BytesIO(layer)), [sources_of(layer)], ["/b"], tmp_path)
+    merged = StageTree.read(Filesystem.empty().apply(0, io.BytesIO(layer)), [sources_of(layer)], ["/b"], tmp_path)
     with tarfile.open(run([CopyItem(merged, "/b")], "/n", tmp_path).layer.path) as tar:
         found = {
             entry.name: (entry.type, entry.linkname, entry.mode, entry.uid) for entry in tar if not entry.isdir()
@@ -179,7 +180,7 @@ def test_hard_links_of_one_source_stay_links(tmp_path: Path) -> None:
 
 def test_devices_are_copied_from_other_stages(tmp_path: Path) -> None:
     layer = archive(("dev/null", "c", 0o666, 0, 0, ""), ("dev/pipe", "p", 0o600, 1, 1, ""))
-    merged = Merged.read(Filesystem.empty().apply(0, io.BytesIO(layer)), [sources_of(layer)], ["/dev"], tmp_path)
+    merged = StageTree.read(Filesystem.empty().apply(0, io.BytesIO(layer)), [sources_of(layer)], ["/dev"], tmp_path)
     with tarfile.open(run([CopyItem(merged, "/dev")], "/n", tmp_path).layer.path) as tar:
         assert [(entry.name, entry.type, entry.mode) for entry in tar] == [
             ("n", tarfile.DIRTYPE, 0o755), ("n/null", tarfile.CHRTYPE, 0o666), ("n/pipe", tarfile.FIFOTYPE, 0o600),
@@ -196,12 +197,12 @@ def test_a_directory_that_only_leads_to_a_file_changes_the_mode_of_one_that_is_t
     parent = Filesystem.empty().apply(
         0, io.BytesIO(archive(("n", "d", 0o755, 0, 0, ""), ("n/d", "d", 0o700, 7, 8, "")))
     )
-    item = CopyItem(tree, "/", sieve=Sieve("d/sub/f"))
+    item = CopyItem(tree, "/", sieve=PathFilter("d/sub/f"))
     image = files(run([item], "/n", tmp_path, parent=parent, layer_number=1, chown="3:4"))
     assert image["n/d"][:4] == ("5", 0o755, 7, 8)
     assert image["n/d/sub"][:4] == ("5", 0o755, 3, 4)
     with pytest.raises(BuildFailed, match="/d/none is not there"):
-        run([CopyItem(tree, "/", sieve=Sieve("d/none"))], "/n", tmp_path)
+        run([CopyItem(tree, "/", sieve=PathFilter("d/none"))], "/n", tmp_path)
 
 
 class Named:

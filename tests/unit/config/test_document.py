@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lineal.config.document import MAX_ALIASED, parse, spell
-from lineal.errors import BadConfiguration, Place
+from lineal.errors import BadConfiguration, Location
 
 
 def refusal(text: str) -> BadConfiguration:
@@ -58,7 +58,7 @@ def test_merge_keys_give_way_to_keys_written_out() -> None:
 )
 def test_what_is_refused(text: str, line: int | None, key: str | None, message: str) -> None:
     error = refusal(text)
-    assert error.place == Place("f.yaml", line, key)
+    assert error.place == Location("f.yaml", line, key)
     assert message in error.message
     assert error.remedy
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lineal.config.giterminism import Giterminism, load_giterminism
-from lineal.errors import BadConfiguration, Place
+from lineal.errors import BadConfiguration, Location
 
 
 def test_without_a_file_nothing_is_allowed() -> None:
@@ -59,7 +59,7 @@ def test_patterns(pattern: str, path: str, matches: bool) -> None:
 def test_a_mistake_names_line_key_and_remedy(text: str, line: int, key: str, remedy: str) -> None:
     with pytest.raises(BadConfiguration) as caught:
         load_giterminism(text)
-    assert caught.value.place == Place("lineal-giterminism.yaml", line, key)
+    assert caught.value.place == Location("lineal-giterminism.yaml", line, key)
     assert remedy in str(caught.value.remedy)
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from lineal.config.giterminism import Giterminism, TemplateExceptions
-from lineal.config.load import Loaded, assume, load
+from lineal.config.load import LoadedProject, implicit_project, load
 from lineal.config.model import Image, Secret
 from lineal.config.template import GitFacts
-from lineal.errors import BadConfiguration, Place
+from lineal.errors import BadConfiguration, Location
 
 EXAMPLE = Path(__file__).with_name("example.yaml").read_text()
 """The example of the design."""
@@ -27,7 +27,7 @@ def read(
     environ: Mapping[str, str] | None = None,
     allowed: list[str] | None = None,
     git: GitFacts | None = None,
-) -> Loaded:
+) -> LoadedProject:
     return load(
         text,
         file="lineal.yaml",
@@ -115,7 +115,7 @@ def test_a_mistake_names_line_key_and_remedy(
     text: str, line: int, key: str | None, message: str, remedy: str
 ) -> None:
     error = refusal(text)
-    assert error.place == Place("lineal.yaml", line, key)
+    assert error.place == Location("lineal.yaml", line, key)
     assert message in error.message
     assert error.remedy is not None
     assert remedy in error.remedy
@@ -143,7 +143,7 @@ def test_lines_are_those_of_the_template_although_loops_shift_them() -> None:
         "    contxt: y\n"
     )
     error = refusal(text)
-    assert error.place == Place("lineal.yaml", 8, "images.last.contxt")
+    assert error.place == Location("lineal.yaml", 8, "images.last.contxt")
     loaded = read(text.replace("contxt", "context"))
     assert loaded.place("images.b.context").line == 5
     assert loaded.place("images.b").line == 4
@@ -157,8 +157,8 @@ def test_a_line_that_cannot_be_told_is_left_out() -> None:
 
 
 def test_template_errors_have_the_templates_line() -> None:
-    assert refusal("project: a\n\nrepo: {{ gti.commit }}\n").place == Place("lineal.yaml", 3)
-    assert refusal("project: a\n{% if %}\n").place == Place("lineal.yaml", 2)
+    assert refusal("project: a\n\nrepo: {{ gti.commit }}\n").place == Location("lineal.yaml", 3)
+    assert refusal("project: a\n{% if %}\n").place == Location("lineal.yaml", 2)
 
 
 def test_the_commit_and_variables_reach_the_file() -> None:
@@ -185,7 +185,7 @@ def test_without_an_environment_the_images_load_and_only_deploy_asks_for_it() ->
     assert loaded.project.images["api"].target == "runtime"
     with pytest.raises(BadConfiguration, match="none was given") as caught:
         loaded.deploy()
-    assert caught.value.place == Place("lineal.yaml", 16, "deploy.release")
+    assert caught.value.place == Location("lineal.yaml", 16, "deploy.release")
     assert "--env" in str(caught.value)
     assert read(EXAMPLE, env="x").deploy().release == "shop-x"
 
@@ -238,9 +238,9 @@ def test_every_value_has_an_origin() -> None:
 
 def test_the_place_of_a_value_that_is_not_written_is_its_nearest_parent() -> None:
     loaded = read(EXAMPLE)
-    assert loaded.place("images.base.target") == Place("lineal.yaml", 3, "images.base.target")
-    assert loaded.place("images.api.secrets[4].id") == Place("lineal.yaml", 11, "images.api.secrets[4].id")
-    assert loaded.place("nowhere") == Place("lineal.yaml", 1, "nowhere")
+    assert loaded.place("images.base.target") == Location("lineal.yaml", 3, "images.base.target")
+    assert loaded.place("images.api.secrets[4].id") == Location("lineal.yaml", 11, "images.api.secrets[4].id")
+    assert loaded.place("nowhere") == Location("lineal.yaml", 1, "nowhere")
 
 
 def test_a_setting_is_known_only_when_it_is_written() -> None:
@@ -260,14 +260,14 @@ def test_paths_get_one_spelling() -> None:
 
 
 def test_without_lineal_yaml_the_dockerfile_is_one_image_named_after_the_project() -> None:
-    loaded = assume(True, "My Shop")
+    loaded = implicit_project(True, "My Shop")
     assert loaded.project.project == "my-shop"
     assert loaded.project.images == {"my-shop": Image()}
     assert str(loaded.origins["project"]) == "assumed, no lineal.yaml"
-    assert loaded.place("images.my-shop") == Place("lineal.yaml", None, "images.my-shop")
+    assert loaded.place("images.my-shop") == Location("lineal.yaml", None, "images.my-shop")
     assert loaded.setting("repo") is None
     with pytest.raises(BadConfiguration, match=r"neither lineal\.yaml nor Dockerfile"):
-        assume(False, "x")
+        implicit_project(False, "x")
 
 
 def test_a_file_without_templates_does_not_load_jinja2() -> None:

@@ -7,10 +7,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lineal.commands.config import describe
 from lineal.config.giterminism import Giterminism, load_giterminism
-from lineal.config.load import Loaded, load
+from lineal.config.load import LoadedProject, load
 from lineal.config.model import Deploy, Image, Project, Secret, normal
-from lineal.config.settings import describe
 from lineal.config.template import GitFacts
 from lineal.errors import BadConfiguration
 
@@ -58,7 +58,7 @@ def projects(draw: st.DrawFn) -> Project:
     )
 
 
-def read(source: str) -> Loaded:
+def read(source: str) -> LoadedProject:
     return load(source, env=None, vars={}, git=GitFacts("c", "c"), environ={}, giterminism=Giterminism())
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from lineal.config.sandbox import MAX_OUTPUT
 from lineal.config.template import GitFacts, render, source_lines
-from lineal.errors import BadConfiguration, Place
+from lineal.errors import BadConfiguration, Location
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def test_block_lines_leave_no_empty_lines() -> None:
 )
 def test_a_mistake_names_line_and_remedy(text: str, line: int, message: str, remedy: str) -> None:
     error = refusal(text)
-    assert error.place == Place("values.yaml.j2", line)
+    assert error.place == Location("values.yaml.j2", line)
     assert message in error.message
     assert remedy in str(error.remedy)
 

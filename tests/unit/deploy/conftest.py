@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lineal.deploy import values
-from lineal.deploy.helm import Helm
+from lineal.deploy.helm.client import Helm
 from lineal.deploy.release import Chart, Release, ValuesFile
 from tests.tools import helm as binaries
 

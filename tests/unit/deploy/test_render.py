@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lineal.deploy.helm import Helm
+from lineal.deploy.helm.client import Helm
 from lineal.deploy.render import LEDGER, render, render_to
 from lineal.errors import BadConfiguration, DeployFailed, Unreachable
 from tests.unit.deploy.conftest import DIGEST, MakeRelease

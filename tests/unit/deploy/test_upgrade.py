@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from lineal.deploy.helm import Helm
+from lineal.deploy.helm.client import Helm
 from lineal.deploy.release import Chart, Release
 from lineal.deploy.upgrade import Upgrade
-from lineal.deploy.watch import Pace
+from lineal.deploy.watch.monitor import PollPolicy
 from lineal.errors import DeployFailed, LinealError, Unreachable
-from lineal.lock import Terms
+from lineal.lock import LockTimeouts
 from lineal.lock.kubernetes import Leases
 from lineal.lock.leased import LockFailed
 from tests.cluster.client import Refused
@@ -44,7 +44,7 @@ class Deploys:
         release = Release(name="shop", namespace=self.namespace, chart=Chart.directory(self.chart, "deploy/chart"),
                           sets=sets, timeout=timeout)  # fmt: skip
         self.lines.clear()
-        self.last = Upgrade(self.helm, release, self.lines.append, self.lines.append, pace=Pace(0.2, 1.0))
+        self.last = Upgrade(self.helm, release, self.lines.append, self.lines.append, pace=PollPolicy(0.2, 1.0))
         return self.last.run(skip_unchanged).status
 
     def fails(self, *sets: str, timeout: float = 60.0, error: type[LinealError] = DeployFailed) -> str:
@@ -342,8 +342,8 @@ def test_who_lost_the_lease_undoes_nothing(deploys: Deploys, kubernetes: Cluster
     thief.start()
     release = Release(name="shop", namespace=deploys.namespace, chart=Chart.directory(deploys.chart, "deploy/chart"),
                       sets=("pods=never",), timeout=60.0)  # fmt: skip
-    upgrade = Upgrade(deploys.helm, release, deploys.lines.append, deploys.lines.append, pace=Pace(0.2, 30.0),
-                      terms=Terms(lease=1.0))  # fmt: skip
+    upgrade = Upgrade(deploys.helm, release, deploys.lines.append, deploys.lines.append, pace=PollPolicy(0.2, 30.0),
+                      terms=LockTimeouts(lease=1.0))  # fmt: skip
     with pytest.raises(DeployFailed, match=r"The Lease of release shop in namespace .* was lost"):
         upgrade.run(True)
     thief.join()
@@ -374,7 +374,7 @@ def test_a_server_that_stutters_lets_nobody_past_the_lease(
         return real(self, checksum)
 
     monkeypatch.setattr(Leases, "look", look)
-    monkeypatch.setattr("lineal.deploy.turn._PAUSE", 0.1)
+    monkeypatch.setattr("lineal.deploy.release_lock._PAUSE", 0.1)
     assert deploys("text=one") == "deployed"
     assert len(asked) >= 3
     assert "not known" not in deploys.said
@@ -393,7 +393,7 @@ def test_a_server_that_stays_away_lets_nobody_past_the_lease(
         return real(self, checksum)
 
     monkeypatch.setattr(Leases, "look", look)
-    monkeypatch.setattr("lineal.deploy.turn._PAUSE", 0.01)
+    monkeypatch.setattr("lineal.deploy.release_lock._PAUSE", 0.01)
     assert "cannot be asked any more: the API server answers status 503." in deploys.fails()
     assert kubernetes.releases(deploys.namespace) == {}
 

@@ -8,12 +8,12 @@ import os
 import sys
 from pathlib import Path
 
-from lineal.deploy.helm import Helm
+from lineal.deploy.helm.client import Helm
 from lineal.deploy.release import Chart, Release
 from lineal.deploy.upgrade import Upgrade
-from lineal.deploy.watch import Pace
+from lineal.deploy.watch.monitor import PollPolicy
 from lineal.errors import LinealError
-from lineal.lock import Terms
+from lineal.lock import LockTimeouts
 
 
 def main() -> int:
@@ -26,8 +26,8 @@ def main() -> int:
     }
     release = Release(name="shop", namespace=namespace, chart=Chart.directory(Path(chart), "deploy/chart"),
                       sets=tuple(sets), timeout=30.0)  # fmt: skip
-    upgrade = Upgrade(Helm.find(environ), release, _say, _say, pace=Pace(0.2, 1.0),
-                      terms=Terms(lease=3.0, wait=120.0, poll=0.2, notice=0.2))  # fmt: skip
+    upgrade = Upgrade(Helm.find(environ), release, _say, _say, pace=PollPolicy(0.2, 1.0),
+                      terms=LockTimeouts(lease=3.0, wait=120.0, poll=0.2, notice=0.2))  # fmt: skip
     try:
         print(upgrade.run(skip_unchanged=True).status, flush=True)
     except LinealError as error:

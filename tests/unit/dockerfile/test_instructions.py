@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from lineal.dockerfile.instructions import Copy, Run
+from lineal.context.chmod import Chmod
+from lineal.context.remote_source import GitSource, HttpSource
+from lineal.dockerfile.copy import CopyInstruction
+from lineal.dockerfile.instructions import RunInstruction
 from lineal.dockerfile.scope import Deferred, finish
 from lineal.errors import BadConfiguration
-from lineal.source.mode import Mode
-from lineal.source.urls import Clone, Download
 from tests.unit.stages.workbench import Files, planned
 
 FILES: Files = {"a": "a", "b": "b", "dir/c": "c", "with space": "x", "EOF": "x"}
@@ -20,15 +21,15 @@ def step(text: str, head: str = "FROM base:1\n", **options: Any) -> Any:
     return planned(f"{head}{text}\n", FILES, **options).step
 
 
-def run(text: str, **options: Any) -> Run:
+def run(text: str, **options: Any) -> RunInstruction:
     found = step(text, **options)
-    assert isinstance(found, Run)
+    assert isinstance(found, RunInstruction)
     return found
 
 
-def copied(text: str, **options: Any) -> Copy:
+def copied(text: str, **options: Any) -> CopyInstruction:
     found = step(text, **options)
-    assert isinstance(found, Copy)
+    assert isinstance(found, CopyInstruction)
     return found
 
 
@@ -46,7 +47,7 @@ def refusal(text: str, head: str = "FROM base:1\n") -> str:
 def test_a_copy_has_sources_a_destination_and_flags() -> None:
     found = copied("COPY --chown=app:7 --chmod=750 a b /d/")
     assert (found.sources, found.destination, found.chown, found.chmod, found.add) == (
-        ("a", "b"), "/d/", "app:7", Mode("750"), False,
+        ("a", "b"), "/d/", "app:7", Chmod("750"), False,
     )  # fmt: skip
     assert copied("ADD a /d/").add
 
@@ -58,7 +59,7 @@ def test_names_with_spaces(text: str) -> None:
 
 def test_words_of_a_copy_are_expanded_where_they_stand() -> None:
     found = copied("ARG N=a U=7\nCOPY --chown=$U --chmod=0${U}55 $N $HOME/$N/")
-    assert (found.sources, found.chown, found.chmod) == (("a",), "7", Mode("0755"))
+    assert (found.sources, found.chown, found.chmod) == (("a",), "7", Chmod("0755"))
     assert isinstance(found.destination, Deferred)
     assert finish(found.destination, {"HOME": "/root"}) == "/root/a/"
 
@@ -153,11 +154,11 @@ def test_what_is_excluded_does_not_count() -> None:
 def test_remote_sources() -> None:
     digest = "sha256:" + "1" * 64
     assert copied(f"ARG D={digest}\nADD --checksum=$D https://example.com/v1/x%20y.tgz?z /d/").remotes == (
-        ("https://example.com/v1/x%20y.tgz?z", Download("https://example.com/v1/x%20y.tgz?z", "x y.tgz", digest)),
+        ("https://example.com/v1/x%20y.tgz?z", HttpSource("https://example.com/v1/x%20y.tgz?z", "x y.tgz", digest)),
     )
     commit = "a" * 40
     ((_, found),) = copied(f"ADD --keep-git-dir https://example.com/r.git#{commit}:sub /d/").remotes
-    assert found == Clone("https://example.com/r.git", commit, commit, "sub", keep_git=True)
+    assert found == GitSource("https://example.com/r.git", commit, commit, "sub", keep_git=True)
 
 
 def test_a_remote_source_may_be_loose_where_the_project_says_so() -> None:

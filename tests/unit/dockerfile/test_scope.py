@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lineal.dockerfile.checksum import canonical
 from lineal.dockerfile.scope import DEFAULT_PATH, Deferred, Scope, canonical_word, finish
-from lineal.stages.checksum import canonical
 from tests.unit.dockerfile.oracle import Docker
 
 OPEN = Scope().with_env([("KNOWN", "k"), ("EMPTY", "")])

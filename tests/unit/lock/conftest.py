@@ -10,8 +10,8 @@ import pytest
 
 from tests import servers
 from tests.cluster.fixtures import Cluster
+from tests.unit.git import forge
 from tests.unit.lock import parts
-from tests.unit.source import forge
 
 
 def clone(origin: servers.Repository, url: str, path: Path) -> dict[str, Any]:

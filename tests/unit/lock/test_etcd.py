@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import requests
 
-from lineal.lock import Terms
+from lineal.lock import LockTimeouts
 from tests import servers
 from tests.unit.lock import parts, worker
 from tests.unit.lock.worker import CHECKSUM, Told
@@ -105,7 +105,7 @@ def test_an_etcd_that_dies_is_one_warning(tmp_path: Path, when: str) -> None:
         if when == "before":
             die()
         if when == "while waiting":
-            service = worker.service(given, Terms(), Event())
+            service = worker.service(given, LockTimeouts(), Event())
             assert service.claim(CHECKSUM, service.token(), None)
             thread = Thread(target=die)
             thread.start()

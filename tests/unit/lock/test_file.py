@@ -11,14 +11,14 @@ import pytest
 
 from lineal.errors import Interrupted
 from lineal.lock import NoLock
-from lineal.lock.file import LockFiles
+from lineal.lock.file import FileLocks
 from tests.unit.lock import parts
 
 ONE, TWO = "1" * 64, "2" * 64
 
 
-def lock(folder: Path, warnings: list[str] | None = None, wait: float = 20) -> LockFiles:
-    return LockFiles(folder / "locks", (warnings if warnings is not None else []).append, wait)
+def lock(folder: Path, warnings: list[str] | None = None, wait: float = 20) -> FileLocks:
+    return FileLocks(folder / "locks", (warnings if warnings is not None else []).append, wait)
 
 
 def test_it_is_held_and_free_again(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_long_wait_is_shown_and_a_stopped_run_waits_no_longer(tmp_path: Path) 
         notes.append(text)
         stopped.set()
 
-    waiting = LockFiles(tmp_path / "locks", pytest.fail, 300, note, stopped)
+    waiting = FileLocks(tmp_path / "locks", pytest.fail, 300, note, stopped)
     with lock(tmp_path).hold(ONE), pytest.raises(Interrupted), waiting.hold(ONE):
         pytest.fail("it cannot be held")
     said = "waiting    another run on this machine publishes 111111111111; this run waits for it at most 300 s"

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given as examples
 from hypothesis import strategies as st
 
-from lineal.lock import Terms
+from lineal.lock import LockTimeouts
 from lineal.lock.git import REFS, _read
 from tests import servers
+from tests.unit.git import forge
 from tests.unit.lock import parts, worker
 from tests.unit.lock.conftest import clone
 from tests.unit.lock.worker import CHECKSUM, Told
-from tests.unit.source import forge
 
 Given = dict[str, Any]
 OTHER = "6" * 64
@@ -48,8 +48,8 @@ def test_the_workspace_stays_as_it_was(git_given: Given) -> None:
 
 
 def test_two_claims_never_push_the_same_object(git_given: Given) -> None:
-    one = worker.service(git_given, Terms(), Event(), "same")
-    two = worker.service(git_given, Terms(), Event(), "same")
+    one = worker.service(git_given, LockTimeouts(), Event(), "same")
+    two = worker.service(git_given, LockTimeouts(), Event(), "same")
     assert len({one.token(), one.token(), two.token()}) == 3
     # What was pushed once and is pushed again is no second success.
     token = one.token()

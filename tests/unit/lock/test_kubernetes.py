@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lineal.lock import Terms
+from lineal.lock import LockTimeouts
 from lineal.lock.kubernetes import Leases
 from lineal.lock.leased import LeasedLock
 from tests.cluster import parts as clusters
@@ -138,7 +138,7 @@ def test_a_namespace_that_does_not_exist_is_named(cluster: Path) -> None:
 
 def held_by(environ: dict[str, str], told: Told, namespace: str = "", context: str = "") -> LeasedLock:
     service = Leases(namespace, context, "store", "tester", 60, environ)
-    return LeasedLock(service, told.warnings.append, told.notes.append, told.stopped, Terms())
+    return LeasedLock(service, told.warnings.append, told.notes.append, told.stopped, LockTimeouts())
 
 
 @pytest.mark.parametrize(

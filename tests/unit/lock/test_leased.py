@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lineal.errors import Interrupted
-from lineal.lock import Lock, Terms
+from lineal.lock import Lock, LockTimeouts
 from lineal.lock.leased import LeasedLock, LockFailed
 from tests.unit.lock import parts, worker
 from tests.unit.lock.worker import CHECKSUM, Told
@@ -45,7 +45,7 @@ def lock(given: Given, told: Told | None = None, who: str = "tester", **terms: f
 
 def holder_now(given: Given) -> object:
     """Who has the lock, None when nobody has it or ever will by itself."""
-    return worker.service(given, Terms(), Event()).look(CHECKSUM)
+    return worker.service(given, LockTimeouts(), Event()).look(CHECKSUM)
 
 
 def test_it_is_held_and_free_again(given: Given) -> None:
@@ -129,8 +129,8 @@ def test_a_holder_that_takes_longer_than_its_lease_keeps_it_and_frees_it(given: 
 def test_who_lost_the_lock_to_another_does_not_free_that_one_s(given: Given) -> None:
     if given["kind"] == "etcd":
         pytest.skip("etcd ends a lease by itself; nothing is taken over")
-    first = worker.service(given, Terms(), Event(), "first")
-    second = worker.service(given, Terms(), Event(), "second")
+    first = worker.service(given, LockTimeouts(), Event(), "first")
+    second = worker.service(given, LockTimeouts(), Event(), "second")
     mine, theirs = first.token(), second.token()
     assert first.claim(CHECKSUM, mine, None)
     seen = second.look(CHECKSUM)
@@ -146,8 +146,8 @@ def test_who_lost_the_lock_to_another_does_not_free_that_one_s(given: Given) -> 
 
 
 def test_a_lock_that_changed_since_it_was_seen_is_not_taken_over(given: Given) -> None:
-    first = worker.service(given, Terms(), Event())
-    second = worker.service(given, Terms(), Event())
+    first = worker.service(given, LockTimeouts(), Event())
+    second = worker.service(given, LockTimeouts(), Event())
     mine = first.token()
     assert first.claim(CHECKSUM, mine, None)
     seen = second.look(CHECKSUM)
@@ -186,7 +186,7 @@ def test_a_signal_ends_a_waiting_process_and_leaves_no_lock(given: Given) -> Non
 
 def test_a_claim_whose_answer_is_lost_leaves_no_lock(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
     told = Told()
-    service = worker.service(given, Terms(), told.stopped)
+    service = worker.service(given, LockTimeouts(), told.stopped)
     really = service.claim
 
     def lost(checksum: str, token: str, over: str | None) -> bool:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lineal.lock import Lock, Terms
+from lineal.lock import Lock, LockTimeouts
 from lineal.lock.leased import LeasedLock, Service
 
 CHECKSUM = "5" * 64
@@ -29,11 +29,11 @@ class Told:
     stopped: threading.Event = field(default_factory=threading.Event)
 
 
-def service(given: dict[str, Any], terms: Terms, stopped: threading.Event, who: str = "worker") -> Service:
+def service(given: dict[str, Any], terms: LockTimeouts, stopped: threading.Event, who: str = "worker") -> Service:
     """The real service, made as a run makes it. `given` can be written as JSON."""
     if given["kind"] == "git":
+        from lineal.git.repository import Repository
         from lineal.lock.git import GitRefs
-        from lineal.source.repository import Repository
 
         environ = dict(os.environ) | given.get("environ", {})
         repository = Repository.open(Path(given["clone"]), environ)
@@ -50,11 +50,11 @@ def service(given: dict[str, Any], terms: Terms, stopped: threading.Event, who: 
 
 def lock(given: dict[str, Any], told: Told, who: str = "worker", **terms: float) -> Lock:
     if given["kind"] == "file":
-        from lineal.lock.file import LockFiles
+        from lineal.lock.file import FileLocks
 
         wait = terms.get("wait", 60)
-        return LockFiles(Path(given["folder"]), told.warnings.append, wait, told.notes.append, told.stopped)
-    agreed = Terms(**terms)
+        return FileLocks(Path(given["folder"]), told.warnings.append, wait, told.notes.append, told.stopped)
+    agreed = LockTimeouts(**terms)
     made = service(given, agreed, told.stopped, who)
     return LeasedLock(made, told.warnings.append, told.notes.append, told.stopped, agreed)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from lineal.report.json import (
+from lineal.report.model import (
     BundleReport,
     ContextReport,
     ErrorReport,

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from lineal.stages.lookup import Finding, Lookup
-from lineal.stages.visibility import Line
-from lineal.store import OCI_INDEX, OCI_MANIFEST, Manifest
-from lineal.store.manifest import image_digest
+from lineal.oci.types import OCI_INDEX, OCI_MANIFEST, Manifest
+from lineal.stages.lookup import Lookup, Resolution
+from lineal.stages.visibility import HistoryPosition
+from lineal.store.record import image_digest
 from lineal.store.tags import stage_tag
 from tests.unit.stages.workbench import HERE, SUM, MemoryStore, Says, oid, put, record
 
@@ -27,7 +27,7 @@ def store() -> MemoryStore:
 def finder(store: MemoryStore) -> Iterator[Callable[..., Lookup]]:
     made = []
 
-    def make(history: Says | None = None, line: Line = HERE) -> Lookup:
+    def make(history: Says | None = None, line: HistoryPosition = HERE) -> Lookup:
         made.append(Lookup(store, line, history or Says()))
         return made[-1]
 
@@ -36,7 +36,7 @@ def finder(store: MemoryStore) -> Iterator[Callable[..., Lookup]]:
         lookup.close()
 
 
-def find(lookup: Lookup, checksum: str = SUM) -> Finding:
+def find(lookup: Lookup, checksum: str = SUM) -> Resolution:
     return lookup.find([checksum])[checksum]
 
 

@@ -9,24 +9,29 @@ from typing import Any
 
 import pytest
 
+from lineal.clock import Time
 from lineal.errors import Unreachable
 from lineal.lock import Lock, NoLock
-from lineal.lock.file import LockFiles
+from lineal.lock.file import FileLocks
+from lineal.oci.image import read_image
+from lineal.oci.types import OCI_INDEX, Manifest
 from lineal.stages.lookup import Lookup
 from lineal.stages.publish import Publication, Publisher
-from lineal.stages.visibility import Line
-from lineal.store import OCI_INDEX, Manifest
-from lineal.store.clock import Time
+from lineal.stages.visibility import HistoryPosition
 from lineal.store.layout import Layout
-from lineal.store.manifest import FILESYSTEM, Record, image_digest, read_image, record_descriptors
+from lineal.store.record import FILESYSTEM, Record, image_digest, record_descriptors
 from lineal.store.tags import stage_tag
 from tests.unit.stages.workbench import HERE, SUM, MemoryStore, Says, built, oid, put, record
 
-THERE = Line(oid("b"), oid("9"), "feature")
+THERE = HistoryPosition(oid("b"), oid("9"), "feature")
 
 
 def publish(
-    store: Any, text: str = "ours", line: Line = HERE, history: Says | None = None, lock: Lock | None = None
+    store: Any,
+    text: str = "ours",
+    line: HistoryPosition = HERE,
+    history: Says | None = None,
+    lock: Lock | None = None,
 ) -> Publication:
     """By a run whose timestamps end with 000, and whose time flies."""
     passed = [0.0]
@@ -186,7 +191,7 @@ def test_a_tag_from_the_end_of_time_is_named_and_ends_the_run_with_one_sentence(
 
 def test_a_working_tree_makes_no_anchor_and_finds_its_own_again() -> None:
     store = MemoryStore()
-    dev = Line(oid("c"), oid("d"), "lineal-dev/mine")
+    dev = HistoryPosition(oid("c"), oid("d"), "lineal-dev/mine")
     first = publish(store, "first", dev)
     assert (first.outcome, set(store.tagged)) == ("published", {first.candidate.tag})
     assert publish(store, "second", dev).candidate.digest == first.candidate.digest
@@ -196,7 +201,7 @@ def test_a_working_tree_makes_no_anchor_and_finds_its_own_again() -> None:
 
 def test_a_layout_behaves_the_same(tmp_path: Path) -> None:
     store = Layout(tmp_path / "store")
-    lock = LockFiles(tmp_path / "locks", pytest.fail)
+    lock = FileLocks(tmp_path / "locks", pytest.fail)
     first = publish(store, "first", lock=lock)
     second = publish(store, "second", THERE, lock=lock)
     third = publish(store, "third", lock=lock)

@@ -8,15 +8,19 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 from typing import Any
 
-from lineal.dockerfile.plan import ImagePlan, plan
-from lineal.errors import BadConfiguration, Gone
-from lineal.source.files import ContextTree, Ignore
-from lineal.source.history import Answer, Lineage
+from lineal.context.build_context import BuildContext
+from lineal.context.dockerignore import Ignore
+from lineal.dockerfile.planner import plan
+from lineal.dockerfile.request import PlanRequest
+from lineal.dockerfile.stage import Stage
+from lineal.errors import BadConfiguration, MissingContent
+from lineal.git.history import Ancestry, HistoryAnswer
+from lineal.oci import Conflict, Store, Traffic
+from lineal.oci.image import image_of
+from lineal.oci.types import Blob, Descriptor, Manifest
 from lineal.stages.publish import Built
-from lineal.stages.stage import Stage
-from lineal.stages.visibility import Line
-from lineal.store import Blob, Conflict, Descriptor, Manifest, Store, Traffic
-from lineal.store.manifest import Record, image_of, record_documents, stage_index
+from lineal.stages.visibility import HistoryPosition
+from lineal.store.record import Record, record_documents, stage_index
 from lineal.store.tags import anchor_tag, stage_tag
 
 FILE, SCRIPT, LINK = "100644", "100755", "120000"
@@ -57,7 +61,7 @@ class Objects:
         return {oid: len(self._contents[oid]) for oid in oids}
 
 
-def context(files: Files, ignore: str = "", folder: str = ".") -> ContextTree:
+def context(files: Files, ignore: str = "", folder: str = ".") -> BuildContext:
     """The real context tree over files that no git holds."""
     objects: Any = Objects()
     entries: dict[str, tuple[str, str]] = {}
@@ -69,7 +73,7 @@ def context(files: Files, ignore: str = "", folder: str = ".") -> ContextTree:
                 entries[str(parent)] = ("040000", "0" * 40)
         entries[path] = (mode, objects.add(content.encode("utf-8", "surrogateescape")))
     listing = [(path, *entry) for path, entry in sorted(entries.items())]
-    return ContextTree(objects, folder, listing, Ignore(ignore, file=".dockerignore"))
+    return BuildContext(objects, folder, listing, Ignore(ignore, file=".dockerignore"))
 
 
 def planned(
@@ -85,7 +89,7 @@ def planned(
 ) -> Stage:
     """The last stage of one image."""
     tree = context(files or {}, ignore, folder)
-    return plan(ImagePlan(name=name, file=file, text=dockerfile, context=tree, platform=platform, **options))
+    return plan(PlanRequest(name=name, file=file, text=dockerfile, context=tree, platform=platform, **options))
 
 
 def stages(last: Stage) -> list[Stage]:
@@ -150,7 +154,7 @@ class MemoryStore(Store):
 
     def blob(self, digest: str) -> Iterator[bytes]:
         if digest not in self.blobs:
-            raise Gone(digest, self.address)
+            raise MissingContent(digest, self.address)
         yield self.blobs[digest]
 
     def put_blob(self, blob: Blob) -> None:
@@ -186,11 +190,11 @@ class Says:
     def seek(
         self, commits: Collection[str], trees: Collection[str], *, since: int | None = None,
         either: Iterable[tuple[Sequence[str], str]] = (),
-    ) -> Lineage:  # fmt: skip
+    ) -> HistoryAnswer:  # fmt: skip
         self.asked.append((set(commits), set(trees)))
-        missing = Answer.NO if self.complete else Answer.UNKNOWN
-        return Lineage(
-            {commit: Answer.YES if commit in self.commits else missing for commit in commits},
+        missing = Ancestry.NO if self.complete else Ancestry.UNKNOWN
+        return HistoryAnswer(
+            {commit: Ancestry.YES if commit in self.commits else missing for commit in commits},
             {tree: self.trees.get(tree) for tree in trees},
             self.complete,
         )
@@ -202,7 +206,7 @@ def oid(letter: str) -> str:
 
 
 SUM = "5a" * 32
-HERE = Line(oid("c"), oid("d"), "main")
+HERE = HistoryPosition(oid("c"), oid("d"), "main")
 
 
 def record(

@@ -18,10 +18,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from lineal.store import OCI_CONFIG, OCI_MANIFEST, Blob, Descriptor, Manifest, Store
-from lineal.store.clock import Time
+from lineal.clock import Time
+from lineal.oci import Store
+from lineal.oci.types import OCI_CONFIG, OCI_MANIFEST, Blob, Descriptor, Manifest
 from lineal.store.layout import Layout
-from lineal.store.registry import Registry
+from lineal.store.registry.client import Registry
 
 USER, PASSWORD = "ali", "open sesame"
 HTPASSWD = "ali:$2b$05$abcdefghijklmnopqrstuupx2xBUC4954936wVIjyyPHmUBFu0wCW\n"

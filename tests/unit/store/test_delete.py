@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
-from lineal.errors import Gone, Unreachable
-from lineal.store import OCI_INDEX, Blob, Manifest, Store, garbage
+from lineal.errors import MissingContent, Unreachable
+from lineal.oci import Store
+from lineal.oci.types import OCI_INDEX, Blob, Manifest
+from lineal.store import gc
 from lineal.store.layout import Layout
-from lineal.store.overlay import Overlay
-from lineal.store.registry import Registry
+from lineal.store.read_through import ReadThroughStore
+from lineal.store.registry.client import Registry
 from tests.unit.store.conftest import Fake, Tokens, basic, manifest_of
 
 DIGEST = "sha256:" + "a" * 64
@@ -51,7 +53,7 @@ def test_a_private_store_deletes_its_own_only(tmp_path: Path) -> None:
     lower, upper = Layout(tmp_path / "lower"), Layout(tmp_path / "upper", partial=True)
     published = manifest_of(lower)
     lower.put_manifest(published, "tag")
-    Overlay(upper, lower).delete(published.digest)
+    ReadThroughStore(upper, lower).delete(published.digest)
     assert lower.tags() == ["tag"]
 
 
@@ -147,7 +149,7 @@ def test_what_is_about_to_be_tagged_is_not_swept(tmp_path: Path) -> None:
 
 def test_writers_and_sweepers_at_once_leave_whole_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing counts as young here, so what has no tag goes at once: a tag is refused, or leads to all."""
-    monkeypatch.setattr(garbage, "SPARED", -3600)
+    monkeypatch.setattr(gc, "SPARED", -3600)
     Layout(tmp_path).put_blob(Blob.of(b"made"))
     accepted: set[str] = set()
     done = threading.Event()
@@ -162,7 +164,7 @@ def test_writers_and_sweepers_at_once_leave_whole_stages(tmp_path: Path, monkeyp
                 accepted.add(tag)
                 if turn % 2:
                     layout.delete(index.digest)
-            except Gone:
+            except MissingContent:
                 continue
 
     def sweep() -> None:

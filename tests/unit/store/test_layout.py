@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from lineal.errors import BadConfiguration, Unreachable
-from lineal.store import OCI_INDEX, OCI_LAYER_GZIP, Blob, Conflict, Descriptor, Manifest
+from lineal.oci import Conflict
+from lineal.oci.types import OCI_INDEX, OCI_LAYER_GZIP, Blob, Descriptor, Manifest
 from lineal.store.layout import Layout
 from tests.unit.store.conftest import manifest_of
 

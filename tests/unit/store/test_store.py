@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lineal.errors import Gone
-from lineal.store import DOCKER_MANIFEST, OCI_INDEX, OCI_LAYER_GZIP, Blob, Descriptor, Manifest, Store, sha256
+from lineal.errors import MissingContent
+from lineal.oci import Store
+from lineal.oci.types import DOCKER_MANIFEST, OCI_INDEX, OCI_LAYER_GZIP, Blob, Descriptor, Manifest, sha256
 from tests.unit.store.conftest import manifest_of
 
 ABSENT = "sha256:" + "0" * 64
@@ -46,7 +47,7 @@ def test_what_is_not_there_is_none_and_no_error(store: Store) -> None:
     assert store.digest(ABSENT) is None
     assert store.tags() == []
     assert not store.has_blob(ABSENT)
-    with pytest.raises(Gone):
+    with pytest.raises(MissingContent):
         list(store.blob(ABSENT))
 
 

@@ -1,0 +1,67 @@
+"""What builders work with: stages at hand, and where to read, run and write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from lineal.assemble.filesystem import Filesystem
+from lineal.engine import Engine
+from lineal.oci import Store
+from lineal.oci.types import Image
+
+
+@dataclass(frozen=True)
+class StageImage:
+    """A stage whose content is at hand in the store; `reference` is `repository:tag@digest`."""
+
+    image: Image
+    filesystem: Filesystem
+    reference: str
+
+
+class Secrets(Protocol):
+    def value(self, image: str, name: str) -> bytes | None:
+        """A secret's value for an image, None when none is configured under this id."""
+
+    def mask(self, line: str) -> str:
+        """The line without any secret's value."""
+
+
+@dataclass(frozen=True)
+class BuildEnvironment:
+    """What every builder works with."""
+
+    store: Store
+    base_store: Callable[[str], tuple[Store, str]]
+    """External reference -> the store it is in and the tag or digest there."""
+    engine: Engine
+    secrets: Secrets
+    proxies: Mapping[str, Mapping[str, str]]
+    """Build arguments of each image: RUN sees the predefined proxy ones, which are part of no checksum."""
+    cache_scope: str
+    """Who shares cache mounts: one project, and never with runs that may not write."""
+    workspace: Path
+    agents: Callable[[str, str], Path | None] = lambda _image, _id: None
+    """The socket of the SSH agent that an image calls by this id, None when none is configured."""
+
+
+@dataclass
+class Transferred:
+    """Compressed layer bytes that a build took from and brought to the store."""
+
+    pulled: int = 0
+    pushed: int = 0
+
+
+@dataclass(frozen=True)
+class StageInputs:
+    """The stages that one stage is made of."""
+
+    parent: StageImage | None
+    sources: Mapping[str, StageImage]
+    references: Mapping[str, str]
+    """Placeholder of another image -> its reference."""
+    moved: Transferred = field(default_factory=Transferred)

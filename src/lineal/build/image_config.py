@@ -1,0 +1,44 @@
+"""Image configs to start from: of nothing, or a parent's to change."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from lineal.dockerfile import metadata
+from lineal.dockerfile.scope import DEFAULT_PATH
+from lineal.oci.types import Image
+
+# Configs of assembled stages carry the parent's time, so that equal inputs give equal bytes on every machine.
+NO_TIME = "1980-01-02T00:00:00Z"
+
+
+def scratch(platform: str) -> dict[str, Any]:
+    os_name, architecture, *variant = platform.split("/")
+    return {
+        "created": NO_TIME,
+        "architecture": architecture,
+        "os": os_name,
+        **({"variant": variant[0]} if variant else {}),
+        "config": {"Env": [f"PATH={DEFAULT_PATH}"], "WorkingDir": "/"},
+        "rootfs": {"type": "layers", "diff_ids": []},
+    }
+
+
+def copy_of(image: Image) -> dict[str, Any]:
+    document: dict[str, Any] = copy.deepcopy(image.config_json)
+    for name, empty in (("config", {}), ("history", [])):
+        document[name] = document.get(name) or empty
+    # The engine's notes about the container that once made the base say nothing about this image.
+    for name in ("container", "container_config", "docker_version", "id", "parent"):
+        document.pop(name, None)
+    return document
+
+
+def with_path(base: Image) -> dict[str, Any] | bytes:
+    """The base's config as it is, or with the PATH that BuildKit gives a base without one (`docker import`)."""
+    if "PATH" in metadata.environment(base.config_json.get("config") or {}):
+        return base.config
+    document = copy_of(base)
+    document["config"]["Env"] = [*(document["config"].get("Env") or []), f"PATH={DEFAULT_PATH}"]
+    return document

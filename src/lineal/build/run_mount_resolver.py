@@ -1,0 +1,153 @@
+"""What a `RUN` mounts: its options and the stages at hand, as mounts for the engine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from lineal.assemble.stage_tree import as_tar
+from lineal.build.environment import BuildEnvironment
+from lineal.context.glob import follow
+from lineal.context.tree import Node, SourceTree
+from lineal.dockerfile import metadata
+from lineal.dockerfile.instructions import RunInstruction
+from lineal.dockerfile.run_mounts import RunMount, literal
+from lineal.dockerfile.scope import Word
+from lineal.dockerfile.stage import Stage
+from lineal.engine import BindMount, CacheMount, Mount, SecretMount, SshMount, TmpfsMount
+from lineal.errors import BadConfiguration, BuildFailed
+
+_SOCKETS = "/run/buildkit/ssh_agent"
+"""Where BuildKit puts the sockets that have no target."""
+
+
+class Trees(Protocol):
+    def __call__(self, source_stage: str | None, wanted: tuple[str, ...]) -> SourceTree:
+        """The context, or what is `wanted` of another stage."""
+
+
+class RunMountResolver:
+    """One stage's. `config` is the image config's inner object after its metadata, `finish` ends its words."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        workshop: BuildEnvironment,
+        config: dict[str, Any],
+        finish: Callable[[Word], str],
+        tree: Trees,
+    ) -> None:
+        self._stage = stage
+        self._workshop = workshop
+        self._config = config
+        self._finish = finish
+        self._tree = tree
+
+    def mounts(self, step: RunInstruction, environ: dict[str, str]) -> list[Mount]:
+        """Secrets that are variables are entered into `environ`, and where the first agent's socket is."""
+        mounts: list[Mount] = []
+        if step.script is not None:
+            name, content = step.script
+            tree = _Script(name, content.encode("utf-8", "surrogateescape"))
+            mounts.append(BindMount("/dev/pipes", lambda: as_tar(tree, "")))
+        for mount in step.mounts:
+            if mount.type == "cache":
+                mounts.append(self._cache(mount))
+            elif mount.type == "tmpfs":
+                mounts.append(TmpfsMount(self._target(mount), mount.size, not mount.readonly))
+            elif mount.type == "bind":
+                mounts.append(self._bind(mount))
+            elif mount.type == "secret":
+                mounts.extend(self._secret(mount, environ))
+        return [*mounts, *self._agents([mount for mount in step.mounts if mount.type == "ssh"], environ)]
+
+    def _target(self, mount: RunMount) -> str:
+        target = metadata.resolve_directory(self._config, self._finish(mount.target))
+        if target == "/":
+            raise BadConfiguration(
+                "The target of a mount is the root directory.", remedy="Name a directory with target=."
+            )
+        return target
+
+    def _source(self, mount: RunMount) -> tuple[SourceTree, Node]:
+        tree = self._tree(mount.source_stage, (literal(mount.source),))
+        node = follow(tree, mount.source)
+        if node is None:
+            raise BuildFailed(f"--mount source {mount.source!r} does not exist.", place=self._stage.place)
+        return tree, node
+
+    def _bind(self, mount: RunMount) -> BindMount:
+        tree, node = self._source(mount)
+        root = (node.mode, node.uid, node.gid)
+        return BindMount(
+            self._target(mount), lambda: as_tar(tree, node.path), node.kind != "directory", mount.writable, root
+        )
+
+    def _cache(self, mount: RunMount) -> CacheMount:
+        mode = 0o755 if mount.mode is None else mount.mode
+        name = f"{self._workshop.cache_scope}: {mount.id or self._finish(mount.target)}"
+        owner, tar = (mode, mount.uid, mount.gid), None
+        if mount.source_stage is not None:
+            tree, node = self._source(mount)
+            if node.kind != "directory":
+                raise BuildFailed(f"--mount source {mount.source!r} is a file: a cache is a directory.")
+            owner, tar = (node.mode, node.uid, node.gid), lambda: as_tar(tree, node.path)
+            # With other contents to begin with, it is another cache.
+            content = f"{self._stage.sources[mount.source_stage].checksum}/{node.path}"
+            name += f" from {hashlib.sha256(content.encode('utf-8', 'surrogateescape')).hexdigest()}"
+        return CacheMount(self._target(mount), name, mount.sharing, *owner, not mount.readonly, tar)
+
+    def _secret(self, mount: RunMount, environ: dict[str, str]) -> list[Mount]:
+        value = self._workshop.secrets.value(self._stage.image, mount.id)
+        if value is None:
+            if mount.required:
+                raise BadConfiguration(
+                    f"The secret {mount.id!r} is required here and not given.",
+                    place=self._stage.place,
+                    remedy=f"Name it under `secrets:` in lineal.yaml, or pass --secret id={mount.id},env=NAME.",
+                )
+            return []
+        if mount.variable is not None:
+            environ[mount.variable] = value.decode("utf-8", "surrogateescape")
+            if not mount.target:
+                return []
+        mode = 0o400 if mount.mode is None else mount.mode
+        return [SecretMount(self._target(mount), value, mode, mount.uid, mount.gid)]
+
+    def _agents(self, mounts: list[RunMount], environ: dict[str, str]) -> Iterator[SshMount]:
+        for number, mount in enumerate(mounts):
+            target = self._target(mount) if mount.target else f"{_SOCKETS}.{number}"
+            environ.setdefault("SSH_AUTH_SOCK", target)
+            agent: Path | None = self._workshop.agents(self._stage.image, mount.id)
+            if agent is not None:
+                yield SshMount(target, agent, 0o600 if mount.mode is None else mount.mode, mount.uid, mount.gid)
+            elif mount.required:
+                raise BadConfiguration(
+                    f"The SSH agent {mount.id!r} is required here and not given.",
+                    place=self._stage.place,
+                    remedy=f"Name it under `ssh:` in lineal.yaml, or pass --ssh {mount.id}.",
+                )
+
+
+class _Script:
+    """A heredoc with a shebang, as a tree of one executable file."""
+
+    def __init__(self, name: str, content: bytes) -> None:
+        self._node = Node(name, "file", 0o755, size=len(content))
+        self._content = content
+
+    def lstat(self, path: str) -> Any:
+        return Node("", "directory", 0o755) if path == "" else self._node if path == self._node.path else None
+
+    def children(self, path: str) -> list[str]:
+        return [self._node.path] if path == "" else []
+
+    def walk(self, path: str) -> Iterator[Any]:
+        if path == "":
+            yield self._node
+
+    def open(self, node: Any) -> Iterator[bytes]:
+        del node
+        yield self._content

@@ -1,0 +1,246 @@
+"""Builds what is missing, several stages at once, and publishes each of them at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from lineal import __version__
+from lineal.dockerfile.stage import Stage, closure
+from lineal.errors import Interrupted, MissingContent
+from lineal.oci import Store
+from lineal.oci.image import read_blob, read_image
+from lineal.progress import Progress
+from lineal.report.model import Outcome, StageReport
+from lineal.stages.lookup import LOST, Candidate, Lookup, Resolution
+from lineal.stages.plan import ADOPTED, BuildPlan, needed, report, title
+from lineal.stages.publish import Publisher
+from lineal.store.record import FILESYSTEM, MAX_FILESYSTEM, Record, image_digest, record_descriptors
+from lineal.text import TAIL, strip_controls
+
+if TYPE_CHECKING:
+    from lineal.build.environment import BuildEnvironment, StageImage
+
+
+_GRACE = 8.0
+"""Seconds that an interrupted run gives its stages to end; CI systems kill after about 10."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What a record says about this run."""
+
+    commits: tuple[str, ...]
+    tree: str
+    branch: str
+    project: str
+
+
+class Scheduler:
+    """Builds the needed stages of an outlook, several at once where the graph allows."""
+
+    def __init__(
+        self, store: Store, lookup: Lookup, publisher: Publisher, workshop: BuildEnvironment, origin: Provenance,
+        progress: Progress, jobs: int, stopped: threading.Event | None = None,
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._lookup = lookup
+        self._publisher = publisher
+        self._workshop = workshop
+        self._origin = origin
+        self._progress = progress
+        self._jobs = jobs
+        self._ready: dict[str, StageImage] = {}
+        self._ready_locks: dict[str, threading.Lock] = {}
+        self._guard = threading.Lock()
+        self._stopped = stopped or threading.Event()
+        self.reports: dict[str, StageReport] = {}
+
+    def build(self, outlook: BuildPlan) -> None:
+        """Build and publish all that `outlook` needs and enter it there; a stage whose blobs turn out to be gone is
+        built again, once."""
+        rebuilt: set[str] = set()
+        while outlook.needed:
+            try:
+                self._build_all(outlook)
+                return
+            except StageGone as gone:
+                if gone.stage.checksum in rebuilt:
+                    raise gone.cause from None
+                rebuilt.add(gone.stage.checksum)
+                self._progress.warn(
+                    f"{title(gone.stage)} is published, but {gone.cause.digest[:19]} of it is missing in the store; "
+                    "it is built again."
+                )
+                self._forget(gone.stages, outlook)
+
+    def _forget(self, stages: list[Stage], outlook: BuildPlan) -> None:
+        for stage in stages:
+            candidate = outlook.candidate(stage)
+            if candidate is not None:
+                self._lookup.broken.add(candidate.digest)
+            self._ready.pop(stage.checksum, None)
+        unfinished = [image for image in outlook.images.values() if outlook.candidate(image) is None]
+        outlook.findings |= self._lookup.find([found.checksum for found in closure(stages)])
+        outlook.needed = needed(unfinished, outlook)
+
+    def _build_all(self, outlook: BuildPlan) -> None:
+        """Start every stage as soon as what it depends on is there; on the first failure start no more."""
+        waiting = {stage.checksum: stage for stage in outlook.needed}
+        running: dict[Future[None], Stage] = {}
+        failure: BaseException | None = None
+        pool = ThreadPoolExecutor(self._jobs, thread_name_prefix="stage")
+        try:
+            while (waiting and failure is None) or running:
+                if failure is None:
+                    for stage in self._startable(waiting, running, outlook):
+                        running[pool.submit(self._one, waiting.pop(stage.checksum), outlook)] = stage
+                done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
+                for future in done:
+                    running.pop(future)
+                    error = future.exception()
+                    if error is not None and failure is None:
+                        failure = error
+                        if not isinstance(error, StageGone):
+                            self._stop()
+        except BaseException:
+            self._stop()
+            # Commands in the engine end at once and clean up; an upload may be left to the end of the process.
+            wait(running, timeout=_GRACE)
+            raise
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+        if failure is not None:
+            raise failure
+        outlook.needed = []
+
+    def _startable(
+        self, waiting: Mapping[str, Stage], running: Mapping[Future[None], Stage], outlook: BuildPlan
+    ) -> list[Stage]:
+        free = self._jobs - len(running)
+        ready = [
+            stage for stage in waiting.values()
+            if all(outlook.candidate(dependency) is not None for dependency in stage.dependencies())
+        ]  # fmt: skip
+        return ready[: max(free, 0)]
+
+    def _stop(self) -> None:
+        self._stopped.set()
+        self._workshop.engine.stop()
+
+    def _one(self, stage: Stage, outlook: BuildPlan) -> None:
+        """Build and publish one stage."""
+        from lineal.build.environment import StageInputs
+        from lineal.build.stage_builder import build
+
+        if self._stopped.is_set():
+            raise Interrupted("The run was stopped.")
+        name, started = title(stage), time.monotonic()
+        tail: deque[str] = deque(maxlen=TAIL)
+
+        def output(line: str) -> None:
+            tail.append(line)
+            self._progress.output(name, line)
+
+        self._progress.begin(name)
+        reason = outlook.findings[stage.checksum].reason if stage.checksum in outlook.findings else ""
+        try:
+            materials = StageInputs(
+                parent=self._load(stage.parent, outlook) if stage.parent else None,
+                sources={key: self._load(source, outlook) for key, source in stage.sources.items()},
+                references={key: self._load(need, outlook).reference for key, need in stage.needs.items()},
+            )
+            built, ready = build(stage, materials, self._workshop, output)
+            publication = self._publisher.publish(built, self._record(stage))
+        except BaseException as error:
+            seconds = time.monotonic() - started
+            self._progress.end(name, "failed", seconds)
+            self.reports[stage.checksum] = report(stage, "failed", reason=reason, duration=seconds)
+            self.reports[stage.checksum].output = [strip_controls(line) for line in tail]
+            if isinstance(error, MissingContent):
+                raise self._blame(stage, error, outlook) from error
+            raise
+        candidate = publication.candidate
+        made: Outcome = "built" if stage.kind in ("run", "from") else "assembled"
+        # What was lost and is made again bit for bit makes the publication whole that it was.
+        mended = publication.outcome == "adopted" and reason == LOST
+        outcome: Outcome = "adopted" if publication.outcome == "adopted" and not mended else made
+        if outcome == "adopted":
+            reason = ADOPTED
+        elif not mended:
+            self._ready[stage.checksum] = replace(ready, reference=candidate.reference(self._store.address))
+        created = candidate.record.created
+        outlook.findings[stage.checksum] = Resolution(candidate, reason, True, created, publication.young)
+        seconds = time.monotonic() - started
+        self.reports[stage.checksum] = report(
+            stage, outcome, candidate, reason, seconds, materials.moved.pulled, materials.moved.pushed
+        )
+        self._progress.end(name, outcome, seconds, reason)
+
+    def _blame(self, stage: Stage, error: MissingContent, outlook: BuildPlan) -> BaseException:
+        """The published stages that lack a missing blob: all of a chain whose images name it."""
+        for dependency in stage.dependencies():
+            lacking = [
+                ancestor for ancestor in reversed(list(dependency.chain()))
+                if (candidate := outlook.candidate(ancestor)) is not None and error.digest in self._named(candidate)
+            ]  # fmt: skip
+            if lacking:
+                return StageGone(lacking, error)
+        return error
+
+    def _named(self, candidate: Candidate) -> set[str]:
+        """All digests that a publication consists of, as far as its manifests are there."""
+        digests = {str(entry["digest"]) for entry in candidate.index.json["manifests"]}
+        for manifest in [self._store.manifest(digest) for digest in sorted(digests)]:
+            if manifest is not None:
+                digests.add(str(manifest.json["config"]["digest"]))
+                digests |= {str(layer["digest"]) for layer in manifest.json["layers"]}
+        return digests
+
+    def _load(self, stage: Stage, outlook: BuildPlan) -> StageImage:
+        """A published stage's image and filesystem index, read once."""
+        with self._guard:
+            lock = self._ready_locks.setdefault(stage.checksum, threading.Lock())
+        with lock:
+            if stage.checksum not in self._ready:
+                candidate = outlook.candidate(stage)
+                assert candidate is not None
+                self._ready[stage.checksum] = self._read(stage, candidate)
+            return self._ready[stage.checksum]
+
+    def _read(self, stage: Stage, candidate: Candidate) -> StageImage:
+        from lineal.assemble.filesystem import Filesystem
+        from lineal.build.environment import StageImage
+
+        with ThreadPoolExecutor(2) as pool:
+            image = pool.submit(read_image, self._store, image_digest(candidate.index), stage.platform)
+            parts = record_descriptors(self._store, candidate.index)
+            encoded = read_blob(self._store, parts[FILESYSTEM].digest, MAX_FILESYSTEM)
+            return StageImage(image.result(), Filesystem.decode(encoded), candidate.reference(self._store.address))
+
+    def _record(self, stage: Stage) -> Record:
+        return Record(
+            checksum=stage.checksum,
+            commits=self._origin.commits,
+            tree=self._origin.tree,
+            branch=self._origin.branch,
+            created=0,
+            parent=stage.parent.checksum if stage.parent else "",
+            project=self._origin.project,
+            version=__version__,
+        )
+
+
+class StageGone(Exception):
+    """A published stage lacks a blob, and so do those on top of it: they count as absent (DESIGN §6)."""
+
+    def __init__(self, stages: list[Stage], cause: MissingContent) -> None:
+        super().__init__(str(cause))
+        self.stages = stages
+        self.stage = stages[0]
+        self.cause = cause

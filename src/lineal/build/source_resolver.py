@@ -1,0 +1,86 @@
+"""What a step reads besides its parent: files of the context or of other stages, mounts, secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from lineal.assemble.copy import CopyItem
+from lineal.assemble.stage_tree import LayerSource, StageTree
+from lineal.build.environment import BuildEnvironment, StageInputs
+from lineal.build.run_mount_resolver import RunMountResolver
+from lineal.context.path_filter import PathFilter
+from lineal.context.remote_source import GitSource, Remote
+from lineal.context.tree import SourceTree
+from lineal.dockerfile.copy import CopyInstruction
+from lineal.dockerfile.instructions import RunInstruction
+from lineal.dockerfile.scope import Word
+from lineal.dockerfile.stage import Stage
+from lineal.engine import Mount
+from lineal.oci.types import Descriptor
+
+
+class SourceResolver:
+    """One stage's. `config` is the image config's inner object after its metadata, `finish` ends its words."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        materials: StageInputs,
+        workshop: BuildEnvironment,
+        config: dict[str, Any],
+        finish: Callable[[Word], str],
+    ) -> None:
+        self._stage = stage
+        self._materials = materials
+        self._workshop = workshop
+        self._config = config
+        self._finish = finish
+
+    def tree(self, source_stage: str | None, wanted: tuple[str, ...]) -> SourceTree:
+        if source_stage is None:
+            assert self._stage.context is not None
+            return self._stage.context
+        source = self._materials.sources[source_stage]
+
+        def opener(layer: Descriptor) -> Callable[[], Iterator[bytes]]:
+            def read() -> Iterator[bytes]:
+                for chunk in self._workshop.store.blob(layer.digest):
+                    self._materials.moved.pulled += len(chunk)
+                    yield chunk
+
+            return read
+
+        layers = [LayerSource(opener(layer), layer.media_type) for layer in source.image.layers]
+        return StageTree.read(source.filesystem, layers, wanted, self._workshop.workspace)
+
+    def items(self, step: CopyInstruction) -> list[CopyItem]:
+        """The sources of a `COPY` or `ADD` as they stand there."""
+        places = step.places()
+        tree = self.tree(step.source_stage, places) if places else None
+        items = []
+        for source in step.sources:
+            remote = step.remote(source)
+            if remote is not None:
+                items.append(self._remote(remote, step))
+            elif tree is not None:
+                root, sieve = step.root(source)
+                unpack = step.add if step.unpack is None else step.unpack
+                items.append(CopyItem(tree, root, unpack, sieve))
+        return items
+
+    def _remote(self, remote: Remote, step: CopyInstruction) -> CopyItem:
+        if isinstance(remote, GitSource):
+            from lineal.context.git_source import clone
+
+            sieve = PathFilter(None, step.exclude)
+            return CopyItem(clone(remote, self._workshop.workspace), "", sieve=sieve, exact=True)
+        from lineal.assemble.http_source import download
+
+        found = download(remote, self._workshop.workspace)
+        return CopyItem(found, remote.name, bool(step.unpack), exact=True)
+
+    def mounts(self, step: RunInstruction, environ: dict[str, str]) -> list[Mount]:
+        return RunMountResolver(self._stage, self._workshop, self._config, self._finish, self.tree).mounts(
+            step, environ
+        )

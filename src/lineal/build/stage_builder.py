@@ -1,0 +1,216 @@
+"""Making one missing stage out of its parent: taken over, assembled or run (DESIGN §6)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from posixpath import dirname
+from stat import S_ISGID
+from typing import Any
+
+from lineal.assemble.copy import Inline, copy, make_directories
+from lineal.assemble.filesystem import Filesystem
+from lineal.build.base_image import chunks, import_base
+from lineal.build.environment import BuildEnvironment, StageImage, StageInputs
+from lineal.build.image_config import NO_TIME, copy_of, scratch
+from lineal.build.source_resolver import SourceResolver
+from lineal.dockerfile import metadata
+from lineal.dockerfile.copy import CopyInstruction
+from lineal.dockerfile.instructions import RunInstruction
+from lineal.dockerfile.planner import files_digest
+from lineal.dockerfile.scope import DEFAULT_PATH, PROXY_ARGS, Word, finish
+from lineal.dockerfile.stage import Stage
+from lineal.engine import Command, CommandFailed, Directory
+from lineal.errors import BuildFailed, LinealError, Unreachable
+from lineal.oci.image import image_of
+from lineal.oci.types import Image, Layer
+from lineal.stages.publish import Built
+from lineal.tar.reader import open_layer
+
+_NOTHING = {"architecture": "", "os": "", "config": {}, "rootfs": {"type": "layers", "diff_ids": []}}
+
+
+def _empty() -> StageImage:
+    """What a chain from scratch starts on."""
+    return StageImage(image_of(_NOTHING, []), Filesystem.empty(), "scratch")
+
+
+def build(
+    stage: Stage, materials: StageInputs, workshop: BuildEnvironment, output: Callable[[str], None]
+) -> tuple[Built, StageImage]:
+    """Make the stage and bring its layers to the store; publishing it is the caller's."""
+    if stage.kind == "from":
+        image, filesystem = import_base(stage, materials, workshop)
+    else:
+        try:
+            image, filesystem = StageBuilder(stage, materials, workshop, output).make()
+        except LinealError as error:
+            if not isinstance(error, Unreachable):
+                error.place = error.place or stage.place
+            raise
+    inputs = {**files_digest(stage.inputs), "parent": stage.parent.checksum if stage.parent else None}
+    return Built(image, filesystem.encode(), inputs, stage.platform), StageImage(image, filesystem, "")
+
+
+class StageBuilder:
+    """One stage on top of its parent: metadata first, then the layer."""
+
+    def __init__(
+        self, stage: Stage, materials: StageInputs, workshop: BuildEnvironment, output: Callable[[str], None]
+    ) -> None:
+        self.stage = stage
+        self.materials = materials
+        self.workshop = workshop
+        self.output = output
+        self.parent = materials.parent or _empty()
+        self.document = scratch(stage.platform) if materials.parent is None else copy_of(self.parent.image)
+        self.config: dict[str, Any] = self.document.setdefault("config", {})
+        self.directories: list[Directory] = []
+        self.maker: dict[str, Any] = {}
+        """The history's entry of the last WORKDIR that makes directories."""
+        self.inputs = SourceResolver(stage, materials, workshop, self.config, self.finish)
+
+    def make(self) -> tuple[Image, Filesystem]:
+        for meta in self.stage.metadata:
+            metadata.apply(self.document, meta, self.finish)
+            made = len(self.directories)
+            if meta.name == "WORKDIR":
+                self._workdir()
+            # As in BuildKit, an ONBUILD is in the config alone.
+            if meta.name != "ONBUILD":
+                self._history(meta.text, empty=True)
+            if len(self.directories) > made:
+                self.maker = self.document["history"][-1]
+        step = self.stage.step
+        if isinstance(step, CopyInstruction):
+            return self._assembled(step)
+        if isinstance(step, RunInstruction):
+            return self._run(step)
+        return self._closed()
+
+    def finish(self, word: Word) -> str:
+        try:
+            text = finish(word, metadata.environment(self.config))
+        except ValueError as error:
+            raise BuildFailed(f"`{self.stage.text}`: {error}.", place=self.stage.place) from None
+        for name, reference in self.materials.references.items():
+            text = text.replace(name, reference)
+        return text
+
+    def _workdir(self) -> None:
+        """The WORKDIRs that do not exist belong to the user of this line, as BuildKit makes them: one by one, also
+        those that a `..` leaves again."""
+        owner = self._owner()
+        path = ""
+        for part in self.config["WorkingDir"].split("/"):
+            if part in ("", ".", ".."):
+                path = dirname(path).rstrip("/") if part == ".." else path
+                continue
+            path = f"{path}/{part}"
+            if not self._exists(path) and all(known.path != path for known in self.directories):
+                self.directories.append(self._directory(path, owner))
+
+    def _directory(self, path: str, owner: tuple[int, int]) -> Directory:
+        """As the kernel makes it: below a setgid directory setgid too, and in its group when no USER is set."""
+        mode, gid = self._group(dirname(path))
+        if mode & S_ISGID and not self.config.get("User"):
+            owner = (0, gid)
+        return Directory(path, 0o755 | mode & S_ISGID, *owner)
+
+    def _group(self, path: str) -> tuple[int, int]:
+        """Mode and gid of a directory, if it is known."""
+        for made in self.directories:
+            if made.path == path:
+                return made.mode, made.gid
+        filesystem = self.parent.filesystem
+        found = filesystem.directories.get(filesystem.resolve(path))
+        return (found.mode, found.gid) if found else (0o755, 0)
+
+    def _owner(self) -> tuple[int, int]:
+        user = self.config.get("User") or "0:0"
+        try:
+            return self.parent.filesystem.owner(user)
+        except LookupError as error:
+            raise BuildFailed(f"USER {user}: {error.args[0].rstrip('.')}.", place=self.stage.place) from None
+
+    def _exists(self, path: str) -> bool:
+        return path == "/" or self.parent.filesystem.is_directory(path)
+
+    # --- layers ---
+
+    def _assembled(self, step: CopyInstruction) -> tuple[Image, Filesystem]:
+        inline = [
+            Inline(heredoc.name, self.finish(heredoc.content).encode("utf-8", "surrogateescape"))
+            for heredoc in step.heredocs
+        ]
+        copied = copy(
+            self.parent.filesystem,
+            len(self.parent.image.layers),
+            [*self.inputs.items(step), *inline],
+            destination=self.finish(step.destination),
+            workdir=self.config.get("WorkingDir") or "/",
+            chown=None if step.chown is None else self.finish(step.chown),
+            chmod=step.chmod,
+            workspace=self.workshop.workspace,
+            directories=self.directories,
+            link=step.link,
+        )
+        return self._image(copied.layer, step.history(self.finish)), copied.filesystem
+
+    def _closed(self) -> tuple[Image, Filesystem]:
+        """Metadata after the last layer; a layer only where a WORKDIR does not exist yet."""
+        made = make_directories(
+            self.parent.filesystem, len(self.parent.image.layers), self.directories, self.workshop.workspace
+        )
+        if made is None:
+            return image_of(self.document, self.parent.image.layers), self.parent.filesystem
+        # The layer is the WORKDIR's, which the history has already.
+        self.maker.pop("empty_layer", None)
+        return self._image(made.layer, None), made.filesystem
+
+    def _run(self, step: RunInstruction) -> tuple[Image, Filesystem]:
+        words = list(step.words) if step.exec_form else [*metadata.shell(self.config), *step.words]
+        # What the base's environment left open is an ENV, and final in the config since its own line.
+        known = self.stage.scope.variables.items()
+        variables = {name: self.finish(value) for name, value in known if isinstance(value, str)}
+        environ = {"PATH": DEFAULT_PATH, **metadata.environment(self.config), **variables}
+        proxies = self.workshop.proxies.get(self.stage.image, {})
+        for name, value in proxies.items():
+            if name in PROXY_ARGS and value:
+                # BuildKit gives both spellings, whichever was given.
+                environ |= {name.lower(): value, name.upper(): value}
+        mounts = self.inputs.mounts(step, environ)
+        command = Command(
+            argv=words, env=environ, workdir=self.config.get("WorkingDir") or "/", user=self.config.get("User") or "",
+            network=step.network, mounts=mounts, directories=self.directories, existing=self._exists,
+        )  # fmt: skip
+        try:
+            layer = self.workshop.engine.run(
+                self.parent.image, self.workshop.store, command,
+                lambda line: self.output(self.workshop.secrets.mask(line)), self.workshop.workspace,
+            )  # fmt: skip
+        except CommandFailed as failure:
+            raise BuildFailed(
+                f"`{self.stage.text}` ended with status {failure.status}.",
+                place=self.stage.place,
+                remedy="Its output is above; the stages before it are published.",
+            ) from None
+        self.document["created"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        with layer.path.open("rb") as file:
+            filesystem = self.parent.filesystem.apply(
+                len(self.parent.image.layers), open_layer(chunks(file), layer.media_type)
+            )
+        return self._image(layer), filesystem
+
+    def _image(self, layer: Layer, text: str | None = "") -> Image:
+        self.workshop.store.put_blob(layer.blob())
+        layer.path.unlink()
+        self.materials.moved.pushed += layer.size
+        self.document.setdefault("rootfs", {"type": "layers", "diff_ids": []})["diff_ids"].append(layer.diff_id)
+        if text is not None:
+            self._history(text or self.stage.text, empty=False)
+        return image_of(self.document, [*self.parent.image.layers, layer.descriptor()])
+
+    def _history(self, text: str, *, empty: bool) -> None:
+        entry = {"created": self.document.get("created", NO_TIME), "created_by": text, "comment": "lineal"}
+        self.document.setdefault("history", []).append({**entry, "empty_layer": True} if empty else entry)

@@ -1,0 +1,1 @@
+"""Everything that is peculiar to GitHub Actions, reading and writing."""

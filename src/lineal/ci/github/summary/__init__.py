@@ -1,0 +1,1 @@
+"""The job summary of GitHub: a page of Markdown."""

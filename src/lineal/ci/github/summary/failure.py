@@ -1,0 +1,60 @@
+"""What went wrong, for the page: the sentence, the end of the output, what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lineal.ci.github.summary.markdown_escape import code, fenced, plain
+from lineal.report.model import ErrorReport, Report, StageReport
+
+_OUTPUTS = 3
+"""Failed stages whose output is shown: when several fail at once, the first ones tell."""
+_AGAIN = (5, 130)
+"""Exit codes of what may pass: unreachable, interrupted."""
+
+
+def sentence(error: ErrorReport) -> str:
+    """The error as a quotation block, its place first."""
+    place = error.file or ""
+    if error.file and error.line is not None:
+        place += f":{error.line}"
+    parts = [*[f"{code(place)}:"] * bool(place), *([f"{code(error.key)}:"] if error.key else [])]
+    parts += [plain(error.message, 2000)]
+    if error.remedy:
+        parts += [plain(error.remedy, 1000)]
+    return f"> {' '.join(parts)}"
+
+
+def output(report: Report) -> Iterator[str]:
+    """The last lines that each failed stage printed, and the container of a release."""
+    failed = [stage for stage in report.stages if stage.outcome == "failed" and stage.output]
+    for stage in failed[:_OUTPUTS]:
+        yield f"The last lines of {_name(stage)}:"
+        yield fenced(stage.output)
+    if report.release is not None and report.release.log:
+        yield "The last lines of the container that failed:"
+        yield fenced(report.release.log)
+
+
+def steps(report: Report) -> str:
+    """A list of what to do next."""
+    assert report.error is not None
+    failed = next((stage for stage in report.stages if stage.outcome == "failed"), None)
+    status, may_write, lines = report.error.code, report.may_write, []
+    if failed is not None and failed.output:
+        lines.append("All that it printed is in the job's log, in the group of this stage.")
+    if failed is not None and status == 1:
+        command = code(f"lineal build {failed.image} --dev")
+        lines.append(f"Try it on your machine, with uncommitted changes too: {command}.")
+    published = may_write and all(image.digest for image in report.images)
+    if failed is None and report.command in ("deploy", "converge") and status == 1 and published:
+        lines.append(f"The images are published: {code('lineal deploy')} tries the release again without building.")
+    if status in _AGAIN:
+        lines.append("Run the job again when the cause is gone.")
+    if report.context is not None and may_write and (failed is not None or status in _AGAIN):
+        lines.append("Stages that were finished stay published: the next run goes on after them.")
+    return "\n".join(["**Next**", "", *(f"- {line}" for line in lines)]) if lines else ""
+
+
+def _name(stage: StageReport) -> str:
+    return f"{code(stage.instruction, 80)} ({code(f'{stage.image}, line {stage.line}')})"

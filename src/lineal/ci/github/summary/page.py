@@ -1,0 +1,234 @@
+"""The page of a run: a report as Markdown, for GitHub's job summary.
+
+What stands first matters most, and the page never grows past its budget: when it would, details of images that were
+there already go first, then other details, then rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import takewhile
+
+from lineal.ci.github.summary.failure import output, sentence, steps
+from lineal.ci.github.summary.headline import headline
+from lineal.ci.github.summary.markdown_escape import code, plain
+from lineal.ci.github.summary.mermaid import graph
+from lineal.report import diff
+from lineal.report.model import BundleReport, ContextReport, ErrorReport, ImageReport, Report, StageReport
+from lineal.report.stage_graph import ORDER, WORDS, StageGraph, counted, worst
+from lineal.text import duration, plural, size
+
+BUDGET = 1_000_000
+"""Bytes. GitHub drops a summary of more than 1 MiB."""
+_RESERVE = 300
+"""Bytes for saying what has no room."""
+_MARKS = {"failed": "❌", "missing": "🔨", "built": "🟢", "assembled": "🟢", "adopted": "🔵", "cached": "⚪"}
+_MEANS = {
+    "failed": "failed",
+    "missing": "to build",
+    "built": "made by this run",
+    "adopted": "published by another run first",
+    "cached": "there already",
+}
+
+
+def page(report: Report, budget: int = BUDGET) -> str:
+    """The whole page, ending in a newline, in at most `budget` bytes (of which some 300 are always used)."""
+    lineage = StageGraph(report)
+    writer = _Writer(budget)
+    for block in filter(None, _head(report)):
+        writer.add(block)
+    for block in diff.blocks(report):
+        if not writer.add(block):
+            writer.remark("The other changes in the cluster have no room here; `--report` has them all.")
+            break
+    if report.context is None:
+        _add_names(writer, report.images)
+        return writer.text()
+    images = _ordered(report, lineage)
+    _add_table(writer, images, lineage)
+    picture = graph(report)
+    if picture:
+        quiet = worst(report.stages) == "cached"
+        writer.add((_folded("The graph of stages", picture) if quiet else picture) + f"\n\n{_legend(report)}")
+    told = list(takewhile(lambda image: writer.add(_details(image, lineage.own(image.name))), images))
+    left_out = len(images) - len(told)
+    if left_out:
+        writer.remark(f"The stages of {plural(left_out, 'image')} have no room here; `--report` has them all.")
+    return writer.text()
+
+
+def error_page(command: str, error: ErrorReport) -> str:
+    """The page of a run that failed before it knew its images."""
+    return f"### ❌ {code('lineal ' + command)} failed.\n\n{sentence(error)}\n"
+
+
+class _Writer:
+    """Blocks of Markdown, as long as they fit."""
+
+    def __init__(self, budget: int) -> None:
+        self._left = budget - _RESERVE
+        self._blocks: list[str] = []
+
+    def add(self, block: str) -> bool:
+        """Whether it fitted."""
+        need = len(block.encode()) + 2
+        if need > self._left:
+            return False
+        self._left -= need
+        self._blocks.append(block)
+        return True
+
+    def add_table(self, head: list[str], rows: Iterator[str]) -> int:
+        """As many rows as fit into half of the room; how many these are."""
+        room = self._left // 2 - sum(len(line.encode()) + 1 for line in head)
+        kept: list[str] = []
+        for row in rows:
+            room -= len(row.encode()) + 1
+            if room < 0:
+                break
+            kept.append(row)
+        if kept:
+            self.add("\n".join([*head, *kept]))
+        return len(kept)
+
+    def remark(self, text: str) -> None:
+        """A short sentence of ours; there is room for it."""
+        self._blocks.append(text)
+
+    def text(self) -> str:
+        return "\n\n".join(self._blocks) + "\n"
+
+
+# --- the head ---------------------------------------------------------------------------------------------------
+
+
+def _head(report: Report) -> Iterator[str]:
+    yield f"### {headline(report)}"
+    if report.error is not None:
+        # The sentence may say that the output is above it, as it is in the log.
+        yield from output(report)
+        yield sentence(report.error)
+        yield steps(report)
+    if report.release is not None:
+        took = duration(report.release.duration)
+        yield (
+            f"**Release** {code(report.release.name)} in namespace {code(report.release.namespace)}: "
+            f"{code(report.release.status)}"
+            + (f" after {took}" if took else "")
+            + "".join(f". {plain(said, 500).rstrip('.')}" for said in report.release.told)
+        )
+    made = [stage for stage in report.stages if stage.outcome in ("built", "assembled")]
+    if made and not report.may_write:
+        yield (
+            f"> **Nothing was published.** This run may only read the store, as a pull request from a fork does. The "
+            f"{plural(len(made), 'stage')} that it made ended with it; a run of the project itself makes them again."
+        )
+    yield _facts(report)
+
+
+def _facts(report: Report) -> str:
+    about = code(report.project or "") + (f" in {code(report.store)}" if report.store else "")
+    facts = [about] if report.project else []
+    facts += _context_facts(report.context) if report.context is not None else []
+    facts += _bundle_facts(report.bundle) if report.bundle is not None else []
+    facts += [f"{plural(len(report.stages), 'stage')}: {counted(report.stages)}"] * bool(report.stages)
+    pulled, pushed = (sum(s.bytes_pulled for s in report.stages), sum(s.bytes_pushed for s in report.stages))
+    facts += [f"{size(pulled)} pulled"] * bool(pulled) + [f"{size(pushed)} pushed"] * bool(pushed)
+    facts += [duration(report.duration)] * bool(duration(report.duration))
+    return " · ".join(facts)
+
+
+def _context_facts(context: ContextReport) -> list[str]:
+    facts = [f"commit {code(context.commit[:7])}"]
+    facts += [f"pull request {context.pull_request}"] * (context.pull_request is not None)
+    facts += [f"branch {code(context.branch or '')}"] * bool(context.branch)
+    facts += [f"tag {code(context.tag or '')}"] * bool(context.tag)
+    return facts
+
+
+def _bundle_facts(bundle: BundleReport) -> list[str]:
+    facts = [f"bundle {code(bundle.version or bundle.reference)}"]
+    facts += [f"commit {code((bundle.commit or '')[:7])}"] * bool(bundle.commit)
+    return facts
+
+
+# --- images -----------------------------------------------------------------------------------------------------
+
+
+def _ordered(report: Report, lineage: StageGraph) -> list[ImageReport]:
+    """What failed or is new first."""
+    rank = {outcome: number for number, outcome in enumerate(ORDER)}
+    return sorted(report.images, key=lambda image: rank[worst(lineage.own(image.name))])
+
+
+def _add_table(writer: _Writer, images: list[ImageReport], lineage: StageGraph) -> None:
+    stages = [stage for image in images for stage in lineage.own(image.name)]
+    pulled, pushed = any(stage.bytes_pulled for stage in stages), any(stage.bytes_pushed for stage in stages)
+    head = ["", "Image", "Stages", "Time", "Digest", *["Pulled"] * pulled, *["Pushed"] * pushed]
+    rule = [":-:", ":--", ":--", "--:", ":--", *["--:"] * (pulled + pushed)]
+    rows = (_row(image, lineage.own(image.name), pulled, pushed) for image in images)
+    left_out = len(images) - writer.add_table([_cells(head), _cells(rule)], rows)
+    if left_out:
+        writer.remark(f"… and {plural(left_out, 'more image')}.")
+
+
+def _add_names(writer: _Writer, images: list[ImageReport]) -> None:
+    """Images of which nothing more is known, as those of a bundle."""
+    rows = (_cells([f"**{code(image.name)}**", code(image.image or "", 300)]) for image in images)
+    left_out = len(images) - writer.add_table([_cells(["Image", "Reference"]), _cells([":--", ":--"])], rows)
+    if left_out:
+        writer.remark(f"… and {plural(left_out, 'more image')}.")
+
+
+def _row(image: ImageReport, own: list[StageReport], pulled: bool, pushed: bool) -> str:
+    return _cells([
+        _MARKS[worst(own)],
+        f"**{code(image.name)}**",
+        counted(own),
+        duration(sum(stage.duration for stage in own)),
+        code((image.digest or "").removeprefix("sha256:")[:12]),
+        *[_size(sum(stage.bytes_pulled for stage in own))] * pulled,
+        *[_size(sum(stage.bytes_pushed for stage in own))] * pushed,
+    ])  # fmt: skip
+
+
+def _size(count: int) -> str:
+    return size(count) if count else ""
+
+
+def _cells(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _legend(report: Report) -> str:
+    there = {stage.outcome for stage in report.stages}
+    shown = [f"{_MARKS[one]} {means}" for one, means in _MEANS.items()
+             if one in there or (one == "built" and "assembled" in there)]  # fmt: skip
+    return f"<sub>{' · '.join(shown)}</sub>"
+
+
+def _details(image: ImageReport, stages: list[StageReport]) -> str:
+    rows = [
+        _cells(["", "Line", "Stage", "Result", "Time", "Why"]),
+        _cells([":-:", "--:", ":--", ":--", "--:", ":--"]),
+    ]
+    rows += [
+        _cells([
+            _MARKS[stage.outcome],
+            str(stage.line),
+            code(stage.instruction) or "(metadata)",
+            WORDS.get(stage.outcome, stage.outcome),
+            duration(stage.duration),
+            plain(stage.reason, 200),
+        ])
+        for stage in stages
+    ]  # fmt: skip
+    body = "\n".join(rows)
+    if image.image:
+        body += f"\n\n{code(image.image, 300)}"
+    return _folded(f"{code(image.name)}: {counted(stages) or 'the same stages as another image'}", body)
+
+
+def _folded(title: str, body: str) -> str:
+    # Without the empty lines GitHub would not read the body as Markdown.
+    return f"<details><summary>{title}</summary>\n\n{body}\n\n</details>"

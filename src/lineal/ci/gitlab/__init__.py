@@ -1,0 +1,1 @@
+"""Everything that is peculiar to GitLab CI/CD, reading and writing."""

@@ -1,0 +1,87 @@
+"""The images that need work as a child pipeline of GitLab: each image waits for those it needs."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lineal.ci.github.matrix import stale
+from lineal.errors import BadConfiguration, Location
+from lineal.report.model import Report
+
+TEMPLATE = ".lineal-build"
+_OURS = ("script", "extends", "needs", "stage", "rules", "only", "except", "trigger", "run")
+"""Keys of a job that the generated jobs have themselves, or that would take jobs out of the pipeline."""
+_NEEDS = 50
+"""GitLab takes no more `needs:` in a job."""
+
+
+def child(report: Report, template: Mapping[str, Any], variables: Mapping[str, str]) -> str:
+    """The pipeline as YAML. `template` is what every job has, `variables` the settings that the jobs repeat."""
+    import yaml
+
+    found = stale(report)
+    jobs: dict[str, Any] = {TEMPLATE: dict(template)}
+    for name, needs in found.items():
+        jobs[_title(name)] = _job(f"lineal build {shlex.quote(name)}", _waits(name, needs, found), variables)
+    if not found:
+        # GitLab refuses a pipeline without jobs.
+        jobs["nothing to build"] = _job("echo 'Every image is published.'", [], {})
+    commit = report.context.commit if report.context is not None else ""
+    head = f"# By `lineal plan --format gitlab`: a job for each image that commit {commit} lacks.\n"
+    return head + str(yaml.safe_dump(jobs, sort_keys=False, allow_unicode=True, width=1000))
+
+
+def read_template(path: str) -> dict[str, Any]:
+    """The keys that every job of the child pipeline has. Raises `BadConfiguration`."""
+    import yaml
+
+    try:
+        found = yaml.safe_load(Path(path).read_bytes())
+    except OSError as error:
+        what = f"The template {path} cannot be read: {error.strerror}."
+        raise BadConfiguration(what, remedy="Correct --template.") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark is not None else None
+        raise BadConfiguration(
+            "This is not YAML.", place=Location(path, line), remedy="Correct the template."
+        ) from None
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+        what = "The template is not a mapping of a job's keys."
+        raise BadConfiguration(what, place=Location(path), remedy="Write `image: …`, `services: …` and so on.")
+    for key in found:
+        if key in _OURS:
+            what = f"The template has `{key}`, which the jobs have of their own or cannot have."
+            raise BadConfiguration(what, place=Location(path, key=key), remedy="Remove it.")
+    return found
+
+
+def default_template(image: str | None) -> dict[str, Any]:
+    """Without a template: the image of the job that plans, and the whole history."""
+    template: dict[str, Any] = {} if not image else {"image": {"name": image, "entrypoint": [""]}}
+    return template | {"variables": {"GIT_DEPTH": "0"}}
+
+
+def _title(image: str) -> str:
+    return f"build {image}"
+
+
+def _job(command: str, needs: list[str], variables: Mapping[str, str]) -> dict[str, Any]:
+    # Jobs without rules are left out of a child pipeline whose parent is a merge request's.
+    job: dict[str, Any] = {"extends": TEMPLATE, "rules": [{"when": "on_success"}], "needs": needs}
+    if variables:
+        # GitLab would replace `$NAME` in a value.
+        job["variables"] = {name: value.replace("$", "$$") for name, value in variables.items()}
+    return job | {"script": [command]}
+
+
+def _waits(name: str, needs: list[str], found: Mapping[str, list[str]]) -> list[str]:
+    """The jobs to wait for: not those that another of them waits for anyway."""
+    direct = [need for need in needs if not any(need in found[other] for other in needs)]
+    if len(direct) > _NEEDS:
+        what = f"The image {name} needs {len(direct)} images that are not there; GitLab lets a job wait for {_NEEDS}."
+        raise BadConfiguration(what, remedy="Build them in one job: `lineal build`.")
+    return [_title(need) for need in direct]

@@ -1,0 +1,35 @@
+"""The results of a run as variables for later jobs: GitLab's `artifacts:reports:dotenv`."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from lineal.report.model import Report
+
+_VARIABLES = 20
+_BYTES = 5 * 1024
+"""What GitLab takes unless an administrator changed it; of more it refuses all."""
+
+
+def dotenv(report: Report) -> tuple[str, list[str]]:
+    """The file's text, and the images that are not in it: no room, or a variable that two images would share."""
+    lines = [f"LINEAL_BUILT={'true' if any(image.built for image in report.images) else 'false'}"]
+    published = [image for image in report.images if image.image and image.digest]
+    if len(report.images) == 1 and published:
+        lines += [f"LINEAL_IMAGE={published[0].image}", f"LINEAL_DIGEST={published[0].digest}"]
+    count = Counter(variable(image.name) for image in published)
+    left_out = []
+    for image in published:
+        line = f"{variable(image.name)}={image.image}"
+        fits = len(lines) < _VARIABLES and sum(len(one) + 1 for one in lines) + len(line) + 1 <= _BYTES
+        if fits and count[variable(image.name)] == 1:
+            lines.append(line)
+        else:
+            left_out.append(image.name)
+    return "".join(f"{line}\n" for line in lines), left_out
+
+
+def variable(image: str) -> str:
+    """`LINEAL_IMAGE_` and the name in upper case: `TEAM_API_SERVER` for `team/api-server`."""
+    return "LINEAL_IMAGE_" + re.sub(r"[^A-Z0-9]", "_", image.upper())

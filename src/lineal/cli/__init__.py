@@ -1,0 +1,86 @@
+"""The process of the command line: its streams, its signals, its exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import NoReturn
+
+import click
+
+from lineal.cli.bundles import bundle
+from lineal.cli.commands import cli as cli
+from lineal.errors import BadConfiguration, Interrupted, LinealError, as_lineal_error
+
+_INTERRUPTED = 130
+
+
+cli.add_command(bundle)
+
+
+def main(around: AbstractContextManager[object] | None = None) -> NoReturn:
+    """Run the command line; every expected failure is one sentence and its exit code. `around` is entered before the
+    arguments are read, and may fail as a command may."""
+    code = _main(around or nullcontext())
+    if code == _INTERRUPTED:
+        # An upload that goes on in a thread would keep the process alive past the grace that a CI gives.
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    _let_go_of_the_log()
+    sys.exit(code)
+
+
+def _let_go_of_the_log() -> None:
+    """What a full disk does not take of it is not what the exit code is about: Python would make that 120."""
+    try:
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+def _main(around: AbstractContextManager[object] = nullcontext()) -> int:  # noqa: B008 (it has no state)
+    signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        # File names and a build's output may hold any bytes.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        with around:
+            cli(standalone_mode=False, prog_name="lineal")
+        return 0
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.ClickException as error:
+        error.show()
+        return BadConfiguration.exit_code
+    except click.Abort:
+        return _complain(as_lineal_error(KeyboardInterrupt()))
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
+        return _complain(as_lineal_error(error), error)
+
+
+def _interrupt(number: int, _frame: object) -> None:
+    """SIGTERM ends a run like Ctrl-C does: cleanly, with the store as it was published."""
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+def _complain(error: LinealError, cause: BaseException | None = None) -> int:
+    if os.environ.get("LINEAL_DEBUG") not in (None, "", "0"):
+        import traceback
+
+        traceback.print_exception(cause or error)
+    from lineal.text import defuse_commands, strip_controls
+
+    # It may quote what a registry, a Dockerfile or helm wrote.
+    with suppress(OSError):  # nobody reads stderr any more; the exit code still tells
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            from lineal.ci.github.annotations import annotation
+
+            sys.stderr.write(f"{annotation(error)}\n")
+        sys.stderr.write(f"Error: {defuse_commands(strip_controls(str(error).replace(chr(10), ' ')))}\n")
+    return _INTERRUPTED if isinstance(error, Interrupted) else error.exit_code

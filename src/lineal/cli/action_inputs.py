@@ -1,0 +1,128 @@
+"""Texts of the GitHub Action's inputs: lists of secrets, a kubeconfig; and what of them must not be seen."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from lineal.errors import BadConfiguration
+from lineal.kube.kubeconfig import content, decoded
+
+_ID = re.compile(r"[A-Za-z0-9_.-]+")
+_SHORTEST_LINE = 4
+"""Of a text of several lines: shorter ones, such as a brace, would blank out the log."""
+_SHORTEST = 2
+_HOW = "Write one `ID=VALUE` a line; one with several lines between double quotes, a quote inside them twice."
+_KEPT_SECRET = ("token", "password", "client-key-data")
+
+
+def secrets(text: str) -> list[tuple[str, str]]:
+    """The secrets of a list as docker/build-push-action reads it. Raises `BadConfiguration`, which quotes nothing."""
+    found = []
+    for number, entry in enumerate(_entries(text), 1):
+        name, separator, value = entry.partition("=")
+        if not separator or not _ID.fullmatch(name.strip()):
+            raise BadConfiguration(f"Entry {number} of the input `secrets` does not begin with `ID=`.", remedy=_HOW)
+        found.append((name.strip(), value))
+    return found
+
+
+def secret_values(text: str) -> list[str]:
+    """Everything in a list of secrets that may be one, also when the list is wrong."""
+    try:
+        return [value for _, value in secrets(text)]
+    except BadConfiguration:
+        lines = [line.strip().strip('"') for line in text.splitlines()]
+        return [*lines, *(line.partition("=")[2] for line in lines)]
+
+
+def _entries(text: str) -> Iterator[str]:
+    lines = iter(text.splitlines())
+    number = 0
+    for line in lines:
+        line = line.strip()
+        if not line:
+            continue
+        number += 1
+        yield _quoted(line[1:], lines, number) if line.startswith('"') else line
+
+
+def _quoted(entry: str, lines: Iterator[str], number: int) -> str:
+    """The entry that begins behind a quote: up to the next single one, which has to end its line."""
+    while (end := _closing(entry)) is None:
+        try:
+            entry += "\n" + next(lines)
+        except StopIteration:
+            message = f"Entry {number} of the input `secrets` begins with a quote that is never closed."
+            raise BadConfiguration(message, remedy=_HOW) from None
+    if entry[end + 1 :].strip():
+        message = f"Entry {number} of the input `secrets` goes on behind its closing quote."
+        raise BadConfiguration(message, remedy=_HOW)
+    return entry[:end].replace('""', '"')
+
+
+def _closing(entry: str) -> int | None:
+    position = 0
+    while (position := entry.find('"', position)) >= 0:
+        if entry[position : position + 2] != '""':
+            return position
+        position += 2
+    return None
+
+
+def kubeconfig(text: str) -> tuple[bytes | None, str | None]:
+    """A kubeconfig as content, plain or in base64, or as the path of a file: one of the two, neither for no text."""
+    stripped = text.strip()
+    if not stripped:
+        return None, None
+    found = content(text)
+    return (None, stripped) if found is None else (found, None)
+
+
+def kubeconfig_values(text: str) -> list[str]:
+    """What is secret in a kubeconfig, and the whole of it when it is in base64; nothing of what is a path."""
+    found = content(text)
+    if found is None:
+        return []
+    whole = [text] if decoded(text) is not None else []
+    return whole + [value for user in _users(found) for value in _private(user)]
+
+
+def _users(content: bytes) -> list[Any]:
+    import yaml
+
+    try:
+        parsed = yaml.safe_load(content)
+        return list(parsed["users"])
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, RecursionError):
+        return []
+
+
+def _private(user: Any) -> list[str]:
+    entries = user.get("user") if isinstance(user, dict) else None
+    if not isinstance(entries, dict):
+        return []
+    found = [str(entries[key]) for key in _KEPT_SECRET if entries.get(key)]
+    run = entries.get("exec")
+    variables = (run.get("env") if isinstance(run, dict) else None) or []
+    return found + [str(one["value"]) for one in variables if isinstance(one, dict) and one.get("value")]
+
+
+def docker_logins(host: str, username: str, token: str) -> bytes:
+    """A file of logins, as docker and podman keep it, with one for this host alone."""
+    pair = base64.b64encode(f"{username}:{token}".encode()).decode()
+    return json.dumps({"auths": {host: {"auth": pair}}}).encode()
+
+
+def masked_lines(texts: Iterable[str]) -> list[str]:
+    """Each line of these texts once, without those that are too short to be secret. The runner takes one line a
+    command; of a text of several it would mask every one, be it a brace."""
+    found: dict[str, None] = {}
+    for text in texts:
+        lines = text.strip().splitlines()
+        shortest = _SHORTEST if len(lines) == 1 else _SHORTEST_LINE
+        found |= dict.fromkeys(line.strip() for line in lines if len(line.strip()) >= shortest)
+    return list(found)

@@ -1,0 +1,91 @@
+"""`lineal bundle`: a chart with its image digests as one artifact, published, installed and moved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from lineal.cli.flags import AWAY, CLUSTER, FETCH, RELEASE, REPORT, RUN, option, options
+from lineal.cli.runtime import run_of, start_release
+from lineal.commands.output import check_files, reported, reporting, show
+
+
+@click.group(epilog="\b\nExample:\n  lineal bundle publish --version 1.2.0")
+def bundle() -> None:
+    """Publish a chart with its image digests as one artifact, install it anywhere, move it.
+
+    A bundle is an ordinary chart in a registry: `helm install NAME oci://…` takes it, too.
+    """
+
+
+@bundle.command(epilog="\b\nExamples:\n  lineal bundle publish\n"
+                "  lineal bundle publish --version 1.2.0 --to registry.example.com/team/charts/shop")  # fmt: skip
+@options(RUN)
+@option("--values", "One more values file. May be repeated; later ones win.", metavar="FILE", multiple=True)
+@click.option("--version", "bundle_version", metavar="VERSION",
+              help="Its version (default: that of the git tag, else the chart's with the commit).  "
+              "[LINEAL_BUNDLE_VERSION]")  # fmt: skip
+@click.option("--to", "bundle_repo", metavar="HOST/REPOSITORY",
+              help="Where to publish it (default: the repository `bundle` below the store's).  "
+              "[LINEAL_BUNDLE_REPO]")  # fmt: skip
+def publish(**given: Any) -> None:
+    """Publish chart, values and digests of this commit; print the bundle's reference.
+
+    Refuses when an image of this commit is not published. A published version never changes.
+    """
+    from lineal.deploy.bundle import publish, registry
+    from lineal.deploy.bundle.bundle import tag_of
+    from lineal.git.remote import web_address
+
+    with run_of(given) as run:
+        publish.check(run)
+        rollout, images = start_release(run, bundled=True)
+        _ = rollout.helm  # a missing one is told first
+        outlook = run.look(images)
+        with reported(run, "bundle publish", outlook, table=False):
+            made = publish.make(run, rollout, outlook)
+            store = publish.shelf_of(run)
+            manifest = registry.put(store, made, web_address(run.checkout), run.progress.note)
+        run.progress.note(f"Published the bundle {made.version} of commit {made.commit[:12]}.")
+        show(f"{registry.SCHEME}{store.address}:{tag_of(made.version)}@{manifest.digest}\n")
+
+
+@bundle.command(epilog="\b\nExamples:\n  lineal bundle apply oci://registry.example.com/team/shop/bundle:1.2.0 "
+                "--env prod\n  lineal bundle apply registry.example.com/team/shop/bundle@sha256:… "
+                "--values prod.yaml")  # fmt: skip
+@click.argument("reference", metavar="REFERENCE")
+@options(AWAY, REPORT, RELEASE, CLUSTER)
+def apply(reference: str, **given: Any) -> None:
+    """Install or upgrade a release from a bundle, and wait until it is ready. Needs no repository.
+
+    A release that does not become ready is rolled back.
+    """
+    from lineal.deploy.bundle.install import Installation
+    from lineal.deploy.inputs import roll_out
+
+    with run_of(given) as run:
+        check_files(run, dotenv=False)
+        installation = Installation(run, reference)
+        with reporting(run, installation.report) as done:
+            release = installation.release()
+            run.progress.note(f"bundle     {installation.bundle.version}  {installation.reference}")
+            run.progress.note(f"commit     {installation.bundle.commit}  of {installation.bundle.project}")
+            roll_out(run, installation.helm, release, done)
+
+
+@bundle.command(epilog="\b\nExample:\n  lineal bundle copy oci://registry.example.com/team/shop/bundle:1.2.0 "
+                "registry.customer.example/shop")  # fmt: skip
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+@options(FETCH)
+def copy(source: str, target: str, **given: Any) -> None:
+    """Copy a bundle and its images to another registry; print the new bundle's reference.
+
+    FROM is a bundle, TO a repository for the images: the bundle comes to TO/bundle. The images keep their tags and
+    digests; the copied bundle names them at their new place.
+    """
+    from lineal.commands.bundle import copy as copy_bundle
+
+    with run_of(given) as run:
+        show(copy_bundle(run, source, target) + "\n")

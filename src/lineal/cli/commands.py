@@ -1,0 +1,237 @@
+"""The commands: click parses, a verb of `commands/` works. Results go to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lineal import __version__
+from lineal.cli.flags import (
+    BUILD,
+    CLEANUP,
+    CLUSTER,
+    CONTEXT,
+    DOTENV,
+    NAMES,
+    PLACE,
+    RELEASE,
+    REPORT,
+    RUN,
+    TARGET,
+    option,
+    options,
+    set_debug,
+)
+from lineal.cli.runtime import run_of as _run
+from lineal.cli.runtime import start as _start
+from lineal.cli.runtime import start_release as _start_release
+from lineal.commands.output import planned, references, reported, show
+from lineal.commands.reporting import make_report
+from lineal.errors import DeployFailed, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lineal.deploy.inputs import ReleaseInputs
+    from lineal.session.session import Session
+    from lineal.stages.plan import BuildPlan
+_PENDING = 2
+
+
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            # click would end without a word. Not our own output (see `output.show`): a process or a server ended.
+            what = "A program or a server that Lineal was talking to ended in the middle."
+            raise Unreachable(what, remedy="Run it again; what was published before stays.") from error
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with `lineal plan`. Exit codes: 0 done, 1 build or deploy failed, 2 work pending (plan "
+    "--exit-code), 3 bad configuration or usage, 4 uncommitted changes, 5 unreachable, 130 interrupted.",
+)
+@click.version_option(__version__, message="lineal %(version)s")
+@click.option("--debug", is_flag=True, help="Show a traceback when something unexpected happens.  [LINEAL_DEBUG]")
+def cli(debug: bool) -> None:
+    """Container images along the line of git history.
+
+    Lineal builds the stages of a Dockerfile that this commit's history has not published yet, publishes each at
+    once, and deploys a Helm release with the resulting digests.
+    """
+    set_debug(debug)
+
+
+@cli.command(epilog="\b\nExamples:\n  lineal plan\n  lineal plan --format json --repo registry.example.com/team/app\n"
+             "  lineal plan --exit-code || echo 'there is work'\n"
+             "  lineal plan --diff --env prod --kube-context prod")  # fmt: skip
+@click.argument("images", nargs=-1, metavar="[IMAGE]...")
+@options(RUN)
+@option("--format", "A table, the report as JSON, or jobs for the images that need work: GitHub's matrix, or a child "
+        "pipeline for GitLab.", type=click.Choice(["table", "json", "matrix", "gitlab"]),
+        envvar="LINEAL_FORMAT")  # fmt: skip
+@option("--template", "For --format gitlab: a YAML file with what every job has: image, services, variables, tags.",
+        metavar="FILE")  # fmt: skip
+@option("--exit-code", "Exit with 2 when there is work.", is_flag=True, envvar="LINEAL_EXIT_CODE")
+@option("--diff", "Ask the cluster, and show what a deploy would change there.", is_flag=True)
+@options(RELEASE, CONTEXT)
+def plan(images: tuple[str, ...], format: str | None, exit_code: bool | None, **given: Any) -> None:
+    """Show what would be built, and why. Builds and writes nothing."""
+    from lineal.deploy.diff import preview
+
+    with _run(given) as run:
+        make_text = planned(run, format or "table")
+        diff = run.options.flag("diff").value
+        preview.check(diff, images, format or "table", given)
+        rollout, wanted = _start_release(run) if diff else (None, _start(run, images))
+        outlook = run.look(wanted)
+        report = make_report(run, "plan", outlook)
+        with reported(run, "plan", outlook, report, table=False):
+            if rollout is not None:
+                report.changes = preview.changes(rollout, outlook)
+            run.progress.close()
+            show(make_text(report))
+        if exit_code and (outlook.needed or report.changes):
+            sys.exit(_PENDING)
+
+
+@cli.command(epilog="\b\nExamples:\n  lineal build\n  docker run --rm $(lineal build api)\n"
+             "  lineal build --dev --repo layout:/tmp/store")  # fmt: skip
+@click.argument("images", nargs=-1, metavar="[IMAGE]...")
+@options(RUN, BUILD, DOTENV)
+def build(images: tuple[str, ...], **given: Any) -> None:
+    """Build and publish the stages that are missing; print the images' references.
+
+    With one IMAGE its reference alone is printed, otherwise a line `NAME REFERENCE` for each.
+    """
+    with _run(given) as run:
+        read = _start(run, images)
+        _say_lock(run)
+        outlook = run.look(read)
+        with reported(run, "build", outlook):
+            run.build(outlook)
+        show(references(run, outlook, images))
+
+
+@cli.command(epilog="\b\nExamples:\n  lineal render --env staging | kubectl diff -f -\n"
+             "  lineal render --env prod --output manifests/")  # fmt: skip
+@options(RUN, RELEASE)
+@option("--output", "Write one file for each template there instead of printing.", metavar="DIR",
+        envvar="LINEAL_OUTPUT")  # fmt: skip
+@option("--kube-version", "The Kubernetes version that templates see.", metavar="VERSION")
+def render(output: str | None, **given: Any) -> None:
+    """Print the manifests with the images' digests. Needs helm, no cluster; every image must be published."""
+    from lineal.deploy.render import render as render_text
+    from lineal.deploy.render import render_to
+
+    with _run(given) as run:
+        rollout, images = _start_release(run)
+        helm = rollout.helm
+        outlook = run.look(images)
+        with reported(run, "render", outlook, table=False):
+            release = rollout.release(outlook)
+            if output is None:
+                show(render_text(helm, release, run.progress.note))
+            else:
+                for path in render_to(helm, release, Path(output), run.progress.note):
+                    show(f"{output.rstrip('/')}/{path}\n")
+
+
+@cli.command(epilog="\b\nExamples:\n  lineal deploy --env staging\n"
+             "  lineal deploy --env prod --kube-context prod --timeout 15m")  # fmt: skip
+@options(RUN, DOTENV, RELEASE, CLUSTER)
+def deploy(**given: Any) -> None:
+    """Install or upgrade the Helm release with the images' digests, and wait until it is ready.
+
+    Refuses when an image of this commit is not published. A release that does not become ready is rolled back.
+    """
+    with _run(given) as run:
+        rollout, images = _start_release(run)
+        if not run.context.may_write:
+            raise DeployFailed("This run may not write (a pull request from a fork), so it does not deploy.",
+                               remedy="Deploy from a branch of the project itself.")  # fmt: skip
+        outlook = run.look(images)
+        with reported(run, "deploy", outlook) as done:
+            _upgrade(run, rollout, outlook, done)
+
+
+@cli.command(epilog="\b\nExamples:\n  lineal converge --env staging\n"
+             "  lineal converge --env prod --repo registry.example.com/team/app --report report.json")  # fmt: skip
+@options(RUN, BUILD, DOTENV, RELEASE, CLUSTER)
+def converge(**given: Any) -> None:
+    """Build what is missing, then deploy: the main job of a pipeline."""
+    with _run(given) as run:
+        rollout, images = _start_release(run)
+        _say_lock(run)
+        _ = rollout.helm  # a missing one is told before the build, not after it
+        outlook = run.look(images)
+        with reported(run, "converge", outlook) as done:
+            run.build(outlook)
+            if run.context.may_write:
+                _upgrade(run, rollout, outlook, done)
+            else:
+                run.progress.note("This run may not write, so it does not deploy either.")
+        show(references(run, outlook))
+
+
+@cli.command(epilog="\b\nExamples:\n  lineal dismiss --env review-42 --with-namespace\n"
+             "  lineal dismiss --release shop-review-42 --namespace shop-review-42")  # fmt: skip
+@options(NAMES, REPORT, TARGET, PLACE)
+@click.option("--with-namespace", is_flag=True, help="Delete its namespace too, unless other releases are in it.")
+def dismiss(with_namespace: bool, **given: Any) -> None:
+    """Uninstall the Helm release, as at the end of a review app. Nothing there is nothing to do.
+
+    With --release and --namespace no repository is needed.
+    """
+    from lineal.deploy.uninstall import carry_out
+
+    with _run(given) as run:
+        carry_out(run, with_namespace)
+
+
+@cli.command(epilog="\b\nExamples:\n  lineal cleanup --dry-run\n"
+             "  lineal cleanup --keep-days 90 --kube-context prod --kube-context staging")  # fmt: skip
+@options(CLEANUP)
+def cleanup(**given: Any) -> None:
+    """Delete the stages that no branch, no tag and no cluster needs and that are not young; print their tags."""
+    from lineal.commands.cleanup import clean_up
+
+    with _run(given) as run:
+        clean_up(run, show)
+
+
+@cli.command(epilog="\b\nExample:\n  lineal config --env prod")
+@options(RUN, BUILD, RELEASE, CLUSTER)
+def config(**given: Any) -> None:
+    """Print the resolved configuration, each value with where it came from."""
+    from lineal.commands.config import describe
+    from lineal.commands.settings import settings
+
+    with _run(given) as run:
+        show(describe(run.loaded, settings(run)))
+
+
+@cli.command(epilog="\b\nExample:\n  lineal schema > lineal.schema.json")
+def schema() -> None:
+    """Print the JSON Schema of lineal.yaml, the one it is checked against."""
+    import json
+
+    from lineal.config.schema import schema as make
+
+    show(json.dumps(make(), indent=2) + "\n")
+
+
+def _say_lock(run: Session) -> None:
+    run.progress.note(f"lock       {run.lock_used}")
+
+
+def _upgrade(run: Session, rollout: ReleaseInputs, outlook: BuildPlan, done: Callable[[Any], None]) -> None:
+    from lineal.deploy.inputs import roll_out
+
+    roll_out(run, rollout.helm, rollout.release(outlook), done)

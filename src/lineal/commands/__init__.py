@@ -1,0 +1,1 @@
+"""One module a verb: functions from a session to a result, without click."""

@@ -1,0 +1,194 @@
+"""What a project must obey beyond its types: paths in the commit, known needs without a cycle, names for Helm."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+
+from lineal.config.document import Path
+from lineal.config.model import PLATFORM, Deploy, Image, Project, Secret, Ssh, normal
+from lineal.lock.address import BadAddress, parse
+from lineal.text import did_you_mean, quoted
+
+UNKNOWN_ENV = "{{ env }}"
+"""Stands in a `deploy` value for the environment that this run was not given."""
+RELEASE_LENGTH = 53
+NAMESPACE_LENGTH = 63
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_RELEASE = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_DURATION = re.compile(r"([0-9]+(\.[0-9]+)?(ms|s|m|h))+")
+_PLATFORM = re.compile(r"linux/[a-z0-9]+(/v[0-9]+)?")
+
+
+class RuleViolation(Exception):
+    """A rule that the value at `path` breaks."""
+
+    def __init__(self, path: Path, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.path = path
+        self.message = message
+        self.remedy = remedy
+
+
+def check(project: Project) -> None:
+    """Raises `RuleViolation` for the first rule that is broken."""
+    for name, image in project.images.items():
+        _check_image(project, image, ("images", name))
+    _check_cycles(project)
+    if project.deploy is not None:
+        _check_deploy(project.deploy)
+    if project.repo is not None and (not project.repo or re.search(r"\s", project.repo)):
+        remedy = "Write `registry.example.com/team/app` or `layout:PATH`."
+        raise RuleViolation(("repo",), f"{quoted(project.repo)} is not a store's address.", remedy)
+    _check_lock(project.lock)
+
+
+def _check_lock(lock: str) -> None:
+    if UNKNOWN_ENV in lock:
+        return
+    try:
+        parse(lock)
+    except BadAddress as error:
+        raise RuleViolation(("lock",), error.message, error.remedy) from None
+
+
+def release_name(project: str, env: str | None, limit: int) -> str:
+    """`project-env` or `project`, as Kubernetes takes it. Text that had to change gets a hash: two
+    environments never share a release."""
+    text = project if env is None else f"{project}-{env}"
+    if _LABEL.fullmatch(text) and len(text) <= limit:
+        return text
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    clean = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[: limit - 9].rstrip("-")
+    return f"{clean}-{digest}" if clean else f"x-{digest}"
+
+
+def _check_image(project: Project, image: Image, path: Path) -> None:
+    _check_inside((*path, "context"), image.context)
+    if image.dockerfile is not None:
+        _check_inside((*path, "dockerfile"), image.dockerfile)
+    if image.target is not None and not image.target.strip():
+        raise RuleViolation((*path, "target"), "The target is empty.", "Name a `FROM … AS name`, or remove the key.")
+    for argument, needed in image.needs.items():
+        if needed not in project.images:
+            remedy = did_you_mean(needed, project.images, owner="The images are")
+            raise RuleViolation((*path, "needs", argument), f"There is no image {quoted(needed)}.", remedy)
+        if argument in image.args:
+            message = f"{quoted(argument)} is given in both `args` and `needs`."
+            raise RuleViolation((*path, "needs", argument), message, "Keep one of them.")
+    _check_secrets(image.secrets, (*path, "secrets"))
+    _check_agents(image.ssh, (*path, "ssh"))
+    _check_platforms(image.platforms, (*path, "platforms"))
+
+
+def _check_secrets(secrets: list[Secret], path: Path) -> None:
+    seen: set[str] = set()
+    for index, secret in enumerate(secrets):
+        where = (*path, index)
+        if (secret.env is None) == (secret.file is None):
+            few = "neither `env` nor `file`" if secret.env is None else "both `env` and `file`"
+            message = f"The secret {quoted(secret.id)} has {few}."
+            raise RuleViolation(where, message, "Give exactly one: the variable's name, or the file's path.")
+        if secret.env is not None and not _VARIABLE.fullmatch(secret.env):
+            # The text is not repeated: this is where a value is pasted by mistake.
+            message = "This is not the name of an environment variable."
+            raise RuleViolation((*where, "env"), message, "Write the variable's name, never its value.")
+        if secret.file is not None and not secret.file.strip():
+            raise RuleViolation(
+                (*where, "file"), "The file's path is empty.", "Write the path of the file with the value."
+            )
+        if secret.id in seen:
+            raise RuleViolation(
+                (*where, "id"), f"The secret {quoted(secret.id)} is given twice.", "Keep one of them."
+            )
+        seen.add(secret.id)
+
+
+def _check_agents(agents: list[Ssh], path: Path) -> None:
+    seen: set[str] = set()
+    for index, agent in enumerate(agents):
+        if agent.socket is not None and not agent.socket.strip():
+            message = "The socket's path is empty."
+            raise RuleViolation((*path, index, "socket"), message, "Write it, or remove the key for SSH_AUTH_SOCK.")
+        if agent.id in seen:
+            raise RuleViolation(
+                (*path, index), f"The SSH agent {quoted(agent.id)} is given twice.", "Keep one of them."
+            )
+        seen.add(agent.id)
+
+
+def _check_platforms(platforms: list[str], path: Path) -> None:
+    if len(platforms) != 1:
+        message = f"An image is built for exactly one platform for now, and this gives {len(platforms)}."
+        raise RuleViolation(path, message, f"Write `platforms: [{PLATFORM}]`.")
+    if not _PLATFORM.fullmatch(platforms[0]):
+        message = f"{quoted(platforms[0])} is not a platform that Lineal builds."
+        raise RuleViolation((*path, 0), message, f"Write it as linux/ARCHITECTURE, such as `{PLATFORM}`.")
+
+
+def _check_cycles(project: Project) -> None:
+    cycle = _cycle(project)
+    if cycle is None:
+        return
+    argument = next(arg for arg, needed in project.images[cycle[0]].needs.items() if needed == cycle[1])
+    message = f"The images need each other in a circle: {quoted(' -> '.join(cycle))}."
+    raise RuleViolation(("images", cycle[0], "needs", argument), message, "Remove one of these `needs`.")
+
+
+def _cycle(project: Project) -> list[str] | None:
+    """The first circle of `needs`, its first name repeated at the end. No recursion: chains can be long."""
+    done: set[str] = set()
+    for start in project.images:
+        trail: dict[str, Iterator[str]] = {}
+        node: str | None = start if start not in done else None
+        while node is not None:
+            pending = trail.setdefault(node, iter(project.images[node].needs.values()))
+            following = next((needed for needed in pending if needed not in done), None)
+            if following is None:
+                done.add(node)
+                del trail[node]
+                node = next(reversed(trail), None)
+            elif following in trail:
+                names = list(trail)
+                return [*names[names.index(following) :], following]
+            else:
+                node = following
+    return None
+
+
+def _check_deploy(deploy: Deploy) -> None:
+    if not re.fullmatch(r"(oci|https)://\S+", deploy.chart):
+        if "://" in deploy.chart:
+            message = f"The chart {quoted(deploy.chart)} is no directory of the commit, `oci://…` or `https://…`."
+            raise RuleViolation(("deploy", "chart"), message, "Put the chart in the repository or in a registry.")
+        _check_inside(("deploy", "chart"), deploy.chart)
+    for index, file in enumerate(deploy.values):
+        _check_inside(("deploy", "values", index), file)
+    if not _DURATION.fullmatch(deploy.timeout):
+        message = f"{quoted(deploy.timeout)} is not a duration."
+        raise RuleViolation(("deploy", "timeout"), message, "Write it with a unit, such as `10m` or `1h30m`.")
+    _check_name("release", deploy.release, _RELEASE, RELEASE_LENGTH)
+    _check_name("namespace", deploy.namespace, _LABEL, NAMESPACE_LENGTH)
+
+
+def _check_name(key: str, name: str, allowed: re.Pattern[str], limit: int) -> None:
+    if not name or UNKNOWN_ENV in name:
+        return
+    if len(name) > limit or not allowed.fullmatch(name):
+        remedy = f"Use at most {limit} lower-case letters, digits and `-`, with a letter or digit at the ends."
+        raise RuleViolation(("deploy", key), f"{quoted(name)} is not a {key}'s name for Kubernetes.", remedy)
+
+
+def _check_inside(path: Path, text: str) -> None:
+    if not text.strip() or not text.isprintable():
+        raise RuleViolation(path, f"{quoted(text)} is not a path.", "Write a path relative to the repository's root.")
+    if text.startswith(("/", "~")):
+        message = f"{quoted(text)} is outside the repository."
+        raise RuleViolation(
+            path, message, "Write a path relative to the repository's root; only committed files count."
+        )
+    if normal(text).split("/")[0] == "..":
+        message = f"{quoted(text)} leaves the repository."
+        raise RuleViolation(path, message, "Write a path inside the repository; only committed files count.")

@@ -1,0 +1,254 @@
+"""The build context as the commit has it: a tree of files after `.dockerignore`."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from threading import RLock
+
+from lineal.context.dockerignore import Ignore
+from lineal.context.glob import expand
+from lineal.context.names import NamesOnly, WorkingTreeNames
+from lineal.context.tree import Kind, Node
+from lineal.errors import BadConfiguration
+from lineal.git.repository import Repository
+from lineal.git.submodules import listing as submodule_listing
+
+__all__ = ["BuildContext", "Ignore"]
+
+_KINDS: dict[str, Kind] = {
+    "040000": "directory", "160000": "directory", "120000": "symlink", "100644": "file", "100755": "file",
+}  # fmt: skip
+_SUBMODULE = "160000"
+_POINTER = 1024
+
+
+class BuildContext:
+    """A `SourceTree` of a directory of the commit. Paths are relative to the context.
+
+    The files of a submodule stand in it as if the commit itself had them. They are brought in when something asks for
+    them: a submodule that nothing reads need not be on this machine."""
+
+    def __init__(
+        self, repository: Repository, context: str, listing: Sequence[tuple[str, str, str]], ignore: Ignore
+    ) -> None:
+        """`listing` holds at least the context's entries, as `Repository.listing` gives them."""
+        self._repository = repository
+        self._listing = listing
+        self.context = context
+        self.ignore = ignore
+        self._guard = RLock()
+        self.submodules: dict[str, Repository] = {}
+        """Those that were brought in, by their path in the outermost repository."""
+        self._links: dict[str, str] = {}
+        self._index = _Index({})
+        prefix = self._full("")
+        links = [entry for entry in listing if entry[1] == _SUBMODULE]
+        while around := next((e for e in links if prefix.startswith(e[0] + "/")), None):
+            listing = self._enter(around[0], around[2])
+            links = [entry for entry in listing if entry[1] == _SUBMODULE]
+        self._add([(path[len(prefix) :], mode, oid) for path, mode, oid in listing if path.startswith(prefix)])
+
+    # --- submodules ---------------------------------------------------------------------------------------------
+
+    def _enter(self, full: str, commit: str) -> list[tuple[str, str, str]]:
+        """The listing of a submodule, whose contents are its own repository's from now on."""
+        owner, path = self._owner(full)
+        module = owner.submodule(path, commit)
+        self.submodules[full] = module
+        return submodule_listing(module)
+
+    def _owner(self, full: str) -> tuple[Repository, str]:
+        """The repository that holds a path of the outermost one, and what that calls it."""
+        place = full
+        while self.submodules and (place := place.rpartition("/")[0]):
+            if place in self.submodules:
+                return self.submodules[place], full[len(place) + 1 :]
+        return self._repository, full
+
+    def _add(self, entries: list[tuple[str, str, str]]) -> None:
+        """Take in what `.dockerignore` leaves of some entries; their parents come first."""
+        kept = {path: (mode, oid) for path, mode, oid in self.ignore.keep(iter(entries))}
+        links = {
+            path: oid for path, mode, oid in entries
+            if mode == _SUBMODULE and (path in kept or self.ignore.may_keep_below(path))
+        }  # fmt: skip
+        # Others may be reading: they see all of it or nothing.
+        self._index = _Index(self._index.entries | kept) if self._index.entries else _Index(kept)
+        self._links |= links
+
+    def _bring(self, path: str, *, below: bool = False, names: bool = False) -> _Index:
+        """What is known once the submodules are here that an answer about `path` depends on: one that it lies in,
+        with `below` all below it, with `names` those that may change which names are in it."""
+        if not self._links:
+            return self._index
+        with self._guard:
+            while link := next((one for one in self._links if self._matters(one, path, below, names)), None):
+                commit = self._links.pop(link)
+                start = len(self._full(""))
+                try:
+                    inside = [(name[start:], mode, oid) for name, mode, oid in self._enter(self._full(link), commit)]
+                except BadConfiguration:
+                    self._links[link] = commit
+                    raise
+                above = [link[:at] for at, letter in enumerate(link) if letter == "/"]
+                self._add([*((folder, "040000", "") for folder in (*above, link)), *inside])
+            return self._index
+
+    def _matters(self, link: str, path: str, below: bool, names: bool) -> bool:
+        if _inside(path, link) or (path == link and (below or names)):
+            return True
+        if path != "" and path != link and not _inside(link, path):
+            return False
+        # A folder that .dockerignore excludes is there only if something in it is not.
+        return (
+            below or (names and link not in self._index.entries) or (path != "" and path not in self._index.entries)
+        )
+
+    # --- what is in it ------------------------------------------------------------------------------------------
+
+    def below(self, path: str) -> list[str]:
+        """All paths below a directory, sorted, parents before children."""
+        paths = self._bring(path, below=True).paths
+        if path == "":
+            return paths
+        # "0" is the character after "/": the range holds exactly what starts with `path/`.
+        return paths[bisect_left(paths, path + "/") : bisect_left(paths, path + "0")]
+
+    def identity(self, path: str) -> list[tuple[str, str, str]]:
+        """What a copy of `path` depends on: sorted (path, git mode, git object id), with a directory counted by
+        itself only where nothing in it is left (DESIGN §4). Reads no content but that of LFS pointers."""
+        below = self.below(path)
+        entries = self._index.entries
+        mode, oid = entries.get(path, ("040000", ""))
+        if mode != "040000":
+            return [(path, mode, self._content(path, mode, oid))]
+        found = []
+        for name in below:
+            mode, oid = entries[name]
+            if mode != "040000":
+                found.append((name, mode, self._content(name, mode, oid)))
+            elif not self.below(name):
+                found.append((name, mode, ""))
+        return found
+
+    def _content(self, path: str, mode: str, oid: str) -> str:
+        """The object id; of an LFS pointer what it stands for: attributes alone make the same object mean another
+        content."""
+        if not mode.startswith("100"):
+            return oid
+        owner, inside = self._owner(self._full(path))
+        if owner is self._repository and not self._has_pointers:
+            return oid
+        pointer = owner.lfs.pointer(inside, oid)
+        return oid if pointer is None else f"lfs:{pointer.oid}"
+
+    @cached_property
+    def _has_pointers(self) -> bool:
+        """Whether any attributes of the outermost repository that count here speak of LFS; without a process."""
+        above = self.context.split("/") if self.context not in ("", ".") else []
+        folders = ["", *("/".join([*above[:count], ""]) for count in range(1, len(above)))]
+        listed = [oid for path, mode, oid in self._listing
+                  if path.endswith(".gitattributes") and mode.startswith("100")]  # fmt: skip
+        higher = [oid for folder in folders if (oid := self._repository.oid(f"{folder}.gitattributes"))]
+        return any(b"lfs" in self._repository.object(oid) for oid in {*listed, *higher})
+
+    def missing(self, pattern: str) -> str:
+        """Why nothing matches a source pattern, and what to do: the end of an error message."""
+        if self.ignore.file and self._excluded(pattern):
+            return f"it is excluded by {self.ignore.file}."
+        if expand(WorkingTreeNames(self._repository.root / self.context), pattern):
+            return "it is in the working tree, but not in the commit. Run `git add` and `git commit` first."
+        below = "" if self.context in ("", ".") else f", below {self.context!r}"
+        return f"there is no such file in the commit{below}."
+
+    def _excluded(self, pattern: str) -> bool:
+        try:
+            return bool(expand(BuildContext(self._repository, self.context, self._listing, Ignore.none()), pattern))
+        except BadConfiguration:
+            # It leads into a submodule that is not here, which is no error only as long as it is excluded.
+            return True
+
+    def _full(self, path: str) -> str:
+        return path if self.context in ("", ".") else f"{self.context}/{path}"
+
+    def names(self) -> NamesOnly:
+        """The same tree for whoever looks for paths and reads nothing: sizes are not asked for."""
+        return NamesOnly(self)
+
+    # --- SourceTree ---------------------------------------------------------------------------------------------
+
+    def lstat(self, path: str) -> Node | None:
+        if path == "":
+            return Node("", "directory", 0o755)
+        entry = self.entry(path)
+        return None if entry is None else self.node(path, *entry, self._sizes([path]).get(path, 0))
+
+    def entry(self, path: str) -> tuple[str, str] | None:
+        """The git mode and object id at a path."""
+        return self._bring(path).entries.get(path)
+
+    def children(self, path: str) -> list[str]:
+        return self._bring(path, names=True).children.get(path, [])
+
+    def walk(self, path: str) -> Iterator[Node]:
+        paths = self.below(path)
+        sizes = self._sizes(paths)
+        for name in paths:
+            yield self.node(name, *self._index.entries[name], sizes.get(name, 0))
+
+    def open(self, node: Node) -> Iterator[bytes]:
+        owner, path = self._owner(self._full(node.path))
+        pointer = owner.lfs.pointer(path, node.oid)
+        return owner.stream(node.oid) if pointer is None else owner.lfs.open(path, pointer)
+
+    def _sizes(self, paths: list[str]) -> dict[str, int]:
+        """The sizes of the files among some paths."""
+        asked: dict[int, list[tuple[str, str, str]]] = {}
+        owners: dict[int, Repository] = {}
+        for path in paths:
+            mode, oid = self._index.entries[path]
+            if mode.startswith("100"):
+                owner, inside = self._owner(self._full(path))
+                owners[id(owner)] = owner
+                asked.setdefault(id(owner), []).append((path, inside, oid))
+        sizes = {}
+        for key, files in asked.items():
+            owner = owners[key]
+            known = owner.sizes(oid for _, _, oid in files)
+            for path, inside, oid in files:
+                pointer = owner.lfs.pointer(inside, oid) if known[oid] < _POINTER else None
+                sizes[path] = known[oid] if pointer is None else pointer.size
+        return sizes
+
+    def node(self, path: str, mode: str, oid: str, size: int = 0) -> Node:
+        kind = _KINDS.get(mode, "file")
+        if kind == "symlink":
+            owner, _ = self._owner(self._full(path))
+            return Node(path, kind, 0o777, target=owner.object(oid).decode("utf-8", "surrogateescape"), oid=oid)
+        permissions = 0o644 if kind == "file" and mode != "100755" else 0o755
+        return Node(path, kind, permissions, size=size, oid=oid)
+
+
+class _Index:
+    """Entries by path as they are at one time, and what is derived from them."""
+
+    def __init__(self, entries: dict[str, tuple[str, str]]) -> None:
+        self.entries = entries
+
+    @cached_property
+    def paths(self) -> list[str]:
+        return sorted(self.entries)
+
+    @cached_property
+    def children(self) -> dict[str, list[str]]:
+        children: dict[str, list[str]] = {}
+        for path in self.paths:
+            parent, _, name = path.rpartition("/")
+            children.setdefault(parent, []).append(name)
+        return children
+
+
+def _inside(path: str, folder: str) -> bool:
+    return path.startswith(folder + "/")

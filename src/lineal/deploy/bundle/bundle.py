@@ -1,0 +1,194 @@
+"""A bundle: a chart whose values are those of one commit, digests included. Its documents are what Helm reads."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from lineal.deploy.helm.chart_archive import pack
+from lineal.deploy.values import ImageValue
+from lineal.errors import BadConfiguration, DeployFailed
+from lineal.oci.image import encode
+from lineal.oci.types import OCI_MANIFEST, Blob, Descriptor, Manifest
+from lineal.oci.verify import is_digest
+from lineal.store.record import PREFIX
+from lineal.text import printable, quoted
+
+CONFIG = "application/vnd.cncf.helm.config.v1+json"
+CHART = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
+OLD_CHART = "application/tar+gzip"
+"""What Helm before 3.8 named it."""
+SEALED = "lineal/sealed/"
+"""Where a bundle keeps values files that are encrypted: they are never opened to publish them."""
+_SEMVER = re.compile(
+    r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
+    r"(-(0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)(\.(0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*))*)?"
+    r"(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?",
+    re.ASCII,
+)
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_VALUES = re.compile(r"((?:charts/[A-Za-z0-9._-]+/)*)values\.yaml")
+_STRANGE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_TITLES = ("apiVersion", "name", "version", "appVersion", "description", "type")
+
+
+def check_version(version: str) -> str:
+    """Raises `BadConfiguration` for what Helm would not take as a version."""
+    if len(version) > 128 or not _SEMVER.fullmatch(version):
+        what = f"{quoted(version)} is not a version that Helm takes."
+        raise BadConfiguration(what, remedy="Write it as 1.2.3 or 1.2.3-rc.1 (semantic versioning).")
+    return version
+
+
+def tag_of(version: str) -> str:
+    """Tags have no `+`; Helm writes and reads it as `_`."""
+    return version.replace("+", "_")
+
+
+def default_version(chart_version: str, git_tag: str | None, commit: str) -> str:
+    """The version that a tag of git names (`v1.2.3`), else the chart's with the commit: one for each commit."""
+    named = (git_tag or "").rpartition("/")[2].removeprefix("v")
+    if _SEMVER.fullmatch(named):
+        return named
+    core, plus, _build = chart_version.partition("+")
+    del plus
+    return check_version(f"{core}{'.' if '-' in core else '-'}g{commit[:12]}")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """`files` are those of the chart, by path; `values.yaml` among them is JSON, with `global.lineal`."""
+
+    name: str
+    files: Mapping[str, bytes]
+
+    @cached_property
+    def parts(self) -> dict[str, dict[str, Any]]:
+        """The values of this bundle (`""`) and of bundles that it depends on (`api`, `api/db`), by where they are."""
+        found = {}
+        for path in sorted(self.files):
+            matched = _VALUES.fullmatch(path)
+            values = _values(self.files[path]) if matched else None
+            if matched and values is not None:
+                found["/".join(matched[1].split("/")[1::2])] = values
+        return found
+
+    @cached_property
+    def values(self) -> dict[str, Any]:
+        """Raises `DeployFailed` when this is a chart, but no bundle."""
+        if "" not in self.parts:
+            what = f"The chart {quoted(self.name)} is no bundle: its values do not say which commit it is."
+            raise DeployFailed(what, remedy="Publish it with `lineal bundle publish`, or name it in `deploy.chart`.")
+        return self.parts[""]
+
+    @property
+    def project(self) -> str:
+        return printable(self.values["global"]["lineal"]["project"], 63)
+
+    @property
+    def commit(self) -> str:
+        return str(self.values["global"]["lineal"]["commit"])
+
+    @property
+    def images(self) -> dict[str, ImageValue]:
+        return _images(self.values, "")
+
+    @property
+    def all_images(self) -> dict[str, ImageValue]:
+        """Those of the bundles that it depends on as well, as `api/NAME`."""
+        return {
+            name: image
+            for part in sorted(self.parts)
+            for name, image in _images(self.parts[part], f"{part}/" if part else "").items()
+        }
+
+    @cached_property
+    def titles(self) -> dict[str, str]:
+        """What Chart.yaml says, every value as the text that stands there."""
+        import yaml
+
+        try:
+            read = yaml.load(self.files["Chart.yaml"], Loader=yaml.BaseLoader)  # noqa: S506 (texts only)
+        except (yaml.YAMLError, ValueError, RecursionError):
+            read = None
+        known = read if isinstance(read, dict) else {}
+        return {key: known[key] for key in _TITLES if isinstance(known.get(key), str)}
+
+    @property
+    def version(self) -> str:
+        return check_version(self.titles.get("version", ""))
+
+    @property
+    def sealed(self) -> dict[str, bytes]:
+        """The encrypted values files, in order."""
+        return {path: self.files[path] for path in sorted(self.files) if path.startswith(SEALED)}
+
+    def changed(self, change: Callable[[Any], Any]) -> Bundle:
+        """The bundle with other values, its own and those of the bundles that it depends on."""
+        made = {self.path(part): written(change(values)) for part, values in self.parts.items()}
+        return Bundle(self.name, {**self.files, **made})
+
+    def path(self, part: str) -> str:
+        """Where the values of a part are."""
+        return "".join(f"charts/{name}/" for name in part.split("/") if name) + "values.yaml"
+
+    def archive(self) -> bytes:
+        return pack(self.name, self.files)
+
+    def documents(self, source: str | None) -> tuple[Blob, Blob, Manifest]:
+        """Config, chart and the manifest that names both. `source`: the address where people find the commit."""
+        config, chart = Blob.of(encode(self.titles)), Blob.of(self.archive())
+        notes = {
+            "org.opencontainers.image.title": self.name,
+            "org.opencontainers.image.version": self.version,
+            "org.opencontainers.image.revision": self.commit,
+            PREFIX + "project": self.project,
+            **{f"{PREFIX}image.{name}": image.ref for name, image in self.all_images.items()},
+        }
+        if source:
+            notes["org.opencontainers.image.source"] = source
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": Descriptor(CONFIG, config.digest, config.size).to_json(),
+            "layers": [Descriptor(CHART, chart.digest, chart.size).to_json()],
+            "annotations": {key: notes[key] for key in sorted(notes)},
+        }
+        return config, chart, Manifest(encode(manifest), OCI_MANIFEST)
+
+
+def written(values: Mapping[str, Any]) -> bytes:
+    """Values as a file: JSON that every reader of YAML reads alike, what YAML does not allow escaped."""
+    text = json.dumps(values, ensure_ascii=False, indent=2, sort_keys=True)
+    return (_STRANGE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n").encode()
+
+
+def _values(data: bytes) -> dict[str, Any] | None:
+    """What `written` wrote, None for any other values file."""
+    try:
+        values = json.loads(data)
+        about = values["global"]["lineal"]
+        known = isinstance(about["project"], str) and _COMMIT.fullmatch(about["commit"]) is not None
+        known = known and all(_is_image(image) for image in about["images"].values())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return dict(values) if known else None
+
+
+def _images(values: Mapping[str, Any], prefix: str) -> dict[str, ImageValue]:
+    told = values["global"]["lineal"]["images"]
+    return {
+        f"{prefix}{name}": ImageValue.of(told[name]["repository"], told[name]["tag"], told[name]["digest"])
+        for name in sorted(told)
+    }
+
+
+def _is_image(image: Any) -> bool:
+    """Whether an image is told as `publish` tells it: registries are asked for what stands there."""
+    repository, tag, digest = image["repository"], image["tag"], image["digest"]
+    return bool(isinstance(repository, str) and _TAG.fullmatch(tag) and is_digest(digest))

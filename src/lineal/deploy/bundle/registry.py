@@ -1,0 +1,109 @@
+"""Bundles in a registry: put there under a version and a commit, found again, never replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from lineal.deploy.bundle.bundle import CHART, CONFIG, OLD_CHART, Bundle, tag_of
+from lineal.deploy.helm.chart_archive import MOST, unpack
+from lineal.errors import BadConfiguration, DeployFailed, MissingContent
+from lineal.oci import Conflict, Store
+from lineal.oci.image import read_blob
+from lineal.oci.reference import parse_address, parse_reference
+from lineal.oci.types import Manifest
+from lineal.oci.verify import is_digest
+from lineal.text import quoted
+
+SCHEME = "oci://"
+
+
+def parse(reference: str) -> tuple[str, str]:
+    """`[oci://]HOST/REPOSITORY:VERSION` or `…@sha256:…` as the repository, and a tag or digest in it.
+
+    Raises `BadConfiguration` for one that does not say which bundle: `latest` is another one tomorrow."""
+    plain = reference.removeprefix(SCHEME)
+    name, at, digest = plain.partition("@")
+    head, slash, rest = name.rpartition("/")
+    repository, _, version = rest.partition(":")
+    if not slash or "://" in plain:
+        what = f"{quoted(reference)} is not a bundle in a registry."
+        raise BadConfiguration(what, remedy="Write it as `oci://HOST/REPOSITORY:VERSION`.")
+    if not version and not at:
+        what = f"The bundle {quoted(reference)} has no version, so every run might install another one."
+        raise BadConfiguration(what, remedy=f"Write `{reference}:VERSION`, or `@sha256:…` behind it.")
+    address = f"{head}/{repository}"
+    parse_reference(f"{address}@{digest}" if at else f"{address}:{tag_of(version)}")
+    parse_address(address)
+    return address, digest or tag_of(version)
+
+
+def get(store: Store, version: str, name: str) -> tuple[Bundle, Manifest]:
+    """The bundle at a tag or digest. `name` is what the user wrote. Raises `DeployFailed` when it is none."""
+    manifest = store.manifest(version)
+    if manifest is None:
+        what = f"There is no bundle {quoted(name)}."
+        raise DeployFailed(what, remedy="Check repository and version, or run `lineal bundle publish`.")
+    digest = _chart(manifest)
+    if digest is None:
+        what = f"{quoted(name)} is no Helm chart."
+        raise DeployFailed(what, remedy="Give the reference that `lineal bundle publish` printed.")
+    try:
+        directory, files = unpack(read_blob(store, digest, MOST), name)
+    except MissingContent:
+        what = f"The chart of the bundle {quoted(name)} is missing in its registry."
+        raise DeployFailed(what, remedy="Publish the bundle again under another version.") from None
+    bundle = Bundle(directory, files)
+    _ = bundle.values
+    return bundle, manifest
+
+
+def _chart(manifest: Manifest) -> str | None:
+    """The digest of a chart's archive, None when the manifest is something else's."""
+    config: Any = manifest.json.get("config")
+    if manifest.is_index or not isinstance(config, dict) or config.get("mediaType") != CONFIG:
+        return None
+    layers = [layer for layer in manifest.json.get("layers", []) if isinstance(layer, dict)]
+    found = [layer.get("digest") for layer in layers if layer.get("mediaType") in (CHART, OLD_CHART)]
+    return str(found[0]) if len(found) == 1 and is_digest(str(found[0])) else None
+
+
+def put(store: Store, bundle: Bundle, source: str | None, note: Callable[[str], None]) -> Manifest:
+    """Publish under the version, and under the commit unless another version of it is there.
+
+    Raises `DeployFailed` when the version is another bundle already: whoever installed it has to find it again."""
+    config, chart, manifest = bundle.documents(source)
+    version = tag_of(bundle.version)
+    there = store.digest(version)
+    if there == manifest.digest:
+        note(f"The bundle {bundle.version} is published already.")
+    elif there is not None:
+        raise _taken(store, bundle, there)
+    else:
+        for blob in (config, chart):
+            store.put_blob(blob)
+        _tag(store, bundle, manifest, version)
+    named = store.digest(bundle.commit)
+    if named is None:
+        _tag(store, bundle, manifest, bundle.commit)
+    elif named != manifest.digest:
+        note(f"The tag {bundle.commit} stays with the bundle that was published first for this commit.")
+    return manifest
+
+
+def _tag(store: Store, bundle: Bundle, manifest: Manifest, tag: str) -> None:
+    with suppress(Conflict):
+        store.put_manifest(manifest, tag)
+    # Not every registry keeps a second one from moving a tag: the last look settles what it is now.
+    there = store.digest(tag)
+    if there != manifest.digest:
+        raise _taken(store, bundle, there or "nothing")
+
+
+def _taken(store: Store, bundle: Bundle, there: str) -> DeployFailed:
+    what = (
+        f"The version {bundle.version} of the bundle is published in {store.address} with other contents ({there}), "
+        "and a published version never changes."
+    )
+    return DeployFailed(what, remedy="Give another one with `--version`.")

@@ -1,0 +1,1 @@
+"""Running helm, and understanding what it says."""

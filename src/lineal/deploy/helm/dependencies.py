@@ -1,0 +1,108 @@
+"""The charts that a chart of the commit depends on: vendored in `charts/`, or fetched as its Chart.lock says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lineal.deploy.helm import errors
+from lineal.deploy.release import Chart, Release, is_pin
+from lineal.errors import BadConfiguration, DeployFailed, Interrupted, Location, Unreachable
+from lineal.text import printable, quoted
+
+if TYPE_CHECKING:
+    from lineal.deploy.helm.client import Helm
+
+_LOCAL = "file://"
+_NETWORK = ("dial tcp", "no cached repository", "failed to do request", "failed to perform", "i/o timeout", "TLS")
+
+
+def complete(helm: Helm, release: Release, output: Callable[[str], None]) -> None:
+    """Run `helm dependency build` in the chart's directory where `charts/` lacks something.
+
+    Without a Chart.lock only charts of the commit itself are taken: a range of versions means another one tomorrow.
+    Raises `BadConfiguration`, `DeployFailed`, `Unreachable`, `Interrupted`."""
+    chart = release.chart
+    if not chart.is_directory:
+        return
+    directory = Path(chart.location)
+    missing = [wanted for wanted in _wanted(chart) if not _vendored(directory, wanted["name"])]
+    if not missing:
+        return
+    place = Location(f"{chart.name}/Chart.yaml")
+    locked = (directory / "Chart.lock").is_file()
+    for wanted in missing:
+        _check(directory, wanted, place, locked)
+    if locked:
+        _check_lock(chart, {wanted["name"] for wanted in missing})
+    answer = helm.run(
+        ["dependency", "build", *(["--plain-http"] if release.plain_http else []), "--", chart.location],
+        output=output,
+    )
+    if answer.signals:
+        raise Interrupted(f"Fetching the chart's dependencies was interrupted by {answer.signals[0].name}.")
+    if answer.code != 0:
+        reason = errors.reason_of(answer.stderr).replace(chart.location, chart.name)
+        what = f"helm could not fetch the chart's dependencies: {errors.sentence(reason)}"
+        if any(word in line for line in answer.stderr for word in _NETWORK):
+            raise Unreachable(what, place=place, remedy="Check the repository's address, or commit charts/.")
+        raise DeployFailed(what, place=place, remedy="Run `helm dependency update` and commit Chart.lock.")
+
+
+def _check_lock(chart: Chart, names: set[str]) -> None:
+    """To helm the version in Chart.lock may be a range, as that in Chart.yaml."""
+    for wanted in _wanted(chart, "Chart.lock"):
+        remote = wanted["repository"] and not wanted["repository"].startswith(_LOCAL)
+        if remote and wanted["name"] in names and not is_pin(wanted["version"]):
+            what = (
+                f"The dependency {quoted(wanted['name'])} has no whole version here: {quoted(wanted['version'])} may "
+                "be another one tomorrow."
+            )
+            remedy = "Write all of it in Chart.yaml and run `helm dependency update`, or commit charts/."
+            raise BadConfiguration(what, place=Location(f"{chart.name}/Chart.lock"), remedy=remedy)
+
+
+def _wanted(chart: Chart, file: str = "Chart.yaml") -> list[dict[str, str]]:
+    """`name`, `version`, `repository` of each dependency; anything malformed is left for helm to name."""
+    import yaml
+
+    try:
+        content: Any = yaml.safe_load((Path(chart.location) / file).read_bytes())
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return []
+    listed = content.get("dependencies") if isinstance(content, dict) else None
+    entries = listed if isinstance(listed, list) else []
+    return [
+        {key: str(entry.get(key) or "") for key in ("name", "version", "repository")}
+        for entry in entries
+        if isinstance(entry, dict) and entry.get("name")
+    ]
+
+
+def hosts(chart: Chart) -> set[str]:
+    """The registries that a chart's dependencies come from."""
+    addresses = [wanted["repository"] for wanted in _wanted(chart)]
+    return {text.removeprefix("oci://").partition("/")[0] for text in addresses if text.startswith("oci://")}
+
+
+def _vendored(directory: Path, name: str) -> bool:
+    """Whether `charts/` has a directory or an archive of that chart; helm itself checks the version."""
+    charts = directory / "charts"
+    if not charts.is_dir():
+        return False
+    found = (entry.name for entry in charts.iterdir())
+    return any(entry == name or (entry.startswith(f"{name}-") and entry.endswith(".tgz")) for entry in found)
+
+
+def _check(directory: Path, wanted: dict[str, str], place: Location, locked: bool) -> None:
+    name, repository = wanted["name"], wanted["repository"]
+    if repository.startswith(_LOCAL):
+        root = directory.resolve()
+        if not (root / repository.removeprefix(_LOCAL)).resolve().is_relative_to(root):
+            what = f"The dependency {quoted(name)} lies outside the chart ({printable(repository)})."
+            raise BadConfiguration(what, place=place, remedy="Move it into the chart's charts/ directory.")
+    elif not locked:
+        what = f"The dependency {quoted(name)} is not in charts/, and there is no Chart.lock that says which it is."
+        remedy = "Run `helm dependency update` and commit Chart.lock (or charts/)."
+        raise BadConfiguration(what, place=place, remedy=remedy)

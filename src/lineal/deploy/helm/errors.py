@@ -1,0 +1,280 @@
+"""Helm's own words for a failure, as one of our errors: what is wrong, where in the commit, what to do.
+
+Helm 3 and 4 word most things alike; where they differ both wordings are here (tests run both)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import urlsplit
+
+from lineal.deploy.release import Release
+from lineal.errors import BadConfiguration, DeployFailed, LinealError, Location, Unreachable
+from lineal.kube import kubeconfig
+from lineal.text import did_you_mean, printable
+
+_NOISE = re.compile(r"^(Use --debug flag|level=|WARNING: |I\d{4} |W\d{4} |E\d{4} |coalesce\.go|\d{4}/\d\d/\d\d )")
+_AT = re.compile(
+    r"(?P<file>[\w.+-]+/(?:charts/[\w.+-]+/)*(?:templates/[^\s:()]+|[\w.-]+\.(?:ya?ml|json)))(?::(?P<line>\d+))?"
+)
+_YAML_LINE = re.compile(r"\byaml: line (\d+)")
+_URL = re.compile(r'"(https?://[^"]+)"')
+LATE = "context deadline exceeded|timed out waiting|would exceed context deadline"
+"""What helm says when its time is over."""
+_LIMIT = 1000
+
+
+def explain(stderr: Sequence[str], release: Release, environ: Mapping[str, str], doing: str) -> LinealError:
+    """The error for what helm printed. `doing`: such as `helm upgrade`, for failures that are not recognised."""
+    reason = reason_of(stderr)
+    for values in release.values:
+        reason = reason.replace(str(values.path), values.name)
+    if release.chart.is_directory:
+        reason = reason.replace(release.chart.location, release.chart.name)
+    undone = undone_by_helm(stderr)
+    reason = _PREFIX.sub("", reason) if doing == "helm upgrade" else reason
+    for pattern, make in _KNOWN:
+        matched = re.search(pattern, reason, re.IGNORECASE | re.DOTALL)
+        if matched is not None:
+            return _with(make(matched, reason, release, environ), undone)
+    if not reason:
+        return DeployFailed(f"{doing} failed without saying why.", remedy="Run it again with `--debug`.")
+    failed = DeployFailed(f"{doing} of {release} failed: {sentence(reason)}", remedy="Correct what helm names.")
+    return _with(failed, undone)
+
+
+def _with(error: LinealError, more: str) -> LinealError:
+    if more and more not in error.message:
+        error.message = f"{error.message} {more}"
+    return error
+
+
+def reason_of(stderr: Sequence[str]) -> str:
+    """What follows `Error:`, on one line; everything that was printed when there is no such line."""
+    lines = [line.strip() for line in stderr]
+    starts = [number for number, line in enumerate(lines) if line.startswith("Error: ")]
+    if starts:
+        lines = [lines[starts[-1]].removeprefix("Error: "), *lines[starts[-1] + 1 :]]
+    kept = [line for line in lines if line and not _NOISE.match(line)]
+    return printable(" ".join(kept), _LIMIT)
+
+
+_UNDONE = {"rolled back": "It was rolled back.", "uninstalled": "It was uninstalled again."}
+_PREFIX = re.compile(
+    r"^(UPGRADE FAILED: |INSTALLATION FAILED: )?(release \S+ failed, and has been (rolled back|uninstalled) due to "
+    r"(atomic|rollback-on-failure) being set: )?(1 error occurred: \* )?"
+)
+
+
+def undone_by_helm(stderr: Sequence[str]) -> str:
+    """What helm says that it did after a failure, as a sentence; empty: nothing."""
+    found = re.search(r"has been (rolled back|uninstalled) due to", reason_of(stderr))
+    return _UNDONE[found[1]] if found else ""
+
+
+def without_undone(message: str) -> str:
+    """For who knows better what there is now."""
+    for said in _UNDONE.values():
+        message = message.removesuffix(f" {said}")
+    return message
+
+
+def sentence(text: str) -> str:
+    return f"{text.rstrip('. ')}."
+
+
+_Explain = Callable[[re.Match[str], str, Release, Mapping[str, str]], LinealError]
+
+
+def _no_context(matched: re.Match[str], _reason: str, _release: Release, environ: Mapping[str, str]) -> LinealError:
+    cluster = kubeconfig.choose(environ, matched.group(1))
+    if not cluster.files:
+        wanted = ", ".join(str(file) for file in cluster.wanted)
+        what = f"There is no Kubernetes context {matched.group(1)}, because there is no kubeconfig at {wanted}."
+        return BadConfiguration(what, remedy="Set KUBECONFIG to the file that has it.")
+    where = ", ".join(str(file) for file in cluster.files)
+    remedy = did_you_mean(matched.group(1), cluster.known, owner="It has")
+    return BadConfiguration(f"There is no Kubernetes context {matched.group(1)} in {where}.", remedy=remedy)
+
+
+def _unreachable(matched: re.Match[str], reason: str, release: Release, environ: Mapping[str, str]) -> LinealError:
+    cluster = kubeconfig.choose(environ, release.kube_context)
+    url = _URL.search(reason)
+    cause = sentence(_cause(matched.group(1)))
+    if "credentials" in cause or "nauthorized" in cause:
+        what = f"The Kubernetes cluster refused helm's credentials ({cluster}): {cause}"
+        return Unreachable(what, remedy="Renew the credentials in the kubeconfig.")
+    host = f" at {urlsplit(url.group(1)).netloc}" if url else ""
+    what = f"helm could not reach the Kubernetes cluster{host} ({cluster}): {cause}"
+    if cluster.files:
+        remedy = (
+            "Check that the cluster is up, and the server's address in the kubeconfig (or give `--kube-context`)."
+        )
+    else:
+        wanted = ", ".join(str(file) for file in cluster.wanted)
+        remedy = f"Set KUBECONFIG to a kubeconfig; there is none at {wanted}."
+    return Unreachable(what, remedy=remedy)
+
+
+def _cause(text: str) -> str:
+    """Of `Get "https://…": dial tcp 10.0.0.1:6443: connect: connection refused` what a person needs."""
+    text = re.sub(r'^\w+ "[^"]*": ', "", text.strip())
+    text = re.sub(r"^dial tcp( [\w.:\[\]-]+)?: ", "", text)
+    return text.removeprefix("connect: ").removeprefix("i/o ")
+
+
+def _forbidden(_matched: re.Match[str], reason: str, release: Release, environ: Mapping[str, str]) -> LinealError:
+    cluster = kubeconfig.choose(environ, release.kube_context)
+    what = f"The Kubernetes cluster refused a request for {release} ({cluster}): {sentence(reason)}"
+    return Unreachable(what, remedy="Give the user of that context the permission, or use another context.")
+
+
+def _refused(_matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    what = f"A rule of the cluster refuses something of {release}: {sentence(reason)}"
+    return DeployFailed(what, remedy="Correct it in the chart, or ask those who set that rule.")
+
+
+def _quota(_matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    what = f"The quota of the namespace {release.namespace} is used up: {sentence(reason)}"
+    return DeployFailed(what, remedy="Raise the quota, or ask for less.")
+
+
+def _immutable(_matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    what = f"{str(release).capitalize()} changes a field that cannot be changed: {sentence(reason)}"
+    return DeployFailed(what, remedy="Give the object another name, or delete it in the cluster first.")
+
+
+def _no_kind(matched: re.Match[str], _reason: str, _release: Release, _environ: Mapping[str, str]) -> LinealError:
+    what = f"The cluster knows no {matched.group(1)} of {matched.group(2)}: its definition (CRD) is not installed."
+    return DeployFailed(what, remedy="Install it first, or put it into the chart's crds/ directory.")
+
+
+def _terminating(_matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    what = f"The namespace {release.namespace} is being deleted, and nothing can be deployed to it."
+    return DeployFailed(what, remedy="Wait until it is gone, or give another `--namespace`.")
+
+
+def _invalid(_matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    what = f"The cluster does not take a manifest of {release}: {sentence(reason)}"
+    return DeployFailed(what, remedy="Correct the template, or the value that it gets.")
+
+
+def _chart_registry(
+    _matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]
+) -> LinealError:
+    what = f"helm could not fetch the chart {release.chart.name}: {sentence(reason)}"
+    return Unreachable(
+        what, remedy="Check the reference, the registry, and `docker login` (or `helm registry login`)."
+    )
+
+
+def _busy(_matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    what = f"Another helm is changing {release}, or was killed while it did."
+    again = f"`helm rollback {release.name} -n {release.namespace}` (`helm uninstall` after a first installation)"
+    return DeployFailed(what, remedy=f"Wait for it; if no job is deploying, run {again} and deploy again.")
+
+
+def _never_deployed(
+    _matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]
+) -> LinealError:
+    what = f"All earlier installations of {release} failed, and helm upgrades nothing that never worked."
+    return DeployFailed(what, remedy=f"Run `helm uninstall {release.name} -n {release.namespace}` and deploy again.")
+
+
+def _not_ready(_matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    what = f"{str(release).capitalize()} was not ready within {release.timeout:g} s ({reason.rstrip('. ')})."
+    return DeployFailed(what, remedy=f"See `kubectl -n {release.namespace} get pods,events`, or raise `--timeout`.")
+
+
+def _schema(matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    found = re.split(r"\s+- ", " " + matched.group(1).strip())
+    chart, problems = found[0].strip().rstrip(":"), [problem.strip() for problem in found[1:]]
+    what = f"The values do not fit the schema of the chart {chart}: {'; '.join(problems)}."
+    return BadConfiguration(
+        what, place=Location(release.chart.name), remedy="Correct the values, or values.schema.json."
+    )
+
+
+def _dependencies(matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    what = f"The chart's dependencies are not in its charts/ directory: {sentence(matched.group(1))}"
+    remedy = "Commit charts/, or commit the Chart.lock that `helm dependency update` writes."
+    return DeployFailed(what, place=Location(f"{release.chart.name}/Chart.yaml"), remedy=remedy)
+
+
+def _values_file(matched: re.Match[str], reason: str, _release: Release, _environ: Mapping[str, str]) -> LinealError:
+    line = _YAML_LINE.search(reason)
+    what = f"helm cannot read the values: {sentence(reason.rpartition(': ')[2])}"
+    # A rendered template's lines are not the file's.
+    number = int(line.group(1)) if line and not matched.group(1).endswith(".j2") else None
+    return BadConfiguration(what, place=Location(matched.group(1), number), remedy="Correct the file.")
+
+
+def _set_flag(matched: re.Match[str], _reason: str, _release: Release, _environ: Mapping[str, str]) -> LinealError:
+    what = f"helm cannot read a `--set`: {sentence(matched.group(1))}"
+    return BadConfiguration(what, remedy="Write `--set key.path=value`; escape commas and dots with a backslash.")
+
+
+def _template(_matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    at = _AT.search(reason)
+    place = None if at is None else _in_commit(at, release)
+    said = re.sub(r"^(execution error|parse error) at \([^)]*\): |^template: \S+: |^\S+/\S+:\d+:\d+ ", "", reason)
+    remedy = "Correct the template, or give the value that it needs." if "executing" in said else "Correct the chart."
+    if reason.startswith("execution error at"):
+        remedy = "The chart itself asks for this: give the value."
+    return DeployFailed(f"helm cannot render the chart: {sentence(said)}", place=place, remedy=remedy)
+
+
+def _in_commit(at: re.Match[str], release: Release) -> Location:
+    """Helm's paths start with the chart's name; ours with its directory."""
+    line = at.group("line")
+    file = at.group("file")
+    if release.chart.is_directory:
+        file = f"{release.chart.name}/{file.partition('/')[2]}"
+    return Location(file, None if line is None else int(line))
+
+
+def _chart_file(matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    line = _YAML_LINE.search(reason)
+    place = Location(f"{release.chart.name}/{matched.group(1)}", int(line.group(1)) if line else None)
+    what = f"helm cannot read the chart: {sentence(reason.rpartition(': ')[2])}"
+    return DeployFailed(what, place=place, remedy="Correct the file.")
+
+
+def _kube_version(matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    place = Location(f"{release.chart.name}/Chart.yaml")
+    remedy = "Give the cluster's version with `--kube-version` when rendering, or correct `kubeVersion`."
+    return DeployFailed(sentence(f"The {matched.group(0)}"), place=place, remedy=remedy)
+
+
+_KNOWN: tuple[tuple[str, _Explain], ...] = (
+    (
+        r'failed to (?:do request|perform "\w+" on source|authorize|fetch|download)|pull access denied|'
+        r"status from \w+ request to |response status code \d{3}|^[\w.:\[\]-]+/\S+: not found$",
+        _chart_registry,
+    ),
+    (r'context "([^"]*)" does not exist', _no_context),
+    (r"kubernetes cluster unreachable: (.*)", _unreachable),
+    (r"((?:the server has asked for the client to provide credentials|Unauthorized).*)", _unreachable),
+    (r"because it is being terminated", _terminating),
+    (r"is forbidden: exceeded quota|exceeded quota: ", _quota),
+    (r"denied request: |admission webhook \S+ denied|violates PodSecurity", _refused),
+    (r"is forbidden: |forbidden: User ", _forbidden),
+    (r'no matches for kind "([^"]+)" in version "([^"]+)"', _no_kind),
+    (r"field is immutable|updates to statefulset spec for fields other than", _immutable),
+    (r"another operation \(.*\) is in progress", _busy),
+    (r"has no deployed releases", _never_deployed),
+    (r"cannot load (Chart\.yaml|values\.yaml|values\.schema\.json|Chart\.lock): ", _chart_file),
+    (r"failed to parse (\S+): ", _values_file),
+    (
+        r"cannot unmarshal|failed to create typed patch object|field not declared in schema|unknown field|"
+        r'\S+ "[^"]*" is invalid: ',
+        _invalid,
+    ),
+    (LATE, _not_ready),
+    (r'(?:Get|Head|Post|Put|Patch|Delete) "https?://[^"]*": (.*)', _unreachable),
+    (r"don't meet the specifications of the schema\(s\) in the following chart\(s\):(.*)", _schema),
+    (r"found in Chart.yaml, but missing in charts/ directory: (.*)", _dependencies),
+    (r"failed parsing --set data: (.*)", _set_flag),
+    (r"chart requires kubeVersion: .*", _kube_version),
+    (r"execution error at |parse error at |^template: |YAML parse error on |^\S+/templates/\S+:\d+:\d+ ", _template),
+)

@@ -1,0 +1,152 @@
+"""A release as the cluster has it, and as helm would make it now."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lineal.deploy.helm import errors
+from lineal.deploy.helm.client import common_flags
+from lineal.deploy.release import Release
+from lineal.deploy.watch.json_fields import at, entries, mapping
+from lineal.errors import DeployFailed, Interrupted
+
+if TYPE_CHECKING:
+    from lineal.deploy.helm.client import Answer, Helm
+
+_LIMIT = 120.0
+UNREADABLE = "(unreadable)"
+_DEEPEST = 5
+"""Lists in lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseManifests:
+    """What is asked of the cluster, in helm's words; it may hold secrets."""
+
+    number: int
+    status: str
+    manifest: str
+    hooks: tuple[tuple[str, str], ...]
+    """Name and manifest of each."""
+    restored: int | None = None
+    """The revision that this one is a rollback to."""
+
+    @property
+    def objects(self) -> list[dict[str, Any]]:
+        return list(_objects([self.manifest]))
+
+    @property
+    def hook_objects(self) -> list[dict[str, Any]]:
+        return list(_objects(text for _, text in self.hooks))
+
+    @property
+    def jobs(self) -> set[str]:
+        """The names of hooks that are Jobs."""
+        return {str(at(one, "metadata", "name")) for one in self.hook_objects if one.get("kind") == "Job"}
+
+    @property
+    def secrets(self) -> list[str]:
+        """The values of its Secrets, as a program that was given them may print them."""
+        found = [one for one in [*self.objects, *self.hook_objects] if one.get("kind") == "Secret"]
+        plain = [str(value) for one in found for value in mapping(one, "stringData").values()]
+        coded = [str(value) for one in found for value in mapping(one, "data").values()]
+        return [*plain, *coded, *map(_decoded, coded)]
+
+    def same(self, other: ReleaseManifests) -> bool:
+        """Comments and white space do not count; Helm 3 and 4 write them differently."""
+        return equal(self.objects, other.objects) and equal(self.hook_objects, other.hook_objects)
+
+
+def deployed(helm: Helm, release: Release) -> ReleaseManifests | None:
+    """The last revision, None when there is no such release."""
+    answer = helm.run(["status", *release.place_flags, "--output", "json", "--", release.name], limit=_LIMIT)
+    if answer.code != 0 and any("release: not found" in line for line in answer.stderr):
+        return None
+    return _rendering(helm, release, answer, "helm status")
+
+
+def dry_run(helm: Helm, release: Release) -> ReleaseManifests:
+    """What `helm upgrade` would make, with what the cluster can do and `lookup` finds; changes nothing there."""
+    command = ["upgrade", "--install", "--reset-values", "--dry-run=server", "--output", "json"]
+    flags = [*release.context_flags, *common_flags(release)]
+    answer = helm.run([*command, *flags], limit=release.timeout + _LIMIT)
+    return _rendering(helm, release, answer, "helm upgrade")
+
+
+def _rendering(helm: Helm, release: Release, answer: Answer, doing: str) -> ReleaseManifests:
+    if answer.signals:
+        raise Interrupted(f"Interrupted by {answer.signals[0].name} before {release} was changed.")
+    if answer.code != 0:
+        raise errors.explain(answer.stderr, release, helm.environ, doing)
+    try:
+        found = json.loads(answer.stdout[max(answer.stdout.find("{"), 0) :])
+        status = str(at(found, "info", "status"))
+        hooks = tuple((str(hook.get("name")), str(hook.get("manifest"))) for hook in entries(found, "hooks"))
+        back = re.match(r"Rollback to (\d+)", str(at(found, "info", "description")))
+        restored = int(back[1]) if back else None
+        return ReleaseManifests(int(found["version"]), status, str(found["manifest"]), hooks, restored)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        what = f"{doing} of {release} printed nothing that can be read."
+        raise DeployFailed(what, remedy="Use Helm 3.17 or later, or 4.") from None
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Whether a cluster is told the same. To Python, 1 and 1.0 and True are equal."""
+    return _canonical(one) == _canonical(other)
+
+
+def _canonical(value: Any) -> str:
+    """A text for each thing; keys are texts to the cluster, whatever YAML makes of them."""
+    if isinstance(value, dict):
+        parts = sorted((key if isinstance(key, str) else _canonical(key), _canonical(value[key])) for key in value)
+        return "{" + ",".join(f"{json.dumps(key)}:{part}" for key, part in parts) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_canonical, value)) + "]"
+    return json.dumps(value, default=repr)
+
+
+def _decoded(value: object) -> str:
+    try:
+        return base64.b64decode(str(value)).decode()
+    except ValueError:
+        return ""  # no text, so nobody prints it
+
+
+def _objects(texts: Iterable[str]) -> Iterable[dict[str, Any]]:
+    import yaml
+
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    for text in texts:
+        try:
+            for document in yaml.load_all(text, Loader=loader):
+                yield from _flat(document, _DEEPEST)
+        except (yaml.YAMLError, ValueError, RecursionError):
+            # Go's YAML knows what Python's does not; as a text it can still be compared.
+            yield _unreadable(text)
+
+
+def _unreadable(content: Any) -> dict[str, Any]:
+    return {"kind": UNREADABLE, "metadata": {"name": "text"}, "text": content}
+
+
+def _flat(thing: Any, deeper: int) -> Iterator[dict[str, Any]]:
+    """To Kubernetes, whatever has `items` is a list of objects, and what it is a list of says what they are."""
+    if not isinstance(thing, dict):
+        return
+    items = thing.get("items")
+    if not isinstance(items, list) or (items and not any(isinstance(item, dict) for item in items)):
+        yield thing
+        return
+    if not deeper:
+        yield _unreadable(items)
+        return
+    kind = str(thing.get("kind", "")).removesuffix("List")
+    known = {"apiVersion": thing.get("apiVersion"), "kind": kind} if kind else {}
+    for item in items:
+        if isinstance(item, dict):
+            yield from _flat(item if item.get("kind") else {**item, **known}, deeper - 1)

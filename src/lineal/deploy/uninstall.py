@@ -1,0 +1,193 @@
+"""`lineal dismiss`: a release taken out of the cluster, with its namespace if asked."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lineal.commands.output import check_files, reporting
+from lineal.commands.reporting import bare_report
+from lineal.deploy.helm import errors, manifests
+from lineal.deploy.helm.client import Helm
+from lineal.deploy.inputs import ReleaseInputs, seconds_of
+from lineal.deploy.release import Chart, Release
+from lineal.deploy.release_lock import ReleaseLock
+from lineal.errors import BadConfiguration, DeployFailed, Interrupted, LinealError, Unreachable
+from lineal.kube.client import KubeClient, KubeRefused
+from lineal.kube.login import KubeUnavailable
+from lineal.report.model import ReleaseReport
+
+if TYPE_CHECKING:
+    from lineal.report.model import Report
+    from lineal.session.session import Session
+
+_ITS_OWN = ("default", "kube-system", "kube-public", "kube-node-lease")
+"""Namespaces of the cluster itself, which no review app owns."""
+_QUICK = 60.0
+
+
+def carry_out(run: Session, with_namespace: bool) -> None:
+    """The whole command. Raises `LinealError`."""
+    check_files(run, dotenv=False)
+    dismissal = Dismissal.of(run)
+    with reporting(run, dismissal.report, table=False) as done:
+        done(dismissal.left)
+        dismissal.carry_out(with_namespace)
+
+
+@dataclass(frozen=True, slots=True)
+class Dismissal:
+    run: Session
+    helm: Helm
+    release: Release
+    project: str | None
+    left: ReleaseReport
+    """What has become of the release; right at any time, also after a failure."""
+
+    @classmethod
+    def of(cls, run: Session) -> Dismissal:
+        """The release that `--release` and `--namespace` name; for what they leave out, lineal.yaml is asked.
+
+        With both, no repository is needed: a review app ends when its branch is gone."""
+        options = run.options
+        name, namespace = options.text("release").value, options.text("namespace").value
+        project = None
+        if not name or not namespace:
+            rollout = ReleaseInputs(run)
+            name, namespace = rollout.name.value, rollout.namespace.value
+            project = run.loaded.project.project
+            if not run.context.may_write:
+                what = "This run may not write (a pull request from a fork), so it removes no release."
+                raise DeployFailed(what, remedy="Run it from a branch of the project itself.")
+        release = Release(
+            name=name, namespace=namespace, chart=Chart("", ""),
+            kube_context=options.text("kube-context").value or None,
+            timeout=seconds_of(options.text("timeout", default="10m")),
+        )  # fmt: skip
+        left = ReleaseReport(name=name, namespace=namespace, status="unknown")
+        return cls(run, Helm.find(options.environ), release, project, left)
+
+    def report(self) -> Report:
+        return bare_report(self.run, "dismiss", self.project)
+
+    def carry_out(self, with_namespace: bool) -> None:
+        """Nothing there is nothing to do. Raises `DeployFailed`, `BadConfiguration`, `Unreachable`, `Interrupted`."""
+        start = time.monotonic()
+        try:
+            self._carry_out(with_namespace)
+        finally:
+            self.left.duration = time.monotonic() - start
+
+    def _carry_out(self, with_namespace: bool) -> None:
+        if with_namespace:
+            self._check_namespace()
+        self._look("not deployed")
+        if self.left.status == "not deployed":
+            self._tell(f"There is no {self.release}, so nothing is uninstalled.")
+        else:
+            with self._turn():
+                try:
+                    self._uninstall()
+                finally:
+                    self._look_again()
+        if not with_namespace:
+            return
+        namespace = self.release.namespace
+        if self._delete_namespace():
+            self._tell(f"The namespace {namespace} is being deleted, with all that is in it.")
+        else:
+            self._tell(f"There is no namespace {namespace}, so none is deleted.")
+
+    def _look(self, none: str) -> None:
+        found = manifests.deployed(self.helm, self.release)
+        self.left.status, self.left.revision = (none, None) if found is None else (found.status, found.number)
+
+    def _look_again(self) -> None:
+        try:
+            self._look("uninstalled")
+        except LinealError:
+            self.left.status = "unknown"
+
+    def _tell(self, sentence: str) -> None:
+        """In the log and, in the same words, in the report."""
+        self.run.progress.note(sentence)
+        self.left.told.append(sentence)
+
+    def _uninstall(self) -> None:
+        start = time.monotonic()
+        release, note = self.release, self.run.progress.note
+        where = release.place_flags
+        flags = ["--wait", "--timeout", f"{round(release.timeout * 1000)}ms"]
+        command = ["uninstall", *flags, *where, "--", release.name]
+        answer = self.helm.run(command, output=note, grace=_QUICK, limit=release.timeout + _QUICK)
+        if answer.signals:
+            what = (
+                f"Uninstalling {release} was interrupted by {answer.signals[0].name}; what is left of it may remain."
+            )
+            raise Interrupted(what, remedy="Run it again.")
+        if answer.code != 0 and not any("release: not found" in line for line in answer.stderr):
+            raise self._failed(answer.stderr)
+        note(f"{str(release).capitalize()} was uninstalled in {time.monotonic() - start:.1f} s.")
+
+    def _failed(self, stderr: Sequence[str]) -> LinealError:
+        release, reason = self.release, errors.reason_of(stderr)
+        error = errors.explain(stderr, release, self.helm.environ, "helm uninstall")
+        if not isinstance(error, DeployFailed) or not re.search(errors.LATE, reason):
+            return error
+        what = f"{str(release).capitalize()} was not gone within {release.timeout:g} s ({reason.rstrip('. ')})."
+        remedy = f"See `kubectl -n {release.namespace} get jobs,pods,events`, or raise `--timeout`."
+        return DeployFailed(what, remedy=remedy)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Not while a deploy of the release goes on."""
+        environ, release, run = self.helm.environ, self.release, self.run
+        try:
+            KubeClient.of_helm(environ, release.kube_context)
+        except KubeUnavailable:
+            yield
+            return
+        with ReleaseLock.of(release, environ, run.progress.warn, run.progress.note, run.stopped).turn():
+            yield
+
+    # --- the namespace ------------------------------------------------------------------------------------------
+
+    def _check_namespace(self) -> None:
+        """Before anything is taken away."""
+        namespace = self.release.namespace
+        if namespace in _ITS_OWN:
+            what = f"The namespace {namespace} is the cluster's own, so it is not deleted."
+            raise BadConfiguration(what, remedy="Leave --with-namespace out.")
+        where = self.release.place_flags
+        answer = self.helm.run(
+            ["list", "--max", "0", "--output", "json", *_ALL[self.helm.major], *where], limit=_QUICK
+        )
+        if answer.code != 0:
+            raise errors.explain(answer.stderr, self.release, self.helm.environ, "helm list")
+        try:
+            found = sorted({str(entry["name"]) for entry in json.loads(answer.stdout or "[]")} - {self.release.name})
+        except (ValueError, KeyError, TypeError):
+            what = "helm list printed nothing that can be read."
+            raise DeployFailed(what, remedy="Use Helm 3.17 or later, or 4.") from None
+        if found:
+            what = f"The namespace {namespace} has other releases in it: {', '.join(found[:5])}."
+            raise DeployFailed(what, remedy="Leave --with-namespace out, or dismiss them first.")
+
+    def _delete_namespace(self) -> bool:
+        namespace = self.release.namespace
+        try:
+            return KubeClient.of_helm(self.helm.environ, self.release.kube_context).delete(
+                f"/api/v1/namespaces/{namespace}"
+            )
+        except (KubeUnavailable, KubeRefused) as error:
+            what = f"The namespace {namespace} could not be deleted: {error}."
+            raise Unreachable(what, remedy=f"Run `kubectl delete namespace {namespace}`, or allow it.") from None
+
+
+_ALL = {3: ["--all"], 4: []}
+"""Helm 4 lists releases in any state without being asked."""

@@ -1,0 +1,1 @@
+"""Watching the workloads of a release until they are ready, and saying why they are not."""

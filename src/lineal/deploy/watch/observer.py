@@ -1,0 +1,113 @@
+"""What the cluster says of a release's workloads, of their pods, and of what went wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import Any
+
+from lineal.deploy.release import Release
+from lineal.deploy.watch import diagnosis
+from lineal.deploy.watch.diagnosis import Diagnosis
+from lineal.deploy.watch.json_fields import number, text
+from lineal.deploy.watch.workload import GROUPS, KINDS, Workload, newest
+from lineal.kube.client import KubeClient, KubeRefused, path
+from lineal.kube.login import KubeUnavailable
+
+LINES = 20
+"""Of a log."""
+_EVENTS = 3
+
+
+class WorkloadObserver:
+    """Every method raises `KubeRefused` or `KubeUnavailable`, but for those that say otherwise."""
+
+    def __init__(
+        self, api: KubeClient, release: Release, mask: Callable[[str], str], jobs: Collection[str] = ()
+    ) -> None:
+        """`mask` takes secrets out of what cluster and containers say; `jobs`: the names of the Jobs that are hooks.
+
+        Asks what events there are before helm changes anything: they stay for an hour."""
+        self._api = api
+        self._namespace = release.namespace
+        self._release = release.name
+        self._mask = mask
+        self._jobs = jobs
+        self._old = {_mark(event) for event in self._warnings("reason=FailedCreate")}
+
+    def workloads(self) -> list[Workload]:
+        return [found for kind in KINDS for found in self._of_kind(kind)]
+
+    def trouble(self, found: Workload) -> Diagnosis | None:
+        """Raises nothing: what cannot be asked is not known."""
+        own, of_pod = found.trouble(), self._of_pods(found)
+        if own is not None and of_pod is not None:
+            own = replace(own, pod=of_pod.pod, container=of_pod.container, restarts=of_pod.restarts)
+        said = own or of_pod
+        if said is None:
+            return None
+        if found.kind == "jobs" and (found.name not in self._jobs or said.reason == "CrashLoopBackOff"):
+            said = replace(said, certain=None)  # helm waits for hooks only; and how often one is tried, the Job says
+        return replace(said, message=self._mask(said.message))
+
+    def events(self, of: Workload, found: Diagnosis | None) -> list[str]:
+        """The last warnings about a workload and about its pod."""
+        warnings = self._events(f"involvedObject.uid={of.uid}")
+        if found is not None and found.pod:
+            warnings += self._events(f"involvedObject.name={found.pod}")
+        return [self._mask(diagnosis.described(event)) for event in warnings[-_EVENTS:]]
+
+    def log(self, found: Diagnosis) -> list[str] | None:
+        """The last lines of its container, of the run that crashed. None: it has none, or nobody may read it."""
+        query = {"container": found.container, "tailLines": str(LINES), "limitBytes": "65536"}
+        if found.restarts:
+            query["previous"] = "true"
+        try:
+            printed = self._api.data(path("api/v1", self._namespace, "pods", found.pod) + "/log", **query)
+        except KubeRefused:
+            return None
+        return [self._mask(line) for line in printed.decode("utf-8", "replace").splitlines()[-LINES:]]
+
+    def _of_kind(self, kind: str) -> list[Workload]:
+        found = [Workload(kind, thing) for thing in self._api.items(path(GROUPS[kind], self._namespace, kind))]
+        return [one for one in found if one.belongs_to(self._release) or (kind == "jobs" and one.name in self._jobs)]
+
+    def _of_pods(self, found: Workload) -> Diagnosis | None:
+        try:
+            pods = self._pods(found)
+        except (KubeRefused, KubeUnavailable):
+            return None
+        known = [one for one in map(diagnosis.of_pod, pods) if one is not None]
+        if known:
+            return min(known, key=lambda one: (one.certain is not True, one.certain is None, one.pod))
+        if len(pods) >= found.wanted:
+            return None  # refused once, and made later
+        warnings = self._warnings(f"involvedObject.uid={found.uid}")
+        refused = [diagnosis.of_event(event) for event in warnings if _mark(event) not in self._old]
+        return next((one for one in reversed(refused) if one is not None), None)
+
+    def _pods(self, found: Workload) -> list[dict[str, Any]]:
+        if not found.selector:
+            return []
+        pods = self._api.items(path("api/v1", self._namespace, "pods"), labelSelector=found.selector)
+        sets: list[dict[str, Any]] = []
+        if found.kind == "deployments":
+            sets = self._api.items(path("apis/apps/v1", self._namespace, "replicasets"), labelSelector=found.selector)
+        return newest(found, pods, sets)
+
+    def _warnings(self, selector: str) -> list[dict[str, Any]]:
+        """The same; none where they cannot be asked."""
+        try:
+            return self._events(selector)
+        except (KubeRefused, KubeUnavailable):
+            return []
+
+    def _events(self, selector: str) -> list[dict[str, Any]]:
+        """Warnings, the last one last."""
+        found = self._api.items(path("api/v1", self._namespace, "events"), fieldSelector=f"{selector},type=Warning")
+        return sorted(found, key=lambda event: (text(event, "lastTimestamp"), number(event, "count")))
+
+
+def _mark(event: dict[str, Any]) -> tuple[str, int]:
+    """One that happens again is the same with a higher count."""
+    return text(event, "metadata", "uid"), number(event, "count")

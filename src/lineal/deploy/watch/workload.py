@@ -1,0 +1,139 @@
+"""What a Deployment, a StatefulSet, a DaemonSet or a Job has come to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from lineal.deploy.watch.diagnosis import LONGEST, Diagnosis
+from lineal.deploy.watch.json_fields import at, entries, mapping, number, text
+
+KINDS = {"deployments": "Deployment", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet", "jobs": "Job"}
+GROUPS = {"deployments": "apis/apps/v1", "statefulsets": "apis/apps/v1", "daemonsets": "apis/apps/v1",
+          "jobs": "apis/batch/v1"}  # fmt: skip
+_RELEASE = "meta.helm.sh/release-name"
+_REVISION = "deployment.kubernetes.io/revision"
+_HASH = "controller-revision-hash"
+_GIVEN_UP = {"Progressing": "False", "Failed": "True"}
+"""The conditions of a Deployment and of a Job whose controller waits no longer."""
+_TEMPLATE = "deprecated.daemonset.template.generation"
+
+
+class Version(NamedTuple):
+    uid: str
+    spec: str
+    replicas: int
+    """Apart, because an autoscaler changes them too."""
+
+    def same_but_scaled(self, other: Version) -> bool:
+        return self[:2] == other[:2]
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    kind: str
+    """In the plural, as in an address."""
+    thing: dict[str, Any]
+
+    def __str__(self) -> str:
+        return f"{KINDS[self.kind]} {self.name}"
+
+    @property
+    def name(self) -> str:
+        return text(self.thing, "metadata", "name")
+
+    @property
+    def uid(self) -> str:
+        return text(self.thing, "metadata", "uid")
+
+    @property
+    def version(self) -> Version:
+        """Changes when somebody wants something else of it. Its generation would not do: that of a Deployment also
+        counts the annotation that its controller writes."""
+        spec = {key: value for key, value in mapping(self.thing, "spec").items() if key != "replicas"}
+        return Version(self.uid, json.dumps(spec, sort_keys=True), number(self.thing, "spec", "replicas"))
+
+    def belongs_to(self, release: str) -> bool:
+        return bool(at(self.thing, "metadata", "annotations", _RELEASE) == release)
+
+    @property
+    def current(self) -> bool:
+        """Whether its status is about what is wanted now."""
+        if self.kind == "jobs":
+            return True
+        return number(self.thing, "status", "observedGeneration") >= number(self.thing, "metadata", "generation")
+
+    @property
+    def wanted(self) -> int:
+        if self.kind == "daemonsets":
+            return number(self.thing, "status", "desiredNumberScheduled")
+        said = at(self.thing, "spec", "completions" if self.kind == "jobs" else "replicas")
+        return said if isinstance(said, int) else 1
+
+    @property
+    def ready(self) -> int:
+        """Only new ones, as far as that is certain: during an update, pods of before are ready too."""
+        status = mapping(self.thing, "status")
+        if self.kind == "jobs":
+            return number(status, "succeeded")
+        everywhere = self.kind == "daemonsets"
+        have = number(status, "numberReady" if everywhere else "readyReplicas")
+        new = number(status, "updatedNumberScheduled" if everywhere else "updatedReplicas")
+        old = max(0, number(status, "currentNumberScheduled" if everywhere else "replicas") - new - self._may_stay)
+        return max(0, have - old) if self.current else 0
+
+    @property
+    def _may_stay(self) -> int:
+        """How many pods of before the update leaves as they are."""
+        strategy = mapping(self.thing, "spec", "updateStrategy")
+        if strategy.get("type") == "OnDelete":
+            return self.wanted
+        return number(strategy, "rollingUpdate", "partition")
+
+    @property
+    def done(self) -> bool:
+        return self.current and self.ready >= self.wanted
+
+    @property
+    def selector(self) -> str:
+        """Of its pods, empty when it has none that we understand."""
+        labels = mapping(self.thing, "spec", "selector", "matchLabels")
+        return ",".join(f"{key}={value}" for key, value in labels.items())
+
+    def trouble(self) -> Diagnosis | None:
+        """What its own status says."""
+        for condition in entries(self.thing, "status", "conditions"):
+            kind, holds = str(condition.get("type")), condition.get("status")
+            if kind == "ReplicaFailure" and holds == "True":
+                return Diagnosis("FailedCreate", text(condition, "message", longest=LONGEST), certain=False)
+            if _GIVEN_UP.get(kind) == holds:
+                return Diagnosis(text(condition, "reason"), text(condition, "message"), certain=True)
+        return None
+
+
+def newest(
+    workload: Workload, pods: Sequence[dict[str, Any]], sets: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The pods of what is wanted now, not those of before. `sets` are the ReplicaSets beside them."""
+    if workload.kind == "deployments":
+        revision = at(workload.thing, "metadata", "annotations", _REVISION)
+        owners = [
+            text(one, "metadata", "uid")
+            for one in sets
+            if _owned(one, workload.uid) and at(one, "metadata", "annotations", _REVISION) == revision
+        ]
+        return [pod for pod in pods if any(_owned(pod, owner) for owner in owners)]
+    mine = [pod for pod in pods if _owned(pod, workload.uid)]
+    if workload.kind == "statefulsets":
+        wanted = at(workload.thing, "status", "updateRevision")
+        return [pod for pod in mine if at(pod, "metadata", "labels", _HASH) == wanted]
+    if workload.kind == "daemonsets":
+        wanted = at(workload.thing, "metadata", "annotations", _TEMPLATE)
+        return [pod for pod in mine if at(pod, "metadata", "labels", "pod-template-generation") in (wanted, None)]
+    return mine
+
+
+def _owned(thing: Any, uid: str) -> bool:
+    return bool(uid) and any(owner.get("uid") == uid for owner in entries(thing, "metadata", "ownerReferences"))

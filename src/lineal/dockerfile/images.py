@@ -1,0 +1,146 @@
+"""The images of `lineal.yaml` as graphs of stages, read from the commit alone."""
+
+from __future__ import annotations
+
+import difflib
+import posixpath
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from lineal.config.load import LoadedProject
+from lineal.config.model import Image
+from lineal.context.build_context import BuildContext
+from lineal.context.dockerignore import Ignore
+from lineal.context.uncommitted import ReadPaths
+from lineal.dockerfile.copy import CopyInstruction
+from lineal.dockerfile.instructions import RunInstruction
+from lineal.dockerfile.planner import plan
+from lineal.dockerfile.request import PlanRequest
+from lineal.dockerfile.run_mounts import literal
+from lineal.dockerfile.stage import Stage, closure
+from lineal.errors import BadConfiguration, LinealError, Location, Uncommitted
+from lineal.git.repository import Repository
+
+
+@dataclass
+class ImageGraphs:
+    """The last stage of each planned image, in an order in which what is needed comes first, and what was read."""
+
+    last: dict[str, Stage] = field(default_factory=dict)
+    files: set[str] = field(default_factory=set)
+
+    def readings(self) -> list[ReadPaths]:
+        """The sources in contexts that the planned stages copy or mount."""
+        patterns: dict[int, tuple[BuildContext, set[str]]] = {}
+        for stage in closure(list(self.last.values())):
+            if not isinstance(stage.context, BuildContext):
+                continue
+            found = patterns.setdefault(id(stage.context), (stage.context, set()))[1]
+            if isinstance(stage.step, CopyInstruction) and stage.step.source_stage is None:
+                found.update(stage.step.places())
+            elif isinstance(stage.step, RunInstruction):
+                found.update(literal(m.source) for m in stage.step.mounts if m.has_files and m.source_stage is None)
+        return [ReadPaths(tree, tuple(sorted(sources))) for tree, sources in patterns.values() if sources]
+
+
+def read_images(
+    repository: Repository,
+    loaded: LoadedProject,
+    wanted: Iterable[str] = (),
+    unpinned: Callable[[str], bool] = lambda _: False,
+) -> ImageGraphs:
+    """Plan the wanted images (all by default) and those they need. Raises `BadConfiguration`."""
+    project = loaded.project
+    names = list(wanted) or list(project.images)
+    for name in names:
+        if name not in project.images:
+            near = difflib.get_close_matches(name, project.images, 1)
+            raise BadConfiguration(
+                f"There is no image {name!r} in {loaded.file}.",
+                remedy=f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(project.images)}.",
+            )
+    return _Reader(repository, loaded, _with_needs(names, project.images), unpinned).read()
+
+
+def _with_needs(names: Iterable[str], images: Mapping[str, Image]) -> list[str]:
+    """The names and what they need, needs first (cycles were refused when the configuration was read)."""
+    ordered: list[str] = []
+
+    def visit(name: str) -> None:
+        for need in images[name].needs.values():
+            visit(need)
+        if name not in ordered:
+            ordered.append(name)
+
+    for name in names:
+        visit(name)
+    return ordered
+
+
+class _Reader:
+    def __init__(
+        self, repository: Repository, loaded: LoadedProject, names: list[str], unpinned: Callable[[str], bool]
+    ) -> None:
+        self.unpinned = unpinned
+        self.repository = repository
+        self.loaded = loaded
+        self.names = names
+        self.images = ImageGraphs()
+        self.trees: dict[tuple[str, str], BuildContext] = {}
+        contexts = [loaded.project.images[name].context_path for name in names]
+        self.listing = repository.listing(contexts)
+
+    def read(self) -> ImageGraphs:
+        for name in self.names:
+            image = self.loaded.project.images[name]
+            file = image.dockerfile_path
+            text = self._text(file)
+            if text is None:
+                raise self._no_dockerfile(name, file)
+            self.images.last[name] = plan(
+                PlanRequest(
+                    name=name,
+                    file=file,
+                    text=text,
+                    context=self._context(image.context_path, file),
+                    platform=image.platforms[0],
+                    target=image.target,
+                    args=image.args,
+                    needs={arg: (need, self.images.last[need]) for arg, need in image.needs.items()},
+                    cache_version=image.cache_version,
+                    siblings=self.loaded.project.images.keys(),
+                    unpinned=self.unpinned,
+                )
+            )
+        return self.images
+
+    def _text(self, path: str) -> str | None:
+        self.images.files.add(path)
+        data = self.repository.file(path)
+        if data is None:
+            return None
+        try:
+            return data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise BadConfiguration("is not UTF-8 text.", place=Location(path), remedy="Save it as UTF-8.") from None
+
+    def _context(self, context: str, dockerfile: str) -> BuildContext:
+        """The context after `<Dockerfile>.dockerignore` if there is one, else after its own `.dockerignore`."""
+        for file in (f"{dockerfile}.dockerignore", posixpath.join(context, ".dockerignore")):
+            text = self._text(file)
+            if text is not None:
+                break
+        key = (context, file if text is not None else "")
+        if key not in self.trees:
+            ignore = Ignore(text, file=file) if text is not None else Ignore.none()
+            self.trees[key] = BuildContext(self.repository, context, self.listing, ignore)
+        return self.trees[key]
+
+    def _no_dockerfile(self, name: str, file: str) -> LinealError:
+        there = (self.repository.root / file).is_file()
+        why = "is not committed" if there else "does not exist in the commit"
+        return (Uncommitted if there else BadConfiguration)(
+            f"The Dockerfile {file} of image {name!r} {why}.",
+            place=self.loaded.place(f"images.{name}"),
+            remedy="Run `git add` and `git commit` first." if there else "Write it, or name it with `dockerfile:`.",
+        )

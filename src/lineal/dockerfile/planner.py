@@ -1,0 +1,286 @@
+"""A Dockerfile as a graph of stages, with every checksum, from the commit alone: no network, no engine."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError
+
+from lineal.dockerfile import platform
+from lineal.dockerfile.checksum import checksum
+from lineal.dockerfile.instructions import Parser, one_line
+from lineal.dockerfile.onbuild import arguments, parse_file, trigger
+from lineal.dockerfile.request import PlanRequest, placeholder
+from lineal.dockerfile.scope import PROXY_ARGS, Scope
+from lineal.dockerfile.stage import Stage
+from lineal.dockerfile.target import TargetBuilder
+from lineal.errors import BadConfiguration, Location
+
+# Keeps the recursion over targets far away from Python's limit.
+_MAX_DEPTH = 100
+_TARGET_NAME = re.compile(r"^[a-z][a-z0-9-_.]*$")
+
+
+def plan(image: PlanRequest) -> Stage:
+    """The image's last stage; the rest hangs on it. Raises `BadConfiguration` with file and line."""
+    return Planner(image).last_stage()
+
+
+@dataclass
+class Target:
+    """A `FROM ... AS name` block."""
+
+    name: str
+    number: int
+    origin: DockerfileInstruction
+    instructions: list[DockerfileInstruction]
+    last: Stage | None = None
+    scope: Scope | None = None
+
+
+class Planner:
+    def __init__(self, image: PlanRequest) -> None:
+        self.image = image
+        self.parser = Parser(image.file)
+        try:
+            self.ast = parse_file(image.text)
+        except DockerfileSyntaxError as error:
+            text = str(error).split(": ", 1)[-1]
+            raise BadConfiguration(f"{text}.", place=Location(image.file, error.line)) from None
+        self.needs = {placeholder(stage): stage for _, stage in image.needs.values()}
+        self.build_args = {**image.args, **{arg: placeholder(stage) for arg, (_, stage) in image.needs.items()}}
+        self.globals = self._platform_scope()
+        self.targets = self._split()
+        self.depth = 0
+        self._check_args()
+
+    def last_stage(self) -> Stage:
+        wanted = self.image.target
+        if wanted is None:
+            target = self.targets[-1]
+        else:
+            found = self._find_target(wanted, len(self.targets))
+            if found is None:
+                near = difflib.get_close_matches(wanted, [target.name for target in self.targets], 1)
+                raise BadConfiguration(
+                    f"target {wanted!r} is not in {self.image.file}.",
+                    place=Location("lineal.yaml", key=f"images.{self.image.name}.target"),
+                    remedy=f"Did you mean {near[0]!r}?" if near else "Name a `FROM … AS` of that file.",
+                )
+            target = found
+        stage, _ = self._plan_target(target)
+        if stage is None:
+            self.parser.refuse(target.origin, "This target is `FROM scratch` with nothing in it: there is no image.")
+        return stage
+
+    # --- targets ------------------------------------------------------------------------------------------------
+
+    def _platform_scope(self) -> Scope:
+        """The arguments that FROM can see from the start."""
+        scope = Scope(escape=self.ast.escape_token, open=False)
+        for name, value in platform.arguments(self.image.platform, self._stage_argument()).items():
+            scope = scope.with_arg(name, self.build_args.get(name, value))
+        return scope
+
+    def _stage_argument(self) -> str:
+        """TARGETSTAGE: the wanted target as lineal.yaml writes it, else the name of the last one."""
+        last = [instruction for instruction in self.ast.instructions if instruction.name == "FROM"][-1:]
+        name = last[0].args[2].lower() if last and len(last[0].args) == 3 else ""
+        return self.image.target or name or "default"
+
+    def _split(self) -> list[Target]:
+        targets: list[Target] = []
+        for instruction in self.ast.instructions:
+            if instruction.name == "FROM":
+                targets.append(self._open_target(instruction, len(targets)))
+            elif targets:
+                targets[-1].instructions.append(instruction)
+            elif instruction.name == "ARG":
+                self.globals = self.arg(instruction, self.globals, local=False)
+            else:
+                self.parser.refuse(instruction, f"{instruction.name} stands before the first FROM.")
+        if not targets:
+            raise BadConfiguration("there is no FROM in it.", place=Location(self.image.file),
+                                   remedy="A Dockerfile starts with FROM.")  # fmt: skip
+        return targets
+
+    def _open_target(self, instruction: DockerfileInstruction, number: int) -> Target:
+        words = instruction.args
+        if len(words) == 3 and words[1].lower() == "as":
+            name = words[2].lower()
+            if not _TARGET_NAME.match(name):
+                self.parser.refuse(instruction, f"{words[2]!r} is not a valid name for a target.")
+        elif len(words) == 1:
+            name = str(number)
+        else:
+            self.parser.refuse(instruction, "FROM takes one reference, and optionally AS and a name.")
+        return Target(name, number, instruction, [])
+
+    def _find_target(self, name: str, before: int) -> Target | None:
+        """By name, or by number as COPY --from=0 does; the last one of a name wins, as in BuildKit."""
+        for target in reversed(self.targets[:before]):
+            if target.name == name.lower():
+                return target
+        return self.targets[int(name)] if name.isdigit() and int(name) < before else None
+
+    def _check_args(self) -> None:
+        """A build argument that no ARG takes is a typing error, not something to ignore."""
+        declared = {
+            argument.split("=", 1)[0] for instruction in self.ast.instructions if instruction.name == "ARG"
+            for argument in instruction.args
+        }  # fmt: skip
+        own = tuple(trigger(instruction) for instruction in self.ast.instructions if instruction.name == "ONBUILD")
+        declared |= arguments((*own, *(text for stage in self.needs.values() for text in stage.scope.onbuild)))
+        for name in self.build_args:
+            if name not in declared and name not in PROXY_ARGS:
+                near = difflib.get_close_matches(name, declared, 1)
+                section = "needs" if name in self.image.needs else "args"
+                raise BadConfiguration(
+                    f"{self.image.file} has no ARG {name}.",
+                    place=Location("lineal.yaml", key=f"images.{self.image.name}.{section}.{name}"),
+                    remedy=f"Did you mean {near[0]}?" if near else f"Add `ARG {name}` there, or remove the argument.",
+                )
+
+    def _plan_target(self, target: Target) -> tuple[Stage | None, Scope]:
+        if target.scope is None:
+            self.depth += 1
+            if self.depth > _MAX_DEPTH:
+                self.parser.refuse(target.origin, f"More than {_MAX_DEPTH} targets build on each other here.",
+                                   "Put some of them together, or split the Dockerfile into images.")  # fmt: skip
+            stage, scope, triggers = self._base(target)
+            builder = TargetBuilder(self, target, stage, scope)
+            builder.begin(triggers)
+            for instruction in target.instructions:
+                try:
+                    builder.add(instruction)
+                except BadConfiguration as error:
+                    if error.place is not None:
+                        raise
+                    # The files that it reads said so, which do not know for whom they are read.
+                    self.parser.refuse(instruction, error.message, error.remedy)
+            target.last, target.scope = builder.finish(), builder.scope
+            self.depth -= 1
+        return target.last, target.scope
+
+    def _base(self, target: Target) -> tuple[Stage | None, Scope, tuple[str, ...]]:
+        """What FROM names: nothing, an earlier target, another image of lineal.yaml, or an external image; and what
+        its ONBUILDs say."""
+        instruction = target.origin
+        flags = self.parser.flags(instruction, ("platform",))
+        if "platform" in flags:
+            wanted = self.parser.known(instruction, self.globals, flags["platform"], "--platform")
+            if platform.normal(wanted) != platform.normal(self.image.platform):
+                self.parser.refuse(instruction, f"--platform={wanted} is not the image's platform "
+                                   f"{self.image.platform}; several platforms are not supported yet.")  # fmt: skip
+        text = self.parser.known(instruction, self.globals, instruction.args[0], "FROM")
+        if not text:
+            self.parser.refuse(instruction, f"The base {instruction.args[0]!r} is empty.",
+                               "Give its ARG a default or a value in lineal.yaml.")  # fmt: skip
+        if text == "scratch":
+            return None, Scope.scratch(self.ast.escape_token), ()
+        earlier = self._find_target(text, target.number) if not text.isdigit() else None
+        if earlier is not None:
+            stage, scope = self._plan_target(earlier)
+            return stage, scope.inherited(self.ast.escape_token, args=True), scope.onbuild
+        other = self.other_image(text)
+        self._refuse_undeclared(instruction, text, other)
+        if other is not None:
+            scope = _scope_after(other)
+            return other, scope.inherited(self.ast.escape_token, args=False), scope.onbuild
+        # What an external image says cannot be known yet: its ONBUILDs are refused when it is taken over.
+        stage = self.external(instruction, target.name, text)
+        return stage, Scope(escape=self.ast.escape_token), ()
+
+    def _refuse_undeclared(self, instruction: DockerfileInstruction, name: str, other: Stage | None) -> None:
+        """A forgotten `needs` would otherwise quietly mean somebody else's image of that name."""
+        if other is None and name in self.image.siblings:
+            remedy = f"Add `needs: {{BASE: {name}}}` to it, with `ARG BASE` and `FROM ${{BASE}}` here."
+            self.parser.refuse(instruction, f"{name!r} is an image of lineal.yaml that this one lacks.", remedy)
+
+    def other_image(self, text: str) -> Stage | None:
+        """Another image of lineal.yaml, by its `needs` argument's value or by its name there."""
+        if text in self.needs:
+            return self.needs[text]
+        return next((stage for name, stage in self.image.needs.values() if name == text), None)
+
+    def external(self, instruction: DockerfileInstruction, target: str, reference: str) -> Stage:
+        from lineal.oci.reference import parse_reference
+
+        try:
+            parse_reference(reference)
+        except BadConfiguration as error:
+            self.parser.refuse(instruction, error.message, error.remedy)
+        return Stage(
+            kind="from",
+            image=self.image.name,
+            target=target,
+            place=self.parser.place(instruction),
+            text=one_line(instruction) if instruction.name == "FROM" else f"FROM {reference}",
+            parent=None,
+            inputs={"from": reference, "platform": self.image.platform, "cache_version": self.image.cache_version},
+            scope=Scope(escape=self.ast.escape_token),
+            reference=reference,
+            platform=self.image.platform,
+        )
+
+    def source_stage(self, instruction: DockerfileInstruction, name: str, before: int) -> Stage:
+        """What `--from=NAME` of COPY or of a mount names: the part of it that has files."""
+        target = self._find_target(name, len(self.targets))
+        if target is not None and instruction.name == "RUN" and name.isdigit():
+            self.parser.refuse(instruction, f"RUN --mount cannot name a target by its number, from={name}.",
+                               "Name it with `FROM … AS name`, and mount from that name.")  # fmt: skip
+        if target is None:
+            if name.isdigit():
+                self.parser.refuse(instruction, f"--from={name} is not a target above this one.",
+                                   "Name an earlier `FROM … AS`, or another image.")  # fmt: skip
+            other = self.other_image(name)
+            self._refuse_undeclared(instruction, name, other)
+            return with_files(other) if other else self.external(instruction, name, name)
+        if target.number >= before:
+            # Of several with one name BuildKit means the last, wherever it stands.
+            self.parser.refuse(instruction, f"--from={name} is not a target above this one.",
+                               "Name an earlier `FROM … AS`, or another image.")  # fmt: skip
+        stage, _ = self._plan_target(target)
+        if stage is None:
+            self.parser.refuse(instruction, f"The target {name!r} is empty: there is nothing to take from it.")
+        return with_files(stage)
+
+    def arg(self, instruction: DockerfileInstruction, scope: Scope, *, local: bool) -> Scope:
+        """ARG: the value of lineal.yaml, else the default, else (in a target) what was set before the first FROM.
+        Later ones of a line see the earlier ones; names are taken as they are written."""
+        if not instruction.args:
+            self.parser.refuse(instruction, "ARG needs a name.")
+        for argument in instruction.args:
+            name, separator, raw_default = argument.partition("=")
+            if not name:
+                self.parser.refuse(instruction, "ARG needs a name before each `=`.")
+            if name in self.build_args:
+                scope = scope.with_arg(name, self.build_args[name])
+            elif separator:
+                default = self.parser.known(instruction, scope, raw_default, f"The default of ARG {name}")
+                scope = scope.with_arg(name, default)
+            elif local and name in self.globals.variables:
+                scope = scope.with_arg(name, self.globals.variables[name])
+        return scope
+
+
+def with_files(stage: Stage) -> Stage:
+    """The stage that a copy from this one depends on: closing metadata has no files, unless a WORKDIR makes some."""
+    while stage.kind == "close" and stage.parent and not any(meta.name == "WORKDIR" for meta in stage.metadata):
+        stage = stage.parent
+    return stage
+
+
+def _scope_after(stage: Stage) -> Scope:
+    return stage.scope
+
+
+def files_digest(inputs: dict[str, Any]) -> dict[str, Any]:
+    """The inputs for a record: long file lists are replaced by their count and their own checksum."""
+    if not isinstance(inputs.get("files"), list):
+        return inputs
+    listed = [entry for source in inputs["files"] for root in source for entry in root[1]]
+    return {**inputs, "files": {"count": len(listed), "checksum": checksum({"files": inputs["files"]})}}

@@ -1,0 +1,1 @@
+"""RUN on a Docker Engine."""

@@ -1,0 +1,274 @@
+"""`RUN` on a Docker Engine, local or remote: nothing of this machine is mounted, everything goes through its API."""
+
+from __future__ import annotations
+
+import struct
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from io import BufferedReader
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lineal.engine import Command, CommandFailed
+from lineal.errors import BuildFailed, Interrupted, LinealError
+from lineal.oci import Store
+from lineal.oci.types import Image, Layer
+
+if TYPE_CHECKING:
+    from lineal.engine.docker.client import Client, Refused
+    from lineal.engine.docker.image_loader import ImageLoader
+    from lineal.engine.docker.mounts import Mounts
+    from lineal.engine.docker.resources import RunResources
+
+HOSTNAME = "buildkitsandbox"
+"""What BuildKit calls a container; some packages write it into their files."""
+_MOUNT_POINTS = ("/dev", "/proc", "/sys")
+"""What every container has; an image without them gets them with its first `RUN`, as with BuildKit."""
+_LINE = 1 << 16
+"""Bytes after which a line without an end is shown in parts."""
+
+
+class DockerEngine:
+    """An `Engine`. Connects at the first `run`; `run` may be called from several threads.
+
+    `network` is what a `RUN` with the default network gets: `default`, or `host` for an engine without a bridge.
+    `environment` gives `DOCKER_HOST`, `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`; by default the process's own."""
+
+    def __init__(self, *, network: str = "default", environment: Mapping[str, str] | None = None) -> None:
+        self.id = uuid.uuid4().hex
+        """The value of the label `dev.lineal.run` on whatever this engine makes for the time of a run."""
+        self._network = network
+        self._environment = environment
+        self._lock = threading.Lock()
+        self._parts: tuple[Client, ImageLoader] | None = None
+        self._fast: bool | None = None
+        self._running: dict[str, Client] = {}
+        self._caches: dict[str, threading.Lock] = {}
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Kill what runs; every `run`, also later ones, raises `Interrupted`. For another thread than `run`'s."""
+        self._stopped.set()
+        with self._lock:
+            running = dict(self._running)
+        for name, client in running.items():
+            self._kill(client, name)
+
+    def run(
+        self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path
+    ) -> Layer:
+        """See `Engine.run`. Raises `BuildFailed` when the parent cannot run here or a secret is in the layer."""
+        from lineal.engine.docker.cache_mounts import locked_caches, shared_caches
+        from lineal.engine.docker.mounts import Mounts
+        from lineal.engine.docker.resources import RunResources
+
+        client, images = self._connect()
+        self._check()
+        with self._locked(locked_caches(command.mounts)), RunResources(client, self.id) as leftovers:
+            image = images.ensure(parent, store)
+            with self._locked(shared_caches(command.mounts)):
+                mounts = Mounts(client, leftovers, command)
+                mounts.fill(image)
+            self._check()
+            return self._run(client, leftovers, mounts, image, command, output, workspace)
+
+    def _run(
+        self,
+        client: Client,
+        leftovers: RunResources,
+        mounts: Mounts,
+        image: str,
+        command: Command,
+        output: Callable[[str], None],
+        workspace: Path,
+    ) -> Layer:
+        from lineal.engine.docker import container_diff
+        from lineal.engine.docker.container_files import ContainerFiles
+        from lineal.engine.docker.layer import LayerTar
+        from lineal.engine.docker.ssh_forward import SshForward
+        from lineal.tar.writer import LayerWriter
+
+        body = self._body(image, command, mounts)
+        container = leftovers.container(body, "create a container")
+        paths = ContainerFiles(client, container)
+        mounts.place(paths)
+        edits = mounts.edits(paths)
+        helper = None
+
+        def meanwhile() -> None:
+            nonlocal helper
+            if self._reads_upper(client):
+                helper = container_diff.upper_helper(client, leftovers, container, image)
+
+        with SshForward(client, leftovers, image, mounts.sockets, mounts.socket_volume):
+            self._execute(client, container, output, meanwhile)
+        mounts.wipe_secrets()
+        with LayerWriter(workspace) as writer:
+            tar = LayerTar(writer.write, edits, container_diff.deletions(client, container) if helper else ())
+            if helper:
+                container_diff.copy_upper(client, helper, tar)
+            else:
+                container_diff.copy_commit(client, container, tar, workspace)
+            for path in _MOUNT_POINTS:
+                if not command.existing(path):
+                    tar.directory(path.lstrip("/").encode())
+            for path in mounts.kept():
+                container_diff.copy_directory(client, container, path, paths.real(path).lstrip("/").encode(), tar)
+            tar.finish()
+            self._check()
+            return writer.finish()
+
+    def _connect(self) -> tuple[Client, ImageLoader]:
+        from lineal.engine.docker.client import Client
+        from lineal.engine.docker.image_loader import ImageLoader
+        from lineal.engine.docker.orphans import remove_abandoned
+
+        with self._lock:
+            if self._parts is not None:
+                return self._parts
+            client = Client(self._environment, self._check)
+            self._parts = parts = client, ImageLoader(client, self._check)
+        # A service to others: this run can do without.
+        with suppress(LinealError):
+            remove_abandoned(client)
+        return parts
+
+    def _check(self) -> None:
+        if self._stopped.is_set():
+            raise Interrupted("The build was interrupted.")
+
+    def _reads_upper(self, client: Client) -> bool:
+        if self._fast is None:
+            from lineal.engine.docker.container_diff import reads_upper
+
+            self._fast = reads_upper(client.json("GET", "/info", "ask for the engine's settings"))
+        return self._fast
+
+    @contextmanager
+    def _locked(self, caches: list[str]) -> Iterator[None]:
+        """Alone with caches, among the commands of this run."""
+        with ExitStack() as held:
+            for id in caches:
+                with self._lock:
+                    lock = self._caches.setdefault(id, threading.Lock())
+                while not lock.acquire(timeout=0.2):
+                    self._check()
+                held.callback(lock.release)
+            yield
+
+    def _body(self, image: str, command: Command, mounts: Mounts) -> dict[str, Any]:
+        network = self._network if command.network == "default" else command.network
+        host = {"NetworkMode": network, "LogConfig": {"Type": "json-file"}}
+        return {
+            "Image": image,
+            "Entrypoint": [],
+            "Cmd": list(command.argv),
+            # A name alone takes away what the engine would set; BuildKit sets no HOSTNAME.
+            "Env": ["HOSTNAME", *(f"{key}={value}" for key, value in command.env.items())],
+            "WorkingDir": command.workdir or "/",
+            "User": command.user,
+            # With the host's network the name is the host's too, and the engine refuses another.
+            "Hostname": "" if network == "host" else HOSTNAME,
+            "Healthcheck": {"Test": ["NONE"]},
+            "HostConfig": {**host, **mounts.settings()},
+        }
+
+    def _execute(
+        self, client: Client, container: str, output: Callable[[str], None], meanwhile: Callable[[], None]
+    ) -> None:
+        """Start, pass the output on, wait. Raises `CommandFailed`, `Interrupted`."""
+        from lineal.engine.docker.client import Refused
+
+        said = _ExecFormatWatcher(output)
+        with self._killable(client, container):
+            try:
+                client.call("POST", f"/containers/{container}/start", "start the command")
+            except Refused as refused:
+                _explain_start(refused, output)
+            if self._stopped.is_set():
+                # `stop` came before there was anything to kill.
+                self._kill(client, container)
+            meanwhile()
+            params = {"follow": "1", "stdout": "1", "stderr": "1"}
+            with client.reader(f"/containers/{container}/logs", "read the command's output", params) as stream:
+                for line in lines(stream):
+                    said(line)
+            ended = client.json("POST", f"/containers/{container}/wait", "wait for the command", endless=True)
+        self._check()
+        status = int(ended["StatusCode"])
+        if status and said.wrong_machine:
+            raise BuildFailed(_WRONG_MACHINE, remedy=_MACHINE_REMEDY)
+        if status:
+            raise CommandFailed(status)
+
+    @contextmanager
+    def _killable(self, client: Client, container: str) -> Iterator[None]:
+        with self._lock:
+            self._running[container] = client
+        try:
+            self._check()
+            yield
+        finally:
+            with self._lock:
+                del self._running[container]
+
+    @staticmethod
+    def _kill(client: Client, container: str) -> None:
+        # Not started yet or ended already: `run` sees the flag by itself.
+        with suppress(LinealError):
+            client.call("POST", f"/containers/{container}/kill", "stop a command")
+
+
+class _ExecFormatWatcher:
+    """Passes lines on and notices the one that says that the image is for another machine."""
+
+    def __init__(self, output: Callable[[str], None]) -> None:
+        self._output = output
+        self.wrong_machine = False
+
+    def __call__(self, line: str) -> None:
+        if line.endswith("exec format error") and line.startswith(("standard_init_linux.go", "exec ")):
+            self.wrong_machine = True
+        self._output(line)
+
+
+_WRONG_MACHINE = "The engine cannot execute programs of this image: it is for another processor architecture."
+_MACHINE_REMEDY = "Build for the engine's platform or install emulation (binfmt) on the engine's machine."
+
+
+def _explain_start(refused: Refused, output: Callable[[str], None]) -> None:
+    """Raise what a refused start means: mostly that the image has no such program or user."""
+    reason = refused.reason
+    if "exec format error" in reason:
+        raise BuildFailed(_WRONG_MACHINE, remedy=_MACHINE_REMEDY) from refused
+    if "unable to find user" in reason or "no matching entries in" in reason:
+        raise BuildFailed(
+            f"The image has no such user: {reason}.", remedy="Create it in an earlier RUN, or use a number."
+        ) from refused
+    for text, status in (("no such file or directory", 127), ("executable file not found", 127)):
+        if "exec:" in reason and text in reason:
+            output(reason)
+            raise CommandFailed(status) from refused
+    if "permission denied" in reason and "exec:" in reason:
+        output(reason)
+        raise CommandFailed(126) from refused
+    raise refused
+
+
+def lines(stream: BufferedReader) -> Iterator[str]:
+    """Lines of a multiplexed log (frames of 1 byte stream, 3 zero, 4 length), each stream's joined on its own."""
+    parts: dict[int, bytes] = {}
+    while len(head := stream.read(8)) == 8:
+        channel, length = struct.unpack(">BxxxL", head)
+        *whole, rest = (parts.get(channel, b"") + stream.read(length)).split(b"\n")
+        if len(rest) > _LINE:
+            whole, rest = [*whole, rest], b""
+        parts[channel] = rest
+        yield from map(_decoded, whole)
+    yield from (_decoded(part) for part in parts.values() if part)
+
+
+def _decoded(line: bytes) -> str:
+    return line.decode("utf-8", "replace").rstrip("\r")

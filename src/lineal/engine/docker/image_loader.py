@@ -1,0 +1,127 @@
+"""The parent image in the engine: there already, or loaded with the layers that the engine lacks."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from lineal.engine.docker import waiting
+from lineal.engine.docker.client import Client
+from lineal.errors import Unreachable
+from lineal.oci import Store
+from lineal.oci.types import Image, sha256
+from lineal.tar import raw
+
+_LAYER = "lineal-layer-%d.tar"
+_MISSING = re.compile(r"lineal-layer-(\d+)\.tar: no such file")
+_CHEAP = 1 << 20
+"""Bytes that are sent sooner than it is asked (0.06 s) whether the engine has them."""
+_LOADED = re.compile(r"Loaded image(?: ID)?: (sha256:[0-9a-f]{64})")
+
+
+class _Incomplete(Exception):
+    """The engine lacks the layer number `first` too."""
+
+    def __init__(self, first: int) -> None:
+        super().__init__(first)
+        self.first = first
+
+
+class ImageLoader:
+    """Parents of one engine. `check` is called between chunks and raises when the run is to stop."""
+
+    def __init__(self, client: Client, check: Callable[[], None]) -> None:
+        self._client = client
+        self._check = check
+        self._known: dict[str, str] = {}
+        self._chains: set[tuple[str, ...]] = set()
+        """Layers, from the lowest, that the engine had in this run."""
+        # One load at a time: two parents mostly share their first layers, and the second load then finds them.
+        self._lock = threading.Lock()
+
+    def ensure(self, image: Image, store: Store) -> str:
+        """The engine's id of an image with the parent's layers. Raises `Gone` when the store lacks one."""
+        config = bare_config(image)
+        digest = sha256(config)
+        with self._lock:
+            self._check()
+            found = self._client.find(f"/images/{self._known.get(digest, digest)}/json", "look up an image")
+            self._known[digest] = found["Id"] if found else self._load(config, image, store)
+            self._chains |= {tuple(image.diff_ids[:count]) for count in range(1, len(image.diff_ids) + 1)}
+            return self._known[digest]
+
+    def _load(self, config: bytes, image: Image, store: Store) -> str:
+        # The engine reads a layer from the archive only when it has no such chain of layers, and else says which one
+        # it lacks: so an archive without any layer asks for the price of one small call which of them it needs.
+        ids = image.diff_ids
+        first = next((count for count in range(len(ids), 0, -1) if tuple(ids[:count]) in self._chains), 0)
+        if not first or sum(layer.size for layer in image.layers[first:]) > _CHEAP:
+            first = len(image.layers)
+        try:
+            return self._send(config, image, store, first=first)
+        except _Incomplete as incomplete:
+            first = incomplete.first
+        try:
+            return self._send(config, image, store, first=first)
+        except _Incomplete:
+            # Somebody removed images meanwhile.
+            return self._send(config, image, store, first=0)
+
+    def _send(self, config: bytes, image: Image, store: Store, first: int) -> str:
+        """Load with the bytes of the layers from number `first` on."""
+        chunks = self._archive(config, image, store, first)
+
+        def call() -> str:
+            params = {"quiet": "1"}
+            return self._client.call(
+                "POST", "/images/load", "load the parent image", params=params, data=chunks, endless=True
+            ).text
+
+        # With the last byte sent, the engine only begins to unpack.
+        text = waiting.call_interruptibly(call, self._check)
+        lines = [json.loads(line) for line in text.splitlines() if line.strip()]
+        for line in lines:
+            if "error" in line:
+                self._refused(str(line["error"]), first)
+        found = _LOADED.search("".join(str(line.get("stream", "")) for line in lines))
+        if found is None:
+            raise Unreachable(f"Docker Engine at {self._client.host} did not say which image it loaded.")
+        return found[1]
+
+    def _refused(self, reason: str, first: int) -> None:
+        missing = _MISSING.search(reason)
+        if missing and int(missing[1]) < first:
+            raise _Incomplete(int(missing[1]))
+        if first:
+            raise _Incomplete(0)
+        raise Unreachable(f"Docker Engine at {self._client.host} could not load the parent image: {reason}.")
+
+    def _archive(self, config: bytes, image: Image, store: Store, first: int) -> Iterator[bytes]:
+        names = [_LAYER % number for number in range(len(image.layers))]
+        manifest = [{"Config": "config.json", "RepoTags": None, "Layers": names}]
+        yield raw.file(b"manifest.json", json.dumps(manifest).encode())
+        yield raw.file(b"config.json", config)
+        for number in range(first, len(names)):
+            layer = image.layers[number]
+            yield raw.header(names[number].encode(), size=layer.size)
+            sent = 0
+            for chunk in store.blob(layer.digest):
+                self._check()
+                sent += len(chunk)
+                yield chunk
+            if sent != layer.size:
+                raise Unreachable(f"{layer.digest} in {store.address} has {sent} bytes instead of {layer.size}.")
+            yield raw.padding(layer.size)
+        yield raw.END
+
+
+def bare_config(image: Image) -> bytes:
+    """A config with the parent's layers and nothing else: a container's environment, volumes, health check and so on
+    must be those of the command, and Docker would add the image's (a `VOLUME` would even swallow what is written)."""
+    whole = image.config_json
+    config: dict[str, Any] = {key: whole[key] for key in ("architecture", "os", "variant") if key in whole}
+    config |= {"config": {}, "rootfs": {"type": "layers", "diff_ids": image.diff_ids}}
+    return json.dumps(config, sort_keys=True, separators=(",", ":")).encode()

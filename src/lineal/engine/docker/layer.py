@@ -1,0 +1,188 @@
+"""What a command did to its root, as a layer: an engine's tar stream without the marks of the engine."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from lineal.errors import BuildFailed, Unreachable
+from lineal.tar import raw
+from lineal.tar.raw import Entry
+
+WHITEOUT = b".wh."
+OPAQUE = b".wh..wh..opq"
+_ANYWHERE = 16
+"""Bytes from which on a secret is looked for inside files; a short one can occur by chance ..."""
+_WHOLE = 8
+"""... so it only counts as a file's whole content, and below this not at all."""
+
+
+@dataclass(frozen=True)
+class LayerExclusions:
+    """What in a container's root is not the command's doing. Paths have no leading slash."""
+
+    dropped: frozenset[bytes] = frozenset()
+    """Files put there for the time of the run: neither they nor their deletion belong to the layer."""
+    stubs: frozenset[bytes] = frozenset()
+    """Directories made to mount something: kept only when they hold something else."""
+    owners: Mapping[bytes, tuple[int, int, int]] = field(default_factory=dict)
+    """Mode, uid and gid of directories that could not be given theirs in the container."""
+    secrets: tuple[bytes, ...] = field(default=(), repr=False)
+    """Values that must not be found in the layer."""
+
+
+class LayerTar:
+    """Writes a layer's uncompressed tar to `sink`, from one or several streams of an engine.
+
+    `deleted` are the paths that the engine says are gone (its words: absolute, bad UTF-8 replaced). Most come as
+    overlay's devices too; what was hidden by a directory made anew comes only here."""
+
+    def __init__(self, sink: Callable[[bytes], object], edits: LayerExclusions, deleted: Iterable[str] = ()) -> None:
+        self._sink = sink
+        self._edits = edits
+        self._held: dict[bytes, bytes] = {}
+        self._whiteouts: set[bytes] = set()
+        self._dropped: set[bytes] = set()
+        self._open: list[bytes] = []
+        self._deleted: dict[str, set[str]] = {}
+        for path in deleted:
+            parent, _, name = path.lstrip("/").rpartition("/")
+            self._deleted.setdefault(_merged(parent), set()).add(_merged(name))
+
+    def copy(self, stream: BinaryIO, below: bytes = b"") -> None:
+        """Take over a stream whose root is the directory `below` of the layer."""
+        for entry, body in raw.read(stream):
+            entry.name = b"/".join(part for part in (below, entry.name) if part)
+            if entry.kind == raw.HARDLINK and below:
+                entry.link = below + b"/" + entry.link
+            if entry.name:
+                self._leave(entry.name)
+                self._take(entry, body)
+        self._leave(None)
+
+    def directory(self, name: bytes) -> None:
+        """Add an empty directory at the root, which no stream holds."""
+        self._sink(raw.header(name, raw.DIRECTORY, mode=0o755, mtime=int(time.time())))
+
+    def finish(self) -> None:
+        """Name the deletions still unsaid, and end the tar."""
+        self._settle(b"")
+        for parent in sorted(self._deleted):
+            if "\ufffd" in parent:
+                raise Unreachable(f"The engine does not say exactly what was deleted in {parent!r}.")
+            self._settle(parent.encode())
+        self._sink(raw.END)
+
+    def _take(self, entry: Entry, body: Iterator[bytes]) -> None:
+        if entry.is_whiteout_device or (entry.kind == raw.HARDLINK and entry.link in self._whiteouts):
+            self._whiteouts.add(entry.name)
+            self._delete(entry.name)
+        elif self._is_dropped(entry.name):
+            self._dropped.add(entry.name)
+        elif entry.kind == raw.HARDLINK and entry.link in self._dropped:
+            raise BuildFailed(
+                f"The command made /{_shown(entry.name)} a hard link to the mounted file /{_shown(entry.link)}.",
+                remedy="Copy a mounted file instead, if it may stay in the image.",
+            )
+        elif entry.kind == raw.DIRECTORY:
+            self._directory(entry)
+        elif (parted := entry.name.rpartition(b"/"))[2].startswith(WHITEOUT):
+            self._whiteout(parted[0], parted[2])
+        else:
+            self._ancestors(entry.name)
+            self._sink(entry.encode())
+            self._content(entry, body)
+
+    def _directory(self, entry: Entry) -> None:
+        self._open.append(entry.name)
+        if entry.name in self._edits.owners:
+            entry.own(*self._edits.owners[entry.name])
+        if entry.name in self._edits.stubs:
+            self._held[entry.name] = entry.encode()
+            return
+        self._ancestors(entry.name)
+        self._sink(entry.encode())
+
+    def _ancestors(self, name: bytes) -> None:
+        """Write the held directories above `name`: they hold something after all."""
+        if not self._held:
+            return
+        parts = name.split(b"/")
+        for depth in range(1, len(parts)):
+            held = self._held.pop(b"/".join(parts[:depth]), None)
+            if held is not None:
+                self._sink(held)
+
+    def _content(self, entry: Entry, body: Iterator[bytes]) -> None:
+        looked_for = [s for s in self._edits.secrets if len(s) >= _ANYWHERE or len(s) == entry.size >= _WHOLE]
+        keep = max(map(len, looked_for), default=1) - 1
+        tail = b""
+        for chunk in body:
+            if looked_for:
+                window = tail + chunk
+                self._refuse_secrets(looked_for, window, entry.name)
+                tail = window[-keep:]
+            self._sink(chunk)
+        if entry.kind in b"07":
+            self._sink(raw.padding(entry.size))
+
+    @staticmethod
+    def _refuse_secrets(secrets: list[bytes], window: bytes, name: bytes) -> None:
+        if any(secret in window for secret in secrets):
+            raise BuildFailed(
+                f"The command left a secret in /{_shown(name)}, which would become part of the image.",
+                remedy="Delete the file in the same RUN, or keep it in a tmpfs mount.",
+            )
+
+    def _is_dropped(self, name: bytes) -> bool:
+        if not self._edits.dropped:
+            return False
+        directory, _, base = name.rpartition(b"/")
+        shown = directory + b"/" + base.removeprefix(WHITEOUT) if directory else base.removeprefix(WHITEOUT)
+        return shown in self._edits.dropped
+
+    def _delete(self, name: bytes) -> None:
+        directory, _, base = name.rpartition(b"/")
+        unsaid = self._deleted.get(_spoken(directory))
+        if unsaid is not None:
+            unsaid.discard(_spoken(base))
+        if not self._is_dropped(name):
+            self._whiteout(directory, WHITEOUT + base)
+
+    def _whiteout(self, directory: bytes, base: bytes) -> None:
+        path = directory + b"/" + base if directory else base
+        self._ancestors(path)
+        self._sink(raw.header(path))
+
+    def _leave(self, name: bytes | None) -> None:
+        """Close the directories that `name` is not in."""
+        while self._open and (name is None or not name.startswith(self._open[-1] + b"/")):
+            self._settle(self._open.pop())
+
+    def _settle(self, directory: bytes) -> None:
+        """Say what is gone from a directory and had no device of its own: the directory was made anew."""
+        unsaid = self._deleted.pop(_spoken(directory), set())
+        known = sorted(name for name in unsaid if "\ufffd" not in name)
+        for name in known:
+            path = directory + b"/" + name.encode() if directory else name.encode()
+            if not self._is_dropped(path):
+                self._whiteout(directory, WHITEOUT + name.encode())
+        if len(known) < len(unsaid):
+            # The engine's JSON does not carry these names; everything of the parent is gone here anyway.
+            self._whiteout(directory, OPAQUE)
+
+
+def _spoken(path: bytes) -> str:
+    """A path as the engine's JSON says it, however many marks it makes of one bad byte."""
+    return _merged(path.decode("utf-8", "replace"))
+
+
+def _merged(text: str) -> str:
+    return re.sub("\ufffd+", "\ufffd", text) if "\ufffd" in text else text
+
+
+def _shown(path: bytes) -> str:
+    return path.decode("utf-8", "replace")

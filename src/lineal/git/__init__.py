@@ -1,0 +1,1 @@
+"""What git says: objects, history, submodules and LFS files of the repository."""

@@ -1,0 +1,67 @@
+"""How git is run: its environment, its failures, its output."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from lineal.errors import BadConfiguration, LinealError
+
+
+class GitFailed(LinealError):
+    """git ended with an error."""
+
+
+def git_environment(root: Path, environ: dict[str, str]) -> dict[str, str]:
+    """The environment for git: this repository is trusted (CI workspaces belong to another user, reference/ci.md
+    1.3), nothing is fetched, prompted for, run or redirected behind our back, and a path is just a path."""
+    env = {key: value for key, value in environ.items() if not key.startswith("GIT_") or key.startswith(_KEPT)}
+    return {
+        **with_config(env, ("safe.directory", str(root)), ("core.hooksPath", os.devnull)),
+        "GIT_LITERAL_PATHSPECS": "1",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        # A path that cannot exist: git complains of any file there, also of an empty one.
+        "GIT_GRAFT_FILE": f"{os.devnull}/none",
+        "LC_ALL": "C.UTF-8",
+    }
+
+
+_KEPT = ("GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM",
+         "GIT_CONFIG_NOSYSTEM", "GIT_SSH", "GIT_ASKPASS", "GIT_SSL_", "GIT_EXEC_PATH")  # fmt: skip
+
+
+def with_config(env: dict[str, str], *settings: tuple[str, str]) -> dict[str, str]:
+    """The environment with settings for git on top, which are in no file and in no list of arguments."""
+    count = int(env.get("GIT_CONFIG_COUNT") or 0)
+    added = {"GIT_CONFIG_COUNT": str(count + len(settings))}
+    for number, (key, value) in enumerate(settings, start=count):
+        added |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return {**env, **added}
+
+
+def common_dir(git_dir: Path) -> Path:
+    """The git directory that holds the objects: another one than `git_dir` in a linked worktree."""
+    try:
+        return (git_dir / os.fsdecode((git_dir / "commondir").read_bytes().rstrip(b"\n"))).resolve()
+    except OSError:
+        return git_dir
+
+
+def run_git(args: list[str], cwd: Path, env: dict[str, str], stdin: bytes | None = None) -> bytes:
+    try:
+        done = subprocess.run(["git", *args], cwd=cwd, env=env, input=stdin, capture_output=True, check=False)
+    except FileNotFoundError:
+        raise BadConfiguration("git is not installed.", remedy="Install git 2.31 or newer.") from None
+    if done.returncode != 0:
+        reason = done.stderr.decode(errors="replace").strip().splitlines()
+        raise GitFailed(f"`git {args[0]}` failed in {cwd}: {reason[-1] if reason else done.returncode}")
+    return done.stdout
+
+
+def text_of(out: bytes) -> str:
+    """What git printed on one line or more, without the last line's end."""
+    return os.fsdecode(out.removesuffix(b"\n"))

@@ -1,0 +1,179 @@
+"""The history that a shallow clone lacks, fetched without files into a bare repository of Lineal's own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from lineal.errors import LinealError
+from lineal.git.command import GitFailed, git_environment, with_config
+from lineal.git.remote import remote
+from lineal.git.repository import Repository
+
+_REFS = "refs/lineal/"
+_SECONDS = 600
+_LOOK = 0.5
+_MOST_FILES = 300 << 20
+_MARGIN = 14 * 24 * 3600
+"""A commit may be older than what was built from it."""
+
+
+def fetch(repository: Repository, commits: Sequence[str], cache: Path, since: int | None = None) -> Path:
+    """A bare repository below `cache` that has the commits with all that came before them; or, where the server can
+    tell, at least with what was made since `since` (ms): a shallow one. Nothing in the workspace changes. Raises
+    `LinealError` and `OSError`."""
+    from filelock import FileLock, Timeout
+
+    url, settings = remote(repository)
+    place = cache.resolve() / "history" / hashlib.sha256(url.encode()).hexdigest()[:24]
+    place.parent.mkdir(parents=True, exist_ok=True)
+
+    def side(path: Path) -> HistoryClone:
+        environ = git_environment(path, repository.environ)
+        return HistoryClone(
+            path, with_config(environ, ("remote.lineal.url", url), *settings), repository.object_format
+        )
+
+    try:
+        with FileLock(place.with_suffix(".lock"), timeout=_SECONDS):
+            whole = side(place.with_suffix(".git"))
+            # Beside a whole one, what is new is little anyway.
+            if since is not None and not whole.refs:
+                # Not the same: git cannot always deepen what was fetched by time (the server may name a commit as
+                # the end that it has not sent).
+                recent = side(place.with_name(place.name + "-recent.git"))
+                if recent.fetch_recent(commits, since):
+                    return recent.path
+            whole.fetch_all(commits)
+            return whole.path
+    except Timeout:
+        raise LinealError("another run has been fetching it for too long") from None
+
+
+class HistoryClone:
+    """A repository while this process holds its lock. It only ever gets more history: others are reading it."""
+
+    def __init__(self, path: Path, environ: dict[str, str], object_format: str) -> None:
+        self.path, self._environ, self._format = path, environ, object_format
+        self._since_file = path / "lineal-since"
+
+    @property
+    def refs(self) -> set[str]:
+        """One for each commit that was fetched, with all that it promises."""
+        if not (self.path / "HEAD").exists():
+            return set()
+        return set(_git(["for-each-ref", "--format=%(refname)", _REFS], self.path, self._environ).split())
+
+    def fetch_recent(self, commits: Sequence[str], since: int) -> bool:
+        """What was made since then; False when that is no help: all of it has to be fetched."""
+        earlier = self._since()
+        start = max(since // 1000 - _MARGIN, 1)
+        if earlier is not None and earlier <= start and self._has(commits):
+            return True
+        self._prepare()
+        # Never later than before: that would hide history from those who read it.
+        start = min(start, earlier or start)
+        self._since_file.write_text(str(start))
+        try:
+            self._download([f"--shallow-since=@{start} +0000"], commits)
+        except _Refused as refusal:
+            if refusal.unreachable:
+                raise
+            # All commits are older, or the server does not know about times.
+            return False
+        return True
+
+    def fetch_all(self, commits: Sequence[str]) -> None:
+        if self._has(commits):
+            return
+        self._prepare()
+        try:
+            self._download([], commits)
+        except _Refused as refusal:
+            if refusal.unreachable:
+                raise
+            # A server that gives no single commits: its branches hold what they hold.
+            self._download([], ["refs/heads/*"])
+
+    def _has(self, commits: Sequence[str]) -> bool:
+        return self.refs.issuperset(_REFS + commit for commit in commits)
+
+    def _prepare(self) -> None:
+        if not (self.path / "HEAD").exists():
+            init = ["init", "--quiet", "--bare", "--template=", f"--object-format={self._format}", str(self.path)]
+            _git(init, self.path.parent, self._environ)
+        # What a fetch that was killed left behind.
+        for part in (self.path / "objects/pack").glob("tmp_*"):
+            part.unlink(missing_ok=True)
+
+    def _since(self) -> int | None:
+        with suppress(OSError, ValueError):
+            return int(self._since_file.read_text())
+        return None
+
+    def _download(self, options: list[str], wanted: Iterable[str]) -> None:
+        """Commits only. A server that has no filters sends files too: up to a size that is worth it."""
+        args = ["fetch", "--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-auto-maintenance",
+                "--filter=tree:0", *options, "--stdin", "lineal"]  # fmt: skip
+        specs = "".join(f"+{one}:{_REFS}{one.removeprefix('refs/')}\n" for one in wanted)
+        _git(args, self.path, self._environ, specs, self._refuse_files)
+
+    def _refuse_files(self, said: bytes) -> None:
+        size = sum(_size(part) for part in (self.path / "objects/pack").glob("tmp_pack_*"))
+        if size > _MOST_FILES and b"filtering not recognized" in said:
+            raise LinealError(
+                f"its server sends no history without files, and with them it is more than {_MOST_FILES >> 20} MB"
+            )
+
+
+class _Refused(GitFailed):
+    """git ended with an error; whether that was because nobody answered."""
+
+    unreachable = False
+
+
+def _git(
+    args: list[str], cwd: Path, environ: dict[str, str], stdin: str = "",
+    look: Callable[[bytes], None] | None = None,
+) -> str:  # fmt: skip
+    """What git printed. `look` is called now and then with git's messages so far, and may raise."""
+    end = time.monotonic() + _SECONDS
+    process = subprocess.Popen(
+        ["git", *args], cwd=cwd, env=environ, start_new_session=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    given: bytes | None = stdin.encode()
+    try:
+        while True:
+            try:
+                out, said = process.communicate(given, timeout=_LOOK)
+                break
+            except subprocess.TimeoutExpired as still:
+                given = None
+                if look is not None:
+                    look(still.stderr or b"")
+            if time.monotonic() > end:
+                raise LinealError(f"git {args[0]} took longer than {_SECONDS} s")
+    finally:
+        if process.poll() is None:
+            # With its helpers, which would go on downloading.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if process.returncode != 0:
+        # git repeats addresses and what a server says: only its kind of complaint is told.
+        failed = _Refused(f"git {args[0]} ended with status {process.returncode}")
+        failed.unreachable = b"unable to access" in said
+        raise failed
+    return out.decode(errors="replace")
+
+
+def _size(path: Path) -> int:
+    with suppress(OSError):
+        return path.stat().st_size
+    return 0

@@ -1,0 +1,88 @@
+"""Where the clone came from: the remote's address, and what git needs to talk to it from another repository."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from lineal.errors import LinealError
+from lineal.git.command import GitFailed, run_git
+from lineal.git.repository import Repository
+
+
+def remote(repository: Repository, *, push: bool = False) -> tuple[str, list[tuple[str, str]]]:
+    """The remote's address (for `push` the one that is pushed to) without credentials, and the settings for git that
+    carry them and the rest of what the workspace says about connections: by environment, so that a token is in no
+    argument list (git passes an address to its helpers as an argument) and in no file of ours."""
+    remotes = repository.run("remote").decode().split()
+    if not remotes:
+        raise LinealError("the clone has no remote")
+    name = "origin" if "origin" in remotes else remotes[0]
+    url = repository.run("remote", "get-url", *(["--push"] if push else []), name).decode().split("\n")[0].strip()
+    if url.startswith(("http://", "https://")):
+        try:
+            clean = _without_user(url)
+            return clean, list(_http_settings(repository, url, clean))
+        except ValueError:
+            raise LinealError("the remote's address cannot be read") from None
+    # A relative path means something only inside the workspace.
+    local = repository.root / url
+    if "://" not in url and local.exists():
+        return str(local.resolve()), []
+    with suppress(GitFailed):
+        return url, [("core.sshCommand", repository.run("config", "--get", "core.sshCommand").decode().strip())]
+    return url, []
+
+
+def web_address(repository: Repository) -> str | None:
+    """Where people find the repository, the same for every clone of it: no user, no `.git`, https. None when the
+    clone has no remote on another machine."""
+    try:
+        url, _ = remote(repository)
+    except LinealError:
+        return None
+    found = re.fullmatch(r"(?:(?:https?|ssh|git)://(?:[^/@]*@)?([^/:@]+(?::\d+)?)/|[^/@:]+@([^/:]+):)(.+)", url)
+    if found is None:
+        return None
+    host = found[1] or found[2]
+    host = host if url.startswith("http") else host.partition(":")[0]
+    return f"https://{host}/{found[3].strip('/').removesuffix('.git')}"
+
+
+def _http_settings(repository: Repository, url: str, clean: str) -> Iterator[tuple[str, str]]:
+    authorized = False
+    for section in ("http", "credential"):
+        # What holds everywhere needs no repeating: a header would be sent twice, which servers refuse.
+        everywhere = _matching(section, clean, {**repository.environ, "GIT_DIR": os.devnull}, repository.root)
+        for name, value in _matching(section, clean, repository.environ, repository.root).items():
+            authorized = authorized or (name == "extraheader" and value.lower().startswith("authorization:"))
+            if everywhere.get(name) != value:
+                yield f"{section}.{clean}.{name}", value
+    parts = urlsplit(url)
+    if parts.password and not authorized:
+        user = f"{unquote(parts.username or '')}:{unquote(parts.password)}"
+        yield f"http.{clean}.extraheader", f"Authorization: Basic {base64.b64encode(user.encode()).decode()}"
+    elif parts.username:
+        yield f"credential.{clean}.username", unquote(parts.username)
+    # git would take an extra header along to wherever the server points.
+    yield f"http.{clean}.followRedirects", "false"
+
+
+def _matching(section: str, url: str, environ: dict[str, str], folder: Path) -> dict[str, str]:
+    """The settings of a section for this address by name."""
+    try:
+        out = run_git(["config", "-z", "--get-urlmatch", section, url], folder, environ).decode()
+    except GitFailed:
+        return {}
+    records = (record.partition("\n") for record in out.split("\0")[:-1])
+    return {key.rpartition(".")[2]: value for key, _, value in records}
+
+
+def _without_user(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

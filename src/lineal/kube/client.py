@@ -1,0 +1,131 @@
+"""A few plain requests to a Kubernetes API server.
+
+Plain, because lightkube's own client sends no preconditions, and its models cost too much to import."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from lineal.kube.login import KubeUnavailable, connect
+from lineal.text import printable
+
+if TYPE_CHECKING:
+    import httpx2
+
+UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT = 401, 403, 404, 409
+_GOOD = (200, 201, 202)
+_ONLY_HELM = ("APISERVER", "TOKEN", "CAFILE", "ASUSER", "ASGROUPS", "TLS_SERVER_NAME", "INSECURE_SKIP_TLS_VERIFY")
+
+
+class KubeRefused(Exception):
+    """The API server answers with an error."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"{message or 'no reason is given'} (status {status})")
+        self.status = status
+        self.message = message
+
+    @property
+    def forbidden(self) -> bool:
+        return self.status in (UNAUTHORIZED, FORBIDDEN)
+
+
+class KubeClient:
+    """Every method raises `KubeUnavailable` or `KubeRefused`."""
+
+    def __init__(self, client: httpx2.Client, namespace: str = "default", biggest: int = 64 << 20) -> None:
+        """`biggest`: bytes of an answer."""
+        self._client = client
+        self._biggest = biggest
+        self.namespace = namespace
+        """That of the context."""
+
+    @classmethod
+    def connect(
+        cls, environ: Mapping[str, str], context: str | None, *, timeout: float = 10.0, biggest: int = 64 << 20
+    ) -> KubeClient:
+        return cls(*connect(environ, context or "", timeout), biggest)
+
+    @classmethod
+    def of_helm(cls, environ: Mapping[str, str], context: str | None) -> KubeClient:
+        """The cluster that helm would choose."""
+        for name in _ONLY_HELM:
+            if environ.get(f"HELM_KUBE{name}") or environ.get(f"HELM_KUBE_{name}"):
+                raise KubeUnavailable(f"a variable HELM_KUBE…{name} is set, which only helm reads")
+        return cls.connect(environ, context or environ.get("HELM_KUBECONTEXT"))
+
+    def close(self) -> None:
+        self._client.close()
+
+    def get(self, path: str, **query: str) -> dict[str, Any] | None:
+        """None when it does not exist."""
+        return self.ask("GET", path, query=query)
+
+    def items(self, path: str, **query: str) -> list[dict[str, Any]]:
+        answer = self.get(path, **query)
+        found = answer.get("items") if answer else None
+        return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+    def create(self, path: str, body: Mapping[str, Any]) -> None:
+        self.ask("POST", path, body)
+
+    def delete(self, path: str) -> bool:
+        """False when it does not exist. It may take a while until it is gone."""
+        return self.ask("DELETE", path) is not None
+
+    def data(self, path: str, **query: str) -> bytes:
+        """Such as a log, or a list that is too long to be parsed."""
+        status, data = self._exchange("GET", path, query, None)
+        if status not in _GOOD:
+            raise KubeRefused(status, "")
+        return data
+
+    def ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *,
+        query: Mapping[str, str] | None = None, allowed: tuple[int, ...] = (NOT_FOUND,),
+    ) -> dict[str, Any] | None:  # fmt: skip
+        """The answer; None when its status is an allowed one."""
+        status, data = self._exchange(method, path, query or {}, body)
+        if status in allowed:
+            return None
+        try:
+            answer = json.loads(data)
+        except (ValueError, RecursionError):
+            answer = None
+        if status not in _GOOD:
+            raise KubeRefused(
+                status, printable(str(answer.get("message", "")), 500) if isinstance(answer, dict) else ""
+            )
+        if not isinstance(answer, dict):
+            raise KubeUnavailable("its answer is not that of a Kubernetes API server")
+        return answer
+
+    def _exchange(
+        self, method: str, path: str, query: Mapping[str, str], body: Mapping[str, Any] | None
+    ) -> tuple[int, bytes]:
+        import httpx2
+        from lightkube.core.exceptions import ConfigError
+
+        data = bytearray()
+        content = None if body is None else json.dumps(body)
+        try:
+            with self._client.stream(method, path, params=dict(query) or None, content=content,
+                                     headers={"Content-Type": "application/json"}) as response:  # fmt: skip
+                for chunk in response.iter_bytes():
+                    data += chunk
+                    if len(data) > self._biggest:
+                        raise KubeUnavailable("its answer is not that of a Kubernetes API server")
+        except ConfigError as error:
+            raise KubeUnavailable(printable(str(error), 200)) from None
+        except (httpx2.HTTPError, OSError) as error:
+            host = self._client.base_url.host
+            raise KubeUnavailable(f"{host} cannot be reached ({type(error).__name__})") from None
+        return response.status_code, bytes(data)
+
+
+def path(group: str, namespace: str, kind: str, name: str = "") -> str:
+    """`path("apis/apps/v1", "shop", "deployments")`."""
+    return f"/{group}/namespaces/{quote(namespace, safe='')}/{kind}" + (f"/{quote(name, safe='')}" if name else "")

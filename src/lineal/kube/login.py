@@ -1,0 +1,58 @@
+"""A client that is logged in to the API server, by lightkube: tokens, certificates, exec plugins, a pod's account."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import httpx2
+
+_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+class KubeUnavailable(Exception):
+    """The API server cannot be asked; the text says why, in a few words."""
+
+
+def connect(environ: Mapping[str, str], context: str, timeout: float) -> tuple[httpx2.Client, str]:
+    """A client of the API server of `context` (empty: the kubeconfig's own, or the cluster of this pod), and the
+    namespace that goes with it. `timeout`: seconds for each request. Raises `KubeUnavailable`."""
+    try:
+        import httpx2
+        from lightkube.config import client_adapter
+    except ImportError:
+        raise KubeUnavailable("lightkube is not installed; run `pip install lineal[kubernetes]`") from None
+    try:
+        config = _config(environ, context)
+        parameters = client_adapter.ConnectionParams(timeout=httpx2.Timeout(timeout))
+        client: httpx2.Client = client_adapter.Client(config, parameters)
+        return client, config.namespace
+    except KubeUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 (lightkube checks nothing that it reads)
+        raise KubeUnavailable(f"the kubeconfig cannot be used ({type(error).__name__})") from None
+
+
+def _config(environ: Mapping[str, str], context: str) -> Any:
+    """As kubectl and helm do: the kubeconfig, and without one the service account of the pod."""
+    from lightkube.config.kubeconfig import KubeConfig
+    from lightkube.config.models import User
+
+    named = [part for part in environ.get("KUBECONFIG", "").split(os.pathsep) if part]
+    if len(named) > 1:
+        raise KubeUnavailable("KUBECONFIG names several files; name one that has the cluster, user and context")
+    default = Path(environ.get("HOME") or Path.home()) / ".kube" / "config"
+    file = Path(named[0]) if named else default
+    if named and not file.is_file():
+        raise KubeUnavailable(f"KUBECONFIG names {file}, which does not exist")
+    if file.is_file():
+        config = KubeConfig.from_file(file).get(context or None)
+    elif _SERVICE_ACCOUNT.is_dir():
+        config = KubeConfig.from_service_account(_SERVICE_ACCOUNT).get()
+    else:
+        raise KubeUnavailable("there is no kubeconfig, and this is no pod with a service account")
+    # lightkube wants a user, also for a cluster that asks for none.
+    return config._replace(user=config.user or User()) if config else config

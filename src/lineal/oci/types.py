@@ -1,0 +1,125 @@
+"""OCI storage behind one protocol: `Store`, and the three values that go in and out of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
+OCI_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+OCI_LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+
+
+def sha256(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """An OCI content descriptor; `digest` is `sha256:<hex>`, `size` in bytes."""
+
+    media_type: str
+    digest: str
+    size: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The exact bytes of an image manifest or index, as stored or to be stored."""
+
+    data: bytes
+    media_type: str
+
+    @cached_property
+    def digest(self) -> str:
+        return sha256(self.data)
+
+    @cached_property
+    def json(self) -> dict[str, Any]:
+        value = json.loads(self.data)
+        if not isinstance(value, dict):
+            raise ValueError("a manifest is a JSON object")
+        return value
+
+    @property
+    def is_index(self) -> bool:
+        return self.media_type in (OCI_INDEX, DOCKER_LIST)
+
+    @property
+    def references(self) -> list[str]:
+        """The digests that must be in the store beside it: config and layers, or an index's images."""
+        parts = [self.json.get("config"), *self.json.get("layers", []), *self.json.get("manifests", [])]
+        return [str(part["digest"]) for part in parts if isinstance(part, dict) and "digest" in part]
+
+    def descriptor(self) -> Descriptor:
+        return Descriptor(self.media_type, self.digest, len(self.data))
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Content to upload: bytes in memory (configs, records) or a file on disk (layers)."""
+
+    digest: str
+    size: int
+    content: bytes | Path
+
+    @staticmethod
+    def of(data: bytes) -> Blob:
+        return Blob(sha256(data), len(data), data)
+
+    def open(self) -> BinaryIO:
+        if isinstance(self.content, bytes):
+            import io
+
+            return io.BytesIO(self.content)
+        return self.content.open("rb")
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer as built: a gzip file on disk, deleted by whoever made the directory it is in."""
+
+    path: Path
+    digest: str
+    size: int
+    diff_id: str
+    media_type: str = OCI_LAYER_GZIP
+
+    def blob(self) -> Blob:
+        return Blob(self.digest, self.size, self.path)
+
+    def descriptor(self) -> Descriptor:
+        return Descriptor(self.media_type, self.digest, self.size)
+
+
+@dataclass(frozen=True)
+class Image:
+    """One platform's image in a store: its manifest and its config (parsed and exact)."""
+
+    manifest: Manifest
+    config: bytes
+    layers: tuple[Descriptor, ...] = field(default=())
+
+    @cached_property
+    def config_json(self) -> dict[str, Any]:
+        value = json.loads(self.config)
+        if not isinstance(value, dict):
+            raise ValueError("an image config is a JSON object")
+        return value
+
+    @property
+    def diff_ids(self) -> list[str]:
+        return list(self.config_json.get("rootfs", {}).get("diff_ids", []))

@@ -1,1 +1,0 @@
-"""What the CI says about this run."""

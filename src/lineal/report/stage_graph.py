@@ -1,0 +1,75 @@
+"""Who is made from whom in a report: the stages of an image, and the images that it needs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from lineal.report.model import ImageReport, Report, StageReport
+
+ORDER = ("failed", "missing", "built", "assembled", "adopted", "cached")
+"""Outcomes, the one that tells most first."""
+
+WORDS = {"missing": "to build"}
+"""Outcomes that people read in other words."""
+
+
+class StageGraph:
+    """The graph of a report's stages. An image's own stages are those that no image it needs has."""
+
+    def __init__(self, report: Report) -> None:
+        self.stages = {stage.checksum: stage for stage in report.stages}
+        self.images = {image.name: image for image in report.images}
+        order = {image.name: number for number, image in enumerate(report.images)}
+        ends: dict[str, list[str]] = {}
+        for image in report.images:
+            ends.setdefault(image.checksum, []).append(image.name)
+        past = {image.name: self._past(image.checksum) for image in report.images}
+        self._needs = {image.name: _needed(image, order, ends, past[image.name]) for image in report.images}
+        position = {stage.checksum: number for number, stage in enumerate(report.stages)}
+        self._own: dict[str, list[StageReport]] = {}
+        for name, checksums in past.items():
+            own = checksums.difference(*(past[need] for need in self._needs[name]))
+            self._own[name] = [self.stages[checksum] for checksum in sorted(own, key=position.__getitem__)]
+
+    def before(self, stage: StageReport) -> list[StageReport]:
+        """What it is made from, its parent first."""
+        checksums = [*([stage.parent] if stage.parent else []), *stage.inputs]
+        return [self.stages[checksum] for checksum in dict.fromkeys(checksums) if checksum in self.stages]
+
+    def own(self, image: str) -> list[StageReport]:
+        """Dependencies first. Two images without a need of each other may share stages."""
+        return self._own[image]
+
+    def needs(self, image: str) -> list[str]:
+        """The images whose last stage it is made from, also through others. Of two images that end in the same
+        stage, the later one needs the first."""
+        return self._needs[image]
+
+    def _past(self, last: str) -> set[str]:
+        found: set[str] = set()
+        queue = [self.stages[last]] if last in self.stages else []
+        while queue:
+            stage = queue.pop()
+            if stage.checksum not in found:
+                found.add(stage.checksum)
+                queue.extend(self.before(stage))
+        return found
+
+
+def worst(stages: Iterable[StageReport]) -> str:
+    found = {stage.outcome for stage in stages}
+    return next((outcome for outcome in ORDER if outcome in found), "cached")
+
+
+def counted(stages: Iterable[StageReport]) -> str:
+    """`1 failed, 4 cached`."""
+    counts: Counter[str] = Counter(stage.outcome for stage in stages)
+    return ", ".join(f"{counts[one]} {WORDS.get(one, one)}" for one in ORDER if counts[one])
+
+
+def _needed(image: ImageReport, order: Mapping[str, int], ends: Mapping[str, list[str]], past: set[str]) -> list[str]:
+    """The images that end in one of these stages, in order."""
+    names = {name for checksum in past & ends.keys() for name in ends[checksum]}
+    names -= {name for name in ends.get(image.checksum, ()) if order[name] >= order[image.name]}
+    return sorted(names, key=order.__getitem__)

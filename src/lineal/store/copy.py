@@ -1,0 +1,113 @@
+"""A tag with all that it leads to, from one store to another: mounted where they are neighbours, else streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from lineal.errors import DeployFailed, MissingContent, Unreachable
+from lineal.oci import Conflict, Store
+from lineal.oci.types import Blob, Descriptor, Manifest
+from lineal.oci.verify import is_digest
+
+_AT_ONCE = 4
+_DEEPEST = 4
+_MOST = 1000
+"""Documents that one tag may lead to."""
+
+
+@dataclass(slots=True)
+class CopyStats:
+    """What a transfer did, in blobs and bytes."""
+
+    there: int = 0
+    mounted: int = 0
+    streamed: int = 0
+    size: int = 0
+
+
+def copy_image(digest: str, tag: str, source: Store, target: Store, workspace: Path) -> CopyStats:
+    """Afterwards `tag` is `digest` in `target`, byte for byte. `workspace`: a directory for blobs on their way.
+
+    Raises `DeployFailed` when the source lacks something, or the tag is another image in the target."""
+    there = target.digest(tag)
+    if there is not None and there != digest:
+        raise _taken(target, tag, there)
+    moved = CopyStats()
+    if there is not None:
+        return moved
+    try:
+        manifests = list(_manifests(source, digest, 0, set()))
+        blobs = {blob.digest: blob for manifest in manifests for blob in _blobs(manifest, source)}
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for how, size in pool.map(lambda blob: _carry(blob, source, target, workspace), blobs.values()):
+                setattr(moved, how, getattr(moved, how) + 1)
+                moved.size += size
+        for manifest in manifests[:-1]:
+            target.put_manifest(manifest)
+        target.put_manifest(manifests[-1], tag)
+    except MissingContent as error:
+        what = f"The image {source.address}@{digest} is not whole: {error.digest} is missing."
+        raise DeployFailed(what, remedy="Build its commit again, and publish the bundle again.") from None
+    except Conflict:
+        raise _taken(target, tag, "another one") from None
+    if target.digest(tag) != digest:
+        raise _taken(target, tag, "another one")
+    return moved
+
+
+def _manifests(source: Store, digest: str, depth: int, seen: set[str]) -> Iterator[Manifest]:
+    """What is referred to comes before what refers to it, each once: indexes may name the same ones many times."""
+    if digest in seen:
+        return
+    if len(seen) == _MOST:
+        raise Unreachable(f"{source.address} has an index that leads to more than {_MOST} documents.")
+    seen.add(digest)
+    manifest = source.manifest(digest)
+    if manifest is None:
+        raise MissingContent(digest, source.address)
+    if manifest.is_index:
+        if depth == _DEEPEST:
+            raise Unreachable(f"{source.address}@{digest} is an index of indexes without end.")
+        for child in manifest.references:
+            if not is_digest(child):
+                raise Unreachable(f"{source.address}@{digest} refers to something without a digest.")
+            yield from _manifests(source, child, depth + 1, seen)
+    yield manifest
+
+
+def _blobs(manifest: Manifest, source: Store) -> Iterator[Descriptor]:
+    if manifest.is_index:
+        return
+    for part in [manifest.json.get("config"), *manifest.json.get("layers", [])]:
+        try:
+            found = Descriptor(str(part["mediaType"]), part["digest"], int(part["size"]))
+        except (TypeError, KeyError, ValueError):
+            raise Unreachable(f"{source.address}@{manifest.digest} is not a valid image manifest.") from None
+        if not isinstance(found.digest, str) or not is_digest(found.digest):
+            raise Unreachable(f"{source.address}@{manifest.digest} refers to something without a digest.")
+        yield found
+
+
+def _carry(blob: Descriptor, source: Store, target: Store, workspace: Path) -> tuple[str, int]:
+    if target.has_blob(blob.digest):
+        return "there", 0
+    if target.mount_blob(blob, source):
+        return "mounted", 0
+    path = workspace / blob.digest.removeprefix("sha256:")
+    try:
+        with path.open("wb") as file:
+            for chunk in source.blob(blob.digest):
+                file.write(chunk)
+            size = file.tell()
+        target.put_blob(Blob(blob.digest, size, path))
+    finally:
+        path.unlink(missing_ok=True)
+    return "streamed", size
+
+
+def _taken(target: Store, tag: str, there: str) -> DeployFailed:
+    what = f"The tag {tag} in {target.address} is {there} already, and a published tag never moves."
+    return DeployFailed(what, remedy="Copy to another repository.")

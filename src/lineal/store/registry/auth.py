@@ -1,0 +1,228 @@
+"""How a registry's 401 is answered: Basic, or Bearer tokens cached per set of scopes until they expire."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode, urlsplit
+
+from lineal.errors import Unreachable
+from lineal.store.registry.credentials import Credential, find_credential
+from lineal.store.registry.network_policy import hostname, is_inside
+
+Scope = tuple[str, str]
+"""A resource and an action on it: `("repository:team/app", "pull")`."""
+Exchange = Callable[[str, str, dict[str, str], bytes | None], tuple[int, bytes]]
+"""Sends method, URL, headers and form to a token server; gives status and body. Follows no redirect."""
+
+_DEFAULT_SECONDS = 60
+_MARGIN_SECONDS = 10
+_PARAMETER = re.compile(r'([A-Za-z_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_SCHEME = re.compile(r"(?:^|,)\s*(bearer|basic)(?=[\s,]|$)", re.IGNORECASE)
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+
+
+class Denied(Unreachable):
+    """The registry or its token server answers 401 or 403."""
+
+
+def repository_scopes(repository: str, *actions: str) -> tuple[Scope, ...]:
+    return tuple((f"repository:{repository}", action) for action in actions)
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """A `WWW-Authenticate` header: `basic`, or `bearer` with the token server to ask."""
+
+    scheme: str
+    realm: str = ""
+    service: str = ""
+    scopes: tuple[Scope, ...] = ()
+
+
+def parse_challenge(header: str) -> Challenge | None:
+    """The Bearer challenge of a header, else its Basic one, else None."""
+    # Schemes are searched where no quoted text is; the positions stay those of the header.
+    bare = _QUOTED.sub(lambda match: '"' + "x" * (len(match[0]) - 2) + '"', header)
+    starts = list(_SCHEME.finditer(bare))
+    ends = [*(match.start() for match in starts[1:]), len(header)]
+    found: dict[str, dict[str, str]] = {}
+    for match, end in zip(starts, ends, strict=False):
+        fields = {
+            key.lower(): quoted or plain for key, quoted, plain in _PARAMETER.findall(header[match.end() : end])
+        }
+        found.setdefault(match[1].lower(), fields)
+    if "bearer" in found and found["bearer"].get("realm"):
+        fields = found["bearer"]
+        return Challenge("bearer", fields["realm"], fields.get("service", ""), _scopes(fields.get("scope", "")))
+    return Challenge("basic") if "basic" in found else None
+
+
+def _scopes(text: str) -> tuple[Scope, ...]:
+    pairs = (part.rpartition(":") for part in text.split())
+    return tuple((resource, action) for resource, _, actions in pairs for action in actions.split(",") if resource)
+
+
+class Authenticator:
+    """The `Authorization` of one registry, for its own host only. Safe to call from several threads."""
+
+    def __init__(
+        self,
+        host: str,
+        repository: str,
+        *,
+        secure: bool,
+        exchange: Exchange,
+        monotonic: Callable[[], float],
+        environ: Mapping[str, str],
+        credential: Credential | None = None,
+    ) -> None:
+        self._host, self._repository, self._secure = host, repository, secure
+        self._exchange, self._monotonic, self._environ = exchange, monotonic, environ
+        self._lock = threading.RLock()
+        self._challenge: Challenge | None = None
+        self._credential = credential
+        self._looked_up = credential is not None
+        self._problem: str | None = None
+        self._refresh_token = ""
+        self._tokens: dict[frozenset[Scope], tuple[str, float]] = {}
+
+    @property
+    def known(self) -> bool:
+        """Whether the registry is asked as somebody, not as anyone."""
+        return self._credential is not None
+
+    def header(self, scopes: Sequence[Scope]) -> str | None:
+        """What to send with a first try: None until the registry has asked for something."""
+        with self._lock:
+            if self._challenge is None:
+                return None
+            if self._challenge.scheme == "basic":
+                return self._credential.basic() if self._credential else None
+            return "Bearer " + (self._cached(scopes) or self._fetch(scopes))
+
+    def answer(self, challenge: str, scopes: Sequence[Scope], failed: str | None) -> str | None:
+        """What to send after a 401 that came for `failed`; None when there is nothing better to try."""
+        with self._lock:
+            parsed = parse_challenge(challenge)
+            if parsed is None:
+                return None
+            if parsed.scheme == "basic":
+                self._challenge = parsed
+                credential = self._find()
+                return credential.basic() if credential and credential.basic() != failed else None
+            self._check_realm(parsed.realm)
+            self._challenge = parsed
+            # Some token servers grant the first scope only: the one that was demanded goes first.
+            wanted = (*parsed.scopes, *(scope for scope in scopes if scope not in parsed.scopes))
+            token = self._cached(wanted)
+            if token is None or failed == f"Bearer {token}":
+                token = self._fetch(wanted)
+            return None if failed == f"Bearer {token}" else f"Bearer {token}"
+
+    def denied(self, doing: str) -> Denied:
+        """The error for a 401 or 403 while `doing` ("read", "write" or "delete")."""
+        with self._lock:
+            credential, problem = self._credential, self._problem
+        login = f"`docker login {self._host}`, or LINEAL_REGISTRY_USERNAME and LINEAL_REGISTRY_PASSWORD for the store"
+        if credential is None:
+            why = f" {problem}" if problem else ""
+            return Denied(
+                f"{self._host} does not let anyone {doing} {self._repository} without credentials, "
+                f"and none were found.{why}",
+                remedy=f"Log in: {login}.",
+            )
+        return Denied(
+            f"{self._host} refuses to let the credentials from {credential.source} {doing} {self._repository}.",
+            remedy=f"Check that they are right and may {doing} there, or give others: {login}.",
+        )
+
+    def _find(self) -> Credential | None:
+        if not self._looked_up:
+            self._looked_up = True
+            self._credential, self._problem = find_credential(self._host, self._repository, self._environ)
+        return self._credential
+
+    def _cached(self, scopes: Sequence[Scope]) -> str | None:
+        wanted, now = frozenset(scopes), self._monotonic()
+        for granted, (token, expiry) in self._tokens.items():
+            if wanted <= granted and now < expiry:
+                return token
+        return None
+
+    def _fetch(self, scopes: Sequence[Scope]) -> str:
+        credential = self._find()
+        if credential and credential.registry_token:
+            return credential.registry_token
+        status, body = self._ask(self._challenge or Challenge("bearer"), scopes, credential)
+        if status in (400, 401, 403):
+            actions = {action for _, action in scopes}
+            raise self.denied("delete" if "delete" in actions else "write" if "push" in actions else "read")
+        if status != 200:
+            raise Unreachable(
+                f"The token server of {self._host} answers {status}.", remedy="Try again later, or ask who runs it."
+            )
+        answer = self._parse(body)
+        token, seconds = answer.get("token") or answer.get("access_token"), answer.get("expires_in")
+        if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+            raise self._nonsense()
+        if isinstance(refresh := answer.get("refresh_token"), str):
+            self._refresh_token = refresh
+        valid = seconds if isinstance(seconds, int | float) and seconds > 0 else _DEFAULT_SECONDS
+        expiry = self._monotonic() + valid - min(_MARGIN_SECONDS, valid / 4)
+        self._tokens[frozenset(scopes)] = (token, expiry)
+        return token
+
+    def _ask(self, challenge: Challenge, scopes: Sequence[Scope], credential: Credential | None) -> tuple[int, bytes]:
+        realm, service = challenge.realm, challenge.service
+        by_resource: dict[str, list[str]] = {}
+        for resource, action in scopes:
+            by_resource.setdefault(resource, []).append(action)
+        wanted = [f"{resource}:{','.join(actions)}" for resource, actions in by_resource.items()]
+        if identity := self._refresh_token or (credential.identity_token if credential else ""):
+            form = {"grant_type": "refresh_token", "client_id": "lineal", "refresh_token": identity}
+            fields = urlencode({**form, "service": service, "scope": " ".join(wanted)}).encode()
+            status, body = self._exchange(
+                "POST", realm, {"Content-Type": "application/x-www-form-urlencoded"}, fields
+            )
+            if status not in (404, 405):
+                return status, body
+        query = urlencode([*([("service", service)] if service else []), *(("scope", scope) for scope in wanted)])
+        url = f"{realm}{'&' if '?' in realm else '?'}{query}"
+        return self._exchange("GET", url, {"Authorization": credential.basic()} if credential else {}, None)
+
+    def _parse(self, body: bytes) -> dict[str, object]:
+        try:
+            answer = json.loads(body)
+        except (ValueError, RecursionError):
+            answer = None
+        if not isinstance(answer, dict):
+            raise self._nonsense()
+        return answer
+
+    def _nonsense(self) -> Unreachable:
+        return Unreachable(f"The token server of {self._host} answers with something that is not a token.")
+
+    def _check_realm(self, realm: str) -> None:
+        """The password goes to the realm, so it must be as safe as the registry, and no address inside a network."""
+        try:
+            url = urlsplit(realm)
+            name = url.hostname or ""
+        except ValueError:
+            url, name = urlsplit(""), ""
+        own = hostname(self._host)
+        schemes = ("https",) if self._secure else ("http", "https")
+        if (
+            not name
+            or url.scheme not in schemes
+            or url.username
+            or (self._secure and name != own and is_inside(name))
+        ):
+            raise Unreachable(
+                f"{self._host} sends credentials to a token server that is not safe to give them to.",
+                remedy="Check the address of the registry; its token server must be public and use https.",
+            )

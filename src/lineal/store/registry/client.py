@@ -1,0 +1,340 @@
+"""A repository of an OCI registry as a store: a thin synchronous client of the distribution API."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from urllib.parse import urlencode
+
+import requests
+
+from lineal.clock import Time
+from lineal.errors import LinealError, MissingContent, Unreachable
+from lineal.oci import Conflict, Store
+from lineal.oci.types import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Manifest
+from lineal.oci.verify import MAX_MANIFEST, is_digest, read_manifest
+from lineal.store.registry.auth import Denied, Scope, repository_scopes
+from lineal.store.registry.credentials import Credential
+from lineal.store.registry.errors import ConnectionFailed, codes, connection_error, invalid_response, refused
+from lineal.store.registry.tag_list import TagList
+from lineal.store.registry.transport import CHUNK, RETRIED, SMALL, TRIES, Response, Transport
+
+ACCEPT = ", ".join((OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST))
+_SMALL_BLOB = 64 * 1024
+UPLOAD_SECONDS = 300.0
+"""A registry may copy a whole blob to its storage before it answers."""
+SETTLING = 5
+"""Tries to publish a manifest that a registry says lacks a blob: when two runs upload the same one at once,
+docker-registry on a plain disk shows the first of them an empty file for a moment."""
+
+
+class Registry(Store):
+    """One repository of one registry. Plain http on loopback or when `insecure`; `credential` is for this host only.
+
+    `host` is `name[:port]`. Requires a valid repository name (see `lineal.store.open`)."""
+
+    def __init__(
+        self,
+        host: str,
+        repository: str,
+        *,
+        address: str | None = None,
+        insecure: bool = False,
+        credential: Credential | None = None,
+        environ: Mapping[str, str] | None = None,
+        time: Time | None = None,
+        session: requests.Session | None = None,
+    ) -> None:
+        self.host, self.repository = host, repository
+        self.address = address or f"{host}/{repository}"
+        self._insecure, self._credential = insecure, credential
+        self._environ, self._time = os.environ if environ is None else environ, time or Time()
+        self._http = Transport(
+            host,
+            repository,
+            insecure=insecure,
+            environ=self._environ,
+            credential=credential,
+            time=self._time,
+            session=session,
+        )
+        self.traffic = self._http.traffic
+        self._base = f"/v2/{repository}"
+        self._pull = repository_scopes(repository, "pull")
+        self._push = repository_scopes(repository, "pull", "push")
+        self._delete = repository_scopes(repository, "pull", "delete")
+        self._listing = TagList(self._http, self._base, partial(self._read, "GET"), self._error)
+
+    def sibling(self, repository: str) -> Registry:
+        """Another repository of this registry, with the same credentials and connections; its traffic is its own."""
+        return Registry(
+            self.host,
+            repository,
+            insecure=self._insecure,
+            credential=self._credential,
+            environ=self._environ,
+            time=self._time,
+            session=self._http.session,
+        )
+
+    def manifest(self, reference: str) -> Manifest | None:
+        answer = self._read("GET", f"{self._base}/manifests/{reference}", accept=ACCEPT, limit=MAX_MANIFEST)
+        if answer.status == 404:
+            return None
+        self._expect(answer, "read", 200)
+        promised = [answer.headers.get("Docker-Content-Digest", ""), reference]
+        return read_manifest(
+            answer.body,
+            answer.headers.get("Content-Type", ""),
+            [text for text in promised if is_digest(text)],
+            self.host,
+        )
+
+    def digest(self, reference: str) -> str | None:
+        answer = self._read("HEAD", f"{self._base}/manifests/{reference}", accept=ACCEPT)
+        if answer.status == 404:
+            return None
+        self._expect(answer, "read", 200)
+        digest = answer.headers.get("Docker-Content-Digest", "")
+        if not is_digest(digest):
+            manifest = self.manifest(reference)
+            return manifest.digest if manifest else None
+        if is_digest(reference) and digest != reference:
+            raise invalid_response(self.host, f"with {digest} when asked for {reference}")
+        return digest
+
+    def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
+        answer = self._send(manifest, tag)
+        if answer is not None:
+            self._accept(answer, manifest, tag)
+
+    def try_tag(self, manifest: Manifest, tag: str) -> bool:
+        try:
+            answer = self._put(manifest, tag)
+        except ConnectionFailed:
+            self._http.pause(1)
+            return False
+        if answer.status in RETRIED or _unsettled(answer):
+            self._http.pause(1, answer)
+            return False
+        self._accept(answer, manifest, tag)
+        return True
+
+    def _accept(self, answer: Response, manifest: Manifest, tag: str | None) -> None:
+        refused = answer.status in (403, 405, 409, 412) or (answer.status == 400 and _immutable(answer))
+        if tag and refused and self._is_there(manifest, tag):
+            return
+        if answer.status in (400, 404) and "BLOB_UNKNOWN" in codes(answer.body)[0]:
+            for digest in manifest.references:
+                if not (self.digest(digest) if manifest.is_index else self.has_blob(digest)):
+                    raise MissingContent(digest, self.address)
+        self._expect(answer, "write", 200, 201, 202)
+        stored = answer.headers.get("Docker-Content-Digest", manifest.digest)
+        if is_digest(stored) and stored != manifest.digest:
+            raise invalid_response(self.host, f"that it stored {stored} when given {manifest.digest}")
+
+    def _send(self, manifest: Manifest, tag: str | None) -> Response | None:
+        """PUT until there is an answer; None when an answer was lost and the tag turns out to be ours.
+
+        Before each further try of a tag it looks again: another run may have been first meanwhile."""
+        for number in range(1, TRIES + 1):
+            if number > 1 and tag and self._is_there(manifest, tag):
+                return None
+            answer = None
+            try:
+                answer = self._put(manifest, tag)
+            except ConnectionFailed:
+                if number == TRIES:
+                    raise
+            if answer is not None:
+                again = answer.status in RETRIED or (_unsettled(answer) and number < SETTLING)
+                if not again or number == TRIES:
+                    return answer
+            self._http.pause(number, answer)
+        raise AssertionError("the last try returns or raises")
+
+    def _is_there(self, manifest: Manifest, tag: str) -> bool:
+        """Whether the tag points at this manifest already. Raises `Conflict` when it points at another."""
+        existing = self.digest(tag)
+        if existing not in (None, manifest.digest):
+            raise Conflict(f"{self.address}:{tag} is {existing} and may not be moved.")
+        return existing is not None
+
+    def _put(self, manifest: Manifest, tag: str | None) -> Response:
+        # No registry is known to need If-None-Match, but one that heeds it makes a tag an atomic first publication.
+        once = {"If-None-Match": "*"} if tag else {}
+        return self._http.ask(
+            "PUT",
+            f"{self._base}/manifests/{tag or manifest.digest}",
+            self._push,
+            headers={"Content-Type": manifest.media_type, **once},
+            body=Blob(manifest.digest, len(manifest.data), manifest.data),
+            tries=1,
+        )
+
+    def tags(self, prefix: str = "") -> list[str]:
+        return self._listing.tags(prefix)
+
+    def has_blob(self, digest: str) -> bool:
+        answer = self._read("HEAD", f"{self._base}/blobs/{digest}")
+        if answer.status == 404:
+            return False
+        self._expect(answer, "read", 200)
+        return True
+
+    def blob(self, digest: str) -> Iterator[bytes]:
+        hashed, position = hashlib.sha256(), 0
+        for number in range(1, TRIES + 1):
+            answer = self._open_blob(digest, position)
+            # A server that does not know ranges starts again: what has been handed out is skipped.
+            skip = position if answer.status == 200 else 0
+            try:
+                for chunk in self._chunks(answer):
+                    fresh = chunk[skip:]
+                    skip -= len(chunk) - len(fresh)
+                    hashed.update(fresh)
+                    position += len(fresh)
+                    if fresh:
+                        yield fresh
+                break
+            except requests.RequestException as error:
+                if number == TRIES:
+                    raise connection_error(self.host, error) from None
+                self._http.pause(number)
+        if f"sha256:{hashed.hexdigest()}" != digest:
+            raise invalid_response(self.host, f"with content that is not {digest} when asked for it")
+
+    def put_blob(self, blob: Blob) -> None:
+        for number in range(1, TRIES + 1):
+            # Sending something small costs what asking would, and it is nearly always new.
+            if (number > 1 or blob.size > _SMALL_BLOB) and self.has_blob(blob.digest):
+                return
+            answer = None
+            try:
+                answer = self._upload(blob)
+                if answer.status not in RETRIED | {404, 416} or number == TRIES:
+                    self._expect(answer, "write", 201, 204)
+                    return
+            except ConnectionFailed:
+                if number == TRIES:
+                    raise
+            # A lost session, a restarted server: begin a new upload (registries differ too much in resuming one).
+            self._http.pause(number, answer)
+
+    def mount_blob(self, descriptor: Descriptor, source: Store) -> bool:
+        if not isinstance(source, Registry) or source.host != self.host:
+            return False
+        if source.repository == self.repository:
+            return self.has_blob(descriptor.digest)
+        query = urlencode({"mount": descriptor.digest, "from": source.repository})
+        scopes = (*self._push, *repository_scopes(source.repository, "pull"))
+        try:
+            answer = self._http.ask("POST", f"{self._base}/blobs/uploads/?{query}", scopes)
+        except Denied:
+            # Some registries deny instead of answering that a mount is not possible (goharbor/harbor#17097).
+            return False
+        if answer.status == 202 and (location := answer.headers.get("Location")):
+            self._abandon(answer, location)
+        if answer.status in RETRIED:
+            self._expect(answer, "write", 201)
+        return answer.status == 201
+
+    def delete(self, digest: str) -> None:
+        answer = self._http.ask("DELETE", f"{self._base}/manifests/{digest}", self._delete)
+        if answer.status != 404:
+            self._expect(answer, "delete", 200, 202, 204)
+
+    def sweep(self) -> int | None:
+        return None
+
+    def now(self) -> int:
+        clock = self._http.clock
+        if not clock.known:
+            self._http.ask("GET", "/v2/", self._pull)
+        return clock.now()
+
+    def _read(
+        self, method: str, where: str, *, accept: str = "*/*", limit: int = SMALL, tries: int = TRIES
+    ) -> Response:
+        """Ask for something small. 401 and 403 raise `Denied`."""
+        try:
+            return self._readable(method, where, self._pull, accept, limit, tries)
+        except Denied:
+            if not self._http.auth.known:
+                raise
+            with suppress(Denied):
+                # Docker Hub denies reading a repository that does not exist yet, except to who may write (make) it.
+                return self._readable(method, where, self._push, accept, limit, tries)
+            raise
+
+    def _readable(
+        self, method: str, where: str, scopes: Sequence[Scope], accept: str, limit: int, tries: int
+    ) -> Response:
+        answer = self._http.ask(method, where, scopes, headers={"Accept": accept}, limit=limit, tries=tries)
+        if answer.status in (401, 403):
+            raise self._error(answer, "read")
+        return answer
+
+    def _open_blob(self, digest: str, position: int) -> Response:
+        headers = {"Range": f"bytes={position}-"} if position else {}
+        answer = self._http.ask("GET", f"{self._base}/blobs/{digest}", self._pull, headers=headers, stream=True)
+        if answer.status == 404:
+            raise MissingContent(digest, self.address)
+        self._expect(answer, "read", 200, *([206] if position else []))
+        return answer
+
+    def _chunks(self, answer: Response) -> Iterator[bytes]:
+        if answer.stream is None:
+            return
+        try:
+            for chunk in answer.stream.iter_content(CHUNK):
+                self._http.count(read=len(chunk))
+                yield chunk
+        finally:
+            answer.stream.close()
+
+    def _upload(self, blob: Blob) -> Response:
+        """One upload from its beginning: ask for a place, then send everything at once (every registry takes that,
+        not every one takes pieces)."""
+        opened = self._http.ask("POST", f"{self._base}/blobs/uploads/", self._push)
+        self._expect(opened, "write", 202)
+        url, _ = self._http.resolve(opened.url, opened.headers.get("Location", ""), "an upload")
+        url += ("&" if "?" in url else "?") + urlencode({"digest": blob.digest})
+        headers = {"Content-Type": "application/octet-stream"}
+        return self._http.ask("PUT", url, self._push, headers=headers, body=blob, tries=1, seconds=UPLOAD_SECONDS)
+
+    def _abandon(self, answer: Response, location: str) -> None:
+        """A mount that was not possible opened an upload instead: tidy it away, if the registry lets us."""
+        try:
+            url, foreign = self._http.resolve(answer.url, location, "an upload")
+            if not foreign:
+                self._http.ask("DELETE", url, self._push, tries=1)
+        except Unreachable:
+            pass
+
+    def _expect(self, answer: Response, doing: str, *statuses: int) -> None:
+        if answer.status not in statuses:
+            raise self._error(answer, doing)
+
+    def _error(self, answer: Response, doing: str) -> LinealError:
+        if answer.status in (401, 403) and not answer.foreign:
+            denied = self._http.auth.denied(doing)
+            _, message = codes(answer.body)
+            if message:
+                denied.message = f"{denied.message} It says: {message!r}."
+            return denied
+        return refused(self.host, self.repository, answer.status, answer.body, doing)
+
+
+def _immutable(answer: Response) -> bool:
+    code, message = codes(answer.body)
+    return "TAG_INVALID" in code or "immutable" in message.lower() or "already exists" in message.lower()
+
+
+def _unsettled(answer: Response) -> bool:
+    """Whether the registry says that what the manifest names is not there, or not whole."""
+    found = codes(answer.body)[0]
+    return "BLOB_UNKNOWN" in found or "DIGEST_INVALID" in found

@@ -1,0 +1,140 @@
+"""What a registry's failure means to the person who reads it: one sentence, a remedy, and no secret."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from lineal.errors import BadConfiguration, LinealError, Unreachable
+
+MAX_SAID = 200
+
+
+class ConnectionFailed(Unreachable):
+    """The connection failed; the same request may succeed when it is sent again."""
+
+
+def connection_error(host: str, error: BaseException) -> Unreachable:
+    """The error for an exception of `requests` while talking to `host`. Its text, which may hold a signed URL or a
+    proxy's password, is not repeated."""
+    chain = list(_chain(error))
+    text = " ".join(type(link).__name__ for link in chain)
+    if "SSLError" in text or "SSLCert" in text:
+        return _tls(host, chain)
+    if "ProxyError" in text:
+        return ConnectionFailed(f"The proxy to {host} cannot be used.", remedy="Check HTTPS_PROXY and NO_PROXY.")
+    if "Invalid" in text or "LocationParse" in text:
+        return Unreachable(
+            f"{host} answers with an address that makes no sense.", remedy="Check the store's address."
+        )
+    if "NameResolution" in text or "gaierror" in text:
+        return ConnectionFailed(
+            f"{host} cannot be reached: its name is not known.", remedy="Check the address for a typo."
+        )
+    reason = "it does not answer in time" if "Timeout" in text else "the connection broke"
+    for link in chain:
+        if isinstance(link, OSError) and link.strerror and link.errno:
+            reason = link.strerror.lower()
+    return ConnectionFailed(
+        f"{host} cannot be reached: {reason}.", remedy="Check that it is up and that its address is right."
+    )
+
+
+def _tls(host: str, chain: list[BaseException]) -> Unreachable:
+    if any("WRONG_VERSION_NUMBER" in str(link) or "wrong version number" in str(link) for link in chain):
+        return Unreachable(
+            f"{host} does not speak https.",
+            remedy=f"If it is meant to be used without encryption, give --insecure-registry {host}.",
+        )
+    if any("CERTIFICATE_VERIFY_FAILED" in str(link) for link in chain):
+        return Unreachable(
+            f"The certificate of {host} is not trusted.",
+            remedy=f"Put its authority into /etc/docker/certs.d/{host}/ca.crt, or name it with SSL_CERT_FILE.",
+        )
+    return ConnectionFailed(
+        f"No encrypted connection to {host} could be made.", remedy="Check its certificate and its address."
+    )
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The exception and what it wraps, outermost first; `requests` and urllib3 wrap as arguments, too."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        link = waiting.pop(0)
+        if not isinstance(link, BaseException) or id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield link
+        waiting += [getattr(link, "reason", None), *link.args, link.__cause__, link.__context__]
+
+
+def codes(body: bytes) -> tuple[str, str]:
+    """Error codes and messages of a registry's error answer, as far as it is one; printable and short."""
+    try:
+        errors = json.loads(body)["errors"]
+        found = [(str(error.get("code", "")), str(error.get("message", ""))) for error in errors]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return "", ""
+    return " ".join(code for code, _ in found)[:MAX_SAID], _printable("; ".join(text for _, text in found if text))
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text[:MAX_SAID]).strip()
+
+
+def refused(host: str, repository: str, status: int, body: bytes, doing: str) -> LinealError:
+    """The error for an unexpected answer (401 and 403 excepted) while `doing` ("read", "write" or
+    "delete")."""
+    code, message = codes(body)
+    said = f" and says: {message!r}" if message else ""
+    if "NAME_INVALID" in code:
+        return BadConfiguration(
+            f"{host} does not accept the repository name {repository!r}{said}.",
+            remedy="Choose another store address.",
+        )
+    if status == 404 and doing == "write":
+        return Unreachable(
+            f"{host} does not know the repository {repository}{said}.",
+            remedy="Create it there, or check the address.",
+        )
+    if status == 413:
+        return Unreachable(
+            f"{host} or a proxy before it does not accept uploads of this size (status 413).",
+            remedy="Raise its limit for request bodies.",
+        )
+    if status == 429:
+        return Unreachable(
+            f"{host} limits how often it may be asked, and the limit is used up{said}.",
+            remedy="Wait, or log in for a higher limit.",
+        )
+    if doing == "delete" and (status in (400, 405, 501) or "UNSUPPORTED" in code):
+        return Unreachable(
+            f"{host} does not allow to delete stages of {repository} (status {status}){said}.",
+            remedy="Allow it there (docker-registry: storage.delete.enabled), or delete old versions with the "
+            "registry's own means, as on the package's page of GitHub.",
+        )
+    if status in (405, 507) or "UNSUPPORTED" in code:
+        return Unreachable(
+            f"{host} does not allow to {doing} {repository} (status {status}){said}.",
+            remedy="Check that it is no read-only mirror and that its disk is not full.",
+        )
+    if 300 <= status < 400:
+        return Unreachable(
+            f"{host} sends requests for {repository} elsewhere (status {status}).",
+            remedy="Check the store's address.",
+        )
+    if status >= 500:
+        return Unreachable(
+            f"{host} fails with status {status} at each try to {doing} {repository}{said}.",
+            remedy="Look at the registry's log; its disk may be full.",
+        )
+    return Unreachable(
+        f"{host} answers status {status} to a request to {doing} {repository}{said}.",
+        remedy="Check that it is an OCI registry and that the address is right.",
+    )
+
+
+def invalid_response(host: str, what: str) -> Unreachable:
+    """The error for an answer that no registry gives."""
+    return Unreachable(f"{host} answers {what}.", remedy="Check that it is an OCI registry and can be trusted.")

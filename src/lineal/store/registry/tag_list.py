@@ -1,0 +1,180 @@
+"""The tags of a repository, whole on registries that page, sort and begin a list each in their own way.
+
+The list is what its first request and the `Link`s after it give. Beginning at a checksum (`last=`) would spare most
+of it, but registries ignore that, are off by one, answer 404, or mean a number by it. So it is used only where it
+pays (the first page names a next one), and after it has been proven: asked to begin just below a tag of that page,
+the registry must begin with that tag. Every answer is checked again; what looks wrong leads to the whole list."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Protocol
+from urllib.parse import urlencode
+
+from requests.utils import parse_header_links
+
+from lineal.errors import LinealError
+from lineal.oci.verify import read_json
+from lineal.store.registry.errors import ConnectionFailed, invalid_response
+from lineal.store.registry.transport import RETRIED, TRIES, Response, Transport
+from lineal.store.tags import is_checksum, parse_stage_tag
+
+PAGE = 1000
+"""More is refused by some."""
+RANGE_PAGE = 100
+"""A checksum has few tags, and some registries make every tag of a page a read of their database."""
+MAX_PAGES = 10_000
+MAX_LISTING = 128 * 1024 * 1024
+STARTS = 3
+"""How often a list is begun whose next page vanishes: some answer 404 when the tag it begins at has been deleted."""
+
+
+class Reader(Protocol):
+    def __call__(self, where: str, *, limit: int, tries: int = TRIES) -> Response: ...
+
+
+class Refuser(Protocol):
+    def __call__(self, answer: Response, doing: str) -> LinealError: ...
+
+
+class TagList:
+    """The tags of one repository. Safe to use from several threads."""
+
+    def __init__(self, http: Transport, base: str, read: Reader, refuse: Refuser) -> None:
+        self._http, self._where = http, f"{base}/tags/list"
+        self._read, self._refuse = read, refuse
+        self._takes_n = True
+        self._begins: bool | None = None
+        """Whether this registry begins a list where it is asked to; None: not proven yet."""
+        self._proving = threading.Lock()
+
+    def tags(self, prefix: str = "") -> list[str]:
+        """Every tag that begins with `prefix`; empty when the repository does not exist."""
+        if self._begins and is_checksum(prefix) and (found := self._range(prefix)) is not None:
+            return found
+        for start in range(1, STARTS + 1):
+            every = self._all(prefix, last_start=start == STARTS)
+            if every is not None:
+                return [tag for tag in dict.fromkeys(every) if tag.startswith(prefix)]
+        raise AssertionError("the last start returns or raises")
+
+    def _all(self, prefix: str, *, last_start: bool) -> list[str] | None:
+        """All pages, or what the registry has for a checksum. None when a further page has vanished."""
+        answer = self._first()
+        if answer.status == 404:
+            return []
+        found, seen = self._page(answer), {answer.url}
+        following = self._next(answer)
+        if following is None and self._takes_n and len(found) == PAGE:
+            # Full, and no word of another one: a registry that pages without `Link` gives its default instead.
+            answer = self._get(self._url())
+            found, following = found + self._page(answer), self._next(answer)
+        if following and self._may_begin(prefix, found) and (some := self._range(prefix)) is not None:
+            return some
+        while following:
+            if following in seen or len(seen) == MAX_PAGES:
+                raise invalid_response(self._http.host, "a list of tags that has no end")
+            seen.add(following)
+            answer = self._get(following)
+            if answer.status == 404 and not last_start:
+                return None
+            found += self._page(answer)
+            following = self._next(answer)
+        return found
+
+    def _first(self) -> Response:
+        if self._takes_n:
+            answer = self._get(self._url(n=PAGE))
+            if answer.status != 400:
+                return answer
+            # Its limit for `n` is a lower one; then it has a size of its own for pages.
+            self._takes_n = False
+        return self._get(self._url())
+
+    def _may_begin(self, prefix: str, page: Sequence[str]) -> bool:
+        """Prove, once, that the registry begins a list where it is asked to."""
+        if not is_checksum(prefix) or not _is_sorted(page):
+            return False
+        with self._proving:
+            if self._begins is None and (tag := _telling(page)):
+                self._begins = self._begins_at(tag)
+            return self._begins is True
+
+    def _begins_at(self, tag: str) -> bool | None:
+        try:
+            answer = self._get(self._url(n=1, last=_just_below(tag)), tries=1)
+        except ConnectionFailed:
+            return None
+        if answer.status in RETRIED - {500}:
+            return None
+        return answer.status == 200 and self._page(answer)[:1] == [tag]
+
+    def _range(self, checksum: str) -> list[str] | None:
+        """The tags of a checksum by `last=`, up to the first tag behind them. None when that cannot be believed."""
+        found: list[str] = []
+        before = _just_below(checksum)
+        following: str | None = self._url(n=RANGE_PAGE, last=before)
+        for _ in range(MAX_PAGES):
+            if following is None:
+                return found
+            answer = self._get(following)
+            page = self._page(answer) if answer.status == 200 else []
+            following = self._next(answer)
+            if answer.status != 200 or before in page or not _is_sorted([before, *page]) or (following and not page):
+                break
+            for tag in page:
+                if tag.startswith(checksum):
+                    found.append(tag)
+                elif tag > checksum:
+                    return found
+                before = tag
+        self._begins = False
+        return None
+
+    def _get(self, where: str, tries: int = TRIES) -> Response:
+        return self._read(where, limit=MAX_LISTING, tries=tries)
+
+    def _url(self, **query: int | str) -> str:
+        return f"{self._where}?{urlencode(query)}" if query else self._where
+
+    def _page(self, answer: Response) -> list[str]:
+        if answer.status != 200:
+            raise self._refuse(answer, "read")
+        page = read_json(answer.body, self._http.host).get("tags") or []
+        if not isinstance(page, list) or not all(isinstance(tag, str) for tag in page):
+            raise invalid_response(self._http.host, "with something that is not a list of tags")
+        return page
+
+    def _next(self, answer: Response) -> str | None:
+        """The next page as the registry gives it; never one we made up, never another host's."""
+        for link in parse_header_links(answer.headers.get("Link", "")):
+            if link.get("rel") == "next":
+                url, foreign = self._http.resolve(answer.url, link["url"], "the next page of tags")
+                if foreign:
+                    raise invalid_response(self._http.host, "a list of tags that goes on at another host")
+                return url
+        return None
+
+
+def _telling(page: Sequence[str]) -> str | None:
+    """A tag of ours by which a registry shows where it begins. Not the first one, with which one that ignores `last`
+    begins, too; nor one that stands, by chance, at the number that its name begins with."""
+    for position in range(len(page) - 1, 0, -1):
+        tag = page[position]
+        if (is_checksum(tag) or parse_stage_tag(tag)) and not tag.lstrip("0").startswith(str(position)):
+            return tag
+    return None
+
+
+def _just_below(tag: str) -> str:
+    """A name that no tag has and that sorts right before `tag`, which ends with a digit or a letter from a to f.
+
+    Not a tag's own name: a registry may be right about tags that exist and wrong about all other names."""
+    head, end = tag[:-1], tag[-1]
+    return head if end == "0" else f"{head}{'9' if end == 'a' else chr(ord(end) - 1)}z"
+
+
+def _is_sorted(page: Sequence[str]) -> bool:
+    """In one of the two orders that the distribution specification allows."""
+    return list(page) in (sorted(page), sorted(page, key=str.lower))

@@ -1,0 +1,304 @@
+"""HTTP to one registry: time-outs, retries, redirects, credentials for its own host only, counted traffic."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, BinaryIO
+from urllib.parse import urljoin, urlsplit, urlunsplit
+
+import requests
+
+from lineal.clock import Time
+from lineal.errors import Unreachable
+from lineal.oci import Traffic
+from lineal.oci.types import Blob
+from lineal.store.registry.auth import Authenticator, Scope
+from lineal.store.registry.credentials import DOCKER_HUB_HOSTS, Credential
+from lineal.store.registry.errors import ConnectionFailed, connection_error, invalid_response
+from lineal.store.registry.http_session import new_session
+from lineal.store.registry.network_policy import is_loopback, may_redirect
+from lineal.store.registry.server_clock import ServerClock
+
+RETRIED = frozenset({408, 429, 499, 500, 502, 503, 504, 522})
+TRIES = 8
+STRANGER_TRIES = 4
+"""For a host that has not answered yet in this run: that its address is wrong is likelier than that it restarts."""
+FIRST_DELAY = 0.3
+MAX_DELAY = 4.0
+MAX_RETRY_AFTER = 60.0
+MAX_REDIRECTS = 5
+CONNECT_SECONDS = 10.0
+READ_SECONDS = 60.0
+SMALL = 1024 * 1024
+CHUNK = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer whose body has been read, or, when a stream was asked for and granted, is still to be read."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+    foreign: bool
+    """From another host than the registry, after a redirect."""
+    stream: requests.Response | None = None
+
+
+class Transport:
+    def __init__(
+        self,
+        host: str,
+        repository: str,
+        *,
+        insecure: bool,
+        environ: Mapping[str, str],
+        credential: Credential | None,
+        time: Time,
+        session: requests.Session | None = None,
+    ) -> None:
+        self.host, self.traffic, self.clock, self.time = host, Traffic(), ServerClock(time), time
+        self.endpoint = "registry-1.docker.io" if host in DOCKER_HUB_HOSTS else host
+        self._scheme = "http" if insecure or is_loopback(host) else "https"
+        self.session = session or new_session(self.endpoint, environ)
+        self._counting = threading.Lock()
+        self.auth = Authenticator(
+            host,
+            repository,
+            secure=self._scheme == "https",
+            exchange=self._token,
+            monotonic=time.monotonic,
+            environ=environ,
+            credential=credential,
+        )
+
+    def ask(
+        self,
+        method: str,
+        where: str,
+        scopes: Sequence[Scope] = (),
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: Blob | None = None,
+        limit: int = SMALL,
+        stream: bool = False,
+        tries: int = TRIES,
+        seconds: float = READ_SECONDS,
+    ) -> Response:
+        """Send to a path of the registry (or a URL that it gave) and read at most `limit` bytes of the answer.
+
+        Raises `ConnectionFailed` when the connection fails at every try, `Unreachable` for what no retry can mend."""
+        number = 0
+        while True:
+            number += 1
+            url = urljoin(f"{self._scheme}://{self.endpoint}/", where)
+            answer = None
+            try:
+                response, foreign = self._authorized(method, url, scopes, dict(headers or {}), body, seconds)
+                answer = self._finish(response, foreign, limit, stream)
+            except requests.RequestException as error:
+                failure = connection_error(self.host, error)
+                patience = tries if self.clock.known else min(tries, STRANGER_TRIES)
+                if number >= patience or not isinstance(failure, ConnectionFailed):
+                    raise failure from None
+            if answer and self._wants_tls(answer):
+                self._scheme = "https"
+                continue
+            if answer and (answer.status not in RETRIED or number >= tries):
+                return answer
+            self.pause(number, answer)
+
+    def pause(self, number: int, answer: Response | None = None) -> None:
+        """Wait before try `number` + 1: as long as the registry says, else longer each time, never in step."""
+        wait = min(FIRST_DELAY * 2 ** (number - 1), MAX_DELAY) * random.uniform(0.5, 1.5)  # noqa: S311
+        if answer and (said := answer.headers.get("Retry-After")):
+            wait = min(max(wait, self._seconds(said)), MAX_RETRY_AFTER)
+        self.time.sleep(wait)
+
+    def resolve(self, base: str, location: str, what: str) -> tuple[str, bool]:
+        """The URL that an answer from `base` points to, and whether it is on another host.
+
+        A registry behind a proxy that ends TLS may call itself http: on its own host, our scheme stays."""
+        try:
+            url = urlsplit(urljoin(base, location))
+            if url.scheme in ("http", "https") and self._own(url.netloc):
+                return urlunsplit((self._scheme, self.endpoint, url.path, url.query, "")), False
+            allowed = may_redirect(url, self.host, secure=self._scheme == "https")
+        except ValueError:
+            allowed = False
+        if not allowed:
+            raise Unreachable(
+                f"{self.host} points to another place for {what}, which is not safe to follow.",
+                remedy="Check the registry's configuration of its own address.",
+            )
+        return url.geturl(), True
+
+    def count(self, *, read: int = 0, sent: int = 0, requests_: int = 0) -> None:
+        with self._counting:
+            self.traffic.bytes_read += read
+            self.traffic.bytes_sent += sent
+            self.traffic.requests += requests_
+
+    def _wants_tls(self, answer: Response) -> bool:
+        """A registry on loopback that has a certificate says so when it is spoken to in plain http."""
+        return self._scheme == "http" and answer.status == 400 and b"HTTPS server" in answer.body
+
+    def _own(self, netloc: str) -> bool:
+        port = ":80" if self._scheme == "http" else ":443"
+        return netloc.lower().removesuffix(port) == self.endpoint.lower().removesuffix(port)
+
+    def _authorized(
+        self,
+        method: str,
+        url: str,
+        scopes: Sequence[Scope],
+        headers: dict[str, str],
+        body: Blob | None,
+        seconds: float,
+    ) -> tuple[requests.Response, bool]:
+        if not self._own(urlsplit(url).netloc):
+            return self._send(method, url, headers, body, seconds), True
+        authorization = self.auth.header(scopes)
+        response, foreign = self._followed(method, url, headers, authorization, body, seconds)
+        if response.status_code != 401 or foreign:
+            return response, foreign
+        fresh = self.auth.answer(response.headers.get("WWW-Authenticate", ""), scopes, authorization)
+        if fresh is None:
+            return response, foreign
+        self._drain(response, SMALL)
+        return self._followed(method, url, headers, fresh, body, seconds)
+
+    def _followed(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        authorization: str | None,
+        body: Blob | None,
+        seconds: float,
+    ) -> tuple[requests.Response, bool]:
+        """Follow redirects of GET and HEAD. The credential is not sent once another host has been involved."""
+        foreign = False
+        for _ in range(MAX_REDIRECTS + 1):
+            own = {"Authorization": authorization} if authorization and not foreign else {}
+            response = self._send(method, url, {**headers, **own}, body, seconds, observe=not foreign)
+            location = response.headers.get("Location")
+            if method not in ("GET", "HEAD") or response.status_code not in (301, 302, 303, 307, 308) or not location:
+                return response, foreign
+            self._drain(response, SMALL)
+            url, elsewhere = self.resolve(url, location, "content")
+            foreign = foreign or elsewhere
+        raise invalid_response(self.host, "with one redirect after the other")
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        body: Blob | None,
+        seconds: float,
+        *,
+        observe: bool = False,
+    ) -> requests.Response:
+        data: Any = None
+        if body is not None:
+            data = body.content if isinstance(body.content, bytes) else _Upload(body.open(), body.size)
+        sent = self.time.monotonic()
+        try:
+            response = self.session.request(
+                method,
+                url,
+                headers=headers,
+                data=data,
+                stream=True,
+                allow_redirects=False,
+                timeout=(CONNECT_SECONDS, seconds),
+                verify=self.session.verify,
+                # A proxy cannot reach this machine's loopback; Go's tools never ask one for it either.
+                proxies={"http": None, "https": None, "all": None} if is_loopback(urlsplit(url).netloc) else None,  # type: ignore[dict-item]
+            )
+        finally:
+            size = data.sent if isinstance(data, _Upload) else len(data or b"")
+            self.count(sent=size, requests_=1)
+            if isinstance(data, _Upload):
+                data.close()
+        if observe and "Age" not in response.headers and response.status_code in (*range(200, 300), 401, 404):
+            self.clock.observe(response.headers.get("Date"), sent, self.time.monotonic())
+        return response
+
+    def _finish(self, response: requests.Response, foreign: bool, limit: int, stream: bool) -> Response:
+        kept = response if stream and response.status_code in (200, 206) else None
+        body = b"" if kept is not None else self._drain(response, limit)
+        return Response(response.status_code, response.headers, body, response.url, foreign, kept)
+
+    def _drain(self, response: requests.Response, limit: int) -> bytes:
+        """The whole body; reading it to its end is what lets the connection be used again."""
+        parts, size = [], 0
+        try:
+            for part in response.iter_content(CHUNK):
+                self.count(read=len(part))
+                size += len(part)
+                if size > limit:
+                    raise invalid_response(self.host, f"with more than {limit} bytes where less was to be expected")
+                parts.append(part)
+        finally:
+            response.close()
+        return b"".join(parts)
+
+    def _token(self, method: str, url: str, headers: dict[str, str], form: bytes | None) -> tuple[int, bytes]:
+        """Ask a token server; its address has been checked, and it may not send our credentials on."""
+        body = Blob("", len(form), form) if form is not None else None
+        for number in range(1, TRIES + 1):
+            answer = None
+            try:
+                response = self._send(method, url, headers, body, READ_SECONDS)
+                answer = self._finish(response, True, SMALL, False)
+            except requests.RequestException as error:
+                failure = connection_error(urlsplit(url).netloc, error)
+                if number == TRIES or not isinstance(failure, ConnectionFailed):
+                    raise failure from None
+            if answer and answer.status not in RETRIED:
+                break
+            if number < TRIES:
+                self.pause(number, answer)
+        return (answer.status, answer.body) if answer else (0, b"")
+
+    def _seconds(self, said: str) -> float:
+        """`Retry-After`: seconds or a date."""
+        if said.strip().isdecimal():
+            return float(said[:9])
+        try:
+            return parsedate_to_datetime(said).timestamp() - self.time.wall()
+        except (TypeError, ValueError, OverflowError):
+            return 0.0
+
+
+class _Upload:
+    """A file as a request body of known length: requests takes the length from `len()` and sends it in pieces."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self._size, self.sent = file, size, 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> _Upload:
+        return self
+
+    def __next__(self) -> bytes:
+        if part := self.read(CHUNK):
+            return part
+        raise StopIteration
+
+    def read(self, size: int = -1) -> bytes:
+        part = self._file.read(max(size, CHUNK) if size > 0 else size)
+        self.sent += len(part)
+        return part
+
+    def close(self) -> None:
+        self._file.close()

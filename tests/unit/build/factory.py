@@ -1,0 +1,192 @@
+"""A whole conveyor on a layout store, with an engine that writes a file instead of running anything."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import tarfile
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lineal.build.environment import BuildEnvironment
+from lineal.build.scheduler import Provenance, Scheduler
+from lineal.clock import Time
+from lineal.dockerfile.stage import Stage
+from lineal.engine import Command, Engine
+from lineal.errors import MissingContent
+from lineal.lock import NoLock
+from lineal.oci import Store
+from lineal.oci.types import Blob, Image, Layer, sha256
+from lineal.progress import Progress
+from lineal.report.model import StageReport
+from lineal.stages.lookup import Lookup
+from lineal.stages.plan import BuildPlan, reconcile, resolve
+from lineal.stages.publish import Publisher
+from lineal.stages.visibility import HistoryPosition
+from lineal.store.layout import Layout
+from tests import servers
+from tests.unit.stages.workbench import HERE, Says
+
+
+class PretendEngine(Engine):
+    """Every command leaves one file, `/ran/<n>`, with its words; `then` may fail or wait instead."""
+
+    def __init__(self) -> None:
+        self.commands: list[Command] = []
+        self.then: Callable[[Command], None] = lambda _: None
+        self.stopped = threading.Event()
+        self.running = self.most = 0
+        self._guard = threading.Lock()
+
+    def stop(self) -> None:
+        self.stopped.set()
+
+    def run(
+        self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path
+    ) -> Layer:
+        for part in parent.layers:
+            if not store.has_blob(part.digest):
+                raise MissingContent(part.digest, store.address)
+        with self._guard:
+            self.commands.append(command)
+            number = len(self.commands)
+            self.running += 1
+            self.most = max(self.most, self.running)
+        try:
+            output(f"running {command.argv[-1]}")
+            self.then(command)
+        finally:
+            with self._guard:
+                self.running -= 1
+        return layer({f"ran/{number}": " ".join(command.argv)}, workspace / f"layer-{number}")
+
+
+def layer(files: Mapping[str, str], path: Path) -> Layer:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content.encode()))
+    data = gzip.compress(buffer.getvalue(), mtime=0)
+    path.write_bytes(data)
+    return Layer(path, sha256(data), len(data), f"sha256:{hashlib.sha256(buffer.getvalue()).hexdigest()}")
+
+
+@dataclass
+class Told(Progress):
+    """What a run told people."""
+
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    begun: list[str] = field(default_factory=list)
+    ended: list[tuple[str, str]] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+    def begin(self, stage: str) -> None:
+        self.begun.append(stage)
+
+    def output(self, stage: str, line: str) -> None:
+        self.lines.append(line)
+
+    def end(self, stage: str, outcome: str, seconds: float, detail: str = "") -> None:
+        self.ended.append((stage, outcome))
+
+    def close(self) -> None: ...
+
+
+@dataclass
+class Secrets:
+    """Secret values by id; the mask hides them."""
+
+    values: dict[str, bytes] = field(default_factory=dict)
+
+    def value(self, image: str, name: str) -> bytes | None:
+        return self.values.get(name)
+
+    def mask(self, line: str) -> str:
+        for value in self.values.values():
+            line = line.replace(value.decode(), "***")
+        return line
+
+
+class Factory:
+    """One store and one engine; `run` is one run of Lineal on them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = Layout(folder / "store")
+        self.bases = Layout(folder / "bases")
+        servers.write_base_layout(folder / "bases")
+        self.engine = PretendEngine()
+        self.secrets = Secrets()
+        self.proxies: dict[str, dict[str, str]] = {}
+        self.agents: dict[str, Path] = {}
+        self.asked_for: list[str] = []
+        self.told = Told()
+        self.reports: dict[str, StageReport] = {}
+        self.before_publishing: Callable[[], None] = lambda: None
+        self.before_settling: Callable[[], None] = lambda: None
+        """What happens while the run waits for others to write what they are about to."""
+        (folder / "work").mkdir()
+
+    def run(
+        self, images: Mapping[str, Stage], line: HistoryPosition = HERE, history: Says | None = None, jobs: int = 2
+    ) -> BuildPlan:
+        self.told, self.reports = Told(), {}
+        lookup = Lookup(self.store, line, history or Says(), time=Time(sleep=lambda _: self.before_settling()))
+        try:
+            outlook = resolve(images, lookup)
+            origin = Provenance(line.recorded, line.tree, line.branch, "shop")
+            publisher = Publisher(self.store, NoLock(), lookup)
+            conveyor = Scheduler(self.store, lookup, publisher, self.workshop(), origin, self.told, jobs)
+            self.reports = conveyor.reports
+            conveyor.build(outlook)
+            reconcile(outlook, lookup, self.reports)
+        finally:
+            lookup.close()
+        return outlook
+
+    def workshop(self) -> BuildEnvironment:
+        def base(reference: str) -> tuple[Store, str]:
+            self.asked_for.append(reference)
+            return self.bases, reference.rpartition(":")[2]
+
+        return BuildEnvironment(
+            store=self.store,
+            base_store=base,
+            engine=self.engine,
+            secrets=self.secrets,
+            proxies=self.proxies,
+            cache_scope="test",
+            workspace=self.folder / "work",
+            agents=lambda _, name: self.agents.get(name),
+        )
+
+    def outcomes(self) -> list[str]:
+        return [f"{report.outcome} {report.instruction}" for report in self.reports.values()]
+
+    def ran(self) -> list[str]:
+        """The commands that the engine was given."""
+        return [command.argv[-1] for command in self.engine.commands]
+
+    def lose(self, digest: str) -> None:
+        """A registry's clean-up, or a disk."""
+        (self.store.path / "blobs" / "sha256" / digest.removeprefix("sha256:")).unlink()
+
+    def base_with(self, config: dict[str, object] | None, tag: str, **more: object) -> None:
+        """A base without layers under another tag."""
+        from lineal.oci.image import image_of
+
+        made = image_of({"config": config, "rootfs": {"type": "layers", "diff_ids": []}, **more}, [])
+        self.bases.put_blob(Blob.of(made.config))
+        self.bases.put_manifest(made.manifest, tag)

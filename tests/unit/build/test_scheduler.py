@@ -1,0 +1,328 @@
+"""From the graph to published images: order, concurrency, failure, and what is built again."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from lineal.dockerfile.stage import Stage
+from lineal.engine import Command, CommandFailed
+from lineal.errors import BuildFailed, Interrupted, LinealError, Location, Unreachable
+from lineal.oci.image import read_image
+from lineal.oci.types import Manifest
+from lineal.stages.lookup import Lookup
+from lineal.stages.plan import resolve, title
+from lineal.stages.visibility import HistoryPosition
+from lineal.store.record import image_digest
+from lineal.store.tags import stage_tag
+from tests.unit.build.factory import Factory
+from tests.unit.stages.workbench import HERE, Files, MemoryStore, Says, oid, planned, put, record, stages
+
+FILES: Files = {"a": "a", "b": "b"}
+APP = "FROM base:base\nRUN one\nCOPY a /\nRUN two\nCMD x\n"
+
+
+@pytest.fixture
+def factory(tmp_path: Path) -> Factory:
+    return Factory(tmp_path)
+
+
+def app(text: str = APP, files: Files = FILES, name: str = "app") -> dict[str, Stage]:
+    return {name: planned(text, files, name=name)}
+
+
+# --- what is asked and what is needed ---------------------------------------------------------------------------
+
+
+def lookup(store: MemoryStore, history: Says | None = None) -> Lookup:
+    return Lookup(store, HERE, history or Says())
+
+
+def test_when_the_last_stage_is_there_nothing_else_is_asked() -> None:
+    store, image = MemoryStore(), app()
+    put(store, record(checksum=image["app"].checksum), anchor=True)
+    store.asked.clear()
+    outlook = resolve(image, lookup(store))
+    assert outlook.needed == []
+    assert len(store.asked) == 2
+
+
+def test_what_is_missing_is_built_from_the_deepest_visible_ancestor_on() -> None:
+    store, image = MemoryStore(), app()
+    chain = stages(image["app"])
+    put(store, record(checksum=chain[2].checksum), anchor=True)
+    assert resolve(image, lookup(store)).needed == chain[3:]
+
+
+def test_a_hidden_stage_costs_one_rebuild_and_no_cascade() -> None:
+    store, image = MemoryStore(), app()
+    chain = stages(image["app"])
+    for number, stage in enumerate(chain[:-1]):
+        commit = oid("b") if number == 1 else oid("c")
+        put(store, record(commit, checksum=stage.checksum), stage.checksum, anchor=True)
+    assert resolve(image, lookup(store)).needed == chain[-1:]
+
+
+def test_what_nothing_missing_needs_is_not_built() -> None:
+    store = MemoryStore()
+    text = "FROM b:1 AS tool\nRUN tool\nFROM b:2\nCOPY --from=tool /x /x\nRUN last\n"
+    image = app(text)
+    chain = stages(image["app"])
+    put(store, record(checksum=chain[1].checksum), anchor=True)
+    assert resolve(image, lookup(store)).needed == chain[2:]
+
+
+# --- building ---------------------------------------------------------------------------------------------------
+
+
+def test_all_is_built_once_published_at_once_and_found_the_next_time(factory: Factory) -> None:
+    first = factory.run(app())
+    assert factory.outcomes() == [
+        "built FROM base:base", "built RUN one", "assembled COPY a /", "built RUN two", "assembled CMD x",
+    ]  # fmt: skip
+    assert first.needed == []
+    again = factory.run(app())
+    assert factory.outcomes() == [] and len(factory.engine.commands) == 2
+    last = app()["app"]
+    candidates = [outlook.candidate(last) for outlook in (first, again)]
+    assert candidates[0] is not None and candidates[1] is not None
+    assert candidates[0].digest == candidates[1].digest
+    image = read_image(factory.store, image_digest(candidates[0].index), "linux/amd64")
+    assert len(image.layers) == 4
+    assert image.config_json["config"]["Cmd"] == ["/bin/sh", "-c", "x"]
+
+
+def test_the_base_is_asked_for_once_and_never_again(factory: Factory) -> None:
+    factory.run(app())
+    factory.run(app(APP + "LABEL a=b\n"))
+    assert factory.asked_for == ["base:base"]
+
+
+def test_a_later_change_starts_where_it_is(factory: Factory) -> None:
+    factory.run(app())
+    factory.run(app(APP, {**FILES, "a": "changed"}))
+    assert factory.outcomes() == ["assembled COPY a /", "built RUN two", "assembled CMD x"]
+    assert factory.ran() == ["one", "two", "two"]
+
+
+def test_two_images_share_what_is_equal(factory: Factory) -> None:
+    factory.run({**app(name="one"), **app(name="two")})
+    assert factory.ran() == ["one", "two"]
+
+
+def test_an_image_waits_for_the_one_it_needs_and_gets_its_reference(factory: Factory) -> None:
+    base = planned("FROM base:base\nRUN base\n", name="base")
+    text = "FROM base:base\nARG BASE\nENV B=$BASE\nRUN app $BASE\n"
+    last = planned(text, needs={"BASE": ("base", base)})
+    outlook = factory.run({"app": last, "base": base})
+    needed = outlook.candidate(base)
+    assert needed is not None
+    assert factory.engine.commands[-1].env["B"] == f"{factory.store.address}:{needed.tag}@{needed.digest}"
+    assert factory.ran() == ["base", "app $BASE"]
+
+
+INDEPENDENT = """FROM base:base AS one
+RUN one
+FROM base:base AS two
+RUN two
+FROM base:base
+COPY --from=one /ran /1
+COPY --from=two /ran /2
+"""
+
+
+def test_independent_stages_run_at_the_same_time(factory: Factory) -> None:
+    meeting = threading.Barrier(2)
+    factory.engine.then = lambda _: print(meeting.wait(30))
+    factory.run(app(INDEPENDENT), jobs=2)
+    assert factory.engine.most == 2
+
+
+def test_one_job_is_one_stage_at_a_time(factory: Factory) -> None:
+    factory.run(app(INDEPENDENT), jobs=1)
+    assert factory.engine.most == 1
+    assert sorted(factory.ran()) == ["one", "two"]
+
+
+def test_every_stage_begins_after_what_it_is_made_of(factory: Factory) -> None:
+    factory.run(app(INDEPENDENT), jobs=4)
+    begun = [name.split(" ", 1)[1] for name in factory.told.begun]
+    assert begun[-2:] == ["COPY --from=one /ran /1", "COPY --from=two /ran /2"]
+    assert begun[0].startswith("FROM base:base")
+    assert [name for name, outcome in factory.told.ended if outcome == "failed"] == []
+
+
+# --- failure ----------------------------------------------------------------------------------------------------
+
+
+def failing(factory: Factory, words: str) -> None:
+    def then(command: Command) -> None:
+        if command.argv[-1] == words:
+            raise CommandFailed(7)
+
+    factory.engine.then = then
+
+
+def test_the_first_failure_names_the_line_and_earlier_stages_stay(factory: Factory) -> None:
+    failing(factory, "two")
+    with pytest.raises(BuildFailed) as failed:
+        factory.run(app(APP + "RUN three\n"))
+    assert failed.value.place == Location("Dockerfile", 4)
+    assert "status 7" in str(failed.value)
+    assert "three" not in factory.ran()
+    assert factory.outcomes()[-1] == "failed RUN two"
+    assert factory.engine.stopped.is_set()
+    factory.engine.then = lambda _: None
+    factory.run(app(APP + "RUN three\n"))
+    assert factory.ran() == ["one", "two", "two", "three"]
+
+
+def test_what_waits_for_a_worker_is_not_started_after_a_failure(factory: Factory) -> None:
+    failing(factory, "one")
+    with pytest.raises(BuildFailed):
+        factory.run(app(INDEPENDENT), jobs=1)
+    assert len(factory.ran()) <= 2
+    assert "COPY" not in " ".join(factory.told.begun)
+
+
+def test_an_interruption_stops_the_engine_and_ends_the_run(factory: Factory) -> None:
+    def then(_: Command) -> None:
+        raise Interrupted("SIGTERM.")
+
+    factory.engine.then = then
+    with pytest.raises(Interrupted) as interrupted:
+        factory.run(app())
+    assert interrupted.value.exit_code == 130
+    assert factory.engine.stopped.is_set()
+    assert factory.ran() == ["one"]
+
+
+def test_an_unreachable_engine_is_not_blamed_on_the_line(factory: Factory) -> None:
+    def then(_: Command) -> None:
+        raise Unreachable("The engine is down.")
+
+    factory.engine.then = then
+    with pytest.raises(Unreachable) as down:
+        factory.run(app())
+    assert down.value.place is None
+
+
+def test_an_engine_is_not_needed_where_nothing_runs(factory: Factory) -> None:
+    def then(_: Command) -> None:
+        pytest.fail("there is nothing to run")
+
+    factory.engine.then = then
+    factory.run(app("FROM scratch\nCOPY a /\nCMD a\n"))
+    assert factory.outcomes() == ["assembled COPY a /", "assembled CMD a"]
+
+
+# --- what is gone, and what others published --------------------------------------------------------------------
+
+
+def layers(factory: Factory, stage: Stage) -> list[str]:
+    finder = Lookup(factory.store, HERE, Says())
+    candidate = finder.find([stage.checksum])[stage.checksum].candidate
+    finder.close()
+    assert candidate is not None
+    return [layer.digest for layer in read_image(factory.store, image_digest(candidate.index), "linux/amd64").layers]
+
+
+def test_a_parent_whose_blob_is_gone_is_built_again_once_and_said(factory: Factory) -> None:
+    text = "FROM base:base\nRUN one\n"
+    factory.run(app(text))
+    parent = app(text)["app"]
+    factory.lose(layers(factory, parent)[-1])
+    outlook = factory.run(app(text + "COPY a /\n"))
+    assert factory.ran() == ["one", "one"]
+    assert [warning for warning in factory.told.warnings if "RUN one" in warning and "built again" in warning]
+    assert len(factory.told.warnings) == 1
+    assert outlook.candidate(parent) is not None
+    assert factory.reports[parent.checksum].outcome == "built"
+
+
+def test_a_blob_gone_further_down_is_found_by_whom_it_belongs_to(factory: Factory) -> None:
+    text = "FROM base:base\nRUN one\nCOPY a /\n"
+    factory.run(app(text))
+    last = app(text)["app"]
+    factory.lose(layers(factory, last)[1])
+    outlook = factory.run(app(text + "RUN two\n"))
+    assert factory.ran() == ["one", "one", "two"]
+    assert outlook.needed == []
+    assert "FROM" not in " ".join(factory.told.begun)
+
+
+def test_a_blob_that_goes_again_and_again_ends_the_run(factory: Factory) -> None:
+    text = "FROM base:base\nRUN one\n"
+    factory.run(app(text))
+    lost = layers(factory, app(text)["app"])[0]
+    factory.lose(lost)
+    real = factory.store.put_blob
+    factory.store.put_blob = lambda blob: None if blob.digest == lost else real(blob)  # type: ignore[method-assign]
+    factory.store.mount_blob = lambda *_: True  # type: ignore[method-assign]
+    with pytest.raises(LinealError) as gone:
+        factory.run(app(text + "COPY a /\n"))
+    assert lost in str(gone.value)
+
+
+def test_a_stage_that_another_run_published_meanwhile_is_adopted(factory: Factory) -> None:
+    text = "FROM base:base\nRUN one\n"
+    other = Factory.__new__(Factory)
+    other.__dict__.update(factory.__dict__)
+    inner = [True]
+
+    def then(command: Command) -> None:
+        if inner:
+            inner.clear()
+            other.run(app(text))
+
+    factory.engine.then = then
+    outlook = factory.run(app(text + "RUN two\n"))
+    adopted = factory.reports[app(text)["app"].checksum]
+    assert (adopted.outcome, adopted.reason) == ("adopted", "another run published it first")
+    candidate = outlook.candidate(app(text)["app"])
+    assert candidate is not None and candidate.tag == adopted.tag
+    assert layers(factory, app(text)["app"]) == layers(factory, app(text + "RUN two\n")["app"])[:2]
+
+
+def test_another_branch_builds_its_own_and_a_merge_inherits(factory: Factory) -> None:
+    feature = HistoryPosition(oid("b"), oid("9"), "feature")
+    factory.run(app(), feature)
+    factory.run(app())
+    assert factory.ran() == ["one", "two", "one", "two"]
+    merged = HistoryPosition(oid("e"), oid("8"), "main")
+    factory.run(app(), merged, Says([oid("b"), oid("c")]))
+    assert factory.outcomes() == []
+
+
+def test_a_title_is_short_and_says_where() -> None:
+    stage = planned("FROM b:1\nRUN " + "x" * 200 + "\n")
+    assert title(stage).startswith("app:2 RUN xxx") and len(title(stage)) < 90
+
+
+def test_what_another_run_won_in_the_end_is_reported_as_its_own(factory: Factory) -> None:
+    """Beside a hidden anchor, a run that looked before we published may write a lower timestamp after it."""
+    image = app()
+    last = image["app"].checksum
+    factory.run(image, HistoryPosition(oid("b"), oid("9"), "feature"))
+    theirs: list[Manifest] = []
+    factory.before_settling = lambda: theirs.append(put(factory.store, record(checksum=last, created=1)))
+    outlook = factory.run(image)
+    told = factory.reports[last]
+    assert (told.outcome, told.digest, told.tag) == ("adopted", theirs[0].digest, stage_tag(last, 1))
+    assert outlook.candidate(image["app"]) is not None
+    assert outlook.findings[last].candidate.digest == theirs[0].digest  # type: ignore[union-attr]
+
+
+def test_a_hit_that_is_as_young_is_looked_at_again_too(factory: Factory) -> None:
+    image = app()
+    last = image["app"].checksum
+    factory.run(image, HistoryPosition(oid("b"), oid("9"), "feature"))
+    factory.run(image)
+    arrived: list[Manifest] = []
+    factory.before_settling = lambda: arrived.append(put(factory.store, record(checksum=last, created=1)))
+    outlook = factory.run(image)
+    found = outlook.candidate(image["app"])
+    assert factory.reports == {} and found is not None
+    assert found.tag == stage_tag(last, 1)

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lineal.ci.github.matrix import matrix, stale
+from lineal.report.model import ImageReport, Report, StageReport
+from lineal.report.stage_graph import StageGraph
+from tests.unit.report.reports import DIGEST, checksum, image, report, shop, stage
+
+
+def test_only_images_that_no_other_stale_image_needs_have_a_job() -> None:
+    assert json.loads(matrix(shop("missing"))) == {"include": [{"image": "web"}]}
+    assert stale(shop("missing")) == {"api": [], "web": ["api"]}
+    assert json.loads(matrix(shop())) == {"include": []}
+
+
+def test_a_stale_image_that_only_published_ones_need_has_a_job() -> None:
+    made = shop("cached")
+    made.images[0].digest = None
+    assert stale(made) == {"base": []}
+
+
+def test_of_two_images_that_end_in_the_same_stage_one_has_a_job() -> None:
+    made = report([image("a", "a/1", None), image("b", "a/1", None)], [stage("a/1", "COPY x y", "missing")])
+    assert stale(made) == {"a": [], "b": ["a"]} and json.loads(matrix(made)) == {"include": [{"image": "b"}]}
+
+
+@st.composite
+def projects(draw: st.DrawFn) -> Report:
+    """Images on top of images, some of them stale."""
+    count = draw(st.integers(1, 8))
+    stages: list[StageReport] = []
+    images: list[ImageReport] = []
+    for number in range(count):
+        below = draw(st.none() | st.integers(0, number - 1)) if number else None
+        copied = draw(st.lists(st.integers(0, number - 1), max_size=2)) if number else []
+        needs = {*copied, *([below] if below is not None else [])}
+        old = all(images[need].digest for need in needs) and draw(st.booleans())
+        parent = f"i{below}/1" if below is not None else ""
+        stages.append(stage(f"i{number}/1", "COPY x y", "cached" if old else "missing", parent,
+                            inputs=[f"i{one}/1" for one in copied]))  # fmt: skip
+        images.append(
+            ImageReport(name=f"i{number}", checksum=checksum(f"i{number}/1"), digest=DIGEST if old else None)
+        )
+    return report(images, stages)
+
+
+@given(projects())
+def test_the_matrix_builds_everything_and_no_image_twice_beside_its_needs(made: Report) -> None:
+    jobs = [one["image"] for one in json.loads(matrix(made))["include"]]
+    found, lineage = stale(made), StageGraph(made)
+    built = {name for job in jobs for name in [job, *lineage.needs(job)]}
+    assert {image.name for image in made.images if image.digest is None} <= built
+    assert not any(other in lineage.needs(job) for job in jobs for other in jobs)
+    assert all(list(found).index(need) < list(found).index(name) for name, needs in found.items() for need in needs)

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lineal.ci.context import Context
+from lineal.ci.provider import describe, detect
+from tests.unit.ci.forge import Forge
+
+
+def test_the_lines_name_each_value_and_its_source(forge: Forge, github: Callable[..., dict[str, str]]) -> None:
+    environ = github("pull_request", forge.merge, "refs/pull/2/merge", pull_request__head__sha=forge.changes)
+    lines = describe(detect(environ, forge.clone("refs/pull/2/merge")))
+    assert lines[0].endswith("  GITHUB_EVENT_NAME") and "GitHub, pull_request #2" in lines[0]
+    rows = {line.split()[0]: line for line in lines}
+    assert forge.merge in rows["commit"] and "git HEAD" in rows["commit"]
+    assert f"{forge.main[:12]} {forge.changes[:12]}" in rows["parents"]
+    assert "changes" in rows["branch"] and "payload pull_request.head.ref" in rows["branch"]
+    assert "ghcr.io/codertocat/hello-world" in rows["registry"] and "GITHUB_REPOSITORY" in rows["registry"]
+    starts = {line.index(source) for line, source in [(rows["commit"], "git HEAD"), (rows["branch"], "payload")]}
+    assert len(starts) == 1, "the sources stand below each other"
+
+
+def test_a_fork_and_notes_are_shown() -> None:
+    context = Context(
+        "github",
+        "pull_request",
+        "a" * 40,
+        fork=True,
+        may_write=False,
+        sources={"may_write": "x"},
+        notes=("Careful.",),
+    )
+    lines = describe(context)
+    assert "from a fork" in lines[0]
+    assert any(line.split()[:2] == ["publish", "no"] for line in lines)
+    assert lines[-1].split() == ["note", "Careful."]
+
+
+def test_a_plain_clone_is_a_few_lines(forge: Forge) -> None:
+    lines = describe(detect({}, forge.clone("changes", "changes")))
+    assert [line.split()[0] for line in lines] == ["run", "commit", "branch"]
+
+
+def test_characters_that_turn_text_around_are_shown_as_escapes() -> None:
+    lines = describe(Context("local", "none", "a" * 40, branch="x\u202egnp.exe", sources={"branch": "git"}))
+    assert "x\\u202egnp.exe" in lines[2] and all(line.isprintable() for line in lines)

@@ -1,0 +1,76 @@
+"""Values that helm merged for a bundle render what the files one after another render."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lineal.deploy import values
+from lineal.deploy.bundle.bundle import written
+from lineal.deploy.helm.client import Helm
+from lineal.deploy.helm.values_merge import merged
+from lineal.deploy.release import Chart, Release
+from lineal.deploy.values import ValuesText
+from lineal.errors import LinealError
+from tests.unit.deploy.conftest import GLOBAL
+
+KEYS = st.sampled_from(["a", "b", "ü", "on"])
+WORDS = ["", "x", "yes", "0x10", "1e3", "2001-01-01", "null", "\x7f\x80\x9f", "\u2028\ufeff", "😀", "{{ .x }}"]
+SCALARS = st.sampled_from([*WORDS, 0, 7, 1.5, 2**60, True, False])
+TREES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(KEYS, inner), max_leaves=4)
+VALUES = st.dictionaries(KEYS, TREES, max_size=3)
+SHOWN = '{{ toJson (omit .Values "global") | b64enc }}'
+
+
+def chart(folder: Path, own: dict[str, Any]) -> Chart:
+    (folder / "templates").mkdir(parents=True)
+    (folder / "Chart.yaml").write_text("apiVersion: v2\nname: shop\nversion: 0.1.0\n")
+    (folder / "templates/shown.yaml").write_text(f"shown: {SHOWN}\n")
+    (folder / "values.yaml").write_text(yaml.safe_dump(own, allow_unicode=True))
+    return Chart.directory(folder, "chart")
+
+
+def release(chart: Chart, files: list[dict[str, Any]], folder: Path) -> Release:
+    texts = [ValuesText(f"{number}.yaml", yaml.safe_dump(file)) for number, file in enumerate(files)]
+    written_files = values.write(folder, texts, {}, GLOBAL)
+    return Release(name="shop", namespace="shop", chart=chart, values=written_files)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(own=VALUES, files=st.lists(VALUES, max_size=2))
+def test_a_bundle_renders_what_a_deployment_renders(
+    helm: Helm, own: dict[str, Any], files: list[dict[str, Any]]
+) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="merge-"))
+    try:
+        asked = release(chart(folder / "chart", own), files, folder / "values")
+        wanted = helm.template(asked)
+        together = merged(helm, asked, folder / "merge")
+        assert together["global"]["lineal"] == GLOBAL["global"]["lineal"]  # type: ignore[index]
+        (folder / "chart/values.yaml").write_bytes(written(together))
+        assert helm.template(Release(name="shop", namespace="shop", chart=asked.chart)) == wanted
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_null_takes_a_value_away(helm: Helm, tmp_path: Path) -> None:
+    own = {"kept": 1, "gone": 2, "deep": {"kept": 1, "gone": 2}}
+    asked = release(chart(tmp_path / "chart", own), [{"gone": None, "deep": {"gone": None}}], tmp_path / "values")
+    together = merged(helm, asked, tmp_path / "merge")
+    del together["global"]
+    assert json.loads(json.dumps(together)) == {"kept": 1, "deep": {"kept": 1}}
+
+
+def test_values_that_helm_cannot_read_are_named(helm: Helm, tmp_path: Path) -> None:
+    asked = release(chart(tmp_path / "chart", {}), [], tmp_path / "values")
+    (tmp_path / "chart/values.yaml").write_text("a: [\n")
+    with pytest.raises(LinealError, match=r"chart/values\.yaml"):
+        merged(helm, asked, tmp_path / "merge")

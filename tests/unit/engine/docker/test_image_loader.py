@@ -1,0 +1,184 @@
+"""Parents in the engine: loaded once, and only what is missing."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lineal.engine.docker import waiting
+from lineal.engine.docker.client import Client
+from lineal.engine.docker.image_loader import ImageLoader, bare_config
+from lineal.errors import Interrupted, Unreachable
+from lineal.oci.types import Descriptor, sha256
+
+from .conftest import MemoryStore, base_tar, regular, tar_of
+
+pytestmark = pytest.mark.engine
+
+
+def layers(*names: str) -> list[bytes]:
+    """Tars that no engine has seen."""
+    return [tar_of(regular(name, uuid.uuid4().bytes)) for name in names]
+
+
+def remove(client: Client, *ids: str) -> None:
+    for id in ids:
+        client.call("DELETE", f"/images/{id}", "remove")
+
+
+def test_an_image_is_loaded_once_and_then_found_by_other_engines(client: Client) -> None:
+    store = MemoryStore()
+    image = store.image([base_tar(), *layers("a")])
+    id = ImageLoader(client, lambda: None).ensure(image, store)
+    assert id == sha256(bare_config(image))
+    before = list(store.read)
+    assert ImageLoader(client, lambda: None).ensure(image, store) == id
+    assert store.read == before
+    remove(client, id)
+
+
+def test_only_the_layers_that_the_engine_lacks_are_read(client: Client) -> None:
+    store = MemoryStore()
+    tars = layers("a", "b", "c")
+    first = store.image(tars[:2])
+    ids = [ImageLoader(client, lambda: None).ensure(first, store)]
+    assert len(store.read) == 2
+    store.read.clear()
+    second = store.image(tars)
+    ids.append(ImageLoader(client, lambda: None).ensure(second, store))
+    assert store.read == [second.layers[2].digest]
+    remove(client, *reversed(ids))
+
+
+def test_what_this_run_has_loaded_is_not_asked_for_again(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore()
+    tars = layers("a", "b", "c")
+    images = ImageLoader(client, lambda: None)
+    ids = [images.ensure(store.image(tars[:2]), store)]
+    store.read.clear()
+    paths: list[str] = []
+    call = Client.call
+
+    def counted(self: Client, method: str, path: str, *args: Any, **options: Any) -> Any:
+        paths.append(path)
+        return call(self, method, path, *args, **options)
+
+    monkeypatch.setattr(Client, "call", counted)
+    image = store.image(tars)
+    ids.append(images.ensure(image, store))
+    assert paths.count("/images/load") == 1
+    assert store.read == [image.layers[2].digest]
+    # Somebody removes them: then it is asked.
+    remove(client, *reversed(ids))
+    ids = [images.ensure(image, store)]
+    assert paths.count("/images/load") == 3
+    remove(client, *ids)
+
+
+def test_an_image_of_known_layers_costs_no_bytes(client: Client) -> None:
+    store = MemoryStore()
+    tars = layers("a", "b")
+    ids = [ImageLoader(client, lambda: None).ensure(store.image(tars), store)]
+    store.read.clear()
+    ids.append(ImageLoader(client, lambda: None).ensure(store.image(tars[:1]), store))
+    assert store.read == []
+    remove(client, *ids)
+
+
+def test_two_threads_load_one_parent_once(client: Client) -> None:
+    store = MemoryStore()
+    image = store.image(layers("a"))
+    images = ImageLoader(client, lambda: None)
+    ids: list[str] = []
+    threads = [threading.Thread(target=lambda: ids.append(images.ensure(image, store))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ids) == 4
+    assert len(set(ids)) == 1
+    assert len(store.read) == 1
+    remove(client, ids[0])
+
+
+def test_an_image_removed_meanwhile_is_loaded_again(client: Client) -> None:
+    store = MemoryStore()
+    image = store.image(layers("a"))
+    images = ImageLoader(client, lambda: None)
+    id = images.ensure(image, store)
+    remove(client, id)
+    assert images.ensure(image, store) == id
+    assert len(store.read) == 2
+    remove(client, id)
+
+
+def test_uncompressed_layers_are_taken_too(client: Client) -> None:
+    store = MemoryStore()
+    tar = layers("a")[0]
+    plain = Descriptor("application/vnd.oci.image.layer.v1.tar", store.add(tar), len(tar))
+    id = ImageLoader(client, lambda: None).ensure(store._image((plain,), [sha256(tar)], {}), store)
+    remove(client, id)
+
+
+def test_a_layer_that_is_not_what_the_config_says_is_refused(client: Client) -> None:
+    store = MemoryStore()
+    tar, other = layers("a", "b")
+    plain = Descriptor("application/vnd.oci.image.layer.v1.tar", store.add(tar), len(tar))
+    with pytest.raises(Unreachable, match="could not load the parent image"):
+        ImageLoader(client, lambda: None).ensure(store._image((plain,), [sha256(other)], {}), store)
+
+
+def test_a_stop_ends_a_load_in_the_middle(client: Client) -> None:
+    store = MemoryStore()
+
+    def check() -> None:
+        raise Interrupted("The build was interrupted.")
+
+    with pytest.raises(Interrupted):
+        ImageLoader(client, check).ensure(store.image(layers("a")), store)
+
+
+def test_a_stop_does_not_wait_for_the_engine_s_answer() -> None:
+    asked, never = threading.Event(), threading.Event()
+
+    def check() -> None:
+        if asked.is_set():
+            raise Interrupted("The build was interrupted.")
+
+    def work() -> None:
+        asked.set()
+        never.wait()
+
+    with pytest.raises(Interrupted):
+        waiting.call_interruptibly(work, check)
+    never.set()
+
+
+def test_what_the_engine_answers_is_given_or_raised() -> None:
+    assert waiting.call_interruptibly(lambda: 7, lambda: None) == 7
+    with pytest.raises(ZeroDivisionError):
+        waiting.call_interruptibly(lambda: 1 // 0, lambda: None)
+
+
+def test_a_large_layer_is_streamed(client: Client) -> None:
+    """The store's chunks are asked for one after the other, while the engine already reads."""
+    held: list[int] = []
+
+    class Slow(MemoryStore):
+        def blob(self, digest: str) -> Iterator[bytes]:
+            for number in range(64):
+                held.append(number)
+                yield bytes(self.blobs[digest][number * (1 << 16) : (number + 1) * (1 << 16)])
+
+    store = Slow()
+    tar = tar_of(regular("big", time.time_ns().to_bytes(8, "big") + bytes((64 << 16) - 8 - 512 - 10240)))
+    tar = tar.ljust(64 << 16, b"\0")[: 64 << 16]
+    plain = Descriptor("application/vnd.oci.image.layer.v1.tar", store.add(tar), len(tar))
+    id = ImageLoader(client, lambda: None).ensure(store._image((plain,), [sha256(tar)], {}), store)
+    assert held == list(range(64))
+    remove(client, id)

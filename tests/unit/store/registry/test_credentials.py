@@ -1,0 +1,215 @@
+"""Which credential is found in Docker's and Podman's files, and what a helper may say."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lineal.store.registry.credentials import DOCKER_HUB_KEY, Credential, find_credential
+from tests.unit.store.conftest import PASSWORD, USER, environ, manifest_of
+
+HOST = "registry.example.com"
+
+
+def auth(user: str) -> dict[str, str]:
+    return {"auth": base64.b64encode(f"{user}:pw:{user}".encode()).decode()}
+
+
+def write(file: Path, **config: Any) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(config))
+
+
+def helper(home: Path, name: str, script: str) -> None:
+    file = home / "bin" / f"docker-credential-{name}"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(f"#!/bin/sh\nread server\n{script}\n")
+    file.chmod(0o755)
+
+
+def found(home: Path, host: str = HOST, repository: str = "team/app", **more: str) -> Credential | None:
+    return find_credential(host, repository, environ(home, **more))[0]
+
+
+def user(credential: Credential | None) -> str | None:
+    return credential.username if credential else None
+
+
+def test_nothing_anywhere_is_anonymous(tmp_path: Path) -> None:
+    assert find_credential(HOST, "team/app", environ(tmp_path)) == (None, None)
+
+
+def test_the_files_come_in_order(tmp_path: Path) -> None:
+    files = [
+        tmp_path / "docker" / "config.json",
+        tmp_path / "auth.json",
+        tmp_path / "run" / "containers" / "auth.json",
+        tmp_path / ".config" / "containers" / "auth.json",
+    ]
+    more = {
+        "DOCKER_CONFIG": str(tmp_path / "docker"),
+        "REGISTRY_AUTH_FILE": str(files[1]),
+        "XDG_RUNTIME_DIR": str(tmp_path / "run"),
+    }
+    for number in reversed(range(len(files))):
+        write(files[number], auths={HOST: auth(f"user{number}")})
+        assert user(found(tmp_path, **more)) == f"user{number}"
+
+
+def test_docker_config_stands_in_place_of_the_home_directory(tmp_path: Path) -> None:
+    write(tmp_path / ".docker" / "config.json", auths={HOST: auth("home")})
+    assert user(found(tmp_path)) == "home"
+    write(tmp_path / "job" / "config.json", auths={HOST: auth("job")})
+    assert user(found(tmp_path, DOCKER_CONFIG=str(tmp_path / "job"))) == "job"
+
+
+def test_a_file_without_this_host_is_passed_over(tmp_path: Path) -> None:
+    write(tmp_path / ".docker" / "config.json", auths={"other.example.com": auth("other"), HOST: {}})
+    write(tmp_path / ".config" / "containers" / "auth.json", auths={HOST: auth("podman")})
+    assert user(found(tmp_path)) == "podman"
+
+
+def test_a_password_may_have_colons(tmp_path: Path) -> None:
+    write(tmp_path / ".docker" / "config.json", auths={HOST: auth("me")})
+    credential = found(tmp_path)
+    assert credential is not None
+    assert credential.password == "pw:me"
+
+
+def test_the_most_specific_path_wins(tmp_path: Path) -> None:
+    entries = {HOST: auth("host"), f"{HOST}/team": auth("team"), f"{HOST}/team/app": auth("app")}
+    write(tmp_path / ".config" / "containers" / "auth.json", auths=entries)
+    assert user(found(tmp_path)) == "app"
+    assert user(found(tmp_path, repository="team/other")) == "team"
+    assert user(found(tmp_path, repository="teams/app")) == "host"
+
+
+@pytest.mark.parametrize("key", [f"https://{HOST}", f"https://{HOST}/v1/", f"http://{HOST}/v2"])
+def test_old_logins_are_kept_under_a_url(tmp_path: Path, key: str) -> None:
+    write(tmp_path / ".docker" / "config.json", auths={key: auth("old")})
+    assert user(found(tmp_path)) == "old"
+    assert found(tmp_path, host="example.com") is None
+
+
+@pytest.mark.parametrize("host", ["docker.io", "registry-1.docker.io", "index.docker.io"])
+def test_docker_hub_has_a_key_of_its_own(tmp_path: Path, host: str) -> None:
+    write(tmp_path / ".docker" / "config.json", auths={DOCKER_HUB_KEY: auth("hub")})
+    assert user(found(tmp_path, host=host, repository="library/debian")) == "hub"
+    assert found(tmp_path) is None
+
+
+def test_a_helper_for_the_host_beats_the_store_which_beats_the_file(tmp_path: Path) -> None:
+    helper(tmp_path, "one", """printf '{"Username":"one:%s","Secret":"s"}' "$server" """)
+    helper(tmp_path, "two", """printf '{"Username":"two:%s","Secret":"s"}' "$server" """)
+    file = tmp_path / ".docker" / "config.json"
+    write(file, auths={HOST: auth("file")}, credsStore="two", credHelpers={HOST: "one"})
+    assert user(found(tmp_path)) == f"one:{HOST}"
+    write(file, auths={HOST: auth("file")}, credsStore="two", credHelpers={"other": "one"})
+    assert user(found(tmp_path)) == f"two:{HOST}"
+    assert user(found(tmp_path, host="docker.io")) == f"two:{DOCKER_HUB_KEY}"
+
+
+def test_a_helper_that_knows_nothing_leaves_it_to_the_file(tmp_path: Path) -> None:
+    helper(tmp_path, "empty", "echo 'credentials not found in native keychain'; exit 1")
+    write(tmp_path / ".docker" / "config.json", auths={HOST: auth("file")}, credsStore="empty")
+    assert user(found(tmp_path)) == "file"
+
+
+def test_a_helper_may_give_an_identity_token(tmp_path: Path) -> None:
+    helper(tmp_path, "acr", """echo '{"Username":"<token>","Secret":"refresh"}'""")
+    write(tmp_path / ".docker" / "config.json", credsStore="acr")
+    credential = found(tmp_path)
+    assert credential is not None
+    assert (credential.identity_token, credential.username) == ("refresh", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "script", "says"),
+    [
+        ("bad", "echo secret-in-output; exit 3", "docker-credential-bad failed for registry.example.com"),
+        ("text", "echo secret-in-output", "docker-credential-text did not answer with JSON"),
+        ("../evil", None, "is not the name of a credential helper"),
+        ("absent", None, "docker-credential-absent cannot be run"),
+    ],
+)
+def test_a_helper_that_fails_is_reported_without_its_output(
+    tmp_path: Path, name: str, script: str | None, says: str
+) -> None:
+    if script:
+        helper(tmp_path, name, script)
+    write(tmp_path / ".docker" / "config.json", credHelpers={HOST: name})
+    credential, problem = find_credential(HOST, "team/app", environ(tmp_path))
+    assert credential is None
+    assert problem is not None
+    assert says in problem
+    assert "secret" not in problem
+
+
+@pytest.mark.parametrize("text", ["{", '{"auths": {"registry.example.com": {"auth": "%"}}}'])
+def test_a_broken_file_is_named_and_the_next_one_read(tmp_path: Path, text: str) -> None:
+    (tmp_path / ".docker").mkdir()
+    (tmp_path / ".docker" / "config.json").write_text(text)
+    write(tmp_path / ".config" / "containers" / "auth.json", auths={HOST: auth("podman")})
+    credential, problem = find_credential(HOST, "team/app", environ(tmp_path))
+    assert user(credential) == "podman"
+    assert problem is not None
+    assert "config.json" in problem
+
+
+@pytest.mark.parametrize("text", ["[]", '{"auths": [], "credHelpers": 3}', '{"auths": {"registry.example.com": 3}}'])
+def test_a_file_of_another_shape_has_no_credentials(tmp_path: Path, text: str) -> None:
+    (tmp_path / ".docker").mkdir()
+    (tmp_path / ".docker" / "config.json").write_text(text)
+    assert found(tmp_path) is None
+
+
+def test_a_helper_opens_a_real_registry(
+    password_host: str, open_registry: Callable[..., Any], tmp_path: Path
+) -> None:
+    helper(tmp_path, "real", f"""echo '{{"Username":"{USER}","Secret":"{PASSWORD}"}}'""")
+    write(tmp_path / ".docker" / "config.json", credHelpers={password_host: "real"})
+    store = open_registry(password_host, "helper/app")
+    store.put_manifest(manifest_of(store), "one")
+    assert store.tags() == ["one"]
+
+
+JOB = {
+    "GITLAB_CI": "true",
+    "CI_REGISTRY": HOST,
+    "CI_REGISTRY_USER": "gitlab-ci-token",
+    "CI_REGISTRY_PASSWORD": "job-token",
+}
+
+
+def test_a_gitlab_job_is_known_to_its_own_registry(tmp_path: Path) -> None:
+    credential = found(tmp_path, **JOB)
+    assert credential is not None
+    assert (credential.source, credential.username, credential.password) == (
+        "CI_REGISTRY_USER",
+        "gitlab-ci-token",
+        "job-token",
+    )
+    assert "job-token" not in repr(credential)
+
+
+def test_who_logged_in_is_that_one_in_a_gitlab_job_too(tmp_path: Path) -> None:
+    write(tmp_path / ".docker" / "config.json", auths={HOST: auth("deploy-token")})
+    assert user(found(tmp_path, **JOB)) == "deploy-token"
+
+
+@given(st.text(max_size=30) | st.sampled_from([f"{HOST}:443", f"{HOST}.evil.example", f"evil.{HOST}", HOST[:-1]]))
+def test_a_gitlab_jobs_password_goes_to_no_other_host(tmp_path_factory: pytest.TempPathFactory, host: str) -> None:
+    home = tmp_path_factory.getbasetemp()
+    assert host == HOST or found(home, host=host, **JOB) is None
+
+
+@pytest.mark.parametrize("change", [{"GITLAB_CI": "false"}, {"CI_REGISTRY": ""}, {"CI_REGISTRY_PASSWORD": ""}])
+def test_without_all_of_a_gitlab_job_there_is_no_password(tmp_path: Path, change: dict[str, str]) -> None:
+    assert found(tmp_path, **{**JOB, **change}) is None

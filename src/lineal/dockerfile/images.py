@@ -15,9 +15,8 @@ from lineal.context.uncommitted import ReadPaths
 from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.instructions import RunInstruction
 from lineal.dockerfile.planner import plan
-from lineal.dockerfile.request import PlanRequest
 from lineal.dockerfile.run_mounts import literal
-from lineal.dockerfile.stage import Stage, closure
+from lineal.dockerfile.stage import PlanRequest, Stage, closure
 from lineal.errors import BadConfiguration, LinealError, Location, Uncommitted
 from lineal.git.repository import Repository
 
@@ -33,7 +32,7 @@ class ImageGraphs:
         """The sources in contexts that the planned stages copy or mount."""
         patterns: dict[int, tuple[BuildContext, set[str]]] = {}
         for stage in closure(list(self.last.values())):
-            if not isinstance(stage.context, BuildContext):
+            if stage.context is None:
                 continue
             found = patterns.setdefault(id(stage.context), (stage.context, set()))[1]
             if isinstance(stage.step, CopyInstruction) and stage.step.source_stage is None:

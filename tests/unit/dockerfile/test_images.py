@@ -34,7 +34,7 @@ def copied(images: ImageGraphs, name: str) -> set[str]:
     """What a `COPY .` of the image would copy."""
     stage = next(stage for stage in closure([images.last[name]]) if isinstance(stage.step, CopyInstruction))
     assert stage.context is not None
-    return {path for path, _, _ in stage.context.identity("")}  # type: ignore[attr-defined]
+    return {path for path, _, _ in stage.context.identity("")}
 
 
 CHAIN = """

@@ -10,14 +10,10 @@ from typing import NoReturn
 
 import click
 
-from lineal.cli.bundles import bundle
 from lineal.cli.commands import cli as cli
 from lineal.errors import BadConfiguration, Interrupted, LinealError, as_lineal_error
 
 _INTERRUPTED = 130
-
-
-cli.add_command(bundle)
 
 
 def main(around: AbstractContextManager[object] | None = None) -> NoReturn:

@@ -12,7 +12,7 @@ from lineal.context.glob import expand
 from lineal.context.tree import Kind, Node
 from lineal.context.working_tree_names import WorkingTreeNames
 from lineal.errors import BadConfiguration
-from lineal.git.repository import Repository
+from lineal.git.commit import Commit, CommitFiles
 from lineal.git.submodules import listing as submodule_listing
 
 _KINDS: dict[str, Kind] = {
@@ -29,7 +29,7 @@ class BuildContext:
     them: a submodule that nothing reads need not be on this machine."""
 
     def __init__(
-        self, repository: Repository, context: str, listing: Sequence[tuple[str, str, str]], ignore: Ignore
+        self, repository: CommitFiles, context: str, listing: Sequence[tuple[str, str, str]], ignore: Ignore
     ) -> None:
         """`listing` holds at least the context's entries, as `Repository.listing` gives them."""
         self._repository = repository
@@ -37,7 +37,7 @@ class BuildContext:
         self.context = context
         self.ignore = ignore
         self._guard = RLock()
-        self.submodules: dict[str, Repository] = {}
+        self.submodules: dict[str, Commit] = {}
         """Those that were brought in, by their path in the outermost repository."""
         self._links: dict[str, str] = {}
         self._index = _Index({})
@@ -57,7 +57,7 @@ class BuildContext:
         self.submodules[full] = module
         return submodule_listing(module)
 
-    def _owner(self, full: str) -> tuple[Repository, str]:
+    def _owner(self, full: str) -> tuple[CommitFiles, str]:
         """The repository that holds a path of the outermost one, and what that calls it."""
         place = full
         while self.submodules and (place := place.rpartition("/")[0]):
@@ -139,7 +139,7 @@ class BuildContext:
         owner, inside = self._owner(self._full(path))
         if owner is self._repository and not self._has_pointers:
             return oid
-        pointer = owner.lfs.pointer(inside, oid)
+        pointer = owner.pointer(inside, oid)
         return oid if pointer is None else f"lfs:{pointer.oid}"
 
     @cached_property
@@ -198,13 +198,13 @@ class BuildContext:
 
     def open(self, node: Node) -> Iterator[bytes]:
         owner, path = self._owner(self._full(node.path))
-        pointer = owner.lfs.pointer(path, node.oid)
-        return owner.stream(node.oid) if pointer is None else owner.lfs.open(path, pointer)
+        pointer = owner.pointer(path, node.oid)
+        return owner.stream(node.oid) if pointer is None else owner.content(path, pointer)
 
     def _sizes(self, paths: list[str]) -> dict[str, int]:
         """The sizes of the files among some paths."""
         asked: dict[int, list[tuple[str, str, str]]] = {}
-        owners: dict[int, Repository] = {}
+        owners: dict[int, CommitFiles] = {}
         for path in paths:
             mode, oid = self._index.entries[path]
             if mode.startswith("100"):
@@ -216,7 +216,7 @@ class BuildContext:
             owner = owners[key]
             known = owner.sizes(oid for _, _, oid in files)
             for path, inside, oid in files:
-                pointer = owner.lfs.pointer(inside, oid) if known[oid] < _POINTER else None
+                pointer = owner.pointer(inside, oid) if known[oid] < _POINTER else None
                 sizes[path] = known[oid] if pointer is None else pointer.size
         return sizes
 

@@ -18,7 +18,7 @@ from lineal.dockerfile.planner import plan
 from lineal.dockerfile.run_mounts import literal
 from lineal.dockerfile.stage import PlanRequest, Stage, closure
 from lineal.errors import BadConfiguration, LinealError, Location, Uncommitted
-from lineal.git.repository import Repository
+from lineal.git.commit import Commit
 
 
 @dataclass
@@ -43,7 +43,7 @@ class ImageGraphs:
 
 
 def read_images(
-    repository: Repository,
+    repository: Commit,
     loaded: LoadedProject,
     wanted: Iterable[str] = (),
     unpinned: Callable[[str], bool] = lambda _: False,
@@ -78,7 +78,7 @@ def _with_needs(names: Iterable[str], images: Mapping[str, Image]) -> list[str]:
 
 class _Reader:
     def __init__(
-        self, repository: Repository, loaded: LoadedProject, names: list[str], unpinned: Callable[[str], bool]
+        self, repository: Commit, loaded: LoadedProject, names: list[str], unpinned: Callable[[str], bool]
     ) -> None:
         self.unpinned = unpinned
         self.repository = repository

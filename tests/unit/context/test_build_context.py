@@ -11,12 +11,12 @@ import pytest
 from lineal.context.build_context import BuildContext
 from lineal.context.dockerignore import Ignore
 from lineal.context.glob import expand
-from lineal.git.repository import Repository
+from lineal.git.commit import Commit
 from tests import servers
 
 
 def context(repo: servers.Repository, folder: str = "", ignore: str = "") -> BuildContext:
-    repository = Repository.open(repo.path, repo.environment())
+    repository = Commit.open(repo.path, repo.environment())
     return BuildContext(repository, folder, repository.listing([folder]), Ignore(ignore, file=".dockerignore"))
 
 

@@ -13,7 +13,7 @@ from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.images import ImageGraphs, read_images
 from lineal.dockerfile.stage import closure
 from lineal.errors import BadConfiguration, LinealError, Uncommitted
-from lineal.git.repository import Repository
+from lineal.git.commit import Commit
 from tests import servers
 
 SCRATCH = "FROM scratch\nCOPY . /\n"
@@ -27,7 +27,7 @@ def read(
     assert isinstance(text, str)
     facts = GitFacts(repo.head(), "", "main", None)
     loaded = load(text, env=None, vars={}, git=facts, environ={}, giterminism=Giterminism())
-    return read_images(Repository.open(repo.path, repo.environment()), loaded, wanted)
+    return read_images(Commit.open(repo.path, repo.environment()), loaded, wanted)
 
 
 def copied(images: ImageGraphs, name: str) -> set[str]:
@@ -168,7 +168,7 @@ def test_a_byte_order_mark_is_no_part_of_the_text(repo: servers.Repository) -> N
 def test_the_working_tree_is_not_read(repo: servers.Repository) -> None:
     repo.write({"Dockerfile": SCRATCH, "a": "1"})
     repo.put({"Dockerfile": "nonsense", "new": "1", "a": None})
-    repository = Repository.open(repo.path, repo.environment())
+    repository = Commit.open(repo.path, repo.environment())
     config = "project: shop\nimages: {one: {}}\n"
     facts = GitFacts(repo.head(), "", "main", None)
     loaded = load(config, env=None, vars={}, git=facts, environ={}, giterminism=Giterminism())

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from threading import RLock
 
+from lineal.context.committed import COMMIT_IT, NOT_COMMITTED
 from lineal.context.dockerignore import Ignore
 from lineal.context.glob import expand
 from lineal.context.tree import Kind, Node
@@ -157,7 +158,7 @@ class BuildContext:
         if self.ignore.file and self._excluded(pattern):
             return f"it is excluded by {self.ignore.file}."
         if expand(WorkingTreeNames(self._repository.root / self.context), pattern):
-            return "it is in the working tree, but not in the commit. Run `git add` and `git commit` first."
+            return f"it {NOT_COMMITTED} {COMMIT_IT}"
         below = "" if self.context in ("", ".") else f", below {self.context!r}"
         return f"there is no such file in the commit{below}."
 

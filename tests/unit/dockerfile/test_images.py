@@ -134,7 +134,8 @@ def test_a_dockerfile_that_the_commit_lacks(repo: servers.Repository, written: b
         read(repo, {}, config="project: shop\nimages:\n  one: {context: api}\n")
     if written:
         assert str(refused.value).startswith(
-            "lineal.yaml:3: images.one: The Dockerfile api/Dockerfile of image 'one' is not committed."
+            "lineal.yaml:3: images.one: The Dockerfile api/Dockerfile of image 'one' "
+            "is in the working tree, but not in the commit."
         )
     else:
         assert "does not exist in the commit. Write it, or name it with `dockerfile:`." in str(refused.value)

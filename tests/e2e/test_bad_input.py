@@ -81,6 +81,13 @@ def test_lineal_yaml_that_was_never_committed(layout: Project) -> None:
     )
 
 
+def test_a_carriage_return_hides_nothing_of_an_error(layout: Project) -> None:
+    layout.repo.write({"Dockerfile": HELLO, "hello": "hello", ".dockerignore": "[--z]\r"})
+    assert error(layout, "build", code=3) == (
+        ".dockerignore: Invalid ignore pattern '[--z] ': syntax error in pattern."
+    )
+
+
 def test_a_dockerfile_alone_is_enough(layout: Project) -> None:
     layout.repo.write({"Dockerfile": HELLO, "hello": "hello"})
     built = layout.build()

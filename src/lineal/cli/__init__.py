@@ -78,5 +78,5 @@ def _complain(error: LinealError, cause: BaseException | None = None) -> int:
             from lineal.ci.github.annotations import annotation
 
             sys.stderr.write(f"{annotation(error)}\n")
-        sys.stderr.write(f"Error: {defuse_commands(strip_controls(str(error).replace(chr(10), ' ')))}\n")
+        sys.stderr.write(f"Error: {defuse_commands(strip_controls(' '.join(str(error).splitlines())))}\n")
     return _INTERRUPTED if isinstance(error, Interrupted) else error.exit_code

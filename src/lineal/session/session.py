@@ -25,6 +25,7 @@ from lineal.config.ssh_agents import SshAgents, parse_ssh
 from lineal.config.template import GitFacts
 from lineal.context.committed import COMMIT_IT, NOT_COMMITTED
 from lineal.errors import DeployFailed, Uncommitted
+from lineal.git.commit import Commit
 from lineal.git.history import GitHistory
 from lineal.lock import Lock
 from lineal.lock.select import Choice, LockContext, choose, open_lock
@@ -82,12 +83,12 @@ class Session:
     @cached_property
     def checkout(self) -> Commit:
         """The clone at its HEAD."""
-        repository = Repository.open(self.start, dict(self.settings.environ))
+        repository = Commit.open(self.start, dict(self.settings.environ))
         self._closing.callback(repository.close)
         return repository
 
     @cached_property
-    def repository(self) -> Repository:
+    def repository(self) -> Commit:
         """The commit that is built: the one that is checked out, or with --dev the working tree as a commit of this
         run only."""
         if not self.settings.dev.value:

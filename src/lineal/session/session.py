@@ -23,6 +23,7 @@ from lineal.config.secrets import SecretValues, parse_secret
 from lineal.config.setting import Origin, Setting
 from lineal.config.ssh_agents import SshAgents, parse_ssh
 from lineal.config.template import GitFacts
+from lineal.context.committed import COMMIT_IT, NOT_COMMITTED
 from lineal.errors import DeployFailed, Uncommitted
 from lineal.git.commit import Commit
 from lineal.git.history import GitHistory
@@ -131,10 +132,7 @@ class Session:
         if found is not None:
             return found
         if (self.repository.root / FILE).exists():
-            raise Uncommitted(
-                f"{FILE} is in the working tree, but not in the commit.",
-                remedy="Run `git add` and `git commit` first, or build the working tree with --dev.",
-            )
+            raise Uncommitted(f"{FILE} {NOT_COMMITTED}", remedy=COMMIT_IT)
         found = project_of_dockerfile(self.repository, self.context.repository)
         self.progress.note(f"There is no {FILE}: building ./Dockerfile as the image {found.project.project!r}.")
         return found

@@ -13,7 +13,6 @@ from lineal.dockerfile.images import read_images
 from lineal.dockerfile.stage import closure
 from lineal.errors import BadConfiguration, LinealError, Unreachable
 from lineal.git.command import run_git, with_config
-from lineal.git.commit import Commit
 from lineal.git.remote import remote
 from lineal.git.repository import Repository
 from lineal.session.project import load_exceptions, load_project, project_of_dockerfile

@@ -7,13 +7,13 @@ from lineal.config.giterminism import Giterminism, load_giterminism
 from lineal.config.load import LoadedProject, implicit_project, load
 from lineal.config.model import FILE
 from lineal.config.template import GitFacts
-from lineal.errors import BadConfiguration, Location
-from lineal.git.repository import Repository
+from lineal.context.committed import committed_text
+from lineal.git.commit import Commit
 from lineal.session.settings import Settings
 
 
 def load_project(
-    repository: Repository, settings: Settings, git: GitFacts, giterminism: Giterminism
+    repository: Commit, settings: Settings, git: GitFacts, giterminism: Giterminism
 ) -> LoadedProject | None:
     """The project as the commit of `repository` has it; None without a `lineal.yaml`. Raises `BadConfiguration`."""
     text = committed_text(repository, FILE)
@@ -29,22 +29,13 @@ def load_project(
     )
 
 
-def project_of_dockerfile(repository: Repository, forge_name: str | None) -> LoadedProject:
+def project_of_dockerfile(repository: Commit, forge_name: str | None) -> LoadedProject:
     """The project of a commit without a `lineal.yaml`: its Dockerfile, if it has one, as an image named as the
     repository. `forge_name` is `owner/name`, None outside CI."""
     name = (forge_name or repository.root.name).rpartition("/")[2]
     return implicit_project(repository.file("Dockerfile") is not None, name)
 
 
-def load_exceptions(repository: Repository) -> Giterminism:
+def load_exceptions(repository: Commit) -> Giterminism:
     """`lineal-giterminism.yaml` of the commit. Raises `BadConfiguration`."""
     return load_giterminism(committed_text(repository, GITERMINISM_FILE))
-
-
-def committed_text(repository: Repository, path: str) -> str | None:
-    """A file of the commit as text, None when it is not there. Raises `BadConfiguration`."""
-    data = repository.file(path)
-    try:
-        return None if data is None else data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise BadConfiguration("is not UTF-8 text.", place=Location(path), remedy="Save it as UTF-8.") from None

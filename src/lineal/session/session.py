@@ -23,7 +23,9 @@ from lineal.config.secrets import SecretValues, parse_secret
 from lineal.config.setting import Origin, Setting
 from lineal.config.ssh_agents import SshAgents, parse_ssh
 from lineal.config.template import GitFacts
+from lineal.context.committed import COMMIT_IT, NOT_COMMITTED
 from lineal.errors import DeployFailed, Uncommitted
+from lineal.git.commit import Commit
 from lineal.git.history import GitHistory
 from lineal.lock import Lock
 from lineal.lock.holder import describe
@@ -82,12 +84,12 @@ class Session:
     @cached_property
     def checkout(self) -> Commit:
         """The clone at its HEAD."""
-        repository = Repository.open(self.start, dict(self.settings.environ))
+        repository = Commit.open(self.start, dict(self.settings.environ))
         self._closing.callback(repository.close)
         return repository
 
     @cached_property
-    def repository(self) -> Repository:
+    def repository(self) -> Commit:
         """The commit that is built: the one that is checked out, or with --dev the working tree as a commit of this
         run only."""
         if not self.settings.dev.value:
@@ -131,10 +133,7 @@ class Session:
         if found is not None:
             return found
         if (self.repository.root / FILE).exists():
-            raise Uncommitted(
-                f"{FILE} is in the working tree, but not in the commit.",
-                remedy="Run `git add` and `git commit` first, or build the working tree with --dev.",
-            )
+            raise Uncommitted(f"{FILE} {NOT_COMMITTED}", remedy=COMMIT_IT)
         found = project_of_dockerfile(self.repository, self.context.repository)
         self.progress.note(f"There is no {FILE}: building ./Dockerfile as the image {found.project.project!r}.")
         return found

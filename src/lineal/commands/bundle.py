@@ -10,7 +10,7 @@ from lineal.deploy.bundle.publish import beside
 from lineal.deploy.bundle.relocate import Relocation
 from lineal.errors import BadConfiguration
 from lineal.store.copy import copy_image
-from lineal.store.open import LAYOUT, open_image, open_store
+from lineal.store.open import is_directory
 
 if TYPE_CHECKING:
     from lineal.oci import Store
@@ -24,13 +24,10 @@ def copy(run: Session, reference: str, to: str) -> str:
 
     The images come first: a bundle that can be seen can be installed. Raises `LinealError`."""
     address, version = registry.parse(reference)
-    if to.startswith(LAYOUT):
+    if is_directory(to):
         raise BadConfiguration(f"{to} is no registry, and no cluster could install from it.",
                                remedy="Write TO as HOST/REPOSITORY.")  # fmt: skip
-    target = open_store(
-        to.removeprefix(registry.SCHEME), insecure_hosts=run.insecure, workdir=run.workspace,
-        environ=run.options.environ,
-    )  # fmt: skip
+    target = run.stores.store(to.removeprefix(registry.SCHEME))
     place = beside(target)
     bundle, manifest = registry.get(_neighbour(run, address, target), version, reference)
     for name, image in bundle.all_images.items():
@@ -52,4 +49,4 @@ def copy(run: Session, reference: str, to: str) -> str:
 
 def _neighbour(run: Session, address: str, target: Store) -> Store:
     """A repository to read, with the target's credentials where it is on the same registry."""
-    return open_image(address, insecure_hosts=run.insecure, store=target, environ=run.options.environ)[0]
+    return run.stores.image(address, target)[0]

@@ -23,7 +23,6 @@ from lineal.cleanup.retention import (
 )
 from lineal.errors import LinealError, Unreachable
 from lineal.oci import Store
-from lineal.store.open import LAYOUT
 from lineal.store.tags import parse_stage_tag
 from lineal.text import printable
 
@@ -96,7 +95,7 @@ def _used(run: Session, pool: Executor) -> set[str]:
         from lineal.cleanup.cluster_usage import in_use
 
         used |= in_use(context, run.options.environ)
-    if not run.repo.value.startswith(LAYOUT):
+    if run.store.directory is None:
         from lineal.cleanup.bundle_usage import in_bundles
 
         used |= in_bundles(run.store, pool)

@@ -13,7 +13,7 @@ from lineal.config.setting import Setting
 from lineal.errors import BadConfiguration
 from lineal.lock import Lock, LockTimeouts, NoLock
 from lineal.lock.address import BadAddress, LockAddress, parse
-from lineal.store.open import LAYOUT
+from lineal.store.open import is_directory
 
 if TYPE_CHECKING:
     from lineal.git.repository import Repository
@@ -40,7 +40,7 @@ def choose(wanted: Setting[str], store: str, may_write: bool, environ: Mapping[s
         address = parse(wanted.value)
     except BadAddress as error:
         raise BadConfiguration(f"{error.message[:-1]} ({source}).", remedy=error.remedy) from None
-    layout = store.startswith(LAYOUT)
+    layout = is_directory(store)
     if address.kind == "file" and not layout:
         raise BadConfiguration(
             f"The lock `file` ({source}) is for a layout store, and the store is {store}.",

@@ -31,14 +31,13 @@ from lineal.git.repository import Repository
 from lineal.lock import Lock
 from lineal.lock.select import Choice, LockContext, choose, open_lock
 from lineal.oci import Store
-from lineal.oci.reference import parse_address
 from lineal.progress import Progress
 from lineal.report.model import StageReport
 from lineal.session.options import Options
 from lineal.stages.lookup import Lookup
 from lineal.stages.plan import BuildPlan, reconcile, resolve
 from lineal.stages.visibility import HistoryPosition
-from lineal.store.open import LAYOUT, REGISTRY_LOGIN, open_image, open_store
+from lineal.store.open import LAYOUT, REGISTRY_LOGIN, StoreOpener, check_address
 
 if TYPE_CHECKING:
     from lineal.build.environment import BuildEnvironment
@@ -174,12 +173,11 @@ class Session:
             cache = cache_directory(self.options.environ) / "stores" / self.loaded.project.project
             default, source = f"{LAYOUT}{cache}", "default outside CI"
         found = self.options.text("repo", configured, default, source)
-        if not found.value.startswith(LAYOUT):
-            try:
-                parse_address(found.value)
-            except BadConfiguration as error:
-                error.message = f"{error.message[:-1]} ({found.origin})."
-                raise
+        try:
+            check_address(found.value)
+        except BadConfiguration as error:
+            error.message = f"{error.message[:-1]} ({found.origin})."
+            raise
         return found
 
     @cached_property
@@ -187,10 +185,14 @@ class Session:
         return self.options.many("insecure-registry")
 
     @cached_property
+    def stores(self) -> StoreOpener:
+        """Opens what is not the run's own store: base images, bundles."""
+        return StoreOpener(self.start, self.options.environ, self.insecure)
+
+    @cached_property
     def store(self) -> Store:
-        store = open_store(
-            self.repo.value, insecure_hosts=self.insecure, workdir=self.repository.root, environ=self._registry_login
-        )
+        own = StoreOpener(self.repository.root, self._registry_login, self.insecure)
+        store = own.store(self.repo.value)
         if self.context.may_write:
             return store
         from lineal.store.layout import Layout
@@ -225,7 +227,7 @@ class Session:
     def lock(self) -> Lock:
         surroundings = LockContext(
             store=self.repo.value,
-            layout=getattr(self.store, "path", None),
+            layout=self.store.directory,
             repository=self.checkout,
             workspace=self.workspace,
             kube_context=self.options.text("kube-context").value,
@@ -334,9 +336,7 @@ class Session:
         environ = self.options.environ
         return BuildEnvironment(
             store=self.store,
-            base_store=lambda reference: open_image(
-                reference, insecure_hosts=self.insecure, store=self.store, environ=environ
-            ),
+            base_store=lambda reference: self.stores.image(reference, self.store),
             engine=DockerEngine(network=self.engine_network.value, environment=environ),
             secrets=self.secrets,
             agents=self.agents.socket,

@@ -16,7 +16,6 @@ from lineal.deploy.sops import decrypted
 from lineal.deploy.values import ValuesText, template_names, write
 from lineal.oci.types import Manifest
 from lineal.report.model import BundleReport, ImageReport
-from lineal.store.open import open_store
 
 if TYPE_CHECKING:
     from lineal.deploy.helm.client import Helm
@@ -34,9 +33,7 @@ class Installation:
         self.run = run
         self.reference = reference
         address, self.version = registry.parse(reference)
-        self.store = open_store(
-            address, insecure_hosts=run.insecure, workdir=run.workspace, environ=run.options.environ
-        )
+        self.store = run.stores.store(address)
         self._found: tuple[Bundle, Manifest] | None = None
 
     @cached_property

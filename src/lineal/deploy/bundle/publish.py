@@ -12,7 +12,7 @@ from lineal.deploy.helm.chart_archive import unpack
 from lineal.errors import BadConfiguration, DeployFailed, Interrupted
 from lineal.oci import Store
 from lineal.oci.reference import DOCKER_HUB, parse_address
-from lineal.store.open import LAYOUT, open_image
+from lineal.store.open import is_directory
 
 if TYPE_CHECKING:
     from lineal.deploy.inputs import ReleaseInputs
@@ -32,7 +32,7 @@ def check(run: Session) -> None:
     if run.dev:
         what = "A bundle is of a commit, and --dev is about the working tree."
         raise BadConfiguration(what, remedy="Commit, and leave --dev out.")
-    if run.repo.value.startswith(LAYOUT):
+    if is_directory(run.repo.value):
         what = f"The images are in {run.repo.value}, where no cluster finds them, so a bundle of them is of no use."
         raise BadConfiguration(what, remedy="Give a registry with `--repo HOST/REPOSITORY`.")
     if not run.context.may_write:
@@ -46,21 +46,19 @@ def shelf_of(run: Session) -> Store:
     named = run.options.text("bundle-repo").value.removeprefix("oci://")
     if named:
         parse_address(named)
-        return open_image(
-            named, insecure_hosts=run.insecure, store=run.store, environ=run.options.environ
-        )[0]  # fmt: skip
+        return run.stores.image(named, run.store)[0]
     return beside(run.store)
 
 
 def beside(store: Store) -> Store:
     """The repository of bundles that belongs to a store."""
-    from lineal.store.registry.client import Registry
-
-    assert isinstance(store, Registry)
-    if store.host == DOCKER_HUB:
+    host, repository = parse_address(store.address)
+    if host == DOCKER_HUB:
         what = "Docker Hub has no repositories below another, so the bundle cannot be beside the images."
         raise BadConfiguration(what, remedy="Give its repository with `--to docker.io/USER/NAME`.")
-    return store.sibling(f"{store.repository}/{NAME}")
+    found = store.sibling(f"{repository}/{NAME}")
+    assert found is not None, "only a run that may write, to a registry, gets here"
+    return found
 
 
 def make(run: Session, rollout: ReleaseInputs, outlook: BuildPlan) -> Bundle:

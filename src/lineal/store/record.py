@@ -11,6 +11,7 @@ from lineal.oci import Store
 from lineal.oci.image import encode
 from lineal.oci.types import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Image, Manifest
 from lineal.oci.verify import digest_of
+from lineal.store.tags import stage_tag
 
 PREFIX = "dev.lineal."
 
@@ -136,13 +137,18 @@ def image_digest(index: Manifest) -> str:
     return digest_of(index.json["manifests"][0])
 
 
-def is_stage(index: Manifest) -> bool:
-    """Whether an index holds what Lineal puts there: an image and its record."""
+def read_stage(index: Manifest, tag: str, checksum: str) -> tuple[Record, str] | None:
+    """The record and the image's digest of the index at a tag; None unless that is a stage of this checksum.
+
+    A stage tag says when it was published: an index there that says something else was put there by others."""
     try:
-        _ = digest_of(index.json["manifests"][0]), digest_of(index.json["manifests"][1])
-    except (KeyError, IndexError, TypeError, ValueError):
-        return False
-    return True
+        record = Record.read(index)
+        if record.checksum != checksum or tag not in (checksum, stage_tag(checksum, record.created)):
+            return None
+        image, _ = digest_of(index.json["manifests"][0]), digest_of(index.json["manifests"][1])
+    except (ValueError, LookupError, TypeError):
+        return None
+    return record, image
 
 
 def record_descriptors(store: Store, index: Manifest) -> dict[str, Descriptor]:

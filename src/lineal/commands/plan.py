@@ -38,8 +38,10 @@ def plan(session: Session, names: Sequence[str], format: str) -> bool:
             from lineal.deploy.diff.preview import changes
 
             told.changes = changes(release, told.result)
+        report = make_report(session, "plan", told)
+        told.report = lambda: report  # the file says what stdout says
         session.progress.close()
-        show(encode(make_report(session, "plan", told)))
+        show(encode(report))
     return bool(told.result.plan.needed or told.changes)
 
 

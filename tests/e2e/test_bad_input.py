@@ -160,8 +160,9 @@ def test_a_missing_dockerfile(layout: Project) -> None:
         "Write it, or name it with `dockerfile:`."
     )
     layout.repo.put({"api/Dockerfile": HELLO})
-    assert "The Dockerfile api/Dockerfile of image 'app' is not committed. Run `git add`" in error(
-        layout, "build", code=4
+    assert (
+        "The Dockerfile api/Dockerfile of image 'app' is in the working tree, but not in the commit. Run "
+        in error(layout, "build", code=4)
     )
 
 

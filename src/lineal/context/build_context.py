@@ -7,15 +7,14 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from threading import RLock
 
+from lineal.context.committed import COMMIT_IT, NOT_COMMITTED
 from lineal.context.dockerignore import Ignore
 from lineal.context.glob import expand
-from lineal.context.names import NamesOnly, WorkingTreeNames
 from lineal.context.tree import Kind, Node
+from lineal.context.working_tree_names import WorkingTreeNames
 from lineal.errors import BadConfiguration
 from lineal.git.commit import Commit, CommitFiles
 from lineal.git.submodules import listing as submodule_listing
-
-__all__ = ["BuildContext", "Ignore"]
 
 _KINDS: dict[str, Kind] = {
     "040000": "directory", "160000": "directory", "120000": "symlink", "100644": "file", "100755": "file",
@@ -159,7 +158,7 @@ class BuildContext:
         if self.ignore.file and self._excluded(pattern):
             return f"it is excluded by {self.ignore.file}."
         if expand(WorkingTreeNames(self._repository.root / self.context), pattern):
-            return "it is in the working tree, but not in the commit. Run `git add` and `git commit` first."
+            return f"it {NOT_COMMITTED} {COMMIT_IT}"
         below = "" if self.context in ("", ".") else f", below {self.context!r}"
         return f"there is no such file in the commit{below}."
 
@@ -229,6 +228,26 @@ class BuildContext:
             return Node(path, kind, 0o777, target=owner.object(oid).decode("utf-8", "surrogateescape"), oid=oid)
         permissions = 0o644 if kind == "file" and mode != "100755" else 0o755
         return Node(path, kind, permissions, size=size, oid=oid)
+
+
+class NamesOnly:
+    """A context for finding paths in it: `size` is 0 everywhere, and nothing can be opened."""
+
+    def __init__(self, tree: BuildContext) -> None:
+        self._tree = tree
+        self.children = tree.children
+
+    def lstat(self, path: str) -> Node | None:
+        entry = self._tree.entry(path)
+        if path == "" or entry is None:
+            return Node("", "directory", 0o755) if path == "" else None
+        return self._tree.node(path, *entry)
+
+    def walk(self, path: str) -> Iterator[Node]:
+        return (node for name in self._tree.below(path) if (node := self.lstat(name)) is not None)
+
+    def open(self, node: Node) -> Iterator[bytes]:
+        raise AssertionError(f"names only: {node.path}")
 
 
 class _Index:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lineal.config.setting import Setting
+from lineal.context.committed import absent, committed_text
 from lineal.deploy.release import seconds
-from lineal.errors import BadConfiguration, DeployFailed, Location, Uncommitted
+from lineal.errors import BadConfiguration, DeployFailed
 from lineal.session.session import Session
 from lineal.session.settings import ReleaseSettings
 
@@ -122,20 +123,10 @@ class ReleaseInputs:
         repository = self.session.repository
         if check_out(repository, written, folder):
             return Chart.directory(folder, written)
-        is_file = repository.file(written) is not None
-        there = not is_file and (repository.root / written).is_dir()
-        why = (
-            "is not committed"
-            if there
-            else "is a file, not a directory"
-            if is_file
-            else "does not exist in the commit"
-        )
-        raise (Uncommitted if there else BadConfiguration)(
-            f"The chart {written} {why}.",
-            place=self.session.loaded.place("deploy.chart"),
-            remedy="Run `git add` and `git commit` first." if there else "Correct the path.",
-        )
+        named, place, remedy = f"The chart {written}", self.session.loaded.place("deploy.chart"), "Correct the path."
+        if repository.file(written) is not None:
+            raise BadConfiguration(f"{named} is a file, not a directory.", place=place, remedy=remedy)
+        raise absent(repository, written, named, place=place, remedy=remedy, folder=True)
 
     def _fetched(self) -> Chart:
         from lineal.deploy.helm.chart_fetch import fetch, unpacked
@@ -177,19 +168,13 @@ class ReleaseInputs:
         return found
 
     def _committed(self, path: str, key: str | None) -> str:
-        data = self.session.repository.file(path)
-        if data is None and (self.session.repository.root / path).is_file():
-            raise Uncommitted(
-                f"The values file {path} is not committed.", remedy="Run `git add` and `git commit` first."
-            )
-        if data is None:
-            place = self.session.loaded.place(key) if key else None
-            raise BadConfiguration(f"There is no values file {path} in the commit.", place=place,
-                                   remedy="Correct the path, or commit the file.")  # fmt: skip
-        try:
-            return data.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            raise BadConfiguration("is not UTF-8 text.", place=Location(path), remedy="Save it as UTF-8.") from None
+        text = committed_text(self.session.repository, path)
+        if text is None:
+            raise absent(
+                self.session.repository, path, f"The values file {path}", remedy="Correct the path.",
+                place=self.session.loaded.place(key) if key else None,
+            )  # fmt: skip
+        return text
 
     def _in_repository(self, path: Path) -> str | None:
         """A path of the command line as one of the commit; None when it is outside of the repository."""

@@ -7,7 +7,7 @@ from lineal.config.giterminism import Giterminism, load_giterminism
 from lineal.config.load import LoadedProject, implicit_project, load
 from lineal.config.model import FILE
 from lineal.config.template import GitFacts
-from lineal.errors import BadConfiguration, Location
+from lineal.context.committed import committed_text
 from lineal.git.commit import Commit
 from lineal.session.settings import Settings
 
@@ -39,12 +39,3 @@ def project_of_dockerfile(repository: Commit, forge_name: str | None) -> LoadedP
 def load_exceptions(repository: Commit) -> Giterminism:
     """`lineal-giterminism.yaml` of the commit. Raises `BadConfiguration`."""
     return load_giterminism(committed_text(repository, GITERMINISM_FILE))
-
-
-def committed_text(repository: Commit, path: str) -> str | None:
-    """A file of the commit as text, None when it is not there. Raises `BadConfiguration`."""
-    data = repository.file(path)
-    try:
-        return None if data is None else data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise BadConfiguration("is not UTF-8 text.", place=Location(path), remedy="Save it as UTF-8.") from None

@@ -153,11 +153,11 @@ def test_a_changed_chart_is_refused(repo: servers.Repository, run: MakeRun) -> N
         ({"deploy/chart": "app"}, {}, BadConfiguration,
          "lineal.yaml:5: deploy.chart: The chart app is a file, not a directory. Correct the path."),
         ({"deploy/one.yaml": "none.yaml"}, {}, BadConfiguration,
-         "lineal.yaml:7: deploy.values[0]: There is no values file none.yaml in the commit."),
-        ({}, {"values": ("none.yaml",)}, BadConfiguration, "There is no values file none.yaml in the commit."),
+         "lineal.yaml:7: deploy.values[0]: The values file none.yaml does not exist in the commit."),
+        ({}, {"values": ("none.yaml",)}, BadConfiguration, "The values file none.yaml does not exist in the commit."),
         ({}, {"values": ("/none.yaml",)}, BadConfiguration,
          "The values file /none.yaml cannot be read: No such file or directory."),
-        ({}, {"values": ("deploy",)}, BadConfiguration, "There is no values file deploy in the commit."),
+        ({}, {"values": ("deploy",)}, BadConfiguration, "The values file deploy does not exist in the commit."),
     ],
 )  # fmt: skip
 def test_what_is_not_there_is_named(
@@ -175,10 +175,10 @@ def test_what_is_not_there_is_named(
 def test_what_git_ignores_is_not_committed(repo: servers.Repository, run: MakeRun) -> None:
     commit(repo, **{"lineal.yaml": CONFIG.replace("deploy/chart", "built/chart"), ".gitignore": "built\n"})
     repo.put({"built/chart/Chart.yaml": "x", "built/values.yaml": "x: 1\n"})
-    assert str(refusal(run())).startswith("lineal.yaml:5: deploy.chart: The chart built/chart is not committed.")
+    assert str(refusal(run())).startswith("lineal.yaml:5: deploy.chart: The chart built/chart is in the ")
     commit(repo, **{"lineal.yaml": CONFIG})
     error = refusal(run(values=("built/values.yaml",)))
-    assert isinstance(error, Uncommitted) and "The values file built/values.yaml is not committed" in str(error)
+    assert isinstance(error, Uncommitted) and "The values file built/values.yaml is in the " in str(error)
 
 
 def test_an_image_that_is_not_published_is_named(repo: servers.Repository, run: MakeRun) -> None:

@@ -34,7 +34,7 @@ def copied(images: ImageGraphs, name: str) -> set[str]:
     """What a `COPY .` of the image would copy."""
     stage = next(stage for stage in closure([images.last[name]]) if isinstance(stage.step, CopyInstruction))
     assert stage.context is not None
-    return {path for path, _, _ in stage.context.identity("")}  # type: ignore[attr-defined]
+    return {path for path, _, _ in stage.context.identity("")}
 
 
 CHAIN = """
@@ -134,7 +134,8 @@ def test_a_dockerfile_that_the_commit_lacks(repo: servers.Repository, written: b
         read(repo, {}, config="project: shop\nimages:\n  one: {context: api}\n")
     if written:
         assert str(refused.value).startswith(
-            "lineal.yaml:3: images.one: The Dockerfile api/Dockerfile of image 'one' is not committed."
+            "lineal.yaml:3: images.one: The Dockerfile api/Dockerfile of image 'one' "
+            "is in the working tree, but not in the commit."
         )
     else:
         assert "does not exist in the commit. Write it, or name it with `dockerfile:`." in str(refused.value)

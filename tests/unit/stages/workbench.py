@@ -11,8 +11,7 @@ from typing import Any
 from lineal.context.build_context import BuildContext
 from lineal.context.dockerignore import Ignore
 from lineal.dockerfile.planner import plan
-from lineal.dockerfile.request import PlanRequest
-from lineal.dockerfile.stage import Stage
+from lineal.dockerfile.stage import PlanRequest, Stage
 from lineal.errors import BadConfiguration, MissingContent
 from lineal.git.commit import Commit
 from lineal.git.history import Ancestry, HistoryAnswer

@@ -51,6 +51,9 @@ COPY requirements/image.txt /
 RUN --mount=type=secret,id=pip.conf --mount=type=secret,id=ca.crt <<SHELL
 set -eu
 pip install --no-compile --require-hashes --only-binary=:all: --requirement image.txt
+# Lineal reads git objects with dulwich; the commands, clients and servers of dulwich are a third of it.
+cd /usr/local/lib/python3*/dist-packages/dulwich
+rm -r __main__.py _diff_tree.* aiohttp cli.py client.py cloud porcelain server.py tests web.py /usr/local/bin/dulwich
 cd /usr/local
 python3 -m compileall -q --invalidation-mode unchecked-hash lib
 find . -exec touch --no-dereference --date=@315619200 {} +

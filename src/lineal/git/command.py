@@ -1,4 +1,4 @@
-"""How git is run: its environment, its failures, its output."""
+"""Runs git: its environment, its failures, its output."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ class GitFailed(LinealError):
 
 
 def git_environment(root: Path, environ: dict[str, str]) -> dict[str, str]:
-    """The environment for git: this repository is trusted (CI workspaces belong to another user, reference/ci.md
-    1.3), nothing is fetched, prompted for, run or redirected behind our back, and a path is just a path."""
+    """The environment for git in this repository.
+
+    git trusts the repository, because CI workspaces often belong to another user. It fetches nothing on its own, asks
+    no questions and runs no hooks. Variables of the caller lead it to no other repository, no object stands for
+    another, and a path is no pattern."""
     env = {key: value for key, value in environ.items() if not key.startswith("GIT_") or key.startswith(_KEPT)}
     return {
         **with_config(env, ("safe.directory", str(root)), ("core.hooksPath", os.devnull)),
@@ -24,7 +27,7 @@ def git_environment(root: Path, environ: dict[str, str]) -> dict[str, str]:
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_NO_REPLACE_OBJECTS": "1",
-        # A path that cannot exist: git complains of any file there, also of an empty one.
+        # A path that cannot exist. git complains of any file at this place, even of an empty one.
         "GIT_GRAFT_FILE": f"{os.devnull}/none",
         "LC_ALL": "C.UTF-8",
     }
@@ -35,7 +38,7 @@ _KEPT = ("GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_", "GIT_CONFIG
 
 
 def with_config(env: dict[str, str], *settings: tuple[str, str]) -> dict[str, str]:
-    """The environment with settings for git on top, which are in no file and in no list of arguments."""
+    """The environment with more settings for git. They are in no file and in no list of arguments."""
     count = int(env.get("GIT_CONFIG_COUNT") or 0)
     added = {"GIT_CONFIG_COUNT": str(count + len(settings))}
     for number, (key, value) in enumerate(settings, start=count):
@@ -44,7 +47,7 @@ def with_config(env: dict[str, str], *settings: tuple[str, str]) -> dict[str, st
 
 
 def common_dir(git_dir: Path) -> Path:
-    """The git directory that holds the objects: another one than `git_dir` in a linked worktree."""
+    """The git directory that holds the objects. In a linked worktree it is another one than `git_dir`."""
     try:
         return (git_dir / os.fsdecode((git_dir / "commondir").read_bytes().rstrip(b"\n"))).resolve()
     except OSError:
@@ -52,6 +55,8 @@ def common_dir(git_dir: Path) -> Path:
 
 
 def run_git(args: list[str], cwd: Path, env: dict[str, str], stdin: bytes | None = None) -> bytes:
+    """The output of a git command. Raises `GitFailed` with the last line of its messages, `BadConfiguration` when git
+    is not installed."""
     try:
         done = subprocess.run(["git", *args], cwd=cwd, env=env, input=stdin, capture_output=True, check=False)
     except FileNotFoundError:
@@ -63,5 +68,5 @@ def run_git(args: list[str], cwd: Path, env: dict[str, str], stdin: bytes | None
 
 
 def text_of(out: bytes) -> str:
-    """What git printed on one line or more, without the last line's end."""
+    """The output of git as text, without the end of its last line."""
     return os.fsdecode(out.removesuffix(b"\n"))

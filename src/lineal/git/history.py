@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from lineal.errors import LinealError
-from lineal.git.command import git_environment
+from lineal.git.command import common_dir, git_environment
 from lineal.git.commit_graph import CommitGraph
 from lineal.git.log_walk import GraphWalk, LogWalk, Question, Search
 from lineal.git.repository import Repository
@@ -25,20 +25,21 @@ class Ancestry(enum.Enum):
 
 @dataclass(slots=True)
 class HistoryAnswer:
-    """Answers for the ids that were asked about. `trees` maps a root tree to the nearest commit that has it."""
+    """The answers of one search. `trees` maps each root tree to the nearest commit that has it, or to None."""
 
     ancestors: dict[str, Ancestry]
     trees: dict[str, str | None]
     complete: bool
-    """False when the history ends early: an id that was not found is unknown, not absent."""
+    """False when the history ends early. An id that was not found is then unknown, not absent."""
 
 
 class GitHistory:
-    """Walks the history from the tips once, as far as the questions need, and remembers what it has seen.
+    """Walks the history from the tips once, as far as the questions need, and remembers the commits.
 
-    A clone without its full history (depth 1 on GitHub, 20 on GitLab) can only say yes. What is missing is then
-    fetched, commits only, into a bare repository of Lineal's own; the workspace is never changed
-    (reference/git.md §3). First what is not much older than `since`: that is little, and mostly enough."""
+    A clone without its full history (depth 1 on GitHub, 20 on GitLab) can only say *yes*. The missing commits are
+    fetched then, without files, into a bare repository of Lineal's own. The workspace is never changed: a filter or a
+    greater depth would stay in its configuration. First the commits are fetched that are not much older than `since`,
+    which are few and mostly enough."""
 
     def __init__(self, repository: Repository, tips: Sequence[str], cache: Path) -> None:
         self._repository = repository
@@ -46,21 +47,22 @@ class GitHistory:
         self._cache = cache
         self._clone: LogWalk | GraphWalk | None = None
         self._beyond: LogWalk | None = None
-        """What comes before the commits at which a shallow clone stops short."""
+        """The history before the commits at which a shallow clone ends."""
         self._since: int | None = None
-        """How far back has been fetched."""
+        """The time back to which history has been fetched, in ms since the epoch."""
         self._final = False
-        """Whether all has been fetched, or that was tried in vain."""
+        """Whether the whole history has been fetched, or this has failed."""
         self.notes: list[str] = []
 
     def seek(
         self, commits: Collection[str], trees: Collection[str], *, since: int | None = None,
         either: Iterable[Question] = (),
     ) -> HistoryAnswer:  # fmt: skip
-        """Which of `commits` are a tip or an ancestor of one, and which commit of the history has each of `trees`.
+        """Tells for each of `commits` whether it is a tip or an ancestor of one, and for each of `trees` which commit
+        of the history has it.
 
-        `since`, in ms since the epoch, is when the oldest of them is likely to have been made; it only saves time.
-        `either` says when an answer is enough: for each of these questions, all its commits or else its tree."""
+        `since`, in ms since the epoch, is the likely time of the oldest of them; it only saves time. With `either`
+        the search ends when each of these questions is answered, by all its commits or else by its tree."""
         search = Search(either or [*(((commit,), "") for commit in commits), *(((), tree) for tree in trees)])
         if search.open:
             self._search(search, since)
@@ -83,7 +85,7 @@ class GitHistory:
         try:
             self._clone.search(search)
         except IndexError:
-            # A commit-graph that names commits which it does not have.
+            # The commit-graph names commits that it does not have.
             self._clone = _log_of(self._repository, self._tips)
             self._clone.search(search)
         try:
@@ -105,15 +107,16 @@ class GitHistory:
 
     @cached_property
     def _cut_off(self) -> list[str]:
-        """The commits at which the clone stops short: parents that its last commits name and that it does not have.
+        """The parents that the last commits of the clone name and that it does not have.
 
-        Not the tips: those may be a merge ref that exists no more, or commits that nobody has pushed."""
+        They are fetched in place of the tips: a tip may be a merge ref that is gone, or a commit that was never
+        pushed."""
         assert self._clone is not None
         found = {parent for commit in self._clone.ends for parent in self._repository.parents(commit)}
         return sorted(found - self._clone.among(found))
 
     def _go_on_beyond_the_clone(self, search: Search, since: int | None) -> None:
-        """Fetch what is not older than `since`, or all if that was not enough, and look there."""
+        """Fetch the commits since `since`, or all when these were not enough, and search them."""
         from lineal.git.history_fetch import fetch
 
         if since is None or (self._since is not None and self._since <= since):
@@ -127,7 +130,7 @@ class GitHistory:
         self._beyond.search(search)
 
     def _give_up(self, why: str | None) -> None:
-        """Say so; what has been found stays true."""
+        """Note that the rest of the history is out of reach. Commits that have been found stay found."""
         self._final = True
         if self._beyond is not None and not self._beyond.ended:
             self._beyond.close()
@@ -141,17 +144,13 @@ class GitHistory:
 
 def _walk_of(repository: Repository, tips: Sequence[str]) -> LogWalk | GraphWalk:
     if not repository.shallow:
-        # None, in layers, too old, broken: git knows what to do.
+        # The file may be missing, in layers, too old or damaged. git can deal with each.
         with suppress(OSError, ValueError, IndexError, struct.error):
-            return GraphWalk(repository, tips, CommitGraph(_git_dir(repository) / "objects/info/commit-graph"))
+            return GraphWalk(
+                repository, tips, CommitGraph(common_dir(repository.git_dir) / "objects/info/commit-graph")
+            )
     return _log_of(repository, tips)
 
 
 def _log_of(repository: Repository, tips: Sequence[str]) -> LogWalk:
-    return LogWalk(repository.root, _git_dir(repository), repository.environ, tips)
-
-
-def _git_dir(repository: Repository) -> Path:
-    """What linked worktrees have in common."""
-    pointer = repository.git_dir / "commondir"
-    return repository.git_dir / pointer.read_text().strip() if pointer.exists() else repository.git_dir
+    return LogWalk(repository.root, common_dir(repository.git_dir), repository.environ, tips)

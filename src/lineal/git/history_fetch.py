@@ -1,4 +1,4 @@
-"""The history that a shallow clone lacks, fetched without files into a bare repository of Lineal's own."""
+"""Fetches the history that a shallow clone lacks, without files, into a bare repository of Lineal's own."""
 
 from __future__ import annotations
 
@@ -18,16 +18,20 @@ from lineal.git.repository import Repository
 
 _REFS = "refs/lineal/"
 _SECONDS = 600
+"""How long a fetch may take, and how long a run waits for another run's fetch."""
 _LOOK = 0.5
+"""Seconds between two looks at a running fetch."""
 _MOST_FILES = 300 << 20
+"""Bytes that are downloaded from a server that sends files with the history."""
 _MARGIN = 14 * 24 * 3600
-"""A commit may be older than what was built from it."""
+"""Seconds. A commit may be older than the stage that was built from it."""
 
 
 def fetch(repository: Repository, commits: Sequence[str], cache: Path, since: int | None = None) -> Path:
-    """A bare repository below `cache` that has the commits with all that came before them; or, where the server can
-    tell, at least with what was made since `since` (ms): a shallow one. Nothing in the workspace changes. Raises
-    `LinealError` and `OSError`."""
+    """A bare repository below `cache` with the commits and all their ancestors.
+
+    With `since` (ms since the epoch) it may be a shallow one, with the ancestors since then, if the server can select
+    by time. Nothing in the workspace changes. Raises `LinealError` and `OSError`."""
     from filelock import FileLock, Timeout
 
     url, settings = remote(repository)
@@ -43,10 +47,10 @@ def fetch(repository: Repository, commits: Sequence[str], cache: Path, since: in
     try:
         with FileLock(place.with_suffix(".lock"), timeout=_SECONDS):
             whole = side(place.with_suffix(".git"))
-            # Beside a whole one, what is new is little anyway.
+            # A repository with the whole history needs only the new commits, which are few.
             if since is not None and not whole.refs:
-                # Not the same: git cannot always deepen what was fetched by time (the server may name a commit as
-                # the end that it has not sent).
+                # git cannot always deepen a repository that was fetched by time: the server may have named a commit
+                # as the end that it did not send. So the whole history gets a repository of its own.
                 recent = side(place.with_name(place.name + "-recent.git"))
                 if recent.fetch_recent(commits, since):
                     return recent.path
@@ -57,7 +61,7 @@ def fetch(repository: Repository, commits: Sequence[str], cache: Path, since: in
 
 
 class HistoryClone:
-    """A repository while this process holds its lock. It only ever gets more history: others are reading it."""
+    """A repository while this process holds its lock. Its history never becomes shorter: others are reading it."""
 
     def __init__(self, path: Path, environ: dict[str, str], object_format: str) -> None:
         self.path, self._environ, self._format = path, environ, object_format
@@ -65,19 +69,19 @@ class HistoryClone:
 
     @property
     def refs(self) -> set[str]:
-        """One for each commit that was fetched, with all that it promises."""
+        """One ref for each commit that was fetched with its ancestors."""
         if not (self.path / "HEAD").exists():
             return set()
         return set(_git(["for-each-ref", "--format=%(refname)", _REFS], self.path, self._environ).split())
 
     def fetch_recent(self, commits: Sequence[str], since: int) -> bool:
-        """What was made since then; False when that is no help: all of it has to be fetched."""
+        """Fetch the commits since then. False when the server has none or cannot select them."""
         earlier = self._since()
         start = max(since // 1000 - _MARGIN, 1)
         if earlier is not None and earlier <= start and self._has(commits):
             return True
         self._prepare()
-        # Never later than before: that would hide history from those who read it.
+        # A later time than before would hide history from those who read it.
         start = min(start, earlier or start)
         self._since_file.write_text(str(start))
         try:
@@ -85,7 +89,7 @@ class HistoryClone:
         except _Refused as refusal:
             if refusal.unreachable:
                 raise
-            # All commits are older, or the server does not know about times.
+            # All commits are older, or the server cannot select by time.
             return False
         return True
 
@@ -98,7 +102,7 @@ class HistoryClone:
         except _Refused as refusal:
             if refusal.unreachable:
                 raise
-            # A server that gives no single commits: its branches hold what they hold.
+            # The server gives no single commits. Its branches may hold them.
             self._download([], ["refs/heads/*"])
 
     def _has(self, commits: Sequence[str]) -> bool:
@@ -108,7 +112,7 @@ class HistoryClone:
         if not (self.path / "HEAD").exists():
             init = ["init", "--quiet", "--bare", "--template=", f"--object-format={self._format}", str(self.path)]
             _git(init, self.path.parent, self._environ)
-        # What a fetch that was killed left behind.
+        # A fetch that was killed leaves these files.
         for part in (self.path / "objects/pack").glob("tmp_*"):
             part.unlink(missing_ok=True)
 
@@ -118,7 +122,7 @@ class HistoryClone:
         return None
 
     def _download(self, options: list[str], wanted: Iterable[str]) -> None:
-        """Commits only. A server that has no filters sends files too: up to a size that is worth it."""
+        """Fetch commits without files. A server without filters sends files too: `_refuse_files` limits them."""
         args = ["fetch", "--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-auto-maintenance",
                 "--filter=tree:0", *options, "--stdin", "lineal"]  # fmt: skip
         specs = "".join(f"+{one}:{_REFS}{one.removeprefix('refs/')}\n" for one in wanted)
@@ -133,7 +137,7 @@ class HistoryClone:
 
 
 class _Refused(GitFailed):
-    """git ended with an error; whether that was because nobody answered."""
+    """git ended with an error. `unreachable`: because it could not reach the server."""
 
     unreachable = False
 
@@ -142,7 +146,7 @@ def _git(
     args: list[str], cwd: Path, environ: dict[str, str], stdin: str = "",
     look: Callable[[bytes], None] | None = None,
 ) -> str:  # fmt: skip
-    """What git printed. `look` is called now and then with git's messages so far, and may raise."""
+    """The output of git. `look` is called twice a second with git's messages so far, and may raise."""
     end = time.monotonic() + _SECONDS
     process = subprocess.Popen(
         ["git", *args], cwd=cwd, env=environ, start_new_session=True,
@@ -162,11 +166,11 @@ def _git(
                 raise LinealError(f"git {args[0]} took longer than {_SECONDS} s")
     finally:
         if process.poll() is None:
-            # With its helpers, which would go on downloading.
+            # The whole group, because git's helpers would go on downloading.
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     if process.returncode != 0:
-        # git repeats addresses and what a server says: only its kind of complaint is told.
+        # git's messages hold addresses and texts of the server: they are not repeated.
         failed = _Refused(f"git {args[0]} ended with status {process.returncode}")
         failed.unreachable = b"unable to access" in said
         raise failed

@@ -1,4 +1,4 @@
-"""Looking for commits and trees in a history: with `git log`, or in the commit-graph."""
+"""Searches a history for commits and trees: with `git log`, or in the commit-graph."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from lineal.git.commit_graph import CommitGraph
 from lineal.git.repository import Repository
 
 Question = tuple[Sequence[str], str]
-"""All of some commits, or else one tree: empty where there is only the other."""
+"""Answered *yes* when all these commits, or this tree, are in the history. Either part may be empty."""
 
 _LINES = 1000
+"""Lines of `git log` that are read at once."""
 _MOST_NEWER = 10_000
+"""Commits that a commit-graph may lack. With more, `git log` is faster."""
 _NOTHING = 1 << 30
+"""A level above those of all commits."""
 
 
 class Search:
-    """What is looked for, and what has been found of it."""
+    """The questions of one search, and the commits and trees that have been found."""
 
     def __init__(self, questions: Iterable[Question]) -> None:
         self.open: list[Question] = [(tuple(commits), tree) for commits, tree in questions if commits or tree]
@@ -39,7 +42,7 @@ class Search:
         return {tree for _, tree in self.open if tree and tree not in self.trees}
 
     def found(self, commits: Collection[str], trees: dict[str, str]) -> None:
-        """`trees` with the commit nearest to the tips."""
+        """Note found commits, and for each found tree the commit that is nearest to the tips."""
         self.commits |= set(commits)
         self.trees |= trees
         self.open = [
@@ -49,10 +52,12 @@ class Search:
 
 
 class LogWalk:
-    """`git log`, read lazily and kept as text: most questions are answered by the first commits, and a million of
-    them are 80 MB. `git_dir` is where the repository says that it is shallow."""
+    """Searches the output of `git log`, which is read as far as the questions need and kept as text.
+
+    The first commits answer most questions. A million commits are 80 MB of text."""
 
     def __init__(self, folder: Path, git_dir: Path, environ: dict[str, str], tips: Sequence[str]) -> None:
+        """`git_dir` is the directory with the file `shallow`."""
         self._folder, self._git_dir, self._environ, self._tips = folder, git_dir, environ, tips
         self._read: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
@@ -73,12 +78,12 @@ class LogWalk:
                 return
 
     def among(self, commits: Collection[str]) -> set[str]:
-        """Which of the commits have been read."""
+        """The commits that have been read."""
         wanted = set(commits)
         return {commit for text in self._read for commit in wanted.intersection(text.split()[::2])}
 
     def close(self) -> None:
-        """End a walk that nobody needs to the end."""
+        """End git, which may be in the middle of the history."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -91,7 +96,7 @@ class LogWalk:
         return self.among(self._shallow)
 
     def _texts(self) -> Iterator[str]:
-        """Lines of a commit and its tree, what was read before first."""
+        """Texts with a commit and its tree on each line. The texts that were read before come first."""
         yield from self._read
         if self.ended:
             return
@@ -110,7 +115,7 @@ class LogWalk:
             self._process = subprocess.Popen(
                 ["git", "-c", "log.showSignature=false", "log", "--no-decorate", "--no-color", "--format=%H %T",
                  "--stdin"],
-                # Without a write for each line.
+                # git then writes many lines at once.
                 cwd=self._folder, env={**self._environ, "GIT_FLUSH": "0"},
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             )  # fmt: skip
@@ -121,7 +126,8 @@ class LogWalk:
         return self._process.stdout
 
     def _note_shallow(self) -> None:
-        """Before git reads the file and after it: another run may fetch meanwhile, and no end may be overlooked."""
+        """Remember where the repository ends. It is called before git reads that file and after it: another run may
+        fetch meanwhile, and no end may be overlooked."""
         with suppress(FileNotFoundError):
             self._shallow.update((self._git_dir / "shallow").read_text().split())
 
@@ -134,7 +140,7 @@ class LogWalk:
 
 
 class GraphWalk:
-    """The same answers from the commit-graph of a complete clone, without reading what is in it from its objects."""
+    """Gives the answers of `LogWalk` from the commit-graph of a complete clone."""
 
     ended = True
     ends: frozenset[str] = frozenset()
@@ -143,7 +149,7 @@ class GraphWalk:
         self._graph = graph
         self._starts: set[int] = set()
         self._newer: dict[str, str] = {}
-        """Commits that the graph does not have yet, with their trees."""
+        """The commits that the graph does not have yet, with their trees."""
         waiting = [repository.peel(tip) or tip for tip in tips]
         while waiting:
             commit = waiting.pop()
@@ -173,7 +179,7 @@ class GraphWalk:
         search.found((), {tree: self._graph.commit(at) for _, at, tree in nearest})
 
     def _reached(self, places: Collection[int]) -> bytearray:
-        """What of the graph is in the history, as far down as these places are."""
+        """A byte for each position of the graph: 1 where it is in the history, down to the lowest of these places."""
         return self._graph.reached(self._starts, min(map(self._graph.level, places), default=_NOTHING))
 
     def among(self, commits: Collection[str]) -> set[str]:

@@ -16,11 +16,11 @@ from dulwich.pack import DELTA_TYPES, Pack, PackData, UnpackedObject, load_pack_
 _LARGEST = 16 << 20
 """Bytes of an object that is held in memory. git streams larger blobs."""
 _CACHE = 8 << 20
-"""Bytes of objects that each pack keeps for the deltas that change them."""
+"""Bytes of objects that all packs together keep for the deltas that change them."""
 _MOST_PACKS = 50
 """Packs that are kept open, the largest ones. From this number on `git gc --auto` makes one of them."""
-_DEEPEST = 5
-"""How often alternates may have alternates, as in git."""
+_MOST_DIRECTORIES = 20
+"""Object directories that are looked at, alternates included."""
 
 
 class ObjectFiles:
@@ -39,7 +39,7 @@ class ObjectFiles:
     ) -> None:
         """`largest` is in bytes."""
         self._format = SHA256 if object_format == "sha256" else SHA1
-        self._directories = list(dict.fromkeys(_with_alternates(directories)))
+        self._directories = _with_alternates(directories)
         self._largest, self._most_packs = largest, most_packs
         self._guard = Lock()
         self._opened: list[Pack] | None = None
@@ -90,11 +90,12 @@ class ObjectFiles:
     def _open(self) -> Iterator[Pack]:
         """The packs that dulwich can read, the largest first."""
         places = [place for directory in self._directories for place in directory.glob("pack/*.pack")]
-        for place in sorted(places, key=_size, reverse=True)[: self._most_packs]:
+        places = sorted(places, key=_size, reverse=True)[: self._most_packs]
+        for place in places:
             with ExitStack() as stack, suppress(Exception):
                 index = load_pack_index(place.with_suffix(".idx"), self._format)
                 stack.callback(index.close)
-                data = _BoundedPack(place, self._format, self._largest)
+                data = _BoundedPack(place, self._format, self._largest, _CACHE // len(places))
                 stack.callback(data.close)
                 pack = Pack.from_objects(data, index)
                 stack.pop_all()
@@ -104,8 +105,9 @@ class ObjectFiles:
 class _BoundedPack(PackData):
     """A pack whose objects are refused before they fill the memory."""
 
-    def __init__(self, path: Path, object_format: ObjectFormat, largest: int) -> None:
-        super().__init__(path, object_format, delta_base_cache_limit=_CACHE)
+    def __init__(self, path: Path, object_format: ObjectFormat, largest: int, cache: int) -> None:
+        """`largest` and `cache` are in bytes."""
+        super().__init__(path, object_format, delta_base_cache_limit=cache)
         self._largest = largest
 
     def get_unpacked_object_at(self, offset: int, *, include_comp: bool = False) -> UnpackedObject:
@@ -129,15 +131,18 @@ def _number(bits: Iterable[int]) -> int:
     return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(bits))
 
 
-def _with_alternates(directories: Iterable[Path], depth: int = 0) -> Iterator[Path]:
-    """The directories, and those that their `info/alternates` name. A quoted line is left to git."""
-    for directory in directories:
-        yield directory
-        with suppress(OSError):
-            lines = (directory / "info/alternates").read_bytes().split(b"\n")
-            named = [directory / os.fsdecode(line) for line in lines if line and not line.startswith((b"#", b'"'))]
-            if depth < _DEEPEST:
-                yield from _with_alternates(named, depth + 1)
+def _with_alternates(directories: Iterable[Path]) -> list[Path]:
+    """The directories, and those that their files `info/alternates` name. A quoted line is left to git."""
+    found = list(dict.fromkeys(directories))
+    for directory in found:
+        with suppress(OSError, ValueError):
+            for line in (directory / "info/alternates").read_bytes().split(b"\n"):
+                place = directory / os.fsdecode(line)
+                if line and not line.startswith((b"#", b'"')) and place not in found:
+                    found.append(place)
+        if len(found) > _MOST_DIRECTORIES:
+            break
+    return found[:_MOST_DIRECTORIES]
 
 
 def _size(path: Path) -> int:

@@ -30,9 +30,7 @@ class CommitHeader(NamedTuple):
 class Objects:
     """The objects of one repository. Several threads may read at once."""
 
-    def __init__(
-        self, root: Path, environ: dict[str, str], directories: Sequence[Path], object_format: str
-    ) -> None:  # fmt: skip
+    def __init__(self, root: Path, environ: dict[str, str], directories: Sequence[Path], object_format: str) -> None:
         """git runs in `root` with `environ`; `directories` are the object directories that git uses then."""
         self._root, self._environ = root, environ
         self._directories, self._format = directories, object_format
@@ -96,10 +94,10 @@ def parse_listing(out: bytes) -> list[tuple[str, str, str]]:
 
 
 def _tree(content: bytes, id_size: int) -> Entries | None:
-    """The entries of a tree; None unless git is sure to read them in the same way.
+    """The entries of a tree; None unless git reads them in the same way.
 
-    dulwich takes modes that git refuses or corrects: with a sign, without any digit, of a kind that git never writes.
-    Those are modes that git would write in fewer bytes, or not at all."""
+    dulwich takes modes that git refuses or corrects, such as `+40000` or `100664`. git writes these with fewer bytes
+    or never. So only the modes that git writes are taken, and only if together they have the length of the tree."""
     from dulwich.errors import ObjectFormatException
     from dulwich.objects import parse_tree
 

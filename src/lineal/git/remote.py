@@ -1,4 +1,4 @@
-"""Where the clone came from: the remote's address, and what git needs to talk to it from another repository."""
+"""The remote of a clone: its address, and the settings with which git reaches it from another repository."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ from lineal.git.repository import Repository
 
 
 def remote(repository: Repository, *, push: bool = False) -> tuple[str, list[tuple[str, str]]]:
-    """The remote's address (for `push` the one that is pushed to) without credentials, and the settings for git that
-    carry them and the rest of what the workspace says about connections: by environment, so that a token is in no
-    argument list (git passes an address to its helpers as an argument) and in no file of ours."""
+    """The remote's address without credentials, and settings for git that carry them.
+
+    The settings hold everything else that the workspace configures for connections, too. `push` asks for the address
+    that is pushed to.
+
+    git gets these settings in its environment, so that a token is in no file of ours and in no list of arguments (git
+    gives addresses to its helpers as arguments). Raises `LinealError`."""
     remotes = repository.run("remote").decode().split()
     if not remotes:
         raise LinealError("the clone has no remote")
@@ -40,8 +44,9 @@ def remote(repository: Repository, *, push: bool = False) -> tuple[str, list[tup
 
 
 def web_address(repository: Repository) -> str | None:
-    """Where people find the repository, the same for every clone of it: no user, no `.git`, https. None when the
-    clone has no remote on another machine."""
+    """The https address where people find the repository, without user and `.git`: the same for every clone of it.
+
+    None when the clone has no remote on another machine."""
     try:
         url, _ = remote(repository)
     except LinealError:
@@ -57,7 +62,8 @@ def web_address(repository: Repository) -> str | None:
 def _http_settings(repository: Repository, url: str, clean: str) -> Iterator[tuple[str, str]]:
     authorized = False
     for section in ("http", "credential"):
-        # What holds everywhere needs no repeating: a header would be sent twice, which servers refuse.
+        # Settings of the machine hold in the other repository too. A header that is set twice would be sent twice,
+        # which servers refuse.
         everywhere = _matching(section, clean, {**repository.environ, "GIT_DIR": os.devnull}, repository.root)
         for name, value in _matching(section, clean, repository.environ, repository.root).items():
             authorized = authorized or (name == "extraheader" and value.lower().startswith("authorization:"))
@@ -69,12 +75,12 @@ def _http_settings(repository: Repository, url: str, clean: str) -> Iterator[tup
         yield f"http.{clean}.extraheader", f"Authorization: Basic {base64.b64encode(user.encode()).decode()}"
     elif parts.username:
         yield f"credential.{clean}.username", unquote(parts.username)
-    # git would take an extra header along to wherever the server points.
+    # git would send an extra header to every address that the server redirects to.
     yield f"http.{clean}.followRedirects", "false"
 
 
 def _matching(section: str, url: str, environ: dict[str, str], folder: Path) -> dict[str, str]:
-    """The settings of a section for this address by name."""
+    """The settings of a section that git uses for this address, by name."""
     try:
         out = run_git(["config", "-z", "--get-urlmatch", section, url], folder, environ).decode()
     except GitFailed:

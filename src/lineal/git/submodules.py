@@ -115,7 +115,9 @@ def _modules(outer: Repository, path: str) -> Iterator[Path]:
 
 
 def _names(outer: Repository, path: str) -> list[str]:
-    """The names that the commit's .gitmodules gives the submodule. Anybody may have written that file."""
+    """The names that the commit's .gitmodules gives the submodule. Anybody may have written that file.
+
+    git reads it: `dulwich.config` takes escapes that git refuses, and keeps white space that git changes."""
     asked = ["--blob", f"{outer.tree}:.gitmodules", "--get-regexp", r"^submodule\..*\.path$"]
     try:
         records = os.fsdecode(outer.run("config", "-z", *asked)).split("\0")[:-1]

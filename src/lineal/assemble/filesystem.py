@@ -14,8 +14,9 @@ from typing import Any, BinaryIO, NamedTuple
 from lineal.assemble import accounts
 from lineal.context.tree import clamp, owner_id
 from lineal.errors import BuildFailed, Unreachable
-from lineal.tar.reader import MAX_DEPTH, Entry, Malformed, TarReader
-from lineal.tar.writer import OPAQUE, WHITEOUT
+from lineal.tar.header import Malformed
+from lineal.tar.layer import OPAQUE, WHITEOUT
+from lineal.tar.reader import MAX_DEPTH, Entry, TarReader
 
 VERSION = 1
 _MAX_LINKS = 255

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lineal.assemble.filesystem import Filesystem
 from lineal.errors import BuildFailed, Unreachable
-from lineal.tar.reader import open_layer
+from lineal.tar.compression import open_layer
 from tests.unit.assemble.oracle import archive
 
 Row = tuple[str, str, int, int, int, str | bytes]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from urllib.parse import quote
 
 from lineal.errors import LinealError, Unreachable
-from lineal.tar.raw import Chunks
+from lineal.tar.compression import ChunkStream
 
 if TYPE_CHECKING:
     import docker
@@ -141,7 +141,7 @@ class Client:
     def reader(self, path: str, what: str, params: Mapping[str, str] | None = None) -> Iterator[BufferedReader]:
         """The body of a GET as a buffered stream, which gives what is there without waiting for a full buffer."""
         with self.call("GET", path, what, params=params, endless=True, stream=True) as answer:
-            yield BufferedReader(Chunks(self._chunks(answer)), 1 << 16)
+            yield BufferedReader(ChunkStream(self._chunks(answer)), 1 << 16)
 
     def _chunks(self, answer: requests.Response) -> Iterator[bytes]:
         with self._errors():

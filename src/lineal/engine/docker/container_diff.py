@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from lineal.engine.docker.client import Client, Refused
 from lineal.engine.docker.layer import LayerTar
 from lineal.engine.docker.resources import RunResources
 from lineal.errors import LinealError, Unreachable
+from lineal.tar.compression import open_archive
 
 _DELETED = 2
 
@@ -96,14 +97,4 @@ def last_layer(saved: Path) -> Iterator[BinaryIO]:
     with archive:
         if layer is None:
             raise Unreachable("The engine saved an image without its layer.")
-        yield _inflated(cast(BinaryIO, layer))
-
-
-def _inflated(layer: BinaryIO) -> BinaryIO:
-    head = layer.read(4)
-    layer.seek(0)
-    if head[:2] == b"\x1f\x8b":
-        return cast(BinaryIO, gzip.open(layer))
-    if head == b"\x28\xb5\x2f\xfd":
-        raise Unreachable("The engine saved a layer compressed with zstd, which is not supported.")
-    return layer
+        yield open_archive(iter(partial(layer.read, 1 << 18), b""))

@@ -88,7 +88,7 @@ class DockerEngine:
         from lineal.engine.docker.container_files import ContainerFiles
         from lineal.engine.docker.layer import LayerTar
         from lineal.engine.docker.ssh_forward import SshForward
-        from lineal.tar.writer import LayerWriter
+        from lineal.tar.layer import LayerWriter
 
         body = self._body(image, command, mounts)
         container = leftovers.container(body, "create a container")

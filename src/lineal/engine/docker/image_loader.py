@@ -14,6 +14,7 @@ from lineal.errors import Unreachable
 from lineal.oci import Store
 from lineal.oci.types import Image, sha256
 from lineal.tar import raw
+from lineal.tar.header import END, padding
 
 _LAYER = "lineal-layer-%d.tar"
 _MISSING = re.compile(r"lineal-layer-(\d+)\.tar: no such file")
@@ -114,8 +115,8 @@ class ImageLoader:
                 yield chunk
             if sent != layer.size:
                 raise Unreachable(f"{layer.digest} in {store.address} has {sent} bytes instead of {layer.size}.")
-            yield raw.padding(layer.size)
-        yield raw.END
+            yield padding(layer.size)
+        yield END
 
 
 def bare_config(image: Image) -> bytes:

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from lineal.errors import BuildFailed, Unreachable
 from lineal.tar import raw
+from lineal.tar.header import DIRECTORY, END, HARDLINK, padding
 from lineal.tar.raw import Entry
 
 WHITEOUT = b".wh."
@@ -56,7 +57,7 @@ class LayerTar:
         """Take over a stream whose root is the directory `below` of the layer."""
         for entry, body in raw.read(stream):
             entry.name = b"/".join(part for part in (below, entry.name) if part)
-            if entry.kind == raw.HARDLINK and below:
+            if entry.kind == HARDLINK and below:
                 entry.link = below + b"/" + entry.link
             if entry.name:
                 self._leave(entry.name)
@@ -65,7 +66,7 @@ class LayerTar:
 
     def directory(self, name: bytes) -> None:
         """Add an empty directory at the root, which no stream holds."""
-        self._sink(raw.header(name, raw.DIRECTORY, mode=0o755, mtime=int(time.time())))
+        self._sink(raw.header(name, DIRECTORY, mode=0o755, mtime=int(time.time())))
 
     def finish(self) -> None:
         """Name the deletions still unsaid, and end the tar."""
@@ -74,20 +75,20 @@ class LayerTar:
             if "\ufffd" in parent:
                 raise Unreachable(f"The engine does not say exactly what was deleted in {parent!r}.")
             self._settle(parent.encode())
-        self._sink(raw.END)
+        self._sink(END)
 
     def _take(self, entry: Entry, body: Iterator[bytes]) -> None:
-        if entry.is_whiteout_device or (entry.kind == raw.HARDLINK and entry.link in self._whiteouts):
+        if entry.is_whiteout_device or (entry.kind == HARDLINK and entry.link in self._whiteouts):
             self._whiteouts.add(entry.name)
             self._delete(entry.name)
         elif self._is_dropped(entry.name):
             self._dropped.add(entry.name)
-        elif entry.kind == raw.HARDLINK and entry.link in self._dropped:
+        elif entry.kind == HARDLINK and entry.link in self._dropped:
             raise BuildFailed(
                 f"The command made /{_shown(entry.name)} a hard link to the mounted file /{_shown(entry.link)}.",
                 remedy="Copy a mounted file instead, if it may stay in the image.",
             )
-        elif entry.kind == raw.DIRECTORY:
+        elif entry.kind == DIRECTORY:
             self._directory(entry)
         elif (parted := entry.name.rpartition(b"/"))[2].startswith(WHITEOUT):
             self._whiteout(parted[0], parted[2])
@@ -127,7 +128,7 @@ class LayerTar:
                 tail = window[-keep:]
             self._sink(chunk)
         if entry.kind in b"07":
-            self._sink(raw.padding(entry.size))
+            self._sink(padding(entry.size))
 
     @staticmethod
     def _refuse_secrets(secrets: list[bytes], window: bytes, name: bytes) -> None:

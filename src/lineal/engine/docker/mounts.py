@@ -27,6 +27,8 @@ from lineal.engine.docker.layer import LayerExclusions
 from lineal.engine.docker.resources import RunResources
 from lineal.errors import BadConfiguration, Unreachable
 from lineal.tar import raw
+from lineal.tar.compression import ChunkStream
+from lineal.tar.header import SYMLINK, padding
 
 ENGINE_FILES = frozenset({b".dockerenv"})
 """What the engine makes in every container; only its deletion could show up in a layer."""
@@ -255,7 +257,7 @@ def _empty(name: bytes) -> Iterator[bytes]:
 
 
 def _link(target: str, name: bytes) -> Iterator[bytes]:
-    yield raw.header(name, raw.SYMLINK, link=target.encode())
+    yield raw.header(name, SYMLINK, link=target.encode())
 
 
 def _nothing(_: bytes) -> Iterator[bytes]:
@@ -268,12 +270,12 @@ def _secret(mount: SecretMount, name: bytes) -> Iterator[bytes]:
 
 def _single(mount: BindMount, name: bytes) -> Iterator[bytes]:
     """The one entry of a bind mount of a file, renamed."""
-    stream = io.BufferedReader(raw.Chunks(mount.tar()))
+    stream = io.BufferedReader(ChunkStream(mount.tar()))
     for entry, body in raw.read(stream):
         entry.name = name
         yield entry.encode()
         yield from body
-        yield raw.padding(entry.size)
+        yield padding(entry.size)
         return
     raise BadConfiguration(f"There is no file to mount at {mount.target}.", remedy="Check the mount's source.")
 

@@ -18,6 +18,7 @@ from lineal.engine.docker.client import Client
 from lineal.engine.docker.resources import RunResources
 from lineal.errors import BuildFailed, Unreachable
 from lineal.tar import raw
+from lineal.tar.header import END
 
 _PROGRAM = "lineal-agent"
 _SOCKETS = "/lineal-sockets"
@@ -81,7 +82,7 @@ class SshForward:
             },
         }
         container = self._leftovers.container(body, "create a container to forward an SSH agent")
-        tar = iter([raw.file(_PROGRAM.encode(), program, mode=0o755), raw.END])
+        tar = iter([raw.file(_PROGRAM.encode(), program, mode=0o755), END])
         self._client.put(container, "/", tar, "put a program into a container")
         connection = self._client.attach(container, "attach to a container")
         connection.settimeout(30)

@@ -34,16 +34,26 @@ class DockerEngine:
     """An `Engine`. Connects at the first `run`; `run` may be called from several threads.
 
     `network` is what a `RUN` with the default network gets: `default`, or `host` for an engine without a bridge.
-    `environment` gives `DOCKER_HOST`, `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`; by default the process's own."""
+    `environment` gives `DOCKER_HOST`, `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`; by default the process's own.
+    `connect` makes a client of its own from it and from what that must call between chunks. `upper` says whether
+    layers are read from the overlay's upper directory; by default the engine's settings say whether they can be."""
 
-    def __init__(self, *, network: str = "default", environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        network: str = "default",
+        environment: Mapping[str, str] | None = None,
+        connect: Callable[[Mapping[str, str] | None, Callable[[], None]], Client] | None = None,
+        upper: bool | None = None,
+    ) -> None:
         self.id = uuid.uuid4().hex
         """The value of the label `dev.lineal.run` on whatever this engine makes for the time of a run."""
         self._network = network
         self._environment = environment
         self._lock = threading.Lock()
         self._parts: tuple[Client, ImageLoader] | None = None
-        self._fast: bool | None = None
+        self._make_client = connect
+        self._upper = upper
         self._running: dict[str, Client] = {}
         self._caches: dict[str, threading.Lock] = {}
         self._stopped = threading.Event()
@@ -128,7 +138,7 @@ class DockerEngine:
         with self._lock:
             if self._parts is not None:
                 return self._parts
-            client = Client(self._environment, self._check)
+            client = (self._make_client or Client)(self._environment, self._check)
             self._parts = parts = client, ImageLoader(client, self._check)
         # A service to others: this run can do without.
         with suppress(LinealError):
@@ -140,11 +150,11 @@ class DockerEngine:
             raise Interrupted("The build was interrupted.")
 
     def _reads_upper(self, client: Client) -> bool:
-        if self._fast is None:
+        if self._upper is None:
             from lineal.engine.docker.container_diff import reads_upper
 
-            self._fast = reads_upper(client.json("GET", "/info", "ask for the engine's settings"))
-        return self._fast
+            self._upper = reads_upper(client.json("GET", "/info", "ask for the engine's settings"))
+        return self._upper
 
     @contextmanager
     def _locked(self, caches: list[str]) -> Iterator[None]:

@@ -8,8 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from lineal.engine.docker import waiting
-from lineal.engine.docker.client import Client
+from lineal.engine.docker.client import Client, call_interruptibly
 from lineal.errors import Unreachable
 from lineal.oci import Store
 from lineal.oci.types import Image, sha256
@@ -82,7 +81,7 @@ class ImageLoader:
             ).text
 
         # With the last byte sent, the engine only begins to unpack.
-        text = waiting.call_interruptibly(call, self._check)
+        text = call_interruptibly(call, self._check)
         lines = [json.loads(line) for line in text.splitlines() if line.strip()]
         for line in lines:
             if "error" in line:

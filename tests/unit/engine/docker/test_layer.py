@@ -143,7 +143,7 @@ def damaged(start: int, field: bytes) -> bytes:
     """A tar whose first header has this field, with the checksum that belongs to it."""
     block = bytearray(tar(node("./a")))
     block[start : start + len(field)] = field
-    block[148:156] = b"%06o\0 " % checksum(block[:512])
+    block[148:156] = b"%06o\0 " % checksum(bytes(block[:512]))
     return bytes(block)
 
 

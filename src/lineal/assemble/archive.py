@@ -1,4 +1,4 @@
-"""`ADD` of local archives: what is one, and its entries put onto a destination as the engine unpacks them."""
+"""`ADD` of local archives: which files are archives, and how their entries are unpacked, as an engine does it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The filesystem index that a stage carries: what a `COPY` must know of an image without reading its layers."""
+"""The filesystem index of a stage: directories, links and accounts, so that a `COPY` reads none of its layers."""
 
 from __future__ import annotations
 

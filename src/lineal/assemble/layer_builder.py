@@ -1,4 +1,4 @@
-"""What one layer is going to hold: entries put onto a parent's filesystem under BuildKit's rules, then written."""
+"""One layer being made: entries put onto a parent's filesystem under BuildKit's rules, then written."""
 
 from __future__ import annotations
 

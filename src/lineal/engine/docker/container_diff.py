@@ -33,7 +33,7 @@ def reads_upper(info: dict[str, Any]) -> bool:
     )
 
 
-def upper_helper(client: Client, leftovers: RunResources, container: str, image: str) -> str | None:
+def upper_helper(client: Client, resources: RunResources, container: str, image: str) -> str | None:
     """A container that never starts and shows `container`'s upper directory; None where the engine will not have it.
 
     Made while the command runs. It costs a third of what `docker commit` and reading the image cost."""
@@ -44,7 +44,7 @@ def upper_helper(client: Client, leftovers: RunResources, container: str, image:
     mount = {"Type": "bind", "Source": upper, "Target": "/upper", "ReadOnly": True}
     body = {"Image": image, "Cmd": ["-"], "NetworkDisabled": True, "HostConfig": {"Mounts": [mount]}}
     try:
-        return leftovers.container(body, "create a container to read a layer")
+        return resources.container(body, "create a container to read a layer")
     except Refused:
         return None
 

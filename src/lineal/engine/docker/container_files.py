@@ -1,4 +1,4 @@
-"""Paths inside a container that is not running: where they lead, and putting things there."""
+"""Files of a container that is not running: where their paths lead, and how to put new ones there."""
 
 from __future__ import annotations
 

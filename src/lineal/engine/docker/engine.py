@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from lineal.engine.docker.resources import RunResources
 
 HOSTNAME = "buildkitsandbox"
-"""What BuildKit calls a container; some packages write it into their files."""
+"""BuildKit's host name for containers; some packages write it into their files."""
 _MOUNT_POINTS = ("/dev", "/proc", "/sys")
-"""What every container has; an image without them gets them with its first `RUN`, as with BuildKit."""
+"""Directories of every container; an image without them gets them with its first `RUN`, as with BuildKit."""
 _LINE = 1 << 16
 """Bytes after which a line without an end is shown in parts."""
 
@@ -76,18 +76,18 @@ class DockerEngine:
 
         client, images = self._connect()
         self._check()
-        with self._locked(locked_caches(command.mounts)), RunResources(client, self.id) as leftovers:
+        with self._locked(locked_caches(command.mounts)), RunResources(client, self.id) as resources:
             image = images.ensure(parent, store)
             with self._locked(shared_caches(command.mounts)):
-                mounts = Mounts(client, leftovers, command)
+                mounts = Mounts(client, resources, command)
                 mounts.fill(image)
             self._check()
-            return self._run(client, leftovers, mounts, image, command, output, workspace)
+            return self._run(client, resources, mounts, image, command, output, workspace)
 
     def _run(
         self,
         client: Client,
-        leftovers: RunResources,
+        resources: RunResources,
         mounts: Mounts,
         image: str,
         command: Command,
@@ -101,22 +101,22 @@ class DockerEngine:
         from lineal.tar.layer import LayerWriter
 
         body = self._body(image, command, mounts)
-        container = leftovers.container(body, "create a container")
+        container = resources.container(body, "create a container")
         paths = ContainerFiles(client, container)
         mounts.place(paths)
-        edits = mounts.edits(paths)
+        exclusions = mounts.exclusions(paths)
         helper = None
 
         def meanwhile() -> None:
             nonlocal helper
             if self._reads_upper(client):
-                helper = container_diff.upper_helper(client, leftovers, container, image)
+                helper = container_diff.upper_helper(client, resources, container, image)
 
-        with SshForward(client, leftovers, image, mounts.sockets, mounts.socket_volume):
+        with SshForward(client, resources, image, mounts.sockets, mounts.socket_volume):
             self._execute(client, container, output, meanwhile)
         mounts.wipe_secrets()
         with LayerWriter(workspace) as writer:
-            tar = LayerTar(writer.write, edits, container_diff.deletions(client, container) if helper else ())
+            tar = LayerTar(writer.write, exclusions, container_diff.deletions(client, container) if helper else ())
             if helper:
                 container_diff.copy_upper(client, helper, tar)
             else:
@@ -133,7 +133,7 @@ class DockerEngine:
     def _connect(self) -> tuple[Client, ImageLoader]:
         from lineal.engine.docker.client import Client
         from lineal.engine.docker.image_loader import ImageLoader
-        from lineal.engine.docker.orphans import remove_abandoned
+        from lineal.engine.docker.orphans import remove_orphans
 
         with self._lock:
             if self._parts is not None:
@@ -142,7 +142,7 @@ class DockerEngine:
             self._parts = parts = client, ImageLoader(client, self._check)
         # A service to others: this run can do without.
         with suppress(LinealError):
-            remove_abandoned(client)
+            remove_orphans(client)
         return parts
 
     def _check(self) -> None:

@@ -43,7 +43,7 @@ class ImageLoader:
         self._lock = threading.Lock()
 
     def ensure(self, image: Image, store: Store) -> str:
-        """The engine's id of an image with the parent's layers. Raises `Gone` when the store lacks one."""
+        """The engine's id of an image with the parent's layers. Raises `MissingContent` when the store lacks one."""
         config = bare_config(image)
         digest = sha256(config)
         with self._lock:

@@ -1,4 +1,4 @@
-"""What a command did to its root, as a layer: an engine's tar stream without the marks of the engine."""
+"""A command's changes as a layer: an engine's tar stream without the marks of the engine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WHOLE = 8
 
 @dataclass(frozen=True)
 class LayerExclusions:
-    """What in a container's root is not the command's doing. Paths have no leading slash."""
+    """Paths in a container's root that the command did not make, without leading slash, and secrets."""
 
     dropped: frozenset[bytes] = frozenset()
     """Files put there for the time of the run: neither they nor their deletion belong to the layer."""
@@ -38,12 +38,14 @@ class LayerExclusions:
 class LayerTar:
     """Writes a layer's uncompressed tar to `sink`, from one or several streams of an engine.
 
-    `deleted` are the paths that the engine says are gone (its words: absolute, bad UTF-8 replaced). Most come as
-    overlay's devices too; what was hidden by a directory made anew comes only here."""
+    `deleted` are the paths that the engine says are gone (in its words: absolute, bad UTF-8 replaced). Most are in
+    the stream as overlay's devices too; those that a directory made anew hides are only here."""
 
-    def __init__(self, sink: Callable[[bytes], object], edits: LayerExclusions, deleted: Iterable[str] = ()) -> None:
+    def __init__(
+        self, sink: Callable[[bytes], object], exclusions: LayerExclusions, deleted: Iterable[str] = ()
+    ) -> None:
         self._sink = sink
-        self._edits = edits
+        self._exclusions = exclusions
         self._held: dict[bytes, bytes] = {}
         self._whiteouts: set[bytes] = set()
         self._dropped: set[bytes] = set()
@@ -99,9 +101,9 @@ class LayerTar:
 
     def _directory(self, entry: Entry) -> None:
         self._open.append(entry.name)
-        if entry.name in self._edits.owners:
-            entry.own(*self._edits.owners[entry.name])
-        if entry.name in self._edits.stubs:
+        if entry.name in self._exclusions.owners:
+            entry.own(*self._exclusions.owners[entry.name])
+        if entry.name in self._exclusions.stubs:
             self._held[entry.name] = entry.encode()
             return
         self._ancestors(entry.name)
@@ -118,7 +120,7 @@ class LayerTar:
                 self._sink(held)
 
     def _content(self, entry: Entry, body: Iterator[bytes]) -> None:
-        looked_for = [s for s in self._edits.secrets if len(s) >= _ANYWHERE or len(s) == entry.size >= _WHOLE]
+        looked_for = [s for s in self._exclusions.secrets if len(s) >= _ANYWHERE or len(s) == entry.size >= _WHOLE]
         keep = max(map(len, looked_for), default=1) - 1
         tail = b""
         for chunk in body:
@@ -139,11 +141,11 @@ class LayerTar:
             )
 
     def _is_dropped(self, name: bytes) -> bool:
-        if not self._edits.dropped:
+        if not self._exclusions.dropped:
             return False
         directory, _, base = name.rpartition(b"/")
         shown = directory + b"/" + base.removeprefix(WHITEOUT) if directory else base.removeprefix(WHITEOUT)
-        return shown in self._edits.dropped
+        return shown in self._exclusions.dropped
 
     def _delete(self, name: bytes) -> None:
         directory, _, base = name.rpartition(b"/")

@@ -31,13 +31,13 @@ _FAILURE = b"\5"
 
 
 class SshForward:
-    """Forwards while the `with` block lasts. The containers are the leftovers' to remove."""
+    """Forwards while the `with` block lasts. `resources` removes the containers."""
 
     def __init__(
-        self, client: Client, leftovers: RunResources, image: str, sockets: Mapping[str, SshMount], volume: str
+        self, client: Client, resources: RunResources, image: str, sockets: Mapping[str, SshMount], volume: str
     ) -> None:
         self._client = client
-        self._leftovers = leftovers
+        self._resources = resources
         self._image = image
         self._sockets = sockets
         self._volume = volume
@@ -81,7 +81,7 @@ class SshForward:
                 "Mounts": [{"Type": "volume", "Source": self._volume, "Target": _SOCKETS}],
             },
         }
-        container = self._leftovers.container(body, "create a container to forward an SSH agent")
+        container = self._resources.container(body, "create a container to forward an SSH agent")
         tar = iter([raw.file(_PROGRAM.encode(), program, mode=0o755), END])
         self._client.put(container, "/", tar, "put a program into a container")
         connection = self._client.attach(container, "attach to a container")

@@ -24,10 +24,10 @@ NAME = st.lists(
 
 
 def layer(
-    tar: bytes, edits: LayerExclusions | None = None, deleted: tuple[str, ...] = (), below: bytes = b""
+    tar: bytes, exclusions: LayerExclusions | None = None, deleted: tuple[str, ...] = (), below: bytes = b""
 ) -> bytes:
     out = io.BytesIO()
-    writer = LayerTar(out.write, edits or LayerExclusions(), deleted)
+    writer = LayerTar(out.write, exclusions or LayerExclusions(), deleted)
     writer.copy(io.BytesIO(tar), below)
     writer.finish()
     return out.getvalue()
@@ -116,10 +116,10 @@ def test_a_hidden_name_that_is_no_text_makes_the_directory_opaque() -> None:
 
 
 def test_a_stub_is_kept_only_with_something_in_it() -> None:
-    edits = LayerExclusions(stubs=frozenset({b"a", b"a/b"}))
-    assert names(layer(tar(folder("./a"), folder("./a/b"), node("./z")), edits)) == ["z"]
-    assert names(layer(tar(folder("./a"), folder("./a/b"), node("./a/c")), edits)) == ["a", "a/c"]
-    assert names(layer(tar(folder("./a"), folder("./a/b"), node("./a/b/c")), edits)) == ["a", "a/b", "a/b/c"]
+    exclusions = LayerExclusions(stubs=frozenset({b"a", b"a/b"}))
+    assert names(layer(tar(folder("./a"), folder("./a/b"), node("./z")), exclusions)) == ["z"]
+    assert names(layer(tar(folder("./a"), folder("./a/b"), node("./a/c")), exclusions)) == ["a", "a/c"]
+    assert names(layer(tar(folder("./a"), folder("./a/b"), node("./a/b/c")), exclusions)) == ["a", "a/b", "a/b/c"]
 
 
 def test_a_second_stream_completes_a_stub_of_the_first() -> None:
@@ -183,7 +183,7 @@ def test_a_secret_across_two_chunks_is_found() -> None:
 
 
 def test_a_short_secret_counts_only_as_a_whole_file() -> None:
-    edits = LayerExclusions(secrets=(b"postgres",))
-    assert names(layer(tar(node("./f"), contents=b"user=postgres"), edits)) == ["f"]
+    exclusions = LayerExclusions(secrets=(b"postgres",))
+    assert names(layer(tar(node("./f"), contents=b"user=postgres"), exclusions)) == ["f"]
     with pytest.raises(BuildFailed):
-        layer(tar(node("./f"), contents=b"postgres"), edits)
+        layer(tar(node("./f"), contents=b"postgres"), exclusions)

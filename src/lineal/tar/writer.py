@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Protocol
 
 from lineal.context.tree import MAX_ID, Node
 from lineal.errors import BuildFailed
@@ -29,8 +31,39 @@ MTIME = 315619200
 second of January is still in 1980 in every time zone."""
 
 
+class Metadata(Protocol):
+    """The kind and the attributes of an entry, whatever holds them, such as a `Node`."""
+
+    @property
+    def kind(self) -> str:
+        """`file`, `directory`, `symlink` or `special`."""
+
+    @property
+    def mode(self) -> int: ...
+    @property
+    def uid(self) -> int: ...
+    @property
+    def gid(self) -> int: ...
+    @property
+    def mtime(self) -> int | None:
+        """Seconds since the epoch; None for `MTIME`."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def flag(self) -> bytes:
+        """For `special`: a character device (`b"3"`), block device (`b"4"`) or named pipe (`b"6"`)."""
+
+    @property
+    def device(self) -> tuple[int, int]: ...
+    @property
+    def xattrs(self) -> Mapping[str, str]: ...
+
+
 class TarWriter:
-    """Writes ustar entries, with PAX records only where ustar cannot say it. Times are `MTIME` unless given.
+    """Writes ustar entries, with PAX records only where ustar cannot say it.
 
     Paths are relative to the root, without leading slash. Names are str with surrogateescape. Owners are numbers
     up to `MAX_ID`; raises `BuildFailed` for others."""
@@ -38,65 +71,31 @@ class TarWriter:
     def __init__(self, sink: Callable[[bytes], None]) -> None:
         self._sink = sink
 
-    def directory(
-        self,
-        path: str,
-        *,
-        mode: int = 0o755,
-        uid: int = 0,
-        gid: int = 0,
-        mtime: int | None = None,
-        xattrs: Mapping[str, str] | None = None,
-    ) -> None:
-        self._entry(path + "/", DIRECTORY, mode, uid, gid, mtime, xattrs=xattrs)
+    def header(self, path: str, entry: Metadata) -> None:
+        """An entry without its content; that of a file the caller hands to the sink itself (see `padded`)."""
+        if entry.kind == "directory":
+            self._entry(path + "/", DIRECTORY, entry, xattrs=entry.xattrs)
+        elif entry.kind == "symlink":
+            self._entry(path, SYMLINK, entry, link=entry.target)
+        elif entry.kind == "special":
+            self._entry(path, entry.flag, entry, device=entry.device)
+        else:
+            self._entry(path, FILE, entry, size=entry.size, xattrs=entry.xattrs)
 
-    def file(
-        self,
-        path: str,
-        size: int,
-        content: Iterable[bytes],
-        *,
-        mode: int = 0o644,
-        uid: int = 0,
-        gid: int = 0,
-        mtime: int | None = None,
-        xattrs: Mapping[str, str] | None = None,
-    ) -> None:
-        """Raises `BuildFailed` when `content` does not have exactly `size` bytes."""
-        self._entry(path, FILE, mode, uid, gid, mtime, size=size, xattrs=xattrs)
-        for chunk in padded(path, size, content):
+    def file(self, path: str, entry: Metadata, content: Iterable[bytes]) -> None:
+        """Raises `BuildFailed` when `content` does not have exactly the size of the entry."""
+        self.header(path, entry)
+        for chunk in padded(path, entry.size, content):
             self._sink(chunk)
 
-    def file_header(self, path: str, node: Node) -> None:
-        """A file whose content (see `padded`) the caller hands to the sink itself."""
-        self._entry(path, FILE, node.mode, node.uid, node.gid, node.mtime, size=node.size, xattrs=node.xattrs)
-
-    def symlink(self, path: str, target: str, *, uid: int = 0, gid: int = 0, mtime: int | None = None) -> None:
-        self._entry(path, SYMLINK, 0o777, uid, gid, mtime, link=target)
-
-    def hardlink(
-        self, path: str, target: str, *, mode: int = 0o644, uid: int = 0, gid: int = 0, mtime: int | None = None
-    ) -> None:
-        """Another name of the file at `target`, which must have been written before."""
-        self._entry(path, HARDLINK, mode, uid, gid, mtime, link=target)
-
-    def special(
-        self,
-        path: str,
-        flag: bytes,
-        *,
-        device: tuple[int, int] = (0, 0),
-        mode: int = 0o644,
-        uid: int = 0,
-        gid: int = 0,
-        mtime: int | None = None,
-    ) -> None:
-        """A character device (`b"3"`), block device (`b"4"`) or named pipe (`b"6"`)."""
-        self._entry(path, flag, mode, uid, gid, mtime, device=device)
+    def hardlink(self, path: str, first: str, entry: Metadata) -> None:
+        """Another name of the file at `first`, which must have been written before."""
+        self._entry(path, HARDLINK, entry, link=first)
 
     def opaque(self, path: str) -> None:
         """Removes what lower layers have inside the directory at `path`."""
-        self._entry(f"{path}/{OPAQUE}" if path else OPAQUE, FILE, 0o600, 0, 0, None)
+        name = f"{path}/{OPAQUE}" if path else OPAQUE
+        self.header(name, Node(name, "file", 0o600))
 
     def finish(self) -> None:
         """End the archive with its two empty blocks."""
@@ -106,20 +105,17 @@ class TarWriter:
         self,
         path: str,
         flag: bytes,
-        mode: int,
-        uid: int,
-        gid: int,
-        mtime: int | None,
+        entry: Metadata,
         *,
         size: int = 0,
         link: str = "",
         device: tuple[int, int] = (0, 0),
-        xattrs: Mapping[str, str] | None = None,
+        xattrs: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         name, target = os.fsencode(path), os.fsencode(link)
-        time = MTIME if mtime is None else mtime
+        time = MTIME if entry.mtime is None else entry.mtime
         split = split_name(name)
-        records: dict[bytes, bytes] = {os.fsencode(key): os.fsencode(value) for key, value in (xattrs or {}).items()}
+        records: dict[bytes, bytes] = {os.fsencode(key): os.fsencode(value) for key, value in xattrs.items()}
         if split is None:
             records[b"path"] = name
             split = b"", _ascii(name)
@@ -128,7 +124,7 @@ class TarWriter:
             target = _ascii(target)
         if size > MAX_SIZE:
             records[b"size"] = str(size).encode()
-        for key, number in ((b"uid", uid), (b"gid", gid)):
+        for key, number in ((b"uid", entry.uid), (b"gid", entry.gid)):
             if not 0 <= number <= MAX_ID:
                 raise BuildFailed(f"/{path} cannot belong to {number}: the last user or group is {MAX_ID}.")
             if number > MAX_OCTAL:
@@ -139,10 +135,10 @@ class TarWriter:
             body = encode_records(records)
             head = ustar(b"", _ascii(b"PaxHeaders/" + name), b"x", 0o644, 0, 0, len(body), MTIME)
             self._sink(head + body + padding(len(body)))
-        prefix, short = split
-        uid, gid = min(uid, MAX_OCTAL), min(gid, MAX_OCTAL)
+        mode = 0o777 if flag == SYMLINK else entry.mode
+        uid, gid = min(entry.uid, MAX_OCTAL), min(entry.gid, MAX_OCTAL)
         time, size = min(max(time, 0), MAX_SIZE), min(size, MAX_SIZE)
-        self._sink(ustar(prefix, short, flag, mode, uid, gid, size, time, target, device))
+        self._sink(ustar(*split, flag, mode, uid, gid, size, time, target, device))
 
 
 def padded(path: str, size: int, content: Iterable[bytes]) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lineal.context.tree import Node
 from lineal.errors import BuildFailed, Unreachable
 from lineal.tar.layer import LayerWriter
 from lineal.tar.writer import TarWriter
@@ -43,7 +44,7 @@ def test_nothing_is_left_when_making_a_layer_fails(tmp_path: Path) -> None:
         raise BuildFailed("No more.")
 
     with pytest.raises(BuildFailed), LayerWriter(tmp_path) as writer:
-        TarWriter(writer.write).file("f", 3, broken())
+        TarWriter(writer.write).file("f", Node("f", "file", 0o644, 3), broken())
     with LayerWriter(tmp_path) as writer:
         writer.write(b"never finished")
     assert list(tmp_path.iterdir()) == []

@@ -20,8 +20,8 @@ OPAQUE = ".wh..wh..opq"
 """... and the name that removes all that they have in its directory."""
 
 _BUFFER = 1 << 17
-# No name, no time, "unknown" operating system: the ten bytes say nothing about the machine.
-_GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+"""No name, no time, "unknown" operating system: the ten bytes say nothing about the machine."""
 
 
 def _compressor() -> tuple[Any, Callable[[bytes, int], int]]:
@@ -52,7 +52,7 @@ class LayerWriter:
             raise _unwritable(directory, error) from error
         self._path = Path(name)
         self._file = os.fdopen(descriptor, "wb")
-        self._store(_GZIP_HEADER)
+        self._store(GZIP_HEADER)
 
     def write(self, data: bytes) -> None:
         self._pending += data

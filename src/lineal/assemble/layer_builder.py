@@ -1,4 +1,4 @@
-"""What one layer is going to hold: entries put onto a parent's filesystem under BuildKit's rules, then written."""
+"""One layer being made: entries put onto a parent's filesystem under BuildKit's rules, then written."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from stat import S_ISGID
 from lineal.assemble.filesystem import DirectoryEntry, Filesystem, FilesystemBuilder, resolve
 from lineal.errors import BuildFailed
 from lineal.oci.types import Layer
-from lineal.tar.reader import open_layer
-from lineal.tar.writer import WHITEOUT, LayerWriter, TarWriter
+from lineal.tar.compression import open_layer
+from lineal.tar.layer import WHITEOUT, LayerWriter
+from lineal.tar.writer import TarWriter
 
 _ACCOUNTS = ("etc/passwd", "etc/group")
 _UNKNOWN = DirectoryEntry(0o755, 0, 0, 0)
@@ -177,24 +178,19 @@ class LayerBuilder:
             )
 
     def _write(self, tar: TarWriter, path: str, entry: LayerEntry, names: dict[int, str]) -> None:
-        mode, uid, gid, mtime = entry.mode, entry.uid, entry.gid, entry.mtime
-        if entry.kind == "directory":
-            tar.directory(path, mode=mode, uid=uid, gid=gid, mtime=mtime, xattrs=entry.xattrs)
+        first = names.setdefault(id(entry), path)
+        if first != path and entry.kind in ("file", "special"):
+            tar.hardlink(path, first, entry)
+        elif entry.kind != "file":
+            tar.header(path, entry)
             if entry.opaque:
                 tar.opaque(path)
-        elif entry.kind == "symlink":
-            tar.symlink(path, entry.target, uid=uid, gid=gid, mtime=mtime)
-        elif (first := names.get(id(entry))) is not None:
-            tar.hardlink(path, first, mode=mode, uid=uid, gid=gid, mtime=mtime)
-        elif entry.kind == "special":
-            tar.special(path, entry.flag, device=entry.device, mode=mode, uid=uid, gid=gid, mtime=mtime)
         else:
             content = entry.content() if entry.content is not None else iter(())
             if path in _ACCOUNTS:
                 content = iter([data := b"".join(content)])
                 self._draft.account(path, data)
-            tar.file(path, entry.size, content, mode=mode, uid=uid, gid=gid, mtime=mtime, xattrs=entry.xattrs)
-        names.setdefault(id(entry), path)
+            tar.file(path, entry, content)
 
 
 def _up(path: str) -> Iterator[str]:

@@ -12,9 +12,12 @@ from lineal.assemble.filesystem import Filesystem
 from lineal.assemble.selection import Selection
 from lineal.context.tree import Node, SourceTree
 from lineal.errors import BuildFailed, Unreachable
-from lineal.tar.reader import Entry, Malformed, TarReader, open_layer
+from lineal.tar.compression import open_layer
+from lineal.tar.header import Malformed
+from lineal.tar.layer import OPAQUE, WHITEOUT
+from lineal.tar.reader import Entry, TarReader
 from lineal.tar.spool import Spool
-from lineal.tar.writer import OPAQUE, WHITEOUT, TarWriter, padded
+from lineal.tar.writer import TarWriter, padded
 
 _MAX_LINKS = 8
 
@@ -226,15 +229,8 @@ def as_tar(tree: SourceTree, path: str) -> Iterator[bytes]:
     pending: list[bytes] = []
     tar = TarWriter(pending.append)
     for node in [root] if single else tree.walk(path):
-        name, uid, gid, mtime = node.path[skip:], node.uid, node.gid, node.mtime
-        if node.kind == "directory":
-            tar.directory(name, mode=node.mode, uid=uid, gid=gid, mtime=mtime, xattrs=node.xattrs)
-        elif node.kind == "symlink":
-            tar.symlink(name, node.target, uid=uid, gid=gid, mtime=mtime)
-        elif node.kind == "special":
-            tar.special(name, node.flag, device=node.device, mode=node.mode, uid=uid, gid=gid, mtime=mtime)
-        else:
-            tar.file_header(name, node)
+        tar.header(node.path[skip:], node)
+        if node.kind == "file":
             yield b"".join(pending)
             pending.clear()
             yield from padded(node.path, node.size, tree.open(node))

@@ -30,7 +30,7 @@ class ReleaseInputs:
         self.session = session
         self.bundled = bundled
         self.deploy = session.loaded.deploy(("release", "namespace") if bundled else ())
-        self.settings = ReleaseSettings.of(session.settings, session.loaded, self.deploy)
+        self.settings = ReleaseSettings.of(session.settings, None if bundled else session.loaded, self.deploy)
         self.seconds = seconds_of(self.settings.timeout)
 
     @property

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import threading
 import time
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
 
 from lineal.errors import BadConfiguration, MissingContent, Unreachable
 from lineal.oci import Conflict, Store, Traffic
-from lineal.oci.types import OCI_INDEX, Blob, Descriptor, Manifest, sha256
+from lineal.oci.types import Blob, Descriptor, Manifest, sha256
 from lineal.oci.verify import MAX_MANIFEST, is_digest, read_manifest
 from lineal.store import gc
+from lineal.store.layout_index import INDEX, TEMPORARY, Entry, LayoutIndex, entry_of, name_of, replacing
 
-REF_NAME = "org.opencontainers.image.ref.name"
 CHUNK = 1024 * 1024
 LOCK_SECONDS = 120
-_MARKER, _INDEX, _LOCK, _TEMPORARY = "oci-layout", "index.json", ".lineal.lock", ".lineal-"
-_OURS = {_MARKER, _INDEX, _LOCK, "blobs"}
+_MARKER, _LOCK = "oci-layout", ".lineal.lock"
+_OURS = {_MARKER, INDEX, _LOCK, "blobs"}
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_Stamp = tuple[int, int, int]
 
 
 class Layout(Store):
@@ -34,16 +30,20 @@ class Layout(Store):
 
     directory: Path
 
-    def __init__(self, directory: Path, address: str | None = None, *, partial: bool = False) -> None:
-        """`partial`: manifests may refer to what is elsewhere (the upper half of a `ReadThroughStore`)."""
+    def __init__(
+        self, directory: Path, address: str | None = None, *, partial: bool = False, grace: float = gc.GRACE
+    ) -> None:
+        """`partial`: manifests may refer to content in another store (the upper half of a `ReadThroughStore`).
+        `grace`: seconds for which `sweep` leaves a file without a tag."""
         self.directory = directory
         self._partial = partial
+        self._grace = grace
         self._blobs = directory / "blobs" / "sha256"
         self.address = address or f"layout:{directory}"
         self.traffic = Traffic()
         self._counting = threading.Lock()
         self._made = False
-        self._parsed: tuple[_Stamp, list[dict[str, Any]], dict[str, str]] | None = None
+        self._index = LayoutIndex(directory / INDEX)
 
     def manifest(self, reference: str) -> Manifest | None:
         self._count(requests=1)
@@ -80,9 +80,8 @@ class Layout(Store):
                 raise Conflict(f"{self.address}:{tag} is {existing} and may not be moved.")
             # Nothing is swept away while this process has the lock; before, something may have been.
             self._check(manifest)
-            entry = {**manifest.descriptor().to_json(), "annotations": {REF_NAME: tag}}
-            kept = [other for other in self._entries() if _name(other) != tag]
-            self._write_index([*kept, entry])
+            kept = [other for other in self._entries() if name_of(other) != tag]
+            self._index.write([*kept, entry_of(manifest, tag)])
 
     def try_tag(self, manifest: Manifest, tag: str) -> bool:
         self.put_manifest(manifest, tag)
@@ -146,16 +145,17 @@ class Layout(Store):
             if digest not in self._tagged().values():
                 return
             with self._locked():
-                self._write_index([entry for entry in self._entries() if entry["digest"] != digest])
+                self._index.write([entry for entry in self._entries() if entry["digest"] != digest])
 
     def sweep(self) -> int | None:
         """Under the lock, so that no tag is written meanwhile: `put_manifest` looks again when it has the lock. What
         is being put without a tag yet is young."""
         with self._disk("write"):
-            if not (self.directory / _INDEX).is_file():
+            if not (self.directory / INDEX).is_file():
                 return 0
             with self._locked():
-                return gc.sweep(self._blobs, [str(entry["digest"]) for entry in self._entries()])
+                roots = [str(entry["digest"]) for entry in self._entries()]
+                return gc.sweep(self._blobs, roots, self._grace)
 
     def now(self) -> int:
         return time.time_ns() // 1_000_000
@@ -196,46 +196,23 @@ class Layout(Store):
         """Tag -> digest, as the index says now."""
         return self._read_index()[1]
 
-    def _entries(self) -> list[dict[str, Any]]:
+    def _entries(self) -> list[Entry]:
         return self._read_index()[0]
 
-    def _read_index(self) -> tuple[list[dict[str, Any]], dict[str, str]]:
-        """The index's entries, parsed again only when the file is another one (each write makes a new file)."""
+    def _read_index(self) -> tuple[list[Entry], dict[str, str]]:
         with self._disk("read"):
             try:
-                with (self.directory / _INDEX).open("rb") as file:
-                    status = os.fstat(file.fileno())
-                    stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-                    if (parsed := self._parsed) and parsed[0] == stamp:
-                        return parsed[1:]
-                    data = file.read()
+                return self._index.read()
             except FileNotFoundError:
                 self._refuse_other_things()
                 return [], {}
-        entries = _parse_index(data)
-        if entries is None:
-            raise Unreachable(
-                f"{self.directory / _INDEX} is not the index of an OCI Image Layout.",
-                remedy="Restore it, or choose another directory.",
-            )
-        tags = {name: entry["digest"] for entry in entries if (name := _name(entry))}
-        self._parsed = (stamp, entries, tags)
-        return entries, tags
-
-    def _write_index(self, entries: list[dict[str, Any]]) -> None:
-        document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
-        with self._replacing(self.directory / _INDEX) as file:
-            file.write(json.dumps(document, separators=(",", ":")).encode())
-            # Unlike a blob, which its digest checks, a half-written index after a power cut would lose every tag.
-            file.flush()
-            os.fsync(file.fileno())
 
     def _write(self, blob: Blob) -> None:
         """Content under its digest, checked on the way as a registry would."""
         hashed = hashlib.sha256()
         with self._disk("write"):
             self._make()
-            with blob.open() as source, self._replacing(self._file(blob.digest)) as file:
+            with blob.open() as source, replacing(self._file(blob.digest)) as file:
                 while chunk := source.read(CHUNK):
                     hashed.update(chunk)
                     file.write(chunk)
@@ -250,12 +227,12 @@ class Layout(Store):
         self._refuse_other_things()
         self._blobs.mkdir(parents=True, exist_ok=True)
         if not (self.directory / _MARKER).exists():
-            with self._replacing(self.directory / _MARKER) as file:
+            with replacing(self.directory / _MARKER) as file:
                 file.write(b'{"imageLayoutVersion":"1.0.0"}')
-        if not (self.directory / _INDEX).exists():
+        if not (self.directory / INDEX).exists():
             with self._locked():
-                if not (self.directory / _INDEX).exists():
-                    self._write_index([])
+                if not (self.directory / INDEX).exists():
+                    self._index.write([])
         self._made = True
 
     def _refuse_other_things(self) -> None:
@@ -263,25 +240,12 @@ class Layout(Store):
             names = {entry.name for entry in self.directory.iterdir()}
         except FileNotFoundError:
             return
-        strange = sorted(name for name in names - _OURS if not name.startswith(_TEMPORARY))
+        strange = sorted(name for name in names - _OURS if not name.startswith(TEMPORARY))
         if _MARKER not in names and strange:
             raise BadConfiguration(
                 f"{self.directory} is not an OCI Image Layout and holds other things, such as {strange[0]!r}.",
                 remedy="Choose a new or empty directory for the layout store.",
             )
-
-    @contextmanager
-    def _replacing(self, target: Path) -> Iterator[IO[bytes]]:
-        """A file beside `target` that takes its place at the end, or vanishes when something goes wrong."""
-        temporary = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
-        try:
-            with temporary.open("xb") as file:
-                yield file
-            temporary.replace(target)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -313,22 +277,3 @@ class Layout(Store):
             self.traffic.requests += requests
             self.traffic.bytes_read += read
             self.traffic.bytes_sent += sent
-
-
-def _parse_index(data: bytes) -> list[dict[str, Any]] | None:
-    try:
-        index = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    entries = (index.get("manifests") or []) if isinstance(index, dict) else None
-    return entries if isinstance(entries, list) and all(_valid(entry) for entry in entries) else None
-
-
-def _name(entry: dict[str, Any]) -> str | None:
-    annotations = entry.get("annotations")
-    name = annotations.get(REF_NAME) if isinstance(annotations, dict) else None
-    return name if isinstance(name, str) else None
-
-
-def _valid(entry: object) -> bool:
-    return isinstance(entry, dict) and isinstance(entry.get("digest"), str) and is_digest(entry["digest"])

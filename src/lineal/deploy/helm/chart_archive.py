@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from lineal.errors import DeployFailed
+from lineal.tar.layer import GZIP_HEADER
+from lineal.tar.writer import MTIME
 from lineal.text import quoted
 
-TIME = 315619200
-"""1980-01-02 UTC, as in layers."""
 MOST = 64 << 20
 """Bytes that a chart may have, unpacked; Helm itself takes no more than 100 MiB."""
 _FILES = 10_000
@@ -21,8 +21,6 @@ _FILES = 10_000
 _LONGEST, _LONGEST_NAME = 1024, 255
 """Bytes of a path, and of one name in it."""
 _BLOCK = 0xFFFF
-# No name, no time, "unknown" operating system.
-_GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 
 
 def pack(name: str, files: Mapping[str, bytes]) -> bytes:
@@ -31,7 +29,7 @@ def pack(name: str, files: Mapping[str, bytes]) -> bytes:
     with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for path in sorted(files, key=lambda path: (path != "Chart.yaml", path)):
             entry = tarfile.TarInfo(f"{name}/{path}")
-            entry.size, entry.mtime, entry.mode = len(files[path]), TIME, 0o644
+            entry.size, entry.mtime, entry.mode = len(files[path]), MTIME, 0o644
             tar.addfile(entry, io.BytesIO(files[path]))
     return _gzip(made.getvalue())
 
@@ -39,7 +37,7 @@ def pack(name: str, files: Mapping[str, bytes]) -> bytes:
 def _gzip(data: bytes) -> bytes:
     """Nothing is compressed: two versions of a compressor would make two digests of one chart."""
     blocks = [data[start : start + _BLOCK] for start in range(0, len(data), _BLOCK)] or [b""]
-    parts = [_GZIP_HEADER]
+    parts = [GZIP_HEADER]
     for number, block in enumerate(blocks, 1):
         size = len(block).to_bytes(2, "little")
         parts += [bytes([number == len(blocks)]), size, bytes(byte ^ 0xFF for byte in size), block]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import subprocess
@@ -17,8 +16,7 @@ from lineal.errors import BadConfiguration, Unreachable
 from lineal.oci import Conflict
 from lineal.oci.types import OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, Blob, Descriptor, Manifest, sha256
 from lineal.store.registry.client import Registry
-from lineal.store.registry.transport import TRIES
-from tests.unit.store.conftest import SELF_SIGNED, Fake, Naps, environ, free_port, manifest_of
+from tests.unit.store.conftest import Fake
 
 Open = Callable[..., Registry]
 Start = Callable[[Any], Fake]
@@ -38,69 +36,6 @@ def errors(code: str, message: str) -> bytes:
 def in_turn(*answers: Any) -> Callable[..., Any]:
     waiting = list(answers)
     return lambda *_: waiting.pop(0) if len(waiting) > 1 else waiting[0]
-
-
-def test_too_many_requests_waits_as_long_as_the_registry_says(fake: Start, open_registry: Open, naps: Naps) -> None:
-    server = fake(in_turn((429, {"Retry-After": "7"}, b""), GOOD))
-    assert open_registry(server.host).manifest("one") == MANIFEST
-    assert naps.naps == [7.0]
-
-
-def test_a_long_retry_after_is_cut_short(fake: Start, open_registry: Open, naps: Naps) -> None:
-    server = fake(in_turn((429, {"Retry-After": "86400"}, b""), GOOD))
-    assert open_registry(server.host).manifest("one") == MANIFEST
-    assert naps.naps == [60.0]
-
-
-@pytest.mark.parametrize("status", [408, 429, 499, 500, 502, 503, 504, 522])
-def test_passing_failures_are_tried_again_with_growing_waits(
-    fake: Start, open_registry: Open, naps: Naps, status: int
-) -> None:
-    server = fake(in_turn((status, {}, b""), (status, {}, b""), (status, {}, b""), GOOD))
-    assert open_registry(server.host).manifest("one") == MANIFEST
-    assert len(naps.naps) == 3
-    assert naps.naps[0] < naps.naps[2]
-
-
-def test_a_failure_that_stays_is_told_in_one_sentence(fake: Start, open_registry: Open, naps: Naps) -> None:
-    server = fake(always(503, body=errors("UNAVAILABLE", "maintenance\x1b[31m until noon")))
-    with pytest.raises(Unreachable) as error:
-        open_registry(server.host).manifest("one")
-    assert server.host in str(error.value)
-    assert "team/app" in str(error.value)
-    assert "maintenance" in str(error.value)
-    assert "\x1b" not in str(error.value)
-    assert len(server.seen) == TRIES
-
-
-def test_a_reset_connection_is_tried_again(fake: Start, open_registry: Open) -> None:
-    server = fake(in_turn(None, None, GOOD))
-    assert open_registry(server.host).manifest("one") == MANIFEST
-
-
-def test_an_answer_that_breaks_off_is_tried_again(fake: Start, open_registry: Open) -> None:
-    short = (200, {**GOOD[1], "Content-Length": str(len(BODY) + 9)}, BODY)
-    server = fake(in_turn(short, GOOD))
-    assert open_registry(server.host).manifest("one") == MANIFEST
-
-
-def test_a_registry_that_is_down(open_registry: Open) -> None:
-    host = f"127.0.0.1:{free_port()}"
-    with pytest.raises(Unreachable, match="cannot be reached: connection refused") as error:
-        open_registry(host).manifest("one")
-    assert host in str(error.value)
-
-
-def test_a_host_name_that_does_not_exist(open_registry: Open) -> None:
-    with pytest.raises(Unreachable, match="its name is not known"):
-        open_registry("registry.invalid").manifest("one")
-
-
-def test_an_https_registry_that_speaks_http(plain_host: str, open_registry: Open) -> None:
-    host = plain_host.replace("127.0.0.1", "0.0.0.0")  # Not loopback by its name, and yet this machine.
-    with pytest.raises(Unreachable, match=f"does not speak https.*--insecure-registry {host}"):
-        open_registry(host).tags()
-    assert open_registry(host, insecure=True).tags() == []
 
 
 @pytest.mark.parametrize("header", [sha256(b"other"), None])
@@ -145,42 +80,6 @@ def test_a_manifest_that_makes_no_sense_is_one_sentence(fake: Start, open_regist
 def test_a_registry_without_digest_headers(fake: Start, open_registry: Open) -> None:
     server = fake(always(200, {"Content-Type": OCI_MANIFEST}, BODY))
     assert open_registry(server.host).digest("one") == sha256(BODY)
-
-
-def test_a_redirected_blob_is_fetched_without_the_credential(
-    fake: Start, open_registry: Open, tmp_path: Path
-) -> None:
-    storage = fake(always(200, {}, b"layer"))
-    docker = tmp_path / ".docker"
-    docker.mkdir()
-
-    def answer(method: str, path: str, headers: dict[str, str], body: bytes) -> Any:
-        if "authorization" not in headers:
-            return 401, {"WWW-Authenticate": 'Basic realm="x"'}, b""
-        return 307, {"Location": f"http://localhost:{storage.port}/signed?key=1"}, b""
-
-    server = fake(answer)
-    auth = base64.b64encode(b"me:secret").decode()
-    (docker / "config.json").write_text(json.dumps({"auths": {server.host: {"auth": auth}}}))
-    assert b"".join(open_registry(server.host).blob(sha256(b"layer"))) == b"layer"
-    assert server.seen[-1][2]["authorization"] == f"Basic {auth}"
-    assert storage.paths("GET") == ["/signed?key=1"]
-    assert all("authorization" not in headers for _, _, headers in storage.seen)
-
-
-@pytest.mark.parametrize(
-    "location", ["http://169.254.169.254/latest/meta-data", "file:///etc/passwd", "http://a:b@h/"]
-)
-def test_a_redirect_to_a_dangerous_place_is_refused(fake: Start, open_registry: Open, location: str) -> None:
-    server = fake(always(307, {"Location": location}))
-    with pytest.raises(Unreachable, match="not safe to follow"):
-        list(open_registry(server.host).blob(sha256(b"x")))
-
-
-def test_redirects_in_a_circle_end(fake: Start, open_registry: Open) -> None:
-    server = fake(always(307, {"Location": "/v2/again"}))
-    with pytest.raises(Unreachable, match="one redirect after the other"):
-        list(open_registry(server.host).blob(sha256(b"x")))
 
 
 def test_a_blob_that_breaks_off_goes_on_where_it_was(fake: Start, open_registry: Open) -> None:
@@ -307,12 +206,6 @@ def test_the_location_of_an_upload_may_be_relative_and_carry_a_query(fake: Start
     assert server.seen[-1][2]["content-length"] == "5"
 
 
-def test_a_location_with_http_on_the_same_host_keeps_to_our_scheme(open_registry: Open) -> None:
-    transport = open_registry("registry.example.com")._http
-    url, foreign = transport.resolve("https://registry.example.com/v2/", "http://registry.example.com/up/1", "x")
-    assert (url, foreign) == ("https://registry.example.com/up/1", False)
-
-
 def test_an_upload_that_breaks_begins_again(fake: Start, open_registry: Open, tmp_path: Path) -> None:
     puts: list[int] = []
 
@@ -377,94 +270,6 @@ def test_each_refusal_to_write_says_what_and_where(
     with pytest.raises(kind, match=says) as error:
         open_registry(server.host).put_blob(Blob.of(b"x"))
     assert server.host in str(error.value)
-
-
-def test_the_clock_is_the_registrys(fake: Start, open_registry: Open, naps: Naps) -> None:
-    server = fake(always(404, {"Date": "Sat, 01 Jan 2000 00:00:00 GMT"}))
-    store = open_registry(server.host)
-    naps.monotonic = 50.0
-    first = store.now()
-    assert 946684800_000 <= first <= 946684801_000
-    naps.monotonic += 100.0
-    assert store.now() == first + 100_000
-    assert len(server.seen) == 1
-
-
-def test_a_date_from_a_cache_does_not_count(fake: Start, open_registry: Open, naps: Naps) -> None:
-    server = fake(always(200, {"Date": "Sat, 01 Jan 2000 00:00:00 GMT", "Age": "3"}))
-    assert open_registry(server.host).now() == int(naps.wall * 1000)
-
-
-def test_a_netrc_does_not_take_the_place_of_the_credential(
-    fake: Start, open_registry: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login git password not-for-registries\n")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
-    server = fake(always(401, {"WWW-Authenticate": 'Basic realm="x"'}))
-    with pytest.raises(Unreachable):
-        open_registry(server.host).manifest("one")
-    assert all("authorization" not in headers for _, _, headers in server.seen)
-
-
-def test_a_proxy_is_used_but_not_for_loopback(
-    fake: Start, open_registry: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    proxy, server = fake(always(*GOOD)), fake(always(*GOOD))
-    for name in ("HTTP_PROXY", "http_proxy"):
-        monkeypatch.setenv(name, f"http://{proxy.host}")
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    assert open_registry(server.host).manifest("one") == MANIFEST
-    assert proxy.seen == []
-    assert open_registry("registry.example", insecure=True).manifest("one") == MANIFEST
-    assert proxy.paths("GET") == ["http://registry.example/v2/team/app/manifests/one"]
-
-
-def test_cookies_are_not_kept(fake: Start, open_registry: Open) -> None:
-    server = fake(always(200, {**GOOD[1], "Set-Cookie": "spy=1; Path=/"}, BODY))
-    store = open_registry(server.host)
-    store.manifest("one")
-    store.manifest("one")
-    assert "cookie" not in server.seen[-1][2]
-    assert server.seen[-1][2]["user-agent"].startswith("lineal/")
-
-
-def certificate(directory: Path) -> tuple[Path, Path]:
-    key, cert = directory / "tls.key", directory / "tls.crt"
-    names = ["-addext", "subjectAltName=IP:0.0.0.0,IP:127.0.0.1"]
-    made = [*SELF_SIGNED, *names, "-keyout", str(key), "-out", str(cert)]
-    subprocess.run(made, check=True, capture_output=True)
-    return key, cert
-
-
-def test_https_with_an_authority_of_ones_own(
-    registry_server: Callable[..., str], open_registry: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    key, cert = certificate(tmp_path)
-    tls = f"http: {{addr: '127.0.0.1:PORT', tls: {{certificate: {cert}, key: {key}}}}}\n"
-    loopback = registry_server(tls)
-    host = loopback.replace("127.0.0.1", "0.0.0.0")  # Not loopback by its name: https is expected.
-    with pytest.raises(Unreachable, match=r"is not trusted.*SSL_CERT_FILE"):
-        open_registry(host).tags()
-    trusting = environ(tmp_path, SSL_CERT_FILE=str(cert))
-    assert open_registry(host, environ=trusting).tags() == []
-    assert open_registry(loopback, environ=trusting).tags() == []
-
-    docker = tmp_path / "certs.d" / host
-    docker.mkdir(parents=True)
-    (docker / "ca.crt").write_bytes(cert.read_bytes())
-    monkeypatch.setattr("lineal.store.registry.http_session.CERTIFICATES", tmp_path / "certs.d")
-    store = open_registry(host)
-    manifest = manifest_of(store)
-    store.put_manifest(manifest, "tls")
-    assert store.tags() == ["tls"]
-
-
-def test_a_certificate_file_that_is_not_there(open_registry: Open, tmp_path: Path) -> None:
-    missing = str(tmp_path / "missing")
-    with pytest.raises(BadConfiguration, match=f"SSL_CERT_FILE names {missing}, which does not exist"):
-        open_registry("127.0.0.1:1", environ=environ(tmp_path, SSL_CERT_FILE=missing))
 
 
 def test_importing_the_client_imports_nothing_heavy() -> None:

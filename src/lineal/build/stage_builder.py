@@ -16,7 +16,7 @@ from lineal.build.image_config import NO_TIME, copy_of, scratch
 from lineal.build.source_resolver import SourceResolver
 from lineal.dockerfile import metadata
 from lineal.dockerfile.copy import CopyInstruction
-from lineal.dockerfile.instructions import RunInstruction
+from lineal.dockerfile.instructions import FromInstruction, RunInstruction
 from lineal.dockerfile.planner import files_digest
 from lineal.dockerfile.scope import DEFAULT_PATH, PROXY_ARGS, Word, finish
 from lineal.dockerfile.stage import Stage
@@ -39,8 +39,8 @@ def build(
     stage: Stage, inputs: StageInputs, environment: BuildEnvironment, output: Callable[[str], None]
 ) -> tuple[Built, StageImage]:
     """Make the stage and bring its layers to the store; publishing it is the caller's."""
-    if stage.kind == "from":
-        image, filesystem = import_base(stage, inputs, environment)
+    if isinstance(stage.op, FromInstruction):
+        image, filesystem = import_base(stage, stage.op.reference, inputs, environment)
     else:
         try:
             image, filesystem = StageBuilder(stage, inputs, environment, output).make()
@@ -81,11 +81,11 @@ class StageBuilder:
                 self._history(meta.text, empty=True)
             if len(self.directories) > made:
                 self.maker = self.document["history"][-1]
-        step = self.stage.step
-        if isinstance(step, CopyInstruction):
-            return self._assembled(step)
-        if isinstance(step, RunInstruction):
-            return self._run(step)
+        op = self.stage.op
+        if isinstance(op, CopyInstruction):
+            return self._assembled(op)
+        if isinstance(op, RunInstruction):
+            return self._run(op)
         return self._closed()
 
     def finish(self, word: Word) -> str:

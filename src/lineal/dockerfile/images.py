@@ -36,10 +36,10 @@ class ImageGraphs:
             if stage.context is None:
                 continue
             found = patterns.setdefault(id(stage.context), (stage.context, set()))[1]
-            if isinstance(stage.step, CopyInstruction) and stage.step.source_stage is None:
-                found.update(stage.step.places())
-            elif isinstance(stage.step, RunInstruction):
-                found.update(literal(m.source) for m in stage.step.mounts if m.has_files and m.source_stage is None)
+            if isinstance(stage.op, CopyInstruction) and stage.op.source_stage is None:
+                found.update(stage.op.places())
+            elif isinstance(stage.op, RunInstruction):
+                found.update(literal(m.source) for m in stage.op.mounts if m.has_files and m.source_stage is None)
         return [ReadPaths(tree, tuple(sorted(sources))) for tree, sources in patterns.values() if sources]
 
 

@@ -44,6 +44,13 @@ class MetadataInstruction:
 
 
 @dataclass(frozen=True, slots=True)
+class FromInstruction:
+    """FROM of an external image: its reference as written. What else a FROM names is no stage of its own."""
+
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunInstruction:
     """RUN. `words` is the exec form's list, or one script for the shell; never expanded by the build."""
 

@@ -10,7 +10,7 @@ from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError
 
 from lineal.dockerfile import platform
 from lineal.dockerfile.checksum import checksum
-from lineal.dockerfile.instructions import InstructionParser
+from lineal.dockerfile.instructions import FromInstruction, InstructionParser
 from lineal.dockerfile.onbuild import arguments, parse_file, trigger
 from lineal.dockerfile.parser import one_line
 from lineal.dockerfile.scope import PROXY_ARGS, Scope
@@ -200,7 +200,7 @@ class Planner:
         except BadConfiguration as error:
             self.parser.refuse(instruction, error.message, error.remedy)
         return Stage(
-            kind="from",
+            op=FromInstruction(reference),
             image=self.image.name,
             target=target,
             place=self.parser.place(instruction),
@@ -208,7 +208,6 @@ class Planner:
             parent=None,
             inputs={"from": reference, "platform": self.image.platform, "cache_version": self.image.cache_version},
             scope=Scope(escape=self.ast.escape_token),
-            reference=reference,
             platform=self.image.platform,
         )
 
@@ -255,7 +254,7 @@ class Planner:
 
 def with_files(stage: Stage) -> Stage:
     """The stage that a copy from this one depends on: closing metadata has no files, unless a WORKDIR makes some."""
-    while stage.kind == "close" and stage.parent and not any(meta.name == "WORKDIR" for meta in stage.metadata):
+    while stage.op is None and stage.parent and not any(meta.name == "WORKDIR" for meta in stage.metadata):
         stage = stage.parent
     return stage
 

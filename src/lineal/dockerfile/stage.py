@@ -6,23 +6,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from lineal.context.build_context import BuildContext
 from lineal.dockerfile.checksum import checksum
 from lineal.dockerfile.copy import CopyInstruction
-from lineal.dockerfile.instructions import MetadataInstruction, RunInstruction
+from lineal.dockerfile.instructions import FromInstruction, MetadataInstruction, RunInstruction
 from lineal.dockerfile.scope import Scope
 from lineal.errors import Location
-
-StageKind = Literal["from", "run", "copy", "close"]
 
 
 @dataclass(frozen=True, eq=False)
 class Stage:
     """A node of the graph. Its checksum is fixed when it is made; two images may share one."""
 
-    kind: StageKind
+    op: FromInstruction | RunInstruction | CopyInstruction | None
+    """The instruction that makes the layers; None for the metadata behind a target's last layer."""
     image: str
     """The image of lineal.yaml that it was first planned for."""
     target: str
@@ -34,9 +33,6 @@ class Stage:
     """What the checksum is made of, the parent's checksum not included."""
     scope: Scope
     metadata: tuple[MetadataInstruction, ...] = ()
-    step: RunInstruction | CopyInstruction | None = None
-    reference: str = ""
-    """For `from`: the external image's reference as written."""
     sources: dict[str, Stage] = field(default_factory=dict)
     """Stages whose files are copied or mounted, by the name used in the instruction."""
     context: BuildContext | None = None

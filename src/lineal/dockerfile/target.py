@@ -93,7 +93,7 @@ class TargetBuilder:
 
     def finish(self) -> Stage | None:
         if self.pending:
-            self._stage("close", self.pending[-1].place, self.pending[-1].text, {"close": True}, None)
+            self._stage(None, self.pending[-1].place, self.pending[-1].text, {"close": True})
         return self.stage
 
     def _metadata(self, meta: MetadataInstruction) -> None:
@@ -125,7 +125,7 @@ class TargetBuilder:
             if mount.has_files:
                 files[str(number)] = self._mounted(instruction, mount, sources)
         inputs = {**run.canonical(), "sees": self.scope.canonical_run(), "mounted": files}
-        self._stage("run", run.place, one_line(instruction), inputs, run, sources)
+        self._stage(run, run.place, one_line(instruction), inputs, sources)
 
     def _mounted(self, instruction: DockerfileInstruction, mount: RunMount, sources: dict[str, Stage]) -> Any:
         if mount.source_stage is not None:
@@ -153,7 +153,7 @@ class TargetBuilder:
         inputs = {**copy.canonical(), "files": files}
         if isinstance(copy.destination, Deferred) or not copy.destination.startswith("/"):
             inputs["workdir"] = self.scope.canonical_workdir()
-        self._stage("copy", copy.place, one_line(instruction), inputs, copy, sources)
+        self._stage(copy, copy.place, one_line(instruction), inputs, sources)
 
     def _copied(self, instruction: DockerfileInstruction, copy: CopyInstruction, source: str) -> list[list[Any]]:
         """What a source is, for the checksum; of a remote one its text with the flags says all."""
@@ -205,8 +205,8 @@ class TargetBuilder:
         return matched
 
     def _stage(
-        self, kind: Any, place: Location, text: str, inputs: dict[str, Any],
-        step: RunInstruction | CopyInstruction | None, sources: dict[str, Stage] | None = None,
+        self, op: RunInstruction | CopyInstruction | None, place: Location, text: str, inputs: dict[str, Any],
+        sources: dict[str, Stage] | None = None,
     ) -> None:  # fmt: skip
         inputs = {**inputs, "metadata": [meta.canonical() for meta in self.pending]}
         if self.stage is None:
@@ -215,7 +215,7 @@ class TargetBuilder:
         elif self.first and self.stage.image != self.image.name and self.image.cache_version:
             inputs["cache_version"] = self.image.cache_version
         self.stage = Stage(
-            kind=kind,
+            op=op,
             image=self.image.name,
             target=self.target.name,
             place=place,
@@ -224,7 +224,6 @@ class TargetBuilder:
             inputs=inputs,
             scope=self.scope,
             metadata=tuple(self.pending),
-            step=step,
             sources=sources or {},
             context=self.image.context,
             needs=self._needs_used(inputs),

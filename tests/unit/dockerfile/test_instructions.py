@@ -18,7 +18,7 @@ FILES: Files = {"a": "a", "b": "b", "dir/c": "c", "with space": "x", "EOF": "x"}
 
 
 def step(text: str, head: str = "FROM base:1\n", **options: Any) -> Any:
-    return planned(f"{head}{text}\n", FILES, **options).step
+    return planned(f"{head}{text}\n", FILES, **options).op
 
 
 def run(text: str, **options: Any) -> RunInstruction:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import Any
 
 import pytest
 from e2b_dockerfile_utils import DockerfileSyntaxError, parse_dockerfile_ast
 
 from lineal.dockerfile import metadata
+from lineal.dockerfile.copy import CopyInstruction
+from lineal.dockerfile.instructions import FromInstruction, RunInstruction
 from lineal.dockerfile.onbuild import parse_file
 from lineal.dockerfile.scope import finish
 from lineal.dockerfile.stage import Stage, closure
@@ -17,8 +20,21 @@ from tests.unit.stages.workbench import Files, planned, stages
 FILES: Files = {"a": "a", "dir/b": "b", "secret.txt": "x"}
 
 
+KINDS = {FromInstruction: "from", RunInstruction: "run", CopyInstruction: "copy", NoneType: "close"}
+
+
+def kind(stage: Stage) -> str:
+    return KINDS[type(stage.op)]
+
+
+def base_of(last: Stage) -> str:
+    op = stages(last)[0].op
+    assert isinstance(op, FromInstruction)
+    return op.reference
+
+
 def kinds(last: Stage) -> list[str]:
-    return [stage.kind for stage in stages(last)]
+    return [kind(stage) for stage in stages(last)]
 
 
 def refusal(text: str, **options: Any) -> str:
@@ -51,7 +67,7 @@ def test_scratch_has_no_stage_of_its_own() -> None:
 def test_a_step_knows_what_it_is_made_of() -> None:
     text = "FROM b:1 AS x\nRUN one\nFROM c:1\nRUN --mount=from=x,target=/x --mount=from=d:1,target=/d two\n"
     last = planned(text)
-    assert sorted((name, stage.kind) for name, stage in last.sources.items()) == [("d:1", "from"), ("x", "run")]
+    assert sorted((name, kind(stage)) for name, stage in last.sources.items()) == [("d:1", "from"), ("x", "run")]
     assert [stage.text for stage in closure([last])][-1].startswith("RUN --mount")
     assert len(closure([last])) == 5
 
@@ -88,7 +104,7 @@ def test_the_last_target_of_a_name_counts() -> None:
 
 
 def test_a_number_after_from_is_an_image() -> None:
-    assert stages(planned("FROM b:1\nRUN x\nFROM 0\n"))[0].reference == "0"
+    assert base_of(planned("FROM b:1\nRUN x\nFROM 0\n")) == "0"
 
 
 def test_what_two_targets_share_is_one_stage() -> None:
@@ -127,7 +143,7 @@ def seen(text: str, **options: Any) -> dict[str, Any]:
 
 
 def test_an_argument_before_from_is_for_from_until_it_is_named_again() -> None:
-    assert stages(planned("ARG V=1\nFROM b:$V\n"))[0].reference == "b:1"
+    assert base_of(planned("ARG V=1\nFROM b:$V\n")) == "b:1"
     assert seen("ARG V=1\nFROM b:$V\n") == {}
     assert seen("ARG V=1\nFROM b:$V\nARG V\n") == {"V": "1"}
     assert seen("ARG V=1\nFROM b:$V\nARG V=2\n") == {"V": "2"}
@@ -135,7 +151,7 @@ def test_an_argument_before_from_is_for_from_until_it_is_named_again() -> None:
 
 def test_a_given_argument_wins_over_every_default() -> None:
     given: dict[str, Any] = {"args": {"V": "9"}}
-    assert stages(planned("ARG V=1\nFROM b:$V\n", **given))[0].reference == "b:9"
+    assert base_of(planned("ARG V=1\nFROM b:$V\n", **given)) == "b:9"
     assert seen("FROM b:1\nARG V=1\n", **given) == {"V": "9"}
     assert seen("FROM b:1\nARG V\n", **given) == {"V": "9"}
 
@@ -146,7 +162,7 @@ def test_an_argument_without_a_value_is_not_there() -> None:
 
 def test_arguments_build_on_each_other() -> None:
     text = "ARG A=1 B=b:$A\nFROM $B\nARG A\nARG C=$A-c\nARG D=${C}d\n"
-    assert stages(planned(text))[0].reference == "b:1"
+    assert base_of(planned(text)) == "b:1"
     assert seen(text) == {"A": "1", "C": "1-c", "D": "1-cd"}
 
 
@@ -277,10 +293,10 @@ RUN own
 
 def test_a_target_begins_with_what_its_base_left_for_it() -> None:
     last = planned(LEAVES, FILES, args={"V": "2"})
-    assert [(stage.kind, stage.text) for stage in stages(last)[2:]] == [
+    assert [(kind(stage), stage.text) for stage in stages(last)[2:]] == [
         ("copy", "COPY a /a"), ("run", "RUN <<EOF"), ("run", "RUN own"),
     ]  # fmt: skip
-    assert stages(last)[3].step.words == ("  echo $A\n",)  # type: ignore[union-attr]
+    assert stages(last)[3].op.words == ("  echo $A\n",)  # type: ignore[union-attr]
     assert stages(last)[3].place.line == 8
     assert last.scope.variables["A"] == "2"
     assert config_of(last).get("OnBuild") is None

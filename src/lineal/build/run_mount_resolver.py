@@ -18,6 +18,7 @@ from lineal.dockerfile.scope import Word
 from lineal.dockerfile.stage import Stage
 from lineal.engine import BindMount, CacheMount, Mount, SecretMount, SshMount, TmpfsMount
 from lineal.errors import BadConfiguration, BuildFailed
+from lineal.oci.types import ContainerConfig
 
 _SOCKETS = "/run/buildkit/ssh_agent"
 """Where BuildKit puts the sockets that have no target."""
@@ -35,7 +36,7 @@ class RunMountResolver:
         self,
         stage: Stage,
         environment: BuildEnvironment,
-        config: dict[str, Any],
+        config: ContainerConfig,
         finish: Callable[[Word], str],
         tree: Trees,
     ) -> None:

@@ -23,7 +23,7 @@ from lineal.dockerfile.stage import Stage
 from lineal.engine import Command, CommandFailed, Directory
 from lineal.errors import BuildFailed, LinealError, Unreachable
 from lineal.oci.image import image_of
-from lineal.oci.types import Image, Layer
+from lineal.oci.types import ContainerConfig, Image, Layer
 from lineal.stages.publish import Built
 from lineal.tar.reader import open_layer
 
@@ -64,7 +64,7 @@ class StageBuilder:
         self.output = output
         self.parent = inputs.parent or _empty()
         self.document = scratch(stage.platform) if inputs.parent is None else copy_of(self.parent.image)
-        self.config: dict[str, Any] = self.document.setdefault("config", {})
+        self.config: ContainerConfig = self.document.setdefault("config", {})
         self.directories: list[Directory] = []
         self.maker: dict[str, Any] = {}
         """The history's entry of the last WORKDIR that makes directories."""

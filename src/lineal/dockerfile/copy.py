@@ -14,6 +14,7 @@ from lineal.context.chmod import Chmod
 from lineal.context.glob import has_wildcards
 from lineal.context.path_filter import PathFilter, split
 from lineal.context.remote_source import Remote, parse
+from lineal.dockerfile.checksum import Inputs
 from lineal.dockerfile.parser import Parser
 from lineal.dockerfile.scope import Deferred, Scope, Word, canonical_word
 from lineal.errors import BadConfiguration, Location
@@ -54,7 +55,7 @@ class CopyInstruction:
     flags: tuple[tuple[str, str], ...] = ()
     """Those flags, as written, that only count where they are given."""
 
-    def canonical(self) -> dict[str, Any]:
+    def canonical(self) -> Inputs:
         chmod = self.chmod and (self.chmod.text if self.chmod.octal is None else self.chmod.octal)
         return {
             "instruction": "ADD" if self.add else "COPY",

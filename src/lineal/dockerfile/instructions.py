@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from e2b_dockerfile_utils import DockerfileInstruction, chomp_heredoc_content, parse_heredoc
 
+from lineal.dockerfile.checksum import Inputs
 from lineal.dockerfile.copy import CopyInstruction, CopyParser
 from lineal.dockerfile.onbuild import trigger
 from lineal.dockerfile.parser import Parser, one_line
@@ -62,7 +63,7 @@ class RunInstruction:
     mounts: tuple[RunMount, ...]
     network: str
 
-    def canonical(self) -> dict[str, Any]:
+    def canonical(self) -> Inputs:
         return {
             "instruction": "RUN",
             "words": list(self.words),

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import Any
 
 from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError
 
 from lineal.dockerfile import platform
-from lineal.dockerfile.checksum import checksum
+from lineal.dockerfile.checksum import Inputs, checksum
 from lineal.dockerfile.instructions import FromInstruction, InstructionParser
 from lineal.dockerfile.onbuild import arguments, parse_file, trigger
 from lineal.dockerfile.parser import one_line
@@ -259,7 +258,7 @@ def with_files(stage: Stage) -> Stage:
     return stage
 
 
-def files_digest(inputs: dict[str, Any]) -> dict[str, Any]:
+def files_digest(inputs: Inputs) -> Inputs:
     """The inputs for a record: long file lists are replaced by their count and their own checksum."""
     if not isinstance(inputs.get("files"), list):
         return inputs

@@ -6,10 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from lineal.context.build_context import BuildContext
-from lineal.dockerfile.checksum import checksum
+from lineal.dockerfile.checksum import Inputs, checksum
 from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.instructions import FromInstruction, MetadataInstruction, RunInstruction
 from lineal.dockerfile.scope import Scope
@@ -29,7 +28,7 @@ class Stage:
     text: str
     """The instruction as written, on one line."""
     parent: Stage | None
-    inputs: dict[str, Any]
+    inputs: Inputs
     """What the checksum is made of, the parent's checksum not included."""
     scope: Scope
     metadata: tuple[MetadataInstruction, ...] = ()

@@ -13,6 +13,7 @@ from lineal.context.path_filter import EVERYTHING, PathFilter
 from lineal.context.remote_source import unpinned
 from lineal.context.tree import clamp
 from lineal.dockerfile import metadata
+from lineal.dockerfile.checksum import Inputs
 from lineal.dockerfile.copy import CopyInstruction, sifted
 from lineal.dockerfile.instructions import METADATA, InstructionParser, MetadataInstruction, RunInstruction
 from lineal.dockerfile.onbuild import instructions
@@ -205,7 +206,7 @@ class TargetBuilder:
         return matched
 
     def _stage(
-        self, op: RunInstruction | CopyInstruction | None, place: Location, text: str, inputs: dict[str, Any],
+        self, op: RunInstruction | CopyInstruction | None, place: Location, text: str, inputs: Inputs,
         sources: dict[str, Stage] | None = None,
     ) -> None:  # fmt: skip
         inputs = {**inputs, "metadata": [meta.canonical() for meta in self.pending]}
@@ -232,7 +233,7 @@ class TargetBuilder:
         self.pending = []
         self.first = False
 
-    def _needs_used(self, inputs: dict[str, Any]) -> dict[str, Stage]:
+    def _needs_used(self, inputs: Inputs) -> dict[str, Stage]:
         """The images whose references stand in this stage's words: they must be published before it."""
         if not self.planner.needs:
             return {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from posixpath import normpath
 from typing import Literal, Protocol
@@ -60,6 +60,28 @@ class SourceTree(Protocol):
 
     def open(self, node: Node) -> Iterator[bytes]:
         """A file's content in chunks."""
+
+
+class SingleFile:
+    """A `SourceTree` of one file in its root; `content` gives the file's chunks."""
+
+    def __init__(self, node: Node, content: Callable[[], Iterator[bytes]]) -> None:
+        self._node = node
+        self._content = content
+
+    def lstat(self, path: str) -> Node | None:
+        return Node("", "directory", 0o755) if path == "" else self._node if path == self._node.path else None
+
+    def children(self, path: str) -> list[str]:
+        return [self._node.path] if path == "" else []
+
+    def walk(self, path: str) -> Iterator[Node]:
+        if path == "":
+            yield self._node
+
+    def open(self, node: Node) -> Iterator[bytes]:
+        del node
+        return self._content()
 
 
 def clamp(name: str) -> str:

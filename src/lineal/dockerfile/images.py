@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import posixpath
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from lineal.dockerfile.run_mounts import literal
 from lineal.dockerfile.stage import PlanRequest, Stage, closure
 from lineal.errors import BadConfiguration
 from lineal.git.commit import Commit
+from lineal.text import closest
 
 
 @dataclass
@@ -54,10 +54,10 @@ def read_images(
     names = list(wanted) or list(project.images)
     for name in names:
         if name not in project.images:
-            near = difflib.get_close_matches(name, project.images, 1)
+            near = closest(name, project.images)
             raise BadConfiguration(
                 f"There is no image {name!r} in {loaded.file}.",
-                remedy=f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(project.images)}.",
+                remedy=f"Did you mean {near!r}?" if near else f"It has {', '.join(project.images)}.",
             )
     return _Reader(repository, loaded, _with_needs(names, project.images), unpinned).read()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -10,6 +9,7 @@ from e2b_dockerfile_utils import DockerfileInstruction
 
 from lineal.dockerfile.scope import Deferred, Scope, Word
 from lineal.errors import BadConfiguration, Location
+from lineal.text import closest
 
 
 class Parser:
@@ -52,8 +52,8 @@ class Parser:
         for flag in instruction.flags:
             name, equals, value = flag.removeprefix("--").partition("=")
             if name not in allowed:
-                near = difflib.get_close_matches(name, allowed, 1)
-                hint = f"Did you mean --{near[0]}?" if near else "Remove it, or build this part in a RUN."
+                near = closest(name, allowed)
+                hint = f"Did you mean --{near}?" if near else "Remove it, or build this part in a RUN."
                 self.refuse(instruction, f"{instruction.name} --{name} is not supported by Lineal yet.", hint)
             if name in found and name not in ("mount", "exclude"):
                 self.refuse(instruction, f"{instruction.name} --{name} is given twice.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 
 from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError
@@ -16,6 +15,7 @@ from lineal.dockerfile.scope import PROXY_ARGS, Scope
 from lineal.dockerfile.stage import PlanRequest, Stage
 from lineal.dockerfile.target import Target, TargetBuilder
 from lineal.errors import BadConfiguration, Location
+from lineal.text import closest
 
 # Keeps the recursion over targets far away from Python's limit.
 _MAX_DEPTH = 100
@@ -50,11 +50,11 @@ class Planner:
         else:
             found = self._find_target(wanted, len(self.targets))
             if found is None:
-                near = difflib.get_close_matches(wanted, [target.name for target in self.targets], 1)
+                near = closest(wanted, [target.name for target in self.targets])
                 raise BadConfiguration(
                     f"target {wanted!r} is not in {self.image.file}.",
                     place=Location("lineal.yaml", key=f"images.{self.image.name}.target"),
-                    remedy=f"Did you mean {near[0]!r}?" if near else "Name a `FROM … AS` of that file.",
+                    remedy=f"Did you mean {near!r}?" if near else "Name a `FROM … AS` of that file.",
                 )
             target = found
         stage, _ = self._plan_target(target)
@@ -122,12 +122,12 @@ class Planner:
         declared |= arguments((*own, *(text for stage in self.needs.values() for text in stage.scope.onbuild)))
         for name in self.build_args:
             if name not in declared and name not in PROXY_ARGS:
-                near = difflib.get_close_matches(name, declared, 1)
+                near = closest(name, declared)
                 section = "needs" if name in self.image.needs else "args"
                 raise BadConfiguration(
                     f"{self.image.file} has no ARG {name}.",
                     place=Location("lineal.yaml", key=f"images.{self.image.name}.{section}.{name}"),
-                    remedy=f"Did you mean {near[0]}?" if near else f"Add `ARG {name}` there, or remove the argument.",
+                    remedy=f"Did you mean {near}?" if near else f"Add `ARG {name}` there, or remove the argument.",
                 )
 
     def _plan_target(self, target: Target) -> tuple[Stage | None, Scope]:

@@ -63,17 +63,17 @@ class SourceResolver:
             if remote is not None:
                 items.append(self._remote(remote, step))
             elif tree is not None:
-                root, sieve = step.root(source)
+                root, chosen = step.root(source)
                 unpack = step.add if step.unpack is None else step.unpack
-                items.append(CopyItem(tree, root, unpack, sieve))
+                items.append(CopyItem(tree, root, unpack, chosen))
         return items
 
     def _remote(self, remote: Remote, step: CopyInstruction) -> CopyItem:
         if isinstance(remote, GitSource):
             from lineal.context.git_source import clone
 
-            sieve = PathFilter(None, step.exclude)
-            return CopyItem(clone(remote, self._environment.workspace), "", sieve=sieve, exact=True)
+            chosen = PathFilter(None, step.exclude)
+            return CopyItem(clone(remote, self._environment.workspace), "", sieve=chosen, exact=True)
         from lineal.assemble.http_source import download
 
         found = download(remote, self._environment.workspace)

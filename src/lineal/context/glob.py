@@ -20,14 +20,14 @@ def has_wildcards(pattern: str) -> bool:
 
 
 def fixed(pattern: str) -> str:
-    """What stands before the first component with a wildcard; all of a pattern that has none."""
+    """The part of a pattern before the first component with a wildcard; all of it when no component has one."""
     parts = clamp(pattern).split("/")
     return "/".join(parts[: next((at for at, part in enumerate(parts) if has_wildcards(part)), len(parts))])
 
 
 def may_be_empty(tree: SourceTree, pattern: str) -> bool:
-    """Whether a pattern without a match copies nothing: where the directory of its wildcards is there. Otherwise, as
-    in BuildKit, it is as wrong as the path of a file that is missing."""
+    """Whether a pattern without a match is accepted and copies nothing. As in BuildKit, it is when the directory
+    before its wildcards exists; otherwise the pattern is as wrong as the path of a missing file."""
     return has_wildcards(pattern) and follow(tree, fixed(pattern)) is not None
 
 

@@ -24,13 +24,13 @@ from lineal.text import closest
 
 @dataclass
 class ImageGraphs:
-    """The last stage of each planned image, in an order in which what is needed comes first, and what was read."""
+    """The last stage of each planned image, needed images first, and the files that planning read."""
 
     last: dict[str, Stage] = field(default_factory=dict)
     files: set[str] = field(default_factory=set)
 
     def readings(self) -> list[ReadPaths]:
-        """The sources in contexts that the planned stages copy or mount."""
+        """The paths in contexts that the planned stages copy or mount."""
         patterns: dict[int, tuple[BuildContext, set[str]]] = {}
         for stage in closure(list(self.last.values())):
             if stage.context is None:
@@ -63,7 +63,7 @@ def read_images(
 
 
 def _with_needs(names: Iterable[str], images: Mapping[str, Image]) -> list[str]:
-    """The names and what they need, needs first (cycles were refused when the configuration was read)."""
+    """The names and the images that they need, needed ones first. (Loading the configuration refuses cycles.)"""
     ordered: list[str] = []
 
     def visit(name: str) -> None:

@@ -55,7 +55,7 @@ def resolve_directory(config: ContainerConfig, path: str) -> str:
 
 
 def working_directory(config: ContainerConfig, path: str) -> str:
-    """What a `WORKDIR` makes the working directory: BuildKit leaves an absolute path as it is written."""
+    """The working directory after a `WORKDIR`. BuildKit leaves an absolute path as it is written."""
     if path.startswith("/"):
         return path
     return resolve_directory(config, path) if path else config.get("WorkingDir") or "/"
@@ -180,7 +180,7 @@ def _retries(text: str, meta: MetadataInstruction) -> int:
 
 
 def _nanoseconds(text: str, meta: MetadataInstruction) -> int:
-    """Go's duration; 0 and nothing at all leave Docker's default."""
+    """A duration as Go writes it, in nanoseconds. 0 and the empty text mean Docker's default."""
     parts = _DURATION.findall(text)
     written = text.removeprefix("+")
     if written not in ("", "0", "-0") and "".join(number + unit for number, unit in parts) != written:
@@ -192,7 +192,7 @@ def _nanoseconds(text: str, meta: MetadataInstruction) -> int:
 
 
 def _onbuild(config: ContainerConfig, _meta: MetadataInstruction, words: list[str]) -> None:
-    """Without words: what the base said is done, and does not go on to the images on top of this one."""
+    """An ONBUILD without words clears the list: those of the base have run, and images on top do not run them."""
     if words:
         config["OnBuild"] = [*(config.get("OnBuild") or []), words[0]]
     else:

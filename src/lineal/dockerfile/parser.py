@@ -1,4 +1,4 @@
-"""What reading any instruction of a Dockerfile takes: flags, words that are expanded, refusals that name the line."""
+"""The part of reading that all instructions of a Dockerfile share: flags, expanded words, refusals with the line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lineal.text import closest
 
 
 class Parser:
-    """One Dockerfile: its words expanded, its flags read, and refusals with the line that they are about."""
+    """Reads the flags and words of one Dockerfile. Raises `BadConfiguration` with file and line."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -31,7 +31,7 @@ class Parser:
             self.refuse(instruction, f"{instruction.name}: {error}.")
 
     def known(self, instruction: DockerfileInstruction, scope: Scope, raw: str, what: str) -> str:
-        """A word that must be known before the base image is."""
+        """The text of a word that must be known before the base image is."""
         word = self.expand(instruction, scope, raw)
         if isinstance(word, Deferred):
             unknown = ", ".join(f"${name}" for name in _unknown(word))
@@ -46,8 +46,8 @@ class Parser:
     def flags(
         self, instruction: DockerfileInstruction, allowed: tuple[str, ...], switches: tuple[str, ...] = ()
     ) -> dict[str, str]:
-        """`--name=value` flags; unknown ones and those without a value are refused. `switches` are true or false,
-        and true where they stand alone."""
+        """The values of `--name=value` flags. Unknown flags and flags without a value are refused. `switches` are
+        true or false, and true where they stand alone."""
         found: dict[str, str] = {}
         for flag in instruction.flags:
             name, equals, value = flag.removeprefix("--").partition("=")

@@ -106,14 +106,14 @@ class Planner:
         return Target(name, number, instruction, [])
 
     def _find_target(self, name: str, before: int) -> Target | None:
-        """By name, or by number as COPY --from=0 does; the last one of a name wins, as in BuildKit."""
+        """The target of a name, or of a number as in COPY --from=0. The last one of a name wins, as in BuildKit."""
         for target in reversed(self.targets[:before]):
             if target.name == name.lower():
                 return target
         return self.targets[int(name)] if name.isdigit() and int(name) < before else None
 
     def _check_args(self) -> None:
-        """A build argument that no ARG takes is a typing error, not something to ignore."""
+        """Refuse a build argument that no ARG declares: it is a typing error."""
         declared = {
             argument.split("=", 1)[0] for instruction in self.ast.instructions if instruction.name == "ARG"
             for argument in instruction.args
@@ -152,8 +152,8 @@ class Planner:
         return target.last, target.scope
 
     def _base(self, target: Target) -> tuple[Stage | None, Scope, tuple[str, ...]]:
-        """What FROM names: nothing, an earlier target, another image of lineal.yaml, or an external image; and what
-        its ONBUILDs say."""
+        """The stage that a target begins on, its scope, and its ONBUILD triggers. A FROM names scratch (no stage), an
+        earlier target, another image of lineal.yaml, or an external image."""
         instruction = target.origin
         flags = self.parser.flags(instruction, ("platform",))
         if "platform" in flags:
@@ -180,7 +180,7 @@ class Planner:
         return stage, Scope(escape=self.ast.escape_token), ()
 
     def _refuse_undeclared(self, instruction: DockerfileInstruction, name: str, other: Stage | None) -> None:
-        """A forgotten `needs` would otherwise quietly mean somebody else's image of that name."""
+        """Refuse a name of lineal.yaml without `needs`: it would quietly mean a stranger's image of that name."""
         if other is None and name in self.image.siblings:
             remedy = f"Add `needs: {{BASE: {name}}}` to it, with `ARG BASE` and `FROM ${{BASE}}` here."
             self.parser.refuse(instruction, f"{name!r} is an image of lineal.yaml that this one lacks.", remedy)
@@ -211,7 +211,7 @@ class Planner:
         )
 
     def source_stage(self, instruction: DockerfileInstruction, name: str, before: int) -> Stage:
-        """What `--from=NAME` of COPY or of a mount names: the part of it that has files."""
+        """The last stage with files of the target or image that `--from=NAME` of COPY or of a mount names."""
         target = self._find_target(name, len(self.targets))
         if target is not None and instruction.name == "RUN" and name.isdigit():
             self.parser.refuse(instruction, f"RUN --mount cannot name a target by its number, from={name}.",

@@ -22,14 +22,14 @@ class Stage:
     op: FromInstruction | RunInstruction | CopyInstruction | None
     """The instruction that makes the layers; None for the metadata behind a target's last layer."""
     image: str
-    """The image of lineal.yaml that it was first planned for."""
+    """The image of lineal.yaml that the stage was first planned for."""
     target: str
     place: Location
     text: str
     """The instruction as written, on one line."""
     parent: Stage | None
     inputs: Inputs
-    """What the checksum is made of, the parent's checksum not included."""
+    """The inputs of the checksum, without the parent's checksum."""
     scope: Scope
     metadata: tuple[MetadataInstruction, ...] = ()
     sources: dict[str, Stage] = field(default_factory=dict)

@@ -33,7 +33,7 @@ PATTERNS = st.lists(
 
 
 def through(sieve: PathFilter, things: list[Thing], root: str = "") -> dict[str, bool]:
-    return {thing.path: meant for thing, meant in sieve.sift(root, things)}
+    return {thing.path: meant for thing, meant in sieve.select(root, things)}
 
 
 def test_excluded_files_stay_behind_and_their_directories_do_not() -> None:

@@ -50,7 +50,7 @@ def deploy_release(
     time, also when this raises `LinealError`."""
     progress = session.progress
     progress.note(f"Deploying {release} with helm {helm.version}.")
-    upgrade = Upgrade(helm, release, progress.note, progress.warn, session.stopped)
+    upgrade = Upgrade(helm, release, session.notes, session.holder)
     told(upgrade.report)
     upgrade.run(session.settings.skip_unchanged.value)
     return upgrade.report

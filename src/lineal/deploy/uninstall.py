@@ -15,7 +15,7 @@ from lineal.deploy.helm.client import Helm
 from lineal.deploy.inputs import ReleaseInputs, seconds_of
 from lineal.deploy.release import Chart, Release
 from lineal.deploy.release_lock import ReleaseLock
-from lineal.errors import BadConfiguration, DeployFailed, Interrupted, LinealError, Unreachable
+from lineal.errors import BadConfiguration, DeployFailed, LinealError, Unreachable
 from lineal.kube.client import KubeClient, KubeRefused
 from lineal.kube.login import KubeUnavailable
 from lineal.report.model import ReleaseReport
@@ -72,7 +72,7 @@ class Dismissal:
         if self.left.status == "not deployed":
             self._tell(f"There is no {self.release}, so nothing is uninstalled.")
         else:
-            with self._turn():
+            with self._locked():
                 try:
                     self._uninstall()
                 finally:
@@ -107,11 +107,7 @@ class Dismissal:
         flags = ["--wait", "--timeout", f"{round(release.timeout * 1000)}ms"]
         command = ["uninstall", *flags, *where, "--", release.name]
         answer = self.helm.run(command, output=note, grace=_QUICK, limit=release.timeout + _QUICK)
-        if answer.signals:
-            what = (
-                f"Uninstalling {release} was interrupted by {answer.signals[0].name}; what is left of it may remain."
-            )
-            raise Interrupted(what, remedy="Run it again.")
+        answer.or_interrupted(f"Uninstalling {release}", "; what is left of it may remain", remedy="Run it again.")
         if answer.code != 0 and not any("release: not found" in line for line in answer.stderr):
             raise self._failed(answer.stderr)
         note(f"{str(release).capitalize()} was uninstalled in {time.monotonic() - start:.1f} s.")
@@ -126,16 +122,15 @@ class Dismissal:
         return DeployFailed(what, remedy=remedy)
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Not while a deploy of the release goes on."""
+    def _locked(self) -> Iterator[None]:
+        """Wait until no deploy of the release goes on, and let none begin."""
         environ, release, session = self.helm.environ, self.release, self.session
-        progress = session.progress
         try:
             KubeClient.of_helm(environ, release.kube_context)
         except KubeUnavailable:
             yield
             return
-        with ReleaseLock.of(release, environ, progress.warn, progress.note, session.stopped).turn():
+        with ReleaseLock(release, session.holder, environ, session.notes).hold_release():
             yield
 
     # --- the namespace ------------------------------------------------------------------------------------------

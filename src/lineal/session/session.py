@@ -28,14 +28,15 @@ from lineal.errors import DeployFailed, Uncommitted
 from lineal.git.commit import Commit
 from lineal.git.history import GitHistory
 from lineal.lock import Lock
+from lineal.lock.holder import describe
 from lineal.lock.select import Choice, LockContext, choose, open_lock
 from lineal.oci import Store
-from lineal.progress import Progress
+from lineal.progress import Notes, Progress
 from lineal.session.project import load_exceptions, load_project, project_of_dockerfile
 from lineal.session.settings import Settings, StoreSettings
 from lineal.stages.lookup import Lookup
 from lineal.stages.visibility import HistoryPosition
-from lineal.store.open import LAYOUT, REGISTRY_LOGIN, open_image, open_store
+from lineal.store.open import LAYOUT, REGISTRY_LOGIN, StoreOpener
 
 
 class Session:
@@ -162,7 +163,9 @@ class Session:
     @cached_property
     def store(self) -> Store:
         """The store; for a run that may not write, one that keeps in private what the run builds."""
-        store = self.open_store(self.store_settings.repo.value, self.repository.root, self._registry_login)
+        insecure = self.settings.insecure_registries.value
+        own = StoreOpener(self.repository.root, self._registry_login, insecure)
+        store = own.store(self.store_settings.repo.value)
         if self.context.may_write:
             return store
         from lineal.store.layout import Layout
@@ -185,44 +188,37 @@ class Session:
         )
         return {name: value for name, value in environ.items() if name not in REGISTRY_LOGIN}
 
-    def open_store(
-        self, address: str, workdir: Path | None = None, environ: Mapping[str, str] | None = None
-    ) -> Store:
-        """A store that the user names; relative directories start from `workdir`, by default the run's own."""
-        return open_store(
-            address,
-            insecure_hosts=self.settings.insecure_registries.value,
-            workdir=workdir or self.workspace,
-            environ=self.settings.environ if environ is None else environ,
-        )
-
-    def open_image(self, reference: str, beside: Store | None = None) -> tuple[Store, str]:
-        """The repository of an image and the tag or digest in it; with the credentials of the store `beside`, by
-        default the run's own, where it is on the same registry."""
-        return open_image(
-            reference,
-            insecure_hosts=self.settings.insecure_registries.value,
-            store=self.store if beside is None else beside,
-            environ=self.settings.environ,
-        )
+    @cached_property
+    def stores(self) -> StoreOpener:
+        """Opens stores and images that the user names; directories start from the run's private one."""
+        return StoreOpener(self.workspace, self.settings.environ, self.settings.insecure_registries.value)
 
     @cached_property
     def lock_choice(self) -> Choice:
         settings = self.store_settings
-        return choose(settings.lock, settings.repo.value, self.context.may_write, self.settings.environ)
+        wanted, origin = settings.lock.value, settings.lock.origin.source
+        return choose(wanted, origin, settings.repo.value, self.context.may_write, self.settings.environ)
+
+    @property
+    def notes(self) -> Notes:
+        return Notes(self.progress.note, self.progress.warn, self.stopped)
+
+    @property
+    def holder(self) -> str:
+        """The name of this run, for the people whose run waits for its lock."""
+        return describe(self.settings.environ)
 
     @cached_property
     def lock(self) -> Lock:
         context = LockContext(
             store=self.store_settings.repo.value,
-            layout=getattr(self.store, "path", None),
+            layout=self.store.directory,
             repository=self.checkout,
             workspace=self.workspace,
             kube_context=self.settings.kube_context.value,
             environ=self.settings.environ,
-            stopped=self.stopped,
-            warn=self.progress.warn,
-            note=self.progress.note,
+            holder=self.holder,
+            notes=self.notes,
         )
         return open_lock(self.lock_choice.address, context)
 

@@ -13,7 +13,8 @@ Mask = Callable[[str], str]
 _HIDDEN = "***"
 # In a path, or between dashes, a part may be base64 although the whole is none.
 _CODED = (
-    re.compile(r"(?:[A-Za-z0-9+/]{20,}\r?\n[ \t]*)+[A-Za-z0-9+/]+={0,2}"),  # in lines
+    # In lines. Tried once for each line: from each of its characters, one long line would take minutes.
+    re.compile(r"(?<![A-Za-z0-9+/])(?:[A-Za-z0-9+/]{20,}\r?\n[ \t]*)+[A-Za-z0-9+/]+={0,2}"),
     re.compile(r"[A-Za-z0-9+/_-]{6,}={0,2}"),
     re.compile(r"[A-Za-z0-9+]{6,}={0,2}"),
 )

@@ -118,6 +118,12 @@ def test_an_encrypted_value_is_hidden_however_it_is_spelled(spelled: Callable[[s
             assert part not in found, found
 
 
+def test_a_megabyte_in_one_line_is_searched_too() -> None:
+    """As a binary file in a config map: base64 without an end of line."""
+    data = {"file": coded("x" * 1_000_000 + "hunter2")}
+    assert "***" in shown(rendering(), rendering(thing("ConfigMap", "c", data=data)), Mask(["hunter2"]).mask)
+
+
 def test_what_is_no_secret_stays_as_it_is() -> None:
     text = "a \"quoted\" \\n line, 100%25, it''s configuration/values/aGVsbG8gd29ybGQ= &amp;\n- more\n"
     found = shown(rendering(), rendering(thing("ConfigMap", "c", data={"text": text})), Mask(["hunter2"]).mask)

@@ -1,49 +1,22 @@
-"""`ADD` of local archives: what is one, and its entries put onto a destination as the engine unpacks them."""
+"""`ADD` of local archives: which files are archives, and how their entries are unpacked, as an engine does it."""
 
 from __future__ import annotations
 
-import bz2
-import lzma
 from collections.abc import Iterator
 from functools import partial
-from itertools import chain
-from typing import Any, BinaryIO
 
 from lineal.assemble.layer_builder import LayerBuilder, LayerEntry
 from lineal.errors import BuildFailed
-from lineal.tar.reader import Entry, Inflated, Malformed, Plain, TarReader, Unsupported, buffered, zstd
+from lineal.tar.compression import open_archive
+from lineal.tar.header import Malformed, Unsupported
+from lineal.tar.reader import Entry, TarReader
 from lineal.tar.spool import Spool
-
-_ZSTD = b"\x28\xb5\x2f\xfd"
-
-
-class _Bzip2:
-    """bz2's decompressor keeps its unused input itself; so does lzma's."""
-
-    def __init__(self, decoder: Any) -> None:
-        self._decoder = decoder
-
-    def decompress(self, data: bytes, size: int) -> bytes:
-        unpacked: bytes = self._decoder.decompress(data, size)
-        return unpacked
-
-    @property
-    def eof(self) -> bool:
-        return bool(self._decoder.eof)
-
-    @property
-    def unused_data(self) -> bytes:
-        return bytes(self._decoder.unused_data)
-
-    @property
-    def needs_input(self) -> bool:
-        return bool(self._decoder.needs_input)
 
 
 def is_archive(content: Iterator[bytes]) -> bool:
     """Whether a file is a tar (plain, gzip, bzip2, xz or zstd) with at least one entry; reads only its beginning."""
     try:
-        return next(iter(TarReader(_open(content))), None) is not None
+        return next(iter(TarReader(open_archive(content))), None) is not None
     except Unsupported:
         return True
     except Malformed:
@@ -63,7 +36,7 @@ def extract(
 
     Names are clamped to `below`, links in them are followed inside it. Contents go through `spool`.
     Raises `BuildFailed` for an archive that is broken or not supported."""
-    reader = TarReader(_open(content))
+    reader = TarReader(open_archive(content))
     try:
         for entry in reader:
             if owner is not None:
@@ -105,21 +78,3 @@ def _linked(entry: Entry, destination: LayerBuilder, below: str) -> LayerEntry:
             f"{entry.path} is a hard link to {entry.target}, which is not a file before it in the archive"
         )
     return staged
-
-
-def _open(content: Iterator[bytes]) -> BinaryIO:
-    head = b""
-    for chunk in content:
-        head += chunk
-        if len(head) >= 6:
-            break
-    chunks = chain([head], content)
-    if head.startswith(b"\x1f\x8b"):
-        return buffered(Inflated(chunks))
-    if head.startswith(b"BZh"):
-        return buffered(Inflated(chunks, lambda: _Bzip2(bz2.BZ2Decompressor())))
-    if head.startswith(b"\xfd7zXZ\0"):
-        return buffered(Inflated(chunks, lambda: _Bzip2(lzma.LZMADecompressor(memlimit=256 << 20))))
-    if head.startswith(_ZSTD):
-        return buffered(Inflated(chunks, zstd))
-    return buffered(Plain(chunks))

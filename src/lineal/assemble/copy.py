@@ -27,8 +27,8 @@ class CopyItem:
     tree: SourceTree
     path: str
     unpack: bool = False
-    sieve: PathFilter = EVERYTHING
-    """What is meant of directories."""
+    path_filter: PathFilter = EVERYTHING
+    """The parts of directories that are copied."""
     exact: bool = False
     """`path` is no pattern; and a directory brings its own mode to a destination that does not exist."""
 
@@ -171,9 +171,9 @@ class _Copier:
         self._parents(place)
         skip = len(source.path) + 1 if source.path else 0
         prefix = f"{place}/" if place else ""
-        found = item.sieve.select(source.path, item.tree.walk(source.path))
+        found = item.path_filter.select(source.path, item.tree.walk(source.path))
         # BuildKit follows the links at the top of a root of which it copies a part, though it copies them as links.
-        follows = bool(item.sieve) and not item.exact and clamp(item.path) == ""
+        follows = bool(item.path_filter) and not item.exact and clamp(item.path) == ""
         some = False
         for node, meant in found:
             some = True
@@ -183,7 +183,7 @@ class _Copier:
                 self._node(item.tree, node, prefix + node.path[skip:])
             else:
                 self._leading(node, prefix + node.path[skip:])
-        wanted = item.sieve.include
+        wanted = item.path_filter.include
         if wanted is not None and not some and not glob.has_wildcards(f"{item.path}{wanted}"):
             raise BuildFailed(f"/{clamp(f'{source.path}/{wanted}')} is not there to be copied.")
 

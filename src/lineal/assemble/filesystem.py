@@ -1,4 +1,4 @@
-"""The filesystem index that a stage carries: what a `COPY` must know of an image without reading its layers."""
+"""The filesystem index of a stage: directories, links and accounts, so that a `COPY` reads none of its layers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from typing import Any, BinaryIO, NamedTuple
 from lineal.assemble import accounts
 from lineal.context.tree import clamp, owner_id
 from lineal.errors import BuildFailed, Unreachable
-from lineal.tar.reader import MAX_DEPTH, Entry, Malformed, TarReader
-from lineal.tar.writer import OPAQUE, WHITEOUT
+from lineal.tar.header import Malformed
+from lineal.tar.layer import OPAQUE, WHITEOUT
+from lineal.tar.reader import MAX_DEPTH, Entry, TarReader
 
 VERSION = 1
 _MAX_LINKS = 255
-_MAX_DECODED = 256 << 20
+MAX_DECODED = 256 << 20
+"""Bytes of an index that has been unpacked."""
 _MAX_ACCOUNTS = 4 << 20
 _PASSWD, _GROUP = "etc/passwd", "etc/group"
 
@@ -93,14 +95,23 @@ class Filesystem:
                 )
         return accounts.owner(spec, self.passwd, self.group)
 
-    def encode(self) -> bytes:
+    def encode(self, limit: int = MAX_DECODED) -> bytes:
         """Canonical: equal indexes give equal bytes (gzip with time 0 of JSON).
 
-        Raises `BuildFailed` for an index that `decode` would refuse as too large."""
-        return self._encoded
+        Raises `BuildFailed` for an index of more than `limit` bytes, which `decode` would refuse."""
+        size, encoded = self._encoded
+        if size > limit:
+            count = len(self.directories) + len(self.symlinks)
+            raise BuildFailed(
+                f"The image has too many directories and symbolic links ({count:,}): their index would have "
+                f"more than the {limit >> 20} MiB that are the limit.",
+                remedy="Pack some of them into archives, or remove them in the step that makes them.",
+            )
+        return encoded
 
     @cached_property
-    def _encoded(self) -> bytes:
+    def _encoded(self) -> tuple[int, bytes]:
+        """The bytes of the text, and the text packed."""
         value = {
             "version": VERSION,
             "directories": [[path, *self.directories[path]] for path in sorted(self.directories, key=os.fsencode)],
@@ -109,24 +120,17 @@ class Filesystem:
             "group": os.fsdecode(self.group),
         }
         text = json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
-        if len(text) > _MAX_DECODED:
-            count = len(self.directories) + len(self.symlinks)
-            raise BuildFailed(
-                f"The image has too many directories and symbolic links ({count:,}): their index would have "
-                f"more than the {_MAX_DECODED >> 20} MiB that are the limit.",
-                remedy="Pack some of them into archives, or remove them in the step that makes them.",
-            )
         packer = zlib.compressobj(6, zlib.DEFLATED, 31)
-        return packer.compress(text) + packer.flush()
+        return len(text), packer.compress(text) + packer.flush()
 
     @staticmethod
-    def decode(data: bytes) -> Filesystem:
-        """Raises `Unreachable` for what `encode` of this version did not make, or more than 256 MiB of it."""
+    def decode(data: bytes, limit: int = MAX_DECODED) -> Filesystem:
+        """Raises `Unreachable` for what `encode` of this version did not make, or more than `limit` bytes of it."""
         try:
             unpacker = zlib.decompressobj(31)
             # One more byte than allowed: only with room left does zlib notice that the stream is at its end.
-            text = unpacker.decompress(data, _MAX_DECODED + 1)
-            if not unpacker.eof or len(text) > _MAX_DECODED:
+            text = unpacker.decompress(data, limit + 1)
+            if not unpacker.eof or len(text) > limit:
                 raise ValueError("it is cut short or too large")
             return _checked(json.loads(text))
         except (ValueError, TypeError, KeyError, RecursionError, zlib.error) as error:

@@ -1,4 +1,4 @@
-"""What one layer is going to hold: entries put onto a parent's filesystem under BuildKit's rules, then written."""
+"""One layer being made: entries put onto a parent's filesystem under BuildKit's rules, then written."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from stat import S_ISGID
 from lineal.assemble.filesystem import DirectoryEntry, Filesystem, FilesystemBuilder, resolve
 from lineal.errors import BuildFailed
 from lineal.oci.types import Layer
-from lineal.tar.reader import open_layer
-from lineal.tar.writer import WHITEOUT, LayerWriter, TarWriter
+from lineal.tar.compression import open_layer
+from lineal.tar.layer import WHITEOUT, LayerWriter
+from lineal.tar.writer import TarWriter
 
 _ACCOUNTS = ("etc/passwd", "etc/group")
 _UNKNOWN = DirectoryEntry(0o755, 0, 0, 0)

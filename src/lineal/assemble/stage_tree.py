@@ -12,9 +12,12 @@ from lineal.assemble.filesystem import Filesystem
 from lineal.assemble.selection import Selection
 from lineal.context.tree import Node, SourceTree
 from lineal.errors import BuildFailed, Unreachable
-from lineal.tar.reader import Entry, Malformed, TarReader, open_layer
+from lineal.tar.compression import open_layer
+from lineal.tar.header import Malformed
+from lineal.tar.layer import OPAQUE, WHITEOUT
+from lineal.tar.reader import Entry, TarReader
 from lineal.tar.spool import Spool
-from lineal.tar.writer import OPAQUE, WHITEOUT, TarWriter, padded
+from lineal.tar.writer import TarWriter, padded
 
 _MAX_LINKS = 8
 

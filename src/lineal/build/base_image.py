@@ -15,7 +15,7 @@ from lineal.dockerfile.stage import Stage
 from lineal.errors import BadConfiguration, BuildFailed, MissingContent
 from lineal.oci.image import image_of, read_image
 from lineal.oci.types import Descriptor, Image, Layer
-from lineal.tar.reader import open_layer
+from lineal.tar.compression import open_layer
 
 
 def import_base(

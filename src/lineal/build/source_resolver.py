@@ -63,17 +63,17 @@ class SourceResolver:
             if remote is not None:
                 items.append(self._remote(remote, step))
             elif tree is not None:
-                root, chosen = step.root(source)
+                root, path_filter = step.root(source)
                 unpack = step.add if step.unpack is None else step.unpack
-                items.append(CopyItem(tree, root, unpack, chosen))
+                items.append(CopyItem(tree, root, unpack, path_filter))
         return items
 
     def _remote(self, remote: Remote, step: CopyInstruction) -> CopyItem:
         if isinstance(remote, GitSource):
             from lineal.context.git_source import clone
 
-            chosen = PathFilter(None, step.exclude)
-            return CopyItem(clone(remote, self._environment.workspace), "", sieve=chosen, exact=True)
+            path_filter = PathFilter(None, step.exclude)
+            return CopyItem(clone(remote, self._environment.workspace), "", path_filter=path_filter, exact=True)
         from lineal.assemble.http_source import download
 
         found = download(remote, self._environment.workspace)

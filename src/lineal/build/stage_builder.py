@@ -25,7 +25,7 @@ from lineal.errors import BuildFailed, LinealError, Unreachable
 from lineal.oci.image import image_of
 from lineal.oci.types import ContainerConfig, Image, Layer
 from lineal.stages.publish import Built
-from lineal.tar.reader import open_layer
+from lineal.tar.compression import open_layer
 
 _NOTHING = {"architecture": "", "os": "", "config": {}, "rootfs": {"type": "layers", "diff_ids": []}}
 

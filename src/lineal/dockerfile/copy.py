@@ -216,9 +216,9 @@ class CopyParser:
     def _checked(self, copy: CopyInstruction) -> CopyInstruction:
         try:
             for source in copy.paths():
-                root, chosen = copy.root(source)
-                chosen.check()
-                if chosen.include == "":
+                root, path_filter = copy.root(source)
+                path_filter.check()
+                if path_filter.include == "":
                     self._refuse(f"COPY --parents {source!r} names nothing below {root or '/'!r}.",
                                  "Write a path or a pattern there, such as `dir` or `**`.")  # fmt: skip
         except BadConfiguration as error:
@@ -235,11 +235,11 @@ class CopyParser:
         return copy
 
 
-def identity_of_selected(context: BuildContext, root: str, chosen: PathFilter) -> list[list[str]]:
+def identity_of_selected(context: BuildContext, root: str, path_filter: PathFilter) -> list[list[str]]:
     """(path, git mode, object id) of the entries below a directory of the context that the filter selects. A
     directory is an entry too: if none of its files is selected, it is copied empty."""
     rows = []
-    for node, _ in chosen.select(root, context.names().walk(root)):
+    for node, _ in path_filter.select(root, context.names().walk(root)):
         if node.kind == "directory":
             rows.append([node.path, "040000", ""])
         else:

@@ -163,17 +163,17 @@ class TargetBuilder:
             if not remote.pinned and not self.image.unpinned(source):
                 self.parser.refuse(instruction, *unpinned(source, remote))
             return []
-        root, chosen = copy.root(source)
-        if not chosen:
+        root, path_filter = copy.root(source)
+        if not path_filter:
             return self._files(instruction, source, instruction.name)
-        return self._files(instruction, root, instruction.name, chosen, source)
+        return self._files(instruction, root, instruction.name, path_filter, source)
 
     def _files(
         self,
         instruction: DockerfileInstruction,
         source: str,
         what: str,
-        chosen: PathFilter = EVERYTHING,
+        path_filter: PathFilter = EVERYTHING,
         written: str = "",
     ) -> list[list[Any]]:
         """The files that a source pattern matches: per root, its path and (path, mode, object id) of all in it."""
@@ -192,16 +192,16 @@ class TargetBuilder:
         for root in roots:
             # A link as a source means what it points at.
             meant = follow(names, root)
-            named = chosen.include is not None and not has_wildcards(source)
+            named = path_filter.include is not None and not has_wildcards(source)
             if named and (meant is None or meant.kind != "directory"):
                 # Nothing is below a file; one that a wildcard matches is copied, as BuildKit does.
                 continue
-            if chosen and meant is not None and meant.kind == "directory":
-                matched.append([root, identity_of_selected(context, meant.path, chosen)])
+            if path_filter and meant is not None and meant.kind == "directory":
+                matched.append([root, identity_of_selected(context, meant.path, path_filter)])
                 continue
             also = [meant.path] if meant is not None and meant.path != root else []
             matched.append([root, [list(entry) for path in (root, *also) for entry in context.identity(path)]])
-        if chosen.include is not None and not any(rows for _, rows in matched) and not has_wildcards(written):
+        if path_filter.include is not None and not any(rows for _, rows in matched) and not has_wildcards(written):
             self.parser.refuse(instruction, f"{what} {written!r}: {context.missing(clamp(written))}")
         return matched
 

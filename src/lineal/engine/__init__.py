@@ -1,4 +1,6 @@
-"""What executes `RUN`, behind one protocol: `Engine`."""
+"""Engines execute `RUN`: the protocol `Engine`, and the values that a command and its mounts are given as.
+
+A new engine is a folder beside `docker/` with a class that has these two methods."""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ class CacheMount:
     gid: int = 0
     writable: bool = True
     tar: Callable[[], Iterator[bytes]] | None = None
-    """What a new one holds, as an uncompressed tar stream."""
+    """The first contents of a new cache, as an uncompressed tar stream."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""OCI storage behind one protocol, `Store`."""
+"""OCI images as values, and the one protocol behind which they are stored, `Store`.
+
+`types` holds descriptors, manifests, blobs, layers and images; `image` writes and reads the documents of an image;
+`reference` parses what people write; `verify` checks what a store hands out before anything believes it."""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from lineal.oci.types import Blob, Descriptor, Manifest
 
 @dataclass(slots=True)
 class Traffic:
-    """What a store was asked for; counters only grow, and whoever counts holds a lock."""
+    """What a store was asked for. The counters only grow; a store counts under a lock."""
 
     requests: int = 0
     bytes_read: int = 0
@@ -41,15 +44,16 @@ class Store(Protocol):
         """The digest a tag points at (HEAD), None when absent."""
 
     def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
-        """Store under its digest and, if given, under `tag`. Raises `Gone` when something it refers to is missing.
+        """Store under its digest and, if given, under `tag`.
 
-        Raises `Conflict` when the registry says that the tag exists and may not move."""
+        Raises `MissingContent` when the manifest refers to something that is not there, and `Conflict` when the
+        registry says that the tag exists and may not move."""
 
     def try_tag(self, manifest: Manifest, tag: str) -> bool:
-        """Point a tag at a manifest, in one try; whoever tries again has to look again first.
+        """Point a tag at a manifest, in one try; a caller that tries again must look at the tag first.
 
-        False when the answer was lost or the registry is busy, after the pause that it asks for: it may have been
-        done or not. Raises `Conflict` and `Gone` as `put_manifest` does."""
+        False when the answer was lost or the registry is busy, after the pause that the registry asks for: the tag
+        may be there or not. Raises `Conflict` and `MissingContent` as `put_manifest` does."""
 
     def tags(self, prefix: str = "") -> list[str]:
         """Every tag that begins with `prefix`, all pages, in no particular order.
@@ -59,7 +63,7 @@ class Store(Protocol):
     def has_blob(self, digest: str) -> bool: ...
 
     def blob(self, digest: str) -> Iterator[bytes]:
-        """The content in chunks, its digest verified at the end. Raises `Gone` when absent."""
+        """The content in chunks, its digest verified at the end. Raises `MissingContent` when absent."""
 
     def put_blob(self, blob: Blob) -> None:
         """Upload unless it is there already (HEAD first)."""
@@ -67,14 +71,14 @@ class Store(Protocol):
     def mount_blob(self, descriptor: Descriptor, source: Store) -> bool:
         """Take a blob over from another repository of the same registry without moving bytes.
 
-        False when that is not possible; the caller then streams it."""
+        False when the registry cannot do that; the caller then streams the blob."""
 
     def delete(self, digest: str) -> None:
-        """Remove a manifest and every tag that points at it; what is gone already is fine."""
+        """Remove a manifest and every tag that points at it; one that is gone already is no error."""
 
     def sweep(self) -> int | None:
-        """Free what no tag leads to any more, and say how many bytes that were; None where that is not this store's
-        to do: registries collect their garbage themselves. What was put here a moment ago stays."""
+        """Delete the content that no tag leads to and that is not new, and return its bytes; None for a registry,
+        which collects its garbage itself."""
 
     def now(self) -> int:
         """The store's clock in ms since the epoch (a registry's `Date` header); local time if it has none."""

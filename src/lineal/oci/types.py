@@ -1,4 +1,4 @@
-"""The values of the OCI image specification that go in and out of a store: descriptors, manifests, blobs, images."""
+"""The values that go in and out of a store: descriptors, manifests, blobs, layers, images; and their media types."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer as built: a gzip file on disk, deleted by whoever made the directory it is in."""
+    """A layer as built: a gzip file on disk, deleted with the directory that it is in."""
 
     path: Path
     digest: str

@@ -1,4 +1,4 @@
-"""A tag with all that it leads to, from one store to another: mounted where they are neighbours, else streamed."""
+"""Copies an image from one store to another: blobs are mounted within a registry, and streamed between registries."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST = 1000
 
 @dataclass(slots=True)
 class CopyStats:
-    """What a transfer did, in blobs and bytes."""
+    """Blobs that were there already, mounted and streamed, and the streamed bytes."""
 
     there: int = 0
     mounted: int = 0
@@ -35,16 +35,16 @@ def copy_image(digest: str, tag: str, source: Store, target: Store, workspace: P
     there = target.digest(tag)
     if there is not None and there != digest:
         raise _taken(target, tag, there)
-    moved = CopyStats()
+    stats = CopyStats()
     if there is not None:
-        return moved
+        return stats
     try:
         manifests = list(_manifests(source, digest, 0, set()))
         blobs = {blob.digest: blob for manifest in manifests for blob in _blobs(manifest, source)}
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for how, size in pool.map(lambda blob: _carry(blob, source, target, workspace), blobs.values()):
-                setattr(moved, how, getattr(moved, how) + 1)
-                moved.size += size
+                setattr(stats, how, getattr(stats, how) + 1)
+                stats.size += size
         for manifest in manifests[:-1]:
             target.put_manifest(manifest)
         target.put_manifest(manifests[-1], tag)
@@ -55,11 +55,11 @@ def copy_image(digest: str, tag: str, source: Store, target: Store, workspace: P
         raise _taken(target, tag, "another one") from None
     if target.digest(tag) != digest:
         raise _taken(target, tag, "another one")
-    return moved
+    return stats
 
 
 def _manifests(source: Store, digest: str, depth: int, seen: set[str]) -> Iterator[Manifest]:
-    """What is referred to comes before what refers to it, each once: indexes may name the same ones many times."""
+    """The manifests below a digest, each once and before those that refer to it."""
     if digest in seen:
         return
     if len(seen) == _MOST:

@@ -1,4 +1,4 @@
-"""What of a layout's files no tag leads to."""
+"""Garbage collection for a layout: deletes the files that no tag leads to."""
 
 from __future__ import annotations
 
@@ -12,30 +12,31 @@ from pathlib import Path
 from lineal.oci.types import Manifest
 from lineal.oci.verify import MAX_MANIFEST, is_digest
 
-SPARED = 3600
-"""Seconds for which what no tag leads to may be on its way to get one."""
-ABANDONED = 24 * 3600
-"""Seconds after which nobody writes to a temporary file any more."""
+GRACE = 3600
+"""Seconds for which a file without a tag is kept: a run may be about to publish it."""
+_TEMPORARY = 24 * 3600
+"""Seconds after which no process writes to a temporary file any more."""
 _DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
 
 
-def sweep(folder: Path, roots: Iterable[str]) -> int:
-    """Delete the files that cannot be reached from the digests in `roots`, young ones excepted; gives their bytes."""
+def sweep(folder: Path, roots: Iterable[str], grace: float = GRACE) -> int:
+    """Delete the files that cannot be reached from the digests in `roots`, and count their bytes. Files that were
+    used in the last `grace` seconds stay."""
     needed = _reached(folder, roots)
     now = time.time()
     freed = 0
     for file in list(folder.iterdir()):
         with suppress(FileNotFoundError):
             status = file.lstat()
-            spared = SPARED if is_digest(digest := f"sha256:{file.name}") else ABANDONED
-            if digest not in needed and status.st_mtime < now - spared and stat.S_ISREG(status.st_mode):
+            kept = grace if is_digest(digest := f"sha256:{file.name}") else _TEMPORARY
+            if digest not in needed and status.st_mtime < now - kept and stat.S_ISREG(status.st_mode):
                 file.unlink()
                 freed += status.st_size
     return freed
 
 
 def _reached(folder: Path, roots: Iterable[str]) -> set[str]:
-    """Every digest that a document names anywhere counts, whatever kind of document it is."""
+    """The digests that the roots lead to: every digest anywhere in a document, of whatever kind, counts."""
     reached: set[str] = set()
     queue = list(roots)
     while queue:
@@ -47,7 +48,7 @@ def _reached(folder: Path, roots: Iterable[str]) -> set[str]:
 
 
 def references(folder: Path, digest: str) -> list[str]:
-    """What a manifest in `folder` refers to; nothing for other content."""
+    """The digests that a manifest in `folder` refers to; none for other content."""
     try:
         named = Manifest(_document(folder, digest), "").references
     except (ValueError, AttributeError, TypeError, RecursionError):
@@ -56,7 +57,7 @@ def references(folder: Path, digest: str) -> list[str]:
 
 
 def _document(folder: Path, digest: str) -> bytes:
-    """A JSON object's text, empty for what is none and for what is not there."""
+    """The text of a JSON object; empty when the file is not there or holds something else."""
     try:
         with (folder / digest.removeprefix("sha256:")).open("rb") as file:
             start = file.read(1)

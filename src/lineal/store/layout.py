@@ -34,10 +34,14 @@ class Layout(Store):
 
     directory: Path
 
-    def __init__(self, directory: Path, address: str | None = None, *, partial: bool = False) -> None:
-        """`partial`: manifests may refer to what is elsewhere (the upper half of a `ReadThroughStore`)."""
+    def __init__(
+        self, directory: Path, address: str | None = None, *, partial: bool = False, grace: float = gc.GRACE
+    ) -> None:
+        """`partial`: manifests may refer to content in another store (the upper half of a `ReadThroughStore`).
+        `grace`: seconds for which `sweep` leaves a file without a tag."""
         self.directory = directory
         self._partial = partial
+        self._grace = grace
         self._blobs = directory / "blobs" / "sha256"
         self.address = address or f"layout:{directory}"
         self.traffic = Traffic()
@@ -155,7 +159,8 @@ class Layout(Store):
             if not (self.directory / _INDEX).is_file():
                 return 0
             with self._locked():
-                return gc.sweep(self._blobs, [str(entry["digest"]) for entry in self._entries()])
+                roots = [str(entry["digest"]) for entry in self._entries()]
+                return gc.sweep(self._blobs, roots, self._grace)
 
     def now(self) -> int:
         return time.time_ns() // 1_000_000

@@ -1,4 +1,4 @@
-"""A store that is read, with a private one on top that takes every write: for runs that may not write."""
+"""A store that is read, below a private one that takes every write: for runs that may not write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a published stage looks like: its record, and the index that a stage tag points at (DESIGN §6)."""
+"""The documents of a published stage: its record, and the index that a stage tag points at (DESIGN §6)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FILESYSTEM = "application/vnd.dev.lineal.filesystem.v1+json+gzip"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is written beside a stage. `commits` are full ids, `created` is in ms since the epoch."""
+    """The facts that are published beside a stage. `commits` are full ids, `created` is in ms since the epoch."""
 
     checksum: str
     commits: tuple[str, ...]
@@ -105,7 +105,7 @@ def record_documents(
 
 
 def stage_index(image: Image, record_manifest: Manifest, record: Record, platform: str) -> Manifest:
-    """What a stage tag points at: the image and, beside it, its record; annotations repeat what selection needs."""
+    """The index that a stage tag points at: the image, and its record. Annotations repeat what selection needs."""
     named = dict(zip(("os", "architecture", "variant"), platform.split("/"), strict=False))
     index = {
         "schemaVersion": 2,

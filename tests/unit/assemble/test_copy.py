@@ -197,23 +197,23 @@ def test_a_directory_that_only_leads_to_a_file_changes_the_mode_of_one_that_is_t
     parent = Filesystem.empty().apply(
         0, io.BytesIO(archive(("n", "d", 0o755, 0, 0, ""), ("n/d", "d", 0o700, 7, 8, "")))
     )
-    item = CopyItem(tree, "/", sieve=PathFilter("d/sub/f"))
+    item = CopyItem(tree, "/", path_filter=PathFilter("d/sub/f"))
     image = files(run([item], "/n", tmp_path, parent=parent, layer_number=1, chown="3:4"))
     assert image["n/d"][:4] == ("5", 0o755, 7, 8)
     assert image["n/d/sub"][:4] == ("5", 0o755, 3, 4)
     with pytest.raises(BuildFailed, match="/d/none is not there"):
-        run([CopyItem(tree, "/", sieve=PathFilter("d/none"))], "/n", tmp_path)
+        run([CopyItem(tree, "/", path_filter=PathFilter("d/none"))], "/n", tmp_path)
 
 
-@pytest.mark.parametrize("sieve", [PathFilter(None, ("none",)), PathFilter("A"), PathFilter("*", ("none",))])
+@pytest.mark.parametrize("path_filter", [PathFilter(None, ("none",)), PathFilter("A"), PathFilter("*", ("none",))])
 def test_a_part_of_the_root_has_no_link_to_nowhere_at_its_top(
-    tree: FolderTree, sieve: PathFilter, tmp_path: Path
+    tree: FolderTree, path_filter: PathFilter, tmp_path: Path
 ) -> None:
     for link in ("A", "d/A"):
         (tmp_path / "source" / link).symlink_to("nowhere")
     with pytest.raises(BuildFailed, match="/A is a symbolic link to what does not exist"):
-        run([CopyItem(tree, "d/..", sieve=sieve)], "/n", tmp_path)
-    below = files(run([CopyItem(tree, "d", sieve=sieve)], "/n", tmp_path))
+        run([CopyItem(tree, "d/..", path_filter=path_filter)], "/n", tmp_path)
+    below = files(run([CopyItem(tree, "d", path_filter=path_filter)], "/n", tmp_path))
     assert below["n/A"][4] == "nowhere"
     everything = files(run([CopyItem(tree, "/")], "/n", tmp_path))
     assert everything["n/A"][4] == everything["n/d/A"][4] == "nowhere"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lineal.assemble.filesystem import Filesystem
 from lineal.errors import BuildFailed, Unreachable
-from lineal.tar.reader import open_layer
+from lineal.tar.compression import open_layer
 from tests.unit.assemble.oracle import archive
 
 Row = tuple[str, str, int, int, int, str | bytes]
@@ -191,19 +191,15 @@ def test_a_broken_index_is_refused(data: bytes) -> None:
         Filesystem.decode(data)
 
 
-def test_an_index_that_is_too_large_is_refused_before_it_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_that_is_too_large_is_refused_before_it_is_published() -> None:
     rows = [folder(f"d{number}") for number in range(50)]
     size = len(gzip.decompress(image(rows).encode()))
-    monkeypatch.setattr("lineal.assemble.filesystem._MAX_DECODED", size)
-    assert Filesystem.decode(image(rows).encode()) == image(rows)
+    assert Filesystem.decode(image(rows).encode(size), size) == image(rows)
     larger = [*rows, link("l", "d1")]
     with pytest.raises(BuildFailed, match=r"too many directories and symbolic links \(52\)"):
-        image(larger).encode()
-    monkeypatch.setattr("lineal.assemble.filesystem._MAX_DECODED", size + 50)
-    data = image(larger).encode()
-    monkeypatch.setattr("lineal.assemble.filesystem._MAX_DECODED", size)
+        image(larger).encode(size)
     with pytest.raises(Unreachable, match="cut short or too large"):
-        Filesystem.decode(data)
+        Filesystem.decode(image(larger).encode(), size)
 
 
 @given(st.binary(max_size=3000), st.integers(0, 4000))

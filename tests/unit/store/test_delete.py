@@ -14,7 +14,6 @@ import pytest
 from lineal.errors import MissingContent, Unreachable
 from lineal.oci import Store
 from lineal.oci.types import OCI_INDEX, Blob, Manifest
-from lineal.store import gc
 from lineal.store.layout import Layout
 from lineal.store.read_through import ReadThroughStore
 from lineal.store.registry.client import Registry
@@ -147,9 +146,8 @@ def test_what_is_about_to_be_tagged_is_not_swept(tmp_path: Path) -> None:
     layout.put_manifest(index_of(manifest), "tag")
 
 
-def test_writers_and_sweepers_at_once_leave_whole_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writers_and_sweepers_at_once_leave_whole_stages(tmp_path: Path) -> None:
     """Nothing counts as young here, so what has no tag goes at once: a tag is refused, or leads to all."""
-    monkeypatch.setattr(gc, "SPARED", -3600)
     Layout(tmp_path).put_blob(Blob.of(b"made"))
     accepted: set[str] = set()
     done = threading.Event()
@@ -169,7 +167,7 @@ def test_writers_and_sweepers_at_once_leave_whole_stages(tmp_path: Path, monkeyp
 
     def sweep() -> None:
         while not done.is_set():
-            Layout(tmp_path).sweep()
+            Layout(tmp_path, grace=-3600).sweep()
 
     writers = [threading.Thread(target=write, args=(number,)) for number in range(3)]
     sweeper = threading.Thread(target=sweep)

@@ -15,9 +15,9 @@ _FILLED = "-filled"
 class Caches:
     """The caches of one command."""
 
-    def __init__(self, client: Client, leftovers: RunResources) -> None:
+    def __init__(self, client: Client, resources: RunResources) -> None:
         self._client = client
-        self._leftovers = leftovers
+        self._resources = resources
         self._filling: list[str] = []
 
     def volume(self, mount: CacheMount) -> tuple[str, bool]:
@@ -26,7 +26,7 @@ class Caches:
         One with contents is only ready when a second volume says so: a run that was killed may have left it half
         full."""
         if mount.sharing == "private":
-            return self._leftovers.volume(), True
+            return self._resources.volume(), True
         name = f"lineal-cache-{hashlib.sha256(mount.id.encode()).hexdigest()[:32]}"
         fresh = not self._exists(name)
         if fresh:

@@ -6,22 +6,26 @@ import base64
 import json
 import os
 import socket
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import BufferedReader
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 from urllib.parse import quote
 
 from lineal.errors import LinealError, Unreachable
-from lineal.tar.raw import Chunks
+from lineal.tar.compression import ChunkStream
 
 if TYPE_CHECKING:
     import docker
     import requests
 
+T = TypeVar("T")
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 TIMEOUT = 600.0
 """Seconds without an answer to an ordinary call. Calls that last as long as the user's command have no limit."""
+_CHECK_EVERY = 0.2
+"""Seconds between two checks whether the run goes on, while the engine is silent."""
 
 _REMEDY = (
     "Start Docker or set DOCKER_HOST; in GitLab CI add the service docker:dind (or a runner with a Docker socket), "
@@ -42,12 +46,18 @@ class Client:
     """Calls to one engine. Safe to use from several threads."""
 
     def __init__(
-        self, environment: Mapping[str, str] | None = None, check: Callable[[], None] = lambda: None
+        self,
+        environment: Mapping[str, str] | None = None,
+        check: Callable[[], None] = lambda: None,
+        *,
+        timeout: float = TIMEOUT,
     ) -> None:
         """Connects and negotiates the API version; `environment` gives `DOCKER_HOST` and so on.
 
-        `check` is called between the chunks of what is sent or received and raises when that is to stop."""
+        `check` is called between the chunks of what is sent or received and raises when that is to stop. `timeout` is
+        in seconds, for calls that do not last as long as the user's command."""
         self._check = check
+        self._timeout = timeout
         chosen = os.environ if environment is None else environment
         self.host = chosen.get("DOCKER_HOST") or DEFAULT_HOST
         self._attached: list[Any] = []
@@ -60,7 +70,7 @@ class Client:
         try:
             options = docker.utils.kwargs_from_env(dict(environment))
             options.setdefault("base_url", DEFAULT_HOST)
-            api = docker.APIClient(version="auto", timeout=int(TIMEOUT), max_pool_size=32, **options)
+            api = docker.APIClient(version="auto", timeout=int(self._timeout), max_pool_size=32, **options)
         except (docker.errors.DockerException, OSError, ValueError) as error:
             self._unreachable(error)
         # Otherwise the daemon gzips archive answers, which takes thirteen times as long as reading them.
@@ -117,7 +127,7 @@ class Client:
                 data=None if data is None else self._checked(data),
                 headers=headers,
                 stream=stream,
-                timeout=None if endless else TIMEOUT,
+                timeout=None if endless else self._timeout,
             )
             if answer.status_code >= 400:
                 raise Refused(answer.status_code, _reason(answer.text), what, self.host)
@@ -141,7 +151,7 @@ class Client:
     def reader(self, path: str, what: str, params: Mapping[str, str] | None = None) -> Iterator[BufferedReader]:
         """The body of a GET as a buffered stream, which gives what is there without waiting for a full buffer."""
         with self.call("GET", path, what, params=params, endless=True, stream=True) as answer:
-            yield BufferedReader(Chunks(self._chunks(answer)), 1 << 16)
+            yield BufferedReader(ChunkStream(self._chunks(answer)), 1 << 16)
 
     def _chunks(self, answer: requests.Response) -> Iterator[bytes]:
         with self._errors():
@@ -194,3 +204,27 @@ def _reason(text: str) -> str:
         return str(json.loads(text)["message"])
     except (ValueError, KeyError, TypeError):
         return text[:500] or "no reason given"
+
+
+def call_interruptibly(work: Callable[[], T], check: Callable[[], None]) -> T:
+    """What `work` returns or raises; given up, and left to itself, when `check` raises.
+
+    For calls during which the engine is silent for long and whose effect does no harm when nobody waits for it."""
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:  # noqa: BLE001 (raised again by the thread that waits)
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(_CHECK_EVERY)
+        if thread.is_alive():
+            check()
+    if errors:
+        raise errors[0]
+    return results[0]

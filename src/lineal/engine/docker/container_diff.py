@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from lineal.engine.docker.client import Client, Refused
 from lineal.engine.docker.layer import LayerTar
 from lineal.engine.docker.resources import RunResources
 from lineal.errors import LinealError, Unreachable
+from lineal.tar.compression import open_archive
 
 _DELETED = 2
 
@@ -32,7 +33,7 @@ def reads_upper(info: dict[str, Any]) -> bool:
     )
 
 
-def upper_helper(client: Client, leftovers: RunResources, container: str, image: str) -> str | None:
+def upper_helper(client: Client, resources: RunResources, container: str, image: str) -> str | None:
     """A container that never starts and shows `container`'s upper directory; None where the engine will not have it.
 
     Made while the command runs. It costs a third of what `docker commit` and reading the image cost."""
@@ -43,7 +44,7 @@ def upper_helper(client: Client, leftovers: RunResources, container: str, image:
     mount = {"Type": "bind", "Source": upper, "Target": "/upper", "ReadOnly": True}
     body = {"Image": image, "Cmd": ["-"], "NetworkDisabled": True, "HostConfig": {"Mounts": [mount]}}
     try:
-        return leftovers.container(body, "create a container to read a layer")
+        return resources.container(body, "create a container to read a layer")
     except Refused:
         return None
 
@@ -96,14 +97,4 @@ def last_layer(saved: Path) -> Iterator[BinaryIO]:
     with archive:
         if layer is None:
             raise Unreachable("The engine saved an image without its layer.")
-        yield _inflated(cast(BinaryIO, layer))
-
-
-def _inflated(layer: BinaryIO) -> BinaryIO:
-    head = layer.read(4)
-    layer.seek(0)
-    if head[:2] == b"\x1f\x8b":
-        return cast(BinaryIO, gzip.open(layer))
-    if head == b"\x28\xb5\x2f\xfd":
-        raise Unreachable("The engine saved a layer compressed with zstd, which is not supported.")
-    return layer
+        yield open_archive(iter(partial(layer.read, 1 << 18), b""))

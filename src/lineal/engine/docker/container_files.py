@@ -1,4 +1,4 @@
-"""Paths inside a container that is not running: where they lead, and putting things there."""
+"""Files of a container that is not running: where their paths lead, and how to put new ones there."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from lineal.engine.docker.client import Client
 from lineal.tar import raw
+from lineal.tar.header import DIRECTORY, END
 
 _GO_SYMLINK = 1 << 27
 
@@ -58,8 +59,8 @@ class ContainerFiles:
         if missing:
             now = int(time.time())
             tar = _parents(missing[:-1], now)
-            tar += raw.header(_name(missing), raw.DIRECTORY, mode=mode, uid=uid, gid=gid, mtime=now)
-            self._client.put(self._container, where, iter([tar, raw.END]), f"make the directory {path}")
+            tar += raw.header(_name(missing), DIRECTORY, mode=mode, uid=uid, gid=gid, mtime=now)
+            self._client.put(self._container, where, iter([tar, END]), f"make the directory {path}")
 
     def file(self, path: str, content: Content) -> None:
         """Put a file at a path, making its missing parents; the one that is there is replaced."""
@@ -69,7 +70,7 @@ class ContainerFiles:
         def tar() -> Iterator[bytes]:
             yield _parents(missing, int(time.time()))
             yield from content(_name([*missing, base]))
-            yield raw.END
+            yield END
 
         self._client.put(self._container, where, tar(), f"put a mounted file at {path}")
 
@@ -80,4 +81,4 @@ def _name(parts: list[str]) -> bytes:
 
 def _parents(parts: list[str], now: int) -> bytes:
     made = (_name(parts[: depth + 1]) for depth in range(len(parts)))
-    return b"".join(raw.header(name, raw.DIRECTORY, mode=0o755, mtime=now) for name in made)
+    return b"".join(raw.header(name, DIRECTORY, mode=0o755, mtime=now) for name in made)

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from lineal.engine.docker.resources import RunResources
 
 HOSTNAME = "buildkitsandbox"
-"""What BuildKit calls a container; some packages write it into their files."""
+"""BuildKit's host name for containers; some packages write it into their files."""
 _MOUNT_POINTS = ("/dev", "/proc", "/sys")
-"""What every container has; an image without them gets them with its first `RUN`, as with BuildKit."""
+"""Directories of every container; an image without them gets them with its first `RUN`, as with BuildKit."""
 _LINE = 1 << 16
 """Bytes after which a line without an end is shown in parts."""
 
@@ -34,16 +34,26 @@ class DockerEngine:
     """An `Engine`. Connects at the first `run`; `run` may be called from several threads.
 
     `network` is what a `RUN` with the default network gets: `default`, or `host` for an engine without a bridge.
-    `environment` gives `DOCKER_HOST`, `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`; by default the process's own."""
+    `environment` gives `DOCKER_HOST`, `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`; by default the process's own.
+    `connect` makes a client of its own from it and from what that must call between chunks. `upper` says whether
+    layers are read from the overlay's upper directory; by default the engine's settings say whether they can be."""
 
-    def __init__(self, *, network: str = "default", environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        network: str = "default",
+        environment: Mapping[str, str] | None = None,
+        connect: Callable[[Mapping[str, str] | None, Callable[[], None]], Client] | None = None,
+        upper: bool | None = None,
+    ) -> None:
         self.id = uuid.uuid4().hex
         """The value of the label `dev.lineal.run` on whatever this engine makes for the time of a run."""
         self._network = network
         self._environment = environment
         self._lock = threading.Lock()
         self._parts: tuple[Client, ImageLoader] | None = None
-        self._fast: bool | None = None
+        self._make_client = connect
+        self._upper = upper
         self._running: dict[str, Client] = {}
         self._caches: dict[str, threading.Lock] = {}
         self._stopped = threading.Event()
@@ -66,18 +76,18 @@ class DockerEngine:
 
         client, images = self._connect()
         self._check()
-        with self._locked(locked_caches(command.mounts)), RunResources(client, self.id) as leftovers:
+        with self._locked(locked_caches(command.mounts)), RunResources(client, self.id) as resources:
             image = images.ensure(parent, store)
             with self._locked(shared_caches(command.mounts)):
-                mounts = Mounts(client, leftovers, command)
+                mounts = Mounts(client, resources, command)
                 mounts.fill(image)
             self._check()
-            return self._run(client, leftovers, mounts, image, command, output, workspace)
+            return self._run(client, resources, mounts, image, command, output, workspace)
 
     def _run(
         self,
         client: Client,
-        leftovers: RunResources,
+        resources: RunResources,
         mounts: Mounts,
         image: str,
         command: Command,
@@ -88,25 +98,25 @@ class DockerEngine:
         from lineal.engine.docker.container_files import ContainerFiles
         from lineal.engine.docker.layer import LayerTar
         from lineal.engine.docker.ssh_forward import SshForward
-        from lineal.tar.writer import LayerWriter
+        from lineal.tar.layer import LayerWriter
 
         body = self._body(image, command, mounts)
-        container = leftovers.container(body, "create a container")
+        container = resources.container(body, "create a container")
         paths = ContainerFiles(client, container)
         mounts.place(paths)
-        edits = mounts.edits(paths)
+        exclusions = mounts.exclusions(paths)
         helper = None
 
         def meanwhile() -> None:
             nonlocal helper
             if self._reads_upper(client):
-                helper = container_diff.upper_helper(client, leftovers, container, image)
+                helper = container_diff.upper_helper(client, resources, container, image)
 
-        with SshForward(client, leftovers, image, mounts.sockets, mounts.socket_volume):
+        with SshForward(client, resources, image, mounts.sockets, mounts.socket_volume):
             self._execute(client, container, output, meanwhile)
         mounts.wipe_secrets()
         with LayerWriter(workspace) as writer:
-            tar = LayerTar(writer.write, edits, container_diff.deletions(client, container) if helper else ())
+            tar = LayerTar(writer.write, exclusions, container_diff.deletions(client, container) if helper else ())
             if helper:
                 container_diff.copy_upper(client, helper, tar)
             else:
@@ -123,16 +133,16 @@ class DockerEngine:
     def _connect(self) -> tuple[Client, ImageLoader]:
         from lineal.engine.docker.client import Client
         from lineal.engine.docker.image_loader import ImageLoader
-        from lineal.engine.docker.orphans import remove_abandoned
+        from lineal.engine.docker.orphans import remove_orphans
 
         with self._lock:
             if self._parts is not None:
                 return self._parts
-            client = Client(self._environment, self._check)
+            client = (self._make_client or Client)(self._environment, self._check)
             self._parts = parts = client, ImageLoader(client, self._check)
         # A service to others: this run can do without.
         with suppress(LinealError):
-            remove_abandoned(client)
+            remove_orphans(client)
         return parts
 
     def _check(self) -> None:
@@ -140,11 +150,11 @@ class DockerEngine:
             raise Interrupted("The build was interrupted.")
 
     def _reads_upper(self, client: Client) -> bool:
-        if self._fast is None:
+        if self._upper is None:
             from lineal.engine.docker.container_diff import reads_upper
 
-            self._fast = reads_upper(client.json("GET", "/info", "ask for the engine's settings"))
-        return self._fast
+            self._upper = reads_upper(client.json("GET", "/info", "ask for the engine's settings"))
+        return self._upper
 
     @contextmanager
     def _locked(self, caches: list[str]) -> Iterator[None]:

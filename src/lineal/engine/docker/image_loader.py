@@ -8,12 +8,12 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from lineal.engine.docker import waiting
-from lineal.engine.docker.client import Client
+from lineal.engine.docker.client import Client, call_interruptibly
 from lineal.errors import Unreachable
 from lineal.oci import Store
 from lineal.oci.types import Image, sha256
 from lineal.tar import raw
+from lineal.tar.header import END, padding
 
 _LAYER = "lineal-layer-%d.tar"
 _MISSING = re.compile(r"lineal-layer-(\d+)\.tar: no such file")
@@ -43,7 +43,7 @@ class ImageLoader:
         self._lock = threading.Lock()
 
     def ensure(self, image: Image, store: Store) -> str:
-        """The engine's id of an image with the parent's layers. Raises `Gone` when the store lacks one."""
+        """The engine's id of an image with the parent's layers. Raises `MissingContent` when the store lacks one."""
         config = bare_config(image)
         digest = sha256(config)
         with self._lock:
@@ -81,7 +81,7 @@ class ImageLoader:
             ).text
 
         # With the last byte sent, the engine only begins to unpack.
-        text = waiting.call_interruptibly(call, self._check)
+        text = call_interruptibly(call, self._check)
         lines = [json.loads(line) for line in text.splitlines() if line.strip()]
         for line in lines:
             if "error" in line:
@@ -114,8 +114,8 @@ class ImageLoader:
                 yield chunk
             if sent != layer.size:
                 raise Unreachable(f"{layer.digest} in {store.address} has {sent} bytes instead of {layer.size}.")
-            yield raw.padding(layer.size)
-        yield raw.END
+            yield padding(layer.size)
+        yield END
 
 
 def bare_config(image: Image) -> bytes:

@@ -1,4 +1,4 @@
-"""What a command did to its root, as a layer: an engine's tar stream without the marks of the engine."""
+"""A command's changes as a layer: an engine's tar stream without the marks of the engine."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from lineal.errors import BuildFailed, Unreachable
 from lineal.tar import raw
+from lineal.tar.header import DIRECTORY, END, HARDLINK, padding
 from lineal.tar.raw import Entry
 
 WHITEOUT = b".wh."
@@ -22,7 +23,7 @@ _WHOLE = 8
 
 @dataclass(frozen=True)
 class LayerExclusions:
-    """What in a container's root is not the command's doing. Paths have no leading slash."""
+    """Paths in a container's root that the command did not make, without leading slash, and secrets."""
 
     dropped: frozenset[bytes] = frozenset()
     """Files put there for the time of the run: neither they nor their deletion belong to the layer."""
@@ -37,12 +38,14 @@ class LayerExclusions:
 class LayerTar:
     """Writes a layer's uncompressed tar to `sink`, from one or several streams of an engine.
 
-    `deleted` are the paths that the engine says are gone (its words: absolute, bad UTF-8 replaced). Most come as
-    overlay's devices too; what was hidden by a directory made anew comes only here."""
+    `deleted` are the paths that the engine says are gone (in its words: absolute, bad UTF-8 replaced). Most are in
+    the stream as overlay's devices too; those that a directory made anew hides are only here."""
 
-    def __init__(self, sink: Callable[[bytes], object], edits: LayerExclusions, deleted: Iterable[str] = ()) -> None:
+    def __init__(
+        self, sink: Callable[[bytes], object], exclusions: LayerExclusions, deleted: Iterable[str] = ()
+    ) -> None:
         self._sink = sink
-        self._edits = edits
+        self._exclusions = exclusions
         self._held: dict[bytes, bytes] = {}
         self._whiteouts: set[bytes] = set()
         self._dropped: set[bytes] = set()
@@ -56,7 +59,7 @@ class LayerTar:
         """Take over a stream whose root is the directory `below` of the layer."""
         for entry, body in raw.read(stream):
             entry.name = b"/".join(part for part in (below, entry.name) if part)
-            if entry.kind == raw.HARDLINK and below:
+            if entry.kind == HARDLINK and below:
                 entry.link = below + b"/" + entry.link
             if entry.name:
                 self._leave(entry.name)
@@ -65,7 +68,7 @@ class LayerTar:
 
     def directory(self, name: bytes) -> None:
         """Add an empty directory at the root, which no stream holds."""
-        self._sink(raw.header(name, raw.DIRECTORY, mode=0o755, mtime=int(time.time())))
+        self._sink(raw.header(name, DIRECTORY, mode=0o755, mtime=int(time.time())))
 
     def finish(self) -> None:
         """Name the deletions still unsaid, and end the tar."""
@@ -74,20 +77,20 @@ class LayerTar:
             if "\ufffd" in parent:
                 raise Unreachable(f"The engine does not say exactly what was deleted in {parent!r}.")
             self._settle(parent.encode())
-        self._sink(raw.END)
+        self._sink(END)
 
     def _take(self, entry: Entry, body: Iterator[bytes]) -> None:
-        if entry.is_whiteout_device or (entry.kind == raw.HARDLINK and entry.link in self._whiteouts):
+        if entry.is_whiteout_device or (entry.kind == HARDLINK and entry.link in self._whiteouts):
             self._whiteouts.add(entry.name)
             self._delete(entry.name)
         elif self._is_dropped(entry.name):
             self._dropped.add(entry.name)
-        elif entry.kind == raw.HARDLINK and entry.link in self._dropped:
+        elif entry.kind == HARDLINK and entry.link in self._dropped:
             raise BuildFailed(
                 f"The command made /{_shown(entry.name)} a hard link to the mounted file /{_shown(entry.link)}.",
                 remedy="Copy a mounted file instead, if it may stay in the image.",
             )
-        elif entry.kind == raw.DIRECTORY:
+        elif entry.kind == DIRECTORY:
             self._directory(entry)
         elif (parted := entry.name.rpartition(b"/"))[2].startswith(WHITEOUT):
             self._whiteout(parted[0], parted[2])
@@ -98,9 +101,9 @@ class LayerTar:
 
     def _directory(self, entry: Entry) -> None:
         self._open.append(entry.name)
-        if entry.name in self._edits.owners:
-            entry.own(*self._edits.owners[entry.name])
-        if entry.name in self._edits.stubs:
+        if entry.name in self._exclusions.owners:
+            entry.own(*self._exclusions.owners[entry.name])
+        if entry.name in self._exclusions.stubs:
             self._held[entry.name] = entry.encode()
             return
         self._ancestors(entry.name)
@@ -117,7 +120,7 @@ class LayerTar:
                 self._sink(held)
 
     def _content(self, entry: Entry, body: Iterator[bytes]) -> None:
-        looked_for = [s for s in self._edits.secrets if len(s) >= _ANYWHERE or len(s) == entry.size >= _WHOLE]
+        looked_for = [s for s in self._exclusions.secrets if len(s) >= _ANYWHERE or len(s) == entry.size >= _WHOLE]
         keep = max(map(len, looked_for), default=1) - 1
         tail = b""
         for chunk in body:
@@ -127,7 +130,7 @@ class LayerTar:
                 tail = window[-keep:]
             self._sink(chunk)
         if entry.kind in b"07":
-            self._sink(raw.padding(entry.size))
+            self._sink(padding(entry.size))
 
     @staticmethod
     def _refuse_secrets(secrets: list[bytes], window: bytes, name: bytes) -> None:
@@ -138,11 +141,11 @@ class LayerTar:
             )
 
     def _is_dropped(self, name: bytes) -> bool:
-        if not self._edits.dropped:
+        if not self._exclusions.dropped:
             return False
         directory, _, base = name.rpartition(b"/")
         shown = directory + b"/" + base.removeprefix(WHITEOUT) if directory else base.removeprefix(WHITEOUT)
-        return shown in self._edits.dropped
+        return shown in self._exclusions.dropped
 
     def _delete(self, name: bytes) -> None:
         directory, _, base = name.rpartition(b"/")

@@ -27,9 +27,11 @@ from lineal.engine.docker.layer import LayerExclusions
 from lineal.engine.docker.resources import RunResources
 from lineal.errors import BadConfiguration, Unreachable
 from lineal.tar import raw
+from lineal.tar.compression import ChunkStream
+from lineal.tar.header import SYMLINK, padding
 
 ENGINE_FILES = frozenset({b".dockerenv"})
-"""What the engine makes in every container; only its deletion could show up in a layer."""
+"""Files that the engine makes in every container; only their deletion could show up in a layer."""
 
 _PLAIN = (0o755, 0, 0)
 """Mode, uid and gid of a new volume's root."""
@@ -48,7 +50,7 @@ class _Volume:
     """Mode, uid and gid to give to its root."""
     cache: bool = False
     kept: bool = False
-    """What the command writes belongs to the image."""
+    """The files that the command writes belong to the image."""
 
     def spec(self, target: str, writable: bool) -> dict[str, Any]:
         options = {"NoCopy": True}
@@ -64,15 +66,15 @@ class _Volume:
 class Mounts:
     """A command's mounts: make the volumes, give the container's settings, put files in, say what to leave out."""
 
-    def __init__(self, client: Client, leftovers: RunResources, command: Command) -> None:
+    def __init__(self, client: Client, resources: RunResources, command: Command) -> None:
         self._client = client
-        self._leftovers = leftovers
+        self._resources = resources
         self._command = command
         self._volumes: list[_Volume] = []
         self._tmpfs: dict[str, str] = {}
         self._files: dict[str, Content] = {}
         self._secrets: list[tuple[ContainerFiles, str]] = []
-        self._caches = Caches(client, leftovers)
+        self._caches = Caches(client, resources)
         self._links: dict[str, str] = {}
         self.sockets: dict[str, SshMount] = {}
         """The SSH agents to forward, by the names of their sockets in the volume ..."""
@@ -93,7 +95,7 @@ class Mounts:
             access = "rw" if mount.writable else "ro"
             self._tmpfs[_tidy(mount.target)] = f"{access},nosuid,exec,mode=1777{size}"
         elif isinstance(mount, BindMount) and not mount.single:
-            volume = _Volume(self._leftovers.volume(), _tidy(mount.target), mount.writable, [mount.tar()])
+            volume = _Volume(self._resources.volume(), _tidy(mount.target), mount.writable, [mount.tar()])
             volume.owner = mount.root if mount.root != _PLAIN else None
             self._volumes.append(volume)
 
@@ -113,7 +115,7 @@ class Mounts:
         directory = "/run/buildkit"
         while not self._is_missing(directory):
             directory += "-ssh"
-        self.socket_volume = self._leftovers.volume()
+        self.socket_volume = self._resources.volume()
         self._volumes.append(_Volume(self.socket_volume, directory, writable=False))
         for number, mount in enumerate(agents):
             name = f"ssh_agent.{number}"
@@ -136,7 +138,7 @@ class Mounts:
         if around is not None:
             around.files[target] = content
         elif isinstance(mount, SecretMount) and self._is_missing(directory):
-            self._volumes.append(_Volume(self._leftovers.volume(), directory, files={target: content}, kept=True))
+            self._volumes.append(_Volume(self._resources.volume(), directory, files={target: content}, kept=True))
         else:
             self._files[target] = content
 
@@ -169,7 +171,7 @@ class Mounts:
         return {"Mounts": [one.spec(one.target, one.writable) for one in self._volumes], "Tmpfs": self._tmpfs}
 
     def fill(self, image: str) -> None:
-        """Put into the volumes what they are to show."""
+        """Put the mounts' contents into their volumes."""
         filled = [volume for volume in self._volumes if volume.tar or volume.files or volume.owner]
         if not filled:
             return
@@ -177,7 +179,7 @@ class Mounts:
         specs = [volume.spec(place, True) for volume, place in zip(filled, places, strict=True)]
         body = {"Image": image, "Cmd": ["-"], "NetworkDisabled": True, "HostConfig": {"Mounts": specs}}
         secrets = {_tidy(mount.target) for mount in self._command.mounts if isinstance(mount, SecretMount)}
-        helper = self._leftovers.container(body, "create a container to fill volumes")
+        helper = self._resources.container(body, "create a container to fill volumes")
         paths = ContainerFiles(self._client, helper)
         for volume, place in zip(filled, places, strict=True):
             if volume.owner:
@@ -225,8 +227,8 @@ class Mounts:
                 where = paths.real(_parent(over)) + _tidy(one.path).removeprefix(_parent(over).rstrip("/"))
                 yield _key(where), (one.mode, one.uid, one.gid)
 
-    def edits(self, paths: ContainerFiles) -> LayerExclusions:
-        """What of all this must not be in the layer."""
+    def exclusions(self, paths: ContainerFiles) -> LayerExclusions:
+        """The paths of these mounts, which must not be in the layer."""
         dropped, stubs = set(self._files), set(self._tmpfs)
         for volume in self._volumes:
             stubs.add(volume.target)
@@ -255,7 +257,7 @@ def _empty(name: bytes) -> Iterator[bytes]:
 
 
 def _link(target: str, name: bytes) -> Iterator[bytes]:
-    yield raw.header(name, raw.SYMLINK, link=target.encode())
+    yield raw.header(name, SYMLINK, link=target.encode())
 
 
 def _nothing(_: bytes) -> Iterator[bytes]:
@@ -268,12 +270,12 @@ def _secret(mount: SecretMount, name: bytes) -> Iterator[bytes]:
 
 def _single(mount: BindMount, name: bytes) -> Iterator[bytes]:
     """The one entry of a bind mount of a file, renamed."""
-    stream = io.BufferedReader(raw.Chunks(mount.tar()))
+    stream = io.BufferedReader(ChunkStream(mount.tar()))
     for entry, body in raw.read(stream):
         entry.name = name
         yield entry.encode()
         yield from body
-        yield raw.padding(entry.size)
+        yield padding(entry.size)
         return
     raise BadConfiguration(f"There is no file to mount at {mount.target}.", remedy="Check the mount's source.")
 

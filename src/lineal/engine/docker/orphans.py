@@ -1,4 +1,4 @@
-"""What killed runs left in the engine: a command still running, a secret in a volume."""
+"""Removes what killed runs left in the engine: a command still running, a secret in a volume."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from lineal.engine.docker.resources import LABEL, remove_container, remove_volum
 from lineal.errors import LinealError
 
 _OLD = 24 * 3600.0
-"""Seconds after which a thing of a run that cannot be asked (on another machine) counts as abandoned."""
+"""Seconds after which the things of a run on another machine, whose process cannot be asked, count as abandoned."""
 
 
-def remove_abandoned(client: Client) -> list[str]:
+def remove_orphans(client: Client) -> list[str]:
     """Remove the containers, volumes and committed images of runs that are over; return their names.
 
     A run is over when its process, on this machine, is dead, or when it is of another machine and the thing is older
     than a day. Raises `Unreachable` when the engine cannot list them; what it will not remove stays."""
     removed = []
-    for one in _abandoned(client, "/containers/json", "list containers", all="1"):
+    for one in _orphans(client, "/containers/json", "list containers", all="1"):
         remove_container(client, one["Id"])
         removed.append(one["Id"])
-    for one in _abandoned(client, "/volumes", "list volumes"):
+    for one in _orphans(client, "/volumes", "list volumes"):
         remove_volume(client, one["Name"])
         removed.append(one["Name"])
-    for one in _abandoned(client, "/images/json", "list images"):
+    for one in _orphans(client, "/images/json", "list images"):
         # A commit inherits the labels; one that somebody has named is somebody's.
         if all(tag == "<none>:<none>" for tag in one.get("RepoTags") or ()):
             with suppress(LinealError):
@@ -39,7 +39,7 @@ def remove_abandoned(client: Client) -> list[str]:
     return removed
 
 
-def _abandoned(client: Client, path: str, what: str, **params: str) -> Iterator[dict[str, Any]]:
+def _orphans(client: Client, path: str, what: str, **params: str) -> Iterator[dict[str, Any]]:
     filters = {"filters": json.dumps({"label": [LABEL]})}
     answer = client.call("GET", path, what, params={**params, **filters})
     found = answer.json()

@@ -1,4 +1,4 @@
-"""Whose a thing in the engine is: labels that name the process, and whether that process still lives."""
+"""Labels that name the process that made a thing in the engine, and whether that process still lives."""
 
 from __future__ import annotations
 

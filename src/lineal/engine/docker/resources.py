@@ -1,4 +1,4 @@
-"""What a run makes in the engine and must not leave there."""
+"""Containers and volumes that a run makes in the engine and must not leave there."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RunResources:
     """Containers and volumes of one run; removed at the end of the `with` block, whatever happened in it.
 
     Names are chosen here and noted before the engine is asked, so that an interrupt between its doing and its answer
-    loses nothing. Their labels name this process: when it is killed, a later run removes them (`abandoned`)."""
+    loses nothing. Their labels name this process: when it is killed, a later run removes them (see `orphans`)."""
 
     def __init__(self, client: Client, run: str) -> None:
         """`run` is the value of the label `dev.lineal.run` on everything."""

@@ -18,6 +18,7 @@ from lineal.engine.docker.client import Client
 from lineal.engine.docker.resources import RunResources
 from lineal.errors import BuildFailed, Unreachable
 from lineal.tar import raw
+from lineal.tar.header import END
 
 _PROGRAM = "lineal-agent"
 _SOCKETS = "/lineal-sockets"
@@ -30,13 +31,13 @@ _FAILURE = b"\5"
 
 
 class SshForward:
-    """Forwards while the `with` block lasts. The containers are the leftovers' to remove."""
+    """Forwards while the `with` block lasts. `resources` removes the containers."""
 
     def __init__(
-        self, client: Client, leftovers: RunResources, image: str, sockets: Mapping[str, SshMount], volume: str
+        self, client: Client, resources: RunResources, image: str, sockets: Mapping[str, SshMount], volume: str
     ) -> None:
         self._client = client
-        self._leftovers = leftovers
+        self._resources = resources
         self._image = image
         self._sockets = sockets
         self._volume = volume
@@ -80,8 +81,8 @@ class SshForward:
                 "Mounts": [{"Type": "volume", "Source": self._volume, "Target": _SOCKETS}],
             },
         }
-        container = self._leftovers.container(body, "create a container to forward an SSH agent")
-        tar = iter([raw.file(_PROGRAM.encode(), program, mode=0o755), raw.END])
+        container = self._resources.container(body, "create a container to forward an SSH agent")
+        tar = iter([raw.file(_PROGRAM.encode(), program, mode=0o755), END])
         self._client.put(container, "/", tar, "put a program into a container")
         connection = self._client.attach(container, "attach to a container")
         connection.settimeout(30)

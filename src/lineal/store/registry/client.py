@@ -106,21 +106,31 @@ class Registry(Store):
         return digest
 
     def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
-        answer = self._send(manifest, tag)
-        if answer is not None:
-            self._accept(answer, manifest, tag)
+        for number in range(1, TRIES + 1):
+            # Another run may have been first since the last try, and this one may have done it without hearing so.
+            if number > 1 and tag and self._is_there(manifest, tag):
+                return
+            if self._try(manifest, tag, number):
+                return
 
     def try_tag(self, manifest: Manifest, tag: str) -> bool:
+        return self._try(manifest, tag, 1)
+
+    def _try(self, manifest: Manifest, tag: str | None, number: int) -> bool:
+        """PUT once. False, after a pause, when another try may succeed; the last try raises what is wrong."""
+        answer = None
         try:
             answer = self._put(manifest, tag)
         except ConnectionFailed:
-            self._http.pause(1)
-            return False
-        if answer.status in RETRIED or _unsettled(answer):
-            self._http.pause(1, answer)
-            return False
-        self._accept(answer, manifest, tag)
-        return True
+            if number == TRIES:
+                raise
+        if answer is not None:
+            again = answer.status in RETRIED or (_unsettled(answer) and number < SETTLING)
+            if not again or number == TRIES:
+                self._accept(answer, manifest, tag)
+                return True
+        self._http.pause(number, answer)
+        return False
 
     def _accept(self, answer: Response, manifest: Manifest, tag: str | None) -> None:
         refused = answer.status in (403, 405, 409, 412) or (answer.status == 400 and _immutable(answer))
@@ -134,26 +144,6 @@ class Registry(Store):
         stored = answer.headers.get("Docker-Content-Digest", manifest.digest)
         if is_digest(stored) and stored != manifest.digest:
             raise invalid_response(self.host, f"that it stored {stored} when given {manifest.digest}")
-
-    def _send(self, manifest: Manifest, tag: str | None) -> Response | None:
-        """PUT until there is an answer; None when an answer was lost and the tag turns out to be ours.
-
-        Before each further try of a tag it looks again: another run may have been first meanwhile."""
-        for number in range(1, TRIES + 1):
-            if number > 1 and tag and self._is_there(manifest, tag):
-                return None
-            answer = None
-            try:
-                answer = self._put(manifest, tag)
-            except ConnectionFailed:
-                if number == TRIES:
-                    raise
-            if answer is not None:
-                again = answer.status in RETRIED or (_unsettled(answer) and number < SETTLING)
-                if not again or number == TRIES:
-                    return answer
-            self._http.pause(number, answer)
-        raise AssertionError("the last try returns or raises")
 
     def _is_there(self, manifest: Manifest, tag: str) -> bool:
         """Whether the tag points at this manifest already. Raises `Conflict` when it points at another."""

@@ -1,4 +1,4 @@
-"""Who Lineal is to a registry: Docker's and Podman's files and credential helpers, read as those tools do."""
+"""Credentials for registries: Docker's and Podman's files and credential helpers, read as those tools do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HELPER_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What to prove oneself with; `source` says where it came from, the rest is never shown."""
+    """A login; `source` says where it came from, the rest is never shown."""
 
     source: str
     username: str = field(default="", repr=False)
@@ -55,8 +55,8 @@ def find_credential(host: str, repository: str, environ: Mapping[str, str]) -> t
 
 
 def _of_the_job(host: str, environ: Mapping[str, str]) -> Credential | None:
-    """The job's own password for its GitLab's registry, and for no other host. It comes last: who has logged in there
-    as somebody else had a reason to."""
+    """The job's own password for its GitLab's registry, and for no other host. It comes last: a login
+    as somebody else was made for a reason."""
     if environ.get("GITLAB_CI") != "true" or environ.get("CI_REGISTRY", "").lower() != host:
         return None
     username, password = environ.get("CI_REGISTRY_USER"), environ.get("CI_REGISTRY_PASSWORD")

@@ -1,4 +1,4 @@
-"""What a registry's failure means to the person who reads it: one sentence, a remedy, and no secret."""
+"""Failures of a registry as errors that people can act on: one sentence, a remedy, and no secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A `requests` session that never answers for itself: no netrc, no cookies, no retries of its own."""
+"""A `requests` session that decides nothing by itself: no netrc, no cookies, no retries of its own."""
 
 from __future__ import annotations
 

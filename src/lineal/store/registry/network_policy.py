@@ -1,4 +1,4 @@
-"""Which network addresses are this machine, which lie inside a network, and where a registry may send us."""
+"""Guards against SSRF: loopback and private addresses, and the redirects that a registry may ask us to follow."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def is_inside(name: str) -> bool:
 def may_redirect(url: SplitResult, home: str, *, secure: bool) -> bool:
     """Whether a registry at `home` may send a request, without credentials, on to another host.
 
-    Storage inside a company's network is common; the metadata services of clouds (link-local addresses) and this
-    machine's own services are nobody's storage. Raises ValueError for a malformed URL."""
+    Storage inside a company's network is common; no storage is behind the link-local addresses, where clouds have
+    their metadata services, or on this machine. Raises ValueError for a malformed URL."""
     name = url.hostname or ""
     address = _address(name)
     if not name or url.username or url.scheme not in (("https",) if secure else ("http", "https")):

@@ -1,4 +1,4 @@
-"""What time it is at the registry, told from the `Date` of its answers: one clock for all runners (DESIGN §1, G4)."""
+"""The registry's time, from the `Date` of its answers: one clock for all runners (DESIGN §1, G4)."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, BinaryIO
@@ -95,22 +95,31 @@ class Transport:
         """Send to a path of the registry (or a URL that it gave) and read at most `limit` bytes of the answer.
 
         Raises `ConnectionFailed` when the connection fails at every try, `Unreachable` for what no retry can mend."""
+
+        def send() -> Response:
+            url = urljoin(f"{self._scheme}://{self.endpoint}/", where)
+            response, foreign = self._authorized(method, url, scopes, dict(headers or {}), body, seconds)
+            answer = self._finish(response, foreign, limit, stream)
+            if self._wants_tls(answer):
+                self._scheme = "https"
+                return send()
+            return answer
+
+        return self._retried(send, self.host, tries)
+
+    def _retried(self, send: Callable[[], Response], host: str, tries: int) -> Response:
+        """The first answer of `host` that another try would not change, else the last one. Raises as `ask` does."""
         number = 0
         while True:
             number += 1
-            url = urljoin(f"{self._scheme}://{self.endpoint}/", where)
             answer = None
             try:
-                response, foreign = self._authorized(method, url, scopes, dict(headers or {}), body, seconds)
-                answer = self._finish(response, foreign, limit, stream)
+                answer = send()
             except requests.RequestException as error:
-                failure = connection_error(self.host, error)
-                patience = tries if self.clock.known else min(tries, STRANGER_TRIES)
+                failure = connection_error(host, error)
+                patience = tries if self.clock.known or host != self.host else min(tries, STRANGER_TRIES)
                 if number >= patience or not isinstance(failure, ConnectionFailed):
                     raise failure from None
-            if answer and self._wants_tls(answer):
-                self._scheme = "https"
-                continue
             if answer and (answer.status not in RETRIED or number >= tries):
                 return answer
             self.pause(number, answer)
@@ -255,20 +264,12 @@ class Transport:
     def _token(self, method: str, url: str, headers: dict[str, str], form: bytes | None) -> tuple[int, bytes]:
         """Ask a token server; its address has been checked, and it may not send our credentials on."""
         body = Blob("", len(form), form) if form is not None else None
-        for number in range(1, TRIES + 1):
-            answer = None
-            try:
-                response = self._send(method, url, headers, body, READ_SECONDS)
-                answer = self._finish(response, True, SMALL, False)
-            except requests.RequestException as error:
-                failure = connection_error(urlsplit(url).netloc, error)
-                if number == TRIES or not isinstance(failure, ConnectionFailed):
-                    raise failure from None
-            if answer and answer.status not in RETRIED:
-                break
-            if number < TRIES:
-                self.pause(number, answer)
-        return (answer.status, answer.body) if answer else (0, b"")
+
+        def send() -> Response:
+            return self._finish(self._send(method, url, headers, body, READ_SECONDS), True, SMALL, False)
+
+        answer = self._retried(send, urlsplit(url).netloc, TRIES)
+        return answer.status, answer.body
 
     def _seconds(self, said: str) -> float:
         """`Retry-After`: seconds or a date."""

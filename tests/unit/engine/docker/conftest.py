@@ -212,9 +212,9 @@ def base(client: Client) -> Iterator[tuple[MemoryStore, Image]]:
 
 @pytest.fixture
 def bench(client: Client, base: tuple[MemoryStore, Image], tmp_path: Path) -> Iterator[Bench]:
-    engine = DockerEngine()
-    yield Bench(engine, client, *base, tmp_path)
-    assert traces(client, engine) == [], "something was left in the engine"
+    made = Bench(DockerEngine(), client, *base, tmp_path)
+    yield made
+    assert traces(client, made.engine) == [], "something was left in the engine"
 
 
 def traces(client: Client, engine: DockerEngine) -> list[str]:

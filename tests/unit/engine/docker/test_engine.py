@@ -6,15 +6,18 @@ import stat
 import tarfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lineal.engine import BindMount, CacheMount, CommandFailed, Directory
-from lineal.engine.docker import container_diff
+from lineal.engine.docker.client import Client
 from lineal.engine.docker.engine import DockerEngine
 from lineal.errors import BuildFailed, Interrupted, MissingContent
 
@@ -75,7 +78,7 @@ def test_the_engine_s_own_files_are_not_in_the_layer(bench: Bench) -> None:
 def test_both_ways_to_read_a_layer_agree_on_a_nasty_case(bench: Bench, members: Members, contents: Contents) -> None:
     base = {"data/deep": {"c", "d"}, "data": {"a", "b", "deep", "gone"}}
     fast = bench.run(NASTY)
-    bench.engine._fast = False
+    bench.engine = DockerEngine(upper=False)
     slow = bench.run(NASTY)
     one, other = effective(members(fast), base), effective(members(slow), base)
     # The two runs were not at the same second.
@@ -93,8 +96,7 @@ def test_both_ways_to_read_a_layer_agree_on_a_nasty_case(bench: Bench, members: 
 
 @pytest.mark.parametrize("fast", [True, False])
 def test_a_layer_can_be_run_on_and_shows_the_same_files(bench: Bench, fast: bool) -> None:
-    if not fast:
-        bench.engine._fast = False
+    bench.engine = DockerEngine(upper=None if fast else False)
     look = r"cd / && ls -laRn data n moved tmp bin/sh etc/passwd 2>/dev/null ; cat /n/link /n/zlink"
     bench.run(NASTY + look)
     before = [line for line in bench.said if not line.startswith("total")]
@@ -294,16 +296,20 @@ def _stop_when_running(engine: DockerEngine) -> None:
     engine.stop()
 
 
-def test_a_stop_ends_the_reading_of_a_layer(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_ends_the_reading_of_a_layer(bench: Bench) -> None:
     read: list[str] = []
-    real = container_diff.copy_upper
 
-    def stopped(*arguments: Any) -> None:
-        bench.engine.stop()
-        real(*arguments)
-        read.append("the whole layer")
+    class Stopping(Client):
+        @contextmanager
+        def reader(self, path: str, what: str, params: Mapping[str, str] | None = None) -> Iterator[BufferedReader]:
+            with super().reader(path, what, params) as stream:
+                if what == "read a layer":
+                    bench.engine.stop()
+                yield stream
+            if what == "read a layer":
+                read.append("the whole layer")
 
-    monkeypatch.setattr(container_diff, "copy_upper", stopped)
+    bench.engine = DockerEngine(connect=Stopping)
     with pytest.raises(Interrupted):
         bench.run("dd if=/dev/zero of=/data/large bs=1M count=20 2>&-")
     assert read == []
@@ -337,8 +343,8 @@ def test_an_error_in_the_caller_s_output_leaves_nothing(bench: Bench) -> None:
         bench.engine.run(bench.base, bench.store, bench.command("echo x; sleep 600"), refuse, bench.workspace)
 
 
-def test_a_silent_command_outlasts_the_timeout(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lineal.engine.docker.client.TIMEOUT", 2.0)
+def test_a_silent_command_outlasts_the_timeout(bench: Bench) -> None:
+    bench.engine = DockerEngine(connect=partial(Client, timeout=2.0))
     assert bench.names("sleep 4; touch /data/x") == ["data", "data/x"]
 
 

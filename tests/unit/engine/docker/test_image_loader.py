@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 
-from lineal.engine.docker import waiting
-from lineal.engine.docker.client import Client
+from lineal.engine.docker.client import Client, call_interruptibly
 from lineal.engine.docker.image_loader import ImageLoader, bare_config
 from lineal.errors import Interrupted, Unreachable
 from lineal.oci.types import Descriptor, sha256
 
-from .conftest import MemoryStore, base_tar, regular, tar_of
+from .conftest import Bench, MemoryStore, base_tar, regular, tar_of
 
 pytestmark = pytest.mark.engine
 
@@ -55,20 +54,20 @@ def test_only_the_layers_that_the_engine_lacks_are_read(client: Client) -> None:
     remove(client, *reversed(ids))
 
 
-def test_what_this_run_has_loaded_is_not_asked_for_again(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_this_run_has_loaded_is_not_asked_for_again(client: Client) -> None:
+    paths: list[str] = []
+
+    class Noting(Client):
+        def call(self, method: str, path: str, what: str, **options: Any) -> Any:
+            paths.append(path)
+            return super().call(method, path, what, **options)
+
     store = MemoryStore()
     tars = layers("a", "b", "c")
-    images = ImageLoader(client, lambda: None)
+    images = ImageLoader(Noting(), lambda: None)
     ids = [images.ensure(store.image(tars[:2]), store)]
     store.read.clear()
-    paths: list[str] = []
-    call = Client.call
-
-    def counted(self: Client, method: str, path: str, *args: Any, **options: Any) -> Any:
-        paths.append(path)
-        return call(self, method, path, *args, **options)
-
-    monkeypatch.setattr(Client, "call", counted)
+    paths.clear()
     image = store.image(tars)
     ids.append(images.ensure(image, store))
     assert paths.count("/images/load") == 1
@@ -117,12 +116,12 @@ def test_an_image_removed_meanwhile_is_loaded_again(client: Client) -> None:
     remove(client, id)
 
 
-def test_uncompressed_layers_are_taken_too(client: Client) -> None:
-    store = MemoryStore()
-    tar = layers("a")[0]
-    plain = Descriptor("application/vnd.oci.image.layer.v1.tar", store.add(tar), len(tar))
-    id = ImageLoader(client, lambda: None).ensure(store._image((plain,), [sha256(tar)], {}), store)
-    remove(client, id)
+def test_uncompressed_layers_are_taken_too(bench: Bench) -> None:
+    said = uuid.uuid4().hex
+    tars = [base_tar(), tar_of(regular("plain", said.encode() + b"\n"))]
+    plain = [Descriptor("application/vnd.oci.image.layer.v1.tar", bench.store.add(tar), len(tar)) for tar in tars]
+    bench.run("cat /plain", parent=bench.store._image(tuple(plain), [sha256(tar) for tar in tars], {}))
+    assert bench.said == [said]
 
 
 def test_a_layer_that_is_not_what_the_config_says_is_refused(client: Client) -> None:
@@ -155,14 +154,14 @@ def test_a_stop_does_not_wait_for_the_engine_s_answer() -> None:
         never.wait()
 
     with pytest.raises(Interrupted):
-        waiting.call_interruptibly(work, check)
+        call_interruptibly(work, check)
     never.set()
 
 
 def test_what_the_engine_answers_is_given_or_raised() -> None:
-    assert waiting.call_interruptibly(lambda: 7, lambda: None) == 7
+    assert call_interruptibly(lambda: 7, lambda: None) == 7
     with pytest.raises(ZeroDivisionError):
-        waiting.call_interruptibly(lambda: 1 // 0, lambda: None)
+        call_interruptibly(lambda: 1 // 0, lambda: None)
 
 
 def test_a_large_layer_is_streamed(client: Client) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from lineal.engine.docker.layer import LayerExclusions, LayerTar
 from lineal.errors import BuildFailed, Unreachable
 from lineal.tar import raw
+from lineal.tar.header import END, checksum
 
 NAME = st.lists(
     st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=90)
@@ -23,10 +24,10 @@ NAME = st.lists(
 
 
 def layer(
-    tar: bytes, edits: LayerExclusions | None = None, deleted: tuple[str, ...] = (), below: bytes = b""
+    tar: bytes, exclusions: LayerExclusions | None = None, deleted: tuple[str, ...] = (), below: bytes = b""
 ) -> bytes:
     out = io.BytesIO()
-    writer = LayerTar(out.write, edits or LayerExclusions(), deleted)
+    writer = LayerTar(out.write, exclusions or LayerExclusions(), deleted)
     writer.copy(io.BytesIO(tar), below)
     writer.finish()
     return out.getvalue()
@@ -71,7 +72,7 @@ def test_whatever_comes_in_goes_out(name: str, content: bytes, owner: int, mode:
 
 @given(NAME, st.binary(max_size=600), st.integers(0, 2**40), st.integers(0, 8**11 - 1))
 def test_an_entry_of_one_s_own_is_read_back(name: str, content: bytes, uid: int, mtime: int) -> None:
-    data = raw.file(name.encode(), content, mode=0o640, uid=uid, mtime=mtime) + raw.END
+    data = raw.file(name.encode(), content, mode=0o640, uid=uid, mtime=mtime) + END
     with tarfile.open(fileobj=io.BytesIO(data)) as opened:
         (found,) = opened.getmembers()
         assert (found.name, found.uid, found.mtime, found.mode) == (name, uid, mtime, 0o640)
@@ -115,10 +116,10 @@ def test_a_hidden_name_that_is_no_text_makes_the_directory_opaque() -> None:
 
 
 def test_a_stub_is_kept_only_with_something_in_it() -> None:
-    edits = LayerExclusions(stubs=frozenset({b"a", b"a/b"}))
-    assert names(layer(tar(folder("./a"), folder("./a/b"), node("./z")), edits)) == ["z"]
-    assert names(layer(tar(folder("./a"), folder("./a/b"), node("./a/c")), edits)) == ["a", "a/c"]
-    assert names(layer(tar(folder("./a"), folder("./a/b"), node("./a/b/c")), edits)) == ["a", "a/b", "a/b/c"]
+    exclusions = LayerExclusions(stubs=frozenset({b"a", b"a/b"}))
+    assert names(layer(tar(folder("./a"), folder("./a/b"), node("./z")), exclusions)) == ["z"]
+    assert names(layer(tar(folder("./a"), folder("./a/b"), node("./a/c")), exclusions)) == ["a", "a/c"]
+    assert names(layer(tar(folder("./a"), folder("./a/b"), node("./a/b/c")), exclusions)) == ["a", "a/b", "a/b/c"]
 
 
 def test_a_second_stream_completes_a_stub_of_the_first() -> None:
@@ -138,21 +139,51 @@ def test_a_stream_cut_short_is_refused(cut: int) -> None:
         layer(tar(node("./a"), contents=b"x" * 800)[:cut])
 
 
+def damaged(start: int, field: bytes) -> bytes:
+    """A tar whose first header has this field, with the checksum that belongs to it."""
+    block = bytearray(tar(node("./a")))
+    block[start : start + len(field)] = field
+    block[148:156] = b"%06o\0 " % checksum(bytes(block[:512]))
+    return bytes(block)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (damaged(100, b"000x644\0"), "a wrong number"),
+        (damaged(124, b"\xff" * 12), "a wrong size"),
+        (damaged(156, b"S"), "unknown type 'S'"),
+        (tar(node("./a")).replace(b"a", b"b", 1), "a wrong checksum"),
+        (tar(node("./a"))[:512], "no end"),
+    ],
+)
+def test_a_stream_that_is_no_tar_is_refused(data: bytes, says: str) -> None:
+    with pytest.raises(Unreachable, match=f"The engine sent an archive that cannot be read: .*{says}"):
+        layer(data)
+
+
 @pytest.mark.parametrize("name", ["../a", "a/../../b"])
 def test_a_name_that_leaves_the_root_is_refused(name: str) -> None:
     with pytest.raises(Unreachable, match="leaves its root"):
         layer(tar(node(name)))
 
 
-def test_a_secret_across_two_chunks_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(raw, "CHUNK", 512)
+class Pieces(io.BytesIO):
+    """A stream that gives a block at a time."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(512 if size is None or size < 0 else min(size, 512))
+
+
+def test_a_secret_across_two_chunks_is_found() -> None:
     content = b"." * 500 + b"0123456789abcdef-secret" + b"." * 900
+    writer = LayerTar(io.BytesIO().write, LayerExclusions(secrets=(b"0123456789abcdef-secret",)))
     with pytest.raises(BuildFailed, match="/f"):
-        layer(tar(node("./f"), contents=content), LayerExclusions(secrets=(b"0123456789abcdef-secret",)))
+        writer.copy(Pieces(tar(node("./f"), contents=content)))
 
 
 def test_a_short_secret_counts_only_as_a_whole_file() -> None:
-    edits = LayerExclusions(secrets=(b"postgres",))
-    assert names(layer(tar(node("./f"), contents=b"user=postgres"), edits)) == ["f"]
+    exclusions = LayerExclusions(secrets=(b"postgres",))
+    assert names(layer(tar(node("./f"), contents=b"user=postgres"), exclusions)) == ["f"]
     with pytest.raises(BuildFailed):
-        layer(tar(node("./f"), contents=b"postgres"), edits)
+        layer(tar(node("./f"), contents=b"postgres"), exclusions)

@@ -8,14 +8,15 @@ import os
 import subprocess
 import threading
 import uuid
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from io import BufferedReader
 
 import pytest
 
 from lineal.engine import BindMount, CacheMount, CommandFailed, Directory, SecretMount, TmpfsMount
-from lineal.engine.docker import container_diff
 from lineal.engine.docker.client import Client
+from lineal.engine.docker.engine import DockerEngine
 from lineal.errors import BadConfiguration, BuildFailed
 
 from .conftest import Bench, Contents, Members, directory, regular, tar_of
@@ -199,26 +200,25 @@ def test_a_secret_is_seen_with_its_owner_and_mode(bench: Bench) -> None:
     assert bench.said == [VALUE.decode() + "440 1000 1000"]
 
 
-def test_a_secret_never_touches_the_container_s_own_files(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    put: list[tuple[str, str]] = []
-    real = Client.put
+def test_a_secret_never_touches_the_container_s_own_files(bench: Bench) -> None:
+    put: list[str] = []
 
-    def noted(self: Client, container: str, path: str, tar: Iterable[bytes], what: str) -> None:
-        put.append((container, path))
-        real(self, container, path, tar, what)
+    class Noting(Client):
+        def put(self, container: str, path: str, tar: Iterable[bytes], what: str) -> None:
+            put.append(path)
+            super().put(container, path, tar, what)
 
-    monkeypatch.setattr(Client, "put", noted)
+    bench.engine = DockerEngine(connect=Noting)
     bench.run("true", mounts=[SecretMount("/run/secrets/a", VALUE), SecretMount("/run/secrets/b", VALUE)])
     # Both put there, and emptied after the command.
-    assert [path for _, path in put] == ["/lineal-0"] * 4
+    assert put == ["/lineal-0"] * 4
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may look into the engine's folders")
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("target", ["/run/secrets/token", "/root/.npmrc", "/new/deep/token", "/ctx/.env"])
 def test_a_secret_is_nowhere_afterwards(bench: Bench, contents: Contents, target: str, fast: bool) -> None:
-    if not fast:
-        bench.engine._fast = False
+    bench.engine = DockerEngine(upper=None if fast else False)
     mounts = [SecretMount(target, VALUE), context()]
     layer = bench.run(f"cat {target} >/dev/null; touch /data/x", mounts=mounts)
     found = contents(layer)
@@ -234,17 +234,18 @@ def test_a_secret_is_nowhere_afterwards(bench: Bench, contents: Contents, target
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may look into the engine's folders")
 @pytest.mark.parametrize("target", ["/run/secrets/token", "/ctx/.env"])
-def test_a_secret_in_a_volume_is_gone_before_the_layer_is_read(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, target: str
-) -> None:
+def test_a_secret_in_a_volume_is_gone_before_the_layer_is_read(bench: Bench, target: str) -> None:
     found: list[bytes] = []
-    real = container_diff.copy_upper
 
-    def look(*arguments: Any) -> None:
-        found.append(bench.on_disk(VALUE.decode(), "volumes"))
-        real(*arguments)
+    class Looking(Client):
+        @contextmanager
+        def reader(self, path: str, what: str, params: Mapping[str, str] | None = None) -> Iterator[BufferedReader]:
+            if what == "read a layer":
+                found.append(bench.on_disk(VALUE.decode(), "volumes"))
+            with super().reader(path, what, params) as stream:
+                yield stream
 
-    monkeypatch.setattr(container_diff, "copy_upper", look)
+    bench.engine = DockerEngine(connect=Looking)
     bench.run(
         f"cat {target}; exec >/dev/null; mv /ctx/sub /ctx/s", mounts=[SecretMount(target, VALUE), context(True)]
     )

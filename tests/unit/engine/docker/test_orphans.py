@@ -51,7 +51,7 @@ def other(bench: Bench) -> Iterator[tuple[subprocess.Popen[str], DockerEngine]]:
         assert child.stdout.readline() == "running\n"
         yield child, engine
         child.kill()
-    orphans.remove_abandoned(bench.client)
+    orphans.remove_orphans(bench.client)
 
 
 @pytest.mark.engine
@@ -125,7 +125,7 @@ ALL = ["/containers/container", "/volumes/volume", "/images/image"]
 )
 def test_what_is_removed(labels: dict[str, str], hours: int, deleted: list[str]) -> None:
     engine = Listed(labels, hours)
-    removed = orphans.remove_abandoned(cast(Client, engine))
+    removed = orphans.remove_orphans(cast(Client, engine))
     assert engine.deleted == deleted
     assert removed == [path.rpartition("/")[2] for path in deleted]
 

@@ -73,6 +73,22 @@ def test_a_failure_that_stays_is_told_in_one_sentence(fake: Start, open_registry
     assert len(server.seen) == TRIES
 
 
+def test_a_limit_that_is_used_up_to_the_last_try_is_told(fake: Start, open_registry: Open, naps: Naps) -> None:
+    server = fake(always(429, body=errors("TOOMANYREQUESTS", "You have reached your pull rate limit.")))
+    with pytest.raises(Unreachable, match=r"the limit is used up and says: 'You have reached .* higher limit"):
+        open_registry(server.host).manifest("one")
+    assert len(server.seen) == TRIES
+    assert len(naps.naps) == TRIES - 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_of_what_is_written_is_not_followed(fake: Start, open_registry: Open, status: int) -> None:
+    server = fake(always(status, {"Location": "/elsewhere"}))
+    with pytest.raises(Unreachable, match=rf"sends requests for team/app elsewhere \(status {status}\)"):
+        open_registry(server.host).put_manifest(MANIFEST, "one")
+    assert [path for _, path, _ in server.seen] == ["/v2/team/app/manifests/one"]
+
+
 def test_a_reset_connection_is_tried_again(fake: Start, open_registry: Open) -> None:
     server = fake(in_turn(None, None, GOOD))
     assert open_registry(server.host).manifest("one") == MANIFEST

@@ -9,6 +9,8 @@ from typing import Literal, Protocol
 
 Kind = Literal["file", "directory", "symlink", "special"]
 
+MAX_LINKS = 255
+"""Links that are followed in one path, as in BuildKit."""
 MAX_ID = (1 << 32) - 2
 """The last uid and gid of Linux."""
 
@@ -82,6 +84,44 @@ class SingleFile:
     def open(self, node: Node) -> Iterator[bytes]:
         del node
         return self._content()
+
+
+class Unresolvable(Exception):
+    """A path whose links lead nowhere; the text is the end of a sentence about it."""
+
+
+def resolve_links(
+    path: str, link_at: Callable[[list[str]], str | None], *, last: bool, deepest: int | None = None
+) -> list[str]:
+    """The components of a path, seen from the root, once links in it are followed; in the last one only if `last`.
+
+    `link_at` gives the target of the link at some components, None when there is no link. Raises
+    `Unresolvable` for too many links, and for more than `deepest` components on the way."""
+    done: list[str] = []
+    left = _components(path)
+    links = 0
+    while left:
+        part = left.pop()
+        if part == "..":
+            del done[-1:]
+            continue
+        done.append(part)
+        if deepest is not None and len(done) > deepest:
+            raise Unresolvable(f"is too deep: more than {deepest} directories")
+        target = link_at(done) if left or last else None
+        if target is None:
+            continue
+        links += 1
+        if links > MAX_LINKS:
+            raise Unresolvable("has too many symbolic links in it")
+        done = [] if target.startswith("/") else done[:-1]
+        left += _components(target)
+    return done
+
+
+def _components(path: str) -> list[str]:
+    """The components of a path, the last one first."""
+    return [part for part in reversed(path.split("/")) if part not in ("", ".")]
 
 
 def clamp(name: str) -> str:

@@ -171,7 +171,7 @@ class _Copier:
         self._parents(place)
         skip = len(source.path) + 1 if source.path else 0
         prefix = f"{place}/" if place else ""
-        found = item.path_filter.sift(source.path, item.tree.walk(source.path))
+        found = item.path_filter.select(source.path, item.tree.walk(source.path))
         # BuildKit follows the links at the top of a root of which it copies a part, though it copies them as links.
         follows = bool(item.path_filter) and not item.exact and clamp(item.path) == ""
         some = False

@@ -12,14 +12,14 @@ from posixpath import basename, dirname
 from typing import Any, BinaryIO, NamedTuple
 
 from lineal.assemble import accounts
-from lineal.context.tree import clamp, owner_id
+from lineal.context.tree import Unresolvable, clamp, owner_id, resolve_links
 from lineal.errors import BuildFailed, Unreachable
 from lineal.tar.header import Malformed
 from lineal.tar.layer import OPAQUE, WHITEOUT
 from lineal.tar.reader import MAX_DEPTH, Entry, TarReader
+from lineal.text import printable
 
 VERSION = 1
-_MAX_LINKS = 255
 MAX_DECODED = 256 << 20
 """Bytes of an index that has been unpacked."""
 _MAX_ACCOUNTS = 4 << 20
@@ -163,25 +163,14 @@ def _checked(value: Any) -> Filesystem:
 
 def resolve(symlinks: Mapping[str, str], path: str, *, last: bool = True, root: str = "") -> str:
     """`path` with links followed, seen from `root` (a resolved directory) as if it were the root of all."""
-    done: list[str] = []
-    left = [part for part in reversed(path.split("/")) if part not in ("", ".")]
-    links = 0
-    while left:
-        part = left.pop()
-        if part == "..":
-            del done[-1:]
-            continue
-        done.append(part)
-        if len(done) > MAX_DEPTH:
-            raise BuildFailed(f"/{clamp(path)[:100]}… is too deep: more than {MAX_DEPTH} directories.")
-        target = symlinks.get("/".join([root, *done] if root else done))
-        if target is None or not (left or last):
-            continue
-        links += 1
-        if links > _MAX_LINKS:
-            raise BuildFailed(f"/{clamp(path)} has too many symbolic links in it.")
-        done = [] if target.startswith("/") else done[:-1]
-        left += [name for name in reversed(target.split("/")) if name not in ("", ".")]
+
+    def link_at(parts: list[str]) -> str | None:
+        return symlinks.get("/".join([root, *parts] if root else parts))
+
+    try:
+        done = resolve_links(path, link_at, last=last, deepest=MAX_DEPTH)
+    except Unresolvable as error:
+        raise BuildFailed(f"/{printable(clamp(path))} {error}.") from None
     return "/".join([root, *done] if root and done else done) if done else root
 
 

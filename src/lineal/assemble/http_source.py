@@ -13,7 +13,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from lineal.context.remote_source import HttpSource
-from lineal.context.tree import Node
+from lineal.context.tree import Node, SingleFile
 from lineal.errors import BuildFailed, Unreachable
 from lineal.store.registry.http_session import new_session
 from lineal.tar.spool import Spool
@@ -26,28 +26,7 @@ _ATTEMPTS = 3
 _MODE = 0o600
 
 
-class Downloaded:
-    """A `SourceTree` of one file."""
-
-    def __init__(self, node: Node, spool: Spool) -> None:
-        self._node = node
-        self._spool = spool
-
-    def lstat(self, path: str) -> Node | None:
-        return Node("", "directory", 0o755) if path == "" else self._node if path == self._node.path else None
-
-    def children(self, path: str) -> list[str]:
-        return [self._node.path] if path == "" else []
-
-    def walk(self, path: str) -> Iterator[Node]:
-        if path == "":
-            yield self._node
-
-    def open(self, node: Node) -> Iterator[bytes]:
-        return self._spool.read(int(node.oid), node.size)
-
-
-def download(wanted: HttpSource, workspace: Path) -> Downloaded:
+def download(wanted: HttpSource, workspace: Path) -> SingleFile:
     """The file, kept in an unnamed file in `workspace`; 0600 of root, as BuildKit makes it.
 
     Raises `Unreachable`, and `BuildFailed` when it is not what the checksum says."""
@@ -63,7 +42,7 @@ def download(wanted: HttpSource, workspace: Path) -> Downloaded:
     raise AssertionError
 
 
-def _fetch(wanted: HttpSource, spool: Spool) -> Downloaded:
+def _fetch(wanted: HttpSource, spool: Spool) -> SingleFile:
     algorithm, _, expected = (wanted.digest or "sha256:").partition(":")
     digest, size = hashlib.new(algorithm), 0
     ends = time.monotonic() + _LONGEST
@@ -84,7 +63,7 @@ def _fetch(wanted: HttpSource, spool: Spool) -> Downloaded:
             f"{wanted.url} is {algorithm}:{digest.hexdigest()}, not {wanted.digest}.",
             remedy="Look at what has changed there, then correct --checksum.",
         )
-    return Downloaded(Node(wanted.name, "file", _MODE, size=size, oid=str(offset)), spool)
+    return SingleFile(Node(wanted.name, "file", _MODE, size=size), lambda: spool.read(offset, size))
 
 
 def _answer(wanted: HttpSource) -> requests.Response:

@@ -18,20 +18,22 @@ from lineal.oci.types import Descriptor, Image, Layer
 from lineal.tar.compression import open_layer
 
 
-def import_base(stage: Stage, inputs: StageInputs, environment: BuildEnvironment) -> tuple[Image, Filesystem]:
+def import_base(
+    stage: Stage, reference: str, inputs: StageInputs, environment: BuildEnvironment
+) -> tuple[Image, Filesystem]:
     """Copy the base into the store, so that later runs never ask its registry again, and index its directories."""
-    source, tag = environment.base_store(stage.reference)
+    source, tag = environment.base_store(reference)
     try:
         base = read_image(source, tag, stage.platform)
     except MissingContent:
         raise BuildFailed(
-            f"The base image {stage.reference} does not exist.",
+            f"The base image {reference} does not exist.",
             place=stage.place,
             remedy="Check the name and the tag; a private base needs credentials in the docker config.",
         ) from None
     if (base.config_json.get("config") or {}).get("OnBuild"):
         raise BadConfiguration(
-            f"The base image {stage.reference} has ONBUILD instructions, which are not part of this commit.",
+            f"The base image {reference} has ONBUILD instructions, which are not part of this commit.",
             place=stage.place,
             remedy="Make it a target of your Dockerfile or an image of lineal.yaml: ONBUILD works there.",
         )

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 from lineal.dockerfile import metadata
 from lineal.dockerfile.scope import DEFAULT_PATH
-from lineal.oci.types import Image
+from lineal.oci.types import Image, ImageConfig
 
 # Configs of assembled stages carry the parent's time, so that equal inputs give equal bytes on every machine.
 NO_TIME = "1980-01-02T00:00:00Z"
 
 
-def scratch(platform: str) -> dict[str, Any]:
+def scratch(platform: str) -> ImageConfig:
     os_name, architecture, *variant = platform.split("/")
     return {
         "created": NO_TIME,
@@ -25,8 +24,8 @@ def scratch(platform: str) -> dict[str, Any]:
     }
 
 
-def copy_of(image: Image) -> dict[str, Any]:
-    document: dict[str, Any] = copy.deepcopy(image.config_json)
+def copy_of(image: Image) -> ImageConfig:
+    document: ImageConfig = copy.deepcopy(image.config_json)
     for name, empty in (("config", {}), ("history", [])):
         document[name] = document.get(name) or empty
     # The engine's notes about the container that once made the base say nothing about this image.
@@ -35,7 +34,7 @@ def copy_of(image: Image) -> dict[str, Any]:
     return document
 
 
-def with_path(base: Image) -> dict[str, Any] | bytes:
+def with_path(base: Image) -> ImageConfig | bytes:
     """The base's config as it is, or with the PATH that BuildKit gives a base without one (`docker import`)."""
     if "PATH" in metadata.environment(base.config_json.get("config") or {}):
         return base.config

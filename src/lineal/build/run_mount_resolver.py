@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from lineal.assemble.stage_tree import as_tar
 from lineal.build.environment import BuildEnvironment
 from lineal.context.glob import follow
-from lineal.context.tree import Node, SourceTree
+from lineal.context.tree import Node, SingleFile, SourceTree
 from lineal.dockerfile import metadata
 from lineal.dockerfile.instructions import RunInstruction
 from lineal.dockerfile.run_mounts import RunMount, literal
@@ -18,6 +18,7 @@ from lineal.dockerfile.scope import Word
 from lineal.dockerfile.stage import Stage
 from lineal.engine import BindMount, CacheMount, Mount, SecretMount, SshMount, TmpfsMount
 from lineal.errors import BadConfiguration, BuildFailed
+from lineal.oci.types import ContainerConfig
 
 _SOCKETS = "/run/buildkit/ssh_agent"
 """Where BuildKit puts the sockets that have no target."""
@@ -35,7 +36,7 @@ class RunMountResolver:
         self,
         stage: Stage,
         environment: BuildEnvironment,
-        config: dict[str, Any],
+        config: ContainerConfig,
         finish: Callable[[Word], str],
         tree: Trees,
     ) -> None:
@@ -50,7 +51,8 @@ class RunMountResolver:
         mounts: list[Mount] = []
         if step.script is not None:
             name, content = step.script
-            tree = _Script(name, content.encode("utf-8", "surrogateescape"))
+            data = content.encode("utf-8", "surrogateescape")
+            tree = SingleFile(Node(name, "file", 0o755, size=len(data)), lambda: iter([data]))
             mounts.append(BindMount("/dev/pipes", lambda: as_tar(tree, "")))
         for mount in step.mounts:
             if mount.type == "cache":
@@ -129,25 +131,3 @@ class RunMountResolver:
                     place=self._stage.place,
                     remedy=f"Name it under `ssh:` in lineal.yaml, or pass --ssh {mount.id}.",
                 )
-
-
-class _Script:
-    """A heredoc with a shebang, as a tree of one executable file."""
-
-    def __init__(self, name: str, content: bytes) -> None:
-        self._node = Node(name, "file", 0o755, size=len(content))
-        self._content = content
-
-    def lstat(self, path: str) -> Any:
-        return Node("", "directory", 0o755) if path == "" else self._node if path == self._node.path else None
-
-    def children(self, path: str) -> list[str]:
-        return [self._node.path] if path == "" else []
-
-    def walk(self, path: str) -> Iterator[Any]:
-        if path == "":
-            yield self._node
-
-    def open(self, node: Any) -> Iterator[bytes]:
-        del node
-        yield self._content

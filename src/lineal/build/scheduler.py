@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lineal import __version__
 from lineal.build.result import ADOPTED, BuildResult, settle
+from lineal.dockerfile.instructions import FromInstruction, RunInstruction
 from lineal.dockerfile.stage import Stage, closure
 from lineal.errors import Interrupted, MissingContent
 from lineal.oci import Store
@@ -179,7 +180,7 @@ class Scheduler:
                 raise self._blame(stage, error) from error
             raise
         candidate = publication.candidate
-        made: Outcome = "built" if stage.kind in ("run", "from") else "assembled"
+        made: Outcome = "built" if isinstance(stage.op, FromInstruction | RunInstruction) else "assembled"
         # What was lost and is made again bit for bit makes the publication whole that it was.
         mended = publication.outcome == "adopted" and reason == LOST
         outcome: Outcome = "adopted" if publication.outcome == "adopted" and not mended else made

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from lineal.assemble.copy import CopyItem
 from lineal.assemble.stage_tree import LayerSource, StageTree
@@ -17,7 +16,7 @@ from lineal.dockerfile.instructions import RunInstruction
 from lineal.dockerfile.scope import Word
 from lineal.dockerfile.stage import Stage
 from lineal.engine import Mount
-from lineal.oci.types import Descriptor
+from lineal.oci.types import ContainerConfig, Descriptor
 
 
 class SourceResolver:
@@ -28,7 +27,7 @@ class SourceResolver:
         stage: Stage,
         inputs: StageInputs,
         environment: BuildEnvironment,
-        config: dict[str, Any],
+        config: ContainerConfig,
         finish: Callable[[Word], str],
     ) -> None:
         self._stage = stage

@@ -16,14 +16,14 @@ from lineal.build.image_config import NO_TIME, copy_of, scratch
 from lineal.build.source_resolver import SourceResolver
 from lineal.dockerfile import metadata
 from lineal.dockerfile.copy import CopyInstruction
-from lineal.dockerfile.instructions import RunInstruction
+from lineal.dockerfile.instructions import FromInstruction, RunInstruction
 from lineal.dockerfile.planner import files_digest
 from lineal.dockerfile.scope import DEFAULT_PATH, PROXY_ARGS, Word, finish
 from lineal.dockerfile.stage import Stage
 from lineal.engine import Command, CommandFailed, Directory
 from lineal.errors import BuildFailed, LinealError, Unreachable
 from lineal.oci.image import image_of
-from lineal.oci.types import Image, Layer
+from lineal.oci.types import ContainerConfig, Image, Layer
 from lineal.stages.publish import Built
 from lineal.tar.compression import open_layer
 
@@ -39,8 +39,8 @@ def build(
     stage: Stage, inputs: StageInputs, environment: BuildEnvironment, output: Callable[[str], None]
 ) -> tuple[Built, StageImage]:
     """Make the stage and bring its layers to the store; publishing it is the caller's."""
-    if stage.kind == "from":
-        image, filesystem = import_base(stage, inputs, environment)
+    if isinstance(stage.op, FromInstruction):
+        image, filesystem = import_base(stage, stage.op.reference, inputs, environment)
     else:
         try:
             image, filesystem = StageBuilder(stage, inputs, environment, output).make()
@@ -64,7 +64,7 @@ class StageBuilder:
         self.output = output
         self.parent = inputs.parent or _empty()
         self.document = scratch(stage.platform) if inputs.parent is None else copy_of(self.parent.image)
-        self.config: dict[str, Any] = self.document.setdefault("config", {})
+        self.config: ContainerConfig = self.document.setdefault("config", {})
         self.directories: list[Directory] = []
         self.maker: dict[str, Any] = {}
         """The history's entry of the last WORKDIR that makes directories."""
@@ -81,11 +81,11 @@ class StageBuilder:
                 self._history(meta.text, empty=True)
             if len(self.directories) > made:
                 self.maker = self.document["history"][-1]
-        step = self.stage.step
-        if isinstance(step, CopyInstruction):
-            return self._assembled(step)
-        if isinstance(step, RunInstruction):
-            return self._run(step)
+        op = self.stage.op
+        if isinstance(op, CopyInstruction):
+            return self._assembled(op)
+        if isinstance(op, RunInstruction):
+            return self._run(op)
         return self._closed()
 
     def finish(self, word: Word) -> str:

@@ -39,7 +39,7 @@ class BuildContext:
         self.ignore = ignore
         self._guard = RLock()
         self.submodules: dict[str, Commit] = {}
-        """Those that were brought in, by their path in the outermost repository."""
+        """The submodules that have been read so far, by their path in the outermost repository."""
         self._links: dict[str, str] = {}
         self._index = _Index({})
         prefix = self._full("")
@@ -52,14 +52,14 @@ class BuildContext:
     # --- submodules ---------------------------------------------------------------------------------------------
 
     def _enter(self, full: str, commit: str) -> list[tuple[str, str, str]]:
-        """The listing of a submodule, whose contents are its own repository's from now on."""
+        """The listing of a submodule. From now on its own repository answers for the files in it."""
         owner, path = self._owner(full)
         module = owner.submodule(path, commit)
         self.submodules[full] = module
         return submodule_listing(module)
 
     def _owner(self, full: str) -> tuple[CommitFiles, str]:
-        """The repository that holds a path of the outermost one, and what that calls it."""
+        """The repository that holds a path of the outermost repository, and the path as that repository has it."""
         place = full
         while self.submodules and (place := place.rpartition("/")[0]):
             if place in self.submodules:
@@ -67,7 +67,7 @@ class BuildContext:
         return self._repository, full
 
     def _add(self, entries: list[tuple[str, str, str]]) -> None:
-        """Take in what `.dockerignore` leaves of some entries; their parents come first."""
+        """Add the entries that `.dockerignore` does not exclude. Parents come before their children."""
         kept = {path: (mode, oid) for path, mode, oid in self.ignore.keep(iter(entries))}
         links = {
             path: oid for path, mode, oid in entries
@@ -78,8 +78,8 @@ class BuildContext:
         self._links |= links
 
     def _bring(self, path: str, *, below: bool = False, names: bool = False) -> _Index:
-        """What is known once the submodules are here that an answer about `path` depends on: one that it lies in,
-        with `below` all below it, with `names` those that may change which names are in it."""
+        """The index, with the submodules that an answer about `path` depends on: the one that `path` lies in, with
+        `below` all below it, with `names` those that may change which names are in it."""
         if not self._links:
             return self._index
         with self._guard:
@@ -116,8 +116,8 @@ class BuildContext:
         return paths[bisect_left(paths, path + "/") : bisect_left(paths, path + "0")]
 
     def identity(self, path: str) -> list[tuple[str, str, str]]:
-        """What a copy of `path` depends on: sorted (path, git mode, git object id), with a directory counted by
-        itself only where nothing in it is left (DESIGN §4). Reads no content but that of LFS pointers."""
+        """The entries that a copy of `path` depends on, sorted: (path, git mode, git object id). A directory is an
+        entry of its own only if it is empty after `.dockerignore` (DESIGN §4). Only LFS pointers are opened."""
         below = self.below(path)
         entries = self._index.entries
         mode, oid = entries.get(path, ("040000", ""))
@@ -133,8 +133,8 @@ class BuildContext:
         return found
 
     def _content(self, path: str, mode: str, oid: str) -> str:
-        """The object id; of an LFS pointer what it stands for: attributes alone make the same object mean another
-        content."""
+        """The object id of a file; for an LFS pointer the id of the content that it stands for, because attributes
+        alone can make the same object mean another content."""
         if not mode.startswith("100"):
             return oid
         owner, inside = self._owner(self._full(path))
@@ -145,7 +145,7 @@ class BuildContext:
 
     @cached_property
     def _has_pointers(self) -> bool:
-        """Whether any attributes of the outermost repository that count here speak of LFS; without a process."""
+        """Whether a .gitattributes that applies to the context names LFS. Starts no process."""
         above = self.context.split("/") if self.context not in ("", ".") else []
         folders = ["", *("/".join([*above[:count], ""]) for count in range(1, len(above)))]
         listed = [oid for path, mode, oid in self._listing
@@ -173,7 +173,7 @@ class BuildContext:
         return path if self.context in ("", ".") else f"{self.context}/{path}"
 
     def names(self) -> NamesOnly:
-        """The same tree for whoever looks for paths and reads nothing: sizes are not asked for."""
+        """The same tree for finding paths: it does not ask git for sizes."""
         return NamesOnly(self)
 
     # --- SourceTree ---------------------------------------------------------------------------------------------
@@ -251,7 +251,7 @@ class NamesOnly:
 
 
 class _Index:
-    """Entries by path as they are at one time, and what is derived from them."""
+    """The entries by path at one time, and the lists that are derived from them."""
 
     def __init__(self, entries: dict[str, tuple[str, str]]) -> None:
         self.entries = entries

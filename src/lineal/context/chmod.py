@@ -16,7 +16,7 @@ _BITS = {"r": 0o444, "w": 0o222, "x": _EXECUTE}
 _SHIFT = {"u": 6, "g": 3, "o": 0}
 
 _Step = tuple[str, int, str]
-"""What to do (`+`, `-`, `=`, `X`), with which bits, and the class that they are copied from."""
+"""An operator (`+`, `-`, `=`, `X`), its bits, and the class that they are copied from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Chmod:
 
     @property
     def parents(self) -> int:
-        """The mode of directories that are made above a destination: only an octal mode is for them too."""
+        """The mode of directories that are made above a destination. Only an octal mode applies to them too."""
         return 0o755 if self.octal is None else self.octal & 0o777
 
     def apply(self, mode: int, *, directory: bool) -> int:

@@ -1,4 +1,4 @@
-"""`.dockerignore`: which entries of a context it leaves."""
+"""`.dockerignore`: the entries of a context that it excludes, as moby's pattern matcher decides."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Ignore:
         return matched, state
 
     def _reachable(self, directory: str, state: list[bool]) -> bool:
-        """Whether any pattern can still say something about paths below `directory`."""
+        """Whether any pattern can still match a path below `directory`."""
         if any(state):
             return True
         segments = directory.split("/")

@@ -64,9 +64,9 @@ class Folder:
 
 
 def clone(wanted: GitSource, workspace: Path) -> Folder:
-    """The files of the commit, in a temporary directory in `workspace` that goes with the result.
+    """The files of the commit, in a temporary directory in `workspace` that is deleted together with the result.
 
-    Raises `Unreachable` when git cannot get them, `BuildFailed` when they are not what was asked for."""
+    Raises `Unreachable` when git cannot get them, `BuildFailed` for another commit or a folder that is not there."""
     holder = tempfile.TemporaryDirectory(prefix="clone-", dir=workspace)
     checkout = _Checkout(wanted, Path(holder.name))
     checkout.make()
@@ -96,7 +96,7 @@ class _Checkout:
             self._git("read-tree", "HEAD")
 
     def folder(self) -> Path:
-        """The directory inside that is wanted; no link leads there."""
+        """The wanted directory in the clone. A link on the way there is refused."""
         place = self._tree
         for name in self._wanted.folder.split("/"):
             place /= name
@@ -105,7 +105,7 @@ class _Checkout:
         return place
 
     def _fetch(self) -> str:
-        """The commit's id, once its objects are here."""
+        """Fetch the commit; its full id."""
         wanted = self._wanted
         if wanted.ref and wanted.ref == wanted.commit:
             try:
@@ -124,7 +124,7 @@ class _Checkout:
         return commit
 
     def _shallow(self, *args: str) -> None:
-        """Without the history, which a server of plain files cannot leave out."""
+        """Fetch without history where the server can leave it out; a server of plain files cannot."""
         at = len(args) if args[0] == "submodule" else 1
         try:
             self._git(*args[:at], "--depth=1", *args[at:])
@@ -148,8 +148,8 @@ class _Checkout:
 
 
 def _environment(home: Path) -> dict[str, str]:
-    """No configuration and no credentials of this machine, no prompts, no hooks, no other protocols; the network's
-    proxies and certificates count."""
+    """An environment for git without this machine's configuration and credentials, without prompts, hooks and other
+    protocols. Proxies and certificates of the network stay."""
     environ = os.environ
     kept = {name: value for name, value in environ.items() if name in _PASSED or name.lower().endswith("_proxy")}
     return with_config(

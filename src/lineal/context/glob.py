@@ -8,10 +8,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from posixpath import dirname
 
-from lineal.context.tree import Node, SourceTree, clamp
+from lineal.context.tree import MAX_LINKS, Node, SourceTree, Unresolvable, clamp, resolve_links
 from lineal.errors import BadConfiguration
-
-_MAX_LINKS = 255
 
 
 def has_wildcards(pattern: str) -> bool:
@@ -20,14 +18,14 @@ def has_wildcards(pattern: str) -> bool:
 
 
 def fixed(pattern: str) -> str:
-    """What stands before the first component with a wildcard; all of a pattern that has none."""
+    """The part of a pattern before the first component with a wildcard; all of it when no component has one."""
     parts = clamp(pattern).split("/")
     return "/".join(parts[: next((at for at, part in enumerate(parts) if has_wildcards(part)), len(parts))])
 
 
 def may_be_empty(tree: SourceTree, pattern: str) -> bool:
-    """Whether a pattern without a match copies nothing: where the directory of its wildcards is there. Otherwise, as
-    in BuildKit, it is as wrong as the path of a file that is missing."""
+    """Whether a pattern without a match is accepted and copies nothing. As in BuildKit, it is when the directory
+    before its wildcards exists; otherwise the pattern is as wrong as the path of a missing file."""
     return has_wildcards(pattern) and follow(tree, fixed(pattern)) is not None
 
 
@@ -49,7 +47,7 @@ def expand(tree: SourceTree, pattern: str) -> list[str]:
 
 def follow(tree: SourceTree, path: str) -> Node | None:
     """The node that a path means when every link in it is followed inside the tree; None when there is none."""
-    for _ in range(_MAX_LINKS):
+    for _ in range(MAX_LINKS):
         place = _locate(tree, path)
         node = None if place is None else tree.lstat(place)
         if node is None or node.kind != "symlink":
@@ -65,28 +63,17 @@ def beside(link: str, target: str) -> str:
 
 def _locate(tree: SourceTree, path: str) -> str | None:
     """The path with links in all components but the last one followed; None when one of them is missing."""
-    done: list[str] = []
-    left = [part for part in reversed(path.split("/")) if part not in ("", ".")]
-    links = 0
-    while left:
-        part = left.pop()
-        if part == "..":
-            del done[-1:]
-            continue
-        here = "/".join([*done, part])
-        if left:
-            node = tree.lstat(here)
-            if node is not None and node.kind == "symlink":
-                links += 1
-                if links > _MAX_LINKS:
-                    return None
-                done = [] if node.target.startswith("/") else done
-                left += [name for name in reversed(node.target.split("/")) if name not in ("", ".")]
-                continue
-            if node is None or node.kind != "directory":
-                return None
-        done.append(part)
-    return "/".join(done)
+
+    def link_at(parts: list[str]) -> str | None:
+        node = tree.lstat("/".join(parts))
+        if node is None or node.kind not in ("directory", "symlink"):
+            raise Unresolvable("leads through what is no directory")
+        return node.target if node.kind == "symlink" else None
+
+    try:
+        return "/".join(resolve_links(path, link_at, last=False))
+    except Unresolvable:
+        return None
 
 
 def _matches(tree: SourceTree, directory: str, matchers: list[re.Pattern[str]]) -> Iterator[str]:

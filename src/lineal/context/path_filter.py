@@ -1,4 +1,4 @@
-"""`--exclude` and `--parents` of `COPY` and `ADD`: what of a source is meant, as BuildKit decides."""
+"""`--exclude` and `--parents` of `COPY` and `ADD`: which files below a source are copied, as BuildKit decides."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PIVOT = "/./"
 
 
 class Entry(Protocol):
-    """What is sifted: anything that has a path and a kind."""
+    """A file or directory that a filter decides about: anything that has a path and a kind."""
 
     @property
     def path(self) -> str: ...
@@ -30,7 +30,7 @@ _E = TypeVar("_E", bound=Entry)
 
 @dataclass(frozen=True, slots=True)
 class PathFilter:
-    """Patterns as in `.dockerignore`, seen from the source directory; without `include` everything is meant."""
+    """Patterns as in `.dockerignore`, relative to the source directory. Without `include` every file is included."""
 
     include: str | None = None
     exclude: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class PathFilter:
         _Patterns(self.exclude)
         _Patterns((self.include or "",))
 
-    def sift(self, root: str, entries: Iterable[_E]) -> Iterator[tuple[_E, bool]]:
+    def select(self, root: str, entries: Iterable[_E]) -> Iterator[tuple[_E, bool]]:
         """The entries below the directory `root` that are copied, parents first; the flag is false for a directory
         that only leads to one of them. `entries` come parents first."""
         includes = None if self.include is None else _Patterns((self.include,))
@@ -65,14 +65,14 @@ EVERYTHING = PathFilter()
 
 
 def split(source: str) -> tuple[str, str]:
-    """A source of `COPY --parents`: the directory that is left out (before `/./`, else the root) and the pattern of
-    what is copied from there. An empty pattern means nothing."""
+    """A source of `COPY --parents` as two parts: the directory whose path is left out (before `/./`, else the root),
+    and the pattern of the files copied from there. An empty pattern matches no file."""
     root, pivot, pattern = source.partition(_PIVOT)
     return (root, clamp(pattern)) if pivot else ("", clamp(source))
 
 
 def _above(path: str, waiting: dict[str, _E]) -> list[_E]:
-    """The directories above that have not come yet, the highest first."""
+    """The directories above `path` that have not been given yet, the highest first."""
     found = []
     while waiting and (path := dirname(path)):
         if (entry := waiting.pop(path, None)) is not None:

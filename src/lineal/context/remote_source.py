@@ -1,4 +1,4 @@
-"""What an `ADD` brings from elsewhere: a file behind a URL, or a git repository at a commit."""
+"""Remote sources of `ADD`: a file behind a URL, or a git repository at a commit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SWITCH = {"": True, "true": True, "1": True, "false": False, "0": False}
 
 @dataclass(frozen=True, slots=True)
 class HttpSource:
-    """A file behind a URL. Without a digest its text is all that counts."""
+    """A file behind a URL. Without a digest, only the text of the URL enters the checksum."""
 
     url: str
     name: str
@@ -47,7 +47,7 @@ Remote = HttpSource | GitSource
 
 
 def unpinned(text: str, remote: Remote) -> tuple[str, str]:
-    """What is wrong with a remote source whose content its text does not fix, and what to do."""
+    """Message and remedy for a remote source whose text does not fix its content."""
     allow = "Or list it under `dockerfile.unpinned` in lineal-giterminism.yaml: then its text is all that counts."
     if isinstance(remote, GitSource):
         what = f"{remote.ref!r} is no full commit id" if remote.ref else "no commit is named"

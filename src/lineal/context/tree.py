@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from posixpath import normpath
 from typing import Literal, Protocol
 
 Kind = Literal["file", "directory", "symlink", "special"]
 
+MAX_LINKS = 255
+"""Links that are followed in one path, as in BuildKit."""
 MAX_ID = (1 << 32) - 2
 """The last uid and gid of Linux."""
 
@@ -60,6 +62,66 @@ class SourceTree(Protocol):
 
     def open(self, node: Node) -> Iterator[bytes]:
         """A file's content in chunks."""
+
+
+class SingleFile:
+    """A `SourceTree` of one file in its root; `content` gives the file's chunks."""
+
+    def __init__(self, node: Node, content: Callable[[], Iterator[bytes]]) -> None:
+        self._node = node
+        self._content = content
+
+    def lstat(self, path: str) -> Node | None:
+        return Node("", "directory", 0o755) if path == "" else self._node if path == self._node.path else None
+
+    def children(self, path: str) -> list[str]:
+        return [self._node.path] if path == "" else []
+
+    def walk(self, path: str) -> Iterator[Node]:
+        if path == "":
+            yield self._node
+
+    def open(self, node: Node) -> Iterator[bytes]:
+        del node
+        return self._content()
+
+
+class Unresolvable(Exception):
+    """A path whose links lead nowhere; the text is the end of a sentence about it."""
+
+
+def resolve_links(
+    path: str, link_at: Callable[[list[str]], str | None], *, last: bool, deepest: int | None = None
+) -> list[str]:
+    """The components of a path, seen from the root, once links in it are followed; in the last one only if `last`.
+
+    `link_at` gives the target of the link at some components, None when there is no link. Raises
+    `Unresolvable` for too many links, and for more than `deepest` components on the way."""
+    done: list[str] = []
+    left = _components(path)
+    links = 0
+    while left:
+        part = left.pop()
+        if part == "..":
+            del done[-1:]
+            continue
+        done.append(part)
+        if deepest is not None and len(done) > deepest:
+            raise Unresolvable(f"is too deep: more than {deepest} directories")
+        target = link_at(done) if left or last else None
+        if target is None:
+            continue
+        links += 1
+        if links > MAX_LINKS:
+            raise Unresolvable("has too many symbolic links in it")
+        done = [] if target.startswith("/") else done[:-1]
+        left += _components(target)
+    return done
+
+
+def _components(path: str) -> list[str]:
+    """The components of a path, the last one first."""
+    return [part for part in reversed(path.split("/")) if part not in ("", ".")]
 
 
 def clamp(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What the working tree changes of the files that a run reads (DESIGN G7)."""
+"""Uncommitted changes of the files that a run reads (DESIGN G7)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ReadPaths:
 def find(
     repository: Commit, files: Iterable[str], folders: Iterable[str], readings: Sequence[ReadPaths]
 ) -> list[Change]:
-    """The changes of files that the run reads: single files, whole folders (a chart), and what instructions copy."""
+    """The changes of files that the run reads: single files, whole folders (a chart), and sources of instructions."""
     exact, whole = set(files), set(folders)
     asked = exact | whole | {reading.context.context for reading in readings}
     if not asked:
@@ -57,7 +57,7 @@ def find(
 def _submodules(
     repository: Commit, files: set[str], folders: set[str], readings: Sequence[ReadPaths]
 ) -> dict[str, Commit]:
-    """The submodules that the run reads something of, by their path."""
+    """The submodules that the run reads files of, by their path."""
     found = {path: module for reading in readings for path, module in reading.context.submodules.items()}
     for folder in folders:
         listing = repository.listing([folder])
@@ -88,7 +88,7 @@ def _changes(
 
 
 def refuse(changes: Sequence[Change], tolerated: Callable[[str], bool], warn: Callable[[str], None]) -> None:
-    """Raises `Uncommitted` unless every change is tolerated; those are left out with a warning."""
+    """Warn of each change that is tolerated and left out. Raises `Uncommitted` when there are others."""
     refused = [change for change in changes if not tolerated(change.path)]
     for change in changes:
         if change not in refused:

@@ -11,7 +11,7 @@ from lineal.context.tree import Kind, Node
 
 
 class WorkingTreeNames:
-    """The names below a directory of the working tree; nothing outside of it and nothing in a file is looked at."""
+    """A `SourceTree` of the names below a directory of the working tree. It opens no file, and looks nowhere else."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

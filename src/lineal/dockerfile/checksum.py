@@ -10,9 +10,12 @@ from typing import Any
 
 FORMAT = 1
 
+Inputs = dict[str, Any]
+"""The inputs of a stage by name, as JSON values. Every one of them is part of its checksum."""
 
-def checksum(inputs: dict[str, Any]) -> str:
-    """Hex SHA-256 of the inputs, which are JSON values; their order in objects does not matter."""
+
+def checksum(inputs: Inputs) -> str:
+    """Hex SHA-256 of the inputs. The order of the names in an object does not matter."""
     return hashlib.sha256(canonical({"format": FORMAT, **inputs})).hexdigest()
 
 

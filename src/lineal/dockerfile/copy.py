@@ -14,6 +14,7 @@ from lineal.context.chmod import Chmod
 from lineal.context.glob import has_wildcards
 from lineal.context.path_filter import PathFilter, split
 from lineal.context.remote_source import Remote, parse
+from lineal.dockerfile.checksum import Inputs
 from lineal.dockerfile.parser import Parser
 from lineal.dockerfile.scope import Deferred, Scope, Word, canonical_word
 from lineal.errors import BadConfiguration, Location
@@ -54,7 +55,7 @@ class CopyInstruction:
     flags: tuple[tuple[str, str], ...] = ()
     """Those flags, as written, that only count where they are given."""
 
-    def canonical(self) -> dict[str, Any]:
+    def canonical(self) -> Inputs:
         chmod = self.chmod and (self.chmod.text if self.chmod.octal is None else self.chmod.octal)
         return {
             "instruction": "ADD" if self.add else "COPY",
@@ -79,15 +80,15 @@ class CopyInstruction:
         return dict(self.remotes).get(source)
 
     def paths(self) -> tuple[str, ...]:
-        """The sources that are no remote ones."""
+        """The sources in the context or in a stage: those that are not remote."""
         return tuple(source for source in self.sources if self.remote(source) is None)
 
     def places(self) -> tuple[str, ...]:
-        """Patterns of what is read, for whoever brings it near: nothing that is copied lies outside of them."""
+        """The patterns of all paths that are read. No file outside of them is copied."""
         return tuple(_fixed(*split(source)) if self.parents else source for source in self.paths())
 
     def root(self, source: str) -> tuple[str, PathFilter]:
-        """A path's pattern, and what is meant of the directories that it matches."""
+        """The pattern of a source, and the filter for the directories that it matches."""
         root, include = split(source) if self.parents else (source, None)
         return root, PathFilter(include, self.exclude)
 
@@ -215,9 +216,9 @@ class CopyParser:
     def _checked(self, copy: CopyInstruction) -> CopyInstruction:
         try:
             for source in copy.paths():
-                root, sieve = copy.root(source)
-                sieve.check()
-                if sieve.include == "":
+                root, path_filter = copy.root(source)
+                path_filter.check()
+                if path_filter.include == "":
                     self._refuse(f"COPY --parents {source!r} names nothing below {root or '/'!r}.",
                                  "Write a path or a pattern there, such as `dir` or `**`.")  # fmt: skip
         except BadConfiguration as error:
@@ -234,11 +235,11 @@ class CopyParser:
         return copy
 
 
-def sifted(context: BuildContext, root: str, sieve: PathFilter) -> list[list[str]]:
-    """(path, git mode, object id) of what the sieve lets through below a directory of the context. Directories are
-    counted too: one whose files all stay behind is copied empty."""
+def identity_of_selected(context: BuildContext, root: str, path_filter: PathFilter) -> list[list[str]]:
+    """(path, git mode, object id) of the entries below a directory of the context that the filter selects. A
+    directory is an entry too: if none of its files is selected, it is copied empty."""
     rows = []
-    for node, _ in sieve.sift(root, context.names().walk(root)):
+    for node, _ in path_filter.select(root, context.names().walk(root)):
         if node.kind == "directory":
             rows.append([node.path, "040000", ""])
         else:

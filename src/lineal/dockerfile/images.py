@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import posixpath
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,26 +19,27 @@ from lineal.dockerfile.run_mounts import literal
 from lineal.dockerfile.stage import PlanRequest, Stage, closure
 from lineal.errors import BadConfiguration
 from lineal.git.commit import Commit
+from lineal.text import closest
 
 
 @dataclass
 class ImageGraphs:
-    """The last stage of each planned image, in an order in which what is needed comes first, and what was read."""
+    """The last stage of each planned image, needed images first, and the files that planning read."""
 
     last: dict[str, Stage] = field(default_factory=dict)
     files: set[str] = field(default_factory=set)
 
     def readings(self) -> list[ReadPaths]:
-        """The sources in contexts that the planned stages copy or mount."""
+        """The paths in contexts that the planned stages copy or mount."""
         patterns: dict[int, tuple[BuildContext, set[str]]] = {}
         for stage in closure(list(self.last.values())):
             if stage.context is None:
                 continue
             found = patterns.setdefault(id(stage.context), (stage.context, set()))[1]
-            if isinstance(stage.step, CopyInstruction) and stage.step.source_stage is None:
-                found.update(stage.step.places())
-            elif isinstance(stage.step, RunInstruction):
-                found.update(literal(m.source) for m in stage.step.mounts if m.has_files and m.source_stage is None)
+            if isinstance(stage.op, CopyInstruction) and stage.op.source_stage is None:
+                found.update(stage.op.places())
+            elif isinstance(stage.op, RunInstruction):
+                found.update(literal(m.source) for m in stage.op.mounts if m.has_files and m.source_stage is None)
         return [ReadPaths(tree, tuple(sorted(sources))) for tree, sources in patterns.values() if sources]
 
 
@@ -54,16 +54,16 @@ def read_images(
     names = list(wanted) or list(project.images)
     for name in names:
         if name not in project.images:
-            near = difflib.get_close_matches(name, project.images, 1)
+            near = closest(name, project.images)
             raise BadConfiguration(
                 f"There is no image {name!r} in {loaded.file}.",
-                remedy=f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(project.images)}.",
+                remedy=f"Did you mean {near!r}?" if near else f"It has {', '.join(project.images)}.",
             )
     return _Reader(repository, loaded, _with_needs(names, project.images), unpinned).read()
 
 
 def _with_needs(names: Iterable[str], images: Mapping[str, Image]) -> list[str]:
-    """The names and what they need, needs first (cycles were refused when the configuration was read)."""
+    """The names and the images that they need, needed ones first. (Loading the configuration refuses cycles.)"""
     ordered: list[str] = []
 
     def visit(name: str) -> None:

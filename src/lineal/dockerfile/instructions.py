@@ -1,6 +1,6 @@
 """One instruction of a Dockerfile, parsed: flags, words and heredocs as values, expanded in the scope it sees.
 
-Whatever Lineal cannot do yet is refused here, with its line."""
+This module refuses instructions and flags that Lineal cannot build yet, and names the line."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from e2b_dockerfile_utils import DockerfileInstruction, chomp_heredoc_content, parse_heredoc
 
+from lineal.dockerfile.checksum import Inputs
 from lineal.dockerfile.copy import CopyInstruction, CopyParser
 from lineal.dockerfile.onbuild import trigger
 from lineal.dockerfile.parser import Parser, one_line
@@ -16,18 +17,18 @@ from lineal.dockerfile.run_mounts import RunMount, parse_mount
 from lineal.dockerfile.scope import Scope, Word, canonical_word
 from lineal.errors import Location
 
-MetaName = Literal[
+MetadataName = Literal[
     "ENV", "LABEL", "WORKDIR", "USER", "EXPOSE", "VOLUME", "STOPSIGNAL", "CMD", "ENTRYPOINT", "HEALTHCHECK",
     "SHELL", "MAINTAINER", "ONBUILD",
 ]  # fmt: skip
-METADATA = frozenset(MetaName.__args__)  # type: ignore[attr-defined]
+METADATA = frozenset(MetadataName.__args__)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
 class MetadataInstruction:
     """An instruction that only changes the image's config. `words` are expanded where BuildKit expands."""
 
-    name: MetaName
+    name: MetadataName
     place: Location
     words: tuple[Word, ...]
     json: bool = False
@@ -44,6 +45,13 @@ class MetadataInstruction:
 
 
 @dataclass(frozen=True, slots=True)
+class FromInstruction:
+    """FROM of an external image: its reference as written. A FROM of a target or of scratch makes no stage."""
+
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunInstruction:
     """RUN. `words` is the exec form's list, or one script for the shell; never expanded by the build."""
 
@@ -55,7 +63,7 @@ class RunInstruction:
     mounts: tuple[RunMount, ...]
     network: str
 
-    def canonical(self) -> dict[str, Any]:
+    def canonical(self) -> Inputs:
         return {
             "instruction": "RUN",
             "words": list(self.words),
@@ -71,7 +79,7 @@ class InstructionParser(Parser):
 
     # --- metadata -----------------------------------------------------------------------------------------------
 
-    def meta(self, instruction: DockerfileInstruction, scope: Scope) -> MetadataInstruction:
+    def metadata(self, instruction: DockerfileInstruction, scope: Scope) -> MetadataInstruction:
         name: Any = instruction.name
         args = list(instruction.args)
         flags: dict[str, str] = {}
@@ -94,7 +102,7 @@ class InstructionParser(Parser):
             words = list(args)
         if name == "HEALTHCHECK" and words:
             words[0] = str(words[0]).upper()
-        self._check_meta(instruction, words)
+        self._check_metadata(instruction, words)
         return MetadataInstruction(
             name,
             self.place(instruction),
@@ -110,7 +118,7 @@ class InstructionParser(Parser):
             self.refuse(instruction, f"{instruction.name} needs a name before each `=`.")
         return key
 
-    def _check_meta(self, instruction: DockerfileInstruction, words: list[Word]) -> None:
+    def _check_metadata(self, instruction: DockerfileInstruction, words: list[Word]) -> None:
         if instruction.name in ("CMD", "ENTRYPOINT"):
             return
         # What a variable or quotes left empty is an argument: the root user, the same directory, no port.

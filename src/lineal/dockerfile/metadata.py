@@ -11,6 +11,7 @@ from typing import Any
 from lineal.dockerfile.instructions import MetadataInstruction
 from lineal.dockerfile.scope import DEFAULT_SHELL, Word
 from lineal.errors import BadConfiguration
+from lineal.oci.types import ContainerConfig, ImageConfig
 
 Finish = Callable[[Word], str]
 _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", re.ASCII)
@@ -34,12 +35,12 @@ _NANOSECONDS = {
 }
 
 
-def environment(config: dict[str, Any]) -> dict[str, str]:
+def environment(config: ContainerConfig) -> dict[str, str]:
     """The `Env` of an image config as a mapping."""
     return dict(entry.partition("=")[::2] for entry in config.get("Env") or [])
 
 
-def apply(document: dict[str, Any], meta: MetadataInstruction, finish: Finish) -> None:
+def apply(document: ImageConfig, meta: MetadataInstruction, finish: Finish) -> None:
     """Change an image config in place as `docker build` would. `finish` gives a word's final text."""
     words = [finish(word) for word in meta.words]
     if meta.name == "MAINTAINER":
@@ -48,43 +49,43 @@ def apply(document: dict[str, Any], meta: MetadataInstruction, finish: Finish) -
         _APPLY[meta.name](document.setdefault("config", {}), meta, words)
 
 
-def resolve_directory(config: dict[str, Any], path: str) -> str:
+def resolve_directory(config: ContainerConfig, path: str) -> str:
     """An absolute, clean path, relative ones taken from the working directory."""
     return posixpath.normpath(posixpath.join("/", config.get("WorkingDir") or "/", path)).replace("//", "/")
 
 
-def working_directory(config: dict[str, Any], path: str) -> str:
-    """What a `WORKDIR` makes the working directory: BuildKit leaves an absolute path as it is written."""
+def working_directory(config: ContainerConfig, path: str) -> str:
+    """The working directory after a `WORKDIR`. BuildKit leaves an absolute path as it is written."""
     if path.startswith("/"):
         return path
     return resolve_directory(config, path) if path else config.get("WorkingDir") or "/"
 
 
-def shell(config: dict[str, Any]) -> list[str]:
+def shell(config: ContainerConfig) -> list[str]:
     return list(config.get("Shell") or DEFAULT_SHELL)
 
 
-def _env(config: dict[str, Any], _meta: MetadataInstruction, words: list[str]) -> None:
+def _env(config: ContainerConfig, _meta: MetadataInstruction, words: list[str]) -> None:
     values = environment(config)
     values.update(zip(words[0::2], words[1::2], strict=True))
     config["Env"] = [f"{name}={value}" for name, value in values.items()]
 
 
-def _label(config: dict[str, Any], _meta: MetadataInstruction, words: list[str]) -> None:
+def _label(config: ContainerConfig, _meta: MetadataInstruction, words: list[str]) -> None:
     config["Labels"] = {**(config.get("Labels") or {}), **dict(zip(words[0::2], words[1::2], strict=True))}
 
 
-def _workdir(config: dict[str, Any], _meta: MetadataInstruction, words: list[str]) -> None:
+def _workdir(config: ContainerConfig, _meta: MetadataInstruction, words: list[str]) -> None:
     config["WorkingDir"] = working_directory(config, words[0])
 
 
-def _user(config: dict[str, Any], _meta: MetadataInstruction, words: list[str]) -> None:
+def _user(config: ContainerConfig, _meta: MetadataInstruction, words: list[str]) -> None:
     config["User"] = words[0]
     if not words[0]:
         del config["User"]
 
 
-def _expose(config: dict[str, Any], meta: MetadataInstruction, words: list[str]) -> None:
+def _expose(config: ContainerConfig, meta: MetadataInstruction, words: list[str]) -> None:
     ports = dict(config.get("ExposedPorts") or {})
     for word in " ".join(words).split():
         try:
@@ -123,13 +124,13 @@ def _range(text: str) -> tuple[int, int]:
     return first, last
 
 
-def _volume(config: dict[str, Any], meta: MetadataInstruction, words: list[str]) -> None:
+def _volume(config: ContainerConfig, meta: MetadataInstruction, words: list[str]) -> None:
     if "" in words:
         raise BadConfiguration("VOLUME with an empty path.", place=meta.place, remedy="Name a directory.")
     config["Volumes"] = {**(config.get("Volumes") or {}), **{word: {} for word in words}}
 
 
-def _stop_signal(config: dict[str, Any], meta: MetadataInstruction, words: list[str]) -> None:
+def _stop_signal(config: ContainerConfig, meta: MetadataInstruction, words: list[str]) -> None:
     number = re.fullmatch(r"[+-]?[0-9]{1,18}", words[0], re.ASCII)
     if int(words[0]) == 0 if number else not _SIGNAL.fullmatch(words[0]):
         raise BadConfiguration(f"STOPSIGNAL {words[0]} is not a signal.", place=meta.place,
@@ -137,28 +138,28 @@ def _stop_signal(config: dict[str, Any], meta: MetadataInstruction, words: list[
     config["StopSignal"] = words[0]
 
 
-def _command_line(config: dict[str, Any], meta: MetadataInstruction, words: list[str]) -> list[str]:
+def _command_line(config: ContainerConfig, meta: MetadataInstruction, words: list[str]) -> list[str]:
     return words if meta.json else [*shell(config), *(words or [""])]
 
 
-def _cmd(config: dict[str, Any], meta: MetadataInstruction, words: list[str]) -> None:
+def _cmd(config: ContainerConfig, meta: MetadataInstruction, words: list[str]) -> None:
     config["Cmd"] = _command_line(config, meta, words) or None
     # BuildKit says so of every CMD; only Windows reads it.
     config["ArgsEscaped"] = True
 
 
-def _entrypoint(config: dict[str, Any], meta: MetadataInstruction, words: list[str]) -> None:
+def _entrypoint(config: ContainerConfig, meta: MetadataInstruction, words: list[str]) -> None:
     config["Entrypoint"] = _command_line(config, meta, words) or None
     if ("reset-cmd", "true") in meta.flags:
         # A base's CMD belonged to the base's ENTRYPOINT (Dockerfile reference, ENTRYPOINT).
         config.pop("Cmd", None)
 
 
-def _shell(config: dict[str, Any], _meta: MetadataInstruction, words: list[str]) -> None:
+def _shell(config: ContainerConfig, _meta: MetadataInstruction, words: list[str]) -> None:
     config["Shell"] = words
 
 
-def _healthcheck(config: dict[str, Any], meta: MetadataInstruction, words: list[str]) -> None:
+def _healthcheck(config: ContainerConfig, meta: MetadataInstruction, words: list[str]) -> None:
     if words[0] == "NONE":
         config["Healthcheck"] = {"Test": ["NONE"]}
         return
@@ -179,7 +180,7 @@ def _retries(text: str, meta: MetadataInstruction) -> int:
 
 
 def _nanoseconds(text: str, meta: MetadataInstruction) -> int:
-    """Go's duration; 0 and nothing at all leave Docker's default."""
+    """A duration as Go writes it, in nanoseconds. 0 and the empty text mean Docker's default."""
     parts = _DURATION.findall(text)
     written = text.removeprefix("+")
     if written not in ("", "0", "-0") and "".join(number + unit for number, unit in parts) != written:
@@ -190,15 +191,15 @@ def _nanoseconds(text: str, meta: MetadataInstruction) -> int:
     return duration
 
 
-def _onbuild(config: dict[str, Any], _meta: MetadataInstruction, words: list[str]) -> None:
-    """Without words: what the base said is done, and does not go on to the images on top of this one."""
+def _onbuild(config: ContainerConfig, _meta: MetadataInstruction, words: list[str]) -> None:
+    """An ONBUILD without words clears the list: those of the base have run, and images on top do not run them."""
     if words:
         config["OnBuild"] = [*(config.get("OnBuild") or []), words[0]]
     else:
         config.pop("OnBuild", None)
 
 
-_APPLY: dict[str, Callable[[dict[str, Any], MetadataInstruction, list[str]], None]] = {
+_APPLY: dict[str, Callable[[ContainerConfig, MetadataInstruction, list[str]], None]] = {
     "ENV": _env, "LABEL": _label, "WORKDIR": _workdir, "USER": _user, "EXPOSE": _expose, "VOLUME": _volume,
     "STOPSIGNAL": _stop_signal, "CMD": _cmd, "ENTRYPOINT": _entrypoint, "SHELL": _shell,
     "HEALTHCHECK": _healthcheck, "ONBUILD": _onbuild,

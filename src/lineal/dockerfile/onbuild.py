@@ -11,7 +11,8 @@ _WITH_HEREDOC = re.compile(r"[ \t]*ONBUILD[ \t]+(?=(?:RUN|COPY|ADD)[ \t].*<<)", 
 
 
 def parse_file(text: str) -> DockerfileAst:
-    """A Dockerfile's instructions. The parser knows no heredocs in an ONBUILD, so it sees what the ONBUILD is about.
+    """The instructions of a Dockerfile. The parser knows no heredoc behind an ONBUILD, so it is given the instruction
+    behind the ONBUILD, which is put back afterwards.
 
     Raises `DockerfileSyntaxError`."""
     lines = re.findall(r"[^\n]*\n|[^\n]+$", text)
@@ -30,7 +31,7 @@ def parse_file(text: str) -> DockerfileAst:
 
 
 def _begins(above: list[str]) -> bool:
-    """Whether the line below begins an instruction: it is no part of another one, and of no heredoc."""
+    """Whether the line below these begins an instruction, and is not part of another one or of a heredoc."""
     try:
         last = parse_dockerfile_ast("".join([*above, "MAINTAINER x\n"])).instructions[-1]
     except DockerfileSyntaxError:
@@ -39,7 +40,7 @@ def _begins(above: list[str]) -> bool:
 
 
 def trigger(instruction: DockerfileInstruction) -> str:
-    """What an ONBUILD says, as an image's config keeps it."""
+    """The instruction behind an ONBUILD, as the config of an image keeps it."""
     text = _WORD.sub("", instruction.original, count=1)
     return text + "".join(f"\n{heredoc.content}{heredoc.name}" for heredoc in instruction.heredocs)
 
@@ -57,7 +58,7 @@ def instructions(triggers: tuple[str, ...], line: int) -> list[DockerfileInstruc
 
 
 def arguments(triggers: tuple[str, ...]) -> set[str]:
-    """The names that the ARGs among them declare."""
+    """The names of the arguments that ARGs among the triggers declare."""
     try:
         found = instructions(triggers, 0)
     except DockerfileSyntaxError:

@@ -1,8 +1,7 @@
-"""What reading any instruction of a Dockerfile takes: flags, words that are expanded, refusals that name the line."""
+"""The part of reading that all instructions of a Dockerfile share: flags, expanded words, refusals with the line."""
 
 from __future__ import annotations
 
-import difflib
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -10,10 +9,11 @@ from e2b_dockerfile_utils import DockerfileInstruction
 
 from lineal.dockerfile.scope import Deferred, Scope, Word
 from lineal.errors import BadConfiguration, Location
+from lineal.text import closest
 
 
 class Parser:
-    """One Dockerfile: its words expanded, its flags read, and refusals with the line that they are about."""
+    """Reads the flags and words of one Dockerfile. Raises `BadConfiguration` with file and line."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -31,7 +31,7 @@ class Parser:
             self.refuse(instruction, f"{instruction.name}: {error}.")
 
     def known(self, instruction: DockerfileInstruction, scope: Scope, raw: str, what: str) -> str:
-        """A word that must be known before the base image is."""
+        """The text of a word that must be known before the base image is."""
         word = self.expand(instruction, scope, raw)
         if isinstance(word, Deferred):
             unknown = ", ".join(f"${name}" for name in _unknown(word))
@@ -46,14 +46,14 @@ class Parser:
     def flags(
         self, instruction: DockerfileInstruction, allowed: tuple[str, ...], switches: tuple[str, ...] = ()
     ) -> dict[str, str]:
-        """`--name=value` flags; unknown ones and those without a value are refused. `switches` are true or false,
-        and true where they stand alone."""
+        """The values of `--name=value` flags. Unknown flags and flags without a value are refused. `switches` are
+        true or false, and true where they stand alone."""
         found: dict[str, str] = {}
         for flag in instruction.flags:
             name, equals, value = flag.removeprefix("--").partition("=")
             if name not in allowed:
-                near = difflib.get_close_matches(name, allowed, 1)
-                hint = f"Did you mean --{near[0]}?" if near else "Remove it, or build this part in a RUN."
+                near = closest(name, allowed)
+                hint = f"Did you mean --{near}?" if near else "Remove it, or build this part in a RUN."
                 self.refuse(instruction, f"{instruction.name} --{name} is not supported by Lineal yet.", hint)
             if name in found and name not in ("mount", "exclude"):
                 self.refuse(instruction, f"{instruction.name} --{name} is given twice.")

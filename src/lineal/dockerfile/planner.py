@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from typing import Any
 
 from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError
 
 from lineal.dockerfile import platform
-from lineal.dockerfile.checksum import checksum
-from lineal.dockerfile.instructions import InstructionParser
+from lineal.dockerfile.checksum import Inputs, checksum
+from lineal.dockerfile.instructions import FromInstruction, InstructionParser
 from lineal.dockerfile.onbuild import arguments, parse_file, trigger
 from lineal.dockerfile.parser import one_line
 from lineal.dockerfile.scope import PROXY_ARGS, Scope
 from lineal.dockerfile.stage import PlanRequest, Stage
 from lineal.dockerfile.target import Target, TargetBuilder
 from lineal.errors import BadConfiguration, Location
+from lineal.text import closest
 
 # Keeps the recursion over targets far away from Python's limit.
 _MAX_DEPTH = 100
@@ -51,11 +50,11 @@ class Planner:
         else:
             found = self._find_target(wanted, len(self.targets))
             if found is None:
-                near = difflib.get_close_matches(wanted, [target.name for target in self.targets], 1)
+                near = closest(wanted, [target.name for target in self.targets])
                 raise BadConfiguration(
                     f"target {wanted!r} is not in {self.image.file}.",
                     place=Location("lineal.yaml", key=f"images.{self.image.name}.target"),
-                    remedy=f"Did you mean {near[0]!r}?" if near else "Name a `FROM … AS` of that file.",
+                    remedy=f"Did you mean {near!r}?" if near else "Name a `FROM … AS` of that file.",
                 )
             target = found
         stage, _ = self._plan_target(target)
@@ -107,14 +106,14 @@ class Planner:
         return Target(name, number, instruction, [])
 
     def _find_target(self, name: str, before: int) -> Target | None:
-        """By name, or by number as COPY --from=0 does; the last one of a name wins, as in BuildKit."""
+        """The target of a name, or of a number as in COPY --from=0. The last one of a name wins, as in BuildKit."""
         for target in reversed(self.targets[:before]):
             if target.name == name.lower():
                 return target
         return self.targets[int(name)] if name.isdigit() and int(name) < before else None
 
     def _check_args(self) -> None:
-        """A build argument that no ARG takes is a typing error, not something to ignore."""
+        """Refuse a build argument that no ARG declares: it is a typing error."""
         declared = {
             argument.split("=", 1)[0] for instruction in self.ast.instructions if instruction.name == "ARG"
             for argument in instruction.args
@@ -123,12 +122,12 @@ class Planner:
         declared |= arguments((*own, *(text for stage in self.needs.values() for text in stage.scope.onbuild)))
         for name in self.build_args:
             if name not in declared and name not in PROXY_ARGS:
-                near = difflib.get_close_matches(name, declared, 1)
+                near = closest(name, declared)
                 section = "needs" if name in self.image.needs else "args"
                 raise BadConfiguration(
                     f"{self.image.file} has no ARG {name}.",
                     place=Location("lineal.yaml", key=f"images.{self.image.name}.{section}.{name}"),
-                    remedy=f"Did you mean {near[0]}?" if near else f"Add `ARG {name}` there, or remove the argument.",
+                    remedy=f"Did you mean {near}?" if near else f"Add `ARG {name}` there, or remove the argument.",
                 )
 
     def _plan_target(self, target: Target) -> tuple[Stage | None, Scope]:
@@ -153,8 +152,8 @@ class Planner:
         return target.last, target.scope
 
     def _base(self, target: Target) -> tuple[Stage | None, Scope, tuple[str, ...]]:
-        """What FROM names: nothing, an earlier target, another image of lineal.yaml, or an external image; and what
-        its ONBUILDs say."""
+        """The stage that a target begins on, its scope, and its ONBUILD triggers. A FROM names scratch (no stage), an
+        earlier target, another image of lineal.yaml, or an external image."""
         instruction = target.origin
         flags = self.parser.flags(instruction, ("platform",))
         if "platform" in flags:
@@ -181,7 +180,7 @@ class Planner:
         return stage, Scope(escape=self.ast.escape_token), ()
 
     def _refuse_undeclared(self, instruction: DockerfileInstruction, name: str, other: Stage | None) -> None:
-        """A forgotten `needs` would otherwise quietly mean somebody else's image of that name."""
+        """Refuse a name of lineal.yaml without `needs`: it would quietly mean a stranger's image of that name."""
         if other is None and name in self.image.siblings:
             remedy = f"Add `needs: {{BASE: {name}}}` to it, with `ARG BASE` and `FROM ${{BASE}}` here."
             self.parser.refuse(instruction, f"{name!r} is an image of lineal.yaml that this one lacks.", remedy)
@@ -200,7 +199,7 @@ class Planner:
         except BadConfiguration as error:
             self.parser.refuse(instruction, error.message, error.remedy)
         return Stage(
-            kind="from",
+            op=FromInstruction(reference),
             image=self.image.name,
             target=target,
             place=self.parser.place(instruction),
@@ -208,12 +207,11 @@ class Planner:
             parent=None,
             inputs={"from": reference, "platform": self.image.platform, "cache_version": self.image.cache_version},
             scope=Scope(escape=self.ast.escape_token),
-            reference=reference,
             platform=self.image.platform,
         )
 
     def source_stage(self, instruction: DockerfileInstruction, name: str, before: int) -> Stage:
-        """What `--from=NAME` of COPY or of a mount names: the part of it that has files."""
+        """The last stage with files of the target or image that `--from=NAME` of COPY or of a mount names."""
         target = self._find_target(name, len(self.targets))
         if target is not None and instruction.name == "RUN" and name.isdigit():
             self.parser.refuse(instruction, f"RUN --mount cannot name a target by its number, from={name}.",
@@ -255,12 +253,12 @@ class Planner:
 
 def with_files(stage: Stage) -> Stage:
     """The stage that a copy from this one depends on: closing metadata has no files, unless a WORKDIR makes some."""
-    while stage.kind == "close" and stage.parent and not any(meta.name == "WORKDIR" for meta in stage.metadata):
+    while stage.op is None and stage.parent and not any(meta.name == "WORKDIR" for meta in stage.metadata):
         stage = stage.parent
     return stage
 
 
-def files_digest(inputs: dict[str, Any]) -> dict[str, Any]:
+def files_digest(inputs: Inputs) -> Inputs:
     """The inputs for a record: long file lists are replaced by their count and their own checksum."""
     if not isinstance(inputs.get("files"), list):
         return inputs

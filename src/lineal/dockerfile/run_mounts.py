@@ -12,10 +12,10 @@ from typing import Any, Literal
 from lineal.context.tree import owner_id
 from lineal.dockerfile.scope import Word, canonical_word
 
-Late = Callable[[str], Word]
-"""Expands a word that may wait for the base image."""
-Early = Callable[[str], str]
-"""Expands one that may not."""
+ExpandLate = Callable[[str], Word]
+"""Expands the variables of a word; the result may wait for the base image."""
+ExpandNow = Callable[[str], str]
+"""Expands the variables of a word that must be known before the base image is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class RunMount:
     target: Word
     """Empty: the working directory, or for `ssh` a socket of Lineal's choice."""
     id: str = ""
-    """Empty for a cache: its target."""
+    """Name of a cache, secret or SSH agent. A cache without a name has its target's."""
     source: str = ""
     source_stage: str | None = None
     writable: bool = False
@@ -39,7 +39,7 @@ class RunMount:
     variable: str | None = None
     """`env=`: the secret is seen as this environment variable."""
     readonly: bool = False
-    """Of a cache or a tmpfs, which are writable else."""
+    """For a cache or a tmpfs, which are otherwise writable."""
 
     def canonical(self) -> dict[str, Any]:
         # A target's name is no input: what it stands for is entered as its checksum.
@@ -51,11 +51,11 @@ class RunMount:
 
     @property
     def has_files(self) -> bool:
-        """Whether it shows files of the context or of another stage."""
+        """Whether the mount shows files of the context or of another stage."""
         return self.type == "bind" or self.source_stage is not None
 
 
-def parse_mount(text: str, late: Late, early: Early) -> RunMount:
+def parse_mount(text: str, late: ExpandLate, early: ExpandNow) -> RunMount:
     """The mount that `type=...,target=...` describes. Raises ValueError for what is wrong or not supported, beginning
     with the option."""
     try:
@@ -72,7 +72,7 @@ def literal(source: str) -> str:
     return "/".join(parts[:fixed]) or "/"
 
 
-def _parse(text: str, late: Late, early: Early) -> RunMount:
+def _parse(text: str, late: ExpandLate, early: ExpandNow) -> RunMount:
     # The type may stand behind options of its own.
     options = dict(_option(part) for part in next(csv.reader([text], strict=True)) if part)
     if re.search(r"\$.", options.get("from", "")):
@@ -178,7 +178,7 @@ def _true(values: dict[str, Any], name: str) -> bool:
 
 
 def _writable(values: dict[str, Any], default: bool) -> bool:
-    """The last of `rw` and `ro` counts; options keep their order."""
+    """Whether the mount is writable: the last of `rw` and `ro` decides, and options keep their order."""
     for name in reversed(values):
         if name in ("rw", "ro"):
             return _true(values, name) == (name == "rw")

@@ -1,4 +1,4 @@
-"""What an instruction can see: `ARG` and `ENV`, shell, user and working directory, and how words expand in it.
+"""The scope of an instruction: `ARG` and `ENV`, shell, user and working directory, and how words expand in it.
 
 Checksums are known before any network call (DESIGN G6), so a variable that only the base image may define is left
 open: the word becomes `Deferred` and is finished when the parent's config is at hand."""
@@ -124,7 +124,7 @@ class Scope:
     shell: tuple[str, ...] = DEFAULT_SHELL
     user: Word | None = None
     workdir: tuple[Word, ...] = ()
-    """Since the base image's own; the first one is absolute when the base's does not matter."""
+    """The words of all WORKDIRs so far. The first one is absolute when the base image's own does not matter."""
     onbuild: tuple[str, ...] = ()
     """The instructions that a target `FROM` this one begins with."""
 
@@ -176,7 +176,7 @@ class Scope:
         return ["base", *(canonical_word(word) for word in words)]
 
     def canonical_run(self) -> dict[str, Any]:
-        """The part of a RUN's inputs that comes from what it can see."""
+        """The part of a RUN's inputs that comes from its scope."""
         return {
             "env": {name: canonical_word(value) for name, value in self.variables.items() if name not in PROXY_ARGS},
             "shell": list(self.shell),

@@ -6,37 +6,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
 
 from lineal.context.build_context import BuildContext
-from lineal.dockerfile.checksum import checksum
+from lineal.dockerfile.checksum import Inputs, checksum
 from lineal.dockerfile.copy import CopyInstruction
-from lineal.dockerfile.instructions import MetadataInstruction, RunInstruction
+from lineal.dockerfile.instructions import FromInstruction, MetadataInstruction, RunInstruction
 from lineal.dockerfile.scope import Scope
 from lineal.errors import Location
-
-StageKind = Literal["from", "run", "copy", "close"]
 
 
 @dataclass(frozen=True, eq=False)
 class Stage:
     """A node of the graph. Its checksum is fixed when it is made; two images may share one."""
 
-    kind: StageKind
+    op: FromInstruction | RunInstruction | CopyInstruction | None
+    """The instruction that makes the layers; None for the metadata behind a target's last layer."""
     image: str
-    """The image of lineal.yaml that it was first planned for."""
+    """The image of lineal.yaml that the stage was first planned for."""
     target: str
     place: Location
     text: str
     """The instruction as written, on one line."""
     parent: Stage | None
-    inputs: dict[str, Any]
-    """What the checksum is made of, the parent's checksum not included."""
+    inputs: Inputs
+    """The inputs of the checksum, without the parent's checksum."""
     scope: Scope
     metadata: tuple[MetadataInstruction, ...] = ()
-    step: RunInstruction | CopyInstruction | None = None
-    reference: str = ""
-    """For `from`: the external image's reference as written."""
     sources: dict[str, Stage] = field(default_factory=dict)
     """Stages whose files are copied or mounted, by the name used in the instruction."""
     context: BuildContext | None = None

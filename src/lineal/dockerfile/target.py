@@ -1,4 +1,4 @@
-"""One target's instructions as stages: metadata gathers until a layer-producing step takes it."""
+"""The instructions of one target as stages: metadata gathers until a layer-producing instruction takes it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from lineal.context.path_filter import EVERYTHING, PathFilter
 from lineal.context.remote_source import unpinned
 from lineal.context.tree import clamp
 from lineal.dockerfile import metadata
-from lineal.dockerfile.copy import CopyInstruction, sifted
+from lineal.dockerfile.checksum import Inputs
+from lineal.dockerfile.copy import CopyInstruction, identity_of_selected
 from lineal.dockerfile.instructions import METADATA, InstructionParser, MetadataInstruction, RunInstruction
 from lineal.dockerfile.onbuild import instructions
 from lineal.dockerfile.parser import one_line
@@ -69,7 +70,7 @@ class TargetBuilder:
         if name == "ARG":
             self.scope = self.planner.arg(instruction, self.scope, local=True)
         elif name in METADATA:
-            self._metadata(self.parser.meta(instruction, self.scope))
+            self._metadata(self.parser.metadata(instruction, self.scope))
         elif name == "RUN":
             self._run(instruction, self.parser.run(instruction, self.scope))
         elif name in ("COPY", "ADD"):
@@ -78,7 +79,7 @@ class TargetBuilder:
             self.parser.refuse(instruction, f"{name} is not known.")
 
     def begin(self, triggers: tuple[str, ...]) -> None:
-        """Run what the base's ONBUILDs left for the targets on it, and take it out of the config."""
+        """Add the instructions that the base's ONBUILDs hold, and take the ONBUILDs out of the config."""
         if not triggers:
             return
         origin = self.target.origin
@@ -93,7 +94,7 @@ class TargetBuilder:
 
     def finish(self) -> Stage | None:
         if self.pending:
-            self._stage("close", self.pending[-1].place, self.pending[-1].text, {"close": True}, None)
+            self._stage(None, self.pending[-1].place, self.pending[-1].text, {"close": True})
         return self.stage
 
     def _metadata(self, meta: MetadataInstruction) -> None:
@@ -125,7 +126,7 @@ class TargetBuilder:
             if mount.has_files:
                 files[str(number)] = self._mounted(instruction, mount, sources)
         inputs = {**run.canonical(), "sees": self.scope.canonical_run(), "mounted": files}
-        self._stage("run", run.place, one_line(instruction), inputs, run, sources)
+        self._stage(run, run.place, one_line(instruction), inputs, sources)
 
     def _mounted(self, instruction: DockerfileInstruction, mount: RunMount, sources: dict[str, Stage]) -> Any:
         if mount.source_stage is not None:
@@ -153,29 +154,29 @@ class TargetBuilder:
         inputs = {**copy.canonical(), "files": files}
         if isinstance(copy.destination, Deferred) or not copy.destination.startswith("/"):
             inputs["workdir"] = self.scope.canonical_workdir()
-        self._stage("copy", copy.place, one_line(instruction), inputs, copy, sources)
+        self._stage(copy, copy.place, one_line(instruction), inputs, sources)
 
     def _copied(self, instruction: DockerfileInstruction, copy: CopyInstruction, source: str) -> list[list[Any]]:
-        """What a source is, for the checksum; of a remote one its text with the flags says all."""
+        """The files of a source for the checksum; none for a remote one, whose text and flags are inputs already."""
         remote = copy.remote(source)
         if remote is not None:
             if not remote.pinned and not self.image.unpinned(source):
                 self.parser.refuse(instruction, *unpinned(source, remote))
             return []
-        root, sieve = copy.root(source)
-        if not sieve:
+        root, path_filter = copy.root(source)
+        if not path_filter:
             return self._files(instruction, source, instruction.name)
-        return self._files(instruction, root, instruction.name, sieve, source)
+        return self._files(instruction, root, instruction.name, path_filter, source)
 
     def _files(
         self,
         instruction: DockerfileInstruction,
         source: str,
         what: str,
-        sieve: PathFilter = EVERYTHING,
+        path_filter: PathFilter = EVERYTHING,
         written: str = "",
     ) -> list[list[Any]]:
-        """What a source pattern matches: per root, its path and the (path, mode, object id) of everything in it."""
+        """The files that a source pattern matches: per root, its path and (path, mode, object id) of all in it."""
         context = self.image.context
         names = context.names()
         try:
@@ -191,22 +192,22 @@ class TargetBuilder:
         for root in roots:
             # A link as a source means what it points at.
             meant = follow(names, root)
-            named = sieve.include is not None and not has_wildcards(source)
+            named = path_filter.include is not None and not has_wildcards(source)
             if named and (meant is None or meant.kind != "directory"):
                 # Nothing is below a file; one that a wildcard matches is copied, as BuildKit does.
                 continue
-            if sieve and meant is not None and meant.kind == "directory":
-                matched.append([root, sifted(context, meant.path, sieve)])
+            if path_filter and meant is not None and meant.kind == "directory":
+                matched.append([root, identity_of_selected(context, meant.path, path_filter)])
                 continue
             also = [meant.path] if meant is not None and meant.path != root else []
             matched.append([root, [list(entry) for path in (root, *also) for entry in context.identity(path)]])
-        if sieve.include is not None and not any(rows for _, rows in matched) and not has_wildcards(written):
+        if path_filter.include is not None and not any(rows for _, rows in matched) and not has_wildcards(written):
             self.parser.refuse(instruction, f"{what} {written!r}: {context.missing(clamp(written))}")
         return matched
 
     def _stage(
-        self, kind: Any, place: Location, text: str, inputs: dict[str, Any],
-        step: RunInstruction | CopyInstruction | None, sources: dict[str, Stage] | None = None,
+        self, op: RunInstruction | CopyInstruction | None, place: Location, text: str, inputs: Inputs,
+        sources: dict[str, Stage] | None = None,
     ) -> None:  # fmt: skip
         inputs = {**inputs, "metadata": [meta.canonical() for meta in self.pending]}
         if self.stage is None:
@@ -215,7 +216,7 @@ class TargetBuilder:
         elif self.first and self.stage.image != self.image.name and self.image.cache_version:
             inputs["cache_version"] = self.image.cache_version
         self.stage = Stage(
-            kind=kind,
+            op=op,
             image=self.image.name,
             target=self.target.name,
             place=place,
@@ -224,7 +225,6 @@ class TargetBuilder:
             inputs=inputs,
             scope=self.scope,
             metadata=tuple(self.pending),
-            step=step,
             sources=sources or {},
             context=self.image.context,
             needs=self._needs_used(inputs),
@@ -233,8 +233,8 @@ class TargetBuilder:
         self.pending = []
         self.first = False
 
-    def _needs_used(self, inputs: dict[str, Any]) -> dict[str, Stage]:
-        """The images whose references stand in this stage's words: they must be published before it."""
+    def _needs_used(self, inputs: Inputs) -> dict[str, Stage]:
+        """The images whose references stand in the words of this stage. They must be published before it."""
         if not self.planner.needs:
             return {}
         text = repr([inputs, [canonical_word(word) for word in self.scope.variables.values()]])

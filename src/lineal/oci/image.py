@@ -19,6 +19,7 @@ from lineal.oci.types import (
     Blob,
     Descriptor,
     Image,
+    ImageConfig,
     Manifest,
 )
 from lineal.oci.verify import digest_of
@@ -39,7 +40,7 @@ def encode(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
-def image_of(config: dict[str, Any] | bytes, layers: Sequence[Descriptor]) -> Image:
+def image_of(config: ImageConfig | bytes, layers: Sequence[Descriptor]) -> Image:
     """An OCI image: its config (as is when given as bytes) and the manifest that names it and its layers."""
     data = config if isinstance(config, bytes) else encode(config)
     blob = Blob.of(data)

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypedDict
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -18,6 +18,30 @@ OCI_LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+
+
+ImageConfig = dict[str, Any]
+"""The JSON document of an image configuration (OCI image spec, config.md): `architecture`, `os`, `rootfs`, `history`
+and, under `config`, a `ContainerConfig`. Keys that Lineal does not know are kept."""
+
+
+class ContainerConfig(TypedDict, total=False):
+    """The `config` of an image configuration: how a container is run, with Docker's additions. Docker writes null
+    for an empty list or object, so a key that is there may hold None."""
+
+    Env: list[str] | None
+    Labels: dict[str, str] | None
+    WorkingDir: str
+    User: str
+    ExposedPorts: dict[str, dict[str, Any]] | None
+    Volumes: dict[str, dict[str, Any]] | None
+    StopSignal: str
+    Cmd: list[str] | None
+    ArgsEscaped: bool
+    Entrypoint: list[str] | None
+    Shell: list[str] | None
+    Healthcheck: dict[str, Any]
+    OnBuild: list[str] | None
 
 
 def sha256(data: bytes) -> str:
@@ -114,7 +138,7 @@ class Image:
     layers: tuple[Descriptor, ...] = field(default=())
 
     @cached_property
-    def config_json(self) -> dict[str, Any]:
+    def config_json(self) -> ImageConfig:
         value = json.loads(self.config)
         if not isinstance(value, dict):
             raise ValueError("an image config is a JSON object")

@@ -48,7 +48,7 @@ def _counterpart(stage: Stage, number: int, old: list[Stage]) -> Stage | None:
     for other in old:
         if (other.image, other.target, other.text) == (stage.image, stage.target, stage.text):
             return other
-    if number < len(old) and (old[number].kind, old[number].target) == (stage.kind, stage.target):
+    if number < len(old) and (type(old[number].op), old[number].target) == (type(stage.op), stage.target):
         return old[number]
     return None
 

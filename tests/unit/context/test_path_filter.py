@@ -32,8 +32,8 @@ PATTERNS = st.lists(
                                                    max_size=3).map("/".join)).map("".join), max_size=3)  # fmt: skip
 
 
-def through(sieve: PathFilter, things: list[Thing], root: str = "") -> dict[str, bool]:
-    return {thing.path: meant for thing, meant in sieve.sift(root, things)}
+def through(path_filter: PathFilter, things: list[Thing], root: str = "") -> dict[str, bool]:
+    return {thing.path: meant for thing, meant in path_filter.select(root, things)}
 
 
 def test_excluded_files_stay_behind_and_their_directories_do_not() -> None:

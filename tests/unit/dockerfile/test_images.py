@@ -32,7 +32,7 @@ def read(
 
 def copied(images: ImageGraphs, name: str) -> set[str]:
     """What a `COPY .` of the image would copy."""
-    stage = next(stage for stage in closure([images.last[name]]) if isinstance(stage.step, CopyInstruction))
+    stage = next(stage for stage in closure([images.last[name]]) if isinstance(stage.op, CopyInstruction))
     assert stage.context is not None
     return {path for path, _, _ in stage.context.identity("")}
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from e2b_dockerfile_utils import DockerfileSyntaxError, parse_dockerfile_ast
 
-from lineal.dockerfile import metadata
-from lineal.dockerfile.onbuild import parse_file
-from lineal.dockerfile.scope import finish
+from lineal.dockerfile.instructions import FromInstruction
 from lineal.dockerfile.stage import Stage, closure
 from lineal.errors import BadConfiguration
+from tests.unit.dockerfile.parts import kind, kinds
 from tests.unit.stages.workbench import Files, planned, stages
 
 FILES: Files = {"a": "a", "dir/b": "b", "secret.txt": "x"}
 
 
-def kinds(last: Stage) -> list[str]:
-    return [stage.kind for stage in stages(last)]
+def base_of(last: Stage) -> str:
+    op = stages(last)[0].op
+    assert isinstance(op, FromInstruction)
+    return op.reference
 
 
 def refusal(text: str, **options: Any) -> str:
@@ -51,7 +51,7 @@ def test_scratch_has_no_stage_of_its_own() -> None:
 def test_a_step_knows_what_it_is_made_of() -> None:
     text = "FROM b:1 AS x\nRUN one\nFROM c:1\nRUN --mount=from=x,target=/x --mount=from=d:1,target=/d two\n"
     last = planned(text)
-    assert sorted((name, stage.kind) for name, stage in last.sources.items()) == [("d:1", "from"), ("x", "run")]
+    assert sorted((name, kind(stage)) for name, stage in last.sources.items()) == [("d:1", "from"), ("x", "run")]
     assert [stage.text for stage in closure([last])][-1].startswith("RUN --mount")
     assert len(closure([last])) == 5
 
@@ -88,7 +88,7 @@ def test_the_last_target_of_a_name_counts() -> None:
 
 
 def test_a_number_after_from_is_an_image() -> None:
-    assert stages(planned("FROM b:1\nRUN x\nFROM 0\n"))[0].reference == "0"
+    assert base_of(planned("FROM b:1\nRUN x\nFROM 0\n")) == "0"
 
 
 def test_what_two_targets_share_is_one_stage() -> None:
@@ -127,7 +127,7 @@ def seen(text: str, **options: Any) -> dict[str, Any]:
 
 
 def test_an_argument_before_from_is_for_from_until_it_is_named_again() -> None:
-    assert stages(planned("ARG V=1\nFROM b:$V\n"))[0].reference == "b:1"
+    assert base_of(planned("ARG V=1\nFROM b:$V\n")) == "b:1"
     assert seen("ARG V=1\nFROM b:$V\n") == {}
     assert seen("ARG V=1\nFROM b:$V\nARG V\n") == {"V": "1"}
     assert seen("ARG V=1\nFROM b:$V\nARG V=2\n") == {"V": "2"}
@@ -135,7 +135,7 @@ def test_an_argument_before_from_is_for_from_until_it_is_named_again() -> None:
 
 def test_a_given_argument_wins_over_every_default() -> None:
     given: dict[str, Any] = {"args": {"V": "9"}}
-    assert stages(planned("ARG V=1\nFROM b:$V\n", **given))[0].reference == "b:9"
+    assert base_of(planned("ARG V=1\nFROM b:$V\n", **given)) == "b:9"
     assert seen("FROM b:1\nARG V=1\n", **given) == {"V": "9"}
     assert seen("FROM b:1\nARG V\n", **given) == {"V": "9"}
 
@@ -146,7 +146,7 @@ def test_an_argument_without_a_value_is_not_there() -> None:
 
 def test_arguments_build_on_each_other() -> None:
     text = "ARG A=1 B=b:$A\nFROM $B\nARG A\nARG C=$A-c\nARG D=${C}d\n"
-    assert stages(planned(text))[0].reference == "b:1"
+    assert base_of(planned(text)) == "b:1"
     assert seen(text) == {"A": "1", "C": "1-c", "D": "1-cd"}
 
 
@@ -261,77 +261,6 @@ def test_an_error_inside_the_context_names_the_line_of_the_step_or_the_file() ->
         planned("FROM b:1\nCOPY . /\n", files)
 
 
-# --- ONBUILD ----------------------------------------------------------------------------------------------------
-
-LEAVES = """FROM b:1 AS x
-ONBUILD ARG V=1
-ONBUILD ENV A=$V
-onbuild COPY a /a
-ONBUILD RUN <<EOF
-  echo $A
-EOF
-FROM x
-RUN own
-"""
-
-
-def test_a_target_begins_with_what_its_base_left_for_it() -> None:
-    last = planned(LEAVES, FILES, args={"V": "2"})
-    assert [(stage.kind, stage.text) for stage in stages(last)[2:]] == [
-        ("copy", "COPY a /a"), ("run", "RUN <<EOF"), ("run", "RUN own"),
-    ]  # fmt: skip
-    assert stages(last)[3].step.words == ("  echo $A\n",)  # type: ignore[union-attr]
-    assert stages(last)[3].place.line == 8
-    assert last.scope.variables["A"] == "2"
-    assert config_of(last).get("OnBuild") is None
-    assert config_of(stages(last)[1])["OnBuild"][2:] == ["COPY a /a", "RUN <<EOF\n  echo $A\nEOF"]
-
-
-def test_what_a_base_left_is_done_once() -> None:
-    once = planned(LEAVES.replace("FROM x\n", "FROM x AS y\n") + "FROM y\nRUN more\n", FILES)
-    assert [stage.text for stage in stages(once)[-2:]] == ["RUN own", "RUN more"]
-
-
-def test_an_argument_that_a_base_left_is_enough_to_take_it_out_of_the_config() -> None:
-    last = planned("FROM b:1 AS x\nONBUILD ARG V\nFROM x\n", args={"V": "1"})
-    assert kinds(last) == ["from", "close", "close"]
-    assert config_of(last).get("OnBuild") is None
-
-
-def test_a_needed_image_leaves_instructions_to_others_too() -> None:
-    base = planned("FROM b:1\nARG V=base\nONBUILD COPY --from=tool /t /t\nONBUILD RUN echo $V\n", name="base")
-    text = "ARG BASE\nFROM t:1 AS tool\nRUN make\nFROM $BASE\nRUN y\n"
-    last = planned(text, needs={"BASE": ("base", base)})
-    assert [stage.text for stage in stages(last)[2:]] == ["COPY --from=tool /t /t", "RUN echo $V", "RUN y"]
-    assert stages(last)[2].sources["tool"].text == "RUN make"
-    assert "V" not in last.scope.variables
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "FROM b:1\nRUN <<A\nONBUILD RUN <<B\nA\n", "FROM b:1\nRUN echo \\\nONBUILD RUN <<B\n",
-        "FROM b:1\n# ONBUILD RUN <<B\nRUN x\n",
-    ],
-)  # fmt: skip
-def test_what_only_looks_like_an_onbuild_is_left_alone(text: str) -> None:
-    try:
-        expected = [one.original for one in parse_dockerfile_ast(text).instructions]
-    except DockerfileSyntaxError:
-        with pytest.raises(DockerfileSyntaxError):
-            parse_file(text)
-    else:
-        assert [one.original for one in parse_file(text).instructions] == expected
-
-
-def config_of(last: Stage) -> dict[str, Any]:
-    document: dict[str, Any] = {"config": {}}
-    for stage in stages(last):
-        for meta in stage.metadata:
-            metadata.apply(document, meta, lambda word: finish(word, metadata.environment(document["config"])))
-    return dict(document["config"])
-
-
 # --- what a copy depends on -------------------------------------------------------------------------------------
 
 
@@ -363,35 +292,3 @@ def test_a_copy_does_not_depend_on_metadata_that_closes_what_its_source_begins_w
 def test_how_it_is_written_does_not_matter(text: str) -> None:
     plain = "FROM b:1 AS x\nRUN make   # not a comment\nFROM c:1\nCOPY --from=x /a /b\n"
     assert planned(text).checksum == planned(plain).checksum
-
-
-# --- platforms --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("written", "platform"),
-    [
-        ("amd64", "linux/amd64"), ("linux/x86_64", "linux/amd64"), ("linux/arm64/v8", "linux/arm64"),
-        ("aarch64", "linux/arm64"), ("linux/arm", "linux/arm/v7"), ("$BUILDPLATFORM", "linux/arm/v7"),
-        ("$TARGETOS/$TARGETARCH", "linux/amd64"), ("LINUX/AMD64", "linux/amd64"),
-    ],
-)  # fmt: skip
-def test_the_image_s_own_platform_has_several_names(written: str, platform: str) -> None:
-    assert kinds(planned(f"FROM --platform={written} b:1\n", platform=platform)) == ["from"]
-
-
-@pytest.mark.parametrize("written", ["linux/arm64", "linux/arm/v6", "windows/amd64", "linux/amd64/v3"])
-def test_other_platforms_are_refused(written: str) -> None:
-    assert f"--platform={written} is not the image's platform" in refusal(f"FROM --platform={written} b:1\n")
-
-
-@pytest.mark.parametrize(
-    ("text", "target", "stage"),
-    [
-        ("FROM b:1 AS Last\nARG TARGETSTAGE\nENV A=1", None, "last"),
-        ("FROM b:1\nARG TARGETSTAGE\nENV A=1", None, "default"),
-        ("FROM b:1 AS one\nARG TARGETSTAGE\nENV A=1\nFROM c:1 AS two", "one", "one"),
-    ],
-)  # fmt: skip
-def test_the_wanted_target_is_an_argument(text: str, target: str | None, stage: str) -> None:
-    assert planned(text + "\n", target=target).scope.variables["TARGETSTAGE"] == stage

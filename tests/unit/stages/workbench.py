@@ -1,4 +1,4 @@
-"""What tests of the heart share: a context and a store in memory, a history that says what it is told to."""
+"""A context and a store in memory, and a history that says what it is told: for tests of planning and stages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The upgrade of a release: lock it, compare the dry run with the deployed manifests, run helm, watch the workloads."""
+"""The upgrade of a release: it is locked, compared with what is deployed, upgraded by helm, and watched meanwhile."""
 
 from __future__ import annotations
 
@@ -185,8 +185,8 @@ def _lost(hold: ReleaseHold) -> Signals | None:
 def upgrade(helm: Helm, release: Release, output: Output, stop: process.Stop = process.never) -> None:
     """Run `helm upgrade --install`, and undo the revision that it left unfinished when it failed or was killed.
 
-    As long as the cluster can be reached, no revision of ours stays unfinished; only when `stop` says SIGKILL, because
-    another run may have begun, nothing is undone beside it. The arguments are those of `Helm.upgrade`. Raises
+    As long as the cluster can be reached, no revision of ours stays unfinished; only when `stop` says SIGKILL because
+    another run may have begun, nothing is undone beside it. `output` and `stop` are those of `Helm.upgrade`. Raises
     `DeployFailed`, `BadConfiguration`, `Unreachable`, `Interrupted`."""
     mark = secrets.token_hex(8)
     answer = helm.upgrade(release, mark, output, stop)

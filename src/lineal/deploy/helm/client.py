@@ -1,7 +1,7 @@
 """A client of the helm program, 3.17 or later and 4: it builds the arguments, runs helm, and reads what it prints.
 
-The client decides nothing: `deploy/render.py` and `deploy/upgrade.py` complete a chart's dependencies before they call
-it, and `deploy/upgrade.py` undoes what a failed upgrade leaves."""
+The client decides nothing: its callers complete a chart's dependencies first (`dependencies`), and undo the revision
+that a failed upgrade leaves (`recovery`)."""
 
 from __future__ import annotations
 
@@ -110,9 +110,10 @@ class Helm:
     def upgrade(self, release: Release, mark: str, output: Output, stop: process.Stop = process.never) -> Answer:
         """Install or upgrade, wait until all is ready, roll back when it fails.
 
-        The chart has its dependencies by now. `mark` becomes the value of RUN_LABEL on the new revision. `output` gets
-        helm's lines; `stop` says when waiting does not help any more (SIGTERM), or must not go on (SIGKILL). Call it
-        on the main thread: SIGINT and SIGTERM are forwarded to helm, which then rolls back; a second one kills it."""
+        The chart has its dependencies by now. `mark` becomes the value of RUN_LABEL on the new revision. `output`
+        gets helm's lines; `stop` says when waiting does not help any more (SIGTERM), or must not go on (SIGKILL).
+        Call it on the main thread: SIGINT and SIGTERM are forwarded to helm, which then rolls back; a second one kills
+        it."""
         flags = [*self.upgrade_flags(release, mark), *release.context_flags, *common_flags(release)]
         # Rolling back waits for readiness once more.
         grace = release.timeout + _QUICK

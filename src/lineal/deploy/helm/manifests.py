@@ -11,8 +11,8 @@ from typing import Any
 
 from lineal.deploy.helm.client import BEFORE_CHANGES, Answer, Helm, common_flags
 from lineal.deploy.release import Release
-from lineal.kube.json_fields import at, entries, mapping
 from lineal.errors import DeployFailed
+from lineal.kube.json_fields import at, entries, mapping
 
 _LIMIT = 120.0
 UNREADABLE = "(unreadable)"

@@ -20,9 +20,10 @@ _TEMPLATE = "values: {{ toJson .Values | b64enc }}\n"
 
 
 def merged(helm: Helm, release: Release, directory: Path) -> dict[str, Any]:
-    """The chart's own values with those of the release on top. `directory` is private and does not exist yet.
+    """The chart's own values with those of the release on top. `directory` does not exist yet.
 
-    Helm renders a chart that holds nothing but those values. Raises `DeployFailed`, `BadConfiguration`, `Interrupted`."""
+    Helm renders a chart that holds nothing but those values. Raises `DeployFailed`, `BadConfiguration` and
+    `Interrupted`."""
     (directory / "templates").mkdir(parents=True)
     (directory / "Chart.yaml").write_text(_CHART)
     (directory / "templates" / "values.yaml").write_text(_TEMPLATE)

@@ -110,10 +110,10 @@ class Helm:
     def upgrade(self, release: Release, mark: str, output: Output, stop: process.Stop = process.never) -> Answer:
         """Install or upgrade, wait until all is ready, roll back when it fails.
 
-        The chart has its dependencies by now. `mark` becomes the value of RUN_LABEL on the new revision. `output`
-        gets helm's lines; `stop` says when waiting does not help any more (SIGTERM), or must not go on (SIGKILL).
-        Call it on the main thread: SIGINT and SIGTERM are forwarded to helm, which then rolls back; a second one kills
-        it."""
+        The chart has its dependencies by now. The new revision gets the label RUN_LABEL with the value `mark`.
+        `output` gets helm's lines; `stop` says when waiting does not help any more (SIGTERM), or must not go on
+        (SIGKILL). Call it on the main thread: SIGINT and SIGTERM are forwarded to helm, which then rolls back; a
+        second one kills it."""
         flags = [*self.upgrade_flags(release, mark), *release.context_flags, *common_flags(release)]
         # Rolling back waits for readiness once more.
         grace = release.timeout + _QUICK

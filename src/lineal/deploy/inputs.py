@@ -1,4 +1,4 @@
-"""What is deployed: the commit's chart and values with the references of its images."""
+"""The inputs of a release: the commit's chart and values with the references of its images."""
 
 from __future__ import annotations
 

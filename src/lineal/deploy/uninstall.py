@@ -1,4 +1,4 @@
-"""`lineal dismiss`: a release taken out of the cluster, with its namespace if asked."""
+"""The removal of a release from the cluster, with its namespace if asked (`lineal dismiss`)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Dismissal:
     release: Release
     project: str | None
     left: ReleaseReport
-    """What has become of the release; right at any time, also after a failure."""
+    """The state of the release, right at any time, also after a failure."""
 
     @classmethod
     def of(cls, session: Session) -> Dismissal:
@@ -58,7 +58,8 @@ class Dismissal:
         return cls(session, Helm.find(session.settings.environ), release, project, left)
 
     def carry_out(self, with_namespace: bool) -> None:
-        """Nothing there is nothing to do. Raises `DeployFailed`, `BadConfiguration`, `Unreachable`, `Interrupted`."""
+        """Uninstall the release, unless there is none. Raises `DeployFailed`, `BadConfiguration`, `Unreachable`,
+        `Interrupted`."""
         start = time.monotonic()
         try:
             self._carry_out(with_namespace)
@@ -96,7 +97,7 @@ class Dismissal:
             self.left.status = "unknown"
 
     def _tell(self, sentence: str) -> None:
-        """In the log and, in the same words, in the report."""
+        """Put a sentence into the log and, in the same words, into the report."""
         self.session.progress.note(sentence)
         self.left.told.append(sentence)
 
@@ -136,7 +137,7 @@ class Dismissal:
     # --- the namespace ------------------------------------------------------------------------------------------
 
     def _check_namespace(self) -> None:
-        """Before anything is taken away."""
+        """Raises before anything is removed when the namespace must stay."""
         namespace = self.release.namespace
         if namespace in _ITS_OWN:
             what = f"The namespace {namespace} is the cluster's own, so it is not deleted."

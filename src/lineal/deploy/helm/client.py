@@ -50,10 +50,10 @@ class Answer(process.Outcome):
     """The last lines, masked."""
 
     def or_raise(self, doing: str, failure: Callable[[Answer], LinealError], *, state: str = "") -> str:
-        """What helm printed on stdout.
+        """The text that helm printed on stdout.
 
-        Raises `Interrupted` when a signal arrived meanwhile (see `Outcome.or_interrupted`), and what `failure` makes
-        of the answer when helm failed."""
+        Raises `Interrupted` when a signal arrived meanwhile (see `Outcome.or_interrupted`), and the error that
+        `failure` makes of the answer when helm failed."""
         self.or_interrupted(doing, state)
         if self.code != 0:
             raise failure(self)
@@ -62,7 +62,7 @@ class Answer(process.Outcome):
 
 @dataclass(frozen=True, slots=True)
 class Helm:
-    """`mask` takes secrets out of every line that helm prints, before anything else sees it (manifests excepted)."""
+    """`mask` takes secrets out of every line that helm prints, except manifests, before anything else sees it."""
 
     path: str
     version: str
@@ -71,10 +71,10 @@ class Helm:
 
     @classmethod
     def find(cls, environ: Mapping[str, str], mask: Callable[[str], str] = unchanged) -> Helm:
-        """LINEAL_HELM, else `helm` of PATH.
+        """The helm that LINEAL_HELM names, else `helm` on PATH.
 
-        Raises `BadConfiguration` when there is none that we know: a missing tool is a matter of set-up, not a
-        service that is down."""
+        Raises `BadConfiguration` when there is none, or a version that is not supported: a missing tool is a matter
+        of set-up, not a service that is down."""
         # With HELM_DEBUG, helm prints all values.
         kept = {name: value for name, value in environ.items() if name != "HELM_DEBUG"}
         unknown = cls(_path(environ), "", kept, mask)
@@ -153,9 +153,11 @@ class Helm:
         stop: process.Stop = process.never,
         tethered: bool = False,
     ) -> Answer:
-        """`output` gets the lines of stderr and, with `echo`, those of stdout, which are then not kept.
+        """Run a command. `output` gets the lines of stderr and, with `echo`, those of stdout, which are then not
+        kept.
 
-        Without `echo`, the `Error:` line and what follows it are left to the error that the caller raises."""
+        Without `echo`, `output` does not get the `Error:` line and those after it: the caller's error tells them. The
+        other arguments are those of `process.run`. Raises `BadConfiguration` when helm cannot be started."""
         kept: list[bytes] = []
         tail: list[str] = []
 
@@ -203,7 +205,7 @@ def _path(environ: Mapping[str, str]) -> str:
 
 
 def common_flags(release: Release) -> list[str]:
-    """The same for `template` and `upgrade`, so that what is rendered is what is deployed."""
+    """The flags of both `template` and `upgrade`, so that the rendered manifests are those that are deployed."""
     flags = ["--namespace", release.namespace]
     for values in release.values:
         flags += ["--values", _as_csv(str(values.path))]

@@ -22,7 +22,7 @@ _TEMPLATE = "deprecated.daemonset.template.generation"
 
 
 class Version(NamedTuple):
-    """What is asked of a workload. Equal versions ask for the same."""
+    """Identifies the spec of a workload: equal versions ask for the same."""
 
     uid: str
     spec: str

@@ -73,7 +73,7 @@ def _environment(session: Session) -> BuildEnvironment:
     settings, project = session.settings, session.loaded.project
     return BuildEnvironment(
         store=session.store,
-        base_store=session.open_image,
+        base_store=lambda reference: session.stores.image(reference, session.store),
         engine=DockerEngine(network=settings.engine_network.value, environment=settings.environ),
         secrets=session.secrets,
         agents=session.agents.socket,

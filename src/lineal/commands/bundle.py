@@ -20,7 +20,7 @@ from lineal.git.remote import web_address
 from lineal.report.model import ImageReport
 from lineal.session.session import Session
 from lineal.store.copy import copy_image
-from lineal.store.open import LAYOUT
+from lineal.store.open import is_directory
 
 if TYPE_CHECKING:
     from lineal.report.model import Report
@@ -77,14 +77,14 @@ def copy_bundle(session: Session, reference: str, to: str) -> str:
 
     The images come first: a bundle that can be seen can be installed. Raises `LinealError`."""
     address, version = registry.parse(reference)
-    if to.startswith(LAYOUT):
+    if is_directory(to):
         raise BadConfiguration(f"{to} is no registry, and no cluster could install from it.",
                                remedy="Write TO as HOST/REPOSITORY.")  # fmt: skip
-    target = session.open_store(to.removeprefix(registry.SCHEME))
+    target = session.stores.store(to.removeprefix(registry.SCHEME))
     place = beside(target)
-    bundle, manifest = registry.get(session.open_image(address, target)[0], version, reference)
+    bundle, manifest = registry.get(session.stores.image(address, target)[0], version, reference)
     for name, image in bundle.all_images.items():
-        source = session.open_image(image.repository, target)[0]
+        source = session.stores.image(image.repository, target)[0]
         moved = copy_image(image.digest, image.tag, source, target, session.workspace)
         how = f"{moved.mounted} mounted, {moved.streamed} streamed ({moved.size / 1e6:.1f} MB), {moved.there} there"
         session.progress.note(f"{name}  {image.digest}  {how}")

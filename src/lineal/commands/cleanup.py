@@ -26,7 +26,6 @@ from lineal.commands.output import introduce_store, show
 from lineal.errors import Unreachable
 from lineal.oci import Store
 from lineal.session.session import Session, require_write
-from lineal.store.open import LAYOUT
 from lineal.store.tags import parse_stage_tag
 from lineal.text import printable
 
@@ -102,7 +101,7 @@ def _used(session: Session, pool: Executor) -> set[str]:
         from lineal.cleanup.cluster_usage import in_use
 
         used |= in_use(context, session.settings.environ)
-    if not session.store_settings.repo.value.startswith(LAYOUT):
+    if session.store.directory is None:
         from lineal.cleanup.bundle_usage import in_bundles
 
         used |= in_bundles(session.store, pool)

@@ -12,7 +12,7 @@ from lineal.errors import BadConfiguration
 from lineal.lock import Lock, LockTimeouts, NoLock
 from lineal.lock.address import BadAddress, LockAddress, parse
 from lineal.progress import Notes
-from lineal.store.open import LAYOUT
+from lineal.store.open import is_directory
 
 if TYPE_CHECKING:
     from lineal.git.repository import Repository
@@ -38,7 +38,7 @@ def choose(wanted: str, source: str, store: str, may_write: bool, environ: Mappi
         address = parse(wanted)
     except BadAddress as error:
         raise BadConfiguration(f"{error.problem} ({source}).", remedy=error.remedy) from None
-    layout = store.startswith(LAYOUT)
+    layout = is_directory(store)
     if address.kind == "file" and not layout:
         raise BadConfiguration(
             f"The lock `file` ({source}) is for a layout store, and the store is {store}.",

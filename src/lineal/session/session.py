@@ -36,7 +36,7 @@ from lineal.session.project import load_exceptions, load_project, project_of_doc
 from lineal.session.settings import Settings, StoreSettings
 from lineal.stages.lookup import Lookup
 from lineal.stages.visibility import HistoryPosition
-from lineal.store.open import LAYOUT, REGISTRY_LOGIN, open_image, open_store
+from lineal.store.open import LAYOUT, REGISTRY_LOGIN, StoreOpener
 
 
 class Session:
@@ -163,7 +163,9 @@ class Session:
     @cached_property
     def store(self) -> Store:
         """The store; for a run that may not write, one that keeps in private what the run builds."""
-        store = self.open_store(self.store_settings.repo.value, self.repository.root, self._registry_login)
+        insecure = self.settings.insecure_registries.value
+        own = StoreOpener(self.repository.root, self._registry_login, insecure)
+        store = own.store(self.store_settings.repo.value)
         if self.context.may_write:
             return store
         from lineal.store.layout import Layout
@@ -186,26 +188,10 @@ class Session:
         )
         return {name: value for name, value in environ.items() if name not in REGISTRY_LOGIN}
 
-    def open_store(
-        self, address: str, workdir: Path | None = None, environ: Mapping[str, str] | None = None
-    ) -> Store:
-        """A store that the user names; relative directories start from `workdir`, by default the run's own."""
-        return open_store(
-            address,
-            insecure_hosts=self.settings.insecure_registries.value,
-            workdir=workdir or self.workspace,
-            environ=self.settings.environ if environ is None else environ,
-        )
-
-    def open_image(self, reference: str, beside: Store | None = None) -> tuple[Store, str]:
-        """The repository of an image and the tag or digest in it; with the credentials of the store `beside`, by
-        default the run's own, where it is on the same registry."""
-        return open_image(
-            reference,
-            insecure_hosts=self.settings.insecure_registries.value,
-            store=self.store if beside is None else beside,
-            environ=self.settings.environ,
-        )
+    @cached_property
+    def stores(self) -> StoreOpener:
+        """Opens stores and images that the user names; directories start from the run's private one."""
+        return StoreOpener(self.workspace, self.settings.environ, self.settings.insecure_registries.value)
 
     @cached_property
     def lock_choice(self) -> Choice:
@@ -226,7 +212,7 @@ class Session:
     def lock(self) -> Lock:
         context = LockContext(
             store=self.store_settings.repo.value,
-            layout=getattr(self.store, "path", None),
+            layout=self.store.directory,
             repository=self.checkout,
             workspace=self.workspace,
             kube_context=self.settings.kube_context.value,

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from lineal.config.model import MOST_DAYS, Deploy
 from lineal.config.setting import DEFAULT, Origin, Setting, resolve, variable_of
 from lineal.errors import BadConfiguration
-from lineal.oci.reference import parse_address
 from lineal.session.options import Options
-from lineal.store.open import LAYOUT
+from lineal.store.open import check_address
 
 if TYPE_CHECKING:
     from lineal.config.load import LoadedProject
@@ -177,12 +176,11 @@ def _variables(lines: Lines) -> Setting[Mapping[str, str]]:
 
 
 def _shown(repo: Setting[str]) -> Setting[str]:
-    if not repo.value.startswith(LAYOUT):
-        try:
-            parse_address(repo.value)
-        except BadConfiguration as error:
-            error.message = f"{error.message[:-1]} ({repo.origin})."
-            raise
+    try:
+        check_address(repo.value)
+    except BadConfiguration as error:
+        error.message = f"{error.message[:-1]} ({repo.origin})."
+        raise
     return repo
 
 

@@ -13,7 +13,7 @@ from lineal.git.history import Ancestry
 from lineal.oci import Store
 from lineal.oci.types import Manifest
 from lineal.stages.visibility import DEV_PREFIX, History, HistoryPosition, Verdict, judge
-from lineal.store.record import Record, image_digest, is_stage
+from lineal.store.record import Record, read_stage
 from lineal.store.tags import parse_stage_tag, stage_tag
 
 GRACE = 3.0
@@ -233,16 +233,10 @@ class Lookup:
             return Miss.NEVER
         if manifest.digest in self.broken:
             return Miss.GONE
-        try:
-            record = Record.read(manifest)
-            own = stage_tag(checksum, record.created)
-            # A stage tag says when it was published: an index that says something else was put there by others.
-            foreign = record.checksum != checksum or tag not in (checksum, own)
-            if foreign or not is_stage(manifest) or self.store.digest(image_digest(manifest)) is None:
-                return Miss.GONE
-        except (ValueError, LookupError, TypeError):
+        found = read_stage(manifest, tag, checksum)
+        if found is None or self.store.digest(found[1]) is None:
             return Miss.GONE
-        return Candidate(record, own, manifest)
+        return Candidate(found[0], stage_tag(checksum, found[0].created), manifest)
 
     def close(self) -> None:
         self.pool.shutdown(wait=False, cancel_futures=True)

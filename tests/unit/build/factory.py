@@ -186,7 +186,7 @@ class Factory:
 
     def lose(self, digest: str) -> None:
         """A registry's clean-up, or a disk."""
-        (self.store.path / "blobs" / "sha256" / digest.removeprefix("sha256:")).unlink()
+        (self.store.directory / "blobs" / "sha256" / digest.removeprefix("sha256:")).unlink()
 
     def base_with(self, config: dict[str, object] | None, tag: str, **more: object) -> None:
         """A base without layers under another tag."""

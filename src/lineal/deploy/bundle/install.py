@@ -29,7 +29,7 @@ class Installation:
         self.session = session
         self.reference = reference
         address, self.version = registry.parse(reference)
-        self.store = session.open_store(address)
+        self.store = session.stores.store(address)
         self._found: tuple[Bundle, Manifest] | None = None
 
     @cached_property

@@ -13,7 +13,7 @@ from lineal.errors import BadConfiguration, DeployFailed
 from lineal.oci import Store
 from lineal.oci.reference import DOCKER_HUB, parse_address
 from lineal.session.session import require_write
-from lineal.store.open import LAYOUT
+from lineal.store.open import is_directory
 
 if TYPE_CHECKING:
     from lineal.build.result import BuildResult
@@ -34,7 +34,7 @@ def check(session: Session) -> None:
         what = "A bundle is of a commit, and --dev is about the working tree."
         raise BadConfiguration(what, remedy="Commit, and leave --dev out.")
     repo = session.store_settings.repo.value
-    if repo.startswith(LAYOUT):
+    if is_directory(repo):
         what = f"The images are in {repo}, where no cluster finds them, so a bundle of them is of no use."
         raise BadConfiguration(what, remedy="Give a registry with `--repo HOST/REPOSITORY`.")
     require_write(session, "it publishes no bundle", "Publish from a branch of the project itself.")
@@ -46,19 +46,19 @@ def repository_of(session: Session) -> Store:
     named = session.settings.bundle_repo.value.removeprefix("oci://")
     if named:
         parse_address(named)
-        return session.open_image(named)[0]
+        return session.stores.image(named, session.store)[0]
     return beside(session.store)
 
 
 def beside(store: Store) -> Store:
     """The repository of bundles that belongs to a store."""
-    from lineal.store.registry.client import Registry
-
-    assert isinstance(store, Registry)
-    if store.host == DOCKER_HUB:
+    host, repository = parse_address(store.address)
+    if host == DOCKER_HUB:
         what = "Docker Hub has no repositories below another, so the bundle cannot be beside the images."
         raise BadConfiguration(what, remedy="Give its repository with `--to docker.io/USER/NAME`.")
-    return store.sibling(f"{store.repository}/{NAME}")
+    found = store.sibling(f"{repository}/{NAME}")
+    assert found is not None, "only a run that may write, to a registry, gets here"
+    return found
 
 
 def make(session: Session, inputs: ReleaseInputs, result: BuildResult) -> Bundle:

@@ -222,7 +222,7 @@ def read_values(path: Path) -> str:
 
 
 def seconds_of(setting: Setting[str]) -> float:
-    """Raises `BadConfiguration` for what is no duration."""
+    """A duration in seconds. Raises `BadConfiguration` when it is none."""
     try:
         return seconds(setting.value)
     except BadConfiguration:

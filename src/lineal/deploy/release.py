@@ -20,7 +20,7 @@ PIN = (
 chart."""
 _PIN = re.compile(PIN, re.ASCII)
 DEFAULT_TIMEOUT = 600.0
-"""Seconds."""
+"""Seconds that helm waits unless the user gives `--timeout`."""
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 
 
@@ -29,7 +29,7 @@ def is_pin(version: str) -> bool:
     return _PIN.fullmatch(version) is not None
 
 
-def loose(written: str, version: str) -> BadConfiguration:
+def not_pinned(written: str, version: str) -> BadConfiguration:
     """The error for a chart whose version is a range."""
     what = f"The chart {quoted(written)} has no whole version: {quoted(version)} may be another one tomorrow."
     return BadConfiguration(what, remedy="Write all of it, such as `1.2.3` or `1.2.3-rc.1`, in `deploy.chart`.")
@@ -79,7 +79,7 @@ class Chart:
             what = f"The chart {quoted(reference)} has no version, so every run might deploy another one."
             raise BadConfiguration(what, remedy=f"Write the version: `{reference}:1.2.3` in `deploy.chart`.")
         if not matched.group(2) and not is_pin(matched.group(1).replace("_", "+")):
-            raise loose(reference, matched.group(1))
+            raise not_pinned(reference, matched.group(1))
         return cls(reference, reference)
 
     @property

@@ -46,7 +46,7 @@ def check_version(version: str) -> str:
 
 
 def tag_of(version: str) -> str:
-    """Tags have no `+`; Helm writes and reads it as `_`."""
+    """The version as a tag. Tags have no `+`; Helm writes and reads it as `_`."""
     return version.replace("+", "_")
 
 
@@ -81,7 +81,7 @@ class Bundle:
 
     @cached_property
     def values(self) -> dict[str, Any]:
-        """Raises `DeployFailed` when this is a chart, but no bundle."""
+        """Its own values. Raises `DeployFailed` when this is a chart, but no bundle."""
         if "" not in self.parts:
             what = f"The chart {quoted(self.name)} is no bundle: its values do not say which commit it is."
             raise DeployFailed(what, remedy="Publish it with `lineal bundle publish`, or name it in `deploy.chart`.")
@@ -135,7 +135,7 @@ class Bundle:
         return Bundle(self.name, {**self.files, **made})
 
     def path(self, part: str) -> str:
-        """Where the values of a part are."""
+        """The path of the values file of a part."""
         return "".join(f"charts/{name}/" for name in part.split("/") if name) + "values.yaml"
 
     def archive(self) -> bytes:

@@ -40,7 +40,8 @@ def parse(reference: str) -> tuple[str, str]:
 
 
 def get(store: Store, version: str, name: str) -> tuple[Bundle, Manifest]:
-    """The bundle at a tag or digest. `name` is what the user wrote. Raises `DeployFailed` when it is none."""
+    """The bundle at a tag or digest. `name` is the reference as the user wrote it. Raises `DeployFailed` when it is
+    none."""
     manifest = store.manifest(version)
     if manifest is None:
         what = f"There is no bundle {quoted(name)}."
@@ -60,7 +61,7 @@ def get(store: Store, version: str, name: str) -> tuple[Bundle, Manifest]:
 
 
 def _chart(manifest: Manifest) -> str | None:
-    """The digest of a chart's archive, None when the manifest is something else's."""
+    """The digest of a chart's archive, None when the manifest is no chart."""
     config: Any = manifest.json.get("config")
     if manifest.is_index or not isinstance(config, dict) or config.get("mediaType") != CONFIG:
         return None

@@ -51,7 +51,7 @@ class Relocation:
         return text
 
     def _split(self, value: dict[str, Any]) -> dict[str, Any]:
-        """Many charts have host and path of an image in two values, `registry` and `repository`."""
+        """Move an image that has its host and path in two values, `registry` and `repository`, as in many charts."""
         host, _, path = self.target.partition("/")
         for source in self.sources:
             if (value.get("registry"), value.get("repository")) == (*source.partition("/")[::2],):

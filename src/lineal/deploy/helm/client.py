@@ -22,7 +22,7 @@ NEWEST_MAJOR = 4
 RUN_LABEL = "lineal-run"
 """The label of every revision that a run of ours makes. It tells our revisions from those of another job."""
 BEFORE_CHANGES = ", before anything was changed"
-"""For `Answer.or_raise`, of a command that only reads."""
+"""For `Answer.or_raise`: the state after a command that only reads."""
 _HISTORY = "10"
 """The number of revisions that helm keeps."""
 _QUICK = 60.0

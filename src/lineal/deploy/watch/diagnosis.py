@@ -31,7 +31,10 @@ _PASSING = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
+    """A reason why a workload is not ready."""
+
     reason: str
+    """In one word, as Kubernetes says it: `ImagePullBackOff`."""
     message: str
     certain: bool | None
     """True: waiting does not help. False: waiting hardly helps when this lasts. None: it may pass in a moment."""

@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from lineal.errors import DeployFailed
+from lineal.tar.writer import MTIME
 from lineal.text import quoted
 
-TIME = 315619200
-"""1980-01-02 UTC, as in layers."""
 MOST = 64 << 20
 """Bytes that a chart may have, unpacked; Helm itself takes no more than 100 MiB."""
 _FILES = 10_000
@@ -31,7 +30,7 @@ def pack(name: str, files: Mapping[str, bytes]) -> bytes:
     with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for path in sorted(files, key=lambda path: (path != "Chart.yaml", path)):
             entry = tarfile.TarInfo(f"{name}/{path}")
-            entry.size, entry.mtime, entry.mode = len(files[path]), TIME, 0o644
+            entry.size, entry.mtime, entry.mode = len(files[path]), MTIME, 0o644
             tar.addfile(entry, io.BytesIO(files[path]))
     return _gzip(made.getvalue())
 

@@ -143,10 +143,10 @@ def _summary(plan: RetentionPlan, refs: list[Ref], days: int) -> Iterator[str]:
             yield f"           {count} {text}"
 
 
-def _stages(doomed: list[Deletion]) -> str:
-    return f"{len(doomed)} stage{'s' * (len(doomed) != 1)}"
+def _stages(deletions: list[Deletion]) -> str:
+    return f"{len(deletions)} stage{'s' * (len(deletions) != 1)}"
 
 
-def _lines(doomed: list[Deletion]) -> Iterator[str]:
-    for one in doomed:
+def _lines(deletions: list[Deletion]) -> Iterator[str]:
+    for one in deletions:
         yield from (f"{tag}\n" for tag in one.tags if parse_stage_tag(tag))

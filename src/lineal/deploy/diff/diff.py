@@ -31,7 +31,7 @@ def between(
     """The changes from `before` to `after` in the order of kind and name, hooks last.
 
     They hold no value of a Secret, not even as a hash. `mask` hides other secrets."""
-    values = Mask(_long(before) + _long(after))
+    values = Mask(_long_values(before) + _long_values(after))
     old = (_by_key(before.objects), _by_key(before.hook_objects)) if before is not None else ({}, {})
     new = (_by_key(after.objects), _by_key(after.hook_objects))
     found: list[ChangeReport] = []
@@ -42,9 +42,9 @@ def between(
     return found
 
 
-def _long(rendering: ReleaseManifests | None) -> list[str]:
+def _long_values(manifests: ReleaseManifests | None) -> list[str]:
     """The lines of its Secrets' values that are long enough to be masked wherever else they stand."""
-    lines = (line.strip() for value in (rendering.secrets if rendering else []) for line in value.splitlines())
+    lines = (line.strip() for value in (manifests.secrets if manifests else []) for line in value.splitlines())
     return [line for line in lines if len(line) >= _SHORTEST]
 
 

@@ -19,7 +19,7 @@ _AT = re.compile(
 )
 _YAML_LINE = re.compile(r"\byaml: line (\d+)")
 _URL = re.compile(r'"(https?://[^"]+)"')
-LATE = "context deadline exceeded|timed out waiting|would exceed context deadline"
+TIMED_OUT = "context deadline exceeded|timed out waiting|would exceed context deadline"
 """The words of helm when its time-out ends."""
 _LIMIT = 1000
 """Characters of a reason that are kept."""
@@ -272,7 +272,7 @@ _KNOWN: tuple[tuple[str, _Explain], ...] = (
         r'\S+ "[^"]*" is invalid: ',
         _invalid,
     ),
-    (LATE, _not_ready),
+    (TIMED_OUT, _not_ready),
     (r'(?:Get|Head|Post|Put|Patch|Delete) "https?://[^"]*": (.*)', _unreachable),
     (r"don't meet the specifications of the schema\(s\) in the following chart\(s\):(.*)", _schema),
     (r"found in Chart.yaml, but missing in charts/ directory: (.*)", _dependencies),

@@ -178,7 +178,7 @@ def test_another_job_s_pending_revision_is_left_alone(
 
 
 def cut_off(helm: Helm, release: Release, cluster: Cluster) -> str:
-    """A helm that is killed amid an upgrade, with nobody to settle it; its mark."""
+    """A helm that is killed amid an upgrade, and that no run undoes; its mark."""
     flags = [*helm.upgrade_flags(release, "theirs"), *release.context_flags, *common_flags(release)]
     killed(helm, ["upgrade", *flags], cluster, once(("PUT", "PATCH")))
     return "theirs"
@@ -216,7 +216,7 @@ def test_a_revision_that_helm_gave_up_but_did_not_roll_back_is_rolled_back(
     assert cluster.releases()["shop.v3"] == "deployed"
 
 
-def test_what_cannot_be_settled_is_said_with_the_command_for_it(
+def test_a_revision_that_cannot_be_undone_is_said_with_the_command_for_it(
     helm_of_cluster: Helm, make: Callable[..., Release], deploy: Deploy, cluster: Cluster
 ) -> None:
     deploy("one")

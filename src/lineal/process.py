@@ -1,4 +1,4 @@
-"""One run of an outside program that must be told of our signals: its lines as they come, and how it ended."""
+"""Runs a program that must get our signals (helm, sops): gives its lines as they come, and how it ended."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from lineal.errors import Interrupted
 
 Stream = Literal["stdout", "stderr"]
 _Handler = Callable[[int, FrameType | None], object] | int | None
+"""A signal handler, as `signal.signal` takes and returns it."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 Stop = Callable[[], signal.Signals | None]
+"""Answers the signal that the program is to get now, None for none."""
 _AFTER_EXIT = 2.0
 """Seconds that output may still come from children which the program left behind."""
 
@@ -34,7 +36,8 @@ if os.getppid() == int(sys.argv[1]):
     except OSError as error:
         sys.exit(f"{sys.argv[2]} cannot be run: {error.strerror}")
 """
-"""PR_SET_PDEATHSIG (1) outlives exec. Not preexec_fn, which is not safe beside threads."""
+"""A program that asks the kernel to kill it when its parent dies (PR_SET_PDEATHSIG is 1), and then becomes the
+program that is wanted. `preexec_fn` would do the same, but is not safe beside threads."""
 
 
 def never() -> signal.Signals | None:
@@ -102,7 +105,7 @@ def _lines(process: subprocess.Popen[bytes], signals: _Signals) -> Iterator[tupl
     found: queue.SimpleQueue[tuple[Stream, bytes | None]] = queue.SimpleQueue()
 
     def read(stream: Stream, pipe: IO[bytes]) -> None:
-        # A pipe closed under the reader is the end of it too.
+        # A pipe that is closed while it is read ends the reading too.
         with contextlib.suppress(ValueError, OSError):
             for line in pipe:
                 found.put((stream, line))
@@ -138,7 +141,7 @@ def _wait(process: subprocess.Popen[bytes], signals: _Signals) -> int:
 
 
 def _end(process: subprocess.Popen[bytes], grace: float) -> None:
-    """Leave nothing running when we go because of an error of our own."""
+    """End a program that still runs, because an error of our own ended its use."""
     if process.poll() is None:
         process.terminate()
         try:
@@ -149,7 +152,7 @@ def _end(process: subprocess.Popen[bytes], grace: float) -> None:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Once it has been waited for, its id may be another's."""
+    """Kill the program's group. Not once it has been waited for: its id may be that of another process then."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -157,7 +160,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 @dataclass(slots=True)
 class _Signals:
-    """Our signal handlers while the program runs; the former ones come back afterwards."""
+    """Signal handlers of the time while the program runs; the former ones come back afterwards."""
 
     shielded: bool
     grace: float
@@ -167,9 +170,7 @@ class _Signals:
     process: subprocess.Popen[bytes] | None = None
     deadline: float | None = None
     stopped: bool = False
-    _former: dict[signal.Signals, Callable[[int, FrameType | None], object] | int | None] = field(
-        default_factory=dict
-    )
+    _former: dict[signal.Signals, _Handler] = field(default_factory=dict)
 
     def __enter__(self) -> _Signals:
         if threading.current_thread() is threading.main_thread():

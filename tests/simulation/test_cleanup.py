@@ -9,8 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lineal.cleanup.retention import DAY, Tags, plan_retention
-from lineal.commands.cleanup import delete, recheck
+from lineal.cleanup.retention import DAY, Tags, delete, plan_retention, recheck
 from lineal.lock import NoLock
 from tests.simulation.history import RUNS
 from tests.simulation.registry import Client, Shelf
@@ -26,10 +25,10 @@ def clean(shelf: Shelf, actor: Actor) -> None:
     store = Client(shelf, actor)
     tags = Tags.of(store.tags())
     since = int((START + shelf.world.time) * 1000) - KEEP
-    census = plan_retention(store, tags, tags.young(since), (), (), "shop", since, Inline())
-    for one in recheck(store, tags, census.doomed, Inline()):
+    plan = plan_retention(store, tags, tags.young(since), (), (), "shop", since, Inline())
+    for one in recheck(store, tags, plan.deletions, Inline()):
         delete(store, one)
-    shelf.world.tell(f"cleanup has deleted {len(census.doomed)}")
+    shelf.world.tell(f"cleanup has deleted {len(plan.deletions)}")
 
 
 def play(numbers: Sequence[int], mood: Mood) -> Story:

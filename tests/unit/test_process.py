@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lineal import process
+from lineal.errors import Interrupted
 from lineal.process import Outcome, Stream
 
 
@@ -122,3 +123,10 @@ def test_it_runs_on_another_thread_too() -> None:
 def test_a_program_that_is_not_there_is_an_os_error() -> None:
     with pytest.raises(FileNotFoundError):
         process.run(["/no/such/program"], env={}, output=lambda *_: None, grace=1)
+
+
+def test_a_signal_that_arrived_is_an_interruption_that_says_what_was_done() -> None:
+    Outcome(1, ()).or_interrupted("Rendering")
+    outcome = Outcome(0, (signal.SIGTERM, signal.SIGINT))
+    with pytest.raises(Interrupted, match=r"^Reading it was interrupted by SIGTERM, before anything was changed\.$"):
+        outcome.or_interrupted("Reading it", ", before anything was changed")

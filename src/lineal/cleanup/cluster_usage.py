@@ -1,4 +1,4 @@
-"""What a Kubernetes cluster uses: every digest and stage tag that its pods, or what makes pods, name anywhere."""
+"""The stages that a Kubernetes cluster uses: digests and stage tags anywhere in its pods and in what makes pods."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lineal.kube.client import FORBIDDEN, KubeClient, KubeRefused
 from lineal.kube.login import KubeUnavailable
 from lineal.store.tags import named
 
-# Replica sets and controller revisions are what a rollback goes back to.
+# A rollback goes back to a replica set or a controller revision.
 KINDS = (
     "api/v1/pods",
     "api/v1/replicationcontrollers",
@@ -25,13 +25,16 @@ KINDS = (
     "apis/batch/v1/cronjobs",
 )
 _PAGE = 250
+"""Objects of one page of a list."""
 _PAGES = 10_000
 _BIGGEST = 256 << 20
+"""Bytes of one page."""
 _TIMEOUT = 60.0
+"""Seconds for one request."""
 
 
 def in_use(context: str, environ: Mapping[str, str]) -> set[str]:
-    """Digests and stage tags. Raises `Unreachable` when anything cannot be listed."""
+    """Digests and stage tags that the cluster uses. Raises `Unreachable` when a list cannot be read."""
     try:
         with closing(KubeClient.connect(environ, context, timeout=_TIMEOUT, biggest=_BIGGEST)) as api:
             return {name for kind in KINDS for name in _listed(api, kind)}

@@ -1,4 +1,4 @@
-"""What still counts: the heads of all branches and tags, and every stage that their commits are made of."""
+"""The stages that branches and tags still need: every stage that their commits are built of."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ _HEX = frozenset("0123456789abcdef")
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A ref in full, `HEAD` for what is checked out, and its commit."""
+    """A ref and its commit."""
 
     ref: str
+    """The full name, such as `refs/heads/main`; `HEAD` for the checked-out commit."""
     commit: str
 
     @property
@@ -42,12 +43,15 @@ class Ref:
 
 @dataclass
 class Wanted:
+    """The stages that some commits need."""
+
     checksums: set[str] = field(default_factory=set)
     deploys: bool = False
+    """Whether the project of one of the commits deploys."""
 
 
-def read_heads(repository: Repository, ignored: Sequence[str]) -> list[Ref]:
-    """What is checked out, the branches of this clone, and those of its remote with its tags; without a remote all
+def read_refs(repository: Repository, ignored: Sequence[str]) -> list[Ref]:
+    """The checked-out commit, the branches of this clone, and branches and tags of its remote; without a remote all
     refs of this clone. Raises `LinealError`."""
     has_remote = bool(repository.run("remote").strip())
     places = [_BRANCH] if has_remote else [_BRANCH, _TAG, "refs/remotes/"]
@@ -55,24 +59,24 @@ def read_heads(repository: Repository, ignored: Sequence[str]) -> list[Ref]:
         "for-each-ref", "--format=%(objectname)%09%(refname)%0a%(*objectname)%09%(refname)^{}", *places
     )
     refs = _refs(local) | (_remote_refs(repository) if has_remote else {})
-    heads = [Ref("HEAD", repository.commit), *(Ref(ref, commit) for ref, commit in sorted(refs.items()))]
-    heads = [head for head in heads if not head.is_ignored(ignored)]
-    if not any(head.ref.startswith("refs/") for head in heads):
+    every = [Ref("HEAD", repository.commit), *(Ref(ref, commit) for ref, commit in sorted(refs.items()))]
+    kept = [ref for ref in every if not ref.is_ignored(ignored)]
+    if not any(ref.ref.startswith("refs/") for ref in kept):
         raise BadConfiguration(
             "There is no branch and no tag to keep stages for, so all old ones would be deleted.",
             remedy="Run the cleanup in a clone of the whole repository, and ignore fewer refs.",
         )
-    return heads
+    return kept
 
 
 def _remote_refs(repository: Repository) -> dict[str, str]:
-    """As the server has them now: those that this clone has seen may be long gone."""
+    """The refs that the server has now: those that this clone has seen may be long gone."""
     try:
         url, settings = remote(repository)
         environ = with_config(repository.environ, ("remote.lineal.url", url), *settings)
         return _refs(run_git(["ls-remote", "--heads", "--tags", "lineal"], repository.root, environ))
     except LinealError:
-        # git repeats addresses and what a server says.
+        # The messages of git repeat addresses and the words of a server, so they are not shown.
         raise Unreachable(
             "The branches and tags of the remote cannot be read (git ls-remote failed).",
             remedy="Check that this job may read the repository.",
@@ -80,7 +84,7 @@ def _remote_refs(repository: Repository) -> dict[str, str]:
 
 
 def _refs(out: bytes) -> dict[str, str]:
-    """Ref -> commit; a line `REF^{}` says what the annotated tag before it stands for."""
+    """Ref -> commit. A line `REF^{}` has the commit of the annotated tag in the line before it."""
     found: dict[str, str] = {}
     for line in out.decode("utf-8", "surrogateescape").split("\n"):
         oid, _, ref = line.partition("\t")
@@ -89,31 +93,32 @@ def _refs(out: bytes) -> dict[str, str]:
     return found
 
 
-def read_wanted(session: Session, heads: Sequence[Ref]) -> Wanted:
-    """Every stage of these commits, planned as a build would. Raises `BadConfiguration` when one cannot be planned:
-    what it needs would be deleted."""
+def read_wanted(session: Session, refs: Sequence[Ref]) -> Wanted:
+    """Every stage of these commits, planned as a build would plan it.
+
+    Raises `BadConfiguration` when a commit cannot be planned: the stages that it needs would be deleted."""
     wanted, problems = Wanted(), []
     planned: set[tuple[str, bytes]] = set()
-    for head in heads:
+    for ref in refs:
         try:
-            _add(session, head, wanted, planned)
+            _add(session, ref, wanted, planned)
         except LinealError as error:
-            problems.append((head, error))
+            problems.append((ref, error))
     if problems:
         raise _refusal(problems)
     return wanted
 
 
-def _add(session: Session, head: Ref, wanted: Wanted, planned: set[tuple[str, bytes]]) -> None:
+def _add(session: Session, ref: Ref, wanted: Wanted, planned: set[tuple[str, bytes]]) -> None:
     import msgspec
 
-    repository = session.checkout.at(head.commit)
+    repository = session.checkout.at(ref.commit)
     if repository is None:
-        raise _Missing(head.commit)
+        raise _Missing(ref.commit)
     if repository.file(FILE) is None and repository.file("Dockerfile") is None:
         return
     exceptions = load_exceptions(repository)
-    loaded = load_project(repository, session.settings, _facts(session, head), exceptions)
+    loaded = load_project(repository, session.settings, _facts(session, ref), exceptions)
     loaded = loaded or project_of_dockerfile(repository, session.context.repository)
     wanted.deploys = wanted.deploys or loaded.project.deploy is not None
     key = (repository.tree, msgspec.json.encode(loaded.project))
@@ -123,12 +128,12 @@ def _add(session: Session, head: Ref, wanted: Wanted, planned: set[tuple[str, by
         planned.add(key)
 
 
-def _facts(session: Session, head: Ref) -> GitFacts:
-    """What a pipeline of this ref would say."""
-    if head.ref == "HEAD":
+def _facts(session: Session, ref: Ref) -> GitFacts:
+    """The facts that a pipeline of this ref would have."""
+    if ref.ref == "HEAD":
         return session.git_facts
-    tag = head.name if head.ref.startswith(_TAG) else None
-    return GitFacts(head.commit, head.commit[:7], None if tag else head.name, tag)
+    tag = ref.name if ref.ref.startswith(_TAG) else None
+    return GitFacts(ref.commit, ref.commit[:7], None if tag else ref.name, tag)
 
 
 class _Missing(LinealError):
@@ -137,15 +142,15 @@ class _Missing(LinealError):
 
 
 def _refusal(problems: Sequence[tuple[Ref, LinealError]]) -> BadConfiguration:
-    names = ", ".join(head.name for head, _ in problems[:_SHOWN])
+    names = ", ".join(ref.name for ref, _ in problems[:_SHOWN])
     more = f" and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-    head, error = problems[0]
+    ref, error = problems[0]
     if isinstance(error, _Missing):
         advice = 'Check out all branches and tags (GitHub: fetch-depth: 0, GitLab: GIT_DEPTH: "0").'
     else:
         advice = error.remedy or "Correct it."
     return BadConfiguration(
-        f"Nothing is deleted, because it cannot be told what {names}{more} needs. {head.name}: {_said(error)}",
+        f"Nothing is deleted, because it cannot be told what {names}{more} needs. {ref.name}: {_said(error)}",
         remedy=f"{advice} Or leave out what need not be kept with --ignore-ref.",
     )
 
@@ -154,9 +159,9 @@ def _said(error: LinealError) -> str:
     return error.message if error.place is None else f"{error.place}: {error.message}"
 
 
-def counted(heads: Sequence[Ref]) -> Iterator[str]:
+def counted(refs: Sequence[Ref]) -> Iterator[str]:
     """For people: `3 branches`, `1 tag`. A branch of this clone and of its remote is one."""
-    tags = sum(head.ref.startswith(_TAG) for head in heads)
-    branches = sum(head.ref.startswith("refs/") for head in heads) - tags
+    tags = sum(ref.ref.startswith(_TAG) for ref in refs)
+    branches = sum(ref.ref.startswith("refs/") for ref in refs) - tags
     yield f"{branches} branch{'es' * (branches != 1)}"
     yield f"{tags} tag{'s' * (tags != 1)}"

@@ -1,5 +1,7 @@
-"""Every checksum of a store, and why it stays. One decision for all publications of a checksum: a later one never
-stays without the first, which the anchor belongs to."""
+"""Decides which checksums of a store stay, and deletes the others.
+
+There is one decision for all publications of a checksum: a later one never stays without the first, whose digest the
+anchor has."""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ YOUNG, WANTED, USED, TAGGED, FOREIGN, NEEDED = "young", "wanted", "used", "tagge
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What a tag leads to. `record` is None for what Lineal did not publish under this name."""
+    """The content of a tag. `record` is None when Lineal did not publish it under this name."""
 
     tag: str
     digest: str
@@ -27,7 +29,7 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """A checksum to delete: its tags, and the digests in the order in which they go, the anchor's last."""
+    """A checksum to delete: its tags, and its digests in the order of their deletion, that of the anchor last."""
 
     checksum: str
     tags: tuple[str, ...]
@@ -36,7 +38,7 @@ class Deletion:
 
 @dataclass(frozen=True)
 class Tags:
-    """The tags of a store: `ours` by checksum, and others."""
+    """The tags of a store: those of stages by checksum (`ours`), and others."""
 
     ours: dict[str, list[str]] = field(default_factory=dict)
     others: list[str] = field(default_factory=list)
@@ -60,11 +62,13 @@ class Tags:
 
 @dataclass
 class RetentionPlan:
-    """Who stays (with a reason for each checksum) and who goes; `strangers` are other projects with stages here."""
+    """The decision about every checksum of a store."""
 
     kept: dict[str, str]
-    doomed: list[Deletion] = field(default_factory=list)
-    strangers: set[str] = field(default_factory=set)
+    """The reason of each checksum that stays."""
+    deletions: list[Deletion] = field(default_factory=list)
+    other_projects: set[str] = field(default_factory=set)
+    """The names of other projects with stages in this store."""
 
     def count(self, reason: str) -> int:
         return list(self.kept.values()).count(reason)
@@ -74,14 +78,16 @@ def plan_retention(
     store: Store, tags: Tags, young: Collection[str], wanted: Collection[str], used: Collection[str],
     project: str, since: int, pool: Executor,
 ) -> RetentionPlan:  # fmt: skip
-    """Decide about every checksum. What is young or wanted is not read, unless others are candidates for deletion:
-    then a young one says whom it needs."""
-    census = RetentionPlan(
+    """Decide about every checksum. `since` is in milliseconds.
+
+    Young and wanted checksums are kept unread. Only when something else may be deleted are the young ones read, for
+    their parents."""
+    plan = RetentionPlan(
         {checksum: YOUNG if checksum in young else WANTED for checksum in {*young, *wanted} & tags.ours.keys()}
     )
-    rest = sorted(tags.ours.keys() - census.kept.keys())
+    rest = sorted(tags.ours.keys() - plan.kept.keys())
     if not rest:
-        return census
+        return plan
     tagged = set(pool.map(store.digest, tags.others))
     asked = [(tag, checksum) for checksum in rest for tag in tags.ours[checksum]]
     parents = [(tags.ours[checksum][-1], checksum) for checksum in sorted(set(young) - set(wanted))]
@@ -93,19 +99,38 @@ def plan_retention(
     for checksum in rest:
         reason = _reason(by_checksum.get(checksum, []), used, tagged, project, since)
         if reason is not None:
-            census.kept[checksum] = reason
-    _add_needed(census.kept, by_checksum)
+            plan.kept[checksum] = reason
+    _add_needed(plan.kept, by_checksum)
     for checksum in rest:
         publications = by_checksum.get(checksum, [])
-        if checksum not in census.kept and publications:
+        if checksum not in plan.kept and publications:
             tags_here = tuple(found.tag for found in publications)
-            census.doomed.append(Deletion(checksum, tags_here, _order(checksum, publications)))
+            plan.deletions.append(Deletion(checksum, tags_here, _order(checksum, publications)))
     records = [found.record for every in by_checksum.values() for found in every if found.record]
-    census.strangers = {record.project for record in records} - {project}
-    return census
+    plan.other_projects = {record.project for record in records} - {project}
+    return plan
+
+
+def recheck(store: Store, known: Tags, deletions: Sequence[Deletion], pool: Executor) -> list[Deletion]:
+    """The deletions that are still right. A stage that another run publishes or tags at this moment stays."""
+    if not deletions:
+        return []
+    now = Tags.of(store.tags())
+    tagged = set(pool.map(store.digest, sorted(set(now.others) - set(known.others))))
+    return [
+        one for one in deletions
+        if set(now.ours.get(one.checksum, ())) <= set(known.ours[one.checksum]) and tagged.isdisjoint(one.digests)
+    ]  # fmt: skip
+
+
+def delete(store: Store, one: Deletion) -> Deletion:
+    for digest in one.digests:
+        store.delete(digest)
+    return one
 
 
 def look(store: Store, tag: str, checksum: str) -> Publication | None:
+    """The content of a tag of this checksum, None when the tag is gone."""
     manifest = store.manifest(tag)
     if manifest is None:
         return None
@@ -117,7 +142,7 @@ def _reason(
     publications: Sequence[Publication], used: Collection[str], tagged: Collection[str | None], project: str,
     since: int,
 ) -> str | None:  # fmt: skip
-    """Why a checksum stays that is neither young by its tags nor wanted; None when it does not."""
+    """The reason to keep a checksum that is neither young by its tags nor wanted; None when there is none."""
     records = [found.record for found in publications]
     if any(record is not None and record.created >= since for record in records):
         return YOUNG
@@ -131,7 +156,7 @@ def _reason(
 
 
 def _add_needed(kept: dict[str, str], publications: Mapping[str, Sequence[Publication]]) -> None:
-    """What those that stay were made from stays too, all the way down. (What is wanted came with its parents.)"""
+    """Keep the parents of the kept stages as well, down to the first. (Wanted checksums came with their parents.)"""
     queue = list(kept)
     while queue:
         for found in publications.get(queue.pop(), ()):
@@ -142,7 +167,8 @@ def _add_needed(kept: dict[str, str], publications: Mapping[str, Sequence[Public
 
 
 def _order(checksum: str, publications: Sequence[Publication]) -> tuple[str, ...]:
-    """Later publications first, and what the anchor points at last: so whatever is left is led to by its anchor."""
+    """The digests in the order of deletion: later publications first, that of the anchor last. So an interrupted
+    cleanup leaves the anchor on a publication that is still there."""
     anchored = {found.digest for found in publications if found.tag == checksum}
     latest = sorted(publications, key=lambda found: _stamp(found.tag), reverse=True)
     ordered = sorted(latest, key=lambda found: found.digest in anchored)
@@ -150,6 +176,6 @@ def _order(checksum: str, publications: Sequence[Publication]) -> tuple[str, ...
 
 
 def _stamp(tag: str) -> int:
-    """0 for an anchor, which does not say when."""
+    """The time of a stage tag in milliseconds; 0 for an anchor, which has none."""
     parsed = parse_stage_tag(tag)
     return parsed[1] if parsed else 0

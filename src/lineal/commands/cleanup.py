@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 
-from lineal.cleanup.refs import Ref, counted, read_heads, read_wanted
+from lineal.cleanup.refs import Ref, counted, read_refs, read_wanted
 from lineal.cleanup.retention import (
     DAY,
     FOREIGN,
@@ -18,7 +18,9 @@ from lineal.cleanup.retention import (
     Deletion,
     RetentionPlan,
     Tags,
+    delete,
     plan_retention,
+    recheck,
 )
 from lineal.commands.output import introduce_store, show
 from lineal.errors import Unreachable
@@ -42,13 +44,13 @@ def clean_up(session: Session) -> None:
         for line in _summary(plan, refs, session.store_settings.keep_days.value):
             session.progress.note(line)
         if dry:
-            show("".join(_lines(plan.doomed)))
-            session.progress.note(f"would go   {_stages(plan.doomed)}; nothing is deleted  --dry-run")
+            show("".join(_lines(plan.deletions)))
+            session.progress.note(f"would go   {_stages(plan.deletions)}; nothing is deleted  --dry-run")
             return
         gone: list[Deletion] = []
         try:
             for one in pool.map(
-                lambda one: delete(session.store, one), recheck(session.store, tags, plan.doomed, pool)
+                lambda one: delete(session.store, one), recheck(session.store, tags, plan.deletions, pool)
             ):
                 gone.append(one)
                 show("".join(_lines([one])))
@@ -71,7 +73,7 @@ def _pool() -> Iterator[ThreadPoolExecutor]:
 def _plan(session: Session, pool: ThreadPoolExecutor) -> tuple[Tags, list[Ref], RetentionPlan]:
     """First the tags and then the branches: who publishes for a branch has pushed it before."""
     tags = Tags.of(session.store.tags())
-    refs = read_heads(session.checkout, session.settings.ignored_refs.value)
+    refs = read_refs(session.checkout, session.settings.ignored_refs.value)
     wanted = read_wanted(session, refs)
     days = session.store_settings.keep_days.value
     since = session.store.now() - days * DAY if days else 10**15
@@ -83,8 +85,8 @@ def _plan(session: Session, pool: ThreadPoolExecutor) -> tuple[Tags, list[Ref], 
             "This project deploys, and no --kube-context was given: images that only a cluster still "
             "uses are kept by their age alone."
         )
-    if plan.strangers:
-        names = ", ".join(printable(name) for name in sorted(plan.strangers)[:5])
+    if plan.other_projects:
+        names = ", ".join(printable(name) for name in sorted(plan.other_projects)[:5])
         session.progress.warn(
             f"Stages of other projects ({names}) are in this store and stay. What they share with this "
             "project cannot be known: give each project a store of its own."
@@ -104,24 +106,6 @@ def _used(session: Session, pool: Executor) -> set[str]:
 
         used |= in_bundles(session.store, pool)
     return used
-
-
-def recheck(store: Store, known: Tags, doomed: list[Deletion], pool: Executor) -> list[Deletion]:
-    """Those that are as they were: whoever publishes or tags a stage at this moment keeps it."""
-    if not doomed:
-        return []
-    now = Tags.of(store.tags())
-    tagged = set(pool.map(store.digest, sorted(set(now.others) - set(known.others))))
-    return [
-        one for one in doomed
-        if set(now.ours.get(one.checksum, ())) <= set(known.ours[one.checksum]) and tagged.isdisjoint(one.digests)
-    ]  # fmt: skip
-
-
-def delete(store: Store, one: Deletion) -> Deletion:
-    for digest in one.digests:
-        store.delete(digest)
-    return one
 
 
 def _check(store: Store, gone: list[Deletion]) -> None:
@@ -159,10 +143,10 @@ def _summary(plan: RetentionPlan, refs: list[Ref], days: int) -> Iterator[str]:
             yield f"           {count} {text}"
 
 
-def _stages(doomed: list[Deletion]) -> str:
-    return f"{len(doomed)} stage{'s' * (len(doomed) != 1)}"
+def _stages(deletions: list[Deletion]) -> str:
+    return f"{len(deletions)} stage{'s' * (len(deletions) != 1)}"
 
 
-def _lines(doomed: list[Deletion]) -> Iterator[str]:
-    for one in doomed:
+def _lines(deletions: list[Deletion]) -> Iterator[str]:
+    for one in deletions:
         yield from (f"{tag}\n" for tag in one.tags if parse_stage_tag(tag))

@@ -14,7 +14,7 @@ def dismiss(session: Session, *, with_namespace: bool) -> ReleaseReport:
     with reporting(session, "dismiss", table=False) as told:
         check_files(session, dotenv=False)
         dismissal = Dismissal.of(session)
-        told.release = dismissal.left
+        told.release = dismissal.report
         told.report = lambda: bare_report(session, "dismiss", dismissal.project)
         dismissal.carry_out(with_namespace)
-    return dismissal.left
+    return dismissal.report

@@ -1,0 +1,6 @@
+"""Deploys a commit: its chart and values with the digests of its images become a release in a cluster.
+
+`inputs` reads what the commit and the run say (`values`, `sops`), and makes a `Release`. `render` turns it into
+manifests, `upgrade` installs or upgrades it under its lock (`release_lock`), `uninstall` removes it. `helm/` runs the
+helm program, `watch/` observes workloads meanwhile, `diff/` shows what a deploy would change, and `bundle/` keeps a
+chart with its digests in a registry."""

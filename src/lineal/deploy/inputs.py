@@ -1,4 +1,4 @@
-"""What is deployed: the commit's chart and values with the references of its images."""
+"""The inputs of a release: the commit's chart and values with the references of its images."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ def read_values(path: Path) -> str:
 
 
 def seconds_of(setting: Setting[str]) -> float:
-    """Raises `BadConfiguration` for what is no duration."""
+    """A duration in seconds. Raises `BadConfiguration` when it is none."""
     try:
         return seconds(setting.value)
     except BadConfiguration:

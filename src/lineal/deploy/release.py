@@ -1,4 +1,4 @@
-"""What helm is asked for: one release, the same for `render` and for `deploy`."""
+"""A release: a chart, its values and its place in a cluster, the same for `render` and for `deploy`."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ PIN = (
     r"v?(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)(?:-[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?"
     r"(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?"
 )
-"""A whole version. Anything shorter is a range to helm, and each run may find another chart in it."""
+"""The pattern of a whole version. Helm takes anything shorter as a range, in which each run may find another
+chart."""
 _PIN = re.compile(PIN, re.ASCII)
 DEFAULT_TIMEOUT = 600.0
+"""Seconds that helm waits unless the user gives `--timeout`."""
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 
 
 def is_pin(version: str) -> bool:
-    """Whether it says which chart, today and tomorrow."""
+    """Whether the version names one chart, the same today and tomorrow."""
     return _PIN.fullmatch(version) is not None
 
 
-def loose(written: str, version: str) -> BadConfiguration:
+def not_pinned(written: str, version: str) -> BadConfiguration:
+    """The error for a chart whose version is a range."""
     what = f"The chart {quoted(written)} has no whole version: {quoted(version)} may be another one tomorrow."
     return BadConfiguration(what, remedy="Write all of it, such as `1.2.3` or `1.2.3-rc.1`, in `deploy.chart`.")
 
@@ -47,11 +50,11 @@ class Chart:
     location: str
     """The absolute path of the directory or the archive, or the reference."""
     name: str
-    """What the user wrote: a path in the commit, or the reference."""
+    """The path in the commit, or the reference, as the user wrote it."""
 
     @classmethod
     def directory(cls, path: Path, name: str) -> Chart:
-        """`path` holds the files that the commit has at `name`; helm may add dependencies to it.
+        """The chart in the directory `path`, which has the files of the commit's `name`; helm may add dependencies.
 
         Raises `BadConfiguration` when it is no chart, or has a link that leads out of it."""
         if not (path / "Chart.yaml").is_file():
@@ -76,7 +79,7 @@ class Chart:
             what = f"The chart {quoted(reference)} has no version, so every run might deploy another one."
             raise BadConfiguration(what, remedy=f"Write the version: `{reference}:1.2.3` in `deploy.chart`.")
         if not matched.group(2) and not is_pin(matched.group(1).replace("_", "+")):
-            raise loose(reference, matched.group(1))
+            raise not_pinned(reference, matched.group(1))
         return cls(reference, reference)
 
     @property
@@ -101,9 +104,9 @@ class Release:
     kube_version: str | None = None
     """For `render`, which asks no cluster: the Kubernetes version that templates see."""
     timeout: float = DEFAULT_TIMEOUT
-    """Seconds that any one step, such as becoming ready, may take."""
+    """Seconds that one step, e.g. becoming ready, may take."""
     description: str = ""
-    """Kept in the release's history."""
+    """A text for the release's history."""
     plain_http: bool = False
     """Whether the chart's registry speaks http only."""
 
@@ -122,7 +125,7 @@ class Release:
 
     @property
     def place_flags(self) -> list[str]:
-        """Where it is, for every helm command that asks the cluster about it."""
+        """Namespace and context, for every helm command that asks the cluster about the release."""
         return ["--namespace", self.namespace, *self.context_flags]
 
 

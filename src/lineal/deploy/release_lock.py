@@ -80,8 +80,8 @@ class ReleaseLock(LeasedLock):
 
     @contextmanager
     def hold_release(self) -> Iterator[ReleaseHold]:
-        """Wait (bounded) for the Lease and hold it; without it where the cluster has no Leases for this run, after a
-        warning. Raises `DeployFailed` and `Interrupted`."""
+        """Wait (bounded) for the Lease and hold it. Where the cluster gives this run no Lease, a warning says so, and
+        `held` is False. Raises `DeployFailed` and `Interrupted`."""
         name = self._release_wanted.name
         lease = self._acquire(name)
         if lease is None:

@@ -31,7 +31,7 @@ def render_to(helm: Helm, release: Release, directory: Path, output: Output = si
     `Unreachable`."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        # Inside, so that moving a file never crosses a file system.
+        # The scratch directory is inside, so that moving a file never crosses a file system.
         with tempfile.TemporaryDirectory(prefix=".lineal-render-", dir=directory) as scratch:
             dependencies.complete(helm, release, output)
             helm.template(release, Path(scratch), output)
@@ -46,7 +46,7 @@ def _exchange(scratch: Path, directory: Path) -> list[str]:
     old = _ledger(directory)
     for name in new:
         _refuse_foreign(scratch / name, directory, name, old)
-    # Listed before they are there: a run that is cut off leaves nothing that the next one would take for foreign.
+    # List the files before they are there: a run that is cut off leaves no file that the next one takes for foreign.
     _write_ledger(scratch, directory, sorted({*old, *new}))
     for name in new:
         target = directory / name
@@ -71,7 +71,8 @@ def _refuse_foreign(made: Path, directory: Path, name: str, old: set[str]) -> No
 
 
 def _ledger(directory: Path) -> set[str]:
-    """Whoever wrote that file, nothing outside the directory can be meant."""
+    """The files that an earlier run listed. The list may be anybody's: names that lead out of the directory are
+    ignored."""
     try:
         listed = json.loads((directory / LEDGER).read_bytes())["files"]
     except (FileNotFoundError, ValueError, KeyError, TypeError):

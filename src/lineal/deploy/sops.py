@@ -1,4 +1,4 @@
-"""Values files that are encrypted with sops: recognised, and opened by the sops program. No cryptography of ours."""
+"""Values files that are encrypted with sops: recognised here, decrypted by the sops program."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ _NAMED = re.compile(r"\.enc\.(ya?ml|json)(\.j2)?$")
 _MENTIONED = re.compile(r"^\s*[{,]?\s*[\"']?sops[\"']?\s*:", re.MULTILINE)
 _CIPHERTEXT = "ENC["
 _SECONDS = 120.0
+"""Seconds that sops may take for one file."""
 
 
 def is_encrypted(file: ValuesText) -> bool:
     """Whether a values file is encrypted. Raises `BadConfiguration` for one that only has the name of such a file."""
-    sealed = "mac" in _metadata(file.text)
-    if sealed and file.name.endswith(".j2"):
-        what = "is encrypted with sops and a template, and what is encrypted cannot be rendered."
+    encrypted = "mac" in _metadata(file.text)
+    if encrypted and file.name.endswith(".j2"):
+        what = "is encrypted with sops and a template, and an encrypted file cannot be rendered."
         raise BadConfiguration(what, place=Location(file.name), remedy="Take `.j2` off its name.")
-    if not sealed and _NAMED.search(file.name):
+    if not encrypted and _NAMED.search(file.name):
         what = "has the name of an encrypted file, but everybody can read it."
         remedy = "Run `sops --encrypt --in-place` on it, or give it another name."
         raise BadConfiguration(what, place=Location(file.name), remedy=remedy)
-    return sealed
+    return encrypted
 
 
 def _metadata(text: str) -> Mapping[str, Any]:
@@ -43,7 +44,7 @@ def _metadata(text: str) -> Mapping[str, Any]:
 
 
 def _read(text: str) -> Any:
-    """Every value as a text; None when it cannot be read."""
+    """The YAML with every value as a text; None when it cannot be read."""
     import yaml
 
     try:
@@ -54,12 +55,14 @@ def _read(text: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Sops:
+    """The sops program."""
+
     path: str
     environ: Mapping[str, str]
     secrets: SecretValues
-    """Learns the values, so that no message shows them."""
+    """Learns the decrypted values, so that no message shows them."""
     directory: Path
-    """For encrypted files: nothing that is opened is written here."""
+    """Encrypted files are written here for sops; decrypted ones are not."""
 
     @classmethod
     def find(cls, environ: Mapping[str, str], secrets: SecretValues, directory: Path, file: str) -> Sops:
@@ -71,10 +74,12 @@ class Sops:
             raise BadConfiguration(what, place=Location(file), remedy=remedy)
         return cls(found, environ, secrets, directory)
 
-    def opened(self, file: ValuesText) -> ValuesText:
-        """Raises `DeployFailed` when sops has no key for it, or it was changed without sops; `Interrupted`."""
+    def decrypted(self, file: ValuesText) -> ValuesText:
+        """The file with its plain values.
+
+        Raises `DeployFailed` when sops has no key for it, or it was changed without sops; `Interrupted`."""
         self.directory.mkdir(mode=0o700, exist_ok=True)
-        path = self.directory / "sealed"
+        path = self.directory / "encrypted"
         path.write_text(file.text, encoding="utf-8")
         kind = "json" if file.name.endswith(".json") else "yaml"
         command = [self.path, "--decrypt", "--input-type", kind, "--output-type", "yaml", str(path)]
@@ -100,38 +105,40 @@ class Sops:
         return replace(file, text=text)
 
 
-def _secrets(sealed: Any, opened: Any) -> Iterator[str]:
+def _secrets(encrypted: Any, plain: Any) -> Iterator[str]:
     """The values that were encrypted: a file may have others beside them."""
-    if isinstance(sealed, dict) and isinstance(opened, dict):
-        for key in opened:
-            yield from _secrets(sealed.get(key), opened[key])
-    elif isinstance(sealed, list) and isinstance(opened, list):
-        for before, after in zip(sealed, opened, strict=False):
+    if isinstance(encrypted, dict) and isinstance(plain, dict):
+        for key in plain:
+            yield from _secrets(encrypted.get(key), plain[key])
+    elif isinstance(encrypted, list) and isinstance(plain, list):
+        for before, after in zip(encrypted, plain, strict=False):
             yield from _secrets(before, after)
-    elif isinstance(sealed, str) and sealed.startswith(_CIPHERTEXT) and isinstance(opened, str):
-        yield opened
+    elif isinstance(encrypted, str) and encrypted.startswith(_CIPHERTEXT) and isinstance(plain, str):
+        yield plain
 
 
 def decrypted(
     files: Iterable[ValuesText], environ: Mapping[str, str], secrets: SecretValues, directory: Path
 ) -> list[ValuesText]:
-    """The same files, in order, with every encrypted one opened."""
+    """The same files, in order, with every encrypted one decrypted."""
     return [
-        Sops.find(environ, secrets, directory, file.name).opened(file) if is_encrypted(file) else file
+        Sops.find(environ, secrets, directory, file.name).decrypted(file) if is_encrypted(file) else file
         for file in files
     ]
 
 
 def split(files: Iterable[ValuesText]) -> tuple[list[ValuesText], list[ValuesText]]:
-    """Open ones and encrypted ones, for a bundle. Raises `BadConfiguration` when an open one would win."""
+    """The plain files and the encrypted ones, for a bundle.
+
+    Raises `BadConfiguration` when a plain one would win over an encrypted one."""
     plain: list[ValuesText] = []
-    sealed: list[ValuesText] = []
+    encrypted: list[ValuesText] = []
     for file in files:
         if is_encrypted(file):
-            sealed.append(file)
-        elif sealed:
-            what = f"comes after the encrypted {sealed[-1].name}, but in a bundle encrypted values come last."
+            encrypted.append(file)
+        elif encrypted:
+            what = f"comes after the encrypted {encrypted[-1].name}, but in a bundle encrypted values come last."
             raise BadConfiguration(what, place=Location(file.name), remedy="Put it before the encrypted ones.")
         else:
             plain.append(file)
-    return plain, sealed
+    return plain, encrypted

@@ -1,7 +1,8 @@
-"""The keys that a sealed file of a bundle names: sops goes wherever they are, with the credentials of this job.
+"""The key services that an encrypted file of somebody else may name.
 
-A bundle is somebody else's. What sops reads in its file has to be what is read here: whatever two readers might take
-differently is refused, and so is any kind of key that is not known here."""
+sops contacts every key service that the file names, with this job's credentials. This module allows only known
+services. It must read the file as sops does: it refuses any text that two readers may understand differently, and any
+kind of key that it does not know."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ _FIELDS = {
     "azure_kv": {"vault_url", "name", "version", "enc", "created_at"},
     "hc_vault": {"vault_address", "engine_path", "key_name", "enc", "created_at"},
 }
-# The region becomes a part of a host's name.
+# sops makes the region a part of a host's name.
 _ARN = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]+:(key|alias)/[\w/.-]+", re.ASCII)
 _ROLE = re.compile(r"(arn:aws[a-z-]*:iam::[0-9]+:role/[\w+=,.@/-]+)?", re.ASCII)
 _AZURE = re.compile(
@@ -31,12 +32,12 @@ _AZURE = re.compile(
 )
 _SEGMENTS = re.compile(r"(?!\.)[\w.-]+(/(?!\.)[\w.-]+)*", re.ASCII)
 _ADDRESS = re.compile(r"(https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]+)?)((?:/[\w.-]+)*)/?", re.ASCII | re.I)
-_REMEDY = "Do not use it, or have whoever wrote it seal the file again with sops."
-_OURS = "Set VAULT_ADDR to it if that is the Vault of this job, else do not use this file."
+_DISTRUST = "Do not use it, or have its author encrypt the file again with sops."
+_USE_OURS = "Set VAULT_ADDR to it if that is the Vault of this job, else do not use this file."
 
 
 def check(files: Iterable[ValuesText], environ: Mapping[str, str]) -> None:
-    """Raises `BadConfiguration` for a stranger's sealed file that would send this job's credentials elsewhere."""
+    """Raises `BadConfiguration` for a file that would send this job's credentials elsewhere."""
     for file in files:
         try:
             _check(_metadata(file), environ)
@@ -45,7 +46,7 @@ def check(files: Iterable[ValuesText], environ: Mapping[str, str]) -> None:
 
 
 class _Refused(Exception):
-    def __init__(self, what: str, remedy: str = _REMEDY) -> None:
+    def __init__(self, what: str, remedy: str = _DISTRUST) -> None:
         super().__init__(what, remedy)
 
 
@@ -55,10 +56,10 @@ def _check(metadata: Mapping[str, Any], environ: Mapping[str, str]) -> None:
         if key == "key_groups" and isinstance(value, list):
             for group in value:
                 if not isinstance(group, dict) or not group.keys() <= _FIELDS.keys():
-                    raise _Refused("is sealed with a group of keys of a kind that Lineal does not know.")
+                    raise _Refused("is encrypted with a group of keys of a kind that Lineal does not know.")
                 _check(group, environ)
         elif key not in known and isinstance(value, (dict, list)) and value:
-            raise _Refused(f"is sealed with keys of a kind that Lineal does not know, {quoted(key)}.")
+            raise _Refused(f"is encrypted with keys of a kind that Lineal does not know, {quoted(key)}.")
     for kind, keys in known.items():
         # An empty list may stand there as null.
         for key in keys if isinstance(keys, list) else []:
@@ -85,7 +86,7 @@ def _check_vault(key: Mapping[str, str], ours: str) -> None:
     place = _place(address)
     if place is None or place != _place(ours):
         why = f"VAULT_ADDR of this job is {quoted(ours)}" if ours else "this job has no VAULT_ADDR"
-        raise _Refused(f"would have the Vault token of this job sent to {quoted(address)}, but {why}.", _OURS)
+        raise _Refused(f"would have the Vault token of this job sent to {quoted(address)}, but {why}.", _USE_OURS)
     if not all(_SEGMENTS.fullmatch(key.get(field, "")) for field in ("engine_path", "key_name")):
         raise _Refused("names a key of Vault that has no plain path.")
 
@@ -99,11 +100,11 @@ def _place(address: str) -> tuple[str, str] | None:
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """A mapping as it is written: which of two equal keys wins is not the same for every reader."""
+    """A mapping with all its keys in order. Of two equal keys, some readers take the first and some the last."""
 
 
 def _metadata(file: ValuesText) -> dict[str, Any]:
-    """What sops is told; nothing when the file is not sealed, and sops will not see it."""
+    """The value of the key `sops:`, empty when the file is not encrypted: then sops does not get it."""
     read = _json(file.text) if file.name.endswith(".json") else _yaml(file.text)
     told = [value for key, value in read if key.casefold() in ("sops", "<<")] if isinstance(read, _Pairs) else []
     if not told:
@@ -122,14 +123,15 @@ def _json(text: str) -> Any:
 
 
 def _yaml(text: str) -> Any:
-    """Every value as a text. What sops writes has no tags and aliases, which may turn a text into another one."""
+    """The YAML with every value as a text. Tags and aliases, which may change the meaning of a text, are refused:
+    sops writes none."""
     import yaml
 
     loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     strange = (yaml.TagToken, yaml.AnchorToken, yaml.AliasToken)
     try:
         if any(isinstance(token, strange) for token in yaml.scan(text, Loader=loader)):
-            raise _Refused("has tags or aliases of YAML, which no sealed file has.")
+            raise _Refused("has tags or aliases of YAML, which no file of sops has.")
         return _plain(yaml.compose(text, Loader=loader))
     except (yaml.YAMLError, ValueError, RecursionError):
         raise _Refused("is no valid YAML.") from None
@@ -144,7 +146,7 @@ def _plain(node: Any) -> Any:
 
 
 def _once(value: Any) -> Any:
-    """Mappings as dicts, with keys in lower case: to sops `HC_VAULT` is the same in JSON."""
+    """Mappings as dicts, with keys in lower case: in JSON, sops reads `HC_VAULT` as `hc_vault`."""
     if isinstance(value, _Pairs):
         made = {key.casefold(): _once(part) for key, part in value}
         if len(made) < len(value):

@@ -1,4 +1,4 @@
-"""`lineal dismiss`: a release taken out of the cluster, with its namespace if asked."""
+"""The removal of a release from the cluster, with its namespace if asked (`lineal dismiss`)."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Dismissal:
     helm: Helm
     release: Release
     project: str | None
-    left: ReleaseReport
-    """What has become of the release; right at any time, also after a failure."""
+    report: ReleaseReport
+    """The state of the release, right at any time, also after a failure."""
 
     @classmethod
     def of(cls, session: Session) -> Dismissal:
@@ -54,22 +54,23 @@ class Dismissal:
             kube_context=session.settings.kube_context.value or None,
             timeout=seconds_of(ReleaseSettings.of(session.settings).timeout),
         )  # fmt: skip
-        left = ReleaseReport(name=name, namespace=namespace, status="unknown")
-        return cls(session, Helm.find(session.settings.environ), release, project, left)
+        report = ReleaseReport(name=name, namespace=namespace, status="unknown")
+        return cls(session, Helm.find(session.settings.environ), release, project, report)
 
     def carry_out(self, with_namespace: bool) -> None:
-        """Nothing there is nothing to do. Raises `DeployFailed`, `BadConfiguration`, `Unreachable`, `Interrupted`."""
+        """Uninstall the release, unless there is none. Raises `DeployFailed`, `BadConfiguration`, `Unreachable`,
+        `Interrupted`."""
         start = time.monotonic()
         try:
             self._carry_out(with_namespace)
         finally:
-            self.left.duration = time.monotonic() - start
+            self.report.duration = time.monotonic() - start
 
     def _carry_out(self, with_namespace: bool) -> None:
         if with_namespace:
             self._check_namespace()
         self._look("not deployed")
-        if self.left.status == "not deployed":
+        if self.report.status == "not deployed":
             self._tell(f"There is no {self.release}, so nothing is uninstalled.")
         else:
             with self._locked():
@@ -87,18 +88,18 @@ class Dismissal:
 
     def _look(self, none: str) -> None:
         found = manifests.deployed(self.helm, self.release)
-        self.left.status, self.left.revision = (none, None) if found is None else (found.status, found.number)
+        self.report.status, self.report.revision = (none, None) if found is None else (found.status, found.number)
 
     def _look_again(self) -> None:
         try:
             self._look("uninstalled")
         except LinealError:
-            self.left.status = "unknown"
+            self.report.status = "unknown"
 
     def _tell(self, sentence: str) -> None:
-        """In the log and, in the same words, in the report."""
+        """Put a sentence into the log and, in the same words, into the report."""
         self.session.progress.note(sentence)
-        self.left.told.append(sentence)
+        self.report.told.append(sentence)
 
     def _uninstall(self) -> None:
         start = time.monotonic()
@@ -115,7 +116,7 @@ class Dismissal:
     def _failed(self, stderr: Sequence[str]) -> LinealError:
         release, reason = self.release, errors.reason_of(stderr)
         error = errors.explain(stderr, release, self.helm.environ, "helm uninstall")
-        if not isinstance(error, DeployFailed) or not re.search(errors.LATE, reason):
+        if not isinstance(error, DeployFailed) or not re.search(errors.TIMED_OUT, reason):
             return error
         what = f"{str(release).capitalize()} was not gone within {release.timeout:g} s ({reason.rstrip('. ')})."
         remedy = f"See `kubectl -n {release.namespace} get jobs,pods,events`, or raise `--timeout`."
@@ -136,7 +137,7 @@ class Dismissal:
     # --- the namespace ------------------------------------------------------------------------------------------
 
     def _check_namespace(self) -> None:
-        """Before anything is taken away."""
+        """Raises before anything is removed when the namespace must stay."""
         namespace = self.release.namespace
         if namespace in _ITS_OWN:
             what = f"The namespace {namespace} is the cluster's own, so it is not deleted."

@@ -1,12 +1,11 @@
-"""The upgrade of a release: lock it, compare the dry run with the deployed manifests, run helm, watch the
-workloads."""
+"""The upgrade of a release: it is locked, compared with what is deployed, upgraded by helm, and watched meanwhile."""
 
 from __future__ import annotations
 
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from signal import SIGKILL, Signals
 
@@ -52,12 +51,12 @@ class Upgrade:
             with self._locked(api) as hold:
                 if hold.held:
                     self._tell(recovery.undo_killed(self.helm, self.release))
-                self._upgrade(api, hold, skip_unchanged)
+                self._apply(api, hold, skip_unchanged)
         finally:
             self.report.duration = time.monotonic() - start
         return self.report
 
-    def _upgrade(self, api: KubeClient | None, hold: ReleaseHold, skip_unchanged: bool) -> None:
+    def _apply(self, api: KubeClient | None, hold: ReleaseHold, skip_unchanged: bool) -> None:
         try:
             wanted = manifests.dry_run(self.helm, self.release)
         except DeployFailed as error:
@@ -71,12 +70,13 @@ class Upgrade:
             )
             return
         monitor = None if api is None else self._monitor(api, wanted)
+
+        def stop() -> Signals | None:
+            return _lost(hold) or (None if monitor is None else monitor.stop())
+
         try:
-            if monitor is None:
-                upgrade(self.helm, self.release, self.notes.note, lambda: _lost(hold))
-            else:
-                with monitor:
-                    upgrade(self.helm, self.release, self.notes.note, lambda: _lost(hold) or monitor.stop())
+            with monitor or nullcontext():
+                upgrade_or_undo(self.helm, self.release, self.notes.note, stop)
         except LinealError as error:
             error.place = error.place or template_location.find(error.message, self.release, wanted.manifest)
             raise self._failed(error, before, monitor, hold) from None
@@ -183,11 +183,11 @@ def _lost(hold: ReleaseHold) -> Signals | None:
     return SIGKILL if hold.lost.is_set() else None
 
 
-def upgrade(helm: Helm, release: Release, output: Output, stop: process.Stop = process.never) -> None:
+def upgrade_or_undo(helm: Helm, release: Release, output: Output, stop: process.Stop = process.never) -> None:
     """Run `helm upgrade --install`, and undo the revision that it left unfinished when it failed or was killed.
 
-    As long as the cluster can be reached, no revision of ours stays unfinished; only when `stop` says SIGKILL,
-    because another run may have begun, nothing is undone beside it. The arguments are those of `Helm.upgrade`. Raises
+    As long as the cluster can be reached, no revision of ours stays unfinished; only when `stop` says SIGKILL because
+    another run may have begun, nothing is undone beside it. `output` and `stop` are those of `Helm.upgrade`. Raises
     `DeployFailed`, `BadConfiguration`, `Unreachable`, `Interrupted`."""
     mark = secrets.token_hex(8)
     answer = helm.upgrade(release, mark, output, stop)

@@ -1,4 +1,4 @@
-"""What a chart is told: the values files in order, `*.j2` ones rendered, and `global.lineal` as the last one."""
+"""The values of a release: the files in order, `*.j2` ones rendered, and `global.lineal` as the last one."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def image_values(result: BuildResult) -> dict[str, ImageValue]:
 
 @dataclass(frozen=True, slots=True)
 class ValuesText:
-    """A values file as the user has it. `name`: its path; a name that ends in `.j2` is a template."""
+    """The text of a values file. `name` is the user's path; one that ends in `.j2` is a template."""
 
     name: str
     text: str
@@ -61,20 +61,21 @@ class ValuesText:
 def global_values(
     project: str, env: str | None, commit: str, branch: str | None, images: Mapping[str, ImageValue]
 ) -> dict[str, object]:
-    """What every chart and subchart finds under `.Values.global.lineal`. What is not known is an empty text."""
+    """The values that every chart and subchart finds under `.Values.global.lineal`. An unknown one is an empty
+    text."""
     about = {"project": project, "env": env or "", "commit": commit, "branch": branch or ""}
     return {"global": {"lineal": {**about, "images": {name: asdict(images[name]) for name in sorted(images)}}}}
 
 
 def template_names(common: Mapping[str, object], project: str, images: Mapping[str, ImageValue]) -> dict[str, object]:
-    """What a values template may use: `common` (see `config.template.names`), `project` and `images`."""
+    """The names that a values template may use: `common` (see `config.template.names`), `project` and `images`."""
     return {**common, "project": project, "images": dict(images)}
 
 
 def write(
     directory: Path, files: Iterable[ValuesText], names: Mapping[str, object], last: Mapping[str, object]
 ) -> tuple[ValuesFile, ...]:
-    """The files as helm gets them, in order, `last` after all of them. `directory` is private and belongs to the run.
+    """Write the files for helm, in order, with `last` after all of them. `directory` is private to the run.
 
     Raises `BadConfiguration` for a template or a file that cannot be read."""
     directory.mkdir(mode=0o700, exist_ok=True)
@@ -101,7 +102,8 @@ def _put(path: Path, name: str, text: str) -> ValuesFile:
 
 
 def _check(name: str, text: str, lines: Lines) -> None:
-    """Only what helm would not say with the template's line; whether the values make sense is helm's to judge."""
+    """Raises `BadConfiguration` for YAML that cannot be read, or is no mapping: helm does not know the template's
+    line. Whether the values make sense is left to helm."""
     import yaml
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -124,7 +126,7 @@ def _check(name: str, text: str, lines: Lines) -> None:
 
 
 def _is_mapping(event: Any) -> bool:
-    """An empty document will do as well."""
+    """Whether a document is a mapping, or empty."""
     import yaml
 
     return isinstance(event, yaml.MappingStartEvent) or (isinstance(event, yaml.ScalarEvent) and event.value == "")

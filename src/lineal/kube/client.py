@@ -1,6 +1,6 @@
-"""A few plain requests to a Kubernetes API server.
+"""Plain requests to a Kubernetes API server.
 
-Plain, because lightkube's own client sends no preconditions, and its models cost too much to import."""
+lightkube's own client sends no preconditions, and its models cost too much to import."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT = 401, 403, 404, 409
 _GOOD = (200, 201, 202)
-_ONLY_HELM = ("APISERVER", "TOKEN", "CAFILE", "ASUSER", "ASGROUPS", "TLS_SERVER_NAME", "INSECURE_SKIP_TLS_VERIFY")
+"""The statuses of an answer that is no error."""
+_HELM_ONLY = ("APISERVER", "TOKEN", "CAFILE", "ASUSER", "ASGROUPS", "TLS_SERVER_NAME", "INSECURE_SKIP_TLS_VERIFY")
 
 
 class KubeRefused(Exception):
-    """The API server answers with an error."""
+    """The API server answers with an error status; `message` is its own text."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"{message or 'no reason is given'} (status {status})")
@@ -37,11 +38,10 @@ class KubeClient:
     """Every method raises `KubeUnavailable` or `KubeRefused`."""
 
     def __init__(self, client: httpx2.Client, namespace: str = "default", biggest: int = 64 << 20) -> None:
-        """`biggest`: bytes of an answer."""
+        """`biggest`: bytes that an answer may have. `namespace` is that of the context."""
         self._client = client
         self._biggest = biggest
         self.namespace = namespace
-        """That of the context."""
 
     @classmethod
     def connect(
@@ -51,8 +51,8 @@ class KubeClient:
 
     @classmethod
     def of_helm(cls, environ: Mapping[str, str], context: str | None) -> KubeClient:
-        """The cluster that helm would choose."""
-        for name in _ONLY_HELM:
+        """A client of the cluster that helm would choose."""
+        for name in _HELM_ONLY:
             if environ.get(f"HELM_KUBE{name}") or environ.get(f"HELM_KUBE_{name}"):
                 raise KubeUnavailable(f"a variable HELM_KUBE…{name} is set, which only helm reads")
         return cls.connect(environ, context or environ.get("HELM_KUBECONTEXT"))
@@ -61,10 +61,11 @@ class KubeClient:
         self._client.close()
 
     def get(self, path: str, **query: str) -> dict[str, Any] | None:
-        """None when it does not exist."""
+        """One object or list, None when it does not exist."""
         return self.ask("GET", path, query=query)
 
     def items(self, path: str, **query: str) -> list[dict[str, Any]]:
+        """The objects of a list, empty when the list does not exist."""
         answer = self.get(path, **query)
         found = answer.get("items") if answer else None
         return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
@@ -73,11 +74,11 @@ class KubeClient:
         self.ask("POST", path, body)
 
     def delete(self, path: str) -> bool:
-        """False when it does not exist. It may take a while until it is gone."""
+        """Begin to delete an object, which may take a while. False when it does not exist."""
         return self.ask("DELETE", path) is not None
 
     def data(self, path: str, **query: str) -> bytes:
-        """Such as a log, or a list that is too long to be parsed."""
+        """The raw body of a GET, e.g. a pod's log."""
         status, data = self._exchange("GET", path, query, None)
         if status not in _GOOD:
             raise KubeRefused(status, "")
@@ -87,7 +88,7 @@ class KubeClient:
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *,
         query: Mapping[str, str] | None = None, allowed: tuple[int, ...] = (NOT_FOUND,),
     ) -> dict[str, Any] | None:  # fmt: skip
-        """The answer; None when its status is an allowed one."""
+        """The answer as JSON; None when its status is one of `allowed`."""
         status, data = self._exchange(method, path, query or {}, body)
         if status in allowed:
             return None
@@ -127,5 +128,5 @@ class KubeClient:
 
 
 def path(group: str, namespace: str, kind: str, name: str = "") -> str:
-    """`path("apis/apps/v1", "shop", "deployments")`."""
+    """The path of a list, or of one object: `path("apis/apps/v1", "shop", "deployments", "web")`."""
     return f"/{group}/namespaces/{quote(namespace, safe='')}/{kind}" + (f"/{quote(name, safe='')}" if name else "")

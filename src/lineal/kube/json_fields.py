@@ -1,4 +1,4 @@
-"""Fields of what an API server or helm answers: anything may be missing or of another type."""
+"""Reads fields of JSON that an API server or helm answers: any may be missing or of another type."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LONGEST = 300
 
 
 def at(thing: Any, *keys: str) -> Any:
-    """None where there is no such field."""
+    """The value at a path of keys, None when there is no such field."""
     for key in keys:
         thing = thing.get(key) if isinstance(thing, dict) else None
     return thing
@@ -27,7 +27,7 @@ def entries(thing: Any, *keys: str) -> list[dict[str, Any]]:
 
 
 def text(thing: Any, *keys: str, longest: int = _LONGEST) -> str:
-    """One printable line."""
+    """The text as one printable line, empty when there is none."""
     found = at(thing, *keys)
     return printable(found, longest) if isinstance(found, str) else ""
 

@@ -1,4 +1,4 @@
-"""What KUBECONFIG says: a file or a whole kubeconfig; and which cluster helm would have talked to, for errors."""
+"""Reads KUBECONFIG, which names files or is a whole kubeconfig, and finds the cluster that helm would choose."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import Any
 
 _BIGGEST = 4 * 1024 * 1024
+"""Bytes of a kubeconfig that is read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """How helm chooses its cluster: `context` None when no file names one."""
+    """The cluster that helm would choose, for messages. `context` is None when no file names one."""
 
     context: str | None
     files: tuple[Path, ...]
     """The kubeconfig files that exist."""
     wanted: tuple[Path, ...]
-    """Those that were looked for."""
+    """The kubeconfig files that helm looks for, whether they exist or not."""
     known: tuple[str, ...] = ()
     """The names of all contexts."""
 
@@ -33,8 +34,10 @@ class Cluster:
 
 
 def on_disk(environ: Mapping[str, str], directory: Path) -> Mapping[str, str]:
-    """KUBECONFIG may hold the kubeconfig itself, as a plain variable of GitLab does: then a private file in
-    `directory` takes its place, which programs can read."""
+    """The environment with a KUBECONFIG that programs can read.
+
+    KUBECONFIG may hold the kubeconfig itself, as a plain variable of GitLab does: then it is written to a private
+    file in `directory`, which takes its place."""
     found = content(environ.get("KUBECONFIG", ""))
     if found is None:
         return environ
@@ -53,7 +56,7 @@ def content(text: str) -> bytes | None:
 
 
 def decoded(text: str) -> bytes | None:
-    """From base64; None when it is not that."""
+    """The kubeconfig that the text is in base64; None when it is none."""
     try:
         data = base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
@@ -62,7 +65,8 @@ def decoded(text: str) -> bytes | None:
 
 
 def choose(environ: Mapping[str, str], context: str | None) -> Cluster:
-    """As helm does: `context`, else HELM_KUBECONTEXT, else the first `current-context` of KUBECONFIG's files."""
+    """The cluster of `context`, else of HELM_KUBECONTEXT, else of the first `current-context` in KUBECONFIG's files,
+    in the order of helm."""
     wanted = _files(environ)
     files = tuple(file for file in wanted if file.is_file())
     read = [_read(file) for file in files]

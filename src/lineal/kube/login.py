@@ -1,4 +1,4 @@
-"""A client that is logged in to the API server, by lightkube: tokens, certificates, exec plugins, a pod's account."""
+"""Logs in to an API server with lightkube: by token, certificate, exec plugin or a pod's service account."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 class KubeUnavailable(Exception):
-    """The API server cannot be asked; the text says why, in a few words."""
+    """The API server cannot be used; the text says why, in a few words."""
 
 
 def connect(environ: Mapping[str, str], context: str, timeout: float) -> tuple[httpx2.Client, str]:
@@ -37,7 +37,7 @@ def connect(environ: Mapping[str, str], context: str, timeout: float) -> tuple[h
 
 
 def _config(environ: Mapping[str, str], context: str) -> Any:
-    """As kubectl and helm do: the kubeconfig, and without one the service account of the pod."""
+    """The configuration that kubectl and helm would use: the kubeconfig, else the service account of the pod."""
     from lightkube.config.kubeconfig import KubeConfig
     from lightkube.config.models import User
 

@@ -9,7 +9,7 @@ KINDS = ("auto", "file", "git", "kubernetes", "etcd", "none")
 _NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _ENDPOINT = r"https?://([a-zA-Z0-9_.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?"
 PATTERN = rf"^(auto|file|git|none|kubernetes(:{_NAMESPACE})?|etcd:{_ENDPOINT})$"
-"""The same for the JSON Schema."""
+"""The values of `lock:` as a pattern of JSON Schema."""
 _ETCD_PORT = ":2379"
 
 
@@ -30,7 +30,7 @@ class LockAddress:
 
 
 def parse(text: str) -> LockAddress:
-    """Raises `BadAddress`."""
+    """The lock that the text names. Raises `BadAddress`."""
     kind, _, where = text.partition(":")
     if kind not in KINDS:
         from lineal.text import did_you_mean, quoted

@@ -1,6 +1,7 @@
-"""A lock in etcd: a key that exists, bound to a lease that etcd itself lets end.
+"""A lock in etcd: a key that exists, bound to a lease that etcd itself ends.
 
-Through the JSON gateway that etcd 3.4 and later have at `/v3`; keys and values are base64 there, numbers are text."""
+Requests go through the JSON gateway that etcd 3.4 and later have at `/v3`, where keys and values are base64 and
+numbers are texts."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ _OK, _UNAUTHORIZED, _NOT_FOUND = 200, 401, 404
 
 
 class EtcdKeys:
-    """A service for `LeasedLock`; a token is the id of the lease that the key is bound to."""
+    """The service of `LeasedLock` in etcd; a token is the id of the lease that the key is bound to."""
 
     name = "etcd"
     takes_over = False
@@ -66,7 +67,7 @@ class EtcdKeys:
             key = found[0]
             return Holder(_number(key["create_revision"]), one_line(_decode(str(key.get("value", "")))) or SOMEBODY)
         except (LookupError, TypeError, AttributeError):
-            raise _nonsense() from None
+            raise _invalid_answer() from None
 
     def identify(self, checksum: str, holder: Holder) -> Holder:
         del checksum
@@ -79,7 +80,7 @@ class EtcdKeys:
 
     def release(self, checksum: str, token: str) -> None:
         del checksum
-        # The key goes with its lease, and nobody else's key has this lease.
+        # The key goes with its lease, and no other key has this lease.
         self._call("lease/revoke", {"ID": token}, missing=True)
 
     def _key(self, checksum: str) -> str:
@@ -88,7 +89,7 @@ class EtcdKeys:
     # --- requests -----------------------------------------------------------------------------------------------
 
     def _call(self, path: str, body: Mapping[str, Any], *, missing: bool = False) -> dict[str, Any]:
-        """The answer; an empty one where `missing` allows that what is asked for is no more."""
+        """The answer. With `missing`, an empty one when etcd does not know the lease any more."""
         # One request at a time: a session is not made for threads, and these are few and small.
         with self._guard:
             session = self._made = self._made or self._open()
@@ -118,7 +119,7 @@ class EtcdKeys:
         given = {"name": self._environ.get(USER, ""), "password": self._environ.get(PASSWORD, "")}
         token = str(_good(*self._post(session, "auth/authenticate", given)).get("token", ""))
         if not token.isascii() or not token.isprintable():
-            raise _nonsense()
+            raise _invalid_answer()
         session.headers["Authorization"] = token
 
     def _post(self, session: requests.Session, path: str, body: Mapping[str, Any]) -> tuple[int, object]:
@@ -135,7 +136,7 @@ class EtcdKeys:
                 for chunk in response.iter_content(_CHUNK):
                     data += chunk
                     if len(data) > _BIGGEST:
-                        raise _nonsense()
+                        raise _invalid_answer()
         except (requests.RequestException, OSError) as error:
             raise LockFailed(connection_error(urlsplit(self._endpoint).netloc, error).message.rstrip(".")) from None
         try:
@@ -149,18 +150,18 @@ def _good(status: int, answer: object) -> dict[str, Any]:
         said = one_line(str(answer.get("error", ""))) if isinstance(answer, dict) else ""
         raise LockFailed(f"it answers status {status}" + (f" and says {said!r}" if said else ""))
     if not isinstance(answer, dict):
-        raise _nonsense()
+        raise _invalid_answer()
     return answer
 
 
-def _nonsense() -> LockFailed:
+def _invalid_answer() -> LockFailed:
     return LockFailed("its answer is not that of etcd 3.4 or later")
 
 
 def _number(value: object) -> str:
     if isinstance(value, str) and value.isdecimal():
         return value
-    raise _nonsense()
+    raise _invalid_answer()
 
 
 def _encode(text: str) -> str:

@@ -1,6 +1,6 @@
-"""The lock of a layout store: a file beside it, held with the operating system's advisory lock.
+"""The lock of a layout store: a file in it, held with the operating system's advisory lock.
 
-The system releases it when its holder dies, however that happens."""
+The system releases the lock when its holder dies, however that happens."""
 
 from __future__ import annotations
 

@@ -25,8 +25,9 @@ from lineal.lock.leased import SOMEBODY, Holder, LockFailed
 
 REFS = "refs/lineal/locks/"
 _SECONDS = 30.0
-# An interrupted run gives a push this long to end: one that is cut off may be carried out all the same.
+"""Seconds that a command to the server may take."""
 _LAST_SECONDS = 3.0
+"""Seconds that an interrupted run gives a push to end: the server may carry out a push that is cut off."""
 _TICK = 0.1
 _PUSH = ["push", "--porcelain", "--no-verify", "--no-signed", "--no-follow-tags", "--recurse-submodules=no"]
 _FORMAT = "lineal lock 1"
@@ -35,7 +36,7 @@ _AUTHOR = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER")
 
 
 class GitRefs:
-    """A service for `LeasedLock`; a token is the id of the commit that the ref was pushed with."""
+    """The service of `LeasedLock` on a git server; a token is the id of the commit that the ref points at."""
 
     name = "git"
     takes_over = True
@@ -70,7 +71,7 @@ class GitRefs:
             raise LockFailed(f"git ls-remote ended with status {done.returncode}")
         for line in done.stdout.decode(errors="replace").splitlines():
             oid, _, name = line.partition("\t")
-            # The pattern matches at the end of names, too.
+            # The pattern also matches refs whose name ends so.
             if name == ref and oid.isalnum():
                 return Holder(oid)
         return None
@@ -79,7 +80,7 @@ class GitRefs:
         fetch = ["fetch", "--quiet", "--depth=1", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"]
         self._remote([*fetch, "--filter=tree:0", "lineal", REFS + checksum])
         try:
-            # What was fetched may be the lock of somebody else by now: its id decides.
+            # The fetched lock may be that of another run by now, so ask for the commit by its id.
             said = self._local(["cat-file", "commit", holder.version]).partition("\n\n")[2]
         except LockFailed:
             return holder
@@ -110,7 +111,7 @@ class GitRefs:
             named = with_config(base, ("remote.lineal.url", url), *settings)
             self._environ = named | _AUTHOR | {"GIT_DIR": str(self._folder)}
             self._folder.mkdir(parents=True, exist_ok=True)
-            # Its ids are those of the server: a push from the other kind is refused.
+            # The server refuses a push from a repository with another object format.
             kind = f"--object-format={self._repository.object_format}"
             self._local(["init", "--quiet", "--bare", "--template=", kind])
             self._tree = self._local(["hash-object", "-t", "tree", "-w", "--stdin"])
@@ -121,7 +122,7 @@ class GitRefs:
         done = self._remote([*_PUSH, f"--force-with-lease={ref}:{over}", "lineal", f"{oid}:{ref}"], last=last)
         for line in done.stdout.decode(errors="replace").splitlines():
             flag, _, rest = line.partition("\t")
-            # What is to be deleted has no name there, or `(delete)`.
+            # The source of a deletion is empty there, or `(delete)`.
             if rest.partition("\t")[0].endswith(f":{ref}"):
                 return flag
         if done.returncode == 0:
@@ -141,7 +142,7 @@ class GitRefs:
         return done.stdout.decode(errors="replace").strip("\n")
 
     def _remote(self, args: Sequence[str], *, last: bool = False) -> subprocess.CompletedProcess[bytes]:
-        """Run git, no longer than the run lasts: `last` is what an interrupted run still does."""
+        """Run git, no longer than the run lasts. `last` marks the command that an interrupted run still finishes."""
         # In a session of its own nothing that it starts can ask at a terminal.
         with subprocess.Popen(
             ["git", *args], cwd=self._folder, env=self._environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -150,7 +151,7 @@ class GitRefs:
             try:
                 output = self._wait(process, args[0], last)
             except BaseException:
-                # With what it started: a helper would go on talking to the server.
+                # Kill the group: a helper of git would go on talking to the server.
                 os.killpg(process.pid, signal.SIGKILL)
                 raise
         return subprocess.CompletedProcess(args, process.returncode, output)
@@ -171,7 +172,7 @@ class GitRefs:
 
 
 def _read(message: str) -> tuple[str, float | None]:
-    """What a lock's commit says, which anybody who may push can have written."""
+    """Holder and lease of a lock's commit. Anybody who may push can have written it."""
     who, lease = SOMEBODY, None
     if message.startswith(_FORMAT + "\n"):
         for line in message.splitlines()[:10]:

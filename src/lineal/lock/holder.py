@@ -1,4 +1,4 @@
-"""Who holds a lock, for the people whose run waits for it: written by one run and read by another."""
+"""The name of a lock's holder, for the people whose run waits for it: one run writes it, another reads it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LONGEST = 200
 
 
 def describe(environ: Mapping[str, str]) -> str:
-    """This run: the address of its job where the CI says one, else the process."""
+    """The name of this run: the address of its CI job, else its process."""
     if environ.get("GITHUB_ACTIONS") == "true" and environ.get("GITHUB_RUN_ID"):
         server = environ.get("GITHUB_SERVER_URL", "https://github.com")
         return one_line(f"{server}/{environ.get('GITHUB_REPOSITORY', '')}/actions/runs/{environ['GITHUB_RUN_ID']}")
@@ -20,5 +20,5 @@ def describe(environ: Mapping[str, str]) -> str:
 
 
 def one_line(text: str) -> str:
-    """One short printable line, whatever somebody wrote there; empty when nothing is left."""
+    """One short printable line of any text; empty when nothing is left."""
     return "".join(char for char in text[:_LONGEST] if char.isprintable()).strip()

@@ -1,6 +1,6 @@
 """A lock in a Kubernetes cluster: a Lease, created by one run and deleted by it.
 
-The API server never ends a Lease; how long it has not changed is for those to see who wait."""
+The API server never ends a Lease. A run that waits sees for itself how long the Lease has not changed."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ _BIGGEST = 1 << 20
 _VERBS = {"POST": "create", "PUT": "update", "GET": "get", "DELETE": "delete"}
 _NONCE = "lineal.dev/token"
 _IDENTITY = ("uid", "resourceVersion")
-"""What a Lease must still be. Without its uid, a PUT makes a deleted one anew, whatever version it names."""
+"""The fields that identify the state of a Lease. Without its uid, a PUT would make a deleted Lease anew, whatever
+version it names."""
 
 
 class Leases:
-    """A service for `LeasedLock`; a token is a random text that stands in the Lease beside the holder."""
+    """The service of `LeasedLock` in a cluster; a token is a random text in the Lease beside the holder."""
 
     name = "kubernetes"
     takes_over = True
@@ -75,7 +76,7 @@ class Leases:
     def release(self, checksum: str, token: str) -> None:
         version = self._own(checksum, token)
         if version is not None:
-            # Not somebody else's who has taken it over a moment ago.
+            # Only this state of the Lease: another run may have taken it over a moment ago.
             only = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": _precondition(version)}
             self._ask("DELETE", self._object(checksum), only, allowed=(NOT_FOUND, CONFLICT))
 
@@ -98,7 +99,7 @@ class Leases:
                 "labels": {"app.kubernetes.io/managed-by": "lineal"},
                 "annotations": {_NONCE: token, "lineal.dev/store": self._store},
             },
-            # For people: nobody compares these times with a clock.
+            # The times are for people: no run compares them with its clock.
             "spec": {
                 "holderIdentity": self._holder, "leaseDurationSeconds": max(1, round(self._lease)),
                 "acquireTime": now, "renewTime": now,
@@ -110,7 +111,7 @@ class Leases:
     def _ask(
         self, method: str, name: str, body: Mapping[str, Any] | None = None, allowed: tuple[int, ...] = ()
     ) -> dict[str, Any] | None:
-        """The answer; None when its status is an allowed one."""
+        """The answer; None when its status is one of `allowed`."""
         try:
             api = self._api()
             return api.ask(method, path(_GROUP, self._namespace, "leases", name), body, allowed=allowed)

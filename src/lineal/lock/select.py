@@ -27,7 +27,7 @@ class Choice:
     why: str
 
     def __str__(self) -> str:
-        """For the run's first lines."""
+        """The lock and the reason, for the first lines of a run."""
         where = f" {self.address.where}" if self.address.where else ""
         return f"{self.address.kind}{where}  {self.why}"
 

@@ -28,7 +28,6 @@ from lineal.errors import DeployFailed, Uncommitted
 from lineal.git.commit import Commit
 from lineal.git.history import GitHistory
 from lineal.lock import Lock
-from lineal.lock.holder import describe
 from lineal.lock.select import Choice, LockContext, choose, open_lock
 from lineal.oci import Store
 from lineal.progress import Notes, Progress
@@ -206,6 +205,8 @@ class Session:
     @property
     def holder(self) -> str:
         """The name of this run, for the people whose run waits for its lock."""
+        from lineal.lock.holder import describe
+
         return describe(self.settings.environ)
 
     @cached_property

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineal.cleanup.retention import DAY, NEEDED, RetentionPlan, Tags, plan_retention
-from lineal.commands.cleanup import delete, recheck
+from lineal.cleanup.retention import DAY, NEEDED, RetentionPlan, Tags, delete, plan_retention, recheck
 from lineal.oci.types import Blob
 from lineal.store.record import Record, record_documents, stage_index
 from lineal.store.tags import parse_stage_tag, stage_tag
@@ -102,7 +101,7 @@ def test_a_checksum_stays_whole_or_goes_whole(stages: list[Stage], pool: Executo
     stages = [replace(stage) for stage in stages]
     store = filled(stages)
     before = dict(store.tagged)
-    tags, census = decide(store, stages, pool)
+    tags, plan = decide(store, stages, pool)
     stays = {
         number
         for number, stage in enumerate(stages)
@@ -112,11 +111,11 @@ def test_a_checksum_stays_whole_or_goes_whole(stages: list[Stage], pool: Executo
         parent = stages[number].parent
         if number in stays and parent is not None:
             stays.add(parent)
-    assert {SUMS[number] for number in stays} == set(census.kept)
-    for one in recheck(store, tags, census.doomed, pool):
+    assert {SUMS[number] for number in stays} == set(plan.kept)
+    for one in recheck(store, tags, plan.deletions, pool):
         delete(store, one)
     assert store.tagged == {
-        tag: digest for tag, digest in before.items() if tag.startswith("v") or tag[:64] in census.kept
+        tag: digest for tag, digest in before.items() if tag.startswith("v") or tag[:64] in plan.kept
     }
     assert all(store.manifests[digest] for digest in store.tagged.values())
 
@@ -130,9 +129,9 @@ def test_what_an_interrupted_deletion_leaves_has_its_anchor(ages: list[list[int]
     """Every stage tag that is left belongs to a checksum whose anchor leads somewhere."""
     stages = [Stage(some, None, wanted=False, used=False, tagged=False, project="shop") for some in ages]
     store = filled(stages)
-    _, census = decide(store, stages, pool)
-    assert len(census.doomed) == len(stages)
-    for digest in [digest for one in census.doomed for digest in one.digests][:stop]:
+    _, plan = decide(store, stages, pool)
+    assert len(plan.deletions) == len(stages)
+    for digest in [digest for one in plan.deletions for digest in one.digests][:stop]:
         store.delete(digest)
     left = {parsed[0] for tag in store.tagged if (parsed := parse_stage_tag(tag))}
     assert left <= store.tagged.keys()
@@ -156,9 +155,9 @@ def test_an_old_stage_that_a_young_one_was_made_from_stays(pool: Executor) -> No
     publish(store, SUMS[2], NOW, SUMS[1], anchor=True, project="shop")
     publish(store, SUMS[3], 7, anchor=True, project="shop")
     tags = Tags.of(store.tags())
-    census = plan_retention(store, tags, tags.young(SINCE), (), (), "shop", SINCE, pool)
-    assert census.count(NEEDED) == 2
-    assert [one.checksum for one in census.doomed] == [SUMS[3]]
+    plan = plan_retention(store, tags, tags.young(SINCE), (), (), "shop", SINCE, pool)
+    assert plan.count(NEEDED) == 2
+    assert [one.checksum for one in plan.deletions] == [SUMS[3]]
 
 
 def test_a_tag_that_leads_to_something_else_is_not_followed(pool: Executor) -> None:
@@ -167,16 +166,16 @@ def test_a_tag_that_leads_to_something_else_is_not_followed(pool: Executor) -> N
     digest = publish(store, SUMS[0], 5, anchor=True, project="shop")
     store.put_manifest(store.manifests[digest], stage_tag(SUMS[1], 5))
     tags = Tags.of(store.tags())
-    census = plan_retention(store, tags, (), {SUMS[0]}, (), "shop", SINCE, pool)
-    assert census.doomed == []
+    plan = plan_retention(store, tags, (), {SUMS[0]}, (), "shop", SINCE, pool)
+    assert plan.deletions == []
 
 
 def test_what_is_published_or_tagged_since_the_list_stays(pool: Executor) -> None:
     store = MemoryStore()
     digests = [publish(store, SUMS[number], 5, anchor=True, project="shop") for number in range(3)]
     tags = Tags.of(store.tags())
-    census = plan_retention(store, tags, tags.young(SINCE), (), (), "shop", SINCE, pool)
-    assert len(census.doomed) == 3
+    plan = plan_retention(store, tags, tags.young(SINCE), (), (), "shop", SINCE, pool)
+    assert len(plan.deletions) == 3
     publish(store, SUMS[0], NOW, anchor=False, project="shop")
     store.put_manifest(store.manifests[digests[1]], "stable")
-    assert [one.checksum for one in recheck(store, tags, census.doomed, pool)] == [SUMS[2]]
+    assert [one.checksum for one in recheck(store, tags, plan.deletions, pool)] == [SUMS[2]]

@@ -51,6 +51,8 @@ def test_a_circle_of_needs_is_named() -> None:
 def test_shared_needs_are_no_circle_and_long_chains_are_no_problem() -> None:
     images = {f"i{n}": Image(needs={"P": f"i{n + 1}", "Q": "i5000"}) for n in range(5000)}
     check(Project(project="s", images={**images, "i5000": Image()}))
+    with pytest.raises(RuleViolation, match="`i4999 -> i5000 -> i4999`"):
+        check(Project(project="s", images={**images, "i5000": Image(needs={"R": "i4999"})}))
 
 
 def test_a_name_is_not_both_argument_and_need() -> None:

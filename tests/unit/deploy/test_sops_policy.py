@@ -1,4 +1,4 @@
-"""What the sealed files of a bundle may make sops do: nothing with this job's credentials at a stranger's place."""
+"""Encrypted files of a bundle: sops takes this job's credentials to known key services only."""
 
 from __future__ import annotations
 
@@ -83,8 +83,12 @@ BAD: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize("make", [as_yaml, as_json])
 @pytest.mark.parametrize("sops", GOOD)
-def test_keys_of_this_job_are_used(make: Callable[..., ValuesText], sops: dict[str, Any]) -> None:
+def test_keys_of_this_job_are_used_but_not_beside_a_stranger_s(
+    make: Callable[..., ValuesText], sops: dict[str, Any]
+) -> None:
     check([make(**sops)], OURS)
+    beside = {**sops, "hc_vault": [*sops.get("hc_vault", []), *vault("https://evil.example")["hc_vault"]]}
+    assert "would have the Vault token of this job sent to `https://evil.example`" in refused(make(**beside))
 
 
 @pytest.mark.parametrize("make", [as_yaml, as_json])
@@ -97,8 +101,18 @@ def test_a_job_without_a_vault_has_no_token_to_send() -> None:
     assert refused(as_yaml(**vault()), {}).endswith("but this job has no VAULT_ADDR.")
 
 
-def test_a_file_that_is_not_sealed_is_no_matter() -> None:
-    check([ValuesText("lineal/sealed/000.yaml", "a: 1\n"), ValuesText("lineal/sealed/1.json", "[]")], {})
+@pytest.mark.parametrize(
+    ("name", "plain", "encrypted"),
+    [
+        ("lineal/sealed/000.yaml", "a: 1\n", "sops: 1\n"),
+        ("lineal/sealed/000.yaml", "hc_vault: {}\n", "sops: {hckms: [x]}\n"),
+        ("lineal/sealed/1.json", '{"hc_vault": 1}', '{"sops": {"hckms": [1]}}'),
+        ("lineal/sealed/1.json", "[]", '{"sops": []}'),
+    ],
+)
+def test_only_a_file_with_the_metadata_of_sops_is_judged(name: str, plain: str, encrypted: str) -> None:
+    check([ValuesText(name, plain)], {})
+    refused(ValuesText(name, encrypted))
 
 
 EVIL = json.dumps(vault("https://evil.example"))

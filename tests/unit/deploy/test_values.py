@@ -103,8 +103,10 @@ def test_values_that_are_no_mapping_in_yaml_are_refused_with_their_line(
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "---\n", "80: x\n", "a: &x {b: 1}\nc: *x\n"])
-def test_values_that_helm_takes_are_taken(tmp_path: Path, text: str) -> None:
-    values.write(tmp_path / "v", [ValuesText("values.yaml", text)], {}, {})
+def test_values_that_helm_takes_reach_it_as_they_are(tmp_path: Path, text: str) -> None:
+    written = values.write(tmp_path / "v", [ValuesText("values.yaml", text)], {}, {"global": {}})
+    assert [file.name for file in written] == ["values.yaml", "global.lineal"]
+    assert [file.path.read_text() for file in written] == [text, '{\n "global": {}\n}']
 
 
 def test_global_values_have_a_text_for_what_is_not_known() -> None:

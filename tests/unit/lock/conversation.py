@@ -51,7 +51,7 @@ def recorder(kubeconfig: Path, turns: Turns) -> Iterator[str]:
         turns.append({"method": method, "path": path, "status": status, "answer": json.loads(said)})
         return status, said
 
-    with _serve(answer) as address:
+    with serve(answer) as address:
         yield address
 
 
@@ -65,7 +65,7 @@ def faulty(kubeconfig: Path, fault: Callable[[str, str], int | None]) -> Iterato
         status = fault(method, path)
         return ask(method, path, body) if status is None else (status, b"{}")
 
-    with _serve(answer) as address:
+    with serve(answer) as address:
         yield address
 
 
@@ -80,13 +80,15 @@ def player() -> Iterator[str]:
             return 500, f"recorded was {turn['method']} {turn['path']}, asked is {method} {path}".encode()
         return int(turn["status"]), json.dumps(turn["answer"]).encode()
 
-    with _serve(answer) as address:
+    with serve(answer) as address:
         yield address
     assert turns == [], turns
 
 
 @contextmanager
-def _serve(answer: Callable[[str, str, bytes], Answer]) -> Iterator[str]:
+def serve(answer: Callable[[str, str, bytes], Answer]) -> Iterator[str]:
+    """The address of a server that gives this answer to a method, a path and a body."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

@@ -201,19 +201,19 @@ def test_a_claim_whose_answer_is_lost_leaves_no_lock(given: Given, monkeypatch: 
 
 
 def test_twenty_runs_at_once_never_hold_it_together(given: Given, tmp_path: Path) -> None:
-    terms = {"lease": 60, "wait": 240, "poll": 0.2}
+    times = {"lease": 60, "wait": 240, "poll": 0.2}
     processes, rounds = 20, 1 if given["kind"] == "git" else 3
-    assert parts.contend(given | {"timeouts": terms}, tmp_path / "room", processes, rounds) == processes * rounds
+    assert parts.contend(given | {"timeouts": times}, tmp_path / "room", processes, rounds) == processes * rounds
 
 
 def test_runs_that_are_killed_at_any_moment_hold_up_nobody(given: Given, tmp_path: Path) -> None:
-    terms = {"lease": 3.0, "wait": 60, "poll": 0.2, "notice": 0.3}
-    doomed = []
+    times = {"lease": 3.0, "wait": 60, "poll": 0.2, "notice": 0.3}
+    killed = []
     for number in range(4):
         # Each in a room of its own: who is killed in there leaves it locked.
         (room := tmp_path / f"room {number}").mkdir()
-        doomed.append(parts.start(given | {"timeouts": terms}, "contend", str(room), "1000"))
-    for number, process in enumerate(doomed):
+        killed.append(parts.start(given | {"timeouts": times}, "contend", str(room), "1000"))
+    for number, process in enumerate(killed):
         try:
             process.wait(1.5 + 0.13 * number)
         except subprocess.TimeoutExpired:

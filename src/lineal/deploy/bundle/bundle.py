@@ -21,9 +21,9 @@ from lineal.text import printable, quoted
 CONFIG = "application/vnd.cncf.helm.config.v1+json"
 CHART = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 OLD_CHART = "application/tar+gzip"
-"""What Helm before 3.8 named it."""
-SEALED = "lineal/sealed/"
-"""Where a bundle keeps values files that are encrypted: they are never opened to publish them."""
+"""The media type of charts from Helm before 3.8."""
+ENCRYPTED = "lineal/sealed/"
+"""The folder of encrypted values files in a bundle. They are never decrypted to publish them."""
 _SEMVER = re.compile(
     r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
     r"(-(0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)(\.(0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*))*)?"
@@ -38,7 +38,7 @@ _TITLES = ("apiVersion", "name", "version", "appVersion", "description", "type")
 
 
 def check_version(version: str) -> str:
-    """Raises `BadConfiguration` for what Helm would not take as a version."""
+    """The version. Raises `BadConfiguration` when Helm would not take it."""
     if len(version) > 128 or not _SEMVER.fullmatch(version):
         what = f"{quoted(version)} is not a version that Helm takes."
         raise BadConfiguration(what, remedy="Write it as 1.2.3 or 1.2.3-rc.1 (semantic versioning).")
@@ -46,7 +46,7 @@ def check_version(version: str) -> str:
 
 
 def tag_of(version: str) -> str:
-    """Tags have no `+`; Helm writes and reads it as `_`."""
+    """The version as a tag. Tags have no `+`; Helm writes and reads it as `_`."""
     return version.replace("+", "_")
 
 
@@ -62,7 +62,8 @@ def default_version(chart_version: str, git_tag: str | None, commit: str) -> str
 
 @dataclass(frozen=True)
 class Bundle:
-    """`files` are those of the chart, by path; `values.yaml` among them is JSON, with `global.lineal`."""
+    """A chart with the values of one commit. `files` are its files by path; its `values.yaml` is JSON with
+    `global.lineal`."""
 
     name: str
     files: Mapping[str, bytes]
@@ -80,7 +81,7 @@ class Bundle:
 
     @cached_property
     def values(self) -> dict[str, Any]:
-        """Raises `DeployFailed` when this is a chart, but no bundle."""
+        """Its own values. Raises `DeployFailed` when this is a chart, but no bundle."""
         if "" not in self.parts:
             what = f"The chart {quoted(self.name)} is no bundle: its values do not say which commit it is."
             raise DeployFailed(what, remedy="Publish it with `lineal bundle publish`, or name it in `deploy.chart`.")
@@ -100,7 +101,7 @@ class Bundle:
 
     @property
     def all_images(self) -> dict[str, ImageValue]:
-        """Those of the bundles that it depends on as well, as `api/NAME`."""
+        """Its images, and as `api/NAME` those of the bundles that it depends on."""
         return {
             name: image
             for part in sorted(self.parts)
@@ -109,7 +110,7 @@ class Bundle:
 
     @cached_property
     def titles(self) -> dict[str, str]:
-        """What Chart.yaml says, every value as the text that stands there."""
+        """The fields of Chart.yaml, each as the text that stands there."""
         import yaml
 
         try:
@@ -124,9 +125,9 @@ class Bundle:
         return check_version(self.titles.get("version", ""))
 
     @property
-    def sealed(self) -> dict[str, bytes]:
+    def encrypted(self) -> dict[str, bytes]:
         """The encrypted values files, in order."""
-        return {path: self.files[path] for path in sorted(self.files) if path.startswith(SEALED)}
+        return {path: self.files[path] for path in sorted(self.files) if path.startswith(ENCRYPTED)}
 
     def changed(self, change: Callable[[Any], Any]) -> Bundle:
         """The bundle with other values, its own and those of the bundles that it depends on."""
@@ -134,7 +135,7 @@ class Bundle:
         return Bundle(self.name, {**self.files, **made})
 
     def path(self, part: str) -> str:
-        """Where the values of a part are."""
+        """The path of the values file of a part."""
         return "".join(f"charts/{name}/" for name in part.split("/") if name) + "values.yaml"
 
     def archive(self) -> bytes:
@@ -163,13 +164,14 @@ class Bundle:
 
 
 def written(values: Mapping[str, Any]) -> bytes:
-    """Values as a file: JSON that every reader of YAML reads alike, what YAML does not allow escaped."""
+    """Values as a file: JSON that all readers of YAML understand alike. Characters that YAML does not allow are
+    escaped."""
     text = json.dumps(values, ensure_ascii=False, indent=2, sort_keys=True)
     return (_STRANGE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n").encode()
 
 
 def _values(data: bytes) -> dict[str, Any] | None:
-    """What `written` wrote, None for any other values file."""
+    """The values of a file that `written` made, None for any other values file."""
     try:
         values = json.loads(data)
         about = values["global"]["lineal"]
@@ -189,6 +191,6 @@ def _images(values: Mapping[str, Any], prefix: str) -> dict[str, ImageValue]:
 
 
 def _is_image(image: Any) -> bool:
-    """Whether an image is told as `publish` tells it: registries are asked for what stands there."""
+    """Whether an image stands there as `publish` writes it: its repository, tag and digest go into requests."""
     repository, tag, digest = image["repository"], image["tag"], image["digest"]
     return bool(isinstance(repository, str) and _TAG.fullmatch(tag) and is_digest(digest))

@@ -40,7 +40,7 @@ class Installation:
 
     @cached_property
     def secrets(self) -> SecretValues:
-        """What the encrypted values turn out to be."""
+        """Learns the decrypted values, so that no message shows them."""
         return SecretValues({}, [], self.session.settings.environ, self.session.start)
 
     @property
@@ -91,7 +91,7 @@ class Installation:
             git=GitFacts(bundle.commit, bundle.commit[:7], None, None), env=settings.env.value or None,
             vars=settings.vars.value, environ={}, giterminism=Giterminism(),
         )  # fmt: skip
-        encrypted = [ValuesText(path, text.decode("utf-8", "replace")) for path, text in bundle.sealed.items()]
+        encrypted = [ValuesText(path, text.decode("utf-8", "replace")) for path, text in bundle.encrypted.items()]
         sops_policy.check(encrypted, settings.environ)
         files = decrypted([*encrypted, *given], settings.environ, self.secrets, session.workspace / "decrypted")
         about: dict[str, object] = {"global": {"lineal": {"env": settings.env.value}}} if settings.env.value else {}

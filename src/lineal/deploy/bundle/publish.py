@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lineal.deploy.bundle.bundle import SEALED, Bundle, check_version, default_version, written
+from lineal.deploy.bundle.bundle import ENCRYPTED, Bundle, check_version, default_version, written
 from lineal.deploy.helm.chart_archive import unpack
 from lineal.errors import BadConfiguration, DeployFailed
 from lineal.oci import Store
@@ -70,17 +70,17 @@ def make(session: Session, inputs: ReleaseInputs, result: BuildResult) -> Bundle
     with _kept(Path(release.chart.location) / "Chart.lock"):
         dependencies.complete(helm, release, session.progress.note)
     values = merged(helm, release, session.workspace / "merge")
-    # A private copy, or fetched: nobody else's.
+    # The chart is a private copy, or was fetched for this run.
     (Path(release.chart.location) / "values.yaml").write_bytes(written(values))
-    encrypted = {f"{SEALED}{number:03}.yaml": file.text.encode() for number, file in enumerate(inputs.encrypted)}
+    encrypted = {f"{ENCRYPTED}{number:03}.yaml": file.text.encode() for number, file in enumerate(inputs.encrypted)}
     name, files = unpack(_packaged(session, inputs, release.chart), f"The chart {release.chart.name}")
-    own = {path: content for path, content in files.items() if not path.startswith(SEALED)}
+    own = {path: content for path, content in files.items() if not path.startswith(ENCRYPTED)}
     return Bundle(name, {**own, **encrypted})
 
 
 @contextmanager
 def _kept(lock: Path) -> Iterator[None]:
-    """helm writes a Chart.lock with the time of day in it."""
+    """Put Chart.lock back afterwards: the one that helm writes has the time of day in it."""
     before = lock.read_bytes() if lock.is_file() else None
     yield
     lock.unlink(missing_ok=True)
@@ -89,7 +89,7 @@ def _kept(lock: Path) -> Iterator[None]:
 
 
 def _packaged(session: Session, inputs: ReleaseInputs, chart: Chart) -> bytes:
-    """What `helm package` makes of the chart: it knows .helmignore, and checks what it packs."""
+    """The archive that `helm package` makes of the chart: helm knows .helmignore, and checks the chart."""
     version = session.settings.bundle_version.value or _version(session, chart)
     made = session.workspace / "package"
     made.mkdir()

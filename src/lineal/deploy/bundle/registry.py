@@ -1,4 +1,4 @@
-"""Bundles in a registry: put there under a version and a commit, found again, never replaced."""
+"""Bundles in a registry: each gets its version and its commit as tags, and is never replaced."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def parse(reference: str) -> tuple[str, str]:
 
 
 def get(store: Store, version: str, name: str) -> tuple[Bundle, Manifest]:
-    """The bundle at a tag or digest. `name` is what the user wrote. Raises `DeployFailed` when it is none."""
+    """The bundle at a tag or digest. `name` is the reference as the user wrote it. Raises `DeployFailed` when it is
+    none."""
     manifest = store.manifest(version)
     if manifest is None:
         what = f"There is no bundle {quoted(name)}."
@@ -60,7 +61,7 @@ def get(store: Store, version: str, name: str) -> tuple[Bundle, Manifest]:
 
 
 def _chart(manifest: Manifest) -> str | None:
-    """The digest of a chart's archive, None when the manifest is something else's."""
+    """The digest of a chart's archive, None when the manifest is no chart."""
     config: Any = manifest.json.get("config")
     if manifest.is_index or not isinstance(config, dict) or config.get("mediaType") != CONFIG:
         return None
@@ -70,9 +71,9 @@ def _chart(manifest: Manifest) -> str | None:
 
 
 def put(store: Store, bundle: Bundle, source: str | None, note: Callable[[str], None]) -> Manifest:
-    """Publish under the version, and under the commit unless another version of it is there.
+    """Publish a bundle under its version, and under its commit unless the commit has another bundle already.
 
-    Raises `DeployFailed` when the version is another bundle already: whoever installed it has to find it again."""
+    Raises `DeployFailed` when the version is another bundle already: people who installed that must find it again."""
     config, chart, manifest = bundle.documents(source)
     version = tag_of(bundle.version)
     there = store.digest(version)
@@ -95,7 +96,7 @@ def put(store: Store, bundle: Bundle, source: str | None, note: Callable[[str], 
 def _tag(store: Store, bundle: Bundle, manifest: Manifest, tag: str) -> None:
     with suppress(Conflict):
         store.put_manifest(manifest, tag)
-    # Not every registry keeps a second one from moving a tag: the last look settles what it is now.
+    # A registry may let a second writer move the tag: the last look tells what it names now.
     there = store.digest(tag)
     if there != manifest.digest:
         raise _taken(store, bundle, there or "nothing")

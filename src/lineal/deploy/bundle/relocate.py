@@ -1,4 +1,4 @@
-"""The values of a bundle whose images are somewhere else now: every place that names them says so, in any shape."""
+"""Rewrites the values of a bundle whose images were copied: every value that names their repository, in any form."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from lineal.deploy.bundle.bundle import Bundle
 from lineal.deploy.values import ImageValue
 from lineal.errors import DeployFailed
 
-# What may stand beside a repository's name without being part of it.
+# Characters that may stand beside a repository's name without being part of it.
 _BEFORE, _AFTER = r"(?<![\w./-])", r"(?![\w/-]|\.\w)"
 
 _DEEPEST = 100
-"""Levels of values: each is a call in here."""
+"""Levels of values that are followed: each is a call in here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Relocation:
     target: str
 
     def bundle(self, bundle: Bundle) -> Bundle:
-        """Raises `DeployFailed` for values that nobody can follow."""
+        """The bundle with the new repository in its values. Raises `DeployFailed` when they are nested too deeply."""
         for part, values in bundle.parts.items():
             if _too_deep(values):
                 what = f"The bundle's {bundle.path(part)} has values more than {_DEEPEST} levels deep."
@@ -51,7 +51,7 @@ class Relocation:
         return text
 
     def _split(self, value: dict[str, Any]) -> dict[str, Any]:
-        """Many charts have host and path of an image in two values, `registry` and `repository`."""
+        """Move an image that has its host and path in two values, `registry` and `repository`, as in many charts."""
         host, _, path = self.target.partition("/")
         for source in self.sources:
             if (value.get("registry"), value.get("repository")) == (*source.partition("/")[::2],):

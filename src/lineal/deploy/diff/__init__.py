@@ -1,1 +1,3 @@
-"""What a deploy would change in the cluster, without a value of a Secret."""
+"""Shows what a deploy would change in the cluster, without any value of a Secret.
+
+`preview` asks helm for both manifests, `diff` compares them, `masking` hides secrets in all their encodings."""

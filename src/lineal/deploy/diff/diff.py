@@ -1,4 +1,4 @@
-"""What a deploy would change: a diff for each object between the manifests of the release and the new rendering."""
+"""The changes of a deploy: for each object a diff between the deployed manifest and the new one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from lineal.config.secrets import Mask
-from lineal.deploy.diff.masking import hidden
+from lineal.deploy.diff.masking import mask_all
 from lineal.deploy.helm.manifests import UNREADABLE, ReleaseManifests, equal
 from lineal.kube.json_fields import at, mapping, text
 from lineal.report.model import Action, ChangeReport
@@ -16,9 +16,10 @@ from lineal.report.model import Action, ChangeReport
 _HIDDEN = ("data", "stringData")
 _SHOWN = ("apiVersion", "kind", "metadata", "type", "immutable")
 _LONGEST = 400
-"""Lines of one object's diff."""
+"""Lines shown of one object's diff."""
 _SHORTEST = 8
-"""Values of Secrets that are shorter, such as a user's name, are ordinary words elsewhere."""
+"""Characters of a Secret's value that is masked elsewhere too. Shorter ones, such as a user's name, are ordinary
+words."""
 _Key = tuple[str, str, str, str, int]
 """Kind, namespace, name, group, and which one of several that have these."""
 _Objects = dict[_Key, dict[str, Any]]
@@ -27,10 +28,10 @@ _Objects = dict[_Key, dict[str, Any]]
 def between(
     before: ReleaseManifests | None, after: ReleaseManifests, mask: Callable[[str], str]
 ) -> list[ChangeReport]:
-    """In the order of kind and name; hooks last. No value of a Secret is in it, not even as a hash.
+    """The changes from `before` to `after` in the order of kind and name, hooks last.
 
-    `mask` hides other secrets."""
-    values = Mask(_long(before) + _long(after))
+    They hold no value of a Secret, not even as a hash. `mask` hides other secrets."""
+    values = Mask(_long_values(before) + _long_values(after))
     old = (_by_key(before.objects), _by_key(before.hook_objects)) if before is not None else ({}, {})
     new = (_by_key(after.objects), _by_key(after.hook_objects))
     found: list[ChangeReport] = []
@@ -41,14 +42,14 @@ def between(
     return found
 
 
-def _long(rendering: ReleaseManifests | None) -> list[str]:
-    """The values of its Secrets that are long enough to be hidden wherever else they stand."""
-    lines = (line.strip() for value in (rendering.secrets if rendering else []) for line in value.splitlines())
+def _long_values(manifests: ReleaseManifests | None) -> list[str]:
+    """The lines of its Secrets' values that are long enough to be masked wherever else they stand."""
+    lines = (line.strip() for value in (manifests.secrets if manifests else []) for line in value.splitlines())
     return [line for line in lines if len(line) >= _SHORTEST]
 
 
 def _by_key(objects: Iterable[dict[str, Any]]) -> _Objects:
-    """A Job may have no name yet, so some have the same key."""
+    """The objects by key. Several may have the same one, e.g. Jobs without a name yet: they are numbered."""
     found: _Objects = {}
     seen: Counter[_Key] = Counter()
     for one in objects:
@@ -59,7 +60,7 @@ def _by_key(objects: Iterable[dict[str, Any]]) -> _Objects:
 
 
 def _key(one: dict[str, Any]) -> _Key:
-    """Another version of the group is the same object."""
+    """The key of an object. It leaves out the version of the API group: another version is the same object."""
     group, slash, _version = text(one, "apiVersion").partition("/")
     named = text(one, "kind"), text(one, "metadata", "namespace"), text(one, "metadata", "name")
     return (*named, group if slash else "", 0)
@@ -73,7 +74,7 @@ def _change(
     action: Action = "create" if old is None else "delete" if new is None else "change"
     shown_old, shown_new = _shown(old, new, mask, False), _shown(new, old, mask, True)
     if key[0] == UNREADABLE:
-        # It may hold a Secret.
+        # The text may hold a Secret.
         shown_old, shown_new = [], ["These manifests have YAML that cannot be shown."]
     lines = list(difflib.unified_diff(shown_old, shown_new, "before", "after", n=2, lineterm=""))[2:]
     if len(lines) > _LONGEST:
@@ -85,20 +86,21 @@ def _change(
 def _shown(
     one: dict[str, Any] | None, other: dict[str, Any] | None, mask: Callable[[str], str], new: bool
 ) -> list[str]:
-    """The object as YAML, the values of a Secret as words. Masked before that: YAML quotes and folds texts."""
+    """The lines of the object as YAML, with words for the values of a Secret. Texts are masked before they become
+    YAML, which quotes and folds them."""
     import yaml
 
     if one is None:
         return []
     shown = _without_values(one, other, new) if text(one, "kind") == "Secret" else one
-    dumped = yaml.safe_dump(hidden(shown, mask), sort_keys=False, allow_unicode=True, width=10_000)
+    dumped = yaml.safe_dump(mask_all(shown, mask), sort_keys=False, allow_unicode=True, width=10_000)
     return [mask(line) for line in dumped.splitlines()]
 
 
 def _without_values(one: dict[str, Any], other: dict[str, Any] | None, new: bool) -> dict[str, Any]:
-    """An annotation may repeat the values, as kubectl's does: only keys and names are kept."""
+    """A Secret with its keys and names only. Its annotations go too: that of kubectl repeats the values."""
     word = "(changed)" if new else "(hidden)"
-    # A field that is no Secret's may be a misspelled one.
+    # An unknown field may be a misspelled `data`.
     shown: dict[str, Any] = {
         key: value if key in _SHOWN else "(hidden)" for key, value in one.items() if key not in _HIDDEN
     }

@@ -1,4 +1,4 @@
-"""Secrets in other spellings: in a manifest they also stand escaped, percent-encoded, or as base64."""
+"""Masks secrets in their other encodings too: escaped, percent-encoded, as HTML, in base64."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 from urllib.parse import unquote, unquote_plus
 
 Mask = Callable[[str], str]
-_HIDDEN = "***"
+_MASKED = "***"
 # In a path, or between dashes, a part may be base64 although the whole is none.
-_CODED = (
+_BASE64 = (
     # In lines. Tried once for each line: from each of its characters, one long line would take minutes.
     re.compile(r"(?<![A-Za-z0-9+/])(?:[A-Za-z0-9+/]{20,}\r?\n[ \t]*)+[A-Za-z0-9+/]+={0,2}"),
     re.compile(r"[A-Za-z0-9+/_-]{6,}={0,2}"),
@@ -22,32 +22,33 @@ _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))")
 _CONTROL = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 
 
-def hidden(thing: Any, mask: Mask) -> Any:
-    """A document with every text in it masked, keys as well: what writes YAML would quote, escape and fold them."""
+def mask_all(thing: Any, mask: Mask) -> Any:
+    """A document with all its texts masked, keys as well. Do it before YAML is written, which quotes, escapes and
+    folds texts."""
     if isinstance(thing, dict):
         made: dict[Any, Any] = {}
         for key, value in thing.items():
-            name = hidden(key, mask) if isinstance(key, str) else key
+            name = mask_all(key, mask) if isinstance(key, str) else key
             while name in made:  # two keys that look alike now
                 name += "*"
-            made[name] = hidden(value, mask)
+            made[name] = mask_all(value, mask)
         return made
     if isinstance(thing, list):
-        return [hidden(part, mask) for part in thing]
+        return [mask_all(part, mask) for part in thing]
     if isinstance(thing, bytes):
-        return _HIDDEN if _tells(thing.decode("utf-8", "replace"), mask) else thing
+        return _MASKED if _has_secret(thing.decode("utf-8", "replace"), mask) else thing
     return _text(thing, mask) if isinstance(thing, str) else thing
 
 
 def _text(text: str, mask: Mask) -> str:
     text = mask(text)
-    for pattern in _CODED:
-        text = pattern.sub(lambda found: _HIDDEN if _tells(_decoded(found[0]), mask) else found[0], text)
+    for pattern in _BASE64:
+        text = pattern.sub(lambda found: _MASKED if _has_secret(_decoded(found[0]), mask) else found[0], text)
     lines = text.split("\n")
-    return "\n".join(_HIDDEN if any(_tells(read, mask) for read in _readings(line)) else line for line in lines)
+    return "\n".join(_MASKED if any(_has_secret(read, mask) for read in _decodings(line)) else line for line in lines)
 
 
-def _tells(text: str, mask: Mask) -> bool:
+def _has_secret(text: str, mask: Mask) -> bool:
     return mask(text) != text
 
 
@@ -59,8 +60,8 @@ def _decoded(token: str) -> str:
         return ""
 
 
-def _readings(line: str) -> Iterator[str]:
-    """What a line says to who reads it as JSON, as a part of YAML, as an address, as HTML."""
+def _decodings(line: str) -> Iterator[str]:
+    """The line as a reader of JSON, of quoted YAML, of URLs and of HTML decodes it."""
     if "\\" in line:
         yield _ESCAPE.sub(_character, line)
     if "''" in line:

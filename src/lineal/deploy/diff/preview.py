@@ -1,4 +1,4 @@
-"""What a deploy would change: `plan --diff`. Asks the cluster, changes nothing there."""
+"""The preview of a deploy, `plan --diff`: it asks the cluster and changes nothing there."""
 
 from __future__ import annotations
 

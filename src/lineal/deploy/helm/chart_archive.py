@@ -1,4 +1,4 @@
-"""A chart as one file: read with limits, and written so that equal files are equal bytes on every machine."""
+"""Chart archives: read with limits, and written so that equal files give equal bytes on every machine."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from lineal.text import quoted
 MOST = 64 << 20
 """Bytes that a chart may have, unpacked; Helm itself takes no more than 100 MiB."""
 _FILES = 10_000
-"""Directories count as well."""
+"""Entries that an archive may have, directories included."""
 _LONGEST, _LONGEST_NAME = 1024, 255
-"""Bytes of a path, and of one name in it."""
+"""Bytes that a path may have, and one name in it."""
 _BLOCK = 0xFFFF
 
 
@@ -35,7 +35,7 @@ def pack(name: str, files: Mapping[str, bytes]) -> bytes:
 
 
 def _gzip(data: bytes) -> bytes:
-    """Nothing is compressed: two versions of a compressor would make two digests of one chart."""
+    """The data as gzip, uncompressed: two versions of a compressor would give one chart two digests."""
     blocks = [data[start : start + _BLOCK] for start in range(0, len(data), _BLOCK)] or [b""]
     parts = [GZIP_HEADER]
     for number, block in enumerate(blocks, 1):
@@ -48,7 +48,7 @@ def _gzip(data: bytes) -> bytes:
 def unpack(data: bytes, where: str) -> tuple[str, dict[str, bytes]]:
     """The chart's directory and its files by their path in it. `where` names it in an error.
 
-    Only in memory: nothing that an archive says becomes a path on a disk. Raises `DeployFailed`."""
+    The archive is read in memory: none of its names becomes a path on a disk. Raises `DeployFailed`."""
     found: dict[str, bytes] = {}
     names: set[str] = set()
     left = MOST
@@ -81,7 +81,8 @@ def unpack(data: bytes, where: str) -> tuple[str, dict[str, bytes]]:
 
 
 def _path(entry: tarfile.TarInfo, where: str) -> PurePosixPath:
-    """Only what any file system takes. A sparse file is none: its few bytes stand for as many as they say."""
+    """The path of an entry. Raises `DeployFailed` unless it is a plain file that any file system takes. A sparse file
+    is refused: its few bytes stand for as many as they claim."""
     path = PurePosixPath(entry.name)
     plain = entry.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not entry.issparse() and entry.size >= 0
     inside = not path.is_absolute() and ".." not in path.parts and len(path.parts) >= 2 and "\0" not in entry.name

@@ -11,7 +11,7 @@ from pathlib import Path
 from lineal.deploy.helm import errors
 from lineal.deploy.helm.chart_archive import unpack
 from lineal.deploy.helm.client import Answer, Helm
-from lineal.deploy.release import PIN, Chart, is_pin, loose
+from lineal.deploy.release import PIN, Chart, is_pin, not_pinned
 from lineal.errors import BadConfiguration, DeployFailed, Unreachable
 from lineal.text import quoted
 
@@ -52,7 +52,7 @@ class Pinned:
             what = f"The chart {quoted(written)} has no version, so every run might deploy another one."
             raise BadConfiguration(what, remedy="Write its version (`NAME:1.2.3`), or `@sha256:…` behind an archive.")
         if named and not is_pin(parts["version"]):
-            raise loose(written, parts["version"])
+            raise not_pinned(written, parts["version"])
         return cls(written, **parts)
 
     def arguments(self) -> list[str]:

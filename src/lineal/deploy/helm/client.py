@@ -1,7 +1,7 @@
 """A client of the helm program, 3.17 or later and 4: it builds the arguments, runs helm, and reads what it prints.
 
-The client decides nothing: `deploy/render.py` and `deploy/upgrade.py` complete a chart's dependencies before they
-call it, and `deploy/upgrade.py` undoes what a failed upgrade leaves."""
+The client decides nothing: its callers complete a chart's dependencies first (`dependencies`), and undo the revision
+that a failed upgrade leaves (`recovery`)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NEWEST_MAJOR = 4
 RUN_LABEL = "lineal-run"
 """The label of every revision that a run of ours makes. It tells our revisions from those of another job."""
 BEFORE_CHANGES = ", before anything was changed"
-"""For `Answer.or_raise`, of a command that only reads."""
+"""For `Answer.or_raise`: the state after a command that only reads."""
 _HISTORY = "10"
 """The number of revisions that helm keeps."""
 _QUICK = 60.0
@@ -50,10 +50,10 @@ class Answer(process.Outcome):
     """The last lines, masked."""
 
     def or_raise(self, doing: str, failure: Callable[[Answer], LinealError], *, state: str = "") -> str:
-        """What helm printed on stdout.
+        """The text that helm printed on stdout.
 
-        Raises `Interrupted` when a signal arrived meanwhile (see `Outcome.or_interrupted`), and what `failure` makes
-        of the answer when helm failed."""
+        Raises `Interrupted` when a signal arrived meanwhile (see `Outcome.or_interrupted`), and the error that
+        `failure` makes of the answer when helm failed."""
         self.or_interrupted(doing, state)
         if self.code != 0:
             raise failure(self)
@@ -62,7 +62,7 @@ class Answer(process.Outcome):
 
 @dataclass(frozen=True, slots=True)
 class Helm:
-    """`mask` takes secrets out of every line that helm prints, before anything else sees it (manifests excepted)."""
+    """`mask` takes secrets out of every line that helm prints, except manifests, before anything else sees it."""
 
     path: str
     version: str
@@ -71,10 +71,10 @@ class Helm:
 
     @classmethod
     def find(cls, environ: Mapping[str, str], mask: Callable[[str], str] = unchanged) -> Helm:
-        """LINEAL_HELM, else `helm` of PATH.
+        """The helm that LINEAL_HELM names, else `helm` on PATH.
 
-        Raises `BadConfiguration` when there is none that we know: a missing tool is a matter of set-up, not a
-        service that is down."""
+        Raises `BadConfiguration` when there is none, or a version that is not supported: a missing tool is a matter
+        of set-up, not a service that is down."""
         # With HELM_DEBUG, helm prints all values.
         kept = {name: value for name, value in environ.items() if name != "HELM_DEBUG"}
         unknown = cls(_path(environ), "", kept, mask)
@@ -110,10 +110,10 @@ class Helm:
     def upgrade(self, release: Release, mark: str, output: Output, stop: process.Stop = process.never) -> Answer:
         """Install or upgrade, wait until all is ready, roll back when it fails.
 
-        The chart has its dependencies by now. `mark` becomes the value of RUN_LABEL on the new revision. `output`
-        gets helm's lines; `stop` says when waiting does not help any more (SIGTERM), or must not go on (SIGKILL).
-        Call it on the main thread: SIGINT and SIGTERM are forwarded to helm, which then rolls back; a second one
-        kills it."""
+        The chart has its dependencies by now. The new revision gets the label RUN_LABEL with the value `mark`.
+        `output` gets helm's lines; `stop` says when waiting does not help any more (SIGTERM), or must not go on
+        (SIGKILL). Call it on the main thread: SIGINT and SIGTERM are forwarded to helm, which then rolls back; a
+        second one kills it."""
         flags = [*self.upgrade_flags(release, mark), *release.context_flags, *common_flags(release)]
         # Rolling back waits for readiness once more.
         grace = release.timeout + _QUICK
@@ -153,9 +153,11 @@ class Helm:
         stop: process.Stop = process.never,
         tethered: bool = False,
     ) -> Answer:
-        """`output` gets the lines of stderr and, with `echo`, those of stdout, which are then not kept.
+        """Run a command. `output` gets the lines of stderr and, with `echo`, those of stdout, which are then not
+        kept.
 
-        Without `echo`, the `Error:` line and what follows it are left to the error that the caller raises."""
+        Without `echo`, `output` does not get the `Error:` line and those after it: the caller's error tells them. The
+        other arguments are those of `process.run`. Raises `BadConfiguration` when helm cannot be started."""
         kept: list[bytes] = []
         tail: list[str] = []
 
@@ -203,7 +205,7 @@ def _path(environ: Mapping[str, str]) -> str:
 
 
 def common_flags(release: Release) -> list[str]:
-    """The same for `template` and `upgrade`, so that what is rendered is what is deployed."""
+    """The flags of both `template` and `upgrade`, so that the rendered manifests are those that are deployed."""
     flags = ["--namespace", release.namespace]
     for values in release.values:
         flags += ["--values", _as_csv(str(values.path))]

@@ -48,8 +48,7 @@ def _failure(answer: Answer, chart: Chart, place: Location) -> LinealError:
 
 
 def _check_lock(chart: Chart, names: set[str]) -> None:
-    """Helm takes a range of versions in Chart.lock as it does in Chart.yaml; here a whole version must stand
-    there."""
+    """Helm takes a range of versions in Chart.lock as in Chart.yaml. Here each version must be whole."""
     for wanted in _wanted(chart, "Chart.lock"):
         remote = wanted["repository"] and not wanted["repository"].startswith(_LOCAL)
         if remote and wanted["name"] in names and not is_pin(wanted["version"]):

@@ -1,6 +1,6 @@
-"""Helm's own words for a failure, as one of our errors: what is wrong, where in the commit, what to do.
+"""Explains a failure of helm: its own words become one of our errors, with the place in the commit and a remedy.
 
-Helm 3 and 4 word most things alike; where they differ both wordings are here (tests run both)."""
+Helm 3 and 4 use the same words for most things; where they differ, both wordings are here (the tests run both)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ _AT = re.compile(
 )
 _YAML_LINE = re.compile(r"\byaml: line (\d+)")
 _URL = re.compile(r'"(https?://[^"]+)"')
-LATE = "context deadline exceeded|timed out waiting|would exceed context deadline"
-"""What helm says when its time is over."""
+TIMED_OUT = "context deadline exceeded|timed out waiting|would exceed context deadline"
+"""The words of helm when its time-out ends."""
 _LIMIT = 1000
+"""Characters of a reason that are kept."""
 
 
 def explain(stderr: Sequence[str], release: Release, environ: Mapping[str, str], doing: str) -> LinealError:
-    """The error for what helm printed. `doing`: such as `helm upgrade`, for failures that are not recognised."""
+    """The error for the lines that helm printed. `doing` is the command, for a failure that is not recognised."""
     reason = reason_of(stderr)
     for values in release.values:
         reason = reason.replace(str(values.path), values.name)
@@ -50,7 +51,7 @@ def _with(error: LinealError, more: str) -> LinealError:
 
 
 def reason_of(stderr: Sequence[str]) -> str:
-    """What follows `Error:`, on one line; everything that was printed when there is no such line."""
+    """The text after `Error:`, on one line; all lines when none begins so."""
     lines = [line.strip() for line in stderr]
     starts = [number for number, line in enumerate(lines) if line.startswith("Error: ")]
     if starts:
@@ -67,19 +68,20 @@ _PREFIX = re.compile(
 
 
 def undone_by_helm(stderr: Sequence[str]) -> str:
-    """What helm says that it did after a failure, as a sentence; empty: nothing."""
+    """A sentence about how helm itself put the release back after a failure; empty when it did not."""
     found = re.search(r"has been (rolled back|uninstalled) due to", reason_of(stderr))
     return _UNDONE[found[1]] if found else ""
 
 
 def without_undone(message: str) -> str:
-    """For who knows better what there is now."""
+    """The message without that sentence, for a caller that has asked for the state of the release."""
     for said in _UNDONE.values():
         message = message.removesuffix(f" {said}")
     return message
 
 
 def sentence(text: str) -> str:
+    """The text with one full stop at its end."""
     return f"{text.rstrip('. ')}."
 
 
@@ -117,7 +119,7 @@ def _unreachable(matched: re.Match[str], reason: str, release: Release, environ:
 
 
 def _cause(text: str) -> str:
-    """Of `Get "https://…": dial tcp 10.0.0.1:6443: connect: connection refused` what a person needs."""
+    """The end of `Get "https://…": dial tcp 10.0.0.1:6443: connect: connection refused`, the part for people."""
     text = re.sub(r'^\w+ "[^"]*": ', "", text.strip())
     text = re.sub(r"^dial tcp( [\w.:\[\]-]+)?: ", "", text)
     return text.removeprefix("connect: ").removeprefix("i/o ")
@@ -270,7 +272,7 @@ _KNOWN: tuple[tuple[str, _Explain], ...] = (
         r'\S+ "[^"]*" is invalid: ',
         _invalid,
     ),
-    (LATE, _not_ready),
+    (TIMED_OUT, _not_ready),
     (r'(?:Get|Head|Post|Put|Patch|Delete) "https?://[^"]*": (.*)', _unreachable),
     (r"don't meet the specifications of the schema\(s\) in the following chart\(s\):(.*)", _schema),
     (r"found in Chart.yaml, but missing in charts/ directory: (.*)", _dependencies),

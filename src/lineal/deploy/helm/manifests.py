@@ -1,4 +1,4 @@
-"""A release as the cluster has it, and as helm would make it now."""
+"""The manifests of a release: those that are deployed, and those that helm would deploy now."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from lineal.errors import DeployFailed
 from lineal.kube.json_fields import at, entries, mapping
 
 _LIMIT = 120.0
+"""Seconds for a command that reads."""
 UNREADABLE = "(unreadable)"
+"""The kind that stands for an object whose YAML cannot be read."""
 _DEEPEST = 5
-"""Lists in lists."""
+"""Levels of lists in lists that are read."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseManifests:
-    """What is asked of the cluster, in helm's words; it may hold secrets."""
+    """The objects and hooks of one revision, as helm tells them. They may hold secrets."""
 
     number: int
     status: str
@@ -47,19 +49,20 @@ class ReleaseManifests:
 
     @property
     def secrets(self) -> list[str]:
-        """The values of its Secrets, as a program that was given them may print them."""
+        """The values of its Secrets, plain and in base64: a program that gets them may print either."""
         found = [one for one in [*self.objects, *self.hook_objects] if one.get("kind") == "Secret"]
         plain = [str(value) for one in found for value in mapping(one, "stringData").values()]
         coded = [str(value) for one in found for value in mapping(one, "data").values()]
         return [*plain, *coded, *map(_decoded, coded)]
 
     def same(self, other: ReleaseManifests) -> bool:
-        """Comments and white space do not count; Helm 3 and 4 write them differently."""
+        """Whether both ask the same of the cluster. Comments and white space do not count: Helm 3 and 4 differ in
+        them."""
         return equal(self.objects, other.objects) and equal(self.hook_objects, other.hook_objects)
 
 
 def deployed(helm: Helm, release: Release) -> ReleaseManifests | None:
-    """The last revision, None when there is no such release."""
+    """The manifests of the last revision, None when there is no such release."""
     answer = helm.run(["status", *release.place_flags, "--output", "json", "--", release.name], limit=_LIMIT)
     if answer.code != 0 and any("release: not found" in line for line in answer.stderr):
         return None
@@ -67,7 +70,8 @@ def deployed(helm: Helm, release: Release) -> ReleaseManifests | None:
 
 
 def dry_run(helm: Helm, release: Release) -> ReleaseManifests:
-    """What `helm upgrade` would make, with what the cluster can do and `lookup` finds; changes nothing there."""
+    """The manifests that `helm upgrade` would deploy now. The cluster answers `lookup` and says what it can do;
+    nothing is changed there."""
     command = ["upgrade", "--install", "--reset-values", "--dry-run=server", "--output", "json"]
     flags = [*release.context_flags, *common_flags(release)]
     answer = helm.run([*command, *flags], limit=release.timeout + _LIMIT)
@@ -89,12 +93,12 @@ def _read(helm: Helm, release: Release, answer: Answer) -> ReleaseManifests:
 
 
 def equal(one: Any, other: Any) -> bool:
-    """Whether a cluster is told the same. To Python, 1 and 1.0 and True are equal."""
+    """Whether two values are the same to a cluster, which tells 1, 1.0 and True apart (Python does not)."""
     return _canonical(one) == _canonical(other)
 
 
 def _canonical(value: Any) -> str:
-    """A text for each thing; keys are texts to the cluster, whatever YAML makes of them."""
+    """The value as a text, equal for equal values. The cluster reads keys as texts, whatever YAML makes of them."""
     if isinstance(value, dict):
         parts = sorted((key if isinstance(key, str) else _canonical(key), _canonical(value[key])) for key in value)
         return "{" + ",".join(f"{json.dumps(key)}:{part}" for key, part in parts) + "}"
@@ -107,7 +111,7 @@ def _decoded(value: object) -> str:
     try:
         return base64.b64decode(str(value)).decode()
     except ValueError:
-        return ""  # no text, so nobody prints it
+        return ""  # it is no text, so no program prints it
 
 
 def _objects(texts: Iterable[str]) -> Iterable[dict[str, Any]]:
@@ -119,7 +123,7 @@ def _objects(texts: Iterable[str]) -> Iterable[dict[str, Any]]:
             for document in yaml.load_all(text, Loader=loader):
                 yield from _flat(document, _DEEPEST)
         except (yaml.YAMLError, ValueError, RecursionError):
-            # Go's YAML knows what Python's does not; as a text it can still be compared.
+            # Go's YAML takes more than Python's. As a text, the manifest can still be compared.
             yield _unreadable(text)
 
 
@@ -128,7 +132,8 @@ def _unreadable(content: Any) -> dict[str, Any]:
 
 
 def _flat(thing: Any, deeper: int) -> Iterator[dict[str, Any]]:
-    """To Kubernetes, whatever has `items` is a list of objects, and what it is a list of says what they are."""
+    """The objects of a list, which may hold lists. To Kubernetes anything with `items` is a list of objects, and its
+    kind (`ConfigMapList`) says their kind."""
     if not isinstance(thing, dict):
         return
     items = thing.get("items")

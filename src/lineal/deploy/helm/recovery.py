@@ -115,7 +115,7 @@ class _Leftover:
         return done, answer.signals
 
     def _mark(self, revision: _Revision) -> str:
-        """Empty when there is none."""
+        """The mark of a revision, empty when it has none."""
         # Helm 3.17 shows labels nowhere else.
         template = f'{{{{ index .Release.Labels "{RUN_LABEL}" }}}}'
         answer = self._ask(

@@ -1,4 +1,4 @@
-"""Where in the chart an object stands that the cluster does not take: the file of its template, and the line."""
+"""Finds the template, and the line in it, of an object that the cluster refuses, from the words of the API server."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ _NAME = re.compile(r"^(?:metadata:\s*\{.*?\bname:|  name:)\s*[\"']?([^\s\"',}]+)
 
 
 def find(said: str, release: Release, manifest: str) -> Location | None:
-    """None when nothing in the chart's own templates fits, or more than one thing does."""
+    """The place in the chart that the message `said` is about. `manifest` is the rendered one, empty when nothing
+    could be rendered. None when no template of the chart fits, or more than one."""
     found = next((matched for pattern in _OBJECTS if (matched := pattern.search(said))), None)
     if found is None or not release.chart.is_directory:
         return None
@@ -48,7 +49,7 @@ def find(said: str, release: Release, manifest: str) -> Location | None:
 
 
 def _rendered(kind: str, name: str | None, manifest: str) -> set[str]:
-    """The templates of the objects with this kind (as `deployments` too) and name."""
+    """The templates whose objects have this kind (`Deployment` or `deployments`) and name."""
     return {
         source[1]
         for document in re.split(r"^---$", manifest, flags=re.MULTILINE)
@@ -60,7 +61,7 @@ def _rendered(kind: str, name: str | None, manifest: str) -> set[str]:
 
 
 def _written(kind: str, chart: Path) -> set[str]:
-    """The same when nothing could be rendered: the templates that write down such a kind."""
+    """The templates that name this kind in their text, when nothing could be rendered."""
     wanted = re.compile(rf"^kind:\s*[\"']?{re.escape(kind)}\b", re.MULTILINE)
     return {
         file.relative_to(chart).as_posix()
@@ -75,7 +76,7 @@ def _templates(chart: Path) -> Iterator[Path]:
 
 
 def _line(text: str, field: str | None, kind: str) -> int | None:
-    """That of the field when the template has it once, else that of the kind."""
+    """The line of the field when the template has it once, else the line of the kind when that stands there once."""
     of_kind = rf"^kind:\s*[\"']?{re.escape(kind.removesuffix('s'))}\b"
     for pattern in [rf"^[\s-]*{re.escape(field)}\s*:", of_kind] if field else [of_kind]:
         matches = re.compile(pattern, re.IGNORECASE).match

@@ -20,9 +20,9 @@ _TEMPLATE = "values: {{ toJson .Values | b64enc }}\n"
 
 
 def merged(helm: Helm, release: Release, directory: Path) -> dict[str, Any]:
-    """The chart's own values with those of the release on top. `directory` is private and does not exist yet.
+    """The chart's own values with those of the release on top. `directory` does not exist yet.
 
-    Helm renders a chart that holds nothing but those values. Raises `DeployFailed`, `BadConfiguration`,
+    Helm renders a chart that holds nothing but those values. Raises `DeployFailed`, `BadConfiguration` and
     `Interrupted`."""
     (directory / "templates").mkdir(parents=True)
     (directory / "Chart.yaml").write_text(_CHART)

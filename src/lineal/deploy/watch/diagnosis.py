@@ -1,4 +1,4 @@
-"""Why a workload does not become ready, and whether waiting can still help."""
+"""The reason why a workload does not become ready, and whether waiting can still help."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from lineal.deploy.helm.errors import sentence
 from lineal.kube.json_fields import entries, number, text
 
 LONGEST = 4000
-"""Of a message: containerd's about an image by digest has some 600 characters, and says the reason last."""
+"""Characters of a message that are read. That of containerd about an image by digest has some 600, the reason
+last."""
 _SHOWN = 300
+"""Characters of a message that are shown."""
 RESTARTS = 3
-"""A container that crashed so often is not waiting for its neighbours, once these are ready."""
-_ALWAYS = 6
-"""Nor so often whatever they do: some five minutes."""
+"""A container that crashed so often does not wait for the other workloads, once these are ready."""
+_TERMINAL_RESTARTS = 6
+"""A container that crashed so often, in some five minutes, does not wait for the other workloads at all."""
 _FINAL = ("InvalidImageName", "ErrImageNeverPull")
 _PULL = ("ErrImagePull", "ImagePullBackOff", *_FINAL)
 _CREATE = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
@@ -29,23 +31,27 @@ _PASSING = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
+    """A reason why a workload is not ready."""
+
     reason: str
+    """In one word, as Kubernetes says it: `ImagePullBackOff`."""
     message: str
     certain: bool | None
-    """True: waiting does not help. False: it hardly does when this lasts. None: it may be over in a moment."""
+    """True: waiting does not help. False: waiting hardly helps when this lasts. None: it may pass in a moment."""
     pod: str = ""
     container: str = ""
     restarts: int = 0
-    """How often the container was started again: its log is that of the run before."""
+    """How often the container was started again. If it was, the log of interest is that of the run before."""
 
     def __str__(self) -> str:
         where = f"pod {self.pod}: " if self.pod else ""
         return where + (f"{self.reason}: {shortened(self.message.rstrip('. '))}" if self.message else self.reason)
 
     @property
-    def hopeless(self) -> bool:
-        """Also while other workloads of the release are not ready, which it may be waiting for."""
-        return self.certain is True and (self.reason != "CrashLoopBackOff" or self.restarts >= _ALWAYS)
+    def terminal(self) -> bool:
+        """Whether waiting does not help even while other workloads of the release, which this one may wait for, are
+        not ready."""
+        return self.certain is True and (self.reason != "CrashLoopBackOff" or self.restarts >= _TERMINAL_RESTARTS)
 
     @property
     def remedy(self) -> str:
@@ -63,13 +69,15 @@ class Diagnosis:
 
 
 def shortened(message: str) -> str:
-    """The beginning and the end."""
+    """The beginning and the end of a long message."""
     half = _SHOWN // 2
     return message if len(message) <= _SHOWN else f"{message[:half]} … {message[-half:]}"
 
 
 def of_pod(pod: dict[str, Any]) -> Diagnosis | None:
-    """The first container that cannot start; else why the pod has no node. None for a pod that goes away."""
+    """Of the first container that cannot start; else of a pod that has no node, or is not ready.
+
+    None for a pod that is fine, or is being deleted."""
     if text(pod, "metadata", "deletionTimestamp"):
         return None
     name = text(pod, "metadata", "name")
@@ -113,7 +121,7 @@ def _certainty(reason: str, message: str, image: str, restarts: int) -> bool | N
     if reason in _FINAL:
         return True
     if reason in _PULL:
-        # The image's name is no reason, whatever it says.
+        # The name of the image is no reason, whatever words are in it.
         said = re.sub(r'"[^"]*"', "", message).replace(image, "") if image else re.sub(r'"[^"]*"', "", message)
         return True if _NO_IMAGE.search(said) else None if _PASSING.search(said) else False
     if reason == "CrashLoopBackOff":
@@ -122,11 +130,12 @@ def _certainty(reason: str, message: str, image: str, restarts: int) -> bool | N
 
 
 def of_event(event: dict[str, Any]) -> Diagnosis | None:
-    """Of a StatefulSet, DaemonSet or Job: their status does not tell that a pod was refused."""
+    """Of a warning about a StatefulSet, DaemonSet or Job, whose status does not tell that a pod was refused."""
     if event.get("reason") != "FailedCreate":
         return None
     return Diagnosis("FailedCreate", text(event, "message", longest=LONGEST), certain=False)
 
 
-def described(event: dict[str, Any]) -> str:
+def event_line(event: dict[str, Any]) -> str:
+    """An event for people: its reason and message."""
     return f"{text(event, 'reason')}: {sentence(shortened(text(event, 'message', longest=LONGEST)))}"

@@ -1,4 +1,4 @@
-"""What the cluster says of a release's workloads, of their pods, and of what went wrong with them."""
+"""The workloads of a release as the API server has them: their state, the trouble of their pods, events and logs."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from lineal.kube.json_fields import number, text
 from lineal.kube.login import KubeUnavailable
 
 LINES = 20
-"""Of a log."""
+"""Log lines shown of a failed container."""
 _EVENTS = 3
+"""Warnings shown of a failed workload."""
 
 
 class WorkloadObserver:
-    """Every method raises `KubeRefused` or `KubeUnavailable`, but for those that say otherwise."""
+    """All methods but `diagnose` raise `KubeRefused` and `KubeUnavailable`."""
 
     def __init__(
         self, api: KubeClient, release: Release, mask: Callable[[str], str], jobs: Collection[str] = ()
     ) -> None:
-        """`mask` takes secrets out of what cluster and containers say; `jobs`: the names of the Jobs that are hooks.
+        """`mask` takes secrets out of messages and logs; `jobs` are the names of the Jobs that are hooks.
 
-        Asks what events there are before helm changes anything: they stay for an hour."""
+        Make it before helm changes anything: it reads the events that are there already, since those of an earlier
+        deploy stay for an hour."""
         self._api = api
         self._namespace = release.namespace
         self._release = release.name
@@ -36,18 +38,20 @@ class WorkloadObserver:
         self._old = {_mark(event) for event in self._warnings("reason=FailedCreate")}
 
     def workloads(self) -> list[Workload]:
+        """The workloads of the release, and the Jobs of its hooks."""
         return [found for kind in KINDS for found in self._of_kind(kind)]
 
-    def trouble(self, found: Workload) -> Diagnosis | None:
-        """Raises nothing: what cannot be asked is not known."""
-        own, of_pod = found.trouble(), self._of_pods(found)
+    def diagnose(self, found: Workload) -> Diagnosis | None:
+        """The trouble of a workload, None when there is none, or when the API server does not answer."""
+        own, of_pod = found.diagnosis(), self._of_pods(found)
         if own is not None and of_pod is not None:
             own = replace(own, pod=of_pod.pod, container=of_pod.container, restarts=of_pod.restarts)
         said = own or of_pod
         if said is None:
             return None
         if found.kind == "jobs" and (found.name not in self._jobs or said.reason == "CrashLoopBackOff"):
-            said = replace(said, certain=None)  # helm waits for hooks only; and how often one is tried, the Job says
+            # Helm waits for hooks only, and a Job decides itself how often it is tried.
+            said = replace(said, certain=None)
         return replace(said, message=self._mask(said.message))
 
     def events(self, of: Workload, found: Diagnosis | None) -> list[str]:
@@ -55,10 +59,12 @@ class WorkloadObserver:
         warnings = self._events(f"involvedObject.uid={of.uid}")
         if found is not None and found.pod:
             warnings += self._events(f"involvedObject.name={found.pod}")
-        return [self._mask(diagnosis.described(event)) for event in warnings[-_EVENTS:]]
+        return [self._mask(diagnosis.event_line(event)) for event in warnings[-_EVENTS:]]
 
     def log(self, found: Diagnosis) -> list[str] | None:
-        """The last lines of its container, of the run that crashed. None: it has none, or nobody may read it."""
+        """The last lines that the container of a diagnosis printed; those of the crashed run when it was restarted.
+
+        None when the API server does not give the log."""
         query = {"container": found.container, "tailLines": str(LINES), "limitBytes": "65536"}
         if found.restarts:
             query["previous"] = "true"
@@ -96,18 +102,18 @@ class WorkloadObserver:
         return newest(found, pods, sets)
 
     def _warnings(self, selector: str) -> list[dict[str, Any]]:
-        """The same; none where they cannot be asked."""
+        """The warnings of `_events`; an empty list when the API server does not answer."""
         try:
             return self._events(selector)
         except (KubeRefused, KubeUnavailable):
             return []
 
     def _events(self, selector: str) -> list[dict[str, Any]]:
-        """Warnings, the last one last."""
+        """The warnings that match a field selector, the oldest first."""
         found = self._api.items(path("api/v1", self._namespace, "events"), fieldSelector=f"{selector},type=Warning")
         return sorted(found, key=lambda event: (text(event, "lastTimestamp"), number(event, "count")))
 
 
 def _mark(event: dict[str, Any]) -> tuple[str, int]:
-    """One that happens again is the same with a higher count."""
+    """Identifies an event: one that happens again keeps its uid and gets a higher count."""
     return text(event, "metadata", "uid"), number(event, "count")

@@ -1,4 +1,4 @@
-"""What a Deployment, a StatefulSet, a DaemonSet or a Job has come to."""
+"""The state of a Deployment, a StatefulSet, a DaemonSet or a Job, as its own object tells it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ _RELEASE = "meta.helm.sh/release-name"
 _REVISION = "deployment.kubernetes.io/revision"
 _HASH = "controller-revision-hash"
 _GIVEN_UP = {"Progressing": "False", "Failed": "True"}
-"""The conditions of a Deployment and of a Job whose controller waits no longer."""
+"""The conditions of a Deployment and of a Job whose controller has given up."""
 _TEMPLATE = "deprecated.daemonset.template.generation"
 
 
 class Version(NamedTuple):
+    """Identifies the spec of a workload: equal versions ask for the same."""
+
     uid: str
     spec: str
     replicas: int
-    """Apart, because an autoscaler changes them too."""
+    """Apart from the spec, because an autoscaler changes this number too."""
 
     def same_but_scaled(self, other: Version) -> bool:
         return self[:2] == other[:2]
@@ -34,8 +36,9 @@ class Version(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Workload:
     kind: str
-    """In the plural, as in an address."""
+    """In the plural, as in the API server's paths: a key of KINDS."""
     thing: dict[str, Any]
+    """The object as the API server answers it."""
 
     def __str__(self) -> str:
         return f"{KINDS[self.kind]} {self.name}"
@@ -50,7 +53,7 @@ class Workload:
 
     @property
     def version(self) -> Version:
-        """Changes when somebody wants something else of it. Its generation would not do: that of a Deployment also
+        """Changes when somebody asks for something else. The generation would not do: that of a Deployment also
         counts the annotation that its controller writes."""
         spec = {key: value for key, value in mapping(self.thing, "spec").items() if key != "replicas"}
         return Version(self.uid, json.dumps(spec, sort_keys=True), number(self.thing, "spec", "replicas"))
@@ -60,13 +63,14 @@ class Workload:
 
     @property
     def current(self) -> bool:
-        """Whether its status is about what is wanted now."""
+        """Whether its status is about the present spec."""
         if self.kind == "jobs":
             return True
         return number(self.thing, "status", "observedGeneration") >= number(self.thing, "metadata", "generation")
 
     @property
     def wanted(self) -> int:
+        """The number of pods that are asked for; of a Job, the number of completions."""
         if self.kind == "daemonsets":
             return number(self.thing, "status", "desiredNumberScheduled")
         said = at(self.thing, "spec", "completions" if self.kind == "jobs" else "replicas")
@@ -74,19 +78,20 @@ class Workload:
 
     @property
     def ready(self) -> int:
-        """Only new ones, as far as that is certain: during an update, pods of before are ready too."""
+        """The number of new pods that are certainly ready: during an update, pods of the previous revision are
+        counted as ready too."""
         status = mapping(self.thing, "status")
         if self.kind == "jobs":
             return number(status, "succeeded")
         everywhere = self.kind == "daemonsets"
         have = number(status, "numberReady" if everywhere else "readyReplicas")
         new = number(status, "updatedNumberScheduled" if everywhere else "updatedReplicas")
-        old = max(0, number(status, "currentNumberScheduled" if everywhere else "replicas") - new - self._may_stay)
+        old = max(0, number(status, "currentNumberScheduled" if everywhere else "replicas") - new - self._kept)
         return max(0, have - old) if self.current else 0
 
     @property
-    def _may_stay(self) -> int:
-        """How many pods of before the update leaves as they are."""
+    def _kept(self) -> int:
+        """Pods of the previous revision that the update strategy keeps (OnDelete, partition)."""
         strategy = mapping(self.thing, "spec", "updateStrategy")
         if strategy.get("type") == "OnDelete":
             return self.wanted
@@ -98,12 +103,12 @@ class Workload:
 
     @property
     def selector(self) -> str:
-        """Of its pods, empty when it has none that we understand."""
+        """The label selector of its pods, empty when it has none that we understand."""
         labels = mapping(self.thing, "spec", "selector", "matchLabels")
         return ",".join(f"{key}={value}" for key, value in labels.items())
 
-    def trouble(self) -> Diagnosis | None:
-        """What its own status says."""
+    def diagnosis(self) -> Diagnosis | None:
+        """The trouble that its own status tells."""
         for condition in entries(self.thing, "status", "conditions"):
             kind, holds = str(condition.get("type")), condition.get("status")
             if kind == "ReplicaFailure" and holds == "True":
@@ -116,7 +121,8 @@ class Workload:
 def newest(
     workload: Workload, pods: Sequence[dict[str, Any]], sets: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The pods of what is wanted now, not those of before. `sets` are the ReplicaSets beside them."""
+    """The pods of the present revision, not those of earlier ones. `sets` are the ReplicaSets with the same
+    labels."""
     if workload.kind == "deployments":
         revision = at(workload.thing, "metadata", "annotations", _REVISION)
         owners = [

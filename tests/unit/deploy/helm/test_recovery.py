@@ -13,7 +13,7 @@ import pytest
 from lineal.deploy.helm import recovery
 from lineal.deploy.helm.client import Helm, common_flags
 from lineal.deploy.release import Chart, Release
-from lineal.deploy.upgrade import upgrade
+from lineal.deploy.upgrade import upgrade_or_undo
 from lineal.errors import DeployFailed, Interrupted, Unreachable
 from tests.tools.kube import Cluster
 
@@ -54,7 +54,7 @@ def make(tmp_path: Path) -> Callable[..., Release]:
 def deploy(helm_of_cluster: Helm, make: Callable[..., Release]) -> Deploy:
     def run(text: str, **more: object) -> list[str]:
         lines: list[str] = []
-        upgrade(helm_of_cluster, make(text, **more), lines.append)
+        upgrade_or_undo(helm_of_cluster, make(text, **more), lines.append)
         return lines
 
     return run
@@ -178,7 +178,7 @@ def test_another_job_s_pending_revision_is_left_alone(
 
 
 def cut_off(helm: Helm, release: Release, cluster: Cluster) -> str:
-    """A helm that is killed amid an upgrade, with nobody to settle it; its mark."""
+    """A helm that is killed amid an upgrade, and that no run undoes; its mark."""
     flags = [*helm.upgrade_flags(release, "theirs"), *release.context_flags, *common_flags(release)]
     killed(helm, ["upgrade", *flags], cluster, once(("PUT", "PATCH")))
     return "theirs"
@@ -216,7 +216,7 @@ def test_a_revision_that_helm_gave_up_but_did_not_roll_back_is_rolled_back(
     assert cluster.releases()["shop.v3"] == "deployed"
 
 
-def test_what_cannot_be_settled_is_said_with_the_command_for_it(
+def test_a_revision_that_cannot_be_undone_is_said_with_the_command_for_it(
     helm_of_cluster: Helm, make: Callable[..., Release], deploy: Deploy, cluster: Cluster
 ) -> None:
     deploy("one")

@@ -58,12 +58,12 @@ def test_the_end_of_a_long_message_is_shown() -> None:
     assert len(str(found)) < 400
 
 
-@pytest.mark.parametrize(("restarts", "certain", "hopeless"), [(2, None, False), (3, True, False), (6, True, True)])
+@pytest.mark.parametrize(("restarts", "certain", "terminal"), [(2, None, False), (3, True, False), (6, True, True)])
 def test_a_container_that_crashes_may_be_waiting_for_a_neighbour(
-    restarts: int, certain: bool | None, hopeless: bool
+    restarts: int, certain: bool | None, terminal: bool
 ) -> None:
     found = of_pod(waiting("CrashLoopBackOff", restarts=restarts))
-    assert found is not None and (found.certain, found.hopeless) == (certain, hopeless)
+    assert found is not None and (found.certain, found.terminal) == (certain, terminal)
 
 
 def test_a_container_that_ended_badly_is_named_and_one_that_ended_well_is_not() -> None:

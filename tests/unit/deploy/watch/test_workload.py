@@ -63,9 +63,9 @@ def test_an_autoscaler_wants_nothing_else() -> None:
 
 def test_what_its_controller_gave_up() -> None:
     late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "late"}
-    found = made("deployments", {"replicas": 1}, conditions=[late]).trouble()
+    found = made("deployments", {"replicas": 1}, conditions=[late]).diagnosis()
     assert found is not None and found.certain and str(found) == "ProgressDeadlineExceeded: late"
     failed = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "too often"}
-    found = made("jobs", {}, conditions=[failed]).trouble()
+    found = made("jobs", {}, conditions=[failed]).diagnosis()
     assert found is not None and found.certain and found.reason == "BackoffLimitExceeded"
-    assert made("jobs", {}, conditions=[{**failed, "status": "False"}]).trouble() is None
+    assert made("jobs", {}, conditions=[{**failed, "status": "False"}]).diagnosis() is None

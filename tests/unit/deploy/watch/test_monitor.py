@@ -1,0 +1,134 @@
+"""The verdict on workloads, from answers that no test can make a cluster give in time."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+
+from lineal.deploy.watch.monitor import Monitor, PollPolicy
+from lineal.kube.client import KubeRefused
+from lineal.kube.login import KubeUnavailable
+from tests.unit.deploy.watch.canned import Canned, crashing, observer, pod, thing
+
+
+def monitoring(api: Canned) -> tuple[Monitor, list[str]]:
+    lines: list[str] = []
+    return Monitor(observer(api), 60.0, lines.append, PollPolicy(0.01, 0.0)), lines
+
+
+def test_a_crash_loop_waits_for_the_other_workloads() -> None:
+    api = Canned()
+    monitor, _ = monitoring(api)
+    ready = {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1}
+    app, db = thing("app", {"replicas": 1}), thing("db", {"replicas": 1})
+    api.lists = {"statefulsets": [app, db], "pods": [crashing("app-0", "app", 3)]}
+    monitor.poll()
+    assert monitor.verdict is None, "the database is not ready"
+    db["status"] = ready
+    monitor.poll()
+    assert monitor.verdict is not None and monitor.verdict[0].name == "app"
+
+
+def test_a_crash_loop_that_lasts_is_given_up_all_the_same() -> None:
+    api = Canned()
+    monitor, lines = monitoring(api)
+    api.log = b"user s3cret\n\x1b[2Jpanic"
+    api.lists = {"statefulsets": [thing("app", {}), thing("db", {})], "pods": [crashing("app-0", "app", 6)]}
+    monitor.poll()
+    assert monitor.verdict is not None
+    assert "  | user ***" in lines
+
+
+@pytest.mark.parametrize("failure", [KubeRefused(429, "slow down"), KubeRefused(500, ""), KubeUnavailable("away")])
+def test_one_answer_that_fails_does_not_end_the_watch(failure: Exception) -> None:
+    api = Canned()
+    monitor, lines = monitoring(api)
+    api.lists = {"statefulsets": [thing("app", {})]}
+    api.failing = [failure]
+    monitor.poll()
+    assert lines == []
+    monitor.poll()
+    assert lines == ["StatefulSet app: 0 of 1 ready"]
+
+
+def test_what_was_there_must_be_known() -> None:
+    """Otherwise this deploy would be judged by what was broken before."""
+    api = Canned(statefulsets=[thing("app", {})], pods=[crashing("app-0", "app", 9)])
+    api.failing = [KubeRefused(403, "events"), KubeRefused(403, "no list")]
+    monitor, lines = monitoring(api)
+    with monitor:
+        pass
+    assert monitor.verdict is None
+    (line,) = lines
+    assert line.startswith("The progress of workloads is not shown: no list (status 403).")
+    assert "docs/deploy.md" in line
+
+
+def test_what_an_autoscaler_changed_may_become_ready() -> None:
+    api = Canned()
+    monitor, _ = monitoring(api)
+    app = thing("app", {"replicas": 1})
+    api.lists = {"statefulsets": [app]}
+    monitor.poll()
+    app["spec"]["replicas"] = 2
+    app["status"] = {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2}
+    monitor.poll()
+    assert monitor.unready() == []
+
+
+def stuck(name: str, owner: str, reason: str, message: str = "") -> dict[str, Any]:
+    state = {"waiting": {"reason": reason, "message": message}}
+    return pod(name, owner, containerStatuses=[{"name": "app", "restartCount": 0, "state": state}])
+
+
+def test_helm_is_told_to_give_up_once_there_is_a_verdict() -> None:
+    api = Canned()
+    monitor, lines = monitoring(api)
+    api.lists = {"statefulsets": [thing("app", {})], "pods": [stuck("app-0", "app", "InvalidImageName", "s3cret:1")]}
+    assert monitor.stop() is None
+    monitor.poll()
+    assert monitor.stop() is signal.SIGTERM
+    assert lines[1] == "StatefulSet app does not become ready: pod app-0: InvalidImageName: ***:1."
+
+
+def test_a_trouble_that_may_pass_gets_its_time() -> None:
+    for patience, given_up in ((3600.0, False), (0.0, True)):
+        api = Canned()
+        monitor = Monitor(observer(api), 60.0, lambda _: None, PollPolicy(0.01, patience))
+        pods = [stuck("app-0", "app", "CreateContainerConfigError")]
+        api.lists = {"statefulsets": [thing("app", {})], "pods": pods}
+        monitor.poll()
+        assert (monitor.verdict is not None) is given_up
+
+
+def test_a_workload_that_was_broken_before_is_not_this_deploy_s() -> None:
+    api = Canned(statefulsets=[thing("app", {})], pods=[stuck("app-0", "app", "InvalidImageName")])
+    monitor, lines = monitoring(api)
+    monitor.poll()
+    assert monitor.verdict is None and monitor.unready() == []
+    assert lines == ["StatefulSet app: 0 of 1 ready, pod app-0: InvalidImageName"], "and it is shown"
+
+
+def test_a_line_is_said_once() -> None:
+    api = Canned()
+    monitor, lines = monitoring(api)
+    api.lists = {"statefulsets": [thing("app", {})]}
+    for _ in range(3):
+        monitor.poll()
+    assert lines == ["StatefulSet app: 0 of 1 ready"]
+
+
+def test_what_never_became_ready_is_told_as_it_was_before_the_rollback() -> None:
+    api = Canned(statefulsets=[thing("app", {"image": "old"}), thing("db", {"image": "old"})])
+    monitor, _ = monitoring(api)
+    app, db = thing("app", {"image": "new"}), thing("db", {"image": "new"})
+    api.lists = {"statefulsets": [db, app], "pods": [stuck("app-0", "app", "ErrImagePull", "i/o timeout")]}
+    monitor.poll()
+    api.lists = {"statefulsets": [thing("app", {"image": "old"}), thing("db", {"image": "old"})], "pods": []}
+    monitor.poll()
+    assert [str(seen) for seen in monitor.unready()] == [
+        "StatefulSet app: 0 of 1 ready, pod app-0: ErrImagePull: i/o timeout",
+        "StatefulSet db: 0 of 1 ready",
+    ], "the one with a cause comes first"

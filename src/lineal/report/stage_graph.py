@@ -68,6 +68,13 @@ def counted(stages: Iterable[StageReport]) -> str:
     return ", ".join(f"{counts[one]} {WORDS.get(one, one)}" for one in ORDER if counts[one])
 
 
+def stale(report: Report) -> dict[str, list[str]]:
+    """The images that are not there, in the order in which they are built: name -> the stale images that it needs."""
+    graph = StageGraph(report)
+    names = [image.name for image in report.images if image.digest is None]
+    return {name: [need for need in graph.needs(name) if need in names] for name in names}
+
+
 def _needed(image: ImageReport, order: Mapping[str, int], ends: Mapping[str, list[str]], past: set[str]) -> list[str]:
     """The images that end in one of these stages, in order."""
     names = {name for checksum in past & ends.keys() for name in ends[checksum]}

@@ -12,13 +12,12 @@ from lineal.ci.github.summary.failure import output, sentence, steps
 from lineal.ci.github.summary.headline import headline
 from lineal.ci.github.summary.markdown_escape import code, plain
 from lineal.ci.github.summary.mermaid import graph
+from lineal.ci.github.summary.step_summary import BUDGET
 from lineal.report import diff
 from lineal.report.model import BundleReport, ContextReport, ErrorReport, ImageReport, Report, StageReport
 from lineal.report.stage_graph import ORDER, WORDS, StageGraph, counted, worst
 from lineal.text import duration, plural, size
 
-BUDGET = 1_000_000
-"""Bytes. GitHub drops a summary of more than 1 MiB."""
 _RESERVE = 300
 """Bytes for saying what has no room."""
 _MARKS = {"failed": "❌", "missing": "🔨", "built": "🟢", "assembled": "🟢", "adopted": "🔵", "cached": "⚪"}

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import takewhile
 
+from lineal.ci.github.summary.changes import blocks
 from lineal.ci.github.summary.failure import output, sentence, steps
 from lineal.ci.github.summary.headline import headline
 from lineal.ci.github.summary.markdown_escape import code, plain
 from lineal.ci.github.summary.mermaid import graph
 from lineal.ci.github.summary.step_summary import BUDGET
-from lineal.report import diff
 from lineal.report.model import BundleReport, ContextReport, ErrorReport, ImageReport, Report, StageReport
-from lineal.report.stage_graph import ORDER, WORDS, StageGraph, counted, worst
+from lineal.report.stage_graph import MADE, ORDER, WORDS, StageGraph, counted, worst
 from lineal.text import duration, plural, size
 
 _RESERVE = 300
@@ -36,7 +36,7 @@ def page(report: Report, budget: int = BUDGET) -> str:
     writer = _Writer(budget)
     for block in filter(None, _head(report)):
         writer.add(block)
-    for block in diff.blocks(report):
+    for block in blocks(report):
         if not writer.add(block):
             writer.remark("The other changes in the cluster have no room here; `--report` has them all.")
             break
@@ -116,7 +116,7 @@ def _head(report: Report) -> Iterator[str]:
             + (f" after {took}" if took else "")
             + "".join(f". {plain(said, 500).rstrip('.')}" for said in report.release.told)
         )
-    made = [stage for stage in report.stages if stage.outcome in ("built", "assembled")]
+    made = [stage for stage in report.stages if stage.outcome in MADE]
     if made and not report.may_write:
         yield (
             f"> **Nothing was published.** This run may only read the store, as a pull request from a fork does. The "

@@ -64,14 +64,17 @@ class GitHub:
         return matrix
 
     def write_results(self, report: Report, files: ResultFiles) -> None:
-        from lineal.ci.github.outputs import write_outputs
-        from lineal.ci.github.summary.page import page
-        from lineal.ci.github.summary.step_summary import append
-
         try:
-            write_outputs(report, self.environ, files)
+            if self.environ.get("GITHUB_OUTPUT"):
+                from lineal.ci.github.outputs import write_outputs
+
+                write_outputs(report, self.environ, files)
         finally:
-            append(self.environ, files, lambda budget: page(report, budget))
+            if self.environ.get("GITHUB_STEP_SUMMARY"):
+                from lineal.ci.github.summary.page import page
+                from lineal.ci.github.summary.step_summary import append
+
+                append(self.environ, files, lambda budget: page(report, budget))
 
     def write_error(self, command: str, error: ErrorReport, files: ResultFiles) -> None:
         from lineal.ci.github.summary.page import error_page

@@ -63,9 +63,10 @@ class GitLab:
         return child_pipeline(settings, self.environ.get("CI_JOB_IMAGE"))
 
     def write_results(self, report: Report, files: ResultFiles) -> None:
-        from lineal.ci.gitlab.dotenv import write_dotenv
+        if files.dotenv:
+            from lineal.ci.gitlab.dotenv import write_dotenv
 
-        write_dotenv(report, files)
+            write_dotenv(report, files)
 
     def write_error(self, command: str, error: ErrorReport, files: ResultFiles) -> None:
         """Nothing: a job that failed gives no variables to others."""

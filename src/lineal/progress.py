@@ -23,7 +23,7 @@ class Progress(Protocol):
         """A line that a command printed: untrusted, without newline, secrets already masked."""
 
     def end(self, stage: str, outcome: str, seconds: float, detail: str = "") -> None:
-        """`outcome` is one of `report.json.Outcome`."""
+        """`outcome` is one of `lineal.report.model.Outcome`."""
 
     def close(self) -> None: ...
 

@@ -38,6 +38,11 @@ def quoted(text: str) -> str:
     return f"`{printable(text)}`"
 
 
+def one_line(text: str, limit: int = 200) -> str:
+    """One short printable line of a text that anybody may have written; empty when nothing is left."""
+    return "".join(char for char in text[:limit] if char.isprintable()).strip()
+
+
 _SGR = re.compile(r"(\x1b\[[0-9;:]*m)")
 _RESET = "\x1b[0m"
 # Control sequences of terminals: CSI, the string kinds (OSC, DCS, SOS, PM, APC), everything else that ESC begins.

@@ -93,3 +93,9 @@ def test_a_result_line_is_cut_to_the_screen() -> None:
     assert text.cells(line) <= 80 and "..." in line
     line = text.result_line("api 3/7 RUN make", "built", 2.0, "a long detail " * 9, colour=False, width=80)
     assert text.cells(line) <= 80 and "RUN make" in line
+
+
+def test_one_line_is_short_and_printable_whatever_was_written() -> None:
+    assert text.one_line("  https://ci.example.com/jobs/7\n::error::x ") == "https://ci.example.com/jobs/7::error::x"
+    assert text.one_line("x" * 500) == "x" * 200
+    assert text.one_line("\u202e\n\t\x1b") == ""

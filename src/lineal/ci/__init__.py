@@ -1,1 +1,4 @@
-"""What the CI says about this run, and what it shows of it: one folder a provider."""
+"""The CI that runs Lineal: what its environment says about the commit, and what Lineal gives it back.
+
+`provider` has the protocol of a CI and the table of those that are known; everything peculiar to one is in its folder
+(`github`, `gitlab`) or module (`local`), reading and writing. `context` is what they all answer."""

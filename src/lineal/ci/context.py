@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class GitReader(Protocol):
-    """What the checked-out repository itself says; `source.repository.Repository` is the implementation."""
+    """What the checked-out repository itself says; `lineal.git.repository.Repository` is the implementation."""
 
     def head(self) -> str:
         """The commit that is checked out, full hex."""

@@ -1,16 +1,65 @@
-"""The context of a plain clone: what git says, and nothing else."""
+"""A plain clone on somebody's machine, as a provider: git knows everything about it."""
 
 from __future__ import annotations
 
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
 from lineal.ci.context import Context, GitReader
+from lineal.ci.jobs import JobSettings
+from lineal.ci.login import Login
+from lineal.ci.results import ResultFiles
 from lineal.ci.validation import ContextBuilder, ref_name, version_order
+from lineal.errors import LinealError
+
+if TYPE_CHECKING:
+    from lineal.report.log import Markers
+    from lineal.report.model import ErrorReport, Report
 
 
-def read(git: GitReader) -> Context:
-    draft = ContextBuilder("local", git.head())
-    put_branch(draft, git)
-    put_tag(draft, git)
-    return draft.context()
+@dataclass(frozen=True, slots=True)
+class Local:
+    environ: Mapping[str, str]
+    name: ClassVar[str] = "local"
+    title: ClassVar[str] = "plain clone"
+    plan_format: ClassVar[str] = ""
+
+    @property
+    def is_here(self) -> bool:
+        return True
+
+    def context(self, git: GitReader) -> Context:
+        draft = ContextBuilder("local", git.head())
+        put_branch(draft, git)
+        put_tag(draft, git)
+        return draft.context()
+
+    def markers(self) -> Markers | None:
+        return None
+
+    def annotation(self, error: LinealError) -> str:  # noqa: ARG002
+        return ""
+
+    def guarded(self, text: str) -> str:
+        return text
+
+    def job(self) -> str:
+        return f"process {os.getpid()} on {socket.gethostname()}"
+
+    def logins(self) -> Sequence[Login]:
+        return ()
+
+    def jobs(self, settings: JobSettings) -> Callable[[Report], str]:
+        raise NotImplementedError("no `plan_format`")
+
+    def write_results(self, report: Report, files: ResultFiles) -> None:
+        """Nothing: `--report` is written in every CI."""
+
+    def write_error(self, command: str, error: ErrorReport, files: ResultFiles) -> None:
+        """Nothing: the error is on the terminal."""
 
 
 def put_branch(draft: ContextBuilder, git: GitReader) -> None:
@@ -18,7 +67,7 @@ def put_branch(draft: ContextBuilder, git: GitReader) -> None:
 
 
 def put_tag(draft: ContextBuilder, git: GitReader) -> None:
-    """The tag at HEAD; of several the highest version, which is said."""
+    """The tag at HEAD; of several the highest version, and a note about that."""
     tags = sorted((name for tag in git.tags_at_head() if (name := ref_name(tag, "a tag"))), key=version_order)
     if tags:
         draft.put("tag", tags[-1], "git tag")

@@ -1,15 +1,100 @@
-"""Which CI this run is in, and what it says, for people."""
+"""The providers of CI that Lineal knows, and the one that runs it now.
+
+A new provider is a folder beside `github/` with a class that has the methods of `Provider`, and a line in
+`PROVIDERS`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from lineal.ci import local
 from lineal.ci.context import Context, GitReader
-from lineal.ci.github import context as github
-from lineal.ci.gitlab import context as gitlab
+from lineal.ci.github.provider import GitHub
+from lineal.ci.gitlab.provider import GitLab
+from lineal.ci.jobs import JobSettings
+from lineal.ci.local import Local
+from lineal.ci.login import Login
+from lineal.ci.results import ResultFiles
+from lineal.errors import LinealError
+from lineal.text import one_line
 
-_PROVIDERS = {"github": "GitHub", "gitlab": "GitLab", "local": "plain clone"}
+if TYPE_CHECKING:
+    from lineal.report.log import Markers
+    from lineal.report.model import ErrorReport, Report
+
+
+class Provider(Protocol):
+    """A CI as one run sees it: made from the run's environment. No method fails because the run is in another CI:
+    what its environment does not say is empty."""
+
+    name: ClassVar[str]
+    """As in `Context.provider` and in reports."""
+    title: ClassVar[str]
+    """For people."""
+    plan_format: ClassVar[str]
+    """The word of `plan --format` for this provider's file of jobs, empty when it has none."""
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this run is a job of the provider."""
+
+    def context(self, git: GitReader) -> Context:
+        """The commit and what the CI says about it. HEAD is always the commit that is built.
+
+        Raises `BadConfiguration` when the CI's variables or event payload make no sense."""
+
+    def markers(self) -> Markers | None:
+        """How a job's log marks groups and warnings; None when the log is a terminal or a plain file. A log with
+        markers shows colour."""
+
+    def annotation(self, error: LinealError) -> str:
+        """A line for stderr that shows the error beside the code, empty when there is nothing like it."""
+
+    def guarded(self, text: str) -> str:
+        """A result for stdout, so that no line of it is a command to the CI."""
+
+    def job(self) -> str:
+        """The address of this job, or another name by which people find it; untrusted text."""
+
+    def logins(self) -> Sequence[Login]:
+        """The registries that the job may use by right."""
+
+    def jobs(self, settings: JobSettings) -> Callable[[Report], str]:
+        """Writes `plan_format`: a job for each image that needs work. Raises `BadConfiguration`."""
+
+    def write_results(self, report: Report, files: ResultFiles) -> None:
+        """Write what later jobs and people read of the run, as far as the run was asked for it.
+
+        Raises `BadConfiguration` when a file cannot be written."""
+
+    def write_error(self, command: str, error: ErrorReport, files: ResultFiles) -> None:
+        """As `write_results`, for a run that failed before it had a report."""
+
+
+PROVIDERS: tuple[Callable[[Mapping[str, str]], Provider], ...] = (GitHub, GitLab, Local)
+"""The first one that is here counts; `Local` always is."""
+
+
+def provider_of(environ: Mapping[str, str]) -> Provider:
+    """The provider that runs this process."""
+    return next(provider for provider in every_provider(environ) if provider.is_here)
+
+
+def every_provider(environ: Mapping[str, str]) -> Iterator[Provider]:
+    """All of them, for files that a run may be asked for in any CI: `--dotenv`, `plan --format`."""
+    return (make(environ) for make in PROVIDERS)
+
+
+def plan_formats() -> list[str]:
+    """The words of `plan --format` that write a file of jobs."""
+    return [provider.plan_format for provider in every_provider({}) if provider.plan_format]
+
+
+def run_name(environ: Mapping[str, str]) -> str:
+    """The name of this run for people whose run waits for it: the address of its job, else the process."""
+    return one_line(provider_of(environ).job()) or one_line(Local(environ).job())
+
+
 _TITLES = {
     "repository": "repository",
     "commit": "commit",
@@ -25,17 +110,6 @@ _SHORT = 12
 _VALUE_WIDTH = 40
 
 
-def detect(environ: Mapping[str, str], git: GitReader) -> Context:
-    """The pipeline context of this run. What is built is always the checked-out HEAD.
-
-    Raises `BadConfiguration` when the CI's variables or event payload make no sense."""
-    if environ.get("GITHUB_ACTIONS") == "true":
-        return github.read(environ, git)
-    if environ.get("GITLAB_CI") == "true":
-        return gitlab.read(environ, git)
-    return local.read(git)
-
-
 def describe(context: Context) -> list[str]:
     """The context as aligned lines, each value with where it came from, then the notes."""
     rows = [("run", _event(context), context.sources.get("event", ""))]
@@ -49,7 +123,7 @@ def describe(context: Context) -> list[str]:
 
 
 def _event(context: Context) -> str:
-    provider = _PROVIDERS.get(context.provider, context.provider)
+    provider = {one.name: one.title for one in every_provider({})}.get(context.provider, context.provider)
     if context.event == "none":
         return provider
     request = "" if context.pull_request is None else f" #{context.pull_request}"

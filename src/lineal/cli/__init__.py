@@ -73,13 +73,12 @@ def _complain(error: LinealError, cause: BaseException | None = None) -> int:
         import traceback
 
         traceback.print_exception(cause or error)
+    from lineal.ci.provider import provider_of
     from lineal.text import defuse_commands, strip_controls
 
     # It may quote what a registry, a Dockerfile or helm wrote.
     with suppress(OSError):  # nobody reads stderr any more; the exit code still tells
-        if os.environ.get("GITHUB_ACTIONS") == "true":
-            from lineal.ci.github.annotations import annotation
-
-            sys.stderr.write(f"{annotation(error)}\n")
+        if annotation := provider_of(os.environ).annotation(error):
+            sys.stderr.write(f"{annotation}\n")
         sys.stderr.write(f"Error: {defuse_commands(strip_controls(' '.join(str(error).splitlines())))}\n")
     return _INTERRUPTED if isinstance(error, Interrupted) else error.exit_code

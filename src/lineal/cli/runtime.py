@@ -23,11 +23,12 @@ def session_of(given: dict[str, Any]) -> Iterator[Session]:
     try:
         settings = Settings.of(**given)
     except Exception as error:
+        from lineal.ci.results import ResultFiles
         from lineal.commands.reporting import leave_error
 
         # Without the program's name: `plan`, `bundle apply`.
         command = click.get_current_context().command_path.partition(" ")[2]
-        leave_error(command, error, os.environ, True, _warn)
+        leave_error(command, error, os.environ, ResultFiles(_warn))
         raise
     with Session.open(settings) as session:
         yield session

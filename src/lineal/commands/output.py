@@ -56,18 +56,19 @@ def references(result: BuildResult, names: Sequence[str] = ()) -> str:
 
 
 def table_of(report: Report, stream: TextIO) -> str:
+    from lineal.ci.provider import provider_of
     from lineal.report.select import columns, has_colour
     from lineal.report.table import summary
 
-    return summary(report, colour=has_colour(stream, os.environ), width=columns(stream, os.environ))
+    in_ci = provider_of(os.environ).markers() is not None
+    return summary(report, colour=has_colour(stream, os.environ, in_ci=in_ci), width=columns(stream, os.environ))
 
 
 def show(text: str) -> None:
     """Print a result. A reader that has seen enough is no failure."""
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        from lineal.ci.github.log import guarded
+    from lineal.ci.provider import provider_of
 
-        text = guarded(text, os.environ)
+    text = provider_of(os.environ).guarded(text)
     try:
         sys.stdout.write(text)
         sys.stdout.flush()

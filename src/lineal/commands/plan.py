@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lineal.build.result import BuildResult
+from lineal.ci.jobs import JobSettings
+from lineal.ci.provider import every_provider
 from lineal.commands.output import introduce, show, table_of
 from lineal.commands.reporting import make_report, reporting
 from lineal.config.giterminism import FILE as GITERMINISM_FILE
@@ -123,26 +125,14 @@ def _encoder(session: Session, format: str) -> Callable[[Report], str]:
         raise BadConfiguration("--template is for --format gitlab.", remedy="Give both, or neither.")
     if format == "json":
         return lambda report: encode(report).decode()
-    if format == "matrix":
-        from lineal.ci.github.matrix import matrix
-
-        return matrix
-    if format == "gitlab":
-        return _child_pipeline(session)
-    return lambda report: table_of(report, sys.stdout)
+    if format == "table":
+        return lambda report: table_of(report, sys.stdout)
+    provider = next(one for one in every_provider(session.settings.environ) if one.plan_format == format)
+    return provider.jobs(_job_settings(session))
 
 
-def _child_pipeline(session: Session) -> Callable[[Report], str]:
-    """Settings that `plan` was given as flags are repeated in the jobs: variables reach them by themselves."""
-    from lineal.ci.gitlab.child_pipeline import child, default_template, read_template
-
+def _job_settings(session: Session) -> JobSettings:
     settings, flags = session.settings, session.settings.given
-    if flags.var:
-        # It may be a secret, and the pipeline's file can be downloaded.
-        what = "--var is not passed on to the jobs of --format gitlab."
-        raise BadConfiguration(what, remedy="Set LINEAL_VAR in the template's variables, or in the project's.")
-    path = settings.template.value
-    template = read_template(path) if path else default_template(settings.environ.get("CI_JOB_IMAGE"))
     repeated: dict[str, object] = {
         "LINEAL_REPO": flags.repo,
         "LINEAL_ENV": flags.env,
@@ -151,4 +141,4 @@ def _child_pipeline(session: Session) -> Callable[[Report], str]:
         "LINEAL_DEV": "true" if flags.dev else "",
     }
     variables = {name: str(value) for name, value in repeated.items() if value}
-    return lambda report: child(report, template, variables)
+    return JobSettings(settings.template.value, variables, has_vars=bool(flags.var))

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lineal import __version__
+from lineal.ci.provider import every_provider
+from lineal.ci.results import ResultFiles
 from lineal.commands.output import table_of
 from lineal.errors import BadConfiguration, LinealError, Location, as_lineal_error
 from lineal.oci import Traffic
@@ -31,9 +33,6 @@ if TYPE_CHECKING:
     from lineal.dockerfile.stage import Stage
     from lineal.oci import Store
     from lineal.session.session import Session
-
-_LEAST = 2_000
-"""Bytes that a page needs at least."""
 
 
 @dataclass
@@ -75,7 +74,8 @@ def reporting(session: Session, command: str, *, table: bool = True) -> Iterator
                     sys.stderr.flush()
             leave(report, session)
         elif failure is not None:
-            leave_error(command, failure, session.settings.environ, session.settings.summary, session.progress.warn)
+            files = ResultFiles(session.progress.warn, summary=session.settings.summary)
+            leave_error(command, failure, session.settings.environ, files)
 
 
 # --- the report -------------------------------------------------------------------------------------------------
@@ -172,10 +172,12 @@ def error_report(error: BaseException) -> ErrorReport:
 def leave(report: Report, session: Session) -> None:
     """Write every file that the run was asked for. A report that cannot be written never hides the run's own
     failure."""
+    settings = session.settings
+    files = ResultFiles(session.progress.warn, settings.report.value, settings.dotenv.value, settings.summary)
     failures: list[BadConfiguration] = []
-    for write in (_write_report, _write_dotenv, _write_outputs, _write_page):
+    for write in (_write_report, *(provider.write_results for provider in every_provider(settings.environ))):
         try:
-            write(report, session)
+            write(report, files)
         except BadConfiguration as error:
             failures.append(error)
     if report.error is None and failures:
@@ -184,88 +186,18 @@ def leave(report: Report, session: Session) -> None:
         sys.stderr.write(f"{failure}\n")
 
 
-def leave_error(
-    command: str, error: BaseException, environ: Mapping[str, str], summary: bool, warn: Callable[[str], None]
-) -> None:
-    """The page of a run that ended before it had anything to report."""
-    from lineal.ci.github.summary.page import error_page
-
+def leave_error(command: str, error: BaseException, environ: Mapping[str, str], files: ResultFiles) -> None:
+    """What a run leaves that ended before it had anything to report."""
     with suppress(LinealError):
-        _append(environ, summary, warn, lambda _: error_page(command, error_report(error)))
+        for provider in every_provider(environ):
+            provider.write_error(command, error_report(error), files)
 
 
-def _write_report(report: Report, session: Session) -> None:
-    path = session.settings.report.value
-    if path:
-        _write("report", "report", path, encode(report))
-
-
-def _write_dotenv(report: Report, session: Session) -> None:
-    path = session.settings.dotenv.value
-    if not path or report.context is None:
+def _write_report(report: Report, files: ResultFiles) -> None:
+    if not files.report:
         return
-    from lineal.ci.gitlab.dotenv import dotenv
-
-    text, left_out = dotenv(report)
-    if left_out:
-        names = ", ".join(left_out)
-        session.progress.warn(f"--dotenv has no variable for {names}: GitLab takes 20 variables and 5 KB, and each "
-                              "needs a name of its own. Take them from --report.")  # fmt: skip
-    _write("dotenv", "variables", path, text.encode())
-
-
-def _write_outputs(report: Report, session: Session) -> None:
-    """The outputs of a GitHub step, the action's or any other that runs Lineal."""
-    environ = session.settings.environ
-    path = environ.get("GITHUB_OUTPUT")
-    if not path:
-        return
-    from lineal.ci.github.outputs import encode, host_path, outputs, too_much
-
-    written = session.settings.report.value
-    found = outputs(report, host_path(written, environ) if written else "")
-    for name in too_much(found):
-        session.progress.warn(f"The output {name} is left out: GitHub takes 1 MB. Take it from --report.")
-        del found[name]
     try:
-        with Path(path).open("ab") as file:
-            file.write(encode(found))
+        Path(files.report).write_bytes(encode(report))
     except OSError as error:
-        # The steps after this one would go on without what they need.
-        sentence = f"The step's outputs cannot be written to {path}: {error.strerror}."
-        raise BadConfiguration(sentence, remedy="Leave GITHUB_OUTPUT as the runner set it.") from None
-
-
-def _write_page(report: Report, session: Session) -> None:
-    from lineal.ci.github.summary.page import page
-
-    settings = session.settings
-    _append(settings.environ, settings.summary, session.progress.warn, lambda budget: page(report, budget))
-
-
-def _append(
-    environ: Mapping[str, str], summary: bool, warn: Callable[[str], None], make: Callable[[int], str]
-) -> None:
-    """Put a page behind what the step has in its summary so far; nothing where there is none, or no room."""
-    path = environ.get("GITHUB_STEP_SUMMARY")
-    if not path or not summary:
-        return
-    from lineal.ci.github.summary.page import BUDGET
-
-    try:
-        with Path(path).open("ab") as file:
-            room = BUDGET - file.tell() - 2
-            if room >= _LEAST:
-                # What stands there already may lack its newline, and must not read the page as its own.
-                file.write(b"\n\n" * (file.tell() > 0) + make(room).encode())
-    except OSError as error:
-        # GitHub's own file, which nobody chose: the run is as good without it.
-        warn(f"The job summary cannot be written: {error.strerror}.")
-
-
-def _write(option: str, what: str, path: str, data: bytes) -> None:
-    try:
-        Path(path).write_bytes(data)
-    except OSError as error:
-        sentence = f"The {what} cannot be written to {path}: {error.strerror}."
-        raise BadConfiguration(sentence, remedy=f"Correct --{option}.") from None
+        sentence = f"The report cannot be written to {files.report}: {error.strerror}."
+        raise BadConfiguration(sentence, remedy="Correct --report.") from None

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from lineal.lock.holder import one_line
 from lineal.lock.leased import SOMEBODY, Holder, LockFailed
+from lineal.text import one_line
 
 if TYPE_CHECKING:
     import requests

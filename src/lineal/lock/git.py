@@ -20,8 +20,8 @@ from lineal.errors import Interrupted, LinealError
 from lineal.git.command import git_environment, with_config
 from lineal.git.remote import remote
 from lineal.git.repository import Repository
-from lineal.lock.holder import one_line
 from lineal.lock.leased import SOMEBODY, Holder, LockFailed
+from lineal.text import one_line
 
 REFS = "refs/lineal/locks/"
 _SECONDS = 30.0

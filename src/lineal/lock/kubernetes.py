@@ -13,8 +13,8 @@ from typing import Any
 
 from lineal.kube.client import CONFLICT, FORBIDDEN, NOT_FOUND, KubeClient, KubeRefused, path
 from lineal.kube.login import KubeUnavailable
-from lineal.lock.holder import one_line
 from lineal.lock.leased import SOMEBODY, Holder, LockFailed
+from lineal.text import one_line
 
 _GROUP = "apis/coordination.k8s.io/v1"
 _BIGGEST = 1 << 20

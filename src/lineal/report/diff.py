@@ -1,11 +1,10 @@
-"""What a deploy would change in the cluster, for a terminal and for the page."""
+"""The changes that a deploy would make in the cluster, as sentences and as lines of a log."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from lineal.ci.github.summary.markdown_escape import code, fenced
 from lineal.report.model import Action, ChangeReport, Report
 from lineal.text import paint, plural, strip_controls
 
@@ -29,22 +28,13 @@ def lines(report: Report, *, colour: bool) -> Iterator[str]:
     yield paint(sentence(report.changes), "bold", colour)
     for change in report.changes:
         yield ""
-        yield paint(strip_controls(f"{change.action} {_title(change)}"), "bold", colour)
+        yield paint(strip_controls(f"{change.action} {title(change)}"), "bold", colour)
         for line in change.diff:
             text = strip_controls(f"  {line}")
             yield paint(text, _COLOURS[line[0]], colour) if line[:1] in _COLOURS else text
 
 
-def blocks(report: Report) -> Iterator[str]:
-    """Markdown; each may be left out where there is no room."""
-    if report.changes is None:
-        return
-    yield f"**{sentence(report.changes)}**"
-    for change in report.changes:
-        title = f"{change.action} {code(_title(change))}"
-        yield f"{title}\n\n{fenced(change.diff)}" if change.diff else title
-
-
-def _title(change: ChangeReport) -> str:
+def title(change: ChangeReport) -> str:
+    """`Deployment api in namespace shop`; untrusted text."""
     where = f" in namespace {change.namespace}" if change.namespace else ""
     return f"{change.kind} {change.name}{where}{' (hook)' if change.hook else ''}"

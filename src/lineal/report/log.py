@@ -25,10 +25,10 @@ class Markers(Protocol):
 
     def close(self) -> str: ...
 
-    def hold(self) -> str:
+    def stop_commands(self) -> str:
         """From here on, lines are only text: no line of them can be a command to the CI."""
 
-    def release(self) -> str: ...
+    def resume(self) -> str: ...
 
     def warning(self, text: str) -> str: ...
 
@@ -44,10 +44,10 @@ class Headers:
     def close(self) -> str:
         return ""
 
-    def hold(self) -> str:
+    def stop_commands(self) -> str:
         return ""
 
-    def release(self) -> str:
+    def resume(self) -> str:
         return ""
 
     def warning(self, text: str) -> str:
@@ -89,7 +89,7 @@ class LogProgress:
             if self._open is None:
                 self._write(line)
             else:
-                self._write(self._markers.release(), line, self._markers.hold())
+                self._write(self._markers.resume(), line, self._markers.stop_commands())
 
     def begin(self, stage: str) -> None:
         with self._lock:
@@ -123,7 +123,7 @@ class LogProgress:
             self._close_group(result)
             self._flush_cached()
             if outcome == "failed" and self._markers.collapses and state.tail:
-                self._write(self._markers.hold(), *state.tail, self._markers.release())
+                self._write(self._markers.stop_commands(), *state.tail, self._markers.resume())
             self._stream_the_last()
 
     def close(self) -> None:
@@ -148,7 +148,7 @@ class LogProgress:
             self._close_group()
             self._flush_cached()
             title = defuse_commands(strip_controls(stage)) + (" (continued)" if state.printed else "")
-            self._write(self._markers.open(title, collapsed), self._markers.hold())
+            self._write(self._markers.open(title, collapsed), self._markers.stop_commands())
             self._open = stage
         self._write(*state.waiting)
         state.waiting.clear()
@@ -159,7 +159,7 @@ class LogProgress:
         """End the open group, if there is one; then the results, its own and those that waited for it."""
         if self._open is not None:
             self._open = None
-            self._write(self._markers.release(), self._markers.close())
+            self._write(self._markers.resume(), self._markers.close())
         self._write(*results, *self._later)
         self._later.clear()
 

@@ -12,23 +12,13 @@ from lineal.report.log import LogProgress, Markers
 _LOG_WIDTH = 100
 
 
-def choose(stream: TextIO, environ: Mapping[str, str]) -> Progress:
-    """Live on a terminal; groups on GitHub, sections on GitLab, plain lines everywhere else."""
-    colour = has_colour(stream, environ)
-    if environ.get("GITHUB_ACTIONS") == "true":
-        from lineal.ci.github.log import Groups
-
-        markers: Markers = Groups()
-    elif environ.get("GITLAB_CI") == "true":
-        from lineal.ci.gitlab.log import Sections
-
-        markers = Sections()
-    elif is_terminal(stream, environ):
+def choose(stream: TextIO, environ: Mapping[str, str], markers: Markers | None = None) -> Progress:
+    """Lines between the markers of a CI's log, if there are any; else live on a terminal, plain lines in a file."""
+    colour = has_colour(stream, environ, in_ci=markers is not None)
+    if markers is None and is_terminal(stream, environ):
         from lineal.report.terminal import Terminal
 
         return Terminal(stream, colour=colour)
-    else:
-        return LogProgress(stream, colour=colour)
     return LogProgress(stream, markers, colour=colour)
 
 
@@ -37,11 +27,10 @@ def is_terminal(stream: TextIO, environ: Mapping[str, str]) -> bool:
     return stream.isatty() and environ.get("TERM", "dumb") != "dumb" and environ.get("CI", "") in ("", "false")
 
 
-def has_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
-    """Colour on terminals and where CI logs show it, unless `NO_COLOR` is set (https://no-color.org)."""
+def has_colour(stream: TextIO, environ: Mapping[str, str], *, in_ci: bool) -> bool:
+    """Colour on terminals and in the log of a CI that shows it, unless `NO_COLOR` is set (https://no-color.org)."""
     if environ.get("NO_COLOR"):
         return False
-    in_ci = environ.get("GITHUB_ACTIONS") == "true" or environ.get("GITLAB_CI") == "true"
     return in_ci or (stream.isatty() and environ.get("TERM", "dumb") != "dumb")
 
 

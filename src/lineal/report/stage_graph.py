@@ -10,6 +10,9 @@ from lineal.report.model import ImageReport, Report, StageReport
 ORDER = ("failed", "missing", "built", "assembled", "adopted", "cached")
 """Outcomes, the one that tells most first."""
 
+MADE = ("built", "assembled")
+"""Outcomes of a stage that this run has made itself."""
+
 WORDS = {"missing": "to build"}
 """Outcomes that people read in other words."""
 
@@ -58,14 +61,22 @@ class StageGraph:
 
 
 def worst(stages: Iterable[StageReport]) -> str:
+    """The outcome that tells most of these stages; `cached` when there are none."""
     found = {stage.outcome for stage in stages}
     return next((outcome for outcome in ORDER if outcome in found), "cached")
 
 
-def counted(stages: Iterable[StageReport]) -> str:
-    """`1 failed, 4 cached`."""
+def counted(stages: Iterable[StageReport], order: Iterable[str] = ORDER) -> str:
+    """`1 failed, 4 cached`, in this order."""
     counts: Counter[str] = Counter(stage.outcome for stage in stages)
-    return ", ".join(f"{counts[one]} {WORDS.get(one, one)}" for one in ORDER if counts[one])
+    return ", ".join(f"{counts[one]} {WORDS.get(one, one)}" for one in order if counts[one])
+
+
+def stale(report: Report) -> dict[str, list[str]]:
+    """The images that are not there, in the order in which they are built: name -> the stale images that it needs."""
+    graph = StageGraph(report)
+    names = [image.name for image in report.images if image.digest is None]
+    return {name: [need for need in graph.needs(name) if need in names] for name in names}
 
 
 def _needed(image: ImageReport, order: Mapping[str, int], ends: Mapping[str, list[str]], past: set[str]) -> list[str]:

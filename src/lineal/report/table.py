@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import textwrap
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
 from lineal.report import diff
 from lineal.report.model import ImageReport, Report, StageReport
+from lineal.report.stage_graph import MADE, ORDER, WORDS, counted, worst
 from lineal.text import OUTCOME_STYLE, cells, defuse_commands, duration, fit, pad, paint, plural, size, strip_controls
 
-_ORDER = ("failed", "missing", "built", "assembled", "adopted", "cached")
-_WORDS = {"missing": "to build"}
 _LISTED = 8
 """Fully cached images up to this many get a line each; more are counted."""
 _NARROWEST = 60
@@ -37,7 +35,7 @@ class _Row:
 def summary(report: Report, *, colour: bool, width: int) -> str:
     """The table and its last lines, ending in a newline. `width` in columns; plain ASCII around the content when
     there is no colour."""
-    # What is of no commit has no stages to tell of.
+    # A command about no commit has no stages.
     rows = list(_rows(report)) if report.context is not None else []
     table = _Table(rows, colour, max(width, _NARROWEST))
     lines = [*table.lines(), *(paint(line, "bold", colour) for line in _totals(report))]
@@ -53,7 +51,7 @@ def _rows(report: Report) -> Iterator[_Row]:
     for stage in report.stages:
         stages.setdefault(stage.image, []).append(stage)
     images = {image.name: image for image in report.images}
-    outcomes = {name: _worst(stages.get(name, ())) for name in [*images, *(set(stages) - set(images))]}
+    outcomes = {name: worst(stages.get(name, ())) for name in [*images, *(set(stages) - set(images))]}
     quiet = [name for name, outcome in outcomes.items() if outcome == "cached"]
     for name, outcome in outcomes.items():
         if outcome != "cached":
@@ -66,11 +64,6 @@ def _rows(report: Report) -> Iterator[_Row]:
         yield _Row(
             f"{len(quiet)} images", "cached", why=", ".join(strip_controls(name) for name in quiet), is_image=True
         )
-
-
-def _worst(stages: list[StageReport] | tuple[()]) -> str:
-    found = {stage.outcome for stage in stages}
-    return next((outcome for outcome in _ORDER if outcome in found), "cached")
 
 
 def _image_row(name: str, outcome: str, image: ImageReport | None, stages: list[StageReport]) -> _Row:
@@ -144,7 +137,7 @@ class _Table:
     def _row(self, row: _Row) -> Iterator[str]:
         name = pad(fit(row.name, self.name, self.ellipsis), self.name)
         style = "bold" if row.is_image else ("dim" if row.outcome == "cached" else "")
-        outcome = f"{_WORDS.get(row.outcome, row.outcome):<{_RESULT}}"
+        outcome = f"{WORDS.get(row.outcome, row.outcome):<{_RESULT}}"
         cell = paint(outcome, OUTCOME_STYLE.get(row.outcome, ""), self.colour)
         line = f"{paint(name, style, self.colour)}  {cell}  {duration(row.seconds):>{_TIME}}"
         if self.pushes:
@@ -166,7 +159,7 @@ class _Table:
 
 def _totals(report: Report) -> Iterator[str]:
     if report.context is not None:
-        yield from _counted(report)
+        yield from _work(report)
     if report.release is not None:
         took = f" in {duration(report.release.duration)}" if duration(report.release.duration) else ""
         release = strip_controls(
@@ -176,16 +169,14 @@ def _totals(report: Report) -> Iterator[str]:
         yield f"Release {release}{took}.{told}"
 
 
-def _counted(report: Report) -> Iterator[str]:
-    counts: Counter[str] = Counter(stage.outcome for stage in report.stages)
-    parts = [f"{counts[outcome]} {_WORDS.get(outcome, outcome)}" for outcome in reversed(_ORDER) if counts[outcome]]
+def _work(report: Report) -> Iterator[str]:
     line = f"{plural(len(report.images), 'image')}, {plural(len(report.stages), 'stage')}"
-    line += f": {', '.join(parts)}." if parts else "."
+    line += f": {counted(report.stages, reversed(ORDER))}." if report.stages else "."
     pulled = sum(stage.bytes_pulled for stage in report.stages)
     pushed = sum(stage.bytes_pushed for stage in report.stages)
     moved = [f"{size(pulled)} pulled"] * bool(pulled) + [f"{size(pushed)} pushed"] * bool(pushed)
     moved += [plural(report.requests, "registry request")] * bool(report.requests)
     moved += [duration(report.duration)] * bool(duration(report.duration))
     yield f"{line} {', '.join(moved)}{'.' if moved else ''}"
-    if not report.may_write and any(counts[outcome] for outcome in ("built", "assembled")):
+    if not report.may_write and any(stage.outcome in MADE for stage in report.stages):
         yield "Nothing was published: this run may only read the store."

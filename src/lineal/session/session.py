@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from lineal.ci.context import Context
-from lineal.ci.provider import detect
+from lineal.ci.provider import provider_of, run_name
 from lineal.config.giterminism import Giterminism
 from lineal.config.load import LoadedProject
 from lineal.config.model import FILE
@@ -36,6 +36,7 @@ from lineal.session.settings import Settings, StoreSettings
 from lineal.stages.lookup import Lookup
 from lineal.stages.visibility import HistoryPosition
 from lineal.store.open import LAYOUT, REGISTRY_LOGIN, StoreOpener
+from lineal.store.registry.credentials import Credential
 
 
 class Session:
@@ -62,7 +63,7 @@ class Session:
         from lineal.kube.kubeconfig import on_disk
         from lineal.report.select import choose as choose_progress
 
-        progress = progress or choose_progress(sys.stderr, settings.environ)
+        progress = progress or choose_progress(sys.stderr, settings.environ, provider_of(settings.environ).markers())
         workspace = Path(tempfile.mkdtemp(prefix="lineal-"))
         try:
             settings = replace(settings, environ=on_disk(settings.environ, workspace))
@@ -101,7 +102,7 @@ class Session:
 
     @cached_property
     def context(self) -> Context:
-        return detect(self.settings.environ, self.checkout)
+        return provider_of(self.settings.environ).context(self.checkout)
 
     @cached_property
     def position(self) -> HistoryPosition:
@@ -163,7 +164,7 @@ class Session:
     def store(self) -> Store:
         """The store; for a run that may not write, one that keeps in private what the run builds."""
         insecure = self.settings.insecure_registries.value
-        own = StoreOpener(self.repository.root, self._registry_login, insecure)
+        own = StoreOpener(self.repository.root, self._registry_login, insecure, self._job_credentials)
         store = own.store(self.store_settings.repo.value)
         if self.context.may_write:
             return store
@@ -190,7 +191,14 @@ class Session:
     @cached_property
     def stores(self) -> StoreOpener:
         """Opens stores and images that the user names; directories start from the run's private one."""
-        return StoreOpener(self.workspace, self.settings.environ, self.settings.insecure_registries.value)
+        settings = self.settings
+        insecure = settings.insecure_registries.value
+        return StoreOpener(self.workspace, settings.environ, insecure, self._job_credentials)
+
+    @property
+    def _job_credentials(self) -> Mapping[str, Credential]:
+        logins = provider_of(self.settings.environ).logins()
+        return {login.host: Credential(login.source, login.username, login.password) for login in logins}
 
     @cached_property
     def lock_choice(self) -> Choice:
@@ -205,9 +213,7 @@ class Session:
     @property
     def holder(self) -> str:
         """The name of this run, for the people whose run waits for its lock."""
-        from lineal.lock.holder import describe
-
-        return describe(self.settings.environ)
+        return run_name(self.settings.environ)
 
     @cached_property
     def lock(self) -> Lock:

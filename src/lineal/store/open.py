@@ -26,6 +26,8 @@ class StoreOpener:
     """Credentials, proxies and certificate authorities come from here."""
     insecure_hosts: Collection[str] = ()
     """Hosts (with port) that are spoken to without encryption."""
+    job_credentials: Mapping[str, Credential] = field(default_factory=dict)
+    """Host -> the credential that the CI gives its job for this host, used when no file has one."""
 
     def store(self, address: str) -> Store:
         """The store at `layout:PATH` or `host[:port]/path`. Raises `BadConfiguration`.
@@ -45,7 +47,8 @@ class StoreOpener:
         from lineal.store.registry.client import Registry
 
         insecure = host in self.insecure_hosts
-        return Registry(host, repository, insecure=insecure, environ=self.environ), version
+        fallback = self.job_credentials.get(host)
+        return Registry(host, repository, insecure=insecure, environ=self.environ, fallback=fallback), version
 
 
 def check_address(address: str) -> None:
@@ -91,6 +94,7 @@ def _open_registry(address: str, opener: StoreOpener) -> Store:
         address=address,
         insecure=address.partition("/")[0] in opener.insecure_hosts or host in opener.insecure_hosts,
         credential=_explicit(opener.environ),
+        fallback=opener.job_credentials.get(host),
         environ=opener.environ,
     )
 

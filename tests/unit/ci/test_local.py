@@ -1,36 +1,36 @@
 from __future__ import annotations
 
-from lineal.ci.provider import detect
+from lineal.ci.provider import provider_of
 from lineal.git.repository import Repository
 from tests.unit.ci.forge import Forge, git
 
 
 def test_a_plain_clone_is_its_branch(forge: Forge) -> None:
-    context = detect({}, forge.clone("changes", "changes", depth=100))
+    context = provider_of({}).context(forge.clone("changes", "changes", depth=100))
     assert (context.provider, context.event, context.commit) == ("local", "none", forge.changes)
     assert (context.branch, context.tag, context.default_store, context.notes) == ("changes", None, None, ())
     assert context.may_write and context.sources["branch"] == "git branch"
 
 
 def test_a_detached_head_has_no_branch(forge: Forge) -> None:
-    assert detect({}, forge.clone("main")).branch is None
+    assert provider_of({}).context(forge.clone("main")).branch is None
 
 
 def test_of_several_tags_the_highest_version_is_used_and_said(forge: Forge) -> None:
     clone = forge.clone("main", "main")
     git(clone.root, "fetch", "--quiet", "origin", "refs/tags/*:refs/tags/*")
-    context = detect({}, clone)
+    context = provider_of({}).context(clone)
     assert context.tag == "v1.10"
     assert "2 tags" in context.notes[0] and "v1.10" in context.notes[0]
 
 
 def test_a_merge_in_a_plain_clone_is_real_history(forge: Forge) -> None:
-    assert detect({}, forge.clone("refs/pull/2/merge")).parents == ()
+    assert provider_of({}).context(forge.clone("refs/pull/2/merge")).parents == ()
 
 
 def test_other_cis_variables_do_not_count(forge: Forge) -> None:
     environ = {"CI": "true", "GITHUB_SHA": "x", "CI_COMMIT_SHA": "y", "GITHUB_ACTIONS": "false"}
-    assert detect(environ, forge.clone("main")).provider == "local"
+    assert provider_of(environ).context(forge.clone("main")).provider == "local"
 
 
 def test_a_sha256_repository(forge: Forge) -> None:
@@ -38,4 +38,4 @@ def test_a_sha256_repository(forge: Forge) -> None:
     folder.mkdir()
     git(folder, "init", "--quiet", "--object-format=sha256", "--initial-branch=main")
     git(folder, "commit", "--quiet", "--allow-empty", "-m", "one")
-    assert len(detect({}, Repository.open(folder)).commit) == 64
+    assert len(provider_of({}).context(Repository.open(folder)).commit) == 64

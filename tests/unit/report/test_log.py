@@ -262,11 +262,45 @@ def test_many_threads_lose_nothing_and_never_interleave() -> None:
     assert len(seen) == 400 and len(set(seen)) == 400
 
 
-def test_a_log_that_is_gone_does_not_end_the_build() -> None:
+class FullDisk(io.StringIO):
+    """Takes no line while it is full."""
+
+    full = False
+
+    def write(self, text: str) -> int:
+        if self.full:
+            raise OSError(28, "No space left on device")
+        return super().write(text)
+
+
+def test_a_log_that_is_gone_for_a_while_misses_only_its_lines() -> None:
+    stream = FullDisk()
+    progress = LogProgress(stream)
+    progress.begin("a")
+    progress.output("a", "before")
+    stream.full = True
+    progress.output("a", "lost")
+    progress.note("lost")
+    progress.end("a", "built", 1)
+    stream.full = False
+    progress.begin("b")
+    progress.output("b", "after")
+    progress.end("b", "built", 2)
+    progress.close()
+    assert stream.getvalue().splitlines() == [
+        "== a",
+        "| before",
+        "== b",
+        "| after",
+        "built        2.0s  b",
+    ]
+
+
+def test_a_log_that_is_closed_does_not_end_the_build() -> None:
     progress, stream = log()
     stream.close()
-    progress.note("x")
     progress.begin("a")
     progress.output("a", "x")
     progress.end("a", "built", 1)
     progress.close()
+    assert stream.closed

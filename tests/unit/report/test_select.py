@@ -11,6 +11,7 @@ import termios
 
 import pytest
 
+from lineal.ci.provider import provider_of
 from lineal.report.log import LogProgress
 from lineal.report.select import choose, columns, has_colour
 from lineal.report.terminal import Terminal
@@ -39,7 +40,7 @@ def test_a_dumb_terminal_and_a_ci_s_pseudo_terminal_get_lines(environ: dict[str,
 )
 def test_each_ci_gets_its_own_groups(environ: dict[str, str], marker: str) -> None:
     stream = io.StringIO()
-    progress = choose(stream, environ)
+    progress = choose(stream, environ, provider_of(environ).markers())
     progress.begin("a")
     progress.output("a", "x")
     progress.close()
@@ -47,19 +48,21 @@ def test_each_ci_gets_its_own_groups(environ: dict[str, str], marker: str) -> No
 
 
 def test_colour_where_it_is_seen_and_never_against_no_color() -> None:
-    assert has_colour(Tty(), XTERM)
-    assert has_colour(io.StringIO(), {"GITHUB_ACTIONS": "true"}) and has_colour(io.StringIO(), {"GITLAB_CI": "true"})
-    assert not has_colour(io.StringIO(), XTERM)
-    assert not has_colour(Tty(), {"TERM": "dumb"})
-    assert not has_colour(Tty(), {**XTERM, "NO_COLOR": "1"})
-    assert not has_colour(io.StringIO(), {"GITHUB_ACTIONS": "true", "NO_COLOR": "1"})
+    assert has_colour(Tty(), XTERM, in_ci=False)
+    assert has_colour(io.StringIO(), {}, in_ci=True)
+    assert not has_colour(io.StringIO(), XTERM, in_ci=False)
+    assert not has_colour(Tty(), {"TERM": "dumb"}, in_ci=False)
+    assert not has_colour(Tty(), {**XTERM, "NO_COLOR": "1"}, in_ci=False)
+    assert not has_colour(io.StringIO(), {"NO_COLOR": "1"}, in_ci=True)
 
 
 def test_a_ci_run_never_loads_rich() -> None:
     program = (
         "import io, sys\n"
+        "from lineal.ci.provider import provider_of\n"
         "from lineal.report.select import choose\n"
-        "p = choose(io.StringIO(), {'GITHUB_ACTIONS': 'true'})\n"
+        "environ = {'GITHUB_ACTIONS': 'true'}\n"
+        "p = choose(io.StringIO(), environ, provider_of(environ).markers())\n"
         "p.begin('a'); p.output('a', 'x'); p.end('a', 'built', 1); p.close()\n"
         "sys.exit('rich' in sys.modules)\n"
     )

@@ -14,6 +14,7 @@ from lineal.store.layout import Layout
 from lineal.store.open import StoreOpener, check_address
 from lineal.store.read_through import ReadThroughStore
 from lineal.store.registry.client import Registry
+from lineal.store.registry.credentials import Credential
 
 DIGEST = "sha256:" + "ab" * 32
 HUB = "registry-1.docker.io"
@@ -170,6 +171,21 @@ def test_an_image_on_the_stores_host_shares_its_credentials(tmp_path: Path) -> N
     assert (same.repository, tag) == ("c/d", "1")
     assert same._credential is not None
     assert other._credential is None
+
+
+@pytest.mark.parametrize("address", ["a/b", "b/c:1"])
+def test_the_job_s_password_goes_to_its_own_host_only(tmp_path: Path, address: str) -> None:
+    job = Credential("CI_REGISTRY_USER", "job", "pw")
+    stores = StoreOpener(tmp_path, {}, job_credentials={"registry.example.com": job})
+
+    def shown_to(host: str) -> Credential | None:
+        found = stores.image(f"{host}/{address}")[0] if ":" in address else stores.store(f"{host}/{address}")
+        assert isinstance(found, Registry)
+        return found._fallback
+
+    assert shown_to("registry.example.com") == job
+    for host in ("registry.example.com:443", "registry.example.com.evil.example", "evil.registry.example.com"):
+        assert shown_to(host) is None
 
 
 def test_hosts_are_insecure_only_when_named(tmp_path: Path) -> None:

@@ -17,14 +17,14 @@ def annotation(error: LinealError) -> str:
             properties += f",line={place.line}"
         if place.key is not None:
             message = f"{place.key}: {message}"
-    return f"::error{properties}::{_data(message)}"
+    return f"::error{properties}::{escape_data(message)}"
 
 
-def _data(text: str) -> str:
+def escape_data(text: str) -> str:
     """Lines stay lines, as `%0A`; everything that could act in the log is gone."""
     lines = [strip_controls(line) for line in text.splitlines()]
     return "%0A".join(line.replace("%", "%25") for line in lines)
 
 
 def _property(text: str) -> str:
-    return _data(text).replace("%0A", " ").replace(":", "%3A").replace(",", "%2C")
+    return escape_data(text).replace("%0A", " ").replace(":", "%3A").replace(",", "%2C")

@@ -6,7 +6,7 @@ import re
 import secrets
 from collections.abc import Mapping
 
-from lineal.ci.github.annotations import _data
+from lineal.ci.github.annotations import escape_data
 
 _CONTAINER = "/github/workspace"
 """Where the runner mounts the workspace for an action in a container, and nowhere else."""
@@ -23,20 +23,20 @@ class Groups:
         self._token = ""
 
     def open(self, title: str, collapsed: bool) -> str:  # noqa: ARG002 (GitHub folds every group)
-        return f"::group::{_data(title)}"
+        return f"::group::{escape_data(title)}"
 
     def close(self) -> str:
         return "::endgroup::"
 
-    def hold(self) -> str:
+    def stop_commands(self) -> str:
         self._token = secrets.token_hex(16)
         return f"::stop-commands::{self._token}"
 
-    def release(self) -> str:
+    def resume(self) -> str:
         return f"::{self._token}::"
 
     def warning(self, text: str) -> str:
-        return f"::warning::{_data(text)}"
+        return f"::warning::{escape_data(text)}"
 
 
 def guarded(text: str, environ: Mapping[str, str]) -> str:
@@ -46,4 +46,4 @@ def guarded(text: str, environ: Mapping[str, str]) -> str:
     if not is_log or not _COMMAND.search(text):
         return text
     groups = Groups()
-    return f"{groups.hold()}\n{text.rstrip(chr(10))}\n{groups.release()}\n"
+    return f"{groups.stop_commands()}\n{text.rstrip(chr(10))}\n{groups.resume()}\n"

@@ -5,14 +5,7 @@ from __future__ import annotations
 import json
 
 from lineal.report.model import Report
-from lineal.report.stage_graph import StageGraph
-
-
-def stale(report: Report) -> dict[str, list[str]]:
-    """The images that are not there, in the order in which they are built: name -> the stale images that it needs."""
-    lineage = StageGraph(report)
-    names = [image.name for image in report.images if image.digest is None]
-    return {name: [need for need in lineage.needs(name) if need in names] for name in names}
+from lineal.report.stage_graph import stale
 
 
 def matrix(report: Report) -> str:

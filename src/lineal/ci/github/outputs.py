@@ -9,10 +9,30 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lineal.ci.github.matrix import matrix
+from lineal.ci.results import ResultFiles
+from lineal.errors import BadConfiguration
 from lineal.report.model import ImageReport, Report
 
 _MOST = 1_000_000
 """Bytes, in UTF-16 as GitHub counts, that all outputs of a job may have together."""
+
+
+def write_outputs(report: Report, environ: Mapping[str, str], files: ResultFiles) -> None:
+    """The outputs of a step, the action's or any other that runs Lineal. Raises `BadConfiguration`."""
+    path = environ.get("GITHUB_OUTPUT")
+    if not path:
+        return
+    found = outputs(report, host_path(files.report, environ) if files.report else "")
+    for name in too_much(found):
+        files.warn(f"The output {name} is left out: GitHub takes 1 MB. Take it from --report.")
+        del found[name]
+    try:
+        with Path(path).open("ab") as file:
+            file.write(encode(found))
+    except OSError as error:
+        # The steps after this one would go on without what they need.
+        sentence = f"The step's outputs cannot be written to {path}: {error.strerror}."
+        raise BadConfiguration(sentence, remedy="Leave GITHUB_OUTPUT as the runner set it.") from None
 
 
 def outputs(report: Report, path: str = "") -> dict[str, str]:

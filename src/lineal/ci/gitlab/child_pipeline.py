@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lineal.ci.github.matrix import stale
+from lineal.ci.jobs import JobSettings
 from lineal.errors import BadConfiguration, Location
 from lineal.report.model import Report
+from lineal.report.stage_graph import stale
 
 TEMPLATE = ".lineal-build"
 _OURS = ("script", "extends", "needs", "stage", "rules", "only", "except", "trigger", "run")
 """Keys of a job that the generated jobs have themselves, or that would take jobs out of the pipeline."""
 _NEEDS = 50
 """GitLab takes no more `needs:` in a job."""
+
+
+def child_pipeline(settings: JobSettings, image: str | None) -> Callable[[Report], str]:
+    """Writes the pipeline of a report; `image` is that of the job that plans. Raises `BadConfiguration`."""
+    if settings.has_vars:
+        # It may be a secret, and the pipeline's file can be downloaded.
+        what = "--var is not passed on to the jobs of --format gitlab."
+        raise BadConfiguration(what, remedy="Set LINEAL_VAR in the template's variables, or in the project's.")
+    template = read_template(settings.template) if settings.template else default_template(image)
+    return lambda report: child(report, template, settings.variables)
 
 
 def child(report: Report, template: Mapping[str, Any], variables: Mapping[str, str]) -> str:

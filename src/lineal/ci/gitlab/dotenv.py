@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from pathlib import Path
 
+from lineal.ci.results import ResultFiles
+from lineal.errors import BadConfiguration
 from lineal.report.model import Report
 
 _VARIABLES = 20
 _BYTES = 5 * 1024
 """What GitLab takes unless an administrator changed it; of more it refuses all."""
+
+
+def write_dotenv(report: Report, files: ResultFiles) -> None:
+    """The file of `--dotenv`, for a command that is about a commit. Raises `BadConfiguration`."""
+    if not files.dotenv or report.context is None:
+        return
+    text, left_out = dotenv(report)
+    if left_out:
+        names = ", ".join(left_out)
+        files.warn(f"--dotenv has no variable for {names}: GitLab takes 20 variables and 5 KB, and each "
+                   "needs a name of its own. Take them from --report.")  # fmt: skip
+    try:
+        Path(files.dotenv).write_bytes(text.encode())
+    except OSError as error:
+        sentence = f"The variables cannot be written to {files.dotenv}: {error.strerror}."
+        raise BadConfiguration(sentence, remedy="Correct --dotenv.") from None
 
 
 def dotenv(report: Report) -> tuple[str, list[str]]:

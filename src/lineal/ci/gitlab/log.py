@@ -23,11 +23,11 @@ class Sections:
     def close(self) -> str:
         return f"\x1b[0Ksection_end:{int(self._now())}:lineal_{self._count}\r\x1b[0K"
 
-    def hold(self) -> str:
+    def stop_commands(self) -> str:
         # Sections need ESC and a carriage return, which no line of output keeps.
         return ""
 
-    def release(self) -> str:
+    def resume(self) -> str:
         return ""
 
     def warning(self, text: str) -> str:

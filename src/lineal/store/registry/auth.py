@@ -80,12 +80,13 @@ class Authenticator:
         monotonic: Callable[[], float],
         environ: Mapping[str, str],
         credential: Credential | None = None,
+        fallback: Credential | None = None,
     ) -> None:
         self._host, self._repository, self._secure = host, repository, secure
         self._exchange, self._monotonic, self._environ = exchange, monotonic, environ
         self._lock = threading.RLock()
         self._challenge: Challenge | None = None
-        self._credential = credential
+        self._credential, self._fallback = credential, fallback
         self._looked_up = credential is not None
         self._problem: str | None = None
         self._refresh_token = ""
@@ -144,7 +145,8 @@ class Authenticator:
     def _find(self) -> Credential | None:
         if not self._looked_up:
             self._looked_up = True
-            self._credential, self._problem = find_credential(self._host, self._repository, self._environ)
+            found, self._problem = find_credential(self._host, self._repository, self._environ)
+            self._credential = found or self._fallback
         return self._credential
 
     def _cached(self, scopes: Sequence[Scope]) -> str | None:

@@ -33,6 +33,7 @@ docker-registry on a plain disk shows the first of them an empty file for a mome
 
 class Registry(Store):
     """One repository of one registry. Plain http on loopback or when `insecure`; `credential` is for this host only.
+    So is `fallback`, which counts when nobody has logged in there.
 
     `host` is `name[:port]`. Requires a valid repository name (see `lineal.store.open`)."""
 
@@ -44,13 +45,14 @@ class Registry(Store):
         address: str | None = None,
         insecure: bool = False,
         credential: Credential | None = None,
+        fallback: Credential | None = None,
         environ: Mapping[str, str] | None = None,
         time: Time | None = None,
         session: requests.Session | None = None,
     ) -> None:
         self.host, self.repository = host, repository
         self.address = address or f"{host}/{repository}"
-        self._insecure, self._credential = insecure, credential
+        self._insecure, self._credential, self._fallback = insecure, credential, fallback
         self._environ, self._time = os.environ if environ is None else environ, time or Time()
         self._http = Transport(
             host,
@@ -58,6 +60,7 @@ class Registry(Store):
             insecure=insecure,
             environ=self._environ,
             credential=credential,
+            fallback=fallback,
             time=self._time,
             session=session,
         )
@@ -74,6 +77,7 @@ class Registry(Store):
             repository,
             insecure=self._insecure,
             credential=self._credential,
+            fallback=self._fallback,
             environ=self._environ,
             time=self._time,
             session=self._http.session,

@@ -37,8 +37,7 @@ class Credential:
 
 
 def find_credential(host: str, repository: str, environ: Mapping[str, str]) -> tuple[Credential | None, str | None]:
-    """The credential of the first file that has one, else the one that GitLab gives its jobs; and what went wrong on
-    the way (a sentence without secrets).
+    """The credential of the first file that has one, and what went wrong on the way (a sentence without secrets).
 
     A broken file or helper is no reason to stop: the registry may be readable by anyone."""
     problem = None
@@ -51,16 +50,7 @@ def find_credential(host: str, repository: str, environ: Mapping[str, str]) -> t
             continue
         if found:
             return found, problem
-    return _of_the_job(host, environ), problem
-
-
-def _of_the_job(host: str, environ: Mapping[str, str]) -> Credential | None:
-    """The job's own password for its GitLab's registry, and for no other host. It comes last: a login
-    as somebody else was made for a reason."""
-    if environ.get("GITLAB_CI") != "true" or environ.get("CI_REGISTRY", "").lower() != host:
-        return None
-    username, password = environ.get("CI_REGISTRY_USER"), environ.get("CI_REGISTRY_PASSWORD")
-    return Credential("CI_REGISTRY_USER", username, password) if username and password else None
+    return None, problem
 
 
 class _Problem(Exception):

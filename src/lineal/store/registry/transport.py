@@ -61,6 +61,7 @@ class Transport:
         insecure: bool,
         environ: Mapping[str, str],
         credential: Credential | None,
+        fallback: Credential | None = None,
         time: Time,
         session: requests.Session | None = None,
     ) -> None:
@@ -77,6 +78,7 @@ class Transport:
             monotonic=time.monotonic,
             environ=environ,
             credential=credential,
+            fallback=fallback,
         )
 
     def ask(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lineal.ci.provider import detect
+from lineal.ci.provider import provider_of
 from lineal.errors import BadConfiguration
 from tests.unit.ci.forge import Forge, git
 
@@ -17,7 +17,7 @@ ZEROS = "0" * 40
 
 def test_a_push_to_a_branch(forge: Forge, github: Environ) -> None:
     environ = github("push", forge.main, "refs/heads/main")
-    context = detect(environ, forge.clone("main", "main"))
+    context = provider_of(environ).context(forge.clone("main", "main"))
     assert (context.provider, context.event, context.commit) == ("github", "push", forge.main)
     assert (context.branch, context.tag, context.parents) == ("main", None, ())
     assert context.may_write and not context.fork and context.notes == ()
@@ -29,14 +29,14 @@ def test_a_push_to_a_branch(forge: Forge, github: Environ) -> None:
 def test_a_pushed_annotated_tag_is_peeled_to_its_commit(forge: Forge, github: Environ) -> None:
     clone = forge.clone("refs/tags/v1.9:refs/tags/v1.9", depth=1)
     git(clone.root, "checkout", "--quiet", "--detach", "v1.9")
-    context = detect(github("push", forge.tag_object, "refs/tags/v1.9", "push_tag"), clone)
+    context = provider_of(github("push", forge.tag_object, "refs/tags/v1.9", "push_tag")).context(clone)
     assert forge.tag_object != forge.main
     assert (context.event, context.commit, context.tag, context.branch) == ("tag", forge.main, "v1.9", None)
     assert context.notes == ()
 
 
 def test_a_pushed_tag_whose_object_is_not_in_the_clone_is_not_claimed(forge: Forge, github: Environ) -> None:
-    context = detect(github("push", forge.tag_object, "refs/tags/v1.9", "push_tag"), forge.clone("main"))
+    context = provider_of(github("push", forge.tag_object, "refs/tags/v1.9", "push_tag")).context(forge.clone("main"))
     assert (context.commit, context.tag) == (forge.main, None)
     assert "HEAD is built" in context.notes[0]
 
@@ -48,7 +48,7 @@ def test_a_pull_request_s_merge_ref_is_recorded_by_its_real_parents_in_a_depth_1
     assert clone.shallow
     assert git(clone.root, "log", "-1", "--format=%P") == "", "git itself shows no parents here"
     environ = github("pull_request", forge.merge, "refs/pull/2/merge", pull_request__head__sha=forge.changes)
-    context = detect(environ, clone)
+    context = provider_of(environ).context(clone)
     assert context.commit == forge.merge
     assert context.parents == (forge.main, forge.changes)
     assert (context.event, context.pull_request) == ("pull_request", 2)
@@ -58,21 +58,21 @@ def test_a_pull_request_s_merge_ref_is_recorded_by_its_real_parents_in_a_depth_1
 
 def test_a_pull_request_checked_out_at_its_own_head_has_no_parents(forge: Forge, github: Environ) -> None:
     environ = github("pull_request", forge.merge, "refs/pull/2/merge", pull_request__head__sha=forge.changes)
-    context = detect(environ, forge.clone("changes"))
+    context = provider_of(environ).context(forge.clone("changes"))
     assert (context.commit, context.parents, context.branch) == (forge.changes, (), "changes")
     assert "own head" in context.notes[0]
 
 
 def test_another_merge_commit_than_the_run_s_keeps_its_own_name(forge: Forge, github: Environ) -> None:
     environ = github("pull_request", forge.first, "refs/pull/2/merge", pull_request__head__sha=forge.changes)
-    context = detect(environ, forge.clone("refs/pull/2/merge"))
+    context = provider_of(environ).context(forge.clone("refs/pull/2/merge"))
     assert (context.commit, context.parents, context.branch) == (forge.merge, (), None)
     assert forge.first[:12] in context.notes[0]
 
 
 def test_a_merged_pull_request_s_last_run_is_on_the_base_branch(forge: Forge, github: Environ) -> None:
     environ = github("pull_request", forge.merge, "refs/heads/main", pull_request__merged=True)
-    context = detect(environ, forge.clone(forge.merge))
+    context = provider_of(environ).context(forge.clone(forge.merge))
     assert (context.commit, context.parents, context.branch) == (forge.merge, (), "main")
 
 
@@ -84,7 +84,7 @@ def test_a_fork_s_pull_request_may_not_write_and_gives_no_branch(forge: Forge, g
         "refs/pull/2/merge",
         pull_request__head={"ref": "main", "sha": forge.changes, "repo": repo},
     )
-    context = detect({**environ, "GITHUB_HEAD_REF": "main"}, forge.clone("refs/pull/2/merge"))
+    context = provider_of({**environ, "GITHUB_HEAD_REF": "main"}).context(forge.clone("refs/pull/2/merge"))
     assert context.fork and not context.may_write
     assert context.branch is None
     assert context.parents == (forge.main, forge.changes)
@@ -93,13 +93,15 @@ def test_a_fork_s_pull_request_may_not_write_and_gives_no_branch(forge: Forge, g
 
 def test_the_repository_s_own_name_in_other_letters_is_no_fork(forge: Forge, github: Environ) -> None:
     environ = github("pull_request", forge.merge, "refs/pull/2/merge")
-    context = detect({**environ, "GITHUB_REPOSITORY": "codertocat/hello-world"}, forge.clone("refs/pull/2/merge"))
+    context = provider_of({**environ, "GITHUB_REPOSITORY": "codertocat/hello-world"}).context(
+        forge.clone("refs/pull/2/merge")
+    )
     assert context.may_write
 
 
 def test_pull_request_target_builds_the_base_branch(forge: Forge, github: Environ) -> None:
     environ = github("pull_request_target", forge.main, "refs/heads/main", "pull_request")
-    context = detect(environ, forge.clone("main", "main"))
+    context = provider_of(environ).context(forge.clone("main", "main"))
     assert (context.commit, context.branch, context.pull_request) == (forge.main, "main", 2)
     assert context.may_write
 
@@ -107,19 +109,19 @@ def test_pull_request_target_builds_the_base_branch(forge: Forge, github: Enviro
 def test_pull_request_target_with_a_fork_s_code_checked_out_may_not_write(forge: Forge, github: Environ) -> None:
     head = {"ref": "main", "sha": forge.changes, "repo": FORK}
     environ = github("pull_request_target", forge.main, "refs/heads/main", "pull_request", pull_request__head=head)
-    context = detect(environ, forge.clone("changes", "main"))
+    context = provider_of(environ).context(forge.clone("changes", "main"))
     assert (context.commit, context.branch, context.may_write) == (forge.changes, None, False)
 
 
 def test_pull_request_target_with_the_merge_ref_checked_out_has_no_parents(forge: Forge, github: Environ) -> None:
     environ = github("pull_request_target", forge.main, "refs/heads/main", "pull_request")
-    assert detect(environ, forge.clone("refs/pull/2/merge")).parents == ()
+    assert provider_of(environ).context(forge.clone("refs/pull/2/merge")).parents == ()
 
 
 @pytest.mark.parametrize("event", ["merge_group", "push"])
 def test_a_merge_queue_s_branch_is_no_branch(forge: Forge, github: Environ, event: str) -> None:
     ref = f"refs/heads/gh-readonly-queue/main/pr-2-{forge.main}"
-    context = detect(github(event, forge.merge, ref), forge.clone(ref, ref.removeprefix("refs/heads/")))
+    context = provider_of(github(event, forge.merge, ref)).context(forge.clone(ref, ref.removeprefix("refs/heads/")))
     assert (context.event, context.branch, context.base_branch) == (event, None, "main")
     assert (context.commit, context.parents) == (forge.merge, ())
     if event == "merge_group":
@@ -128,30 +130,30 @@ def test_a_merge_queue_s_branch_is_no_branch(forge: Forge, github: Environ, even
 
 def test_a_queue_into_a_branch_with_slashes(forge: Forge, github: Environ) -> None:
     ref = f"refs/heads/gh-readonly-queue/release/1.0/pr-2-{forge.main}"
-    context = detect(github("push", forge.main, ref), forge.clone("main"))
+    context = provider_of(github("push", forge.main, ref)).context(forge.clone("main"))
     assert context.base_branch == "release/1.0"
 
 
 @pytest.mark.parametrize("event", ["workflow_dispatch", "repository_dispatch", "schedule", "deployment"])
 def test_other_events_take_the_branch_from_the_ref(forge: Forge, github: Environ, event: str) -> None:
     golden = event if event.endswith("dispatch") else "push"
-    context = detect(github(event, forge.main, "refs/heads/main", golden), forge.clone("main"))
+    context = provider_of(github(event, forge.main, "refs/heads/main", golden)).context(forge.clone("main"))
     assert (context.event, context.branch, context.commit) == (event, "main", forge.main)
 
 
 def test_a_release_takes_the_tag(forge: Forge, github: Environ) -> None:
-    context = detect(github("release", forge.main, "refs/tags/v1.10"), forge.clone("main"))
+    context = provider_of(github("release", forge.main, "refs/tags/v1.10")).context(forge.clone("main"))
     assert (context.event, context.tag, context.branch) == ("release", "v1.10", None)
 
 
 def test_a_release_without_a_ref_takes_the_tag_of_the_payload(forge: Forge, github: Environ) -> None:
-    context = detect(github("release", forge.main, ""), forge.clone("main"))
+    context = provider_of(github("release", forge.main, "")).context(forge.clone("main"))
     assert (context.tag, context.sources["tag"]) == ("0.0.1", "payload release.tag_name")
 
 
 def test_a_workflow_run_on_the_default_branch(forge: Forge, github: Environ) -> None:
     environ = github("workflow_run", forge.main, "refs/heads/main", workflow_run__head_repository=FORK)
-    context = detect(environ, forge.clone("main"))
+    context = provider_of(environ).context(forge.clone("main"))
     assert (context.event, context.branch, context.may_write) == ("workflow_run", "main", True)
 
 
@@ -165,41 +167,44 @@ def test_a_workflow_run_with_the_triggering_head_checked_out(forge: Forge, githu
         workflow_run__head_branch="changes",
         workflow_run__head_repository=own,
     )
-    context = detect(environ, forge.clone("changes"))
+    context = provider_of(environ).context(forge.clone("changes"))
     assert (context.commit, context.branch, context.may_write) == (forge.changes, "changes", True)
 
 
 def test_a_workflow_run_with_a_fork_s_code_checked_out_may_not_write(forge: Forge, github: Environ) -> None:
     environ = github("workflow_run", forge.main, "refs/heads/main", workflow_run__head_repository=FORK)
-    context = detect(environ, forge.clone("refs/pull/2/merge"))
+    context = provider_of(environ).context(forge.clone("refs/pull/2/merge"))
     assert (context.branch, context.fork, context.may_write) == (None, True, False)
 
 
 def test_head_wins_over_the_ci_s_commit(forge: Forge, github: Environ) -> None:
     """A release job commits on `main` before it builds; another job checks out another branch altogether."""
-    context = detect(github("push", forge.first, "refs/heads/main"), forge.clone("main", "main"))
+    context = provider_of(github("push", forge.first, "refs/heads/main")).context(forge.clone("main", "main"))
     assert (context.commit, context.branch, context.sources["branch"]) == (forge.main, "main", "git branch")
     assert forge.first[:12] in context.notes[0] and "HEAD is built" in context.notes[0]
-    context = detect(github("push", forge.first, "refs/heads/main"), forge.clone("changes", "changes"))
+    context = provider_of(github("push", forge.first, "refs/heads/main")).context(forge.clone("changes", "changes"))
     assert (context.commit, context.branch) == (forge.changes, "changes")
 
 
 def test_a_moved_head_keeps_the_tag_only_where_git_has_it(forge: Forge, github: Environ) -> None:
     clone = forge.clone("main")
     git(clone.root, "tag", "v2", "HEAD")
-    assert detect(github("push", forge.first, "refs/tags/v2", "push_tag"), clone).tag == "v2"
-    assert detect(github("push", forge.first, "refs/tags/v3", "push_tag"), clone).tag is None
+    assert provider_of(github("push", forge.first, "refs/tags/v2", "push_tag")).context(clone).tag == "v2"
+    assert provider_of(github("push", forge.first, "refs/tags/v3", "push_tag")).context(clone).tag is None
 
 
 def test_an_enterprise_server_has_its_own_registry(forge: Forge, github: Environ) -> None:
     environ = {**github("push", forge.main, "refs/heads/main"), "GITHUB_SERVER_URL": "https://git.Example.com:8443"}
-    assert detect(environ, forge.clone("main")).default_store == "containers.git.example.com/codertocat/hello-world"
+    assert (
+        provider_of(environ).context(forge.clone("main")).default_store
+        == "containers.git.example.com/codertocat/hello-world"
+    )
 
 
 def test_no_payload_is_said_and_a_pull_request_then_may_not_write(forge: Forge, github: Environ) -> None:
     environ = github("pull_request", forge.merge, "refs/pull/2/merge")
     environ.update(GITHUB_EVENT_PATH="/nowhere", GITHUB_BASE_REF="main", GITHUB_HEAD_REF="main")
-    context = detect(environ, forge.clone("refs/pull/2/merge"))
+    context = provider_of(environ).context(forge.clone("refs/pull/2/merge"))
     assert "no event payload" in context.notes[0]
     assert (context.pull_request, context.base_branch) == (2, "main")
     assert (context.branch, context.may_write) == (None, False)
@@ -222,7 +227,7 @@ def test_a_broken_payload_is_one_sentence(
     environ = github("push", forge.main, "refs/heads/main")
     Path(environ["GITHUB_EVENT_PATH"]).write_bytes(content)
     with pytest.raises(BadConfiguration, match=words) as caught:
-        detect(environ, forge.clone("main"))
+        provider_of(environ).context(forge.clone("main"))
     assert environ["GITHUB_EVENT_PATH"] in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -249,7 +254,7 @@ def test_a_hostile_payload_value_is_refused_and_shown_harmlessly(
 ) -> None:
     environ = github("pull_request", forge.merge, "refs/pull/2/merge", **{path: value})
     with pytest.raises(BadConfiguration, match=word) as caught:
-        detect(environ, forge.clone("refs/pull/2/merge"))
+        provider_of(environ).context(forge.clone("refs/pull/2/merge"))
     assert str(caught.value).isprintable() and len(str(caught.value)) < 300
 
 
@@ -267,15 +272,15 @@ def test_a_hostile_payload_value_is_refused_and_shown_harmlessly(
 def test_a_variable_that_makes_no_sense_is_named(forge: Forge, github: Environ, name: str, value: str) -> None:
     environ = {**github("push", forge.main, "refs/heads/main"), name: value}
     with pytest.raises(BadConfiguration, match=name):
-        detect(environ, forge.clone("main"))
+        provider_of(environ).context(forge.clone("main"))
 
 
 def test_payload_parts_of_another_shape_count_as_absent(forge: Forge, github: Environ) -> None:
     environ = github("pull_request", forge.merge, "refs/pull/2/merge", pull_request=[1, 2])
-    context = detect(environ, forge.clone("refs/pull/2/merge"))
+    context = provider_of(environ).context(forge.clone("refs/pull/2/merge"))
     assert (context.pull_request, context.may_write) == (2, False)
 
 
 def test_an_all_zero_id_means_no_commit(forge: Forge, github: Environ) -> None:
-    context = detect(github("push", ZEROS, "refs/heads/main"), forge.clone("main"))
+    context = provider_of(github("push", ZEROS, "refs/heads/main")).context(forge.clone("main"))
     assert (context.commit, context.branch, context.notes) == (forge.main, "main", ())

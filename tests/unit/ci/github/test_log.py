@@ -34,9 +34,9 @@ def test_nothing_in_an_error_can_act() -> None:
 
 def test_stop_tokens_are_never_used_twice() -> None:
     groups = Groups()
-    assert len({groups.hold() for _ in range(50)}) == 50
-    token = groups.hold().removeprefix("::stop-commands::")
-    assert groups.release() == f"::{token}::" and len(token) == 32
+    assert len({groups.stop_commands() for _ in range(50)}) == 50
+    token = groups.stop_commands().removeprefix("::stop-commands::")
+    assert groups.resume() == f"::{token}::" and len(token) == 32
 
 
 ACTION = {"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": "/github/workspace"}

@@ -5,9 +5,9 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lineal.ci.github.matrix import matrix, stale
+from lineal.ci.github.matrix import matrix
 from lineal.report.model import ImageReport, Report, StageReport
-from lineal.report.stage_graph import StageGraph
+from lineal.report.stage_graph import StageGraph, stale
 from tests.unit.report.reports import DIGEST, checksum, image, report, shop, stage
 
 

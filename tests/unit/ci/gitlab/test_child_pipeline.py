@@ -9,10 +9,10 @@ import pytest
 import yaml
 from hypothesis import given
 
-from lineal.ci.github.matrix import stale
 from lineal.ci.gitlab.child_pipeline import child, default_template, read_template
 from lineal.errors import BadConfiguration
 from lineal.report.model import Report
+from lineal.report.stage_graph import stale
 from tests.unit.ci.github.test_matrix import projects
 from tests.unit.report.reports import image, report, shop, stage
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from lineal.ci.context import Context
-from lineal.ci.provider import detect
+from lineal.ci.provider import provider_of
 from lineal.errors import BadConfiguration
 from tests.unit.ci.forge import Forge, git
 
@@ -43,7 +43,7 @@ def names(context: Context) -> tuple[str | None, str | None]:
 
 
 def test_a_branch_pipeline(forge: Forge) -> None:
-    context = detect(job(forge.main, CI_COMMIT_BRANCH="main"), forge.clone("main"))
+    context = provider_of(job(forge.main, CI_COMMIT_BRANCH="main")).context(forge.clone("main"))
     assert (context.provider, context.event, context.commit) == ("gitlab", "push", forge.main)
     assert names(context) == ("main", None)
     assert context.default_store == "registry.example.com:5050/group/sub/shop"
@@ -51,25 +51,25 @@ def test_a_branch_pipeline(forge: Forge) -> None:
 
 
 def test_a_tag_pipeline(forge: Forge) -> None:
-    context = detect(job(forge.main, CI_COMMIT_TAG="v1.10"), forge.clone("main"))
+    context = provider_of(job(forge.main, CI_COMMIT_TAG="v1.10")).context(forge.clone("main"))
     assert (context.event, *names(context)) == ("tag", None, "v1.10")
 
 
 def test_an_annotated_tag_s_object_is_peeled(forge: Forge) -> None:
     clone = forge.clone("refs/tags/v1.9:refs/tags/v1.9")
     git(clone.root, "checkout", "--quiet", "--detach", "v1.9")
-    context = detect(job(forge.tag_object, CI_COMMIT_TAG="v1.9"), clone)
+    context = provider_of(job(forge.tag_object, CI_COMMIT_TAG="v1.9")).context(clone)
     assert (context.commit, context.tag, context.notes) == (forge.main, "v1.9", ())
 
 
 @pytest.mark.parametrize("source", ["schedule", "web", "api", "parent_pipeline"])
 def test_other_pipelines_keep_their_source(forge: Forge, source: str) -> None:
     environ = job(forge.main, CI_COMMIT_BRANCH="main", CI_PIPELINE_SOURCE=source)
-    assert detect(environ, forge.clone("main")).event == source
+    assert provider_of(environ).context(forge.clone("main")).event == source
 
 
 def test_a_detached_merge_request_pipeline_builds_the_branch(forge: Forge) -> None:
-    context = detect(merge_request(forge.changes, "detached", forge.first), forge.clone("changes"))
+    context = provider_of(merge_request(forge.changes, "detached", forge.first)).context(forge.clone("changes"))
     assert (context.event, context.pull_request, context.commit) == ("merge_request", 7, forge.changes)
     assert (context.branch, context.base_branch, context.merge_base) == ("changes", "main", forge.first)
     assert context.parents == () and context.may_write and not context.fork
@@ -79,18 +79,20 @@ def test_a_detached_merge_request_pipeline_builds_the_branch(forge: Forge) -> No
 def test_a_merged_result_is_recorded_by_its_real_parents_in_a_shallow_clone(forge: Forge, kind: str) -> None:
     clone = forge.clone("refs/pull/2/merge")
     assert clone.shallow
-    context = detect(merge_request(forge.merge, kind), clone)
+    context = provider_of(merge_request(forge.merge, kind)).context(clone)
     assert (context.event, context.commit) == (kind, forge.merge)
     assert context.parents == (forge.main, forge.changes)
     assert context.branch == "changes"
 
 
 def test_a_fast_forward_train_s_commit_stands_for_itself(forge: Forge) -> None:
-    assert detect(merge_request(forge.changes, "merge_train"), forge.clone("changes")).parents == ()
+    assert provider_of(merge_request(forge.changes, "merge_train")).context(forge.clone("changes")).parents == ()
 
 
 def test_a_merged_result_that_is_not_checked_out_gives_no_parents(forge: Forge) -> None:
-    context = detect(merge_request(forge.first, "merged_result", forge.first), forge.clone("refs/pull/2/merge"))
+    context = provider_of(merge_request(forge.first, "merged_result", forge.first)).context(
+        forge.clone("refs/pull/2/merge")
+    )
     assert (context.commit, context.parents, context.merge_base, context.branch) == (forge.merge, (), None, None)
     assert "HEAD is built" in context.notes[0]
 
@@ -99,7 +101,7 @@ def test_a_fork_s_own_pipeline_writes_to_the_fork_s_registry(forge: Forge) -> No
     environ = merge_request(
         forge.changes, "detached", CI_MERGE_REQUEST_SOURCE_PROJECT_PATH=FORK, CI_PROJECT_PATH=FORK
     )
-    context = detect(environ, forge.clone("changes"))
+    context = provider_of(environ).context(forge.clone("changes"))
     assert context.fork and context.may_write and context.branch == "changes"
 
 
@@ -111,7 +113,7 @@ def test_a_fork_s_code_in_the_parent_s_pipeline_may_not_write(forge: Forge, sour
         CI_MERGE_REQUEST_SOURCE_PROJECT_PATH=source,
         CI_MERGE_REQUEST_SOURCE_BRANCH_NAME="main",
     )
-    context = detect(environ, forge.clone("changes"))
+    context = provider_of(environ).context(forge.clone("changes"))
     assert context.fork and not context.may_write and context.branch is None
     assert "nothing is published" in context.notes[0]
 
@@ -119,14 +121,14 @@ def test_a_fork_s_code_in_the_parent_s_pipeline_may_not_write(forge: Forge, sour
 def test_head_wins_over_the_ci_s_commit(forge: Forge) -> None:
     clone = forge.clone("changes", "changes")
     git(clone.root, "tag", "v2", "HEAD")
-    context = detect(job(forge.main, CI_COMMIT_BRANCH="main"), clone)
+    context = provider_of(job(forge.main, CI_COMMIT_BRANCH="main")).context(clone)
     assert (context.commit, context.branch) == (forge.changes, "changes")
-    assert detect(job(forge.main, CI_COMMIT_TAG="v2"), clone).tag == "v2"
-    assert detect(job(forge.main, CI_COMMIT_TAG="v3"), clone).tag is None
+    assert provider_of(job(forge.main, CI_COMMIT_TAG="v2")).context(clone).tag == "v2"
+    assert provider_of(job(forge.main, CI_COMMIT_TAG="v3")).context(clone).tag is None
 
 
 def test_a_project_without_a_registry_is_said(forge: Forge) -> None:
-    context = detect(job(forge.main, CI_REGISTRY_IMAGE=""), forge.clone("main"))
+    context = provider_of(job(forge.main, CI_REGISTRY_IMAGE="")).context(forge.clone("main"))
     assert context.default_store is None and "CI_REGISTRY_IMAGE" in context.notes[0]
 
 
@@ -147,5 +149,5 @@ def test_a_variable_that_makes_no_sense_is_named(forge: Forge, name: str, value:
     wanted = merge_request if name.startswith("CI_MERGE") else job
     environ = {**(wanted(forge.main, "detached") if wanted is merge_request else job(forge.main)), name: value}
     with pytest.raises(BadConfiguration, match=name) as caught:
-        detect(environ, forge.clone("main"))
+        provider_of(environ).context(forge.clone("main"))
     assert str(caught.value).isprintable()

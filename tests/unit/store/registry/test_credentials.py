@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from lineal.store.registry.credentials import DOCKER_HUB_KEY, Credential, find_credential
 from tests.unit.store.conftest import PASSWORD, USER, environ, manifest_of
@@ -180,36 +178,20 @@ def test_a_helper_opens_a_real_registry(
     assert store.tags() == ["one"]
 
 
-JOB = {
-    "GITLAB_CI": "true",
-    "CI_REGISTRY": HOST,
-    "CI_REGISTRY_USER": "gitlab-ci-token",
-    "CI_REGISTRY_PASSWORD": "job-token",
-}
+def test_the_job_s_credential_counts_where_nobody_logged_in(
+    password_host: str, open_registry: Callable[..., Any]
+) -> None:
+    store = open_registry(password_host, "job/app", fallback=Credential("CI_REGISTRY_USER", USER, PASSWORD))
+    store.put_manifest(manifest_of(store), "one")
+    assert store.tags() == ["one"]
+    assert store.sibling("job/app").tags() == ["one"]
 
 
-def test_a_gitlab_job_is_known_to_its_own_registry(tmp_path: Path) -> None:
-    credential = found(tmp_path, **JOB)
-    assert credential is not None
-    assert (credential.source, credential.username, credential.password) == (
-        "CI_REGISTRY_USER",
-        "gitlab-ci-token",
-        "job-token",
-    )
-    assert "job-token" not in repr(credential)
-
-
-def test_who_logged_in_is_that_one_in_a_gitlab_job_too(tmp_path: Path) -> None:
-    write(tmp_path / ".docker" / "config.json", auths={HOST: auth("deploy-token")})
-    assert user(found(tmp_path, **JOB)) == "deploy-token"
-
-
-@given(st.text(max_size=30) | st.sampled_from([f"{HOST}:443", f"{HOST}.evil.example", f"evil.{HOST}", HOST[:-1]]))
-def test_a_gitlab_jobs_password_goes_to_no_other_host(tmp_path_factory: pytest.TempPathFactory, host: str) -> None:
-    home = tmp_path_factory.getbasetemp()
-    assert host == HOST or found(home, host=host, **JOB) is None
-
-
-@pytest.mark.parametrize("change", [{"GITLAB_CI": "false"}, {"CI_REGISTRY": ""}, {"CI_REGISTRY_PASSWORD": ""}])
-def test_without_all_of_a_gitlab_job_there_is_no_password(tmp_path: Path, change: dict[str, str]) -> None:
-    assert found(tmp_path, **{**JOB, **change}) is None
+def test_a_login_goes_before_the_job_s_credential(
+    password_host: str, open_registry: Callable[..., Any], tmp_path: Path
+) -> None:
+    login = {"auth": base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()}
+    write(tmp_path / ".docker" / "config.json", auths={password_host: login})
+    store = open_registry(password_host, "login/app", fallback=Credential("CI_REGISTRY_USER", USER, "wrong"))
+    store.put_manifest(manifest_of(store), "one")
+    assert store.tags() == ["one"]

@@ -5,20 +5,19 @@ there already go first, then other details, then rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import takewhile
 
+from lineal.ci.github.summary.changes import blocks
 from lineal.ci.github.summary.failure import output, sentence, steps
 from lineal.ci.github.summary.headline import headline
 from lineal.ci.github.summary.markdown_escape import code, plain
 from lineal.ci.github.summary.mermaid import graph
-from lineal.report import diff
+from lineal.ci.github.summary.step_summary import BUDGET
 from lineal.report.model import BundleReport, ContextReport, ErrorReport, ImageReport, Report, StageReport
-from lineal.report.stage_graph import ORDER, WORDS, StageGraph, counted, worst
+from lineal.report.stage_graph import MADE, ORDER, WORDS, StageGraph, counted, worst
 from lineal.text import duration, plural, size
 
-BUDGET = 1_000_000
-"""Bytes. GitHub drops a summary of more than 1 MiB."""
 _RESERVE = 300
 """Bytes for saying what has no room."""
 _MARKS = {"failed": "❌", "missing": "🔨", "built": "🟢", "assembled": "🟢", "adopted": "🔵", "cached": "⚪"}
@@ -37,10 +36,8 @@ def page(report: Report, budget: int = BUDGET) -> str:
     writer = _Writer(budget)
     for block in filter(None, _head(report)):
         writer.add(block)
-    for block in diff.blocks(report):
-        if not writer.add(block):
-            writer.remark("The other changes in the cluster have no room here; `--report` has them all.")
-            break
+    changes = list(blocks(report))
+    writer.add_all(changes, len(changes), lambda _: "The other changes in the cluster")
     if report.context is None:
         _add_names(writer, report.images)
         return writer.text()
@@ -50,10 +47,8 @@ def page(report: Report, budget: int = BUDGET) -> str:
     if picture:
         quiet = worst(report.stages) == "cached"
         writer.add((_folded("The graph of stages", picture) if quiet else picture) + f"\n\n{_legend(report)}")
-    told = list(takewhile(lambda image: writer.add(_details(image, lineage.own(image.name))), images))
-    left_out = len(images) - len(told)
-    if left_out:
-        writer.remark(f"The stages of {plural(left_out, 'image')} have no room here; `--report` has them all.")
+    details = (_details(image, lineage.own(image.name)) for image in images)
+    writer.add_all(details, len(images), lambda left_out: f"The stages of {plural(left_out, 'image')}")
     return writer.text()
 
 
@@ -78,8 +73,14 @@ class _Writer:
         self._blocks.append(block)
         return True
 
-    def add_table(self, head: list[str], rows: Iterator[str]) -> int:
-        """As many rows as fit into half of the room; how many these are."""
+    def add_all(self, blocks: Iterable[str], count: int, named: Callable[[int], str]) -> None:
+        """The first blocks of `count`, as many as fit. `named` says in words what the others are, by their number."""
+        left_out = count - sum(1 for _ in takewhile(self.add, blocks))
+        if left_out:
+            self.remark(f"{named(left_out)} have no room here; `--report` has them all.")
+
+    def add_table(self, head: list[str], rows: Iterable[str], count: int) -> None:
+        """The first rows of `count`, a row for each image, as many as fit into half of the room."""
         room = self._left // 2 - sum(len(line.encode()) + 1 for line in head)
         kept: list[str] = []
         for row in rows:
@@ -89,10 +90,11 @@ class _Writer:
             kept.append(row)
         if kept:
             self.add("\n".join([*head, *kept]))
-        return len(kept)
+        if len(kept) < count:
+            self.remark(f"… and {plural(count - len(kept), 'more image')}.")
 
     def remark(self, text: str) -> None:
-        """A short sentence of ours; there is room for it."""
+        """A short sentence of ours; `_RESERVE` is the room for all of them."""
         self._blocks.append(text)
 
     def text(self) -> str:
@@ -117,7 +119,7 @@ def _head(report: Report) -> Iterator[str]:
             + (f" after {took}" if took else "")
             + "".join(f". {plain(said, 500).rstrip('.')}" for said in report.release.told)
         )
-    made = [stage for stage in report.stages if stage.outcome in ("built", "assembled")]
+    made = [stage for stage in report.stages if stage.outcome in MADE]
     if made and not report.may_write:
         yield (
             f"> **Nothing was published.** This run may only read the store, as a pull request from a fork does. The "
@@ -167,17 +169,13 @@ def _add_table(writer: _Writer, images: list[ImageReport], lineage: StageGraph) 
     head = ["", "Image", "Stages", "Time", "Digest", *["Pulled"] * pulled, *["Pushed"] * pushed]
     rule = [":-:", ":--", ":--", "--:", ":--", *["--:"] * (pulled + pushed)]
     rows = (_row(image, lineage.own(image.name), pulled, pushed) for image in images)
-    left_out = len(images) - writer.add_table([_cells(head), _cells(rule)], rows)
-    if left_out:
-        writer.remark(f"… and {plural(left_out, 'more image')}.")
+    writer.add_table([_cells(head), _cells(rule)], rows, len(images))
 
 
 def _add_names(writer: _Writer, images: list[ImageReport]) -> None:
     """Images of which nothing more is known, as those of a bundle."""
     rows = (_cells([f"**{code(image.name)}**", code(image.image or "", 300)]) for image in images)
-    left_out = len(images) - writer.add_table([_cells(["Image", "Reference"]), _cells([":--", ":--"])], rows)
-    if left_out:
-        writer.remark(f"… and {plural(left_out, 'more image')}.")
+    writer.add_table([_cells(["Image", "Reference"]), _cells([":--", ":--"])], rows, len(images))
 
 
 def _row(image: ImageReport, own: list[StageReport], pulled: bool, pushed: bool) -> str:

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from lineal.ci.github.summary.page import BUDGET, error_page, page
+from lineal.ci.github.summary.page import error_page, page
+from lineal.ci.github.summary.step_summary import BUDGET
 from lineal.report.model import ErrorReport, ReleaseReport, Report
 from tests.unit.report.reports import HOSTILE, hostile_bundles, hostile_reports, many, shop
 

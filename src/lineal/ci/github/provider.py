@@ -1,0 +1,83 @@
+"""GitHub Actions as a provider. Its parts are imported when they are used: a run needs few of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from lineal.ci.context import Context, GitReader
+from lineal.ci.jobs import JobSettings
+from lineal.ci.login import Login
+from lineal.ci.results import ResultFiles
+from lineal.errors import LinealError
+
+if TYPE_CHECKING:
+    from lineal.report.log import Markers
+    from lineal.report.model import ErrorReport, Report
+
+
+@dataclass(frozen=True, slots=True)
+class GitHub:
+    environ: Mapping[str, str]
+    name: ClassVar[str] = "github"
+    title: ClassVar[str] = "GitHub"
+    plan_format: ClassVar[str] = "matrix"
+
+    @property
+    def is_here(self) -> bool:
+        return self.environ.get("GITHUB_ACTIONS") == "true"
+
+    def context(self, git: GitReader) -> Context:
+        from lineal.ci.github.context import read
+
+        return read(self.environ, git)
+
+    def markers(self) -> Markers:
+        from lineal.ci.github.log import Groups
+
+        return Groups()
+
+    def annotation(self, error: LinealError) -> str:
+        from lineal.ci.github.annotations import annotation
+
+        return annotation(error)
+
+    def guarded(self, text: str) -> str:
+        from lineal.ci.github.log import guarded
+
+        return guarded(text, self.environ)
+
+    def job(self) -> str:
+        """The address of the workflow's run: a job does not know its own."""
+        number = self.environ.get("GITHUB_RUN_ID")
+        server = self.environ.get("GITHUB_SERVER_URL", "https://github.com")
+        return f"{server}/{self.environ.get('GITHUB_REPOSITORY', '')}/actions/runs/{number}" if number else ""
+
+    def logins(self) -> Sequence[Login]:
+        """None: a job has its token only when a step is given it, and the action logs in with that."""
+        return ()
+
+    def jobs(self, settings: JobSettings) -> Callable[[Report], str]:  # noqa: ARG002 (a matrix has names only)
+        from lineal.ci.github.matrix import matrix
+
+        return matrix
+
+    def write_results(self, report: Report, files: ResultFiles) -> None:
+        try:
+            if self.environ.get("GITHUB_OUTPUT"):
+                from lineal.ci.github.outputs import write_outputs
+
+                write_outputs(report, self.environ, files)
+        finally:
+            if self.environ.get("GITHUB_STEP_SUMMARY"):
+                from lineal.ci.github.summary.page import page
+                from lineal.ci.github.summary.step_summary import append
+
+                append(self.environ, files, lambda budget: page(report, budget))
+
+    def write_error(self, command: str, error: ErrorReport, files: ResultFiles) -> None:
+        from lineal.ci.github.summary.page import error_page
+        from lineal.ci.github.summary.step_summary import append
+
+        append(self.environ, files, lambda _: error_page(command, error))

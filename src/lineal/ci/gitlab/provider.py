@@ -1,0 +1,72 @@
+"""GitLab CI/CD as a provider. Its parts are imported when they are used: a run needs few of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from lineal.ci.context import Context, GitReader
+from lineal.ci.jobs import JobSettings
+from lineal.ci.login import Login
+from lineal.ci.results import ResultFiles
+from lineal.errors import LinealError
+
+if TYPE_CHECKING:
+    from lineal.report.log import Markers
+    from lineal.report.model import ErrorReport, Report
+
+
+@dataclass(frozen=True, slots=True)
+class GitLab:
+    environ: Mapping[str, str]
+    name: ClassVar[str] = "gitlab"
+    title: ClassVar[str] = "GitLab"
+    plan_format: ClassVar[str] = "gitlab"
+
+    @property
+    def is_here(self) -> bool:
+        return self.environ.get("GITLAB_CI") == "true"
+
+    def context(self, git: GitReader) -> Context:
+        from lineal.ci.gitlab.context import read
+
+        return read(self.environ, git)
+
+    def markers(self) -> Markers:
+        from lineal.ci.gitlab.log import Sections
+
+        return Sections()
+
+    def annotation(self, error: LinealError) -> str:  # noqa: ARG002
+        """None: GitLab shows reports of its own kinds beside the code, and no line of a log."""
+        return ""
+
+    def guarded(self, text: str) -> str:
+        """As it is: GitLab takes no command from a job's log."""
+        return text
+
+    def job(self) -> str:
+        return self.environ.get("CI_JOB_URL", "")
+
+    def logins(self) -> Sequence[Login]:
+        """The job's own password for its GitLab's registry."""
+        names = ("CI_REGISTRY", "CI_REGISTRY_USER", "CI_REGISTRY_PASSWORD")
+        host, username, password = (self.environ.get(name, "") for name in names)
+        if not (self.is_here and host and username and password):
+            return ()
+        return (Login(host.lower(), names[1], username, password),)
+
+    def jobs(self, settings: JobSettings) -> Callable[[Report], str]:
+        from lineal.ci.gitlab.child_pipeline import child_pipeline
+
+        return child_pipeline(settings, self.environ.get("CI_JOB_IMAGE"))
+
+    def write_results(self, report: Report, files: ResultFiles) -> None:
+        if files.dotenv:
+            from lineal.ci.gitlab.dotenv import write_dotenv
+
+            write_dotenv(report, files)
+
+    def write_error(self, command: str, error: ErrorReport, files: ResultFiles) -> None:
+        """Nothing: a job that failed gives no variables to others."""

@@ -1,0 +1,18 @@
+"""The files with results that a run was asked for, beside what the environment of its CI asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ResultFiles:
+    warn: Callable[[str], None]
+    """Takes a sentence for people about what has no room in a file."""
+    report: str = ""
+    """The path of `--report`, empty without it."""
+    dotenv: str = ""
+    """The path of `--dotenv`, empty without it."""
+    summary: bool = True
+    """Whether a summary of the job is written where the CI has one."""

@@ -159,6 +159,30 @@ def test_a_session_that_tells_something_else_is_noticed() -> None:
     assert shown_in(["base built …"], output) == "base built …"
 
 
+def test_the_program_of_the_library_page_plans_and_builds(repo: servers.Repository, lineal: Lineal) -> None:
+    """It has no more than 15 lines, and needs no command line."""
+    program = re.findall(r"^```python\n(.*?)^```$", text("docs/library.md"), re.M | re.S)[0]
+    assert len(program.splitlines()) <= 15
+    repo.write(
+        {"lineal.yaml": "project: shop\nimages: {app: {}}\n", "Dockerfile": "FROM scratch\nCOPY a /\n", "a": "1"}
+    )
+
+    def run() -> tuple[int, list[str]]:
+        words = [sys.executable, "-c", f"{program}\nimport sys\nassert 'click' not in sys.modules"]
+        environ = lineal.environment()
+        done = subprocess.run(words, cwd=repo.path, env=environ, capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout.splitlines()
+
+    status, (planned, made) = run()
+    assert (status, planned) == (0, "COPY a / - not published yet")
+    assert re.fullmatch(r"app layout:stages:[0-9a-f]{64}-\d{13}@sha256:[0-9a-f]{64}", made)
+    assert run() == (0, [made])
+    (repo.path / "a").write_text("2")
+    status, (refusal,) = run()
+    assert status == 4
+    assert refusal.startswith("Uncommitted changes would influence the result: a (modified).")
+
+
 # --- links --------------------------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -303,12 +304,20 @@ def test_what_is_refused_is_refused_in_these_words(row: list[str], repo: servers
     assert code(row[1])[0] in done.stderr
 
 
-def test_the_architecture_page_names_every_module_once() -> None:
-    page = text("docs/architecture.md")
-    modules = [path.relative_to(ROOT / "src/lineal") for path in (ROOT / "src/lineal").rglob("*.py")]
-    wanted = {path.as_posix() for path in modules if path.name not in ("__init__.py", "__main__.py")}
-    named = re.findall(r"`([a-z_]+(?:/[a-z_]+)?\.py)`", page)
-    assert sorted(named) == sorted(wanted)
+def test_the_architecture_page_has_a_line_for_every_folder_in_the_order_of_the_layers() -> None:
+    rows = [(code(row[0])[0], int(row[1])) for row in table("docs/architecture.md", "The folders")]
+    package = ROOT / "src/lineal"
+    folders = {file.parent.relative_to(package).as_posix() + "/" for file in package.glob("*/**/*.py")}
+    assert {folder for folder, _ in rows} == folders and len(rows) == len(folders)
+    layers = tomllib.loads(text("pyproject.toml"))["tool"]["importlinter"]["contracts"][0]["layers"]
+    number = {folder: n for n, layer in enumerate(layers, 1) for folder in layer.split(" | ")}
+    assert rows == sorted(((folder, number[folder.split("/")[0]]) for folder, _ in rows), key=lambda row: row[1])
+
+
+def test_the_paths_of_the_architecture_page_exist() -> None:
+    named = set(re.findall(r"`([\w./-]+(?:/|\.py))`", text("docs/architecture.md")))
+    assert len(named) > 30
+    assert not [path for path in named if not any((root / path).exists() for root in (ROOT / "src/lineal", ROOT))]
 
 
 def test_the_guarantees_name_tests_that_exist() -> None:

@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -159,6 +160,30 @@ def test_a_session_that_tells_something_else_is_noticed() -> None:
     assert shown_in(["base built …"], output) == "base built …"
 
 
+def test_the_program_of_the_library_page_plans_and_builds(repo: servers.Repository, lineal: Lineal) -> None:
+    """It has no more than 15 lines, and needs no command line."""
+    program = re.findall(r"^```python\n(.*?)^```$", text("docs/library.md"), re.M | re.S)[0]
+    assert len(program.splitlines()) <= 15
+    repo.write(
+        {"lineal.yaml": "project: shop\nimages: {app: {}}\n", "Dockerfile": "FROM scratch\nCOPY a /\n", "a": "1"}
+    )
+
+    def run() -> tuple[int, list[str]]:
+        words = [sys.executable, "-c", f"{program}\nimport sys\nassert 'click' not in sys.modules"]
+        environ = lineal.environment()
+        done = subprocess.run(words, cwd=repo.path, env=environ, capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout.splitlines()
+
+    status, (planned, made) = run()
+    assert (status, planned) == (0, "COPY a / - not published yet")
+    assert re.fullmatch(r"app layout:stages:[0-9a-f]{64}-\d{13}@sha256:[0-9a-f]{64}", made)
+    assert run() == (0, [made])
+    (repo.path / "a").write_text("2")
+    status, (refusal,) = run()
+    assert status == 4
+    assert refusal.startswith("Uncommitted changes would influence the result: a (modified).")
+
+
 # --- links --------------------------------------------------------------------------------------------------
 
 
@@ -279,12 +304,20 @@ def test_what_is_refused_is_refused_in_these_words(row: list[str], repo: servers
     assert code(row[1])[0] in done.stderr
 
 
-def test_the_architecture_page_names_every_module_once() -> None:
-    page = text("docs/architecture.md")
-    modules = [path.relative_to(ROOT / "src/lineal") for path in (ROOT / "src/lineal").rglob("*.py")]
-    wanted = {path.as_posix() for path in modules if path.name not in ("__init__.py", "__main__.py")}
-    named = re.findall(r"`([a-z_]+(?:/[a-z_]+)?\.py)`", page)
-    assert sorted(named) == sorted(wanted)
+def test_the_architecture_page_has_a_line_for_every_folder_in_the_order_of_the_layers() -> None:
+    rows = [(code(row[0])[0], int(row[1])) for row in table("docs/architecture.md", "The folders")]
+    package = ROOT / "src/lineal"
+    folders = {file.parent.relative_to(package).as_posix() + "/" for file in package.glob("*/**/*.py")}
+    assert {folder for folder, _ in rows} == folders and len(rows) == len(folders)
+    layers = tomllib.loads(text("pyproject.toml"))["tool"]["importlinter"]["contracts"][0]["layers"]
+    number = {folder: n for n, layer in enumerate(layers, 1) for folder in layer.split(" | ")}
+    assert rows == sorted(((folder, number[folder.split("/")[0]]) for folder, _ in rows), key=lambda row: row[1])
+
+
+def test_the_paths_of_the_architecture_page_exist() -> None:
+    named = set(re.findall(r"`([\w./-]+(?:/|\.py))`", text("docs/architecture.md")))
+    assert len(named) > 30
+    assert not [path for path in named if not any((root / path).exists() for root in (ROOT / "src/lineal", ROOT))]
 
 
 def test_the_guarantees_name_tests_that_exist() -> None:

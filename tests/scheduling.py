@@ -8,10 +8,14 @@ from typing import Any
 from xdist.scheduler import LoadScopeScheduling
 
 _TOGETHER = {
-    # One BuildKit. Two processes that load and run images at once take longer than one.
+    # One BuildKit each. Only the first loads and runs many images: two of its kind at once take longer than one.
+    "differential, with RUN": r"^tests/differential/.*\[(run|known-projects)/",
+    "differential, copies": r"^tests/differential/.*\[(copy|copy-[a-z-]+)/",
+    "differential, generated": r"^tests/differential/test_generated\.py",
     "differential": r"^tests/differential/",
-    # One API server: starting another takes half a minute of a processor.
-    "kubernetes": r"kubernetes|^tests/e2e/test_(deploy|dismiss|bundle_apply)\.py|^tests/unit/deploy/test_upgrade\.py",
+    # One API server each: starting one takes half a minute of a processor.
+    "upgrades": r"^tests/unit/deploy/test_upgrade\.py",
+    "kubernetes": r"kubernetes|^tests/e2e/test_(deploy|dismiss|bundle_apply)\.py",
     # Containers of the same names.
     "act": r"^tests/act/",
     "gitlab": r"^tests/gitlab/",

@@ -8,12 +8,13 @@ SHELL_SCRIPTS := .ci/run scripts/setup scripts/engine scripts/buildkit scripts/f
 YAML := $(wildcard .yamllint *.yml *.yaml .github gitlab-ci) examples
 WORKFLOWS := $(wildcard .github/workflows/*.yml examples/ci/github*.yml)
 
-.PHONY: help demo test test-long lint bench cluster sops
+.PHONY: help demo test test-long fuzz lint bench cluster sops
 
 help:
 	@echo 'make demo    a small shop is built, changed, branched, merged and rendered, as a story (STORE=host/repo for a registry)'
 	@echo 'make test    all tests, against a real engine, registry and Helm (ARGS="-k name" for some of them)'
 	@echo 'make test-long  100,000 schedules of runs that meet, and the image from nothing'
+	@echo 'make fuzz    the Hypothesis tests search with new examples (SECONDS=300)'
 	@echo 'make lint    ruff, mypy, shellcheck, yamllint, actionlint, zizmor, schemas'
 	@echo 'make cluster a Kubernetes API server for the tests, built once with Go'
 	@echo 'make sops    sops for the tests of encrypted values, built once with Go'
@@ -32,11 +33,19 @@ test-long:
 	@scripts/setup test
 	LINEAL_SCHEDULES=100000 LINEAL_REBUILD=1 $(PYTHON) -m pytest -n $(WORKERS) tests/simulation tests/runner/test_image.py $(ARGS)
 
+# What is found is printed as an example to paste above the test.
+fuzz: SECONDS ?= 300
+fuzz:
+	@scripts/setup test
+	LINEAL_FUZZ=$(SECONDS) $(PYTHON) -m pytest -n $(WORKERS) -p tests.fuzz -m hypothesis --hypothesis-profile fuzz \
+	  --timeout $$(($(SECONDS) + 600)) $(ARGS)
+
 lint:
 	@scripts/setup lint
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
+	.venv/bin/lint-imports --no-logo --no-cache
 	.venv/bin/shellcheck --external-sources $(SHELL_SCRIPTS)
 	.venv/bin/yamllint --strict $(YAML)
 	.venv/bin/actionlint -shellcheck .venv/bin/shellcheck $(WORKFLOWS)

@@ -6,10 +6,10 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from subprocess import DEVNULL, PIPE, Popen
+from subprocess import DEVNULL, PIPE, CalledProcessError, Popen, TimeoutExpired
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["tests.cluster.fixtures", "tests.scheduling"]
 
-# Everybody's runs search on with new examples; CI tries the same ones each time, so that it fails for what changed.
-settings.register_profile("ci", derandomize=True, deadline=None)
-if os.environ.get("CI") == "true":
-    settings.load_profile("ci")
+# One answer for one commit: the same examples each time. `make fuzz` searches with new ones (tests/fuzz.py).
+settings.register_profile("tests", derandomize=True, database=None, deadline=None)
+settings.register_profile("fuzz", deadline=None, print_blob=True)
+settings.load_profile("tests")
 
 # A shell starts what runs in the background with Ctrl-C ignored, which every child would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -36,6 +36,17 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Names of cases never hold bytes: what is made while collecting may differ by the second (a gzip header), and
     xdist then refuses to run at all."""
     return argname if isinstance(val, bytes) else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A command that fails in a test or a fixture says what it said: `subprocess` keeps that to itself."""
+    error = call.excinfo.value if call.excinfo else None
+    while error is not None:
+        if isinstance(error, CalledProcessError | TimeoutExpired) and (said := servers.said(error)):
+            error.add_note(said)
+        error = error.__cause__ or error.__context__
+    return (yield)
 
 
 @pytest.fixture(scope="session")

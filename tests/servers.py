@@ -28,6 +28,13 @@ def program(name: str) -> str:
     return path
 
 
+def said(error: subprocess.CalledProcessError | subprocess.TimeoutExpired) -> str:
+    """The last that a failed command printed, as far as it was captured."""
+    parts = [part for part in (error.stdout, error.stderr) if part]
+    texts = [part.decode(errors="replace") if isinstance(part, bytes) else str(part) for part in parts]
+    return "\n".join(f"It said: {text.strip()[-2000:]}" for text in texts)
+
+
 def free_port(host: str = "127.0.0.1") -> int:
     with socket.socket() as listener:
         listener.bind((host, 0))

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import IO, Literal
 
+from lineal.errors import Interrupted
+
 Stream = Literal["stdout", "stderr"]
 _Handler = Callable[[int, FrameType | None], object] | int | None
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -50,7 +52,12 @@ class Outcome:
     code: int
     """Exit status; negative when a signal ended it."""
     signals: tuple[signal.Signals, ...]
-    """What reached us meanwhile. The caller decides what that means."""
+    """The signals that this process got meanwhile. The caller decides what they mean."""
+
+    def or_interrupted(self, doing: str, state: str = "", *, remedy: str | None = None) -> None:
+        """Raises `Interrupted` when a signal arrived: `{doing} was interrupted by SIGTERM{state}.`"""
+        if self.signals:
+            raise Interrupted(f"{doing} was interrupted by {self.signals[0].name}{state}.", remedy=remedy)
 
 
 def run(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -23,3 +26,14 @@ class Progress(Protocol):
         """`outcome` is one of `report.json.Outcome`."""
 
     def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """How a part of a run speaks to people, and how it learns that the run is to end."""
+
+    note: Callable[[str], None]
+    """Takes a line of information."""
+    warn: Callable[[str], None]
+    stopped: threading.Event = field(default_factory=threading.Event)
+    """Set when the run is to end: a part that waits stops waiting."""

@@ -41,7 +41,7 @@ class File:
     executable: bool = False
     link: str = ""
 
-    def __repr__(self) -> str:
+    def __str__(self) -> str:
         return f"-> {self.link}" if self.link else "executable" if self.executable else "file"
 
 
@@ -83,7 +83,7 @@ class Example:
 
     def show(self) -> str:
         program = self.programs[0]
-        lines = ["context:", *(f"  {path}: {entry!r}" for path, entry in sorted(self.files.items()))]
+        lines = ["context:", *(f"  {path}: {entry}" for path, entry in sorted(self.files.items()))]
         lines += [".dockerignore:", *(f"  {line}" for line in program.ignore)] if program.ignore else []
         return "\n".join([*lines, "Dockerfile:", *(f"  {line}" for line in program.lines)])
 

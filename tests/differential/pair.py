@@ -26,8 +26,8 @@ Outcome = tuple[Result, Image | None]
 LENIENT = {
     r"mkdir .*: not a directory|cannot copy to non-directory": "A directory over a file",
     # Of a folder that is there, BuildKit has only what some instruction copies.
+    r'"/(?P<there>[^"\n]*)": not found\n(.*\n)*COPY .*--parents.*/\./': "A link before `/./`",
     r"lstat /(?P<there>[^\n]*): no such file or directory": "A wildcard without a match",
-    r'"/(?P<there>[^"\n]*)": not found\n(.*\n)*COPY .*--parents': "A link to nowhere",
 }
 # Lineal's reason, and where docs/dockerfile.md says that only BuildKit builds it.
 UNSUPPORTED = {

@@ -8,11 +8,11 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from tests.differential import buildkit
-from tests.differential.generated import Example, File, Program, examples, word_program, words
+from tests.differential.generated import Example, File, Files, Program, examples, word_program, words
 from tests.differential.pair import Pair, pair
 
 MISSING = buildkit.missing()
@@ -23,7 +23,7 @@ _batches = settings(
     max_examples=int(os.environ.get("LINEAL_GENERATED", "8")),
     deadline=None,
     suppress_health_check=list(HealthCheck),
-    phases=[Phase.generate],
+    phases=[Phase.explicit, Phase.generate],
     database=None,
 )
 
@@ -35,21 +35,29 @@ def both(registry: str) -> Iterator[Pair]:
         print(f"Generated programs: {made.outcomes}")
 
 
+def written(files: Files, *lines: str) -> Example:
+    """An example that was found once, in short."""
+    return Example(files, (Program((), ("ARG BASE", "FROM $BASE", *lines)),))
+
+
 def check(both: Pair, example: Example) -> None:
     for program, verdict in zip(example.programs, both.check(example), strict=True):
         if verdict:
             smaller, verdict = both.reduced(Example(example.files, (program,)), verdict)
-            pytest.fail(f"{verdict}\n\n{smaller.show()}", pytrace=False)
+            pytest.fail(f"{verdict}\n\n{smaller.show()}\n\n@example({smaller!r})", pytrace=False)
 
 
 @_batches
 @given(examples(6))
+@example(written({"A": File(link="é")}, "COPY --exclude=/a/../?hid/a.tx? [^x]c/.. /opt/up"))
+@example(Example({}, (Program(("a/**/a/../[--z]d/*\r",), ("ARG BASE", "FROM $BASE", "COPY . /x/")),)))
 def test_the_same_files(both: Pair, example: Example) -> None:
     check(both, example)
 
 
 @_batches
 @given(st.lists(st.lists(words(), min_size=1, max_size=4), min_size=1, max_size=4))
+@example([["", "${P//$Ab*/a b}", "", "${P//*/x}", "", '${P//"*${E}"/x}']])
 def test_the_same_words(both: Pair, some: list[list[str]]) -> None:
     check(both, Example({"a": File()}, tuple(word_program(*group) for group in some)))
 

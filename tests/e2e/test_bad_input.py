@@ -81,6 +81,13 @@ def test_lineal_yaml_that_was_never_committed(layout: Project) -> None:
     )
 
 
+def test_a_carriage_return_hides_nothing_of_an_error(layout: Project) -> None:
+    layout.repo.write({"Dockerfile": HELLO, "hello": "hello", ".dockerignore": "[--z]\r"})
+    assert error(layout, "build", code=3) == (
+        ".dockerignore: Invalid ignore pattern '[--z] ': syntax error in pattern."
+    )
+
+
 def test_a_dockerfile_alone_is_enough(layout: Project) -> None:
     layout.repo.write({"Dockerfile": HELLO, "hello": "hello"})
     built = layout.build()
@@ -153,8 +160,9 @@ def test_a_missing_dockerfile(layout: Project) -> None:
         "Write it, or name it with `dockerfile:`."
     )
     layout.repo.put({"api/Dockerfile": HELLO})
-    assert "The Dockerfile api/Dockerfile of image 'app' is not committed. Run `git add`" in error(
-        layout, "build", code=4
+    assert (
+        "The Dockerfile api/Dockerfile of image 'app' is in the working tree, but not in the commit. Run "
+        in error(layout, "build", code=4)
     )
 
 

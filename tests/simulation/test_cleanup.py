@@ -93,6 +93,7 @@ def _judge(story: Story) -> None:
     story.wrong += [wrong for wrong in shelf.broken if "no stage tag" not in wrong]
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("mood", [Mood(), Mood(hiccups=24, skew=7200)], ids=["quiet", "hanging runners"])
 def test_every_schedule_ends_with_a_valid_store(mood: Mood) -> None:
     @given(st.binary(min_size=100, max_size=300))

@@ -26,6 +26,7 @@ MOODS = {
 NUMBERS = st.binary(max_size=400)
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("immutable", [False, True], ids=["tags can move", "immutable tags"])
 @pytest.mark.parametrize("locked", [False, True], ids=["no lock", "lock"])
 @pytest.mark.parametrize("mood", MOODS.values(), ids=MOODS)

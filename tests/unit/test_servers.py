@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import docker
 import pytest
 import requests
 
-from tests import servers
+from tests import forks, servers
 
 
 @pytest.mark.registry
@@ -29,6 +30,17 @@ def test_the_registry_with_accounts_lets_only_its_user_in(auth_registry: str) ->
     assert requests.get(url, timeout=10).status_code == 401
     assert requests.get(url, auth=(servers.USER, "wrong"), timeout=10).status_code == 401
     assert requests.get(url, auth=(servers.USER, servers.PASSWORD), timeout=10).status_code == 200
+
+
+def test_a_command_that_fails_in_a_test_says_what_it_said(tmp_path: Path) -> None:
+    command = "['sh', '-c', 'echo out; echo err >&2; exit 3'], check=True, capture_output=True"
+    fixture = f"@pytest.fixture\ndef made():\n    subprocess.run({command})\n"
+    test = f"def test_made(made):\n    pass\ndef test_it():\n    subprocess.run({command}, text=True)\n"
+    (tmp_path / "test_it.py").write_text(f"import pytest, subprocess\n{fixture}{test}")
+    pytest_here = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", "-p", "tests.conftest"]
+    done = subprocess.run([*pytest_here, str(tmp_path)], cwd=forks.ROOT, capture_output=True, text=True)
+    assert done.stdout.count("exit status 3") >= 2
+    assert done.stdout.count("It said: out") == done.stdout.count("It said: err") == 2, done.stdout
 
 
 def test_the_base_image_is_the_same_each_time(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ def runtime(spec: str, passwd: bytes, group: bytes) -> tuple[int, int]:
 
 
 def number_of(text: str) -> int | None:
+    """BuildKit and runc take numbers up to 2^31-1 only, "for 32-bit systems" (moby/sys/user); more is a name."""
     return int(text) if text.isascii() and text.isdigit() and int(text) < 1 << 31 else None
 
 

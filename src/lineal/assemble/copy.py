@@ -107,6 +107,13 @@ def _where(destination: str, workdir: str) -> str:
     return path + "/"
 
 
+def _followed(tree: SourceTree, name: str) -> Node:
+    node = glob.follow(tree, name)
+    if node is None:
+        raise BuildFailed(f"/{name} is a symbolic link to what does not exist.")
+    return node
+
+
 class _Copier:
     def __init__(
         self, target: LayerBuilder, owner: tuple[int, int] | None, chmod: Chmod | None, workspace: Path
@@ -127,9 +134,7 @@ class _Copier:
         if not names and not glob.may_be_empty(item.tree, item.path):
             raise BuildFailed(f"/{clamp(item.path)} is not there to be copied.")
         for name in names:
-            node = glob.follow(item.tree, name)
-            if node is None:
-                raise BuildFailed(f"/{name} is a symbolic link to what does not exist.")
+            node = _followed(item.tree, name)
             # BuildKit looks for hard links in each source by itself.
             self._first = {}
             self._copy(item, node, basename(name), where)
@@ -167,9 +172,13 @@ class _Copier:
         skip = len(source.path) + 1 if source.path else 0
         prefix = f"{place}/" if place else ""
         found = item.sieve.sift(source.path, item.tree.walk(source.path))
+        # BuildKit follows the links at the top of a root of which it copies a part, though it copies them as links.
+        follows = bool(item.sieve) and not item.exact and clamp(item.path) == ""
         some = False
         for node, meant in found:
             some = True
+            if follows and meant and node.kind == "symlink" and "/" not in node.path:
+                _followed(item.tree, node.path)
             if meant:
                 self._node(item.tree, node, prefix + node.path[skip:])
             else:

@@ -12,7 +12,7 @@ from posixpath import basename, dirname
 from typing import Any, BinaryIO, NamedTuple
 
 from lineal.assemble import accounts
-from lineal.context.tree import clamp
+from lineal.context.tree import clamp, owner_id
 from lineal.errors import BuildFailed, Unreachable
 from lineal.tar.reader import MAX_DEPTH, Entry, Malformed, TarReader
 from lineal.tar.writer import OPAQUE, WHITEOUT
@@ -145,7 +145,8 @@ def _checked(value: Any) -> Filesystem:
             raise ValueError("a directory is wrong")
         if not all(type(number) is int and number >= 0 for number in numbers):
             raise ValueError("a directory is wrong")
-        directories[path] = DirectoryEntry(*numbers)
+        mode, uid, gid, layer = numbers
+        directories[path] = DirectoryEntry(mode, owner_id(uid), owner_id(gid), layer)
     symlinks = {}
     for path, target in value["symlinks"]:
         if not isinstance(path, str) or not isinstance(target, str) or not path or clamp(path) != path:

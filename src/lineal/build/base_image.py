@@ -18,9 +18,9 @@ from lineal.oci.types import Descriptor, Image, Layer
 from lineal.tar.reader import open_layer
 
 
-def import_base(stage: Stage, materials: StageInputs, workshop: BuildEnvironment) -> tuple[Image, Filesystem]:
+def import_base(stage: Stage, inputs: StageInputs, environment: BuildEnvironment) -> tuple[Image, Filesystem]:
     """Copy the base into the store, so that later runs never ask its registry again, and index its directories."""
-    source, tag = workshop.base_store(stage.reference)
+    source, tag = environment.base_store(stage.reference)
     try:
         base = read_image(source, tag, stage.platform)
     except MissingContent:
@@ -38,14 +38,14 @@ def import_base(stage: Stage, materials: StageInputs, workshop: BuildEnvironment
 
     def fetch(number: int, layer: Descriptor) -> Path:
         # The empty layer stands in some images several times.
-        path = workshop.workspace / f"base-{stage.checksum[:12]}-{number}"
+        path = environment.workspace / f"base-{stage.checksum[:12]}-{number}"
         with path.open("wb") as file:
             for chunk in source.blob(layer.digest):
                 file.write(chunk)
-        if not workshop.store.mount_blob(layer, source):
-            workshop.store.put_blob(Layer(path, layer.digest, layer.size, "").blob())
-            materials.moved.pushed += layer.size
-        materials.moved.pulled += layer.size
+        if not environment.store.mount_blob(layer, source):
+            environment.store.put_blob(Layer(path, layer.digest, layer.size, "").blob())
+            inputs.moved.pushed += layer.size
+        inputs.moved.pulled += layer.size
         return path
 
     filesystem = Filesystem.empty()

@@ -1,4 +1,4 @@
-"""What builders work with: stages at hand, and where to read, run and write."""
+"""The environment of a build: stages at hand, and where to read, run and write."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Secrets(Protocol):
 
 @dataclass(frozen=True)
 class BuildEnvironment:
-    """What every builder works with."""
+    """Everything that each stage builder works with."""
 
     store: Store
     base_store: Callable[[str], tuple[Store, str]]
@@ -41,11 +41,17 @@ class BuildEnvironment:
     secrets: Secrets
     proxies: Mapping[str, Mapping[str, str]]
     """Build arguments of each image: RUN sees the predefined proxy ones, which are part of no checksum."""
-    cache_scope: str
-    """Who shares cache mounts: one project, and never with runs that may not write."""
+    project: str
+    may_write: bool
+    """False for a run that publishes nothing: others must not build on what it makes."""
     workspace: Path
     agents: Callable[[str, str], Path | None] = lambda _image, _id: None
     """The socket of the SSH agent that an image calls by this id, None when none is configured."""
+
+    @property
+    def cache_scope(self) -> str:
+        """Who shares cache mounts: the runs of one project, but those that may write never share with others."""
+        return self.project + ("" if self.may_write else " (may not write)")
 
 
 @dataclass

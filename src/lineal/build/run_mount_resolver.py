@@ -34,13 +34,13 @@ class RunMountResolver:
     def __init__(
         self,
         stage: Stage,
-        workshop: BuildEnvironment,
+        environment: BuildEnvironment,
         config: dict[str, Any],
         finish: Callable[[Word], str],
         tree: Trees,
     ) -> None:
         self._stage = stage
-        self._workshop = workshop
+        self._environment = environment
         self._config = config
         self._finish = finish
         self._tree = tree
@@ -87,7 +87,7 @@ class RunMountResolver:
 
     def _cache(self, mount: RunMount) -> CacheMount:
         mode = 0o755 if mount.mode is None else mount.mode
-        name = f"{self._workshop.cache_scope}: {mount.id or self._finish(mount.target)}"
+        name = f"{self._environment.cache_scope}: {mount.id or self._finish(mount.target)}"
         owner, tar = (mode, mount.uid, mount.gid), None
         if mount.source_stage is not None:
             tree, node = self._source(mount)
@@ -100,7 +100,7 @@ class RunMountResolver:
         return CacheMount(self._target(mount), name, mount.sharing, *owner, not mount.readonly, tar)
 
     def _secret(self, mount: RunMount, environ: dict[str, str]) -> list[Mount]:
-        value = self._workshop.secrets.value(self._stage.image, mount.id)
+        value = self._environment.secrets.value(self._stage.image, mount.id)
         if value is None:
             if mount.required:
                 raise BadConfiguration(
@@ -120,7 +120,7 @@ class RunMountResolver:
         for number, mount in enumerate(mounts):
             target = self._target(mount) if mount.target else f"{_SOCKETS}.{number}"
             environ.setdefault("SSH_AUTH_SOCK", target)
-            agent: Path | None = self._workshop.agents(self._stage.image, mount.id)
+            agent: Path | None = self._environment.agents(self._stage.image, mount.id)
             if agent is not None:
                 yield SshMount(target, agent, 0o600 if mount.mode is None else mount.mode, mount.uid, mount.gid)
             elif mount.required:

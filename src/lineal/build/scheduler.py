@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lineal import __version__
+from lineal.build.result import ADOPTED, BuildResult, settle
 from lineal.dockerfile.stage import Stage, closure
 from lineal.errors import Interrupted, MissingContent
 from lineal.oci import Store
@@ -18,7 +19,7 @@ from lineal.oci.image import read_blob, read_image
 from lineal.progress import Progress
 from lineal.report.model import Outcome, StageReport
 from lineal.stages.lookup import LOST, Candidate, Lookup, Resolution
-from lineal.stages.plan import ADOPTED, BuildPlan, needed, report, title
+from lineal.stages.plan import BuildPlan, candidate_of, needed, report, title
 from lineal.stages.publish import Publisher
 from lineal.store.record import FILESYSTEM, MAX_FILESYSTEM, Record, image_digest, record_descriptors
 from lineal.text import TAIL, strip_controls
@@ -42,33 +43,43 @@ class Provenance:
 
 
 class Scheduler:
-    """Builds the needed stages of an outlook, several at once where the graph allows."""
+    """One build: makes the needed stages of a plan, several at once where the graph allows."""
 
     def __init__(
-        self, store: Store, lookup: Lookup, publisher: Publisher, workshop: BuildEnvironment, origin: Provenance,
-        progress: Progress, jobs: int, stopped: threading.Event | None = None,
+        self, plan: BuildPlan, lookup: Lookup, publisher: Publisher, environment: BuildEnvironment,
+        provenance: Provenance, progress: Progress, jobs: int, stopped: threading.Event | None = None,
     ) -> None:  # fmt: skip
-        self._store = store
+        self._plan = plan
+        self._found = dict(plan.resolutions)
+        self._needed = list(plan.needed)
+        self._reports: dict[str, StageReport] = {}
+        self._store: Store = environment.store
         self._lookup = lookup
         self._publisher = publisher
-        self._workshop = workshop
-        self._origin = origin
+        self._environment = environment
+        self._provenance = provenance
         self._progress = progress
         self._jobs = jobs
         self._ready: dict[str, StageImage] = {}
         self._ready_locks: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
         self._stopped = stopped or threading.Event()
-        self.reports: dict[str, StageReport] = {}
 
-    def build(self, outlook: BuildPlan) -> None:
-        """Build and publish all that `outlook` needs and enter it there; a stage whose blobs turn out to be gone is
-        built again, once."""
+    @property
+    def result(self) -> BuildResult:
+        """What there is by now, also after a failure."""
+        environment = self._environment
+        return BuildResult(
+            self._plan, self._store.address, environment.may_write, dict(self._found), dict(self._reports)
+        )
+
+    def run(self) -> BuildResult:
+        """Build and publish all that the plan needs, and agree with runs that did the same at the same time. A stage
+        whose blobs turn out to be gone is built again, once. Raises `LinealError`."""
         rebuilt: set[str] = set()
-        while outlook.needed:
+        while self._needed:
             try:
-                self._build_all(outlook)
-                return
+                self._build_all()
             except StageGone as gone:
                 if gone.stage.checksum in rebuilt:
                     raise gone.cause from None
@@ -77,29 +88,33 @@ class Scheduler:
                     f"{title(gone.stage)} is published, but {gone.cause.digest[:19]} of it is missing in the store; "
                     "it is built again."
                 )
-                self._forget(gone.stages, outlook)
+                self._forget(gone.stages)
+        return settle(self.result, self._lookup)
 
-    def _forget(self, stages: list[Stage], outlook: BuildPlan) -> None:
+    def _candidate(self, stage: Stage) -> Candidate | None:
+        return candidate_of(stage, self._found)
+
+    def _forget(self, stages: list[Stage]) -> None:
         for stage in stages:
-            candidate = outlook.candidate(stage)
+            candidate = self._candidate(stage)
             if candidate is not None:
                 self._lookup.broken.add(candidate.digest)
             self._ready.pop(stage.checksum, None)
-        unfinished = [image for image in outlook.images.values() if outlook.candidate(image) is None]
-        outlook.findings |= self._lookup.find([found.checksum for found in closure(stages)])
-        outlook.needed = needed(unfinished, outlook)
+        unfinished = [image for image in self._plan.images.values() if self._candidate(image) is None]
+        self._found |= self._lookup.find([found.checksum for found in closure(stages)])
+        self._needed = needed(unfinished, self._found)
 
-    def _build_all(self, outlook: BuildPlan) -> None:
+    def _build_all(self) -> None:
         """Start every stage as soon as what it depends on is there; on the first failure start no more."""
-        waiting = {stage.checksum: stage for stage in outlook.needed}
+        waiting = {stage.checksum: stage for stage in self._needed}
         running: dict[Future[None], Stage] = {}
         failure: BaseException | None = None
         pool = ThreadPoolExecutor(self._jobs, thread_name_prefix="stage")
         try:
             while (waiting and failure is None) or running:
                 if failure is None:
-                    for stage in self._startable(waiting, running, outlook):
-                        running[pool.submit(self._one, waiting.pop(stage.checksum), outlook)] = stage
+                    for stage in self._startable(waiting, running):
+                        running[pool.submit(self._one, waiting.pop(stage.checksum))] = stage
                 done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
                 for future in done:
                     running.pop(future)
@@ -117,23 +132,21 @@ class Scheduler:
             pool.shutdown(wait=False, cancel_futures=True)
         if failure is not None:
             raise failure
-        outlook.needed = []
+        self._needed = []
 
-    def _startable(
-        self, waiting: Mapping[str, Stage], running: Mapping[Future[None], Stage], outlook: BuildPlan
-    ) -> list[Stage]:
+    def _startable(self, waiting: Mapping[str, Stage], running: Mapping[Future[None], Stage]) -> list[Stage]:
         free = self._jobs - len(running)
         ready = [
             stage for stage in waiting.values()
-            if all(outlook.candidate(dependency) is not None for dependency in stage.dependencies())
+            if all(self._candidate(dependency) is not None for dependency in stage.dependencies())
         ]  # fmt: skip
         return ready[: max(free, 0)]
 
     def _stop(self) -> None:
         self._stopped.set()
-        self._workshop.engine.stop()
+        self._environment.engine.stop()
 
-    def _one(self, stage: Stage, outlook: BuildPlan) -> None:
+    def _one(self, stage: Stage) -> None:
         """Build and publish one stage."""
         from lineal.build.environment import StageInputs
         from lineal.build.stage_builder import build
@@ -148,22 +161,22 @@ class Scheduler:
             self._progress.output(name, line)
 
         self._progress.begin(name)
-        reason = outlook.findings[stage.checksum].reason if stage.checksum in outlook.findings else ""
+        reason = self._found[stage.checksum].reason if stage.checksum in self._found else ""
         try:
-            materials = StageInputs(
-                parent=self._load(stage.parent, outlook) if stage.parent else None,
-                sources={key: self._load(source, outlook) for key, source in stage.sources.items()},
-                references={key: self._load(need, outlook).reference for key, need in stage.needs.items()},
+            inputs = StageInputs(
+                parent=self._load(stage.parent) if stage.parent else None,
+                sources={key: self._load(source) for key, source in stage.sources.items()},
+                references={key: self._load(need).reference for key, need in stage.needs.items()},
             )
-            built, ready = build(stage, materials, self._workshop, output)
+            built, ready = build(stage, inputs, self._environment, output)
             publication = self._publisher.publish(built, self._record(stage))
         except BaseException as error:
             seconds = time.monotonic() - started
             self._progress.end(name, "failed", seconds)
-            self.reports[stage.checksum] = report(stage, "failed", reason=reason, duration=seconds)
-            self.reports[stage.checksum].output = [strip_controls(line) for line in tail]
+            self._reports[stage.checksum] = report(stage, "failed", reason=reason, duration=seconds)
+            self._reports[stage.checksum].output = [strip_controls(line) for line in tail]
             if isinstance(error, MissingContent):
-                raise self._blame(stage, error, outlook) from error
+                raise self._blame(stage, error) from error
             raise
         candidate = publication.candidate
         made: Outcome = "built" if stage.kind in ("run", "from") else "assembled"
@@ -175,19 +188,19 @@ class Scheduler:
         elif not mended:
             self._ready[stage.checksum] = replace(ready, reference=candidate.reference(self._store.address))
         created = candidate.record.created
-        outlook.findings[stage.checksum] = Resolution(candidate, reason, True, created, publication.young)
+        self._found[stage.checksum] = Resolution(candidate, reason, True, created, publication.young)
         seconds = time.monotonic() - started
-        self.reports[stage.checksum] = report(
-            stage, outcome, candidate, reason, seconds, materials.moved.pulled, materials.moved.pushed
+        self._reports[stage.checksum] = report(
+            stage, outcome, candidate, reason, seconds, inputs.moved.pulled, inputs.moved.pushed
         )
         self._progress.end(name, outcome, seconds, reason)
 
-    def _blame(self, stage: Stage, error: MissingContent, outlook: BuildPlan) -> BaseException:
+    def _blame(self, stage: Stage, error: MissingContent) -> BaseException:
         """The published stages that lack a missing blob: all of a chain whose images name it."""
         for dependency in stage.dependencies():
             lacking = [
                 ancestor for ancestor in reversed(list(dependency.chain()))
-                if (candidate := outlook.candidate(ancestor)) is not None and error.digest in self._named(candidate)
+                if (candidate := self._candidate(ancestor)) is not None and error.digest in self._named(candidate)
             ]  # fmt: skip
             if lacking:
                 return StageGone(lacking, error)
@@ -202,13 +215,13 @@ class Scheduler:
                 digests |= {str(layer["digest"]) for layer in manifest.json["layers"]}
         return digests
 
-    def _load(self, stage: Stage, outlook: BuildPlan) -> StageImage:
+    def _load(self, stage: Stage) -> StageImage:
         """A published stage's image and filesystem index, read once."""
         with self._guard:
             lock = self._ready_locks.setdefault(stage.checksum, threading.Lock())
         with lock:
             if stage.checksum not in self._ready:
-                candidate = outlook.candidate(stage)
+                candidate = self._candidate(stage)
                 assert candidate is not None
                 self._ready[stage.checksum] = self._read(stage, candidate)
             return self._ready[stage.checksum]
@@ -226,12 +239,12 @@ class Scheduler:
     def _record(self, stage: Stage) -> Record:
         return Record(
             checksum=stage.checksum,
-            commits=self._origin.commits,
-            tree=self._origin.tree,
-            branch=self._origin.branch,
+            commits=self._provenance.commits,
+            tree=self._provenance.tree,
+            branch=self._provenance.branch,
             created=0,
             parent=stage.parent.checksum if stage.parent else "",
-            project=self._origin.project,
+            project=self._provenance.project,
             version=__version__,
         )
 

@@ -26,14 +26,14 @@ class SourceResolver:
     def __init__(
         self,
         stage: Stage,
-        materials: StageInputs,
-        workshop: BuildEnvironment,
+        inputs: StageInputs,
+        environment: BuildEnvironment,
         config: dict[str, Any],
         finish: Callable[[Word], str],
     ) -> None:
         self._stage = stage
-        self._materials = materials
-        self._workshop = workshop
+        self._inputs = inputs
+        self._environment = environment
         self._config = config
         self._finish = finish
 
@@ -41,18 +41,18 @@ class SourceResolver:
         if source_stage is None:
             assert self._stage.context is not None
             return self._stage.context
-        source = self._materials.sources[source_stage]
+        source = self._inputs.sources[source_stage]
 
         def opener(layer: Descriptor) -> Callable[[], Iterator[bytes]]:
             def read() -> Iterator[bytes]:
-                for chunk in self._workshop.store.blob(layer.digest):
-                    self._materials.moved.pulled += len(chunk)
+                for chunk in self._environment.store.blob(layer.digest):
+                    self._inputs.moved.pulled += len(chunk)
                     yield chunk
 
             return read
 
         layers = [LayerSource(opener(layer), layer.media_type) for layer in source.image.layers]
-        return StageTree.read(source.filesystem, layers, wanted, self._workshop.workspace)
+        return StageTree.read(source.filesystem, layers, wanted, self._environment.workspace)
 
     def items(self, step: CopyInstruction) -> list[CopyItem]:
         """The sources of a `COPY` or `ADD` as they stand there."""
@@ -74,13 +74,13 @@ class SourceResolver:
             from lineal.context.git_source import clone
 
             sieve = PathFilter(None, step.exclude)
-            return CopyItem(clone(remote, self._workshop.workspace), "", sieve=sieve, exact=True)
+            return CopyItem(clone(remote, self._environment.workspace), "", sieve=sieve, exact=True)
         from lineal.assemble.http_source import download
 
-        found = download(remote, self._workshop.workspace)
+        found = download(remote, self._environment.workspace)
         return CopyItem(found, remote.name, bool(step.unpack), exact=True)
 
     def mounts(self, step: RunInstruction, environ: dict[str, str]) -> list[Mount]:
-        return RunMountResolver(self._stage, self._workshop, self._config, self._finish, self.tree).mounts(
+        return RunMountResolver(self._stage, self._environment, self._config, self._finish, self.tree).mounts(
             step, environ
         )

@@ -36,39 +36,39 @@ def _empty() -> StageImage:
 
 
 def build(
-    stage: Stage, materials: StageInputs, workshop: BuildEnvironment, output: Callable[[str], None]
+    stage: Stage, inputs: StageInputs, environment: BuildEnvironment, output: Callable[[str], None]
 ) -> tuple[Built, StageImage]:
     """Make the stage and bring its layers to the store; publishing it is the caller's."""
     if stage.kind == "from":
-        image, filesystem = import_base(stage, materials, workshop)
+        image, filesystem = import_base(stage, inputs, environment)
     else:
         try:
-            image, filesystem = StageBuilder(stage, materials, workshop, output).make()
+            image, filesystem = StageBuilder(stage, inputs, environment, output).make()
         except LinealError as error:
             if not isinstance(error, Unreachable):
                 error.place = error.place or stage.place
             raise
-    inputs = {**files_digest(stage.inputs), "parent": stage.parent.checksum if stage.parent else None}
-    return Built(image, filesystem.encode(), inputs, stage.platform), StageImage(image, filesystem, "")
+    document = {**files_digest(stage.inputs), "parent": stage.parent.checksum if stage.parent else None}
+    return Built(image, filesystem.encode(), document, stage.platform), StageImage(image, filesystem, "")
 
 
 class StageBuilder:
     """One stage on top of its parent: metadata first, then the layer."""
 
     def __init__(
-        self, stage: Stage, materials: StageInputs, workshop: BuildEnvironment, output: Callable[[str], None]
+        self, stage: Stage, inputs: StageInputs, environment: BuildEnvironment, output: Callable[[str], None]
     ) -> None:
         self.stage = stage
-        self.materials = materials
-        self.workshop = workshop
+        self.inputs = inputs
+        self.environment = environment
         self.output = output
-        self.parent = materials.parent or _empty()
-        self.document = scratch(stage.platform) if materials.parent is None else copy_of(self.parent.image)
+        self.parent = inputs.parent or _empty()
+        self.document = scratch(stage.platform) if inputs.parent is None else copy_of(self.parent.image)
         self.config: dict[str, Any] = self.document.setdefault("config", {})
         self.directories: list[Directory] = []
         self.maker: dict[str, Any] = {}
         """The history's entry of the last WORKDIR that makes directories."""
-        self.inputs = SourceResolver(stage, materials, workshop, self.config, self.finish)
+        self.resolver = SourceResolver(stage, inputs, environment, self.config, self.finish)
 
     def make(self) -> tuple[Image, Filesystem]:
         for meta in self.stage.metadata:
@@ -93,7 +93,7 @@ class StageBuilder:
             text = finish(word, metadata.environment(self.config))
         except ValueError as error:
             raise BuildFailed(f"`{self.stage.text}`: {error}.", place=self.stage.place) from None
-        for name, reference in self.materials.references.items():
+        for name, reference in self.inputs.references.items():
             text = text.replace(name, reference)
         return text
 
@@ -146,12 +146,12 @@ class StageBuilder:
         copied = copy(
             self.parent.filesystem,
             len(self.parent.image.layers),
-            [*self.inputs.items(step), *inline],
+            [*self.resolver.items(step), *inline],
             destination=self.finish(step.destination),
             workdir=self.config.get("WorkingDir") or "/",
             chown=None if step.chown is None else self.finish(step.chown),
             chmod=step.chmod,
-            workspace=self.workshop.workspace,
+            workspace=self.environment.workspace,
             directories=self.directories,
             link=step.link,
         )
@@ -160,7 +160,7 @@ class StageBuilder:
     def _closed(self) -> tuple[Image, Filesystem]:
         """Metadata after the last layer; a layer only where a WORKDIR does not exist yet."""
         made = make_directories(
-            self.parent.filesystem, len(self.parent.image.layers), self.directories, self.workshop.workspace
+            self.parent.filesystem, len(self.parent.image.layers), self.directories, self.environment.workspace
         )
         if made is None:
             return image_of(self.document, self.parent.image.layers), self.parent.filesystem
@@ -174,20 +174,20 @@ class StageBuilder:
         known = self.stage.scope.variables.items()
         variables = {name: self.finish(value) for name, value in known if isinstance(value, str)}
         environ = {"PATH": DEFAULT_PATH, **metadata.environment(self.config), **variables}
-        proxies = self.workshop.proxies.get(self.stage.image, {})
+        proxies = self.environment.proxies.get(self.stage.image, {})
         for name, value in proxies.items():
             if name in PROXY_ARGS and value:
                 # BuildKit gives both spellings, whichever was given.
                 environ |= {name.lower(): value, name.upper(): value}
-        mounts = self.inputs.mounts(step, environ)
+        mounts = self.resolver.mounts(step, environ)
         command = Command(
             argv=words, env=environ, workdir=self.config.get("WorkingDir") or "/", user=self.config.get("User") or "",
             network=step.network, mounts=mounts, directories=self.directories, existing=self._exists,
         )  # fmt: skip
         try:
-            layer = self.workshop.engine.run(
-                self.parent.image, self.workshop.store, command,
-                lambda line: self.output(self.workshop.secrets.mask(line)), self.workshop.workspace,
+            layer = self.environment.engine.run(
+                self.parent.image, self.environment.store, command,
+                lambda line: self.output(self.environment.secrets.mask(line)), self.environment.workspace,
             )  # fmt: skip
         except CommandFailed as failure:
             raise BuildFailed(
@@ -203,9 +203,9 @@ class StageBuilder:
         return self._image(layer), filesystem
 
     def _image(self, layer: Layer, text: str | None = "") -> Image:
-        self.workshop.store.put_blob(layer.blob())
+        self.environment.store.put_blob(layer.blob())
         layer.path.unlink()
-        self.materials.moved.pushed += layer.size
+        self.inputs.moved.pushed += layer.size
         self.document.setdefault("rootfs", {"type": "layers", "diff_ids": []})["diff_ids"].append(layer.diff_id)
         if text is not None:
             self._history(text or self.stage.text, empty=False)

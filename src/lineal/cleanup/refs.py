@@ -7,9 +7,6 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from lineal.config.giterminism import FILE as GITERMINISM_FILE
-from lineal.config.giterminism import load_giterminism
-from lineal.config.load import LoadedProject, implicit_project, load
 from lineal.config.model import FILE
 from lineal.config.template import GitFacts
 from lineal.dockerfile.images import read_images
@@ -18,6 +15,7 @@ from lineal.errors import BadConfiguration, LinealError, Unreachable
 from lineal.git.command import run_git, with_config
 from lineal.git.remote import remote
 from lineal.git.repository import Repository
+from lineal.session.project import load_exceptions, load_project, project_of_dockerfile
 
 if TYPE_CHECKING:
     from lineal.session.session import Session
@@ -91,14 +89,14 @@ def _refs(out: bytes) -> dict[str, str]:
     return found
 
 
-def read_wanted(run: Session, heads: Sequence[Ref]) -> Wanted:
+def read_wanted(session: Session, heads: Sequence[Ref]) -> Wanted:
     """Every stage of these commits, planned as a build would. Raises `BadConfiguration` when one cannot be planned:
     what it needs would be deleted."""
     wanted, problems = Wanted(), []
     planned: set[tuple[str, bytes]] = set()
     for head in heads:
         try:
-            _add(run, head, wanted, planned)
+            _add(session, head, wanted, planned)
         except LinealError as error:
             problems.append((head, error))
     if problems:
@@ -106,55 +104,31 @@ def read_wanted(run: Session, heads: Sequence[Ref]) -> Wanted:
     return wanted
 
 
-def _add(run: Session, head: Ref, wanted: Wanted, planned: set[tuple[str, bytes]]) -> None:
+def _add(session: Session, head: Ref, wanted: Wanted, planned: set[tuple[str, bytes]]) -> None:
     import msgspec
 
-    repository = run.checkout.at(head.commit)
+    repository = session.checkout.at(head.commit)
     if repository is None:
         raise _Missing(head.commit)
-    loaded = _load(run, head, repository)
-    if loaded is None:
+    if repository.file(FILE) is None and repository.file("Dockerfile") is None:
         return
+    exceptions = load_exceptions(repository)
+    loaded = load_project(repository, session.settings, _facts(session, head), exceptions)
+    loaded = loaded or project_of_dockerfile(repository, session.context.repository)
     wanted.deploys = wanted.deploys or loaded.project.deploy is not None
     key = (repository.tree, msgspec.json.encode(loaded.project))
     if key not in planned:
-        unpinned = load_giterminism(_text(repository, GITERMINISM_FILE)).unpinned
-        images = read_images(repository, loaded, unpinned=unpinned)
+        images = read_images(repository, loaded, unpinned=exceptions.unpinned)
         wanted.checksums |= {stage.checksum for stage in closure(list(images.last.values()))}
         planned.add(key)
 
 
-def _load(run: Session, head: Ref, repository: Repository) -> LoadedProject | None:
-    """The project as this commit has it, None for one that builds nothing."""
-    text = _text(repository, FILE)
-    if text is None:
-        if repository.file("Dockerfile") is None:
-            return None
-        return implicit_project(True, (run.context.repository or repository.root.name).rpartition("/")[2])
-    return load(
-        text,
-        env=run.env.value or None,
-        vars=run.options.variables(),
-        git=_facts(run, head),
-        environ=run.options.environ,
-        giterminism=load_giterminism(_text(repository, GITERMINISM_FILE)),
-    )
-
-
-def _facts(run: Session, head: Ref) -> GitFacts:
+def _facts(session: Session, head: Ref) -> GitFacts:
     """What a pipeline of this ref would say."""
     if head.ref == "HEAD":
-        return run.git_facts
+        return session.git_facts
     tag = head.name if head.ref.startswith(_TAG) else None
     return GitFacts(head.commit, head.commit[:7], None if tag else head.name, tag)
-
-
-def _text(repository: Repository, path: str) -> str | None:
-    data = repository.file(path)
-    try:
-        return None if data is None else data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise BadConfiguration(f"{path} is not UTF-8 text.") from None
 
 
 class _Missing(LinealError):

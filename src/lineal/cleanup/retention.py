@@ -8,8 +8,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 from lineal.oci import Store
-from lineal.store.record import Record, image_digest, is_stage
-from lineal.store.tags import is_checksum, parse_stage_tag, stage_tag
+from lineal.store.record import Record, read_stage
+from lineal.store.tags import is_checksum, parse_stage_tag
 
 DAY = 24 * 3600 * 1000
 YOUNG, WANTED, USED, TAGGED, FOREIGN, NEEDED = "young", "wanted", "used", "tagged", "foreign", "needed"
@@ -109,14 +109,8 @@ def look(store: Store, tag: str, checksum: str) -> Publication | None:
     manifest = store.manifest(tag)
     if manifest is None:
         return None
-    try:
-        record = Record.read(manifest)
-        own = record.checksum == checksum and tag in (checksum, stage_tag(checksum, record.created))
-        if own and is_stage(manifest):
-            return Publication(tag, manifest.digest, image_digest(manifest), record)
-    except (ValueError, LookupError, TypeError):
-        pass
-    return Publication(tag, manifest.digest)
+    found = read_stage(manifest, tag, checksum)
+    return Publication(tag, manifest.digest, found[1], found[0]) if found else Publication(tag, manifest.digest)
 
 
 def _reason(

@@ -1,4 +1,7 @@
-"""The process of the command line: its streams, its signals, its exit codes."""
+"""The command line: click parses arguments, `commands/` works, and this module owns the process.
+
+`commands` and `bundles` declare the commands, `flags` the options that they share; `action` turns the inputs of the
+GitHub Action into variables and arguments. Here are the streams, the signals and the exit codes."""
 
 from __future__ import annotations
 
@@ -10,14 +13,10 @@ from typing import NoReturn
 
 import click
 
-from lineal.cli.bundles import bundle
 from lineal.cli.commands import cli as cli
 from lineal.errors import BadConfiguration, Interrupted, LinealError, as_lineal_error
 
 _INTERRUPTED = 130
-
-
-cli.add_command(bundle)
 
 
 def main(around: AbstractContextManager[object] | None = None) -> NoReturn:
@@ -30,12 +29,12 @@ def main(around: AbstractContextManager[object] | None = None) -> NoReturn:
             with suppress(OSError, ValueError):
                 stream.flush()
         os._exit(code)
-    _let_go_of_the_log()
+    _flush_log()
     sys.exit(code)
 
 
-def _let_go_of_the_log() -> None:
-    """What a full disk does not take of it is not what the exit code is about: Python would make that 120."""
+def _flush_log() -> None:
+    """A log that cannot be flushed must not change the exit code; Python would exit with 120."""
     try:
         sys.stderr.flush()
     except (OSError, ValueError):
@@ -82,5 +81,5 @@ def _complain(error: LinealError, cause: BaseException | None = None) -> int:
             from lineal.ci.github.annotations import annotation
 
             sys.stderr.write(f"{annotation(error)}\n")
-        sys.stderr.write(f"Error: {defuse_commands(strip_controls(str(error).replace(chr(10), ' ')))}\n")
+        sys.stderr.write(f"Error: {defuse_commands(strip_controls(' '.join(str(error).splitlines())))}\n")
     return _INTERRUPTED if isinstance(error, Interrupted) else error.exit_code

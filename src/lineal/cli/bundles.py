@@ -7,8 +7,7 @@ from typing import Any
 import click
 
 from lineal.cli.flags import AWAY, CLUSTER, FETCH, RELEASE, REPORT, RUN, option, options
-from lineal.cli.runtime import run_of, start_release
-from lineal.commands.output import check_files, reported, reporting, show
+from lineal.cli.runtime import session_of
 
 
 @click.group(epilog="\b\nExample:\n  lineal bundle publish --version 1.2.0")
@@ -34,21 +33,10 @@ def publish(**given: Any) -> None:
 
     Refuses when an image of this commit is not published. A published version never changes.
     """
-    from lineal.deploy.bundle import publish, registry
-    from lineal.deploy.bundle.bundle import tag_of
-    from lineal.git.remote import web_address
+    from lineal.commands.bundle import publish
 
-    with run_of(given) as run:
-        publish.check(run)
-        rollout, images = start_release(run, bundled=True)
-        _ = rollout.helm  # a missing one is told first
-        outlook = run.look(images)
-        with reported(run, "bundle publish", outlook, table=False):
-            made = publish.make(run, rollout, outlook)
-            store = publish.shelf_of(run)
-            manifest = registry.put(store, made, web_address(run.checkout), run.progress.note)
-        run.progress.note(f"Published the bundle {made.version} of commit {made.commit[:12]}.")
-        show(f"{registry.SCHEME}{store.address}:{tag_of(made.version)}@{manifest.digest}\n")
+    with session_of(given) as session:
+        publish(session)
 
 
 @bundle.command(epilog="\b\nExamples:\n  lineal bundle apply oci://registry.example.com/team/shop/bundle:1.2.0 "
@@ -61,17 +49,10 @@ def apply(reference: str, **given: Any) -> None:
 
     A release that does not become ready is rolled back.
     """
-    from lineal.deploy.bundle.install import Installation
-    from lineal.deploy.inputs import roll_out
+    from lineal.commands.bundle import apply
 
-    with run_of(given) as run:
-        check_files(run, dotenv=False)
-        installation = Installation(run, reference)
-        with reporting(run, installation.report) as done:
-            release = installation.release()
-            run.progress.note(f"bundle     {installation.bundle.version}  {installation.reference}")
-            run.progress.note(f"commit     {installation.bundle.commit}  of {installation.bundle.project}")
-            roll_out(run, installation.helm, release, done)
+    with session_of(given) as session:
+        apply(session, reference)
 
 
 @bundle.command(epilog="\b\nExample:\n  lineal bundle copy oci://registry.example.com/team/shop/bundle:1.2.0 "
@@ -85,7 +66,7 @@ def copy(source: str, target: str, **given: Any) -> None:
     FROM is a bundle, TO a repository for the images: the bundle comes to TO/bundle. The images keep their tags and
     digests; the copied bundle names them at their new place.
     """
-    from lineal.commands.bundle import copy as copy_bundle
+    from lineal.commands.bundle import copy
 
-    with run_of(given) as run:
-        show(copy_bundle(run, source, target) + "\n")
+    with session_of(given) as session:
+        copy(session, source, target)

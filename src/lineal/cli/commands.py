@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from lineal import __version__
+from lineal.cli.bundles import bundle
 from lineal.cli.flags import (
     BUILD,
     CLEANUP,
@@ -25,19 +25,9 @@ from lineal.cli.flags import (
     options,
     set_debug,
 )
-from lineal.cli.runtime import run_of as _run
-from lineal.cli.runtime import start as _start
-from lineal.cli.runtime import start_release as _start_release
-from lineal.commands.output import planned, references, reported, show
-from lineal.commands.reporting import make_report
-from lineal.errors import DeployFailed, Unreachable
+from lineal.cli.runtime import session_of
+from lineal.errors import Unreachable
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from lineal.deploy.inputs import ReleaseInputs
-    from lineal.session.session import Session
-    from lineal.stages.plan import BuildPlan
 _PENDING = 2
 
 
@@ -83,22 +73,12 @@ def cli(debug: bool) -> None:
 @options(RELEASE, CONTEXT)
 def plan(images: tuple[str, ...], format: str | None, exit_code: bool | None, **given: Any) -> None:
     """Show what would be built, and why. Builds and writes nothing."""
-    from lineal.deploy.diff import preview
+    from lineal.commands.plan import plan
 
-    with _run(given) as run:
-        make_text = planned(run, format or "table")
-        diff = run.options.flag("diff").value
-        preview.check(diff, images, format or "table", given)
-        rollout, wanted = _start_release(run) if diff else (None, _start(run, images))
-        outlook = run.look(wanted)
-        report = make_report(run, "plan", outlook)
-        with reported(run, "plan", outlook, report, table=False):
-            if rollout is not None:
-                report.changes = preview.changes(rollout, outlook)
-            run.progress.close()
-            show(make_text(report))
-        if exit_code and (outlook.needed or report.changes):
-            sys.exit(_PENDING)
+    with session_of(given) as session:
+        work = plan(session, images, format or "table")
+    if exit_code and work:
+        sys.exit(_PENDING)
 
 
 @cli.command(epilog="\b\nExamples:\n  lineal build\n  docker run --rm $(lineal build api)\n"
@@ -110,13 +90,10 @@ def build(images: tuple[str, ...], **given: Any) -> None:
 
     With one IMAGE its reference alone is printed, otherwise a line `NAME REFERENCE` for each.
     """
-    with _run(given) as run:
-        read = _start(run, images)
-        _say_lock(run)
-        outlook = run.look(read)
-        with reported(run, "build", outlook):
-            run.build(outlook)
-        show(references(run, outlook, images))
+    from lineal.commands.build import build
+
+    with session_of(given) as session:
+        build(session, images)
 
 
 @cli.command(epilog="\b\nExamples:\n  lineal render --env staging | kubectl diff -f -\n"
@@ -127,20 +104,10 @@ def build(images: tuple[str, ...], **given: Any) -> None:
 @option("--kube-version", "The Kubernetes version that templates see.", metavar="VERSION")
 def render(output: str | None, **given: Any) -> None:
     """Print the manifests with the images' digests. Needs helm, no cluster; every image must be published."""
-    from lineal.deploy.render import render as render_text
-    from lineal.deploy.render import render_to
+    from lineal.commands.render import render
 
-    with _run(given) as run:
-        rollout, images = _start_release(run)
-        helm = rollout.helm
-        outlook = run.look(images)
-        with reported(run, "render", outlook, table=False):
-            release = rollout.release(outlook)
-            if output is None:
-                show(render_text(helm, release, run.progress.note))
-            else:
-                for path in render_to(helm, release, Path(output), run.progress.note):
-                    show(f"{output.rstrip('/')}/{path}\n")
+    with session_of(given) as session:
+        render(session, output)
 
 
 @cli.command(epilog="\b\nExamples:\n  lineal deploy --env staging\n"
@@ -151,14 +118,10 @@ def deploy(**given: Any) -> None:
 
     Refuses when an image of this commit is not published. A release that does not become ready is rolled back.
     """
-    with _run(given) as run:
-        rollout, images = _start_release(run)
-        if not run.context.may_write:
-            raise DeployFailed("This run may not write (a pull request from a fork), so it does not deploy.",
-                               remedy="Deploy from a branch of the project itself.")  # fmt: skip
-        outlook = run.look(images)
-        with reported(run, "deploy", outlook) as done:
-            _upgrade(run, rollout, outlook, done)
+    from lineal.commands.deploy import deploy
+
+    with session_of(given) as session:
+        deploy(session)
 
 
 @cli.command(epilog="\b\nExamples:\n  lineal converge --env staging\n"
@@ -166,18 +129,10 @@ def deploy(**given: Any) -> None:
 @options(RUN, BUILD, DOTENV, RELEASE, CLUSTER)
 def converge(**given: Any) -> None:
     """Build what is missing, then deploy: the main job of a pipeline."""
-    with _run(given) as run:
-        rollout, images = _start_release(run)
-        _say_lock(run)
-        _ = rollout.helm  # a missing one is told before the build, not after it
-        outlook = run.look(images)
-        with reported(run, "converge", outlook) as done:
-            run.build(outlook)
-            if run.context.may_write:
-                _upgrade(run, rollout, outlook, done)
-            else:
-                run.progress.note("This run may not write, so it does not deploy either.")
-        show(references(run, outlook))
+    from lineal.commands.deploy import converge
+
+    with session_of(given) as session:
+        converge(session)
 
 
 @cli.command(epilog="\b\nExamples:\n  lineal dismiss --env review-42 --with-namespace\n"
@@ -189,10 +144,10 @@ def dismiss(with_namespace: bool, **given: Any) -> None:
 
     With --release and --namespace no repository is needed.
     """
-    from lineal.deploy.uninstall import carry_out
+    from lineal.commands.dismiss import dismiss
 
-    with _run(given) as run:
-        carry_out(run, with_namespace)
+    with session_of(given) as session:
+        dismiss(session, with_namespace=with_namespace)
 
 
 @cli.command(epilog="\b\nExamples:\n  lineal cleanup --dry-run\n"
@@ -202,19 +157,18 @@ def cleanup(**given: Any) -> None:
     """Delete the stages that no branch, no tag and no cluster needs and that are not young; print their tags."""
     from lineal.commands.cleanup import clean_up
 
-    with _run(given) as run:
-        clean_up(run, show)
+    with session_of(given) as session:
+        clean_up(session)
 
 
 @cli.command(epilog="\b\nExample:\n  lineal config --env prod")
 @options(RUN, BUILD, RELEASE, CLUSTER)
 def config(**given: Any) -> None:
     """Print the resolved configuration, each value with where it came from."""
-    from lineal.commands.config import describe
-    from lineal.commands.settings import settings
+    from lineal.commands.config import config
 
-    with _run(given) as run:
-        show(describe(run.loaded, settings(run)))
+    with session_of(given) as session:
+        config(session)
 
 
 @cli.command(epilog="\b\nExample:\n  lineal schema > lineal.schema.json")
@@ -222,16 +176,10 @@ def schema() -> None:
     """Print the JSON Schema of lineal.yaml, the one it is checked against."""
     import json
 
+    from lineal.commands.output import show
     from lineal.config.schema import schema as make
 
     show(json.dumps(make(), indent=2) + "\n")
 
 
-def _say_lock(run: Session) -> None:
-    run.progress.note(f"lock       {run.lock_used}")
-
-
-def _upgrade(run: Session, rollout: ReleaseInputs, outlook: BuildPlan, done: Callable[[Any], None]) -> None:
-    from lineal.deploy.inputs import roll_out
-
-    roll_out(run, rollout.helm, rollout.release(outlook), done)
+cli.add_command(bundle)

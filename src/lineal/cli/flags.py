@@ -8,8 +8,10 @@ from typing import Any, TypeVar
 
 import click
 
+from lineal.config.model import MOST_DAYS
+from lineal.config.setting import variable_of
+
 F = TypeVar("F", bound=Callable[..., Any])
-MOST_DAYS = 36_500
 
 
 def options(*groups: list[Callable[[F], F]]) -> Callable[[F], F]:
@@ -21,10 +23,11 @@ def options(*groups: list[Callable[[F], F]]) -> Callable[[F], F]:
     return decorate
 
 
-def option(name: str, help: str, **extra: Any) -> Callable[[F], F]:
-    """An option whose environment equivalent is `LINEAL_<NAME>`; the help says so."""
-    variable = "LINEAL_" + name.split("/")[0].removeprefix("--").upper().replace("-", "_")
-    return click.option(name, help=f"{help}  [{variable}]", default=extra.pop("default", None), **extra)
+def option(name: str, help: str, *parameter: str, **extra: Any) -> Callable[[F], F]:
+    """An option whose environment equivalent is `LINEAL_<NAME>`; the help says so. `parameter` is its name in the
+    function, by default its own."""
+    variable = variable_of(name.split("/")[0].removeprefix("--"))
+    return click.option(name, *parameter, help=f"{help}  [{variable}]", default=extra.pop("default", None), **extra)
 
 
 def set_debug(wanted: bool) -> None:
@@ -105,8 +108,8 @@ CLEANUP: list[Callable[[Any], Any]] = [
             type=click.IntRange(0, MOST_DAYS), metavar="N"),
     option("--ignore-ref", "A branch or tag whose stages need not be kept, such as feature/*. May be repeated.",
             metavar="GLOB", multiple=True),
-    option("--kube-context", "A cluster whose images are kept. May be repeated.", metavar="NAME", multiple=True,
-            callback=lambda _, __, names: "\n".join(names) or None),
+    option("--kube-context", "A cluster whose images are kept. May be repeated.", "kube_contexts", metavar="NAME",
+            multiple=True),
     option("--dry-run", "Say what would be deleted, and delete nothing.", is_flag=True),
     _DEBUG,
 ]  # fmt: skip

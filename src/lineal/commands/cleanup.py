@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from lineal.cleanup.refs import Ref, counted, read_heads, read_wanted
 from lineal.cleanup.retention import (
@@ -21,42 +20,42 @@ from lineal.cleanup.retention import (
     Tags,
     plan_retention,
 )
-from lineal.errors import LinealError, Unreachable
+from lineal.commands.output import introduce_store, show
+from lineal.errors import Unreachable
 from lineal.oci import Store
-from lineal.store.open import LAYOUT
+from lineal.session.session import Session, require_write
 from lineal.store.tags import parse_stage_tag
 from lineal.text import printable
-
-if TYPE_CHECKING:
-    from lineal.session.session import Session
 
 _WORKERS = 8
 
 
-def clean_up(run: Session, show: Callable[[str], None]) -> None:
-    """Delete what nobody needs; `show` is given the stage tags, a line each, as they go."""
-    if not run.context.may_write:
-        raise LinealError("This run may not write (a pull request from a fork), so it deletes nothing.",
-                          remedy="Run the cleanup on a branch of the project itself.")  # fmt: skip
-    run.progress.note(f"store      {run.repo.value}  {run.repo.origin}")
+def clean_up(session: Session) -> None:
+    """The whole command: delete the stages that have no reason to stay, and print their tags as they go.
+
+    Raises `LinealError`."""
+    require_write(session, "it deletes nothing", "Run the cleanup on a branch of the project itself.")
+    introduce_store(session)
     with _pool() as pool:
-        tags, heads, census = _census(run, pool)
-        dry = run.options.flag("dry-run").value
-        for line in _summary(census, heads, run.days_kept.value):
-            run.progress.note(line)
+        tags, refs, plan = _plan(session, pool)
+        dry = session.settings.dry_run.value
+        for line in _summary(plan, refs, session.store_settings.keep_days.value):
+            session.progress.note(line)
         if dry:
-            show("".join(_lines(census.doomed)))
-            run.progress.note(f"would go   {_stages(census.doomed)}; nothing is deleted  --dry-run")
+            show("".join(_lines(plan.doomed)))
+            session.progress.note(f"would go   {_stages(plan.doomed)}; nothing is deleted  --dry-run")
             return
         gone: list[Deletion] = []
         try:
-            for one in pool.map(lambda one: delete(run.store, one), recheck(run.store, tags, census.doomed, pool)):
+            for one in pool.map(
+                lambda one: delete(session.store, one), recheck(session.store, tags, plan.doomed, pool)
+            ):
                 gone.append(one)
                 show("".join(_lines([one])))
         finally:
-            run.progress.note(f"deleted    {_stages(gone)}")
-    _check(run.store, gone)
-    _free(run)
+            session.progress.note(f"deleted    {_stages(gone)}")
+    _check(session.store, gone)
+    _free(session)
 
 
 @contextmanager
@@ -69,43 +68,42 @@ def _pool() -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _census(run: Session, pool: ThreadPoolExecutor) -> tuple[Tags, list[Ref], RetentionPlan]:
+def _plan(session: Session, pool: ThreadPoolExecutor) -> tuple[Tags, list[Ref], RetentionPlan]:
     """First the tags and then the branches: who publishes for a branch has pushed it before."""
-    tags = Tags.of(run.store.tags())
-    heads = read_heads(run.checkout, run.options.many("ignore-ref"))
-    wanted = read_wanted(run, heads)
-    days = run.days_kept.value
-    since = run.store.now() - days * DAY if days else 10**15
+    tags = Tags.of(session.store.tags())
+    refs = read_heads(session.checkout, session.settings.ignored_refs.value)
+    wanted = read_wanted(session, refs)
+    days = session.store_settings.keep_days.value
+    since = session.store.now() - days * DAY if days else 10**15
     # What is checked out says whose this is: a branch that calls itself another project must not delete its stages.
-    census = plan_retention(run.store, tags, tags.young(since), wanted.checksums, _used(run, pool),
-                            run.loaded.project.project, since, pool)  # fmt: skip
-    if wanted.deploys and not _contexts(run):
-        run.progress.warn("This project deploys, and no --kube-context was given: images that only a cluster still "
-                          "uses are kept by their age alone.")  # fmt: skip
-    if census.strangers:
-        names = ", ".join(printable(name) for name in sorted(census.strangers)[:5])
-        run.progress.warn(f"Stages of other projects ({names}) are in this store and stay. What they share with this "
-                          "project cannot be known: give each project a store of its own.")  # fmt: skip
-    return tags, heads, census
+    plan = plan_retention(session.store, tags, tags.young(since), wanted.checksums, _used(session, pool),
+                          session.loaded.project.project, since, pool)  # fmt: skip
+    if wanted.deploys and not session.settings.kube_contexts.value:
+        session.progress.warn(
+            "This project deploys, and no --kube-context was given: images that only a cluster still "
+            "uses are kept by their age alone."
+        )
+    if plan.strangers:
+        names = ", ".join(printable(name) for name in sorted(plan.strangers)[:5])
+        session.progress.warn(
+            f"Stages of other projects ({names}) are in this store and stay. What they share with this "
+            "project cannot be known: give each project a store of its own."
+        )
+    return tags, refs, plan
 
 
-def _used(run: Session, pool: Executor) -> set[str]:
+def _used(session: Session, pool: Executor) -> set[str]:
     """What clusters use and bundles name."""
     used: set[str] = set()
-    for context in _contexts(run):
+    for context in session.settings.kube_contexts.value:
         from lineal.cleanup.cluster_usage import in_use
 
-        used |= in_use(context, run.options.environ)
-    if not run.repo.value.startswith(LAYOUT):
+        used |= in_use(context, session.settings.environ)
+    if session.store.directory is None:
         from lineal.cleanup.bundle_usage import in_bundles
 
-        used |= in_bundles(run.store, pool)
+        used |= in_bundles(session.store, pool)
     return used
-
-
-def _contexts(run: Session) -> list[str]:
-    given = run.options.text("kube-context").value.split("\n")
-    return [context.strip() for context in given if context.strip()]
 
 
 def recheck(store: Store, known: Tags, doomed: list[Deletion], pool: Executor) -> list[Deletion]:
@@ -137,16 +135,16 @@ def _check(store: Store, gone: list[Deletion]) -> None:
             )
 
 
-def _free(run: Session) -> None:
-    freed = run.store.sweep()
+def _free(session: Session) -> None:
+    freed = session.store.sweep()
     if freed is None:
-        run.progress.note("space      is freed by the registry's own garbage collection")
+        session.progress.note("space      is freed by the registry's own garbage collection")
     else:
-        run.progress.note(f"space      {freed / 1e6:.1f} MB freed")
+        session.progress.note(f"space      {freed / 1e6:.1f} MB freed")
 
 
-def _summary(census: RetentionPlan, heads: list[Ref], days: int) -> Iterator[str]:
-    branches, tags = counted(heads)
+def _summary(plan: RetentionPlan, refs: list[Ref], days: int) -> Iterator[str]:
+    branches, tags = counted(refs)
     reasons = {
         YOUNG: f"published in the last {days} days",
         WANTED: f"wanted by {branches} and {tags}",
@@ -155,9 +153,9 @@ def _summary(census: RetentionPlan, heads: list[Ref], days: int) -> Iterator[str
         FOREIGN: "are not this project's",
         NEEDED: "needed by those",
     }
-    yield f"kept       {len(census.kept)} stages"
+    yield f"kept       {len(plan.kept)} stages"
     for reason, text in reasons.items():
-        if count := census.count(reason):
+        if count := plan.count(reason):
             yield f"           {count} {text}"
 
 

@@ -3,13 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from lineal.commands.output import show
+from lineal.config.load import LoadedProject
+from lineal.config.setting import Setting
+from lineal.session.session import Session
+from lineal.session.settings import ReleaseSettings
 from lineal.text import printable
 
-if TYPE_CHECKING:
-    from lineal.config.load import LoadedProject
-from lineal.config.setting import Setting
+
+def config(session: Session) -> None:
+    """The whole command. Raises `BadConfiguration`, also for an address that must not be shown because a password
+    stands in it."""
+    show(describe(session.loaded, settings_of(session)))
+
+
+def settings_of(session: Session) -> dict[str, Setting[Any]]:
+    """Every setting under the name of its flag or of its key in lineal.yaml."""
+    settings, store, loaded = session.settings, session.store_settings, session.loaded
+    _ = session.lock_choice  # its address is checked
+    found: dict[str, Setting[Any]] = {
+        "repo": store.repo,
+        "lock": store.lock,
+        "env": settings.env,
+        "jobs": settings.jobs,
+        "dev": settings.dev,
+        "ignore-uncommitted": settings.ignore_uncommitted,
+        "engine-network": settings.engine_network,
+        "kube-context": settings.kube_context,
+        "skip-unchanged": settings.skip_unchanged,
+        "report": settings.report,
+        "cleanup.keep_days": store.keep_days,
+        "insecure-registry": _listed(settings.insecure_registries),
+        "values": _listed(settings.values),
+        "var": Setting([f"{name}=…" for name in settings.vars.value], settings.vars.origin),
+        "set": Setting([entry.partition("=")[0] + "=…" for entry in settings.sets.value], settings.sets.origin),
+        "secret": _listed(settings.secrets),
+        "ssh": _listed(settings.ssh),
+    }
+    if loaded.project.deploy is not None:
+        release = ReleaseSettings.of(settings, loaded, loaded.project.deploy)
+        found |= {
+            "deploy.release": release.name,
+            "deploy.namespace": release.namespace,
+            "deploy.timeout": release.timeout,
+        }
+    return found
+
+
+def _listed(lines: Setting[tuple[str, ...]]) -> Setting[list[str]]:
+    return Setting(list(lines.value), lines.origin)
 
 
 def describe(loaded: LoadedProject, settings: Mapping[str, Setting[Any]]) -> str:

@@ -11,6 +11,8 @@ from msgspec import Meta, Struct, field
 
 from lineal.lock.address import PATTERN as LOCK_PATTERN
 
+MOST_DAYS = 36_500
+"""Days that stages can be kept at most: a hundred years."""
 FILE = "lineal.yaml"
 PLATFORM = "linux/amd64"
 
@@ -162,7 +164,7 @@ class Cleanup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(
             description="Stages that were published in so many days are kept whatever needs them.",
             ge=0,
-            le=36_500,
+            le=MOST_DAYS,
             extra={"rule": "Write a whole number of days, such as 30."},
         ),
     ] = 30

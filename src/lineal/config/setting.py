@@ -1,17 +1,14 @@
-"""Settings of a run, each with where its value came from; and the configuration as `lineal config` shows it."""
+"""Settings of a run, each with where its value came from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from lineal.config.validation import UNKNOWN_ENV
 from lineal.errors import BadConfiguration, Location
 from lineal.text import printable, quoted
-
-if TYPE_CHECKING:
-    pass
 
 T = TypeVar("T")
 
@@ -55,7 +52,7 @@ def resolve(
     Raises `BadConfiguration`."""
     if flag is not None:
         return Setting(flag, Origin(f"--{name}"))
-    variable = "LINEAL_" + name.upper().replace("-", "_")
+    variable = variable_of(name)
     text = environ.get(variable, "")
     if text:
         try:
@@ -66,6 +63,11 @@ def resolve(
     if configured is not None:
         return known(configured)
     return Setting(default, Origin(default_source))
+
+
+def variable_of(name: str) -> str:
+    """The variable that stands for the flag `--<name>`."""
+    return "LINEAL_" + name.upper().replace("-", "_")
 
 
 def known(setting: Setting[T]) -> Setting[T]:

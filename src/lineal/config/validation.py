@@ -51,7 +51,7 @@ def _check_lock(lock: str) -> None:
     try:
         parse(lock)
     except BadAddress as error:
-        raise RuleViolation(("lock",), error.message, error.remedy) from None
+        raise RuleViolation(("lock",), f"{error.problem}.", error.remedy) from None
 
 
 def release_name(project: str, env: str | None, limit: int) -> str:

@@ -7,15 +7,14 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from threading import RLock
 
+from lineal.context.committed import COMMIT_IT, NOT_COMMITTED
 from lineal.context.dockerignore import Ignore
 from lineal.context.glob import expand
-from lineal.context.names import NamesOnly, WorkingTreeNames
 from lineal.context.tree import Kind, Node
+from lineal.context.working_tree_names import WorkingTreeNames
 from lineal.errors import BadConfiguration
-from lineal.git.repository import Repository
+from lineal.git.commit import Commit, CommitFiles
 from lineal.git.submodules import listing as submodule_listing
-
-__all__ = ["BuildContext", "Ignore"]
 
 _KINDS: dict[str, Kind] = {
     "040000": "directory", "160000": "directory", "120000": "symlink", "100644": "file", "100755": "file",
@@ -31,7 +30,7 @@ class BuildContext:
     them: a submodule that nothing reads need not be on this machine."""
 
     def __init__(
-        self, repository: Repository, context: str, listing: Sequence[tuple[str, str, str]], ignore: Ignore
+        self, repository: CommitFiles, context: str, listing: Sequence[tuple[str, str, str]], ignore: Ignore
     ) -> None:
         """`listing` holds at least the context's entries, as `Repository.listing` gives them."""
         self._repository = repository
@@ -39,7 +38,7 @@ class BuildContext:
         self.context = context
         self.ignore = ignore
         self._guard = RLock()
-        self.submodules: dict[str, Repository] = {}
+        self.submodules: dict[str, Commit] = {}
         """Those that were brought in, by their path in the outermost repository."""
         self._links: dict[str, str] = {}
         self._index = _Index({})
@@ -59,7 +58,7 @@ class BuildContext:
         self.submodules[full] = module
         return submodule_listing(module)
 
-    def _owner(self, full: str) -> tuple[Repository, str]:
+    def _owner(self, full: str) -> tuple[CommitFiles, str]:
         """The repository that holds a path of the outermost one, and what that calls it."""
         place = full
         while self.submodules and (place := place.rpartition("/")[0]):
@@ -141,7 +140,7 @@ class BuildContext:
         owner, inside = self._owner(self._full(path))
         if owner is self._repository and not self._has_pointers:
             return oid
-        pointer = owner.lfs.pointer(inside, oid)
+        pointer = owner.pointer(inside, oid)
         return oid if pointer is None else f"lfs:{pointer.oid}"
 
     @cached_property
@@ -159,7 +158,7 @@ class BuildContext:
         if self.ignore.file and self._excluded(pattern):
             return f"it is excluded by {self.ignore.file}."
         if expand(WorkingTreeNames(self._repository.root / self.context), pattern):
-            return "it is in the working tree, but not in the commit. Run `git add` and `git commit` first."
+            return f"it {NOT_COMMITTED} {COMMIT_IT}"
         below = "" if self.context in ("", ".") else f", below {self.context!r}"
         return f"there is no such file in the commit{below}."
 
@@ -200,13 +199,13 @@ class BuildContext:
 
     def open(self, node: Node) -> Iterator[bytes]:
         owner, path = self._owner(self._full(node.path))
-        pointer = owner.lfs.pointer(path, node.oid)
-        return owner.stream(node.oid) if pointer is None else owner.lfs.open(path, pointer)
+        pointer = owner.pointer(path, node.oid)
+        return owner.stream(node.oid) if pointer is None else owner.content(path, pointer)
 
     def _sizes(self, paths: list[str]) -> dict[str, int]:
         """The sizes of the files among some paths."""
         asked: dict[int, list[tuple[str, str, str]]] = {}
-        owners: dict[int, Repository] = {}
+        owners: dict[int, CommitFiles] = {}
         for path in paths:
             mode, oid = self._index.entries[path]
             if mode.startswith("100"):
@@ -218,7 +217,7 @@ class BuildContext:
             owner = owners[key]
             known = owner.sizes(oid for _, _, oid in files)
             for path, inside, oid in files:
-                pointer = owner.lfs.pointer(inside, oid) if known[oid] < _POINTER else None
+                pointer = owner.pointer(inside, oid) if known[oid] < _POINTER else None
                 sizes[path] = known[oid] if pointer is None else pointer.size
         return sizes
 
@@ -229,6 +228,26 @@ class BuildContext:
             return Node(path, kind, 0o777, target=owner.object(oid).decode("utf-8", "surrogateescape"), oid=oid)
         permissions = 0o644 if kind == "file" and mode != "100755" else 0o755
         return Node(path, kind, permissions, size=size, oid=oid)
+
+
+class NamesOnly:
+    """A context for finding paths in it: `size` is 0 everywhere, and nothing can be opened."""
+
+    def __init__(self, tree: BuildContext) -> None:
+        self._tree = tree
+        self.children = tree.children
+
+    def lstat(self, path: str) -> Node | None:
+        entry = self._tree.entry(path)
+        if path == "" or entry is None:
+            return Node("", "directory", 0o755) if path == "" else None
+        return self._tree.node(path, *entry)
+
+    def walk(self, path: str) -> Iterator[Node]:
+        return (node for name in self._tree.below(path) if (node := self.lstat(name)) is not None)
+
+    def open(self, node: Node) -> Iterator[bytes]:
+        raise AssertionError(f"names only: {node.path}")
 
 
 class _Index:

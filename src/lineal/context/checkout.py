@@ -9,11 +9,11 @@ from lineal.context.dockerignore import Ignore
 from lineal.context.glob import follow
 from lineal.context.tree import Node
 from lineal.errors import BadConfiguration, Location
-from lineal.git.repository import Repository
+from lineal.git.commit import Commit
 from lineal.git.submodules import check_names
 
 
-def check_out(repository: Repository, folder: str, destination: Path) -> bool:
+def check_out(repository: Commit, folder: str, destination: Path) -> bool:
     """Write a directory of the commit (`.` for all of it) to `destination`; False when the commit has none.
 
     Links are written as what they point at in the commit, and other links are refused: whoever reads the files

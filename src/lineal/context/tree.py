@@ -9,6 +9,17 @@ from typing import Literal, Protocol
 
 Kind = Literal["file", "directory", "symlink", "special"]
 
+MAX_ID = (1 << 32) - 2
+"""The last uid and gid of Linux."""
+
+
+def owner_id(number: int) -> int:
+    """A uid or gid that somebody else wrote, as a new file gets it from chown(2): the number after the last one means
+    "leave it as it is", which is root. Raises `ValueError` for a number that there is not."""
+    if not 0 <= number <= MAX_ID + 1:
+        raise ValueError(f"the last number of a user or group is {MAX_ID}")
+    return 0 if number > MAX_ID else number
+
 
 @dataclass(frozen=True, slots=True)
 class Node:

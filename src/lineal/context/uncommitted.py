@@ -10,7 +10,8 @@ from lineal.context.dockerignore import Ignore
 from lineal.context.glob import compile as compile_pattern
 from lineal.context.tree import clamp
 from lineal.errors import Uncommitted
-from lineal.git.repository import Change, Repository
+from lineal.git.commit import Commit
+from lineal.git.repository import Change
 
 _SHOWN = 10
 
@@ -32,7 +33,7 @@ class ReadPaths:
 
 
 def find(
-    repository: Repository, files: Iterable[str], folders: Iterable[str], readings: Sequence[ReadPaths]
+    repository: Commit, files: Iterable[str], folders: Iterable[str], readings: Sequence[ReadPaths]
 ) -> list[Change]:
     """The changes of files that the run reads: single files, whole folders (a chart), and what instructions copy."""
     exact, whole = set(files), set(folders)
@@ -54,8 +55,8 @@ def find(
 
 
 def _submodules(
-    repository: Repository, files: set[str], folders: set[str], readings: Sequence[ReadPaths]
-) -> dict[str, Repository]:
+    repository: Commit, files: set[str], folders: set[str], readings: Sequence[ReadPaths]
+) -> dict[str, Commit]:
     """The submodules that the run reads something of, by their path."""
     found = {path: module for reading in readings for path, module in reading.context.submodules.items()}
     for folder in folders:
@@ -70,7 +71,7 @@ def _submodules(
 
 
 def _changes(
-    repository: Repository, modules: Mapping[str, Repository], asked: set[str], read: Callable[[str], bool]
+    repository: Commit, modules: Mapping[str, Commit], asked: set[str], read: Callable[[str], bool]
 ) -> Iterator[Change]:
     # git does not look into a submodule for a path in there.
     outside = {path for path in asked if not any(path.startswith(module + "/") for module in modules)}

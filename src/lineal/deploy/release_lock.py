@@ -1,10 +1,9 @@
-"""One deploy of a release at a time: a Lease in its namespace, held while helm works."""
+"""The lock of a release: a Lease in its namespace, held while helm works, so that two deploys never overlap."""
 
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -12,28 +11,42 @@ from lineal.deploy.release import Release
 from lineal.errors import DeployFailed
 from lineal.kube.client import KubeClient, KubeRefused
 from lineal.lock import LockTimeouts
-from lineal.lock.holder import describe
 from lineal.lock.kubernetes import Leases
 from lineal.lock.leased import Holder, Lease, LeasedLock, LockFailed
+from lineal.progress import Notes
 
-_TRIES, _PAUSE = 10, 3.0
-"""An API server that is updated is away for a moment."""
+_TRIES = 10
+"""The number of requests to an API server that is away for a moment, because it is updated."""
 _BESIDE = 120.0
-"""Seconds that a deploy takes beside waiting twice: for readiness, and for that of a rollback."""
+"""Seconds that a deploy takes beside waiting for readiness twice: its own, and that of a rollback."""
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    alone: bool
-    """Whether no other Lineal works on the release: only then is an unfinished revision known to be nobody's."""
+class ReleaseHold:
+    held: bool
+    """Whether this run holds the Lease. Only then no other run works on the release, and an unfinished revision is
+    left over from a run that was killed."""
     lost: threading.Event
-    """Set when another one may have begun."""
+    """Set when another run may have begun."""
+
+    @classmethod
+    def none(cls) -> ReleaseHold:
+        return cls(False, threading.Event())
 
 
 class ReleaseLeases(Leases):
-    """Once they have worked, a request that fails is repeated: who waits for another deploy must not run into it."""
+    """Leases of releases. Once the API server has answered, a look that fails is repeated: a run that waits for
+    another deploy must not start beside it because of one failed request."""
 
-    worked = False
+    def __init__(
+        self, release: Release, holder: str, environ: Mapping[str, str], notes: Notes, timeouts: LockTimeouts
+    ) -> None:
+        """In the cluster that helm would choose."""
+        context = release.kube_context or environ.get("HELM_KUBECONTEXT", "")
+        super().__init__(release.namespace, context, f"release {release.name}", holder, timeouts.lease, environ)
+        self.worked = False
+        self._stopped = notes.stopped
+        self._pause = timeouts.retry
 
     def look(self, checksum: str) -> Holder | None:
         for left in reversed(range(_TRIES)):
@@ -42,7 +55,7 @@ class ReleaseLeases(Leases):
             except LockFailed:
                 if not (self.worked and left):
                     raise
-                time.sleep(_PAUSE)
+                self._stopped.wait(self._pause)
             else:
                 self.worked = True
                 return found
@@ -53,40 +66,32 @@ class ReleaseLeases(Leases):
 
 
 class ReleaseLock(LeasedLock):
-    """Nobody goes on beside another: who has waited in vain fails."""
+    """Two deploys of a release never overlap: a run that does not get the Lease in time fails."""
 
     def __init__(
-        self, leases: ReleaseLeases, release: Release, warn: Callable[[str], None], note: Callable[[str], None],
-        stopped: threading.Event, terms: LockTimeouts | None = None,
+        self, release: Release, holder: str, environ: Mapping[str, str], notes: Notes,
+        timeouts: LockTimeouts | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(leases, warn, note, stopped, terms or LockTimeouts(wait=2 * release.timeout + _BESIDE))
+        """`holder` is the name of this run for people. `environ` is that of helm."""
+        timeouts = timeouts or LockTimeouts(wait=2 * release.timeout + _BESIDE)
+        self._leases = ReleaseLeases(release, holder, environ, notes, timeouts)
+        super().__init__(self._leases, notes, timeouts)
         self._release_wanted = release
-        self._leases = leases
-
-    @classmethod
-    def of(
-        cls, release: Release, environ: Mapping[str, str], warn: Callable[[str], None], note: Callable[[str], None],
-        stopped: threading.Event, terms: LockTimeouts | None = None,
-    ) -> ReleaseLock:  # fmt: skip
-        """In the cluster that helm would choose."""
-        context = release.kube_context or environ.get("HELM_KUBECONTEXT", "")
-        lease = (terms or LockTimeouts()).lease
-        leases = ReleaseLeases(release.namespace, context, f"release {release.name}", describe(environ), lease,
-                               environ)  # fmt: skip
-        return cls(leases, release, warn, note, stopped, terms)
 
     @contextmanager
-    def turn(self) -> Iterator[Turn]:
+    def hold_release(self) -> Iterator[ReleaseHold]:
+        """Wait (bounded) for the Lease and hold it; without it where the cluster has no Leases for this run, after a
+        warning. Raises `DeployFailed` and `Interrupted`."""
         name = self._release_wanted.name
         lease = self._acquire(name)
         if lease is None:
-            yield Turn(False, threading.Event())
+            yield ReleaseHold.none()
             return
         lease.keep()
         try:
-            yield Turn(True, lease.lost)
+            yield ReleaseHold(True, lease.lost)
         finally:
-            with suppress(LockFailed, OSError):  # it ends by itself; the deploy is what counts
+            with suppress(LockFailed, OSError):  # the Lease ends by itself, and the deploy has its own result
                 self._service.release(name, lease.end())
 
     def _doing(self, checksum: str) -> str:
@@ -99,10 +104,12 @@ class ReleaseLock(LeasedLock):
         except LockFailed:
             if not self._leases.worked:
                 raise
-            return None  # it is looked at again
+            return None  # the next look tells who has it
 
     def _out_of_patience(self, checksum: str, who: str) -> None:
-        what = f"This run has waited {self._terms.wait:.0f} s to deploy {self._release_wanted}, which {who} does now."
+        what = (
+            f"This run has waited {self._timeouts.wait:.0f} s to deploy {self._release_wanted}, which {who} does now."
+        )
         where = f"lease/lineal-release-{checksum} -n {self._release_wanted.namespace}"
         remedy = f"See what that run does; if there is none, run `kubectl delete {where}`."
         raise DeployFailed(what, remedy=remedy)
@@ -112,13 +119,14 @@ class ReleaseLock(LeasedLock):
         if self._leases.worked:
             what = f"Whether another job still deploys {self._release_wanted} cannot be asked any more: {why}."
             raise DeployFailed(what, remedy="Run it again when the API server answers.")
-        self._warn(f"Whether another job deploys {self._release_wanted} at the same time is not known: {why}.")
+        self._notes.warn(f"Whether another job deploys {self._release_wanted} at the same time is not known: {why}.")
 
 
 def make_namespace(api: KubeClient, namespace: str) -> None:
-    """It has the Lease before helm puts anything into it. Whoever may not make it leaves it to helm to say so.
+    """Create the namespace if there is none, so that the Lease can be in it before helm puts anything there. A
+    refusal is left to helm, which explains it.
 
-    Raises `Unavailable`, and `DeployFailed` when the namespace is going away."""
+    Raises `KubeUnavailable`, and `DeployFailed` when the namespace is being deleted."""
     try:
         found = api.get(f"/api/v1/namespaces/{namespace}")
         if found is None:

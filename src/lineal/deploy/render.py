@@ -7,6 +7,7 @@ import os
 import tempfile
 from pathlib import Path, PurePosixPath
 
+from lineal.deploy.helm import dependencies
 from lineal.deploy.helm.client import Helm, Output, silent
 from lineal.deploy.release import Release
 from lineal.errors import BadConfiguration, Unreachable
@@ -17,7 +18,8 @@ LEDGER = ".lineal-render.json"
 
 
 def render(helm: Helm, release: Release, output: Output = silent) -> str:
-    """The manifests, `---` between them. `output` gets what helm says meanwhile. Errors as `Helm.template`."""
+    """The manifests, `---` between them. `output` gets helm's lines meanwhile. Errors as `Helm.template`."""
+    dependencies.complete(helm, release, output)
     return helm.template(release, output=output)
 
 
@@ -31,6 +33,7 @@ def render_to(helm: Helm, release: Release, directory: Path, output: Output = si
         directory.mkdir(parents=True, exist_ok=True)
         # Inside, so that moving a file never crosses a file system.
         with tempfile.TemporaryDirectory(prefix=".lineal-render-", dir=directory) as scratch:
+            dependencies.complete(helm, release, output)
             helm.template(release, Path(scratch), output)
             return _exchange(Path(scratch), directory)
     except OSError as error:

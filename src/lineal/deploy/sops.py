@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import signal
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 from lineal import process
 from lineal.config.secrets import SecretValues
 from lineal.deploy.values import ValuesText
-from lineal.errors import BadConfiguration, DeployFailed, Interrupted, Location
+from lineal.errors import BadConfiguration, DeployFailed, Location
 from lineal.text import printable
 
 _NAMED = re.compile(r"\.enc\.(ya?ml|json)(\.j2)?$")
@@ -91,8 +90,7 @@ class Sops:
             ) from None
         finally:
             path.unlink(missing_ok=True)
-        if outcome.signals:
-            raise Interrupted(f"Opening {file.name} was interrupted by {signal.Signals(outcome.signals[0]).name}.")
+        outcome.or_interrupted(f"Decrypting {file.name}")
         if outcome.code != 0:
             reason = printable(" ".join(b"".join(said["stderr"]).decode("utf-8", "replace").split()), 500)
             what = f"sops cannot open it: {reason.rstrip('. ')}."

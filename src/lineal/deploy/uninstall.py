@@ -10,20 +10,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lineal.commands.output import check_files, reporting
-from lineal.commands.reporting import bare_report
 from lineal.deploy.helm import errors, manifests
 from lineal.deploy.helm.client import Helm
 from lineal.deploy.inputs import ReleaseInputs, seconds_of
 from lineal.deploy.release import Chart, Release
 from lineal.deploy.release_lock import ReleaseLock
-from lineal.errors import BadConfiguration, DeployFailed, Interrupted, LinealError, Unreachable
+from lineal.errors import BadConfiguration, DeployFailed, LinealError, Unreachable
 from lineal.kube.client import KubeClient, KubeRefused
 from lineal.kube.login import KubeUnavailable
 from lineal.report.model import ReleaseReport
+from lineal.session.session import require_write
+from lineal.session.settings import ReleaseSettings
 
 if TYPE_CHECKING:
-    from lineal.report.model import Report
     from lineal.session.session import Session
 
 _ITS_OWN = ("default", "kube-system", "kube-public", "kube-node-lease")
@@ -31,18 +30,9 @@ _ITS_OWN = ("default", "kube-system", "kube-public", "kube-node-lease")
 _QUICK = 60.0
 
 
-def carry_out(run: Session, with_namespace: bool) -> None:
-    """The whole command. Raises `LinealError`."""
-    check_files(run, dotenv=False)
-    dismissal = Dismissal.of(run)
-    with reporting(run, dismissal.report, table=False) as done:
-        done(dismissal.left)
-        dismissal.carry_out(with_namespace)
-
-
 @dataclass(frozen=True, slots=True)
 class Dismissal:
-    run: Session
+    session: Session
     helm: Helm
     release: Release
     project: str | None
@@ -50,30 +40,22 @@ class Dismissal:
     """What has become of the release; right at any time, also after a failure."""
 
     @classmethod
-    def of(cls, run: Session) -> Dismissal:
+    def of(cls, session: Session) -> Dismissal:
         """The release that `--release` and `--namespace` name; for what they leave out, lineal.yaml is asked.
 
         With both, no repository is needed: a review app ends when its branch is gone."""
-        options = run.options
-        name, namespace = options.text("release").value, options.text("namespace").value
-        project = None
-        if not name or not namespace:
-            rollout = ReleaseInputs(run)
-            name, namespace = rollout.name.value, rollout.namespace.value
-            project = run.loaded.project.project
-            if not run.context.may_write:
-                what = "This run may not write (a pull request from a fork), so it removes no release."
-                raise DeployFailed(what, remedy="Run it from a branch of the project itself.")
+        found, project = ReleaseSettings.of(session.settings), None
+        if not found.name.value or not found.namespace.value:
+            found, project = ReleaseInputs(session).settings, session.loaded.project.project
+            require_write(session, "it removes no release", "Run it from a branch of the project itself.")
+        name, namespace = found.name.value, found.namespace.value
         release = Release(
             name=name, namespace=namespace, chart=Chart("", ""),
-            kube_context=options.text("kube-context").value or None,
-            timeout=seconds_of(options.text("timeout", default="10m")),
+            kube_context=session.settings.kube_context.value or None,
+            timeout=seconds_of(ReleaseSettings.of(session.settings).timeout),
         )  # fmt: skip
         left = ReleaseReport(name=name, namespace=namespace, status="unknown")
-        return cls(run, Helm.find(options.environ), release, project, left)
-
-    def report(self) -> Report:
-        return bare_report(self.run, "dismiss", self.project)
+        return cls(session, Helm.find(session.settings.environ), release, project, left)
 
     def carry_out(self, with_namespace: bool) -> None:
         """Nothing there is nothing to do. Raises `DeployFailed`, `BadConfiguration`, `Unreachable`, `Interrupted`."""
@@ -90,7 +72,7 @@ class Dismissal:
         if self.left.status == "not deployed":
             self._tell(f"There is no {self.release}, so nothing is uninstalled.")
         else:
-            with self._turn():
+            with self._locked():
                 try:
                     self._uninstall()
                 finally:
@@ -115,21 +97,17 @@ class Dismissal:
 
     def _tell(self, sentence: str) -> None:
         """In the log and, in the same words, in the report."""
-        self.run.progress.note(sentence)
+        self.session.progress.note(sentence)
         self.left.told.append(sentence)
 
     def _uninstall(self) -> None:
         start = time.monotonic()
-        release, note = self.release, self.run.progress.note
+        release, note = self.release, self.session.progress.note
         where = release.place_flags
         flags = ["--wait", "--timeout", f"{round(release.timeout * 1000)}ms"]
         command = ["uninstall", *flags, *where, "--", release.name]
         answer = self.helm.run(command, output=note, grace=_QUICK, limit=release.timeout + _QUICK)
-        if answer.signals:
-            what = (
-                f"Uninstalling {release} was interrupted by {answer.signals[0].name}; what is left of it may remain."
-            )
-            raise Interrupted(what, remedy="Run it again.")
+        answer.or_interrupted(f"Uninstalling {release}", "; what is left of it may remain", remedy="Run it again.")
         if answer.code != 0 and not any("release: not found" in line for line in answer.stderr):
             raise self._failed(answer.stderr)
         note(f"{str(release).capitalize()} was uninstalled in {time.monotonic() - start:.1f} s.")
@@ -144,15 +122,15 @@ class Dismissal:
         return DeployFailed(what, remedy=remedy)
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Not while a deploy of the release goes on."""
-        environ, release, run = self.helm.environ, self.release, self.run
+    def _locked(self) -> Iterator[None]:
+        """Wait until no deploy of the release goes on, and let none begin."""
+        environ, release, session = self.helm.environ, self.release, self.session
         try:
             KubeClient.of_helm(environ, release.kube_context)
         except KubeUnavailable:
             yield
             return
-        with ReleaseLock.of(release, environ, run.progress.warn, run.progress.note, run.stopped).turn():
+        with ReleaseLock(release, session.holder, environ, session.notes).hold_release():
             yield
 
     # --- the namespace ------------------------------------------------------------------------------------------

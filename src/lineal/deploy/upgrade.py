@@ -1,42 +1,43 @@
-"""A release from what the cluster has to what the commit says: alone, watched, told in words."""
+"""The upgrade of a release: lock it, compare the dry run with the deployed manifests, run helm, watch the
+workloads."""
 
 from __future__ import annotations
 
-import threading
+import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from signal import SIGKILL, Signals
 
+from lineal import process
 from lineal.config.secrets import Mask
-from lineal.deploy.helm import errors, manifests, recovery, template_location
-from lineal.deploy.helm.client import Helm
+from lineal.deploy.helm import dependencies, errors, manifests, recovery, template_location
+from lineal.deploy.helm.client import Helm, Output
 from lineal.deploy.helm.manifests import ReleaseManifests
 from lineal.deploy.release import Release
-from lineal.deploy.release_lock import ReleaseLock, Turn, make_namespace
+from lineal.deploy.release_lock import ReleaseHold, ReleaseLock, make_namespace
 from lineal.deploy.watch.monitor import Monitor, PollPolicy
 from lineal.deploy.watch.observer import WorkloadObserver
 from lineal.errors import DeployFailed, Interrupted, LinealError
 from lineal.kube.client import KubeClient
 from lineal.kube.login import KubeUnavailable
 from lineal.lock import LockTimeouts
+from lineal.progress import Notes
 from lineal.report.model import ReleaseReport
-
-Say = Callable[[str], None]
 
 
 @dataclass(slots=True)
 class Upgrade:
-    """`run` once. `report` says at any time, and after any failure, what the release has come to."""
+    """`run` once. `report` tells the state of the release at any time, also after a failure."""
 
     helm: Helm
     release: Release
-    note: Say
-    warn: Say
-    stopped: threading.Event = field(default_factory=threading.Event)
-    pace: PollPolicy = field(default_factory=PollPolicy)
-    terms: LockTimeouts | None = None
+    notes: Notes
+    holder: str
+    """The name of this run, for the people whose deploy waits for it."""
+    policy: PollPolicy = field(default_factory=PollPolicy)
+    timeouts: LockTimeouts | None = None
     report: ReleaseReport = field(init=False)
 
     def __post_init__(self) -> None:
@@ -44,21 +45,19 @@ class Upgrade:
 
     def run(self, skip_unchanged: bool) -> ReleaseReport:
         """Call it on the main thread, see `Helm.upgrade`. Raises `LinealError`."""
-        from lineal.deploy.helm import dependencies
-
         start = time.monotonic()
-        dependencies.complete(self.helm, self.release, self.note)
+        dependencies.complete(self.helm, self.release, self.notes.note)
         api = self._api()
         try:
-            with self._turn(api) as turn:
-                if turn.alone:
+            with self._locked(api) as hold:
+                if hold.held:
                     self._tell(recovery.undo_killed(self.helm, self.release))
-                self._go(api, turn, skip_unchanged)
+                self._upgrade(api, hold, skip_unchanged)
         finally:
             self.report.duration = time.monotonic() - start
         return self.report
 
-    def _go(self, api: KubeClient | None, turn: Turn, skip_unchanged: bool) -> None:
+    def _upgrade(self, api: KubeClient | None, hold: ReleaseHold, skip_unchanged: bool) -> None:
         try:
             wanted = manifests.dry_run(self.helm, self.release)
         except DeployFailed as error:
@@ -67,59 +66,62 @@ class Upgrade:
         before = manifests.deployed(self.helm, self.release)
         if skip_unchanged and before is not None and before.status == "deployed" and before.same(wanted):
             self.report.status, self.report.revision = "unchanged", before.number
-            self.note(f"Nothing changed in {self.release} since revision {before.number}, so nothing is deployed.")
+            self.notes.note(
+                f"Nothing changed in {self.release} since revision {before.number}, so nothing is deployed."
+            )
             return
-        watch = None if api is None else self._watch(api, wanted)
+        monitor = None if api is None else self._monitor(api, wanted)
         try:
-            if watch is None:
-                self.helm.upgrade(self.release, self.note, lambda: _lost(turn))
+            if monitor is None:
+                upgrade(self.helm, self.release, self.notes.note, lambda: _lost(hold))
             else:
-                with watch:
-                    self.helm.upgrade(self.release, self.note, lambda: _lost(turn) or watch.stop())
+                with monitor:
+                    upgrade(self.helm, self.release, self.notes.note, lambda: _lost(hold) or monitor.stop())
         except LinealError as error:
             error.place = error.place or template_location.find(error.message, self.release, wanted.manifest)
-            raise self._failed(error, before, watch, turn) from None
+            raise self._failed(error, before, monitor, hold) from None
         self.report.status, self.report.revision = "deployed", wanted.number
         done = "installed" if before is None else "upgraded"
         self._tell(f"It was {done} as revision {wanted.number}.")
 
-    def _watch(self, api: KubeClient, wanted: ReleaseManifests) -> Monitor:
-        secrets = Mask(wanted.secrets)  # a container that dies often prints what it was given
-        survey = WorkloadObserver(api, self.release, lambda text: secrets.mask(self.helm.mask(text)), wanted.jobs)
-        return Monitor(survey, self.release.timeout, self._masked, self.pace)
+    def _monitor(self, api: KubeClient, wanted: ReleaseManifests) -> Monitor:
+        given = Mask(wanted.secrets)  # a container that dies often prints the secrets that it was given
+        observer = WorkloadObserver(api, self.release, lambda text: given.mask(self.helm.mask(text)), wanted.jobs)
+        return Monitor(observer, self.release.timeout, self._note_masked, self.policy)
 
     def _failed(
-        self, error: LinealError, before: ReleaseManifests | None, watch: Monitor | None, turn: Turn
+        self, error: LinealError, before: ReleaseManifests | None, monitor: Monitor | None, hold: ReleaseHold
     ) -> LinealError:
-        if turn.lost.is_set():
+        """The error with the cause that the monitor knows, and the state that the release is in now."""
+        if hold.lost.is_set():
             what = f"The Lease of {self.release} was lost while it was deployed, so another job may have begun."
             return DeployFailed(what, remedy="See `helm history`, and run it again.")
-        if watch is not None and not isinstance(error, Interrupted):
-            error = self._explained(error, watch)
+        if monitor is not None and not isinstance(error, Interrupted):
+            error = self._explained(error, monitor)
         said = self._state(before)
         plain = errors.without_undone(error.message)
         if said and said not in plain:
             error.message = f"{plain} {said}"
         return error
 
-    def _explained(self, error: LinealError, watch: Monitor) -> LinealError:
-        """What helm does not know: which pod, and why."""
-        if watch.verdict is not None:
-            workload, trouble = watch.verdict
-            what = f"{workload} in namespace {self.release.namespace} will not become ready: {trouble}."
-            said = DeployFailed(what, remedy=trouble.remedy)
+    def _explained(self, error: LinealError, monitor: Monitor) -> LinealError:
+        """The error with the pod that is not ready, and why: helm does not know either."""
+        if monitor.verdict is not None:
+            workload, diagnosis = monitor.verdict
+            what = f"{workload} in namespace {self.release.namespace} will not become ready: {diagnosis}."
+            said = DeployFailed(what, remedy=diagnosis.remedy)
         else:
-            unready = [str(seen) for seen in watch.unready()[:3]]
+            unready = [str(seen) for seen in monitor.unready()[:3]]
             if not unready:
                 return error
             what = errors.without_undone(error.message)
             said = DeployFailed(f"{what} {'; '.join(unready)}.", remedy=error.remedy)
             said.place = error.place
-        self.report.log = watch.log
+        self.report.log = monitor.log
         return said
 
     def _state(self, before: ReleaseManifests | None) -> str:
-        """What is there now, asked once more: the only thing that counts after a failure."""
+        """Ask once more for the state of the release, put it into the report, and return a sentence about it."""
         try:
             found = manifests.deployed(self.helm, self.release)
         except LinealError:
@@ -141,13 +143,13 @@ class Upgrade:
         return said
 
     def _tell(self, sentence: str) -> None:
-        """In the log and, in the same words, in the report."""
+        """Put a sentence into the log and, in the same words, into the report."""
         if sentence:
-            self.note(sentence)
+            self.notes.note(sentence)
             self.report.told.append(sentence)
 
-    def _masked(self, line: str) -> None:
-        self.note(self.helm.mask(line))
+    def _note_masked(self, line: str) -> None:
+        self.notes.note(self.helm.mask(line))
 
     # --- the cluster --------------------------------------------------------------------------------------------
 
@@ -155,27 +157,43 @@ class Upgrade:
         try:
             return KubeClient.of_helm(self.helm.environ, self.release.kube_context)
         except KubeUnavailable as error:
-            self.note(f"Only helm waits, and shows no progress: {error}.")
+            self.notes.note(f"Only helm waits, and shows no progress: {error}.")
             return None
 
     def _answers(self, api: KubeClient) -> bool:
         try:
             make_namespace(api, self.release.namespace)
         except KubeUnavailable as error:
-            self.warn(f"Whether another job deploys {self.release} at the same time is not known: {error}.")
+            self.notes.warn(f"Whether another job deploys {self.release} at the same time is not known: {error}.")
             return False
         return True
 
     @contextmanager
-    def _turn(self, api: KubeClient | None) -> Iterator[Turn]:
+    def _locked(self, api: KubeClient | None) -> Iterator[ReleaseHold]:
         if api is None or not self._answers(api):
-            yield Turn(False, threading.Event())
+            yield ReleaseHold.none()
             return
-        lock = ReleaseLock.of(self.release, self.helm.environ, self.warn, self.note, self.stopped, self.terms)
-        with lock.turn() as turn:
-            yield turn
+        lock = ReleaseLock(self.release, self.holder, self.helm.environ, self.notes, self.timeouts)
+        with lock.hold_release() as hold:
+            yield hold
 
 
-def _lost(turn: Turn) -> Signals | None:
-    """No rolling back beside another run."""
-    return SIGKILL if turn.lost.is_set() else None
+def _lost(hold: ReleaseHold) -> Signals | None:
+    """The signal for helm when another run may have begun: SIGKILL, so that helm does not roll back beside it."""
+    return SIGKILL if hold.lost.is_set() else None
+
+
+def upgrade(helm: Helm, release: Release, output: Output, stop: process.Stop = process.never) -> None:
+    """Run `helm upgrade --install`, and undo the revision that it left unfinished when it failed or was killed.
+
+    As long as the cluster can be reached, no revision of ours stays unfinished; only when `stop` says SIGKILL,
+    because another run may have begun, nothing is undone beside it. The arguments are those of `Helm.upgrade`. Raises
+    `DeployFailed`, `BadConfiguration`, `Unreachable`, `Interrupted`."""
+    mark = secrets.token_hex(8)
+    answer = helm.upgrade(release, mark, output, stop)
+    if answer.code == 0 and not answer.signals:
+        return
+    error = helm.upgrade_failure(answer, release)
+    if stop() is not SIGKILL and recovery.may_have_begun(answer, error):
+        error.message = f"{error.message} {recovery.undo_own(helm, release, mark)}".rstrip()
+    raise error

@@ -6,15 +6,20 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lineal.config.document import Lines, same
 from lineal.deploy.release import ValuesFile
 from lineal.errors import BadConfiguration, Location
 from lineal.text import printable
 
+if TYPE_CHECKING:
+    from lineal.build.result import BuildResult
+
 GLOBAL = "global.lineal"
 _TEMPLATE = ".j2"
+NOT_BUILT = "sha256:" + "0" * 64
+"""Stands for the digest of an image that is not built yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,19 @@ class ImageValue:
     @classmethod
     def of(cls, repository: str, tag: str, digest: str) -> ImageValue:
         return cls(f"{repository}:{tag}@{digest}", f"{repository}@{digest}", repository, tag, digest)
+
+    @classmethod
+    def not_built(cls, repository: str, checksum: str) -> ImageValue:
+        """An image that is not built yet: `NOT_BUILT` stands for its digest."""
+        return cls.of(repository, f"{checksum}-{0:013}", NOT_BUILT)
+
+
+def image_values(result: BuildResult) -> dict[str, ImageValue]:
+    """The published images of a build, by name."""
+    return {
+        name: ImageValue.of(result.store, candidate.tag, candidate.digest)
+        for name, candidate in result.published().items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

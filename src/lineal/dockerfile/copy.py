@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from posixpath import join
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from e2b_dockerfile_utils import DockerfileHeredoc, DockerfileInstruction, chomp_heredoc_content, parse_heredoc
 
+from lineal.context.build_context import BuildContext
 from lineal.context.chmod import Chmod
 from lineal.context.glob import has_wildcards
 from lineal.context.path_filter import PathFilter, split
 from lineal.context.remote_source import Remote, parse
+from lineal.dockerfile.parser import Parser
 from lineal.dockerfile.scope import Deferred, Scope, Word, canonical_word
 from lineal.errors import BadConfiguration, Location
-
-if TYPE_CHECKING:
-    from lineal.dockerfile.instructions import Parser
-    from lineal.dockerfile.request import Context
 
 _COPY = ("from", "chown", "chmod", "link", "parents", "exclude")
 _ADD = ("chown", "chmod", "link", "exclude", "checksum", "keep-git-dir", "unpack")
@@ -236,7 +234,7 @@ class CopyParser:
         return copy
 
 
-def sifted(context: Context, root: str, sieve: PathFilter) -> list[list[str]]:
+def sifted(context: BuildContext, root: str, sieve: PathFilter) -> list[list[str]]:
     """(path, git mode, object id) of what the sieve lets through below a directory of the context. Directories are
     counted too: one whose files all stay behind is copied empty."""
     rows = []

@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from lineal.config.load import LoadedProject
 from lineal.config.model import Image
 from lineal.context.build_context import BuildContext
+from lineal.context.committed import absent, committed_text
 from lineal.context.dockerignore import Ignore
 from lineal.context.uncommitted import ReadPaths
 from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.instructions import RunInstruction
 from lineal.dockerfile.planner import plan
-from lineal.dockerfile.request import PlanRequest
 from lineal.dockerfile.run_mounts import literal
-from lineal.dockerfile.stage import Stage, closure
-from lineal.errors import BadConfiguration, LinealError, Location, Uncommitted
-from lineal.git.repository import Repository
+from lineal.dockerfile.stage import PlanRequest, Stage, closure
+from lineal.errors import BadConfiguration
+from lineal.git.commit import Commit
 
 
 @dataclass
@@ -33,7 +33,7 @@ class ImageGraphs:
         """The sources in contexts that the planned stages copy or mount."""
         patterns: dict[int, tuple[BuildContext, set[str]]] = {}
         for stage in closure(list(self.last.values())):
-            if not isinstance(stage.context, BuildContext):
+            if stage.context is None:
                 continue
             found = patterns.setdefault(id(stage.context), (stage.context, set()))[1]
             if isinstance(stage.step, CopyInstruction) and stage.step.source_stage is None:
@@ -44,7 +44,7 @@ class ImageGraphs:
 
 
 def read_images(
-    repository: Repository,
+    repository: Commit,
     loaded: LoadedProject,
     wanted: Iterable[str] = (),
     unpinned: Callable[[str], bool] = lambda _: False,
@@ -79,7 +79,7 @@ def _with_needs(names: Iterable[str], images: Mapping[str, Image]) -> list[str]:
 
 class _Reader:
     def __init__(
-        self, repository: Repository, loaded: LoadedProject, names: list[str], unpinned: Callable[[str], bool]
+        self, repository: Commit, loaded: LoadedProject, names: list[str], unpinned: Callable[[str], bool]
     ) -> None:
         self.unpinned = unpinned
         self.repository = repository
@@ -96,7 +96,10 @@ class _Reader:
             file = image.dockerfile_path
             text = self._text(file)
             if text is None:
-                raise self._no_dockerfile(name, file)
+                raise absent(
+                    self.repository, file, f"The Dockerfile {file} of image {name!r}",
+                    place=self.loaded.place(f"images.{name}"), remedy="Write it, or name it with `dockerfile:`.",
+                )  # fmt: skip
             self.images.last[name] = plan(
                 PlanRequest(
                     name=name,
@@ -116,13 +119,7 @@ class _Reader:
 
     def _text(self, path: str) -> str | None:
         self.images.files.add(path)
-        data = self.repository.file(path)
-        if data is None:
-            return None
-        try:
-            return data.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            raise BadConfiguration("is not UTF-8 text.", place=Location(path), remedy="Save it as UTF-8.") from None
+        return committed_text(self.repository, path)
 
     def _context(self, context: str, dockerfile: str) -> BuildContext:
         """The context after `<Dockerfile>.dockerignore` if there is one, else after its own `.dockerignore`."""
@@ -135,12 +132,3 @@ class _Reader:
             ignore = Ignore(text, file=file) if text is not None else Ignore.none()
             self.trees[key] = BuildContext(self.repository, context, self.listing, ignore)
         return self.trees[key]
-
-    def _no_dockerfile(self, name: str, file: str) -> LinealError:
-        there = (self.repository.root / file).is_file()
-        why = "is not committed" if there else "does not exist in the commit"
-        return (Uncommitted if there else BadConfiguration)(
-            f"The Dockerfile {file} of image {name!r} {why}.",
-            place=self.loaded.place(f"images.{name}"),
-            remedy="Run `git add` and `git commit` first." if there else "Write it, or name it with `dockerfile:`.",
-        )

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError
 
 from lineal.dockerfile import platform
 from lineal.dockerfile.checksum import checksum
-from lineal.dockerfile.instructions import Parser, one_line
+from lineal.dockerfile.instructions import InstructionParser
 from lineal.dockerfile.onbuild import arguments, parse_file, trigger
-from lineal.dockerfile.request import PlanRequest, placeholder
+from lineal.dockerfile.parser import one_line
 from lineal.dockerfile.scope import PROXY_ARGS, Scope
-from lineal.dockerfile.stage import Stage
-from lineal.dockerfile.target import TargetBuilder
+from lineal.dockerfile.stage import PlanRequest, Stage
+from lineal.dockerfile.target import Target, TargetBuilder
 from lineal.errors import BadConfiguration, Location
 
 # Keeps the recursion over targets far away from Python's limit.
@@ -29,29 +28,17 @@ def plan(image: PlanRequest) -> Stage:
     return Planner(image).last_stage()
 
 
-@dataclass
-class Target:
-    """A `FROM ... AS name` block."""
-
-    name: str
-    number: int
-    origin: DockerfileInstruction
-    instructions: list[DockerfileInstruction]
-    last: Stage | None = None
-    scope: Scope | None = None
-
-
 class Planner:
     def __init__(self, image: PlanRequest) -> None:
         self.image = image
-        self.parser = Parser(image.file)
+        self.parser = InstructionParser(image.file)
         try:
             self.ast = parse_file(image.text)
         except DockerfileSyntaxError as error:
             text = str(error).split(": ", 1)[-1]
             raise BadConfiguration(f"{text}.", place=Location(image.file, error.line)) from None
-        self.needs = {placeholder(stage): stage for _, stage in image.needs.values()}
-        self.build_args = {**image.args, **{arg: placeholder(stage) for arg, (_, stage) in image.needs.items()}}
+        self.needs = {stage.placeholder: stage for _, stage in image.needs.values()}
+        self.build_args = {**image.args, **{arg: stage.placeholder for arg, (_, stage) in image.needs.items()}}
         self.globals = self._platform_scope()
         self.targets = self._split()
         self.depth = 0
@@ -188,8 +175,7 @@ class Planner:
         other = self.other_image(text)
         self._refuse_undeclared(instruction, text, other)
         if other is not None:
-            scope = _scope_after(other)
-            return other, scope.inherited(self.ast.escape_token, args=False), scope.onbuild
+            return other, other.scope.inherited(self.ast.escape_token, args=False), other.scope.onbuild
         # What an external image says cannot be known yet: its ONBUILDs are refused when it is taken over.
         stage = self.external(instruction, target.name, text)
         return stage, Scope(escape=self.ast.escape_token), ()
@@ -272,10 +258,6 @@ def with_files(stage: Stage) -> Stage:
     while stage.kind == "close" and stage.parent and not any(meta.name == "WORKDIR" for meta in stage.metadata):
         stage = stage.parent
     return stage
-
-
-def _scope_after(stage: Stage) -> Scope:
-    return stage.scope
 
 
 def files_digest(inputs: dict[str, Any]) -> dict[str, Any]:

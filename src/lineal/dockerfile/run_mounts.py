@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lineal.context.tree import owner_id
 from lineal.dockerfile.scope import Word, canonical_word
 
 Late = Callable[[str], Word]
@@ -186,9 +187,12 @@ def _writable(values: dict[str, Any], default: bool) -> bool:
 
 def _number(values: dict[str, Any], name: str) -> int:
     text = values.get(name, "0")
-    if not re.fullmatch(r"[0-9]{1,10}", text, re.ASCII) or int(text) >= 1 << 32:
+    if not re.fullmatch(r"[0-9]{1,10}", text, re.ASCII):
         raise ValueError(f"{name}={text} is not a number")
-    return int(text)
+    try:
+        return owner_id(int(text))
+    except ValueError as error:
+        raise ValueError(f"{name}={text}: {error}") from error
 
 
 def _mode(values: dict[str, Any]) -> int | None:

@@ -97,9 +97,12 @@ def _lex(escape: str, values: _Values, *, skip_unset: bool, quotes: bool) -> She
     return ShellLex(escape, skip_process_quotes=not quotes, env=values, skip_unset_env=skip_unset)
 
 
-# The few substitutions in which the lexer and BuildKit's come to different results.
+# The few substitutions in which the lexer and BuildKit's come to different results. The first: of a pattern that is
+# nothing but stars, once its variables are expanded, the lexer finds one more match, the empty one at the end.
 _ODD = re.compile(
-    r"""\$\{ \w+ (?: // \*+ / | // [^\n]* (?: \\\$ | '[^'\n]*\$ ) | [#%/] [^}\n]* '[^'\n]*\\ )""",
+    r"""\$\{ \w+ (?: // (?: ['"] | \$\w+ | \$\{\w+\} )* \* (?: [*'"] | \$\w+ | \$\{\w+\} )* /
+         | // [^\n]* (?: \\\$ | '[^'\n]*\$ )
+         | [#%/] [^}\n]* '[^'\n]*\\ )""",
     re.VERBOSE,
 )
 

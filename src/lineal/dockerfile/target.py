@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError
 
@@ -14,21 +14,46 @@ from lineal.context.remote_source import unpinned
 from lineal.context.tree import clamp
 from lineal.dockerfile import metadata
 from lineal.dockerfile.copy import CopyInstruction, sifted
-from lineal.dockerfile.instructions import METADATA, MetadataInstruction, RunInstruction, one_line
+from lineal.dockerfile.instructions import METADATA, InstructionParser, MetadataInstruction, RunInstruction
 from lineal.dockerfile.onbuild import instructions
+from lineal.dockerfile.parser import one_line
 from lineal.dockerfile.run_mounts import RunMount, literal
 from lineal.dockerfile.scope import Deferred, Scope, canonical_word
-from lineal.dockerfile.stage import Stage
+from lineal.dockerfile.stage import PlanRequest, Stage
 from lineal.errors import BadConfiguration, Location
 
-if TYPE_CHECKING:
-    from lineal.dockerfile.planner import Planner, Target
+
+@dataclass
+class Target:
+    """A `FROM ... AS name` block. Docker calls it a stage; here a stage is one layer-producing step of it."""
+
+    name: str
+    number: int
+    origin: DockerfileInstruction
+    instructions: list[DockerfileInstruction]
+    last: Stage | None = None
+    scope: Scope | None = None
+
+
+class Planning(Protocol):
+    """The plan of the Dockerfile that a target stands in."""
+
+    image: PlanRequest
+    parser: InstructionParser
+    needs: dict[str, Stage]
+    """Placeholder of another image's reference -> that image's last stage."""
+
+    def arg(self, instruction: DockerfileInstruction, scope: Scope, *, local: bool) -> Scope:
+        """The scope after an ARG; `local` is false before the first FROM."""
+
+    def source_stage(self, instruction: DockerfileInstruction, name: str, before: int) -> Stage:
+        """The stage that `--from=NAME` means in the target of number `before`."""
 
 
 class TargetBuilder:
     """Walks one target's instructions: metadata gathers until a layer-producing step makes a stage of it."""
 
-    def __init__(self, planner: Planner, target: Target, stage: Stage | None, scope: Scope) -> None:
+    def __init__(self, planner: Planning, target: Target, stage: Stage | None, scope: Scope) -> None:
         self.planner = planner
         self.parser = planner.parser
         self.image = planner.image

@@ -1,4 +1,4 @@
-"""Files of a commit whose content Git LFS keeps elsewhere: found on this machine, never fetched."""
+"""Files whose content Git LFS keeps outside of the commit. They are looked for on this machine and never fetched."""
 
 from __future__ import annotations
 
@@ -7,25 +7,21 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lineal.errors import BadConfiguration, BuildFailed, Location
 from lineal.git.command import GitFailed, common_dir, run_git, text_of, with_config
+from lineal.git.repository import Repository
 
-if TYPE_CHECKING:
-    from lineal.git.repository import Repository
-
-NO_FILTER = (("filter.lfs.clean", ""), ("filter.lfs.process", ""), ("filter.lfs.required", "false"))
-"""Settings for git with which a file of the working tree is what it is, whether git-lfs is installed or not."""
 _CHUNK = 1 << 20
 _LONGEST = 1024
-_ATTRIBUTES = re.compile(rb"(?:^|\0)(100\d+) blob (\w+)\t((?:[^\0]*/)?\.gitattributes)(?=\0)")
-# As git-lfs reads it: it forgives line ends and the lack of the last one.
+"""Bytes of a pointer, in the specification of Git LFS."""
+# As git-lfs reads it: it forgives line ends and the lack of the last one. `dulwich.lfs` takes ids and sizes that
+# git-lfs refuses, and does not see extensions.
 _POINTER = re.compile(
     rb"version https://(?:git-lfs|hawser)\.github\.com/spec/v1\r?\n((?:ext-[^\n]*\n)*)"
     rb"oid sha256:([0-9a-f]{64})\r?\nsize ([0-9]{1,18})\s*"
@@ -34,23 +30,21 @@ _POINTER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """What a commit holds instead of a file: the content's SHA-256 and its size."""
+    """A commit holds this in place of a file: the SHA-256 of its content (hex), and its size in bytes."""
 
     oid: str
     size: int
 
 
 class Lfs:
-    """The pointers of a commit. Only files count to which the commit's own attributes give `filter=lfs`: the same
-    text is an ordinary file anywhere else, as it is for git."""
+    """The pointers of one commit.
+
+    A pointer is a file to which the commit's own attributes give `filter=lfs`. The same text is an ordinary file
+    anywhere else, as it is for git."""
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
         self._verified: set[tuple[str, int, int, int]] = set()
-
-    @staticmethod
-    def may_point(data: bytes) -> bool:
-        return len(data) < _LONGEST and data.startswith(b"version ")
 
     def pointer(self, path: str, oid: str) -> Pointer | None:
         """The pointer that the object at `path` is, None when it is a file. Raises `BadConfiguration`."""
@@ -58,8 +52,8 @@ class Lfs:
             return None
         chunks = self._repository.stream(oid)
         data = next(chunks, b"")
-        # Whoever reads to the end leaves the process to the next reader.
-        found = _POINTER.fullmatch(data + b"".join(chunks)) if self.may_point(data) else None
+        # A process of git is free for the next reader once an object is read to its end.
+        found = _POINTER.fullmatch(data + b"".join(chunks)) if may_point(data) else None
         if found is None:
             return None
         if found[1]:
@@ -70,7 +64,9 @@ class Lfs:
         return Pointer(found[2].decode(), int(found[3]))
 
     def open(self, path: str, pointer: Pointer) -> Iterator[bytes]:
-        """The content in chunks, from git-lfs's own store or the working tree. Raises `BadConfiguration`."""
+        """The content in chunks, from the store of git-lfs or the working tree.
+
+        Raises `BadConfiguration` when it is in neither, `BuildFailed` when a file changes while it is read."""
         for place in (self._stored(pointer), self._in_working_tree(path)):
             if place is not None and self._is(place, pointer):
                 yield from _read(place, self._place(path))
@@ -84,7 +80,7 @@ class Lfs:
             )
 
     def unchanged(self, path: str, oid: str) -> bool:
-        """Whether the working tree has, instead of the pointer at `path`, exactly what that stands for."""
+        """Whether the working tree has at `path` the content that the pointer there stands for."""
         pointer = self.pointer(path, oid)
         place = self._in_working_tree(path)
         return pointer is not None and place is not None and self._is(place, pointer)
@@ -98,13 +94,11 @@ class Lfs:
     def _tracked(self) -> frozenset[str]:
         """The files to which the commit's .gitattributes give `filter=lfs`."""
         repository = self._repository
-        out = repository.run("ls-tree", "-r", "-z", "--full-tree", repository.tree)
-        found = _ATTRIBUTES.findall(out)
-        if not any(b"lfs" in repository.object(oid.decode()) for _, oid, _ in found):
+        files = [entry for entry in repository.listing() if entry[1].startswith("100")]
+        attributes = [entry for entry in files if entry[0].rpartition("/")[2] == ".gitattributes"]
+        if not any(b"lfs" in repository.object(oid) for _, _, oid in attributes):
             return frozenset()
-        paths = b"".join(record.split(b"\t", 1)[1] + b"\0" for record in out.split(b"\0")[:-1])
-        index = b"".join(b"%b %b 0\t%b\0" % entry for entry in found)
-        answers = iter(_check_attributes(repository, index, paths).split(b"\0"))
+        answers = iter(_check_attributes(repository, attributes, [path for path, _, _ in files]).split(b"\0"))
         triples = zip(answers, answers, answers, strict=False)
         return frozenset(os.fsdecode(path) for path, _, value in triples if value == b"lfs")
 
@@ -142,6 +136,11 @@ class Lfs:
         return True
 
 
+def may_point(data: bytes) -> bool:
+    """Whether a content looks like a pointer. Attributes decide whether it is one."""
+    return len(data) < _LONGEST and data.startswith(b"version ")
+
+
 def _read(path: Path, place: Location) -> Iterator[bytes]:
     with path.open("rb") as file:
         before = os.fstat(file.fileno())
@@ -152,9 +151,15 @@ def _read(path: Path, place: Location) -> Iterator[bytes]:
         raise BuildFailed("changed while it was read.", place=place, remedy="Run Lineal again.")
 
 
-def _check_attributes(repository: Repository, index: bytes, paths: bytes) -> bytes:
-    """What git says about the attribute `filter` when nothing counts but the .gitattributes of the index: neither
-    the machine's nor the clone's own attributes, which another machine does not have."""
+def _check_attributes(
+    repository: Repository, attributes: Sequence[tuple[str, str, str]], paths: Sequence[str]
+) -> bytes:
+    """The answer of git about the attribute `filter` of the paths: `path NUL filter NUL value NUL` for each.
+
+    Only the given files of attributes count: neither the machine's attributes nor the clone's, which another machine
+    does not have. git answers, because `dulwich.attrs` knows no macros, no quoted patterns and no negative ones."""
+    index = "".join(f"{mode} {oid} 0\t{path}\0" for path, mode, oid in attributes)
+    asked = "".join(f"{path}\0" for path in paths)
     with tempfile.TemporaryDirectory(prefix="lineal-") as name:
         scratch = Path(name)
         for folder in ("refs", "objects"):
@@ -169,5 +174,5 @@ def _check_attributes(repository: Repository, index: bytes, paths: bytes) -> byt
             "GIT_WORK_TREE": name,
             "GIT_ATTR_NOSYSTEM": "1",
         }
-        run_git(["update-index", "-z", "--index-info"], scratch, environ, index)
-        return run_git(["check-attr", "-z", "--cached", "--stdin", "filter"], scratch, environ, paths)
+        run_git(["update-index", "-z", "--index-info"], scratch, environ, os.fsencode(index))
+        return run_git(["check-attr", "-z", "--cached", "--stdin", "filter"], scratch, environ, os.fsencode(asked))

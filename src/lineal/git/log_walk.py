@@ -151,9 +151,8 @@ class GraphWalk:
             if position is not None:
                 self._starts.add(position)
             elif commit not in self._newer:
-                header = repository.object(commit).partition(b"\n\n")[0].decode(errors="replace").split("\n")
-                self._newer[commit] = header[0].removeprefix("tree ")
-                waiting += [line[7:] for line in header if line.startswith("parent ")]
+                self._newer[commit], parents = repository.objects.commit(commit)
+                waiting += parents
                 if len(self._newer) > _MOST_NEWER:
                     raise ValueError("the commit-graph is too old to be of use")
 

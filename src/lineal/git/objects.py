@@ -1,102 +1,127 @@
-"""Contents of git objects, read by `git cat-file` processes that stay for the next reader."""
+"""The objects of a repository: dulwich reads them, and git reads what dulwich cannot or reads in another way."""
 
 from __future__ import annotations
 
-import queue
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-from lineal.git.command import GitFailed
+from lineal.git.cat_file import CatFilePool
+from lineal.git.command import run_git
 
-_CHUNK = 1 << 20
-# Blobs above this are streamed by git instead of being held in its memory (reference/git.md §1).
-_BIG_FILE = "16m"
-# How much of a pack git maps at once; by default all of it, which then counts as resident.
-_PACK_LIMITS = ("-c", "core.packedGitWindowSize=1m", "-c", "core.packedGitLimit=16m")
-
+if TYPE_CHECKING:
+    from lineal.git.object_files import ObjectFiles
 
 Entries = dict[bytes, tuple[str, str]]
-"""Name -> mode as git keeps it (a directory's is `40000`) and object id."""
+"""The entries of a tree by name: the mode as `git ls-tree` writes it, such as `040000`, and the object id."""
+DIRECTORY, SYMLINK, SUBMODULE = "040000", "120000", "160000"
+_MODES = {int(mode, 8): mode for mode in (DIRECTORY, SYMLINK, SUBMODULE, "100644", "100755")}
+_CHUNK = 1 << 20
 
 
-class CatFilePool:
-    """The processes of one repository. Several threads may stream at once."""
+class CommitHeader(NamedTuple):
+    """The ids that a commit object names."""
 
-    def __init__(self) -> None:
-        self._idle: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
+    tree: str
+    parents: tuple[str, ...]
 
-    def stream(self, oid: str, root: Path, environ: dict[str, str]) -> Iterator[bytes]:
-        """An object's content in chunks of at most 1 MiB."""
-        with self._reader(root, environ) as reader:
-            assert reader.stdin is not None and reader.stdout is not None
-            reader.stdin.write(oid.encode() + b"\n")
-            reader.stdin.flush()
-            header = reader.stdout.readline().split()
-            if len(header) != 3:
-                raise no_object(oid, root)
-            left = int(header[2])
-            while left:
-                chunk = reader.stdout.read(min(left, _CHUNK))
-                if not chunk:
-                    raise GitFailed(f"git ended while reading {oid}.")
-                left -= len(chunk)
-                yield chunk
-            reader.stdout.read(1)
 
-    @contextmanager
-    def _reader(self, root: Path, environ: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-        """A `git cat-file --batch`, kept for the next reader unless this one stopped in the middle."""
-        try:
-            reader = self._idle.get_nowait()
-        except queue.Empty:
-            reader = subprocess.Popen(
-                ["git", "-c", f"core.bigFileThreshold={_BIG_FILE}", *_PACK_LIMITS, "cat-file", "--batch"],
-                cwd=root, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            )  # fmt: skip
-        done = False
-        try:
-            yield reader
-            done = True
-        finally:
-            if done:
-                self._idle.put(reader)
-            else:
-                _end(reader)
+class Objects:
+    """The objects of one repository. Several threads may read at once."""
+
+    def __init__(
+        self, root: Path, environ: dict[str, str], directories: Sequence[Path], object_format: str
+    ) -> None:  # fmt: skip
+        """git runs in `root` with `environ`; `directories` are the object directories that git uses then."""
+        self._root, self._environ = root, environ
+        self._directories, self._format = directories, object_format
+        self._git = CatFilePool(root, environ)
+        self._trees: dict[str, Entries] = {}
+
+    def read(self, oid: str) -> bytes:
+        """The content of an object. Raises `GitFailed` for an object that is not here."""
+        content = self._files.read(oid)
+        return b"".join(self._git.stream(oid)) if content is None else content
+
+    def stream(self, oid: str) -> Iterator[bytes]:
+        """The content of an object in chunks of at most 1 MiB. Raises `GitFailed` as `read` does."""
+        content = self._files.read(oid)
+        if content is None:
+            yield from self._git.stream(oid)
+        else:
+            yield from (content[start : start + _CHUNK] for start in range(0, len(content), _CHUNK))
+
+    def tree(self, oid: str) -> Entries:
+        """The entries of a tree. Raises `GitFailed` for a malformed tree."""
+        if oid not in self._trees:
+            entries = _tree(self.read(oid), len(oid) // 2)
+            if entries is None:
+                listed = parse_listing(run_git(["ls-tree", "-z", oid], self._root, self._environ))
+                entries = {name.encode("utf-8", "surrogateescape"): (mode, entry) for name, mode, entry in listed}
+            self._trees[oid] = entries
+        return self._trees[oid]
+
+    def commit(self, oid: str) -> CommitHeader:
+        """The tree of a commit and the parents that it names, which a shallow clone may lack. Raises `GitFailed`."""
+        header = _commit(self.read(oid))
+        if header is None:
+            # Without this setting git leaves out the parents that a shallow clone lacks.
+            environ = {**self._environ, "GIT_SHALLOW_FILE": ""}
+            asked = ["rev-parse", f"{oid}^{{tree}}", f"{oid}^@"]
+            tree, *parents = run_git(asked, self._root, environ).decode().split()
+            header = CommitHeader(tree, tuple(parents))
+        return header
 
     def close(self) -> None:
-        with suppress(queue.Empty):
-            while True:
-                _end(self._idle.get_nowait())
+        self._git.close()
+        if "_files" in vars(self):
+            self._files.close()
+
+    @cached_property
+    def _files(self) -> ObjectFiles:
+        from lineal.git.object_files import ObjectFiles
+
+        return ObjectFiles(self._directories, self._format)
 
 
-def entries_of(tree: bytes, size: int) -> Entries:
-    """What is in a directory (gitformat-pack(5), "tree"); `size` is that of an object id in bytes."""
-    found: Entries = {}
-    start = 0
-    while start < len(tree):
-        end = tree.find(b"\0", start)
-        if end < 0 or end + size >= len(tree):
-            raise GitFailed("git has a directory that is cut off.", remedy="Clone the repository again.")
-        mode, _, name = tree[start:end].partition(b" ")
-        start = end + 1 + size
-        # Some tools write a directory's mode with a zero before it.
-        found[name] = mode.lstrip(b"0").decode(), tree[end + 1 : start].hex()
-    return found
+def parse_listing(out: bytes) -> list[tuple[str, str, str]]:
+    """(path, mode, object id) of each record that `git ls-tree -z` printed."""
+    entries = []
+    for record in out.split(b"\0")[:-1]:
+        meta, path = record.split(b"\t", 1)
+        mode, _, oid = meta.split(b" ")
+        entries.append((path.decode("utf-8", "surrogateescape"), mode.decode(), oid.decode()))
+    return entries
 
 
-def no_object(oid: str, root: Path) -> GitFailed:
-    return GitFailed(
-        f"git has no object {oid} in {root}.",
-        remedy="A partial clone lacks what it did not check out: clone without --filter.",
-    )
+def _tree(content: bytes, id_size: int) -> Entries | None:
+    """The entries of a tree; None unless git is sure to read them in the same way.
+
+    dulwich takes modes that git refuses or corrects: with a sign, without any digit, of a kind that git never writes.
+    Those are modes that git would write in fewer bytes, or not at all."""
+    from dulwich.errors import ObjectFormatException
+    from dulwich.objects import parse_tree
+
+    try:
+        found = list(parse_tree(content, id_size))
+    except (ObjectFormatException, ValueError):
+        return None
+    if any(mode not in _MODES or not name for name, mode, _ in found):
+        return None
+    if sum(len(f"{mode:o} ") + len(name) + len(b"\0") + id_size for name, mode, _ in found) != len(content):
+        return None
+    return {name: (_MODES[mode], oid.decode()) for name, mode, oid in found}
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            with suppress(OSError):
-                pipe.close()
-    process.kill()
-    process.wait()
+def _commit(content: bytes) -> CommitHeader | None:
+    """The ids that a commit names; None for a commit without an author or with lines that dulwich cannot read."""
+    from dulwich.objects import Commit
+
+    try:
+        found = Commit.from_string(content)
+        if found.author is None or found.tree is None:
+            return None
+        return CommitHeader(found.tree.decode().lower(), tuple(parent.decode().lower() for parent in found.parents))
+    except Exception:  # noqa: BLE001 (a malformed line ends in whatever Python raises for it)
+        return None

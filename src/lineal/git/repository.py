@@ -1,36 +1,38 @@
-"""Facts, objects and status of the git repository that is built."""
+"""Facts, objects and status of a git repository and of one commit of it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
-from lineal.errors import BadConfiguration, Location
-from lineal.git.command import GitFailed, git_environment, run_git, text_of, with_config
-from lineal.git.lfs import NO_FILTER, Lfs
-from lineal.git.objects import CatFilePool, Entries, entries_of, no_object
+from lineal.errors import BadConfiguration
+from lineal.git.cat_file import no_object
+from lineal.git.command import GitFailed, common_dir, git_environment, run_git, text_of, with_config
+from lineal.git.objects import DIRECTORY, SUBMODULE, Objects, parse_listing
 
-_NULL = b"\0"
-_DIRECTORY, _SYMLINK, _SUBMODULE = "40000", "120000", "160000"
+NO_LFS_FILTER = (("filter.lfs.clean", ""), ("filter.lfs.process", ""), ("filter.lfs.required", "false"))
+"""Settings for git without the filter of Git LFS: git compares and adds the content of files as it is, whether
+git-lfs is installed or not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A path of the working tree that differs from the commit: `modified`, `added`, `deleted` or `untracked`; for a
-    submodule also `checked out at another commit`."""
+    """A path of the working tree that differs from the commit.
+
+    `what` is `modified`, `added`, `deleted` or `untracked`; for a submodule also `checked out at another commit`."""
 
     path: str
     what: str
     oid: str = ""
-    """The commit's object there, where only the content differs."""
+    """The commit's object at this path, where only the content differs; else empty."""
 
 
 @dataclass(frozen=True)
 class Repository:
-    """A git repository and the commit of it that is built. Nothing here writes to it."""
+    """A git repository and the commit of it that is built. No method writes to it."""
 
     root: Path
     git_dir: Path
@@ -40,19 +42,19 @@ class Repository:
     shallow: bool
     object_format: str
     environ: dict[str, str]
+    """The environment in which git runs."""
+    objects: Objects
     prefix: str = ""
-    """Where a submodule is in the outermost repository, with a slash at the end."""
-    _submodules: dict[tuple[str, str], Repository] = field(default_factory=dict)
-    _readers: CatFilePool = field(default_factory=CatFilePool)
-    _directories: dict[str, Entries] = field(default_factory=dict)
+    """The path of a submodule in the outermost repository, with a slash at the end; else empty."""
 
-    @staticmethod
-    def open(start: Path, environ: dict[str, str] | None = None) -> Repository:
+    @classmethod
+    def open(cls, start: Path, environ: dict[str, str] | None = None) -> Self:
         """The repository that contains `start`, at its HEAD. Raises `BadConfiguration` when there is none."""
         root = _find_root(start)
         env = git_environment(root, dict(os.environ) if environ is None else environ)
         facts = ["rev-parse", "--is-shallow-repository", "--show-object-format"]
-        # Not --abbrev-ref: beside a tag of the same name it says `heads/main`. The last may have any character in it.
+        # --abbrev-ref would say `heads/main` beside a tag of the same name. The git directory is last because its
+        # path may hold a line break.
         head = ["HEAD^{commit}", "HEAD^{tree}", "--symbolic-full-name", "HEAD", "--absolute-git-dir"]
         try:
             found = text_of(run_git([*facts, *head], root, env))
@@ -67,7 +69,7 @@ class Repository:
                 remedy="Lineal builds commits: run `git add` and `git commit` first.",
             ) from None
         shallow, object_format, commit, tree, branch, git_dir = found.split("\n", 5)
-        return Repository(
+        return cls(
             root=root,
             git_dir=Path(git_dir),
             commit=commit,
@@ -76,6 +78,7 @@ class Repository:
             shallow=shallow == "true",
             object_format=object_format,
             environ=env,
+            objects=Objects(root, env, [common_dir(Path(git_dir)) / "objects"], object_format),
         )
 
     # --- facts for the pipeline context -------------------------------------------------------------------------
@@ -87,16 +90,14 @@ class Repository:
         return self.branch_name
 
     def parents(self, commit: str) -> tuple[str, ...]:
-        """The parents that the commit object names, also where a shallow clone has cut them off."""
-        header = self.object(commit).split(b"\n\n", 1)[0]
-        return tuple(line[7:].decode() for line in header.split(b"\n") if line.startswith(b"parent "))
+        """The parents that the commit object names. A shallow clone may lack them."""
+        return self.objects.commit(commit).parents
 
     def peel(self, rev: str) -> str | None:
         """The commit that a tag, branch or id stands for, None when it is not here."""
+        asked = ["rev-parse", "--verify", "--quiet", "--end-of-options", rev + "^{commit}"]
         try:
-            return (
-                self.run("rev-parse", "--verify", "--quiet", "--end-of-options", rev + "^{commit}").decode().strip()
-            )
+            return self.run(*asked).decode().strip()
         except GitFailed:
             return None
 
@@ -104,24 +105,24 @@ class Repository:
         out = self.run("for-each-ref", f"--points-at={self.commit}", "--format=%(refname:strip=2)", "refs/tags")
         return text_of(out).split("\n") if out else []
 
-    def at(self, commit: str) -> Repository | None:
+    def at(self, commit: str) -> Self | None:
         """The same repository with another commit to read, None when that commit is not here."""
         if self.peel(commit) is None:
             return None
-        tree = self.object(commit).split(b"\n", 1)[0].removeprefix(b"tree ").decode()
-        return replace(self, commit=commit, tree=tree)
+        return replace(self, commit=commit, tree=self.objects.commit(commit).tree)
 
     # --- content ------------------------------------------------------------------------------------------------
 
     def object(self, oid: str) -> bytes:
-        return b"".join(self.stream(oid))
+        """The content of an object. Raises `GitFailed` for an object that is not here."""
+        return self.objects.read(oid)
 
     def stream(self, oid: str) -> Iterator[bytes]:
-        """An object's content in chunks of at most 1 MiB. Several threads may stream at once."""
-        return self._readers.stream(oid, self.root, self.environ)
+        """The content of an object in chunks of at most 1 MiB. Several threads may stream at once."""
+        return self.objects.stream(oid)
 
     def sizes(self, oids: Iterable[str]) -> dict[str, int]:
-        """Sizes in bytes of many objects with one process."""
+        """The sizes of objects in bytes. One process of git answers for all. Raises `GitFailed`."""
         wanted = sorted(set(oids))
         if not wanted:
             return {}
@@ -135,87 +136,42 @@ class Repository:
     def listing(self, prefixes: Sequence[str] = ()) -> list[tuple[str, str, str]]:
         """(path, mode, object id) of everything in the commit, directories included, parents before children.
 
-        `prefixes` limits it to some directories; paths stay relative to the root."""
+        `prefixes` limits it to some paths; the answer's paths stay relative to the root. git does this in one
+        process: of 100,000 files in 12,000 directories in 0.2 s, where dulwich needs 0.5 s."""
         paths = [prefix for prefix in prefixes if prefix not in ("", ".")]
         whole = len(paths) < len(prefixes) or not paths
-        out = self.run(
-            "ls-tree", "-r", "-t", "-z", "--full-tree", self.tree, "--", *([] if whole else sorted(set(paths)))
-        )
-        entries = _entries(out)
-        absent = [] if whole else [path for path in paths if b"\t" + os.fsencode(path) + _NULL not in out]
-        above = {one for path in absent for one in _above(path)}
+        asked = [] if whole else sorted(set(paths))
+        entries = parse_listing(self.run("ls-tree", "-r", "-t", "-z", "--full-tree", self.tree, "--", *asked))
+        found = {path for path, _, _ in entries}
+        above = {one for path in asked if path not in found for one in folders_above(path)}
         if above:
-            # git says nothing about paths inside of a submodule: the submodule itself is what there is.
-            found = _entries(self.run("ls-tree", "-z", "--full-tree", self.tree, "--", *sorted(above)))
-            entries += [entry for entry in found if entry[1] == _SUBMODULE and entry not in entries]
+            # git says nothing about a path inside a submodule. The submodule itself is in the commit.
+            shown = parse_listing(self.run("ls-tree", "-z", "--full-tree", self.tree, "--", *sorted(above)))
+            entries += [entry for entry in shown if entry[1] == SUBMODULE and entry not in entries]
         return entries
 
-    def file(self, path: str) -> bytes | None:
-        """A file's content in the commit, None when there is no file at this path.
-
-        Raises `BadConfiguration` for a symbolic link: following it would read a file that nobody named."""
-        mode, oid = self._entry(path)
-        if mode.startswith("100"):
-            data = self.object(oid)
-            pointer = self.lfs.pointer(path, oid) if Lfs.may_point(data) else None
-            return data if pointer is None else b"".join(self.lfs.open(path, pointer))
-        for one in [path] if mode else _above(path):
-            mode, oid = self._entry(one)
-            if mode == _SUBMODULE and one != path:
-                return self.submodule(one, oid).file(path[len(one) + 1 :])
-            if mode == _SYMLINK:
-                raise BadConfiguration(
-                    "is a symbolic link in the commit, and Lineal does not follow links to the files that it reads.",
-                    place=Location(self.prefix + one), remedy="Name the file that it points at, or commit a copy.",
-                )  # fmt: skip
-        return None
+    def entry(self, path: str) -> tuple[str, str]:
+        """(mode, object id) of exactly this path, empty texts when the commit has none."""
+        mode, oid = DIRECTORY, self.tree
+        for name in path.split("/"):
+            mode, oid = self.objects.tree(oid).get(os.fsencode(name), ("", "")) if mode == DIRECTORY else ("", "")
+        return mode, oid
 
     def oid(self, path: str) -> str:
         """The object of a file in the commit, empty when there is none at this path."""
-        mode, oid = self._entry(path)
+        mode, oid = self.entry(path)
         return oid if mode.startswith("100") else ""
-
-    @cached_property
-    def lfs(self) -> Lfs:
-        return Lfs(self)
-
-    def submodule(self, path: str, commit: str) -> Repository:
-        """The repository of the submodule at `path`, at the commit that is pinned there. Raises `BadConfiguration`
-        when that is not on this machine."""
-        if (path, commit) not in self._submodules:
-            from lineal.git.submodules import find
-
-            self._submodules.setdefault((path, commit), find(self, path, commit))
-        return self._submodules[path, commit]
-
-    def submodules(self) -> dict[str, Repository]:
-        """Those that have been read so far, and those inside of them, by their paths from here."""
-        found = {}
-        for (path, _), repository in list(self._submodules.items()):
-            found[path] = repository
-            found |= {f"{path}/{name}": inner for name, inner in repository.submodules().items()}
-        return found
-
-    def _entry(self, path: str) -> tuple[str, str]:
-        """(mode, object id) of exactly this path, empty texts when the commit has none."""
-        mode, oid = _DIRECTORY, self.tree
-        for name in path.split("/"):
-            mode, oid = self._directory(oid).get(os.fsencode(name), ("", "")) if mode == _DIRECTORY else ("", "")
-        return mode, oid
-
-    def _directory(self, oid: str) -> Entries:
-        if oid not in self._directories:
-            self._directories[oid] = entries_of(self.object(oid), len(oid) // 2)
-        return self._directories[oid]
 
     # --- giterminism --------------------------------------------------------------------------------------------
 
     def changes(self, paths: Sequence[str]) -> list[Change]:
-        """What differs between the commit and the working tree below `paths`; files ignored by git do not count, and
-        of a submodule only its commit does. A file of Git LFS may be named although it is what the commit means."""
+        """The paths below `paths` where the working tree differs from the commit.
+
+        Files that git ignores do not count. Of a submodule only its commit counts. A file of Git LFS may be named
+        although it is what the commit's pointer stands for."""
         asked = ["status", "--porcelain=v2", "-z", "--no-renames", "--untracked-files=all",
                  "--ignore-submodules=dirty", "--", *[path or "." for path in paths]]  # fmt: skip
-        out = run_git(asked, self.root, with_config(self.environ, *NO_FILTER))
+        out = run_git(asked, self.root, with_config(self.environ, *NO_LFS_FILTER))
         changes = []
         for record in out.decode("utf-8", "surrogateescape").split("\0")[:-1]:
             if record.startswith("? "):
@@ -234,29 +190,17 @@ class Repository:
         return run_git(list(args), self.root, self.environ, stdin)
 
     def close(self) -> None:
-        for inner in list(self._submodules.values()):
-            inner.close()
-        self._readers.close()
+        self.objects.close()
 
 
-def _entries(out: bytes) -> list[tuple[str, str, str]]:
-    """What `ls-tree -z` printed."""
-    entries = []
-    for record in out.split(_NULL)[:-1]:
-        meta, path = record.split(b"\t", 1)
-        mode, _, oid = meta.split(b" ")
-        entries.append((path.decode("utf-8", "surrogateescape"), mode.decode(), oid.decode()))
-    return entries
-
-
-def _above(path: str) -> list[str]:
-    """The directories that lead to a path, the highest first."""
+def folders_above(path: str) -> list[str]:
+    """The directories that a path lies in, the highest first."""
     parts = path.split("/")
     return ["/".join(parts[:count]) for count in range(1, len(parts))]
 
 
 def _what(letters: str) -> str:
-    """git's two letters, staged and in the working tree, in a word."""
+    """One word for the two letters of git: the state of the index, and that of the working tree."""
     return "deleted" if "D" in letters else "added" if "A" in letters else "modified"
 
 

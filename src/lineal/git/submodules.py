@@ -1,4 +1,4 @@
-"""Repositories of submodules as they are on this machine: nothing is fetched, and no address is looked at."""
+"""Repositories of submodules as they are on this machine. Nothing is fetched, and no address is looked at."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lineal.errors import BadConfiguration, Location
 from lineal.git.command import GitFailed, common_dir, git_environment, run_git, text_of, with_config
+from lineal.git.objects import DIRECTORY, Objects
 from lineal.git.repository import Repository
 
 _REMEDY = (
@@ -20,8 +21,8 @@ _REMEDY = (
 def find(outer: Repository, path: str, commit: str) -> Repository:
     """The repository of the submodule at `path`, at the `commit` that is pinned there.
 
-    It may be the one that is checked out there, or what is left of it below `.git/modules`: what makes it the right
-    one is that it has this commit. Raises `BadConfiguration` when there is none."""
+    It may be checked out there, or be left over below `.git/modules`. A repository that has the commit is the right
+    one. Raises `BadConfiguration` when there is none."""
     places = [*_checked_out(outer, path), *((folder, folder) for folder in _modules(outer, path))]
     for git_dir, root in places:
         found = _open(outer, path, git_dir, root, commit)
@@ -33,22 +34,22 @@ def find(outer: Repository, path: str, commit: str) -> Repository:
 
 
 def checked_out(outer: Repository, path: str) -> Repository | None:
-    """The submodule as it is in the working tree, at its own HEAD; None when it is not checked out."""
+    """The submodule in the working tree, at its own HEAD. None when it is not checked out."""
     places = (_open(outer, path, git_dir, root, "HEAD") for git_dir, root in _checked_out(outer, path))
     return next(places, None)
 
 
 def listing(module: Repository) -> list[tuple[str, str, str]]:
-    """Everything in a submodule's commit, as `Repository.listing` of the outermost repository would name it."""
+    """Everything in a submodule's commit, with the paths that it has in the outermost repository."""
     entries = [(module.prefix + path, mode, oid) for path, mode, oid in module.listing()]
     check_names(entries, module.prefix.rstrip("/"))
     return entries
 
 
 def check_names(entries: Iterable[tuple[str, str, str]], top: str = "") -> None:
-    """Refuse what git never commits but a tree can hold: names that lead elsewhere once they are on disk."""
+    """Raises `BadConfiguration` for names that git never commits but a tree can hold: on disk they lead elsewhere."""
     entries = list(entries)
-    folders = {top, *(path for path, mode, _ in entries if mode == "040000")}
+    folders = {top, *(path for path, mode, _ in entries if mode == DIRECTORY)}
     for path, _, _ in entries:
         parent, _, name = path.rpartition("/")
         # A name with a slash in it looks like a path whose directory the listing lacks.
@@ -61,8 +62,8 @@ def check_names(entries: Iterable[tuple[str, str, str]], top: str = "") -> None:
 
 
 def _open(outer: Repository, path: str, git_dir: Path, root: Path, rev: str) -> Repository | None:
-    # Named outright, git looks for no other repository and asks for no owner; and a folder that core.worktree names
-    # may be gone. A monitor of files is a program, which nobody asked to run.
+    # With both directories given, git looks for no other repository, asks for no owner, and ignores core.worktree,
+    # whose folder may be gone. core.fsmonitor may name a program.
     environ = {
         **with_config(git_environment(root, outer.environ), ("core.fsmonitor", "false")),
         "GIT_DIR": str(git_dir),
@@ -73,13 +74,21 @@ def _open(outer: Repository, path: str, git_dir: Path, root: Path, rev: str) -> 
     except GitFailed:
         return None
     return Repository(
-        root=root, git_dir=git_dir, commit=commit, tree=tree, branch_name=None, shallow=False,
-        object_format=outer.object_format, environ=environ, prefix=f"{outer.prefix}{path}/",
-    )  # fmt: skip
+        root=root,
+        git_dir=git_dir,
+        commit=commit,
+        tree=tree,
+        branch_name=None,
+        shallow=False,
+        object_format=outer.object_format,
+        environ=environ,
+        objects=Objects(root, environ, [common_dir(git_dir) / "objects"], outer.object_format),
+        prefix=f"{outer.prefix}{path}/",
+    )
 
 
 def _checked_out(outer: Repository, path: str) -> Iterator[tuple[Path, Path]]:
-    """The git directory and the root of what is checked out at `path`, with no link on the way there."""
+    """The git directory and the root of the submodule that is checked out at `path`, unless a link leads there."""
     root = outer.root / path
     link = root / ".git"
     with suppress(OSError):
@@ -94,19 +103,19 @@ def _checked_out(outer: Repository, path: str) -> Iterator[tuple[Path, Path]]:
 
 
 def _modules(outer: Repository, path: str) -> Iterator[Path]:
-    """Where git keeps the submodule's repository, whether it is checked out or not."""
+    """The directories where git keeps the submodule's repository, whether it is checked out or not."""
     for name in _names(outer, path):
         for folder in dict.fromkeys((outer.git_dir, common_dir(outer.git_dir))):
             place = folder / "modules" / name
             with suppress(OSError):
-                # A name may hold `..` or be absolute, and what looks like a git directory elsewhere may be the
-                # commit's own files: its configuration could name programs to run.
+                # A name may hold `..` or be absolute. A directory elsewhere that looks like a git directory may be a
+                # part of the commit, and its configuration could name programs to run.
                 if place.is_dir() and place.resolve().is_relative_to((folder / "modules").resolve()):
                     yield place
 
 
 def _names(outer: Repository, path: str) -> list[str]:
-    """What the commit's .gitmodules calls the submodule, which anybody may have written."""
+    """The names that the commit's .gitmodules gives the submodule. Anybody may have written that file."""
     asked = ["--blob", f"{outer.tree}:.gitmodules", "--get-regexp", r"^submodule\..*\.path$"]
     try:
         records = os.fsdecode(outer.run("config", "-z", *asked)).split("\0")[:-1]

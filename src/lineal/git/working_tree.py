@@ -10,27 +10,27 @@ from dataclasses import replace
 from pathlib import Path
 
 from lineal.git.command import run_git, text_of, with_config
-from lineal.git.lfs import NO_FILTER
-from lineal.git.objects import CatFilePool
-from lineal.git.repository import Repository
+from lineal.git.commit import Commit
+from lineal.git.objects import Objects
+from lineal.git.repository import NO_LFS_FILTER, Repository
 from lineal.git.submodules import checked_out
 
 _LINK = re.compile(rb"(?:^|\0)160000 (\w+) 0\t([^\0]+)(?=\0)")
 
 
-def working_tree(repository: Repository, scratch: Path) -> Repository:
+def working_tree(repository: Commit, scratch: Path) -> Commit:
     """The working tree as if it were committed on HEAD (`--dev`): a commit that exists only in `scratch`.
 
     The same files on the same HEAD always give the same commit id. The user's index and objects are not touched.
-    Submodules that are checked out are taken the same way, each as the commit that the outer one names."""
+    A submodule that is checked out is committed in the same way, and the outer commit names that commit."""
     objects = scratch / "objects"
     objects.mkdir(parents=True)
     index = scratch / "index"
     with suppress(FileNotFoundError):
-        # With its time: git takes files that are older than the index as unchanged.
+        # With its time of change: git takes files that are older than the index as unchanged.
         shutil.copy2(repository.git_dir / "index", index)
     theirs = repository.root / text_of(repository.run("rev-parse", "--git-path", "objects"))
-    settings = (("core.splitIndex", "false"), ("i18n.commitEncoding", "UTF-8"), *NO_FILTER)
+    settings = (("core.splitIndex", "false"), ("i18n.commitEncoding", "UTF-8"), *NO_LFS_FILTER)
     env = {
         **with_config(repository.environ, *settings),
         "GIT_INDEX_FILE": str(index),
@@ -45,14 +45,19 @@ def working_tree(repository: Repository, scratch: Path) -> Repository:
     commit = ["commit-tree", "--no-gpg-sign", tree, "-p", repository.commit, "-m", "lineal --dev"]
     env.pop("GIT_INDEX_FILE")
     return replace(
-        repository, commit=text_of(run_git(commit, repository.root, env)), tree=tree, environ=env,
-        _submodules=modules, _readers=CatFilePool(),
-    )  # fmt: skip
+        repository,
+        commit=text_of(run_git(commit, repository.root, env)),
+        tree=tree,
+        environ=env,
+        objects=Objects(repository.root, env, [objects, theirs], repository.object_format),
+        _submodules=modules,
+    )
 
 
-def _keep_pointers(repository: Repository, env: dict[str, str]) -> None:
-    """Without a filter git has taken the content of Git LFS files: where it is the committed one, the pointer stays,
-    as it would with git-lfs, so that checksums stay too."""
+def _keep_pointers(repository: Commit, env: dict[str, str]) -> None:
+    """Keep the pointers of Git LFS files whose content is the committed one, as git-lfs would: checksums stay.
+
+    git has added their content, because it ran without the filter."""
     changed = run_git(["diff-index", "--cached", "-z", repository.commit], repository.root, env).split(b"\0")
     for meta, name in zip(changed[::2], changed[1::2], strict=False):
         mode, now, oid, _, _ = meta.removeprefix(b":").split()
@@ -65,23 +70,25 @@ def _stage(repository: Repository, env: dict[str, str], mode: bytes, oid: bytes,
     run_git(["update-index", "-z", "--index-info"], repository.root, env, record)
 
 
-def _submodules(repository: Repository, env: dict[str, str], scratch: Path) -> dict[tuple[str, str], Repository]:
-    """Name in the index what the working trees of submodules hold; gives the repositories of those commits."""
+def _submodules(repository: Commit, env: dict[str, str], scratch: Path) -> dict[tuple[str, str], Commit]:
+    """Name in the index what the working trees of submodules hold. Gives the submodules by path and commit."""
     staged = run_git(["ls-files", "--stage", "-z"], repository.root, env)
-    found: dict[tuple[str, str], Repository] = {}
+    found: dict[tuple[str, str], Commit] = {}
     for number, (oid, name) in enumerate(_LINK.findall(staged)):
         path = os.fsdecode(name)
         module = checked_out(repository, path)
         if module is None:
             continue
-        now = working_tree(module, scratch / str(number))
-        if now.tree != module.tree:
-            found[path, now.commit] = now
-        else:
+        now = working_tree(Commit.of(module), scratch / str(number))
+        module.close()
+        commit = module.commit
+        if now.tree == module.tree:
             now.close()
-            now = module
-        if now.commit != oid.decode():
-            _stage(repository, env, b"160000", now.commit.encode(), name)
+        else:
+            commit = now.commit
+            found[path, commit] = now
+        if commit != oid.decode():
+            _stage(repository, env, b"160000", commit.encode(), name)
     return found
 
 

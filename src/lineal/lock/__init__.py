@@ -1,6 +1,8 @@
 """A short mutual exclusion for one checksum, behind one protocol: `Lock`.
 
-A lock only saves duplicate work: results are right without one (DESIGN G9), so a lock that fails is a warning."""
+`address` reads what a user may write, `select` decides and opens. `file` locks beside a layout store; `leased` waits,
+renews and takes over for every lock that a service keeps, and `git`, `kubernetes` and `etcd` are those services. A
+lock only saves duplicate work: results are right without one (DESIGN G9), so a lock that fails is a warning."""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from typing import Protocol
 
 class Lock(Protocol):
     name: str
-    """What the run says that it uses: `file`, `git`, `kubernetes`, `etcd`, `none`."""
+    """For people: `file`, `git`, `kubernetes`, `etcd`, `none`."""
 
     def hold(self, checksum: str) -> AbstractContextManager[bool]:
         """Wait (bounded) for the checksum's lock and hold it; True while it is really held."""
@@ -29,13 +31,15 @@ class NoLock:
 
 @dataclass(frozen=True, slots=True)
 class LockTimeouts:
-    """How long things may take, in seconds."""
+    """The times of a lock, in seconds."""
 
     lease: float = 60.0
-    """After this time a holder that does not say that it is alive loses the lock."""
+    """A holder that does not renew its lock for so long loses it."""
     wait: float = 90.0
-    """The longest that a run waits for one checksum: longer than the lease, so that a dead holder is outlived."""
+    """The longest that a run waits for one lock: longer than the lease, so that the run outlives a dead holder."""
     poll: float = 1.0
-    """Between two looks at a lock that is held, about."""
+    """The pause between two looks at a lock that is held, about."""
     notice: float = 1.0
-    """A wait that is longer is shown."""
+    """People are told of a wait that is longer."""
+    retry: float = 3.0
+    """The pause before a failed request to the service is repeated, where that is done at all (`ReleaseLeases`)."""

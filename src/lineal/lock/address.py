@@ -1,4 +1,4 @@
-"""What `lock:` and `--lock` may say: a kind, and for some of them where the lock is kept."""
+"""The values of `lock:` and `--lock`: a kind, and for some kinds the place where the lock is kept."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _ETCD_PORT = ":2379"
 
 
 class BadAddress(ValueError):
-    """Text that names no lock, and what to write."""
+    """Text that names no lock: `problem` is a sentence without its full stop, `remedy` says what to write."""
 
-    def __init__(self, message: str, remedy: str) -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
         self.remedy = remedy
 
 
@@ -26,7 +26,7 @@ class BadAddress(ValueError):
 class LockAddress:
     kind: str
     where: str = ""
-    """Of etcd the endpoint `https://host:port`, of Kubernetes the namespace or nothing."""
+    """For etcd the endpoint `https://host:port`, for Kubernetes the namespace or nothing."""
 
 
 def parse(text: str) -> LockAddress:
@@ -35,15 +35,15 @@ def parse(text: str) -> LockAddress:
     if kind not in KINDS:
         from lineal.text import did_you_mean, quoted
 
-        raise BadAddress(f"There is no lock {quoted(kind)}.", did_you_mean(text, KINDS, owner="The locks are"))
+        raise BadAddress(f"There is no lock {quoted(kind)}", did_you_mean(text, KINDS, owner="The locks are"))
     if kind == "etcd":
         return LockAddress(kind, _endpoint(where))
     if kind == "kubernetes" and (where or text == kind):
         if where and not re.fullmatch(_NAMESPACE, where):
-            raise BadAddress("The lock's namespace is none that Kubernetes takes.", "Write `kubernetes:NAMESPACE`.")
+            raise BadAddress("The lock's namespace is none that Kubernetes takes", "Write `kubernetes:NAMESPACE`.")
         return LockAddress(kind, where)
     if text != kind:
-        raise BadAddress(f"The lock `{kind}` takes nothing behind its name.", f"Write `{kind}`.")
+        raise BadAddress(f"The lock `{kind}` takes nothing behind its name", f"Write `{kind}`.")
     return LockAddress(kind)
 
 
@@ -52,7 +52,7 @@ def _endpoint(where: str) -> str:
     if found is None:
         # The text is not repeated: somebody may have put a password into it.
         raise BadAddress(
-            "The lock `etcd` does not say where etcd is.",
+            "The lock `etcd` does not say where etcd is",
             "Write `etcd:https://HOST:2379`, and give user and password with LINEAL_ETCD_USERNAME and "
             "LINEAL_ETCD_PASSWORD.",
         )

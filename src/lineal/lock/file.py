@@ -4,8 +4,7 @@ The system releases it when its holder dies, however that happens."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,23 +13,19 @@ from filelock import FileLock, Timeout
 
 from lineal.lock import LockTimeouts
 from lineal.lock.waiting import BoundedWait
+from lineal.progress import Notes
 
-_TERMS = LockTimeouts(wait=60.0, poll=0.1)
+_TIMEOUTS = LockTimeouts(wait=60.0, poll=0.1)
 
 
 class FileLocks:
     name = "file"
 
-    def __init__(
-        self, folder: Path, warn: Callable[[str], None], wait: float = 60.0,
-        note: Callable[[str], None] = lambda _: None, stopped: threading.Event | None = None,
-    ) -> None:  # fmt: skip
-        """`wait` in seconds bounds the waiting for one checksum; `note` is told when it is long."""
+    def __init__(self, folder: Path, notes: Notes, wait: float = _TIMEOUTS.wait) -> None:
+        """`wait` is the longest wait for one checksum, in seconds."""
         self._folder = folder
-        self._warn = warn
-        self._terms = replace(_TERMS, wait=wait)
-        self._note = note
-        self._stopped = stopped or threading.Event()
+        self._notes = notes
+        self._timeouts = replace(_TIMEOUTS, wait=wait)
 
     @contextmanager
     def hold(self, checksum: str) -> Iterator[bool]:
@@ -38,12 +33,10 @@ class FileLocks:
         held = False
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            held = self._acquire(
-                lock, BoundedWait(f"publishes {checksum[:12]}", self._terms, self._stopped, self._note)
-            )
+            held = self._acquire(lock, BoundedWait(f"publishes {checksum[:12]}", self._timeouts, self._notes))
         except (OSError, NotImplementedError) as error:
             why = error.strerror if isinstance(error, OSError) else "the file system has no locks"
-            self._warn(f"The lock {lock.lock_file} cannot be used ({why}); going on without it.")
+            self._notes.warn(f"The lock {lock.lock_file} cannot be used ({why}); going on without it.")
         try:
             yield held
         finally:
@@ -57,7 +50,7 @@ class FileLocks:
                 return True
             except Timeout:
                 if waiting.over:
-                    seconds = f"{self._terms.wait:.0f} s"
-                    self._warn(f"The lock {lock.lock_file} was not free within {seconds}; going on without it.")
+                    seconds = f"{self._timeouts.wait:.0f} s"
+                    self._notes.warn(f"The lock {lock.lock_file} was not free within {seconds}; going on without it.")
                     return False
             waiting.pause("another run on this machine")

@@ -1,25 +1,27 @@
-"""A lock that a service keeps for whoever takes it, for the time of a lease: git, Kubernetes, etcd.
+"""A lock that a service keeps for the time of a lease: git, Kubernetes, etcd.
 
-The service only compares and swaps. Waiting, taking over from the dead, renewing and giving up are here, the same for
-all. Nobody's clock is compared with another's: a holder is dead when its lock has not changed for a lease on the
-clock of the one who waits."""
+The service only compares and swaps. This module waits, takes over from dead holders, renews and gives up, in the same
+way for all services. It compares no clocks of two machines: a holder is dead when its lock has not changed for a
+lease on the clock of the run that waits."""
 
 from __future__ import annotations
 
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from lineal.lock import LockTimeouts
 from lineal.lock.waiting import BoundedWait
+from lineal.progress import Notes
 
 _LONGEST_LEASE = 600.0
-# After losing a free lock so often to somebody unseen, a run makes sure that it may have any lock at all.
+"""Seconds; a holder that claims a longer lease is not believed."""
 _REFUSALS = 3
+"""When a run has lost a free lock so often to a holder that it never saw, it makes sure that it may have any lock."""
 SOMEBODY = "another run"
 
 
@@ -30,14 +32,14 @@ class LockFailed(Exception):
 @dataclass(frozen=True, slots=True)
 class Holder:
     version: str
-    """Changes whenever the lock changes hands or is renewed."""
+    """Changes whenever another run takes the lock, or the holder renews it."""
     who: str = SOMEBODY
     lease: float | None = None
-    """In seconds, where the holder says it."""
+    """Seconds, when the holder says them."""
 
 
 class Service(Protocol):
-    """All methods raise `LockFailed`. A token is what a run's claims are known by; no two are ever the same."""
+    """All methods raise `LockFailed`. A token identifies a claim of a run; no two tokens are ever the same."""
 
     name: str
     where: str
@@ -48,31 +50,28 @@ class Service(Protocol):
     def token(self) -> str: ...
 
     def claim(self, checksum: str, token: str, over: str | None) -> bool:
-        """Take the lock if it is still `over`, or still free when that is None."""
+        """Take the lock if its version is still `over`, or if it is still free when that is None."""
 
     def look(self, checksum: str) -> Holder | None: ...
 
     def identify(self, checksum: str, holder: Holder) -> Holder:
-        """The holder with all that can be found out about it."""
+        """The holder with its name and lease, for a service whose `look` is too cheap to tell them."""
 
     def renew(self, checksum: str, token: str) -> str | None:
-        """The lease begins anew: the token from now on. None when the lock is no longer this run's."""
+        """Begin the lease anew. Returns the token from now on, None when this run does not hold the lock any more."""
 
     def release(self, checksum: str, token: str) -> None:
-        """Free the lock if it is this run's; otherwise nothing."""
+        """Free the lock if this run holds it; otherwise do nothing."""
 
 
 class LeasedLock:
-    def __init__(
-        self, service: Service, warn: Callable[[str], None], note: Callable[[str], None],
-        stopped: threading.Event, terms: LockTimeouts | None = None,
-    ) -> None:  # fmt: skip
+    """The lock of a run at a service. A service that fails is a warning, and the run goes on without it."""
+
+    def __init__(self, service: Service, notes: Notes, timeouts: LockTimeouts | None = None) -> None:
         self.name = service.name
         self._service = service
-        self._warn = warn
-        self._note = note
-        self._stopped = stopped
-        self._terms = terms or LockTimeouts()
+        self._notes = notes
+        self._timeouts = timeouts or LockTimeouts()
         self._guard = threading.Lock()
         self._failed = False
 
@@ -89,7 +88,7 @@ class LeasedLock:
             self._release(checksum, claimed.end())
 
     def _acquire(self, checksum: str) -> Lease | None:
-        waiting = BoundedWait(self._doing(checksum), self._terms, self._stopped, self._note)
+        waiting = BoundedWait(self._doing(checksum), self._timeouts, self._notes)
         try:
             return self._wait(checksum, waiting)
         except (LockFailed, OSError) as failure:
@@ -97,7 +96,7 @@ class LeasedLock:
             return None
 
     def _wait(self, checksum: str, waiting: BoundedWait) -> Lease | None:
-        observed = _Observation(self._service, checksum, self._terms)
+        observed = _Observation(self._service, checksum, self._timeouts)
         claimable, losses = True, 0
         while not self._failed:
             waiting.check()
@@ -112,23 +111,23 @@ class LeasedLock:
             if waiting.over:
                 self._out_of_patience(checksum, observed.who)
                 return None
-            lost, claimable = claimable, observed.version is None or observed.dead
+            lost, claimable = claimable, observed.version is None or observed.expired
             if lost or not claimable:
                 waiting.pause(observed.who)
         return None
 
     def _doing(self, checksum: str) -> str:
-        """What the holder does, for those who wait."""
+        """Says for people what the holder does under the lock."""
         return f"publishes {checksum[:12]}"
 
     def _out_of_patience(self, checksum: str, who: str) -> None:
-        self._warn(
+        self._notes.warn(
             f"The lock of {checksum[:12]} ({self._service.where}) was not free within "
-            f"{self._terms.wait:.0f} s, {who} has it; going on without it."
+            f"{self._timeouts.wait:.0f} s, {who} has it; going on without it."
         )
 
     def _probe(self) -> None:
-        """Whether the service gives locks at all: one that nobody else can want."""
+        """Claim a random lock, which no other run can want. Raises `LockFailed` when the service does not give it."""
         checksum = secrets.token_hex(32)
         lease = self._try(checksum, None)
         if lease is None:
@@ -142,11 +141,11 @@ class LeasedLock:
         try:
             claimed = self._service.claim(checksum, token, over)
         except BaseException:
-            # Nobody knows whether it was taken: an interrupted run leaves no lock behind.
+            # The claim may have succeeded: an interrupted run leaves no lock behind.
             with suppress(LockFailed, OSError):
                 self._service.release(checksum, token)
             raise
-        return Lease(self._service, checksum, token, started, self._terms.lease) if claimed else None
+        return Lease(self._service, checksum, token, started, self._timeouts.lease) if claimed else None
 
     def _release(self, checksum: str, token: str) -> None:
         try:
@@ -155,19 +154,19 @@ class LeasedLock:
             self._give_up(failure)
 
     def _give_up(self, failure: LockFailed | OSError) -> None:
-        """Said once, and not tried again for each stage: what is broken now will be broken then."""
+        """Warn once, and use the service no more: it would fail for each stage again."""
         why = failure.strerror if isinstance(failure, OSError) else str(failure)
         with self._guard:
             told, self._failed = self._failed, True
         if not told:
-            self._warn(
+            self._notes.warn(
                 f"The lock {self._service.name} ({self._service.where}) cannot be used: {why}. This run goes on "
                 "without it: its results are the same, only work may be done twice."
             )
 
 
 class Lease:
-    """A lock that is held, renewed as long as the work under it takes."""
+    """A lock that this run holds, renewed as long as the work under it takes."""
 
     def __init__(self, service: Service, checksum: str, token: str, started: float, seconds: float) -> None:
         """`started` is when the claim was sent: the service may count from then on."""
@@ -177,7 +176,7 @@ class Lease:
         self._renewed = started
         self._seconds = seconds
         self.lost = threading.Event()
-        """Set when it is another's, or may be by now."""
+        """Set when another run has the lock, or may have it by now."""
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
 
@@ -185,7 +184,7 @@ class Lease:
         self._thread.start()
 
     def end(self) -> str:
-        """No more renewals; the token that the lock is to be released with."""
+        """Stop renewing. Returns the token that releases the lock."""
         self._done.set()
         self._thread.join()
         return self.token
@@ -209,18 +208,18 @@ class Lease:
 
 
 class _Observation:
-    """What a waiting run has seen of a lock, and for how long on its own clock."""
+    """The state of a lock as a waiting run has seen it, and for how long on its own clock."""
 
-    def __init__(self, service: Service, checksum: str, terms: LockTimeouts) -> None:
+    def __init__(self, service: Service, checksum: str, timeouts: LockTimeouts) -> None:
         self._service = service
         self._checksum = checksum
-        self._terms = terms
+        self._timeouts = timeouts
         self._holder: Holder | None = None
         self._identified = False
         self._since = 0.0
         self._asked = 0.0
         self.ever = False
-        """Whether anybody ever held it."""
+        """Whether any run was seen to hold it."""
 
     @property
     def version(self) -> str | None:
@@ -231,17 +230,18 @@ class _Observation:
         return SOMEBODY if self._holder is None else self._holder.who
 
     @property
-    def dead(self) -> bool:
+    def expired(self) -> bool:
+        """Whether the holder has not renewed its lease, and this run may take the lock over."""
         if self._holder is None or not self._service.takes_over or not self._identified:
             return False
-        said = self._holder.lease or self._terms.lease
-        return self._asked - self._since >= min(max(said, self._terms.notice), _LONGEST_LEASE)
+        said = self._holder.lease or self._timeouts.lease
+        return self._asked - self._since >= min(max(said, self._timeouts.notice), _LONGEST_LEASE)
 
     def look(self) -> None:
         self._asked = time.monotonic()
         holder = self._service.look(self._checksum)
         if holder is None or holder.version != self.version:
             self._holder, self._identified, self._since = holder, False, time.monotonic()
-        elif not self._identified and self._asked - self._since >= self._terms.notice:
+        elif not self._identified and self._asked - self._since >= self._timeouts.notice:
             self._holder, self._identified = self._service.identify(self._checksum, holder), True
         self.ever = self.ever or holder is not None

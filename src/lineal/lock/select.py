@@ -1,19 +1,18 @@
-"""Which lock a run uses, and why: checked before anything is built, opened when the first stage is published."""
+"""The choice of a run's lock: checked before anything is built, opened when the first stage is published."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from lineal.config.setting import Setting
 from lineal.errors import BadConfiguration
 from lineal.lock import Lock, LockTimeouts, NoLock
 from lineal.lock.address import BadAddress, LockAddress, parse
-from lineal.store.open import LAYOUT
+from lineal.progress import Notes
+from lineal.store.open import is_directory
 
 if TYPE_CHECKING:
     from lineal.git.repository import Repository
@@ -33,14 +32,13 @@ class Choice:
         return f"{self.address.kind}{where}  {self.why}"
 
 
-def choose(wanted: Setting[str], store: str, may_write: bool, environ: Mapping[str, str]) -> Choice:
-    """Raises `BadConfiguration`."""
-    source = wanted.origin.source
+def choose(wanted: str, source: str, store: str, may_write: bool, environ: Mapping[str, str]) -> Choice:
+    """The lock for the setting `wanted`, whose origin is `source` (`--lock`). Raises `BadConfiguration`."""
     try:
-        address = parse(wanted.value)
+        address = parse(wanted)
     except BadAddress as error:
-        raise BadConfiguration(f"{error.message[:-1]} ({source}).", remedy=error.remedy) from None
-    layout = store.startswith(LAYOUT)
+        raise BadConfiguration(f"{error.problem} ({source}).", remedy=error.remedy) from None
+    layout = is_directory(store)
     if address.kind == "file" and not layout:
         raise BadConfiguration(
             f"The lock `file` ({source}) is for a layout store, and the store is {store}.",
@@ -68,7 +66,7 @@ def _check_secrecy(address: LockAddress, source: str, environ: Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class LockContext:
-    """What a lock needs to know of its run."""
+    """The part of a run that a lock needs."""
 
     store: str
     layout: Path | None
@@ -77,37 +75,35 @@ class LockContext:
     workspace: Path
     kube_context: str
     environ: Mapping[str, str]
-    stopped: threading.Event
-    warn: Callable[[str], None]
-    note: Callable[[str], None]
+    holder: str
+    """The name of this run, for the people whose run waits for it: one short printable line."""
+    notes: Notes
 
 
 def open_lock(address: LockAddress, run: LockContext) -> Lock:
-    """Nothing is asked of a service before the lock is first held."""
+    """Make the lock. Its service gets no request before the lock is first held."""
     if address.kind == "none":
         return NoLock()
     if address.kind == "file":
         from lineal.lock.file import FileLocks
 
         assert run.layout is not None
-        return FileLocks(run.layout / "locks", run.warn, note=run.note, stopped=run.stopped)
+        return FileLocks(run.layout / "locks", run.notes)
     from lineal.lock.leased import LeasedLock
 
-    return LeasedLock(_service(address, run), run.warn, run.note, run.stopped)
+    return LeasedLock(_service(address, run), run.notes)
 
 
 def _service(address: LockAddress, run: LockContext) -> Service:
-    from lineal.lock.holder import describe
-
-    holder, lease = describe(run.environ), LockTimeouts().lease
+    lease = LockTimeouts().lease
     if address.kind == "git":
         from lineal.lock.git import GitRefs
 
-        return GitRefs(run.repository, run.workspace / "lock.git", holder, lease, run.stopped)
+        return GitRefs(run.repository, run.workspace / "lock.git", run.holder, lease, run.notes.stopped)
     if address.kind == "etcd":
         from lineal.lock.etcd import EtcdKeys
 
-        return EtcdKeys(address.where, f"lineal/locks/{run.store}", holder, lease, run.environ)
+        return EtcdKeys(address.where, f"lineal/locks/{run.store}", run.holder, lease, run.environ)
     from lineal.lock.kubernetes import Leases
 
-    return Leases(address.where, run.kube_context, run.store, holder, lease, run.environ)
+    return Leases(address.where, run.kube_context, run.store, run.holder, lease, run.environ)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from lineal.oci.types import Blob, Descriptor, Manifest
@@ -24,6 +25,14 @@ class Store(Protocol):
     address: str
     """What the user wrote: `registry.example.com/team/app` or `layout:PATH`."""
     traffic: Traffic
+    directory: Path | None = None
+    """Where the store lies on this machine's disk; None for one that is elsewhere."""
+
+    def sibling(self, repository: str) -> Store | None:  # noqa: ARG002 (most stores have none)
+        """Another repository of the same registry, with the same credentials and connections; its traffic is its own.
+
+        None when there can be none: beside a directory, or for a run that may not write."""
+        return None
 
     def manifest(self, reference: str) -> Manifest | None:
         """The manifest or index at a tag or `sha256:` digest (digest verified), None when absent."""

@@ -21,7 +21,7 @@ from lineal.oci.types import (
     Image,
     Manifest,
 )
-from lineal.oci.verify import is_digest
+from lineal.oci.verify import digest_of
 
 MAX_CONFIG = 8 << 20
 
@@ -64,7 +64,7 @@ def read_image(store: Store, reference: str, platform: str) -> Image:
     if manifest.media_type not in (OCI_MANIFEST, DOCKER_MANIFEST):
         raise Unreachable(f"{store.address}@{manifest.digest} is of type {manifest.media_type!r}, not an image.")
     try:
-        config = _digest(manifest.json["config"])
+        config = digest_of(manifest.json["config"])
         layers = tuple(_layer(entry, store.address) for entry in manifest.json["layers"])
     except (KeyError, TypeError, ValueError):
         raise Unreachable(f"{store.address}@{manifest.digest} is not a valid image manifest.") from None
@@ -87,7 +87,7 @@ def choose(index: Manifest, platform: str, where: str) -> str:
             found = entry.get("platform") or {}
             name = [found.get("os"), found.get("architecture"), found.get("variant")]
             if name[:2] == wanted[:2] and (len(wanted) < 3 or name[2] in (None, wanted[2])):
-                return _digest(entry)
+                return digest_of(entry)
             offered.append("/".join(str(part) for part in name if part))
     except (KeyError, TypeError, ValueError, AttributeError):
         raise Unreachable(f"{where}@{index.digest} is not a valid image index.") from None
@@ -101,15 +101,7 @@ def _layer(entry: dict[str, Any], where: str) -> Descriptor:
     media_type = str(entry["mediaType"])
     if media_type not in _LAYERS or entry.get("urls"):
         raise Unreachable(f"{where} has a layer of type {media_type!r}, which Lineal cannot take over.")
-    return Descriptor(_LAYERS[media_type], _digest(entry), int(entry["size"]))
-
-
-def _digest(entry: dict[str, Any]) -> str:
-    """A document that names something by a tag, or by a path, is none of ours."""
-    digest = entry["digest"]
-    if not isinstance(digest, str) or not is_digest(digest):
-        raise ValueError("no sha256 digest")
-    return digest
+    return Descriptor(_LAYERS[media_type], digest_of(entry), int(entry["size"]))
 
 
 def read_blob(store: Store, digest: str, limit: int) -> bytes:

@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from lineal.errors import BadConfiguration
-from lineal.store.registry.credentials import DOCKER_HUB_HOSTS
+from lineal.oci.verify import is_digest
 
-if TYPE_CHECKING:
-    pass
 DOCKER_HUB = "registry-1.docker.io"
+"""The host that answers for Docker Hub ..."""
+DOCKER_HUB_HOSTS = frozenset({"docker.io", "index.docker.io", DOCKER_HUB})
+"""... and the names that people write for it."""
+EXAMPLE = "Write it like `registry.example.com/team/app` or `layout:PATH`."
 
 _HOST = re.compile(
     r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?"
 )
-
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
-
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-
 _MAX_NAME = 255
-
-_EXAMPLE = "Write it like `registry.example.com/team/app` or `layout:PATH`."
 
 
 def parse_address(address: str) -> tuple[str, str]:
     """Host (with port) and repository of a registry store. Raises `BadConfiguration`."""
     if not address.strip():
-        raise BadConfiguration("The store's address is empty.", remedy=_EXAMPLE)
+        raise BadConfiguration("The store's address is empty.", remedy=EXAMPLE)
     if "://" in address:
         scheme, _, rest = address.partition("://")
         raise BadConfiguration(
@@ -41,7 +35,7 @@ def parse_address(address: str) -> tuple[str, str]:
     if "@" in address or ":" in path:
         raise BadConfiguration(
             f"The store's address {_shown(address.rpartition('@')[2])} has a tag, a digest or a user name too many.",
-            remedy=_EXAMPLE,
+            remedy=EXAMPLE,
         )
     if address != address.lower():
         raise BadConfiguration(
@@ -49,10 +43,10 @@ def parse_address(address: str) -> tuple[str, str]:
             remedy=f"Write {_shown(address.lower())}.",
         )
     if not _is_host(host):
-        raise BadConfiguration(f"The store's address {_shown(address)} does not begin with a host.", remedy=_EXAMPLE)
+        raise BadConfiguration(f"The store's address {_shown(address)} does not begin with a host.", remedy=EXAMPLE)
     if not slash or not _is_repository(path):
         raise BadConfiguration(
-            f"The store's address {_shown(address)} has no valid repository after the host.", remedy=_EXAMPLE
+            f"The store's address {_shown(address)} has no valid repository after the host.", remedy=EXAMPLE
         )
     return _normal(host, path)
 
@@ -77,7 +71,7 @@ def parse_reference(text: str) -> tuple[str, str, str]:
         else "its tag is not valid"
         if colon and not _TAG.fullmatch(tag)
         else "only sha256 digests are supported"
-        if at and not _DIGEST.fullmatch(digest)
+        if at and not is_digest(digest)
         else None
     )
     if wrong:

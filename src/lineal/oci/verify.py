@@ -1,14 +1,14 @@
-"""What a store hands out, checked before anybody believes it: digests, JSON objects, manifests."""
+"""Checks of what a store hands out, before anything else reads it: digests, JSON objects, manifests."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from lineal.errors import Unreachable
 from lineal.oci.types import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Manifest
-from lineal.store.registry.errors import invalid_response
 
 MAX_MANIFEST = 4 * 1024 * 1024
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -17,6 +17,20 @@ _KINDS = {OCI_INDEX: "manifests", DOCKER_LIST: "manifests", OCI_MANIFEST: "layer
 
 def is_digest(text: str) -> bool:
     return _DIGEST.fullmatch(text) is not None
+
+
+def digest_of(descriptor: Mapping[str, Any]) -> str:
+    """The digest that a descriptor (or an entry of an index) names. Raises `KeyError`, `TypeError` or `ValueError`:
+    a document that names its parts by tags or by paths is not one of ours."""
+    digest = descriptor["digest"]
+    if not isinstance(digest, str) or not is_digest(digest):
+        raise ValueError("no sha256 digest")
+    return digest
+
+
+def invalid_response(where: str, what: str) -> Unreachable:
+    """The error for an answer that no registry gives; `what` completes "`where` answers"."""
+    return Unreachable(f"{where} answers {what}.", remedy="Check that it is an OCI registry and can be trusted.")
 
 
 def read_json(data: bytes, where: str) -> dict[str, Any]:

@@ -1,65 +1,80 @@
-"""One run: from the checked-out commit to images and a report. The commands of `cli.py` are uses of this class."""
+"""What a run opens and closes: the clone, the configuration, the store, its lock, the history."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lineal.ci.context import Context
 from lineal.ci.provider import detect
-from lineal.config.giterminism import FILE as GITERMINISM_FILE
-from lineal.config.giterminism import Giterminism, load_giterminism
-from lineal.config.load import LoadedProject, implicit_project, load
+from lineal.config.giterminism import Giterminism
+from lineal.config.load import LoadedProject
 from lineal.config.model import FILE
 from lineal.config.secrets import SecretValues, parse_secret
-from lineal.config.setting import Setting
+from lineal.config.setting import Origin, Setting
 from lineal.config.ssh_agents import SshAgents, parse_ssh
 from lineal.config.template import GitFacts
-from lineal.context.uncommitted import find, refuse
-from lineal.dockerfile.images import ImageGraphs, read_images
-from lineal.dockerfile.stage import Stage
-from lineal.errors import BadConfiguration, LinealError, Location, Uncommitted
+from lineal.context.committed import COMMIT_IT, NOT_COMMITTED
+from lineal.errors import DeployFailed, Uncommitted
+from lineal.git.commit import Commit
 from lineal.git.history import GitHistory
-from lineal.git.repository import Repository
 from lineal.lock import Lock
+from lineal.lock.holder import describe
 from lineal.lock.select import Choice, LockContext, choose, open_lock
 from lineal.oci import Store
-from lineal.oci.reference import parse_address
-from lineal.progress import Progress
-from lineal.report.model import StageReport
-from lineal.session.options import Options
+from lineal.progress import Notes, Progress
+from lineal.session.project import load_exceptions, load_project, project_of_dockerfile
+from lineal.session.settings import Settings, StoreSettings
 from lineal.stages.lookup import Lookup
-from lineal.stages.plan import BuildPlan, reconcile, resolve
 from lineal.stages.visibility import HistoryPosition
-from lineal.store.open import LAYOUT, REGISTRY_LOGIN, open_image, open_store
-
-if TYPE_CHECKING:
-    from lineal.build.environment import BuildEnvironment
+from lineal.store.open import LAYOUT, REGISTRY_LOGIN, StoreOpener
 
 
 class Session:
-    """Everything is worked out when it is first asked for: a command pays only for what it uses."""
+    """Each part is opened when it is first asked for: a command pays only for what it uses."""
 
-    def __init__(self, options: Options, progress: Progress, workspace: Path, start: Path) -> None:
+    def __init__(self, settings: Settings, progress: Progress, workspace: Path, start: Path) -> None:
         """`workspace` is a private directory that the caller removes; `start` is inside the repository."""
-        self.options = options
+        self.settings = settings
         self.progress = progress
         self.workspace = workspace
         self.start = start
         self.started = time.monotonic()
-        self.reports: dict[str, StageReport] = {}
-        self.told = False
-        """Whether its report was written: a run that failed before has only its error to tell."""
         self.stopped = threading.Event()
         """Set when building ends early: whoever waits for something gives up."""
         self._closing = ExitStack()
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls, settings: Settings, start: Path | None = None, progress: Progress | None = None
+    ) -> Iterator[Session]:
+        """A session with a private directory; both are gone afterwards. `start` is inside the repository, by default
+        the working directory; `progress` goes to stderr by default."""
+        from lineal.kube.kubeconfig import on_disk
+        from lineal.report.select import choose as choose_progress
+
+        progress = progress or choose_progress(sys.stderr, settings.environ)
+        workspace = Path(tempfile.mkdtemp(prefix="lineal-"))
+        try:
+            settings = replace(settings, environ=on_disk(settings.environ, workspace))
+            session = cls(settings, progress, workspace, start or Path.cwd())
+            try:
+                yield session
+            finally:
+                session.close()
+        finally:
+            progress.close()
+            shutil.rmtree(workspace, ignore_errors=True)
 
     def close(self) -> None:
         self._closing.close()
@@ -67,16 +82,17 @@ class Session:
     # --- the commit ---------------------------------------------------------------------------------------------
 
     @cached_property
-    def checkout(self) -> Repository:
+    def checkout(self) -> Commit:
         """The clone at its HEAD."""
-        repository = Repository.open(self.start, dict(self.options.environ))
+        repository = Commit.open(self.start, dict(self.settings.environ))
         self._closing.callback(repository.close)
         return repository
 
     @cached_property
-    def repository(self) -> Repository:
-        """What is built: the checked-out commit; with --dev the working tree, as a commit of this run only."""
-        if not self.dev:
+    def repository(self) -> Commit:
+        """The commit that is built: the one that is checked out, or with --dev the working tree as a commit of this
+        run only."""
+        if not self.settings.dev.value:
             return self.checkout
         from lineal.git.working_tree import working_tree
 
@@ -85,18 +101,14 @@ class Session:
         return repository
 
     @cached_property
-    def dev(self) -> bool:
-        return self.options.flag("dev").value
-
-    @cached_property
     def context(self) -> Context:
-        return detect(self.options.environ, self.checkout)
+        return detect(self.settings.environ, self.checkout)
 
     @cached_property
-    def line(self) -> HistoryPosition:
-        """The line of history that stages are looked up and published for."""
+    def position(self) -> HistoryPosition:
+        """Where in history stages are looked up and published."""
         repository, context = self.repository, self.context
-        if self.dev:
+        if self.settings.dev.value:
             from lineal.git.working_tree import dev_branch
 
             return HistoryPosition(repository.commit, repository.tree, dev_branch(repository))
@@ -108,11 +120,7 @@ class Session:
 
     @cached_property
     def giterminism(self) -> Giterminism:
-        return load_giterminism(self._text(GITERMINISM_FILE))
-
-    @cached_property
-    def env(self) -> Setting[str]:
-        return self.options.text("env")
+        return load_exceptions(self.repository)
 
     @cached_property
     def git_facts(self) -> GitFacts:
@@ -121,76 +129,43 @@ class Session:
 
     @cached_property
     def loaded(self) -> LoadedProject:
-        text = self._text(FILE)
-        if text is None:
-            self._complain_about_uncommitted(FILE)
-            name = (self.context.repository or self.repository.root.name).rpartition("/")[2]
-            found = implicit_project(self.repository.file("Dockerfile") is not None, name)
-            self.progress.note(f"There is no {FILE}: building ./Dockerfile as the image {found.project.project!r}.")
+        found = load_project(self.repository, self.settings, self.git_facts, self.giterminism)
+        if found is not None:
             return found
-        return load(
-            text,
-            env=self.env.value or None,
-            vars=self.options.variables(),
-            git=self.git_facts,
-            environ=self.options.environ,
-            giterminism=self.giterminism,
-        )
-
-    def _text(self, path: str) -> str | None:
-        data = self.repository.file(path)
-        try:
-            return None if data is None else data.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            raise BadConfiguration("is not UTF-8 text.", place=Location(path), remedy="Save it as UTF-8.") from None
-
-    def _complain_about_uncommitted(self, path: str) -> None:
-        if (self.repository.root / path).exists():
-            raise Uncommitted(
-                f"{path} is in the working tree, but not in the commit.",
-                remedy="Run `git add` and `git commit` first, or build the working tree with --dev.",
-            )
+        if (self.repository.root / FILE).exists():
+            raise Uncommitted(f"{FILE} {NOT_COMMITTED}", remedy=COMMIT_IT)
+        found = project_of_dockerfile(self.repository, self.context.repository)
+        self.progress.note(f"There is no {FILE}: building ./Dockerfile as the image {found.project.project!r}.")
+        return found
 
     @cached_property
     def secrets(self) -> SecretValues:
         configured = {name: image.secrets for name, image in self.loaded.project.images.items()}
-        given = [parse_secret(text, self.start) for text in self.options.many("secret")]
-        return SecretValues(configured, given, self.options.environ, self.repository.root)
+        given = [parse_secret(text, self.start) for text in self.settings.secrets.value]
+        return SecretValues(configured, given, self.settings.environ, self.repository.root)
 
     @cached_property
     def agents(self) -> SshAgents:
         configured = {name: image.ssh for name, image in self.loaded.project.images.items()}
-        given = [parse_ssh(text, self.start) for text in self.options.many("ssh")]
-        return SshAgents(configured, given, self.options.environ, self.repository.root)
+        given = [parse_ssh(text, self.start) for text in self.settings.ssh.value]
+        return SshAgents(configured, given, self.settings.environ, self.repository.root)
 
     # --- the store ----------------------------------------------------------------------------------------------
 
     @cached_property
-    def repo(self) -> Setting[str]:
-        """The store's address, which may be shown: one with a password in it is refused."""
-        configured, default = self.loaded.setting("repo"), self.context.default_store
-        source = self.context.sources.get("default_store", "the CI")
+    def store_settings(self) -> StoreSettings:
+        default, source = self.context.default_store, self.context.sources.get("default_store", "the CI")
         if not default:
-            cache = cache_directory(self.options.environ) / "stores" / self.loaded.project.project
+            cache = cache_directory(self.settings.environ) / "stores" / self.loaded.project.project
             default, source = f"{LAYOUT}{cache}", "default outside CI"
-        found = self.options.text("repo", configured, default, source)
-        if not found.value.startswith(LAYOUT):
-            try:
-                parse_address(found.value)
-            except BadConfiguration as error:
-                error.message = f"{error.message[:-1]} ({found.origin})."
-                raise
-        return found
-
-    @cached_property
-    def insecure(self) -> list[str]:
-        return self.options.many("insecure-registry")
+        return StoreSettings.of(self.settings, self.loaded, Setting(default, Origin(source)))
 
     @cached_property
     def store(self) -> Store:
-        store = open_store(
-            self.repo.value, insecure_hosts=self.insecure, workdir=self.repository.root, environ=self._registry_login
-        )
+        """The store; for a run that may not write, one that keeps in private what the run builds."""
+        insecure = self.settings.insecure_registries.value
+        own = StoreOpener(self.repository.root, self._registry_login, insecure)
+        store = own.store(self.store_settings.repo.value)
         if self.context.may_write:
             return store
         from lineal.store.layout import Layout
@@ -204,146 +179,66 @@ class Session:
     @property
     def _registry_login(self) -> Mapping[str, str]:
         """A stranger's commit does not say who gets this job's password."""
-        environ = self.options.environ
-        if self.context.may_write or self.repo.origin.place is None or not environ.get(REGISTRY_LOGIN[0]):
+        environ, repo = self.settings.environ, self.store_settings.repo
+        if self.context.may_write or repo.origin.place is None or not environ.get(REGISTRY_LOGIN[0]):
             return environ
         self.progress.warn(
-            f"{self.repo.value} comes from the commit ({self.repo.origin}), which is not this project's own: it does "
+            f"{repo.value} comes from the commit ({repo.origin}), which is not this project's own: it does "
             f"not get the password in {REGISTRY_LOGIN[1]}. Give the store with `--repo` if it should."
         )
         return {name: value for name, value in environ.items() if name not in REGISTRY_LOGIN}
 
     @cached_property
-    def lock_choice(self) -> Setting[str]:
-        return self.options.text("lock", self.loaded.setting("lock"), "auto")
+    def stores(self) -> StoreOpener:
+        """Opens stores and images that the user names; directories start from the run's private one."""
+        return StoreOpener(self.workspace, self.settings.environ, self.settings.insecure_registries.value)
 
     @cached_property
-    def lock_used(self) -> Choice:
-        return choose(self.lock_choice, self.repo.value, self.context.may_write, self.options.environ)
+    def lock_choice(self) -> Choice:
+        settings = self.store_settings
+        wanted, origin = settings.lock.value, settings.lock.origin.source
+        return choose(wanted, origin, settings.repo.value, self.context.may_write, self.settings.environ)
+
+    @property
+    def notes(self) -> Notes:
+        return Notes(self.progress.note, self.progress.warn, self.stopped)
+
+    @property
+    def holder(self) -> str:
+        """The name of this run, for the people whose run waits for its lock."""
+        return describe(self.settings.environ)
 
     @cached_property
     def lock(self) -> Lock:
-        surroundings = LockContext(
-            store=self.repo.value,
-            layout=getattr(self.store, "path", None),
+        context = LockContext(
+            store=self.store_settings.repo.value,
+            layout=self.store.directory,
             repository=self.checkout,
             workspace=self.workspace,
-            kube_context=self.options.text("kube-context").value,
-            environ=self.options.environ,
-            stopped=self.stopped,
-            warn=self.progress.warn,
-            note=self.progress.note,
+            kube_context=self.settings.kube_context.value,
+            environ=self.settings.environ,
+            holder=self.holder,
+            notes=self.notes,
         )
-        return open_lock(self.lock_used.address, surroundings)
+        return open_lock(self.lock_choice.address, context)
 
     @cached_property
     def history(self) -> GitHistory:
-        history = GitHistory(self.repository, [self.repository.commit], cache_directory(self.options.environ))
+        history = GitHistory(self.repository, [self.repository.commit], cache_directory(self.settings.environ))
         self._closing.callback(history.close)
         return history
 
     @cached_property
     def lookup(self) -> Lookup:
-        lookup = Lookup(self.store, self.line, self.history)
+        lookup = Lookup(self.store, self.position, self.history)
         self._closing.callback(lookup.close)
         return lookup
 
-    # --- images -------------------------------------------------------------------------------------------------
 
-    def images(
-        self, wanted: Iterable[str] = (), folders: Iterable[str] = (), files: Iterable[str] = ()
-    ) -> ImageGraphs:
-        """The graphs of the wanted images, once nothing uncommitted would change them. `folders` and `files` are what
-        else the command reads: the chart, values files."""
-        images = read_images(self.repository, self.loaded, wanted, self.giterminism.unpinned)
-        if not self.dev:
-            read = {FILE, GITERMINISM_FILE, *images.files, *files}
-            changes = find(self.repository, read, folders, images.readings())
-            left_out = self.options.flag("ignore-uncommitted").value
-            refuse(changes, lambda path: left_out or self.giterminism.tolerates(path), self.progress.warn)
-        return images
-
-    def look(self, images: ImageGraphs) -> BuildPlan:
-        """What the store has for these images; for what it never had, the change that made it new."""
-        outlook = resolve(images.last, self.lookup)
-        for note in self.history.notes:
-            self.progress.warn(note)
-        unknown = [stage for stage in outlook.needed if not outlook.findings[stage.checksum].anchored]
-        if unknown:
-            reasons = self._reasons(images.last)
-            for stage in unknown:
-                finding = outlook.findings[stage.checksum]
-                outlook.findings[stage.checksum] = replace(
-                    finding, reason=reasons.get(stage.checksum, finding.reason)
-                )
-        return outlook
-
-    def _reasons(self, images: Mapping[str, Stage]) -> dict[str, str]:
-        """What changed since the commit before; nothing when that one is not here or could not be planned."""
-        from lineal.stages.rebuild_reason import explain
-
-        earlier = next(iter(self.repository.parents(self.repository.commit)), None)
-        try:
-            before = self.repository.at(earlier) if earlier else None
-            if before is None:
-                return {}
-            previous = read_images(before, self.loaded, list(images), self.giterminism.unpinned)
-            return explain(images, previous.last, before.commit[:7])
-        except LinealError:
-            return {}
-
-    def build(self, outlook: BuildPlan) -> None:
-        """Build and publish what is missing, and agree with runs that did the same at the same time."""
-        if outlook.needed:
-            self._build(outlook)
-        reconcile(outlook, self.lookup, self.reports)
-
-    def _build(self, outlook: BuildPlan) -> None:
-        from lineal.build.scheduler import Provenance, Scheduler
-        from lineal.stages.publish import Publisher
-
-        conveyor = Scheduler(
-            self.store,
-            self.lookup,
-            Publisher(self.store, self.lock, self.lookup),
-            self._workshop(),
-            Provenance(self.line.recorded, self.line.tree, self.line.branch, self.loaded.project.project),
-            self.progress,
-            self.options.job_count().value,
-            self.stopped,
-        )
-        try:
-            conveyor.build(outlook)
-        finally:
-            self.reports |= conveyor.reports
-
-    @property
-    def days_kept(self) -> Setting[int]:
-        key = "cleanup.keep_days"
-        configured = Setting(self.loaded.project.cleanup.keep_days, self.loaded.origins[key])
-        return self.options.days_kept(configured)
-
-    @property
-    def engine_network(self) -> Setting[str]:
-        return self.options.text("engine-network", default="default")
-
-    def _workshop(self) -> BuildEnvironment:
-        from lineal.build.environment import BuildEnvironment
-        from lineal.engine.docker.engine import DockerEngine
-
-        environ = self.options.environ
-        return BuildEnvironment(
-            store=self.store,
-            base_store=lambda reference: open_image(
-                reference, insecure_hosts=self.insecure, store=self.store, environ=environ
-            ),
-            engine=DockerEngine(network=self.engine_network.value, environment=environ),
-            secrets=self.secrets,
-            agents=self.agents.socket,
-            proxies={name: image.args for name, image in self.loaded.project.images.items()},
-            cache_scope=self.loaded.project.project + ("" if self.context.may_write else " (may not write)"),
-            workspace=self.workspace,
-        )
+def require_write(session: Session, refusal: str, remedy: str = "Run it on a branch of the project itself.") -> None:
+    """Refuse a run that may not write; `refusal` ends the sentence, such as `it deploys nothing`."""
+    if not session.context.may_write:
+        raise DeployFailed(f"This run may not write (a pull request from a fork), so {refusal}.", remedy=remedy)
 
 
 def cache_directory(environ: Mapping[str, str]) -> Path:

@@ -13,13 +13,14 @@ from lineal.git.history import Ancestry
 from lineal.oci import Store
 from lineal.oci.types import Manifest
 from lineal.stages.visibility import DEV_PREFIX, History, HistoryPosition, Verdict, judge
-from lineal.store.record import Record, image_digest, is_stage
+from lineal.store.record import Record, read_stage
 from lineal.store.tags import parse_stage_tag, stage_tag
 
 GRACE = 3.0
-"""Seconds after which what another run does upon a look at the store can be seen there (`stages/publish.py`)."""
+"""Seconds until a write that another run based on an earlier read is visible to us (see `stages/publish.py`)."""
 _YOUNG = 30_000
-"""Milliseconds on the store's clock: beyond all that a clock is told wrong, and a run held up."""
+"""A publication younger than this (ms) may still lose to a lower timestamp. It is larger than any clock error plus
+the longest pause of a run."""
 _WORKERS = 16
 _NEW = "not published yet"
 LOST = "its image is gone from the store"
@@ -35,7 +36,7 @@ class Candidate:
 
     @property
     def digest(self) -> str:
-        """Of the index: what the tag points at and what references name."""
+        """The digest of the index, which the tag points at and references name."""
         return self.index.digest
 
     def reference(self, repository: str) -> str:
@@ -50,32 +51,34 @@ class Miss(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What the store has for one checksum."""
+    """The answer of the store for one checksum."""
 
     candidate: Candidate | None
     reason: str
-    """For a hit the rule that made it visible, for a miss why there is none."""
+    """For a hit the rule that made it visible, for a miss its cause."""
     anchored: bool = False
     newest: int = 0
     """The highest timestamp seen for this checksum, 0 without any."""
     young: bool = False
-    """Chosen by its timestamp so soon after it that a lower one may be on its way; see `Lookup.settle`."""
+    """The candidate was chosen by its timestamp so soon after its publication that a lower timestamp may still
+    appear; see `Lookup.settle`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Publications:
-    """All that there is of one checksum for a run that has just published it."""
+    """Every publication of one checksum, as a run sees them that has just published its own."""
 
     anchored: bool
-    """Whether there is an anchor, whatever it is worth."""
+    """Whether an anchor tag exists, usable or not."""
     anchor_digest: str | None
-    """What it points at, None where that is nothing whole."""
+    """The digest of the anchor's publication, None when that publication is incomplete."""
     selected: Candidate | None
-    """As later runs of this line select: the anchor's publication if visible, else the lowest visible timestamp."""
+    """The selection of later runs of this history: the anchor's publication if visible, else the lowest visible
+    timestamp."""
     claims: tuple[Candidate, ...]
-    """Every publication that the anchor could be given to, the lowest timestamp first."""
+    """Every publication that could become the anchor, the lowest timestamp first."""
     listed: bool
-    """Whether the list of tags is so new that the run's own is on it."""
+    """Whether the list of tags already contains the run's own tag."""
 
 
 class Lookup:
@@ -97,7 +100,7 @@ class Lookup:
         """Digests of publications that turned out to lack a blob: they count as gone."""
         self._tags: list[str] | None = None
         self._seen: dict[str, Candidate] = {}
-        """What stage tags led to when this run read them: they do not move."""
+        """Candidates by stage tag, as this run has read them. Stage tags never move."""
         self._young_at = 0.0
         self._history_lock = threading.Lock()
         self.pool = pool or ThreadPoolExecutor(_WORKERS, thread_name_prefix="lookup")
@@ -111,7 +114,8 @@ class Lookup:
         return self._find([checksum], lambda: self.store.tags(checksum))[checksum]
 
     def settle(self, findings: Mapping[str, Resolution]) -> dict[str, Resolution]:
-        """What counts in the end where the lowest timestamp was chosen moments ago: only what is different now.
+        """A second look at checksums whose lowest timestamp was chosen moments ago; returns the resolutions that
+        changed.
 
         A run that looked just before the choice may have taken a lower timestamp. By now it has written it, or looks
         again and finds what was chosen."""
@@ -125,9 +129,10 @@ class Lookup:
         }
 
     def survey(self, own: Candidate) -> Publications:
-        """What a run that has published `own` needs to know to agree with all others (`stages/publish.py`).
+        """Everything that a run which has published `own` needs, to agree with all others (see `stages/publish.py`).
 
-        First the list and then the anchor: whoever is not on the list comes later, and will find the anchor there."""
+        The list is read before the anchor: a run that is missing on the list comes later, and will find the
+        anchor."""
         checksum = own.record.checksum
         tags = self.store.tags(checksum)
         others = sorted(tag for tag in tags if parse_stage_tag(tag) is not None and tag != own.tag)
@@ -164,14 +169,15 @@ class Lookup:
             elif isinstance(anchor, Candidate) and verdicts[checksum].answer is Ancestry.YES:
                 findings[checksum] = Resolution(anchor, verdicts[checksum].rule, True, anchor.record.created)
             elif anchor is Miss.NEVER:
-                # A working tree makes no anchors: nobody else has to look behind them.
+                # Builds of a working tree write no anchors, so other runs need not look behind them.
                 hidden[checksum] = _NEW
             else:
                 hidden[checksum] = verdicts[checksum].rule if checksum in verdicts else LOST
         return findings | (self._among(tags(), hidden) if hidden else {})
 
     def _among(self, tags: Sequence[str], hidden: dict[str, str]) -> dict[str, Resolution]:
-        """For checksums whose anchor is of no use, and why: the visible candidate with the lowest timestamp."""
+        """The visible candidate with the lowest timestamp for each checksum whose anchor cannot be used. `hidden` has
+        the cause by checksum."""
         stamps: dict[str, list[int]] = {checksum: [] for checksum in hidden}
         for tag in tags:
             parsed = parse_stage_tag(tag)
@@ -220,22 +226,17 @@ class Lookup:
         return self._candidate(checksum, checksum)
 
     def _candidate(self, tag: str, checksum: str) -> Candidate | Miss:
-        """Read a tag as a stage. Whatever is no stage of this checksum, or has lost its image, is gone."""
+        """Read a tag as a stage. A tag that names no stage of this checksum, or a stage without its image, counts as
+        gone."""
         manifest = self.store.manifest(tag)
         if manifest is None:
             return Miss.NEVER
         if manifest.digest in self.broken:
             return Miss.GONE
-        try:
-            record = Record.read(manifest)
-            own = stage_tag(checksum, record.created)
-            # A stage tag says when it was published: an index that says something else was put there by others.
-            foreign = record.checksum != checksum or tag not in (checksum, own)
-            if foreign or not is_stage(manifest) or self.store.digest(image_digest(manifest)) is None:
-                return Miss.GONE
-        except (ValueError, LookupError, TypeError):
+        found = read_stage(manifest, tag, checksum)
+        if found is None or self.store.digest(found[1]) is None:
             return Miss.GONE
-        return Candidate(record, own, manifest)
+        return Candidate(found[0], stage_tag(checksum, found[0].created), manifest)
 
     def close(self) -> None:
         self.pool.shutdown(wait=False, cancel_futures=True)

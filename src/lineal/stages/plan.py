@@ -1,66 +1,67 @@
-"""What there is of the wanted images and what has to be built, before a run and after it."""
+"""A build plan: what the store has of the wanted images, and what has to be built."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from lineal.dockerfile.stage import Stage, closure
 from lineal.report.model import Outcome, StageReport
 from lineal.stages.lookup import Candidate, Lookup, Resolution
 
-ADOPTED = "another run published it first"
 
-
-@dataclass
+@dataclass(frozen=True)
 class BuildPlan:
-    """What there is and what has to be built. `needed` holds the missing stages, dependencies first."""
+    """`images` has the last stage of each image, `resolutions` what the store was found to have, by checksum.
+
+    A plan holds resolutions of those stages only that had to be asked for."""
 
     images: Mapping[str, Stage]
-    findings: dict[str, Resolution] = field(default_factory=dict)
-    needed: list[Stage] = field(default_factory=list)
+    resolutions: Mapping[str, Resolution]
+    needed: tuple[Stage, ...]
+    """The missing stages, dependencies first."""
 
     def candidate(self, stage: Stage) -> Candidate | None:
-        finding = self.findings.get(stage.checksum)
-        return finding.candidate if finding else None
+        return candidate_of(stage, self.resolutions)
 
     def stages(self) -> list[Stage]:
+        """Every stage of the images, dependencies first."""
         return closure(list(self.images.values()))
+
+    def with_reasons(self, reasons: Mapping[str, str]) -> BuildPlan:
+        """The same plan, with better reasons for some of its checksums."""
+        better = {
+            checksum: replace(self.resolutions[checksum], reason=reason) for checksum, reason in reasons.items()
+        }
+        return replace(self, resolutions={**self.resolutions, **better})
 
 
 def resolve(images: Mapping[str, Stage], lookup: Lookup) -> BuildPlan:
     """Ask for the last stage of every image; for the images that miss, ask for all the rest at once."""
-    outlook = BuildPlan(images)
     last = {stage.checksum: stage for stage in images.values()}
-    outlook.findings |= lookup.find(list(last))
-    missing = [stage for stage in last.values() if outlook.candidate(stage) is None]
-    rest = [stage.checksum for stage in closure(missing) if stage.checksum not in outlook.findings]
+    found = lookup.find(list(last))
+    missing = [stage for stage in last.values() if candidate_of(stage, found) is None]
+    rest = [stage.checksum for stage in closure(missing) if stage.checksum not in found]
     if rest:
-        outlook.findings |= lookup.find(rest)
-    outlook.needed = needed(missing, outlook)
-    return outlook
+        found |= lookup.find(rest)
+    return BuildPlan(images, found, tuple(needed(missing, found)))
 
 
-def needed(missing: Sequence[Stage], outlook: BuildPlan) -> list[Stage]:
+def candidate_of(stage: Stage, resolutions: Mapping[str, Resolution]) -> Candidate | None:
+    resolution = resolutions.get(stage.checksum)
+    return resolution.candidate if resolution else None
+
+
+def needed(missing: Sequence[Stage], resolutions: Mapping[str, Resolution]) -> list[Stage]:
     """The missing stages, and those that they are built from, as far as these are missing too."""
     found: dict[str, Stage] = {}
     queue = list(missing)
     while queue:
         stage = queue.pop()
-        if stage.checksum not in found and outlook.candidate(stage) is None:
+        if stage.checksum not in found and candidate_of(stage, resolutions) is None:
             found[stage.checksum] = stage
             queue.extend(stage.dependencies())
     return [stage for stage in closure(list(missing)) if stage.checksum in found]
-
-
-def reconcile(outlook: BuildPlan, lookup: Lookup, reports: Mapping[str, StageReport]) -> None:
-    """A last look at what was chosen among publications of the same moment: every run reports the same winner."""
-    for checksum, finding in lookup.settle(outlook.findings).items():
-        outlook.findings[checksum] = finding
-        if checksum in reports and finding.candidate is not None:
-            made = reports[checksum]
-            made.outcome, made.reason = "adopted", ADOPTED
-            made.tag, made.digest = finding.candidate.tag, finding.candidate.digest
 
 
 def title(stage: Stage) -> str:

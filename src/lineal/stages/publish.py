@@ -1,10 +1,10 @@
 """Publishing a stage so that no tag ever moves and one winner emerges (DESIGN §6).
 
-No registry compares and swaps, so the winner is elected by what all can read. A run first makes its claim: a stage
-tag of its own, which nobody else writes. Then it looks who else has claimed. Alone, it writes the anchor at once:
-whoever claims later sees this claim and leaves the run time to do so. Not alone, the claim with the lowest timestamp
-writes the anchor after that time, and the others adopt it. docs/guarantees.md says what this rests on,
-tests/simulation tries it."""
+No registry can compare and swap, so the runs elect the winner by tags that all of them can read. A run first makes
+its claim: a stage tag of its own, which no other run writes. Then the run looks for other claims. A run alone writes
+the anchor at once: a run that claims later sees this claim, and leaves the first run time to do so. Of several
+claims, the one with the lowest timestamp writes the anchor after that time, and the other runs adopt it.
+docs/guarantees.md says what this rests on; tests/simulation tries it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ from lineal.store.record import Record, record_documents, stage_index
 from lineal.store.tags import LAST, stage_tag
 
 LOOK = 1.0
-"""Seconds for which a look at the store is good: a run that was held up longer looks again before it writes."""
+"""Seconds for which a run may act on a look at the store. A run that was held up longer looks again before it
+writes."""
 DEAD = 8.0
-"""Seconds after which a claim that was first and did not become the anchor is its dead publisher's."""
+"""Seconds after which the publisher of the lowest claim counts as dead, if the claim has not become the anchor."""
 AGED = 60_000
 """The same in milliseconds on the store's clock, for claims that were there long before this run."""
 _POLL = (0.25, 1.0)
@@ -53,7 +54,7 @@ class Publication:
     candidate: Candidate
     outcome: Literal["published", "adopted"]
     young: bool = False
-    """As in `Finding`: it may lose against a lower timestamp yet."""
+    """As in `Resolution`: the candidate may still lose to a lower timestamp."""
 
 
 class Publisher:
@@ -67,7 +68,7 @@ class Publisher:
         self._late = 0
 
     def publish(self, built: Built, record: Record) -> Publication:
-        """Publish, or adopt what another run has published meanwhile. `record.created` is set here."""
+        """Publish, or adopt the publication of another run. The publisher sets `record.created`."""
         blobs, beside = record_documents(record, built.inputs, built.filesystem, built.image.manifest.digest)
         pool = self._lookup.pool
         list(pool.map(self._store.put_blob, [Blob.of(built.image.config), *blobs]))
@@ -85,7 +86,7 @@ class Publisher:
             return self._elect(claimed.candidate)
 
     def _claim(self, checksum: str, made: Callable[[int], Candidate]) -> Publication:
-        """Write a stage tag that nobody has, unless something visible is there by now."""
+        """Write a stage tag that does not exist yet, unless a visible candidate has appeared."""
         claim: Candidate | None = None
         floor = 0
         for _ in range(_TRIES):
@@ -111,7 +112,7 @@ class Publisher:
         raise self._refusal(checksum)
 
     def _elect(self, own: Candidate) -> Publication:
-        """Wait until the checksum has its anchor, or write it where that is this run's part."""
+        """Wait until the checksum has its anchor, or write the anchor when this run is the one to do so."""
         checksum, claimed, tries = own.record.checksum, self._time.monotonic(), 0
         poll, longest = _POLL
         known: dict[str, float] = {}
@@ -119,20 +120,24 @@ class Publisher:
             looked = self._time.monotonic()
             seen = self._lookup.survey(own)
             if seen.anchored:
-                return self._beside(own, seen)
-            heir = self._heir(own, seen, looked - claimed, known)
-            if heir is None:
+                return self._after_anchor(own, seen)
+            winner = self._next_anchor(own, seen, looked - claimed, known)
+            if winner is None:
                 self._time.sleep(poll)
                 poll = min(poll * 1.5, longest)
             elif self._fresh(looked):
                 tries += 1
                 with suppress(Conflict):
-                    if self._store.try_tag(heir.index, checksum) and heir is own and seen.listed:
+                    if self._store.try_tag(winner.index, checksum) and winner is own and seen.listed:
                         return Publication(own, "published")
         raise self._refusal(checksum)
 
-    def _heir(self, own: Candidate, seen: Publications, waited: float, known: dict[str, float]) -> Candidate | None:
-        """The claim that this run should make the anchor now. `known`: since when a tag was the lowest."""
+    def _next_anchor(
+        self, own: Candidate, seen: Publications, waited: float, known: dict[str, float]
+    ) -> Candidate | None:
+        """The claim that this run should make the anchor now, None while it has to wait.
+
+        `waited` is in seconds. `known` remembers since when a tag has been the lowest."""
         lowest = seen.claims[0]
         if lowest.tag == own.tag:
             alone = seen.listed and len(seen.claims) == 1
@@ -141,14 +146,15 @@ class Publisher:
         dead = now - known.setdefault(lowest.tag, now) >= DEAD or self._store.now() - lowest.record.created >= AGED
         return lowest if dead else None
 
-    def _beside(self, own: Candidate, seen: Publications) -> Publication:
-        """What counts now that there is an anchor."""
+    def _after_anchor(self, own: Candidate, seen: Publications) -> Publication:
+        """The publication that counts, once an anchor exists."""
         selected = seen.selected or own
         young = selected.digest != seen.anchor_digest or not seen.listed
         return Publication(selected, "published" if selected.tag == own.tag else "adopted", young)
 
     def _fresh(self, looked: float) -> bool:
-        """Whether what was seen then may still be acted upon. A store that is always slower has to do."""
+        """Whether the run may still act on a look of that moment. After several late looks in a row it may: the store
+        is always that slow."""
         late = self._time.monotonic() - looked > LOOK
         self._late = self._late + 1 if late else 0
         return not late or self._late > _PATIENCE

@@ -1,4 +1,4 @@
-"""Which published stages the commit may use (DESIGN §5)."""
+"""Visibility: the published stages that the commit may use (DESIGN §5)."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class History(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HistoryPosition:
-    """The commit that is built and what a record of this run says about it."""
+    """The commit that is built, and the facts that a record of this run states about it."""
 
     commit: str
     tree: str
     branch: str
     parents: tuple[str, ...] = ()
-    """The real parents, for a commit that the CI made for one run only."""
+    """The real parents of a commit that the CI made for one run only."""
 
     @property
     def recorded(self) -> tuple[str, ...]:
@@ -46,9 +46,9 @@ class Verdict:
 
 
 def judge(records: Iterable[Record], line: HistoryPosition, history: History) -> list[Verdict]:
-    """One verdict a record, in order; history is asked once for all of them."""
+    """One verdict for each record, in order. History is asked once for all of them."""
     records = list(records)
-    # A merge ref is as good as the merge that it tries out: both parents' histories count.
+    # A merge ref counts as the merge that it tries out: the histories of both parents count.
     own = {line.commit, *line.parents}
     asked = [record for record in records if not _known(record, line, own)]
     either = [([commit for commit in record.commits if commit not in own], record.tree) for record in asked]
@@ -60,7 +60,7 @@ def judge(records: Iterable[Record], line: HistoryPosition, history: History) ->
 
 
 def _known(record: Record, line: HistoryPosition, own: set[str]) -> bool:
-    """Whether history need not be asked."""
+    """Whether the verdict needs no answer of history."""
     if record.branch.startswith(DEV_PREFIX) or record.tree == line.tree:
         return True
     return bool(record.commits) and own.issuperset(record.commits)

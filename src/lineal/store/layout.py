@@ -32,12 +32,14 @@ _Stamp = tuple[int, int, int]
 class Layout(Store):
     """Made at the first write. Files appear complete or not at all; only writers of tags need a lock."""
 
-    def __init__(self, path: Path, address: str | None = None, *, partial: bool = False) -> None:
-        """`partial`: manifests may refer to what is elsewhere (the upper half of an `Overlay`)."""
-        self.path = path
+    directory: Path
+
+    def __init__(self, directory: Path, address: str | None = None, *, partial: bool = False) -> None:
+        """`partial`: manifests may refer to what is elsewhere (the upper half of a `ReadThroughStore`)."""
+        self.directory = directory
         self._partial = partial
-        self._blobs = path / "blobs" / "sha256"
-        self.address = address or f"layout:{path}"
+        self._blobs = directory / "blobs" / "sha256"
+        self.address = address or f"layout:{directory}"
         self.traffic = Traffic()
         self._counting = threading.Lock()
         self._made = False
@@ -150,7 +152,7 @@ class Layout(Store):
         """Under the lock, so that no tag is written meanwhile: `put_manifest` looks again when it has the lock. What
         is being put without a tag yet is young."""
         with self._disk("write"):
-            if not (self.path / _INDEX).is_file():
+            if not (self.directory / _INDEX).is_file():
                 return 0
             with self._locked():
                 return gc.sweep(self._blobs, [str(entry["digest"]) for entry in self._entries()])
@@ -201,7 +203,7 @@ class Layout(Store):
         """The index's entries, parsed again only when the file is another one (each write makes a new file)."""
         with self._disk("read"):
             try:
-                with (self.path / _INDEX).open("rb") as file:
+                with (self.directory / _INDEX).open("rb") as file:
                     status = os.fstat(file.fileno())
                     stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
                     if (parsed := self._parsed) and parsed[0] == stamp:
@@ -213,7 +215,7 @@ class Layout(Store):
         entries = _parse_index(data)
         if entries is None:
             raise Unreachable(
-                f"{self.path / _INDEX} is not the index of an OCI Image Layout.",
+                f"{self.directory / _INDEX} is not the index of an OCI Image Layout.",
                 remedy="Restore it, or choose another directory.",
             )
         tags = {name: entry["digest"] for entry in entries if (name := _name(entry))}
@@ -222,7 +224,7 @@ class Layout(Store):
 
     def _write_index(self, entries: list[dict[str, Any]]) -> None:
         document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
-        with self._replacing(self.path / _INDEX) as file:
+        with self._replacing(self.directory / _INDEX) as file:
             file.write(json.dumps(document, separators=(",", ":")).encode())
             # Unlike a blob, which its digest checks, a half-written index after a power cut would lose every tag.
             file.flush()
@@ -247,24 +249,24 @@ class Layout(Store):
             return
         self._refuse_other_things()
         self._blobs.mkdir(parents=True, exist_ok=True)
-        if not (self.path / _MARKER).exists():
-            with self._replacing(self.path / _MARKER) as file:
+        if not (self.directory / _MARKER).exists():
+            with self._replacing(self.directory / _MARKER) as file:
                 file.write(b'{"imageLayoutVersion":"1.0.0"}')
-        if not (self.path / _INDEX).exists():
+        if not (self.directory / _INDEX).exists():
             with self._locked():
-                if not (self.path / _INDEX).exists():
+                if not (self.directory / _INDEX).exists():
                     self._write_index([])
         self._made = True
 
     def _refuse_other_things(self) -> None:
         try:
-            names = {entry.name for entry in self.path.iterdir()}
+            names = {entry.name for entry in self.directory.iterdir()}
         except FileNotFoundError:
             return
         strange = sorted(name for name in names - _OURS if not name.startswith(_TEMPORARY))
         if _MARKER not in names and strange:
             raise BadConfiguration(
-                f"{self.path} is not an OCI Image Layout and holds other things, such as {strange[0]!r}.",
+                f"{self.directory} is not an OCI Image Layout and holds other things, such as {strange[0]!r}.",
                 remedy="Choose a new or empty directory for the layout store.",
             )
 
@@ -286,11 +288,11 @@ class Layout(Store):
         import filelock
 
         try:
-            with filelock.FileLock(self.path / _LOCK, timeout=LOCK_SECONDS, mode=0o666, thread_local=False):
+            with filelock.FileLock(self.directory / _LOCK, timeout=LOCK_SECONDS, mode=0o666, thread_local=False):
                 yield
         except filelock.Timeout:
             raise Unreachable(
-                f"{self.path / _LOCK} has been locked by another process for {LOCK_SECONDS} s.",
+                f"{self.directory / _LOCK} has been locked by another process for {LOCK_SECONDS} s.",
                 remedy="Stop that process, if it hangs.",
             ) from None
 
@@ -302,7 +304,7 @@ class Layout(Store):
             reason = (error.strerror or type(error).__name__).lower()
             full = error.errno in _FULL
             raise Unreachable(
-                f"The layout store {self.path} cannot be {'read' if doing == 'read' else 'written'}: {reason}.",
+                f"The layout store {self.directory} cannot be {'read' if doing == 'read' else 'written'}: {reason}.",
                 remedy="Free some space, or choose another store." if full else "Check the path and its permissions.",
             ) from None
 

@@ -1,42 +1,87 @@
-"""What a user writes to name a store or an image, and the store that it means."""
+"""The store that an address means, and the repository that an image's reference means."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lineal.errors import BadConfiguration
 from lineal.oci import Store
-from lineal.oci.reference import _EXAMPLE, parse_address, parse_reference
+from lineal.oci.reference import EXAMPLE, parse_address, parse_reference
 from lineal.store.registry.credentials import Credential
-
-if TYPE_CHECKING:
-    from lineal.store.registry.client import Registry
 
 LAYOUT = "layout:"
 REGISTRY_LOGIN = ("LINEAL_REGISTRY_USERNAME", "LINEAL_REGISTRY_PASSWORD")
 
 
-def open_store(
-    address: str,
-    *,
-    insecure_hosts: Collection[str] = (),
-    workdir: Path,
-    environ: Mapping[str, str] | None = None,
-) -> Store:
-    """The store at `layout:PATH` (relative to `workdir`) or `host[:port]/path`; touches neither disk nor network.
+@dataclass(frozen=True, slots=True)
+class StoreOpener:
+    """Opens repositories with the settings of one run. Opening touches neither disk nor network."""
 
-    The `REGISTRY_LOGIN` of `environ` is for this registry only. Raises `BadConfiguration`."""
-    if address.startswith(LAYOUT):
-        from lineal.store.layout import Layout
+    workdir: Path
+    """The directory that the path of a `layout:PATH` is relative to."""
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    """Credentials, proxies and certificate authorities come from here."""
+    insecure_hosts: Collection[str] = ()
+    """Hosts (with port) that are spoken to without encryption."""
 
-        path = address.removeprefix(LAYOUT)
-        if not path.strip() or "\0" in path:
-            raise BadConfiguration("A layout store needs a directory: `layout:PATH`.", remedy=_EXAMPLE)
-        return Layout(workdir / Path(path).expanduser(), address)
-    environ = os.environ if environ is None else environ
+    def store(self, address: str) -> Store:
+        """The store at `layout:PATH` or `host[:port]/path`. Raises `BadConfiguration`.
+
+        The `REGISTRY_LOGIN` of the environment is for this registry only."""
+        return _scheme(address).open(address, self)
+
+    def image(self, reference: str, near: Store | None = None) -> tuple[Store, str]:
+        """The repository of an image such as a base image, and the tag or digest in it. Raises `BadConfiguration`.
+
+        On the host of the store `near` it is read with that store's credentials and connections."""
+        host, repository, version = parse_reference(reference)
+        if near is not None and near.directory is None and parse_address(near.address)[0] == host:
+            found = near.sibling(repository)
+            if found is not None:
+                return found, version
+        from lineal.store.registry.client import Registry
+
+        insecure = host in self.insecure_hosts
+        return Registry(host, repository, insecure=insecure, environ=self.environ), version
+
+
+def check_address(address: str) -> None:
+    """Raises `BadConfiguration` for an address that no store can have."""
+    _scheme(address).check(address)
+
+
+def is_directory(address: str) -> bool:
+    """Whether a store with this address is a directory, in which no other machine finds an image."""
+    return address.startswith(LAYOUT)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scheme:
+    check: Callable[[str], object]
+    open: Callable[[str, StoreOpener], Store]
+
+
+def _scheme(address: str) -> _Scheme:
+    return next(scheme for prefix, scheme in _SCHEMES.items() if address.startswith(prefix))
+
+
+def _layout_path(address: str) -> Path:
+    path = address.removeprefix(LAYOUT)
+    if not path.strip() or "\0" in path:
+        raise BadConfiguration("A layout store needs a directory: `layout:PATH`.", remedy=EXAMPLE)
+    return Path(path)
+
+
+def _open_layout(address: str, opener: StoreOpener) -> Store:
+    from lineal.store.layout import Layout
+
+    return Layout(opener.workdir / _layout_path(address).expanduser(), address)
+
+
+def _open_registry(address: str, opener: StoreOpener) -> Store:
     host, repository = parse_address(address)
     from lineal.store.registry.client import Registry
 
@@ -44,32 +89,14 @@ def open_store(
         host,
         repository,
         address=address,
-        insecure=_insecure(address.partition("/")[0], host, insecure_hosts),
-        credential=_explicit(environ),
-        environ=environ,
+        insecure=address.partition("/")[0] in opener.insecure_hosts or host in opener.insecure_hosts,
+        credential=_explicit(opener.environ),
+        environ=opener.environ,
     )
 
 
-def open_image(
-    reference: str,
-    *,
-    insecure_hosts: Collection[str] = (),
-    store: Store | None = None,
-    environ: Mapping[str, str] | None = None,
-) -> tuple[Registry, str]:
-    """The repository of an image such as a base image, and the tag or digest in it.
-
-    On the host of `store` it is read with that store's credentials and connections. Raises `BadConfiguration`."""
-    from lineal.store.registry.client import Registry
-
-    host, repository, version = parse_reference(reference)
-    if isinstance(store, Registry) and store.host == host:
-        return store.sibling(repository), version
-    return Registry(host, repository, insecure=_insecure(host, host, insecure_hosts), environ=environ), version
-
-
-def _insecure(written: str, host: str, insecure_hosts: Collection[str]) -> bool:
-    return written in insecure_hosts or host in insecure_hosts
+_SCHEMES = {LAYOUT: _Scheme(_layout_path, _open_layout), "": _Scheme(parse_address, _open_registry)}
+"""How addresses begin, the first that fits counts: a new kind of store is an entry before the last."""
 
 
 def _explicit(environ: Mapping[str, str]) -> Credential | None:

@@ -13,7 +13,7 @@ class ReadThroughStore(Store):
 
     def __init__(self, upper: Store, lower: Store) -> None:
         self.upper, self.lower = upper, lower
-        self.address, self.traffic = lower.address, lower.traffic
+        self.address, self.traffic, self.directory = lower.address, lower.traffic, lower.directory
 
     def manifest(self, reference: str) -> Manifest | None:
         return self.upper.manifest(reference) or self.lower.manifest(reference)

@@ -8,16 +8,10 @@ from typing import Any
 
 from lineal.errors import MissingContent
 from lineal.oci import Store
-from lineal.oci.image import _digest, encode
-from lineal.oci.types import (
-    OCI_CONFIG,
-    OCI_INDEX,
-    OCI_MANIFEST,
-    Blob,
-    Descriptor,
-    Image,
-    Manifest,
-)
+from lineal.oci.image import encode
+from lineal.oci.types import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Image, Manifest
+from lineal.oci.verify import digest_of
+from lineal.store.tags import stage_tag
 
 PREFIX = "dev.lineal."
 
@@ -140,16 +134,21 @@ _RECORD_KEYS = ("checksum", "commits", "tree", "branch", "parent", "project", "v
 
 def image_digest(index: Manifest) -> str:
     """The digest of the image manifest in a stage's index. Raises ValueError, LookupError or TypeError for others."""
-    return _digest(index.json["manifests"][0])
+    return digest_of(index.json["manifests"][0])
 
 
-def is_stage(index: Manifest) -> bool:
-    """Whether an index holds what Lineal puts there: an image and its record."""
+def read_stage(index: Manifest, tag: str, checksum: str) -> tuple[Record, str] | None:
+    """The record and the image's digest of the index at a tag; None unless that is a stage of this checksum.
+
+    A stage tag says when it was published: an index there that says something else was put there by others."""
     try:
-        _ = _digest(index.json["manifests"][0]), _digest(index.json["manifests"][1])
-    except (KeyError, IndexError, TypeError, ValueError):
-        return False
-    return True
+        record = Record.read(index)
+        if record.checksum != checksum or tag not in (checksum, stage_tag(checksum, record.created)):
+            return None
+        image, _ = digest_of(index.json["manifests"][0]), digest_of(index.json["manifests"][1])
+    except (ValueError, LookupError, TypeError):
+        return None
+    return record, image
 
 
 def record_descriptors(store: Store, index: Manifest) -> dict[str, Descriptor]:
@@ -160,7 +159,7 @@ def record_descriptors(store: Store, index: Manifest) -> dict[str, Descriptor]:
         raise MissingContent(digest, store.address)
     try:
         parts = {
-            str(entry["mediaType"]): Descriptor(str(entry["mediaType"]), _digest(entry), int(entry["size"]))
+            str(entry["mediaType"]): Descriptor(str(entry["mediaType"]), digest_of(entry), int(entry["size"]))
             for entry in manifest.json["layers"]
         }
     except (KeyError, TypeError, ValueError):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Literal, cast
 
-from lineal.context.tree import clamp
+from lineal.context.tree import clamp, owner_id
 from lineal.errors import Unreachable
 
 Kind = Literal["file", "directory", "symlink", "hardlink", "special"]
@@ -18,7 +18,6 @@ Kind = Literal["file", "directory", "symlink", "hardlink", "special"]
 _BLOCK = 512
 _CHUNK = 1 << 18
 _MAX_EXTENSION = 1 << 20
-_MAX_ID = (1 << 32) - 1
 _MAX_DEVICE = 0o7777777
 MAX_DEPTH = 200
 """Directories in a path. Nobody nests as deep, and what walks a tree may then call itself."""
@@ -145,8 +144,10 @@ def _entry(block: bytes, size: int, records: dict[str, bytes]) -> Entry:
         size, uid, gid = (_decimal(records, *item) for item in (("size", size), ("uid", uid), ("gid", gid)))
         mtime = _decimal(records, "mtime", mtime)
         xattrs = {key: os.fsdecode(value) for key, value in records.items() if key.startswith("SCHILY.xattr.")}
-    if max(uid, gid) > _MAX_ID:
-        raise Malformed("a tar header has a wrong owner")
+    try:
+        uid, gid = owner_id(uid), owner_id(gid)
+    except ValueError as error:
+        raise Unsupported(f"it has a wrong owner: {error}") from error
     if name.count(b"/") > MAX_DEPTH or link.count(b"/") > MAX_DEPTH:
         raise Unsupported("it has a path that is too deep")
     kind = _KINDS.get(flag)

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from lineal.context.tree import Node
+from lineal.context.tree import MAX_ID, Node
 from lineal.errors import BuildFailed, Unreachable
 from lineal.oci.types import Layer
 
@@ -26,7 +26,7 @@ _BLOCK = 512
 _BUFFER = 1 << 17
 # No name, no time, "unknown" operating system: the ten bytes say nothing about the machine.
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-_MAX_ID = 0o7777777
+_MAX_OCTAL_ID = 0o7777777
 _MAX_SIZE = 0o77777777777
 
 
@@ -119,7 +119,8 @@ def _unwritable(path: Path, error: OSError) -> Unreachable:
 class TarWriter:
     """Writes ustar entries, with PAX records only where ustar cannot say it. Times are `MTIME` unless given.
 
-    Paths are relative to the root, without leading slash. Names are str with surrogateescape."""
+    Paths are relative to the root, without leading slash. Names are str with surrogateescape. Owners are numbers
+    up to `MAX_ID`; raises `BuildFailed` for others."""
 
     def __init__(self, sink: Callable[[bytes], None]) -> None:
         self._sink = sink
@@ -215,7 +216,9 @@ class TarWriter:
         if size > _MAX_SIZE:
             records[b"size"] = str(size).encode()
         for key, number in ((b"uid", uid), (b"gid", gid)):
-            if number > _MAX_ID:
+            if not 0 <= number <= MAX_ID:
+                raise BuildFailed(f"/{path} cannot belong to {number}: the last user or group is {MAX_ID}.")
+            if number > _MAX_OCTAL_ID:
                 records[key] = str(number).encode()
         if not 0 <= time <= _MAX_SIZE:
             records[b"mtime"] = str(time).encode()
@@ -224,7 +227,7 @@ class TarWriter:
             head = _header(b"", _ascii(b"PaxHeaders/" + name), b"x", 0o644, 0, 0, len(body), MTIME, b"", (0, 0))
             self._sink(head + body + bytes(-len(body) % _BLOCK))
         prefix, short = split
-        uid, gid = min(uid, _MAX_ID), min(gid, _MAX_ID)
+        uid, gid = min(uid, _MAX_OCTAL_ID), min(gid, _MAX_OCTAL_ID)
         time, size = min(max(time, 0), _MAX_SIZE), min(size, _MAX_SIZE)
         self._sink(_header(prefix, short, flag, mode, uid, gid, size, time, target, device))
 

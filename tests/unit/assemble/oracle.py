@@ -127,7 +127,9 @@ def loaded(image: SavedImage, layer: Layer) -> Files:
     layers = [*image.layers, gzip.decompress(layer.path.read_bytes())]
     tag = f"lineal-assemble-test:{uuid.uuid4().hex}"
     diff_ids = [f"sha256:{hashlib.sha256(one).hexdigest()}" for one in layers]
-    config = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+    rootfs = {"type": "layers", "diff_ids": diff_ids}
+    # An image of its own: while one test removes an image's last tag, another that loads the same one loses it too.
+    config = {"architecture": "amd64", "os": "linux", "author": tag, "rootfs": rootfs}
     names = [f"{number}.tar" for number in range(len(layers))]
     manifest = [{"Config": "config.json", "RepoTags": [tag], "Layers": names}]
     contents = [json.dumps(manifest).encode(), json.dumps(config).encode(), *layers]
@@ -172,7 +174,8 @@ def docker_build(dockerfile: str, context: Path) -> SavedImage:
     """Build with BuildKit, save, and remove the image again."""
     tag = f"lineal-assemble-test:{uuid.uuid4().hex}"
     built = subprocess.run(
-        [DOCKER, "build", "--progress=plain", "--network=none", "-t", tag, "-f", "-", str(context)],
+        # With a label, so that it is an image of its own, see `loaded`.
+        [DOCKER, "build", "--progress=plain", "--network=none", "--label", tag, "-t", tag, "-f", "-", str(context)],
         input=dockerfile.encode(),
         capture_output=True,
         env={**os.environ, "DOCKER_BUILDKIT": "1"},

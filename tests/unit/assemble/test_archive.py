@@ -89,6 +89,25 @@ def test_numbers_that_no_tar_has_are_refused_before_anything_is_read(
     assert read < 10
 
 
+@pytest.mark.parametrize("pax", [False, True])
+def test_an_owner_after_the_last_one_is_left_as_it_is_made(pax: bool, tmp_path: Path) -> None:
+    """As chown(2) reads it, which every engine calls."""
+
+    def owned(number: int) -> bytes:
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT if pax else tarfile.GNU_FORMAT) as tar:
+            entry = tarfile.TarInfo("f")
+            entry.uid, entry.gid = number, 5
+            tar.addfile(entry)
+        return buffer.getvalue()
+
+    assert unpacked(owned(4294967294), tmp_path)["f"][2:4] == (4294967294, 5)
+    assert unpacked(owned(4294967295), tmp_path)["f"][2:4] == (0, 5)
+    assert is_archive(pieces(owned(4294967296))), "otherwise it would be copied"
+    with pytest.raises(BuildFailed, match="wrong owner: the last number of a user or group is 4294967294"):
+        unpacked(owned(4294967296), tmp_path)
+
+
 def test_a_name_of_an_attribute_may_have_any_bytes(tmp_path: Path) -> None:
     body = b"31 SCHILY.xattr.user.\xff\xfe=value\n"
     body = b"%d%b" % (len(body), body[2:])

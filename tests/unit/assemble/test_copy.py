@@ -205,6 +205,20 @@ def test_a_directory_that_only_leads_to_a_file_changes_the_mode_of_one_that_is_t
         run([CopyItem(tree, "/", sieve=PathFilter("d/none"))], "/n", tmp_path)
 
 
+@pytest.mark.parametrize("sieve", [PathFilter(None, ("none",)), PathFilter("A"), PathFilter("*", ("none",))])
+def test_a_part_of_the_root_has_no_link_to_nowhere_at_its_top(
+    tree: FolderTree, sieve: PathFilter, tmp_path: Path
+) -> None:
+    for link in ("A", "d/A"):
+        (tmp_path / "source" / link).symlink_to("nowhere")
+    with pytest.raises(BuildFailed, match="/A is a symbolic link to what does not exist"):
+        run([CopyItem(tree, "d/..", sieve=sieve)], "/n", tmp_path)
+    below = files(run([CopyItem(tree, "d", sieve=sieve)], "/n", tmp_path))
+    assert below["n/A"][4] == "nowhere"
+    everything = files(run([CopyItem(tree, "/")], "/n", tmp_path))
+    assert everything["n/A"][4] == everything["n/d/A"][4] == "nowhere"
+
+
 class Named:
     """A tree with one file of this name in its directory `d`."""
 

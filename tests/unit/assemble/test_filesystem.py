@@ -179,6 +179,7 @@ def broken_indexes() -> Iterator[bytes]:
         {"version": 2}, {"directories": []}, {"directories": [["", 1, 2, 3]]}, {"passwd": 1}, {"symlinks": [["l"]]},
         {"directories": [["", 1, 2, 3, "4"]]}, {"directories": [["", 1, 2, 3, 4], ["a/b", 1, 2, 3, 4]]},
         {"symlinks": [["../l", "x"]]}, {"directories": [["", 1, 2, 3, -1]]}, {"symlinks": 5},
+        {"directories": [["", 1, 4294967296, 3, 4]]}, {"directories": [["", 1, 2, 4294967296, 4]]},
     )  # fmt: skip
     for change in changes:
         yield gzip.compress(json.dumps({**good, **change}).encode())

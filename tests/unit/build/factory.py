@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lineal.build.environment import BuildEnvironment
+from lineal.build.result import BuildResult
 from lineal.build.scheduler import Provenance, Scheduler
 from lineal.clock import Time
 from lineal.dockerfile.stage import Stage
@@ -23,7 +24,7 @@ from lineal.oci.types import Blob, Image, Layer, sha256
 from lineal.progress import Progress
 from lineal.report.model import StageReport
 from lineal.stages.lookup import Lookup
-from lineal.stages.plan import BuildPlan, reconcile, resolve
+from lineal.stages.plan import resolve
 from lineal.stages.publish import Publisher
 from lineal.stages.visibility import HistoryPosition
 from lineal.store.layout import Layout
@@ -141,22 +142,25 @@ class Factory:
 
     def run(
         self, images: Mapping[str, Stage], line: HistoryPosition = HERE, history: Says | None = None, jobs: int = 2
-    ) -> BuildPlan:
+    ) -> BuildResult:
         self.told, self.reports = Told(), {}
         lookup = Lookup(self.store, line, history or Says(), time=Time(sleep=lambda _: self.before_settling()))
         try:
-            outlook = resolve(images, lookup)
+            plan = resolve(images, lookup)
             origin = Provenance(line.recorded, line.tree, line.branch, "shop")
             publisher = Publisher(self.store, NoLock(), lookup)
-            conveyor = Scheduler(self.store, lookup, publisher, self.workshop(), origin, self.told, jobs)
-            self.reports = conveyor.reports
-            conveyor.build(outlook)
-            reconcile(outlook, lookup, self.reports)
+            scheduler = Scheduler(plan, lookup, publisher, self.environment(), origin, self.told, jobs)
+            try:
+                result = scheduler.run()
+            except BaseException:
+                self.reports = dict(scheduler.result.reports)
+                raise
+            self.reports = dict(result.reports)
         finally:
             lookup.close()
-        return outlook
+        return result
 
-    def workshop(self) -> BuildEnvironment:
+    def environment(self) -> BuildEnvironment:
         def base(reference: str) -> tuple[Store, str]:
             self.asked_for.append(reference)
             return self.bases, reference.rpartition(":")[2]
@@ -167,7 +171,8 @@ class Factory:
             engine=self.engine,
             secrets=self.secrets,
             proxies=self.proxies,
-            cache_scope="test",
+            project="test",
+            may_write=True,
             workspace=self.folder / "work",
             agents=lambda _, name: self.agents.get(name),
         )
@@ -181,7 +186,7 @@ class Factory:
 
     def lose(self, digest: str) -> None:
         """A registry's clean-up, or a disk."""
-        (self.store.path / "blobs" / "sha256" / digest.removeprefix("sha256:")).unlink()
+        (self.store.directory / "blobs" / "sha256" / digest.removeprefix("sha256:")).unlink()
 
     def base_with(self, config: dict[str, object] | None, tag: str, **more: object) -> None:
         """A base without layers under another tag."""

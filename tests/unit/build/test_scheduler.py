@@ -44,8 +44,7 @@ def test_when_the_last_stage_is_there_nothing_else_is_asked() -> None:
     store, image = MemoryStore(), app()
     put(store, record(checksum=image["app"].checksum), anchor=True)
     store.asked.clear()
-    outlook = resolve(image, lookup(store))
-    assert outlook.needed == []
+    assert resolve(image, lookup(store)).needed == ()
     assert len(store.asked) == 2
 
 
@@ -53,7 +52,7 @@ def test_what_is_missing_is_built_from_the_deepest_visible_ancestor_on() -> None
     store, image = MemoryStore(), app()
     chain = stages(image["app"])
     put(store, record(checksum=chain[2].checksum), anchor=True)
-    assert resolve(image, lookup(store)).needed == chain[3:]
+    assert list(resolve(image, lookup(store)).needed) == chain[3:]
 
 
 def test_a_hidden_stage_costs_one_rebuild_and_no_cascade() -> None:
@@ -62,7 +61,7 @@ def test_a_hidden_stage_costs_one_rebuild_and_no_cascade() -> None:
     for number, stage in enumerate(chain[:-1]):
         commit = oid("b") if number == 1 else oid("c")
         put(store, record(commit, checksum=stage.checksum), stage.checksum, anchor=True)
-    assert resolve(image, lookup(store)).needed == chain[-1:]
+    assert list(resolve(image, lookup(store)).needed) == chain[-1:]
 
 
 def test_what_nothing_missing_needs_is_not_built() -> None:
@@ -71,7 +70,7 @@ def test_what_nothing_missing_needs_is_not_built() -> None:
     image = app(text)
     chain = stages(image["app"])
     put(store, record(checksum=chain[1].checksum), anchor=True)
-    assert resolve(image, lookup(store)).needed == chain[2:]
+    assert list(resolve(image, lookup(store)).needed) == chain[2:]
 
 
 # --- building ---------------------------------------------------------------------------------------------------
@@ -82,11 +81,11 @@ def test_all_is_built_once_published_at_once_and_found_the_next_time(factory: Fa
     assert factory.outcomes() == [
         "built FROM base:base", "built RUN one", "assembled COPY a /", "built RUN two", "assembled CMD x",
     ]  # fmt: skip
-    assert first.needed == []
+    assert first.missing() == []
     again = factory.run(app())
     assert factory.outcomes() == [] and len(factory.engine.commands) == 2
     last = app()["app"]
-    candidates = [outlook.candidate(last) for outlook in (first, again)]
+    candidates = [result.candidate(last) for result in (first, again)]
     assert candidates[0] is not None and candidates[1] is not None
     assert candidates[0].digest == candidates[1].digest
     image = read_image(factory.store, image_digest(candidates[0].index), "linux/amd64")
@@ -116,8 +115,8 @@ def test_an_image_waits_for_the_one_it_needs_and_gets_its_reference(factory: Fac
     base = planned("FROM base:base\nRUN base\n", name="base")
     text = "FROM base:base\nARG BASE\nENV B=$BASE\nRUN app $BASE\n"
     last = planned(text, needs={"BASE": ("base", base)})
-    outlook = factory.run({"app": last, "base": base})
-    needed = outlook.candidate(base)
+    result = factory.run({"app": last, "base": base})
+    needed = result.candidate(base)
     assert needed is not None
     assert factory.engine.commands[-1].env["B"] == f"{factory.store.address}:{needed.tag}@{needed.digest}"
     assert factory.ran() == ["base", "app $BASE"]
@@ -234,11 +233,11 @@ def test_a_parent_whose_blob_is_gone_is_built_again_once_and_said(factory: Facto
     factory.run(app(text))
     parent = app(text)["app"]
     factory.lose(layers(factory, parent)[-1])
-    outlook = factory.run(app(text + "COPY a /\n"))
+    result = factory.run(app(text + "COPY a /\n"))
     assert factory.ran() == ["one", "one"]
     assert [warning for warning in factory.told.warnings if "RUN one" in warning and "built again" in warning]
     assert len(factory.told.warnings) == 1
-    assert outlook.candidate(parent) is not None
+    assert result.candidate(parent) is not None
     assert factory.reports[parent.checksum].outcome == "built"
 
 
@@ -247,9 +246,9 @@ def test_a_blob_gone_further_down_is_found_by_whom_it_belongs_to(factory: Factor
     factory.run(app(text))
     last = app(text)["app"]
     factory.lose(layers(factory, last)[1])
-    outlook = factory.run(app(text + "RUN two\n"))
+    result = factory.run(app(text + "RUN two\n"))
     assert factory.ran() == ["one", "one", "two"]
-    assert outlook.needed == []
+    assert result.missing() == []
     assert "FROM" not in " ".join(factory.told.begun)
 
 
@@ -278,10 +277,10 @@ def test_a_stage_that_another_run_published_meanwhile_is_adopted(factory: Factor
             other.run(app(text))
 
     factory.engine.then = then
-    outlook = factory.run(app(text + "RUN two\n"))
+    result = factory.run(app(text + "RUN two\n"))
     adopted = factory.reports[app(text)["app"].checksum]
     assert (adopted.outcome, adopted.reason) == ("adopted", "another run published it first")
-    candidate = outlook.candidate(app(text)["app"])
+    candidate = result.candidate(app(text)["app"])
     assert candidate is not None and candidate.tag == adopted.tag
     assert layers(factory, app(text)["app"]) == layers(factory, app(text + "RUN two\n")["app"])[:2]
 
@@ -308,11 +307,11 @@ def test_what_another_run_won_in_the_end_is_reported_as_its_own(factory: Factory
     factory.run(image, HistoryPosition(oid("b"), oid("9"), "feature"))
     theirs: list[Manifest] = []
     factory.before_settling = lambda: theirs.append(put(factory.store, record(checksum=last, created=1)))
-    outlook = factory.run(image)
+    result = factory.run(image)
     told = factory.reports[last]
     assert (told.outcome, told.digest, told.tag) == ("adopted", theirs[0].digest, stage_tag(last, 1))
-    assert outlook.candidate(image["app"]) is not None
-    assert outlook.findings[last].candidate.digest == theirs[0].digest  # type: ignore[union-attr]
+    assert result.candidate(image["app"]) is not None
+    assert result.candidate(image["app"]).digest == theirs[0].digest  # type: ignore[union-attr]
 
 
 def test_a_hit_that_is_as_young_is_looked_at_again_too(factory: Factory) -> None:
@@ -322,7 +321,7 @@ def test_a_hit_that_is_as_young_is_looked_at_again_too(factory: Factory) -> None
     factory.run(image)
     arrived: list[Manifest] = []
     factory.before_settling = lambda: arrived.append(put(factory.store, record(checksum=last, created=1)))
-    outlook = factory.run(image)
-    found = outlook.candidate(image["app"])
+    result = factory.run(image)
+    found = result.candidate(image["app"])
     assert factory.reports == {} and found is not None
     assert found.tag == stage_tag(last, 1)

@@ -11,12 +11,12 @@ import pytest
 from lineal.context.build_context import BuildContext
 from lineal.context.dockerignore import Ignore
 from lineal.context.glob import expand
-from lineal.git.repository import Repository
+from lineal.git.commit import Commit
 from tests import servers
 
 
 def context(repo: servers.Repository, folder: str = "", ignore: str = "") -> BuildContext:
-    repository = Repository.open(repo.path, repo.environment())
+    repository = Commit.open(repo.path, repo.environment())
     return BuildContext(repository, folder, repository.listing([folder]), Ignore(ignore, file=".dockerignore"))
 
 
@@ -136,7 +136,8 @@ def test_what_is_not_committed_is_said_so(repo: servers.Repository, pattern: str
     repo.put({"api/new": "1", "api/d/new": "1"})
     (repo.path / "api/link").symlink_to("d")
     assert context(repo, "api", ignore="other").missing(pattern) == (
-        "it is in the working tree, but not in the commit. Run `git add` and `git commit` first."
+        "it is in the working tree, but not in the commit. Run `git add` and `git commit` first, or build the "
+        "working tree with --dev."
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 from lineal.context.checkout import check_out
 from lineal.errors import BadConfiguration
 from lineal.git.command import GitFailed
-from lineal.git.repository import Repository
+from lineal.git.commit import Commit
 from tests import servers
 
 
@@ -22,7 +22,7 @@ def written(
         (repo.path / folder / name).symlink_to(target)
     repo.git("add", "--all")
     repo.commit()
-    if not check_out(Repository.open(repo.path, repo.environment()), folder, place):
+    if not check_out(Commit.open(repo.path, repo.environment()), folder, place):
         return None
     return {
         path.relative_to(place).as_posix(): (path.read_bytes(), path.lstat().st_mode & 0o7777)
@@ -36,7 +36,7 @@ def test_files_are_those_of_the_commit_with_their_modes(repo: servers.Repository
     repo.put({".git/info/exclude": "*"})
     repo.put({"c/Chart.yaml": "changed", "c/new": "1"})
     place = tmp_path / "out"
-    assert check_out(Repository.open(repo.path, repo.environment()), "c", place)
+    assert check_out(Commit.open(repo.path, repo.environment()), "c", place)
     assert (place / "Chart.yaml").read_text() == "1" and (place / "Chart.yaml").stat().st_mode & 0o777 == 0o644
     assert (place / "deep/er/run").stat().st_mode & 0o777 == 0o755
     assert sorted(path.name for path in place.rglob("*")) == ["Chart.yaml", "deep", "er", "run"]
@@ -87,7 +87,7 @@ def test_a_submodule_that_is_not_here_is_refused(repo: servers.Repository, tmp_p
     repo.git("update-index", "--add", "--cacheinfo", f"160000,{repo.head()},c/lib")
     repo.commit()
     with pytest.raises(BadConfiguration, match=r"^The submodule c/lib is pinned to commit"):
-        check_out(Repository.open(repo.path, repo.environment()), "c", tmp_path / "out")
+        check_out(Commit.open(repo.path, repo.environment()), "c", tmp_path / "out")
 
 
 @pytest.mark.parametrize("name", ["..", ".", ".git", ".GIT", "a/b", "../../up", "/etc"])
@@ -105,7 +105,7 @@ def test_names_that_git_itself_would_not_check_out_are_refused(
     root = hashed(repo, b"40000 c\0" + bytes.fromhex(chart))
     repo.git("update-ref", "HEAD", repo.git("commit-tree", "-m", "bad", root))
     with pytest.raises(BadConfiguration, match=rf"^c/{re.escape(name)}\S*: is not a path that a file can have"):
-        check_out(Repository.open(repo.path, repo.environment()), "c", tmp_path / "out")
+        check_out(Commit.open(repo.path, repo.environment()), "c", tmp_path / "out")
     assert not (tmp_path / "out").exists() and not (tmp_path / "up").exists()
 
 
@@ -116,7 +116,7 @@ def test_a_name_that_git_itself_cannot_read_is_said_in_its_words(repo: servers.R
     root = hashed(repo, b"100644 \0" + bytes.fromhex(repo.git("rev-parse", "HEAD:c")))
     repo.git("update-ref", "HEAD", repo.git("commit-tree", "-m", "bad", root))
     with pytest.raises(GitFailed, match="empty filename"):
-        check_out(Repository.open(repo.path, repo.environment()), ".", tmp_path / "out")
+        check_out(Commit.open(repo.path, repo.environment()), ".", tmp_path / "out")
 
 
 def hashed(repo: servers.Repository, tree: bytes) -> str:

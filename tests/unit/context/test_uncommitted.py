@@ -12,7 +12,8 @@ from lineal.context.dockerignore import Ignore
 from lineal.context.glob import expand
 from lineal.context.uncommitted import ReadPaths, find, refuse
 from lineal.errors import Uncommitted
-from lineal.git.repository import Change, Repository
+from lineal.git.commit import Commit
+from lineal.git.repository import Change
 from tests import servers
 from tests.unit.git.modules import LFS, add, create, opened, pointer, update
 
@@ -21,7 +22,7 @@ def found(
     repo: servers.Repository, *patterns: str, files: Iterable[str] = (), folders: Iterable[str] = (),
     context: str = "", ignore: str = "",
 ) -> set[str]:  # fmt: skip
-    repository = Repository.open(repo.path, repo.environment())
+    repository = Commit.open(repo.path, repo.environment())
     tree = BuildContext(repository, context, repository.listing([context]), Ignore(ignore, file=".dockerignore"))
     readings = [ReadPaths(tree, patterns)] if patterns else []
     for pattern in patterns:

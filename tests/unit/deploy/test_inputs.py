@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from lineal.commands.build import build_images
+from lineal.commands.plan import plan_images, unbuilt
 from lineal.deploy.inputs import ReleaseInputs
 from lineal.deploy.release import Release
 from lineal.errors import BadConfiguration, DeployFailed, LinealError, Uncommitted
 from lineal.report.log import LogProgress
-from lineal.session.options import Options
 from lineal.session.session import Session
+from lineal.session.settings import Settings
 from tests import servers
 
 CONFIG = """
@@ -47,7 +49,7 @@ def run(repo: servers.Repository, tmp_path: Path) -> Iterator[MakeRun]:
         workspace.mkdir()
         environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **servers.GIT_ISOLATION}
         about = {"repo": f"layout:{tmp_path}/store", "env": "prod", "environ": environ} | given
-        runs.append(Session(Options(**about), LogProgress(io.StringIO()), workspace, repo.path.resolve() / start))  # type: ignore[arg-type]
+        runs.append(Session(Settings.of(**about), LogProgress(io.StringIO()), workspace, repo.path.resolve() / start))
         return runs[-1]
 
     repo.put(FILES)
@@ -61,12 +63,8 @@ def commit(repo: servers.Repository, **changes: str | None) -> None:
 
 
 def released(run: Session) -> Release:
-    rollout = ReleaseInputs(run)
-    images = run.images((), rollout.folders, rollout.files)
-    rollout.check()
-    outlook = run.look(images)
-    run.build(outlook)
-    return rollout.release(outlook)
+    inputs = ReleaseInputs(run)
+    return inputs.release(build_images(run, plan_images(run, release=inputs)))
 
 
 def refusal(run: Session) -> LinealError:
@@ -155,11 +153,11 @@ def test_a_changed_chart_is_refused(repo: servers.Repository, run: MakeRun) -> N
         ({"deploy/chart": "app"}, {}, BadConfiguration,
          "lineal.yaml:5: deploy.chart: The chart app is a file, not a directory. Correct the path."),
         ({"deploy/one.yaml": "none.yaml"}, {}, BadConfiguration,
-         "lineal.yaml:7: deploy.values[0]: There is no values file none.yaml in the commit."),
-        ({}, {"values": ("none.yaml",)}, BadConfiguration, "There is no values file none.yaml in the commit."),
+         "lineal.yaml:7: deploy.values[0]: The values file none.yaml does not exist in the commit."),
+        ({}, {"values": ("none.yaml",)}, BadConfiguration, "The values file none.yaml does not exist in the commit."),
         ({}, {"values": ("/none.yaml",)}, BadConfiguration,
          "The values file /none.yaml cannot be read: No such file or directory."),
-        ({}, {"values": ("deploy",)}, BadConfiguration, "There is no values file deploy in the commit."),
+        ({}, {"values": ("deploy",)}, BadConfiguration, "The values file deploy does not exist in the commit."),
     ],
 )  # fmt: skip
 def test_what_is_not_there_is_named(
@@ -177,19 +175,18 @@ def test_what_is_not_there_is_named(
 def test_what_git_ignores_is_not_committed(repo: servers.Repository, run: MakeRun) -> None:
     commit(repo, **{"lineal.yaml": CONFIG.replace("deploy/chart", "built/chart"), ".gitignore": "built\n"})
     repo.put({"built/chart/Chart.yaml": "x", "built/values.yaml": "x: 1\n"})
-    assert str(refusal(run())).startswith("lineal.yaml:5: deploy.chart: The chart built/chart is not committed.")
+    assert str(refusal(run())).startswith("lineal.yaml:5: deploy.chart: The chart built/chart is in the ")
     commit(repo, **{"lineal.yaml": CONFIG})
     error = refusal(run(values=("built/values.yaml",)))
-    assert isinstance(error, Uncommitted) and "The values file built/values.yaml is not committed" in str(error)
+    assert isinstance(error, Uncommitted) and "The values file built/values.yaml is in the " in str(error)
 
 
 def test_an_image_that_is_not_published_is_named(repo: servers.Repository, run: MakeRun) -> None:
     commit(repo)
     one = run()
-    rollout = ReleaseInputs(one)
-    outlook = one.look(one.images())
+    inputs, result = ReleaseInputs(one), unbuilt(one, plan_images(one))
     with pytest.raises(DeployFailed, match=r"An image is missing for this commit: app \(.*`lineal build` first"):
-        rollout.release(outlook)
+        inputs.release(result)
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,7 @@ from lineal.deploy.upgrade import Upgrade
 from lineal.deploy.watch.monitor import PollPolicy
 from lineal.errors import DeployFailed, LinealError, Unreachable
 from lineal.lock import LockTimeouts
-from lineal.lock.kubernetes import Leases
-from lineal.lock.leased import LockFailed
+from lineal.progress import Notes
 from tests.cluster.client import Refused
 from tests.cluster.fixtures import Cluster
 from tests.cluster.parts import nobody
@@ -44,13 +43,17 @@ class Deploys:
         release = Release(name="shop", namespace=self.namespace, chart=Chart.directory(self.chart, "deploy/chart"),
                           sets=sets, timeout=timeout)  # fmt: skip
         self.lines.clear()
-        self.last = Upgrade(self.helm, release, self.lines.append, self.lines.append, pace=PollPolicy(0.2, 1.0))
+        self.last = Upgrade(self.helm, release, self.notes, "tester", PollPolicy(0.2, 1.0))
         return self.last.run(skip_unchanged).status
 
     def fails(self, *sets: str, timeout: float = 60.0, error: type[LinealError] = DeployFailed) -> str:
         with pytest.raises(error) as caught:
             self(*sets, timeout=timeout)
         return str(caught.value)
+
+    @property
+    def notes(self) -> Notes:
+        return Notes(self.lines.append, self.lines.append)
 
     @property
     def said(self) -> str:
@@ -342,60 +345,12 @@ def test_who_lost_the_lease_undoes_nothing(deploys: Deploys, kubernetes: Cluster
     thief.start()
     release = Release(name="shop", namespace=deploys.namespace, chart=Chart.directory(deploys.chart, "deploy/chart"),
                       sets=("pods=never",), timeout=60.0)  # fmt: skip
-    upgrade = Upgrade(deploys.helm, release, deploys.lines.append, deploys.lines.append, pace=PollPolicy(0.2, 30.0),
-                      terms=LockTimeouts(lease=1.0))  # fmt: skip
+    upgrade = Upgrade(deploys.helm, release, deploys.notes, "tester", PollPolicy(0.2, 30.0), LockTimeouts(lease=1.0))
     with pytest.raises(DeployFailed, match=r"The Lease of release shop in namespace .* was lost"):
         upgrade.run(True)
     thief.join()
     # It is for whoever has the Lease now.
     assert kubernetes.releases(deploys.namespace) == {1: "deployed", 2: "pending-upgrade"}
-
-
-def hold(kubernetes: Cluster, namespace: str) -> None:
-    kubernetes.client.create("namespaces", "", {"metadata": {"name": namespace}})
-    kubernetes.client.create("leases", namespace, {
-        "metadata": {"name": "lineal-release-shop", "annotations": {"lineal.dev/token": "t"}},
-        "spec": {"holderIdentity": "other job", "leaseDurationSeconds": 60},
-    })  # fmt: skip
-
-
-def test_a_server_that_stutters_lets_nobody_past_the_lease(
-    deploys: Deploys, kubernetes: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hold(kubernetes, deploys.namespace)
-    asked, real = [], Leases.look
-
-    def look(self: Leases, checksum: str) -> Any:
-        asked.append(checksum)
-        if len(asked) == 2:
-            raise LockFailed("the API server answers status 503")
-        if len(asked) == 3:
-            kubernetes.client.delete("leases", deploys.namespace, "lineal-release-shop")
-        return real(self, checksum)
-
-    monkeypatch.setattr(Leases, "look", look)
-    monkeypatch.setattr("lineal.deploy.release_lock._PAUSE", 0.1)
-    assert deploys("text=one") == "deployed"
-    assert len(asked) >= 3
-    assert "not known" not in deploys.said
-
-
-def test_a_server_that_stays_away_lets_nobody_past_the_lease(
-    deploys: Deploys, kubernetes: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hold(kubernetes, deploys.namespace)
-    asked, real = [], Leases.look
-
-    def look(self: Leases, checksum: str) -> Any:
-        asked.append(checksum)
-        if len(asked) > 1:
-            raise LockFailed("the API server answers status 503")
-        return real(self, checksum)
-
-    monkeypatch.setattr(Leases, "look", look)
-    monkeypatch.setattr("lineal.deploy.release_lock._PAUSE", 0.01)
-    assert "cannot be asked any more: the API server answers status 503." in deploys.fails()
-    assert kubernetes.releases(deploys.namespace) == {}
 
 
 # --- several, and killed ones ---------------------------------------------------------------------------------------
@@ -474,7 +429,7 @@ def test_a_signal_before_anything_is_changed_ends_the_run(
     process.send_signal(signal.SIGTERM)
     told = process.communicate(timeout=60)[0]
     assert process.returncode == 130, told
-    assert "Interrupted by SIGTERM before release shop" in told
+    assert re.search(r"Reading release shop in .* was interrupted by SIGTERM, before anything was changed", told)
     assert kubernetes.releases(deploys.namespace) == {1: "deployed"}
 
 

@@ -14,6 +14,7 @@ from lineal.deploy.upgrade import Upgrade
 from lineal.deploy.watch.monitor import PollPolicy
 from lineal.errors import LinealError
 from lineal.lock import LockTimeouts
+from lineal.progress import Notes
 
 
 def main() -> int:
@@ -26,8 +27,8 @@ def main() -> int:
     }
     release = Release(name="shop", namespace=namespace, chart=Chart.directory(Path(chart), "deploy/chart"),
                       sets=tuple(sets), timeout=30.0)  # fmt: skip
-    upgrade = Upgrade(Helm.find(environ), release, _say, _say, pace=PollPolicy(0.2, 1.0),
-                      terms=LockTimeouts(lease=3.0, wait=120.0, poll=0.2, notice=0.2))  # fmt: skip
+    upgrade = Upgrade(Helm.find(environ), release, Notes(_say, _say), "worker", PollPolicy(0.2, 1.0),
+                      LockTimeouts(lease=3.0, wait=120.0, poll=0.2, notice=0.2))  # fmt: skip
     try:
         print(upgrade.run(skip_unchanged=True).status, flush=True)
     except LinealError as error:

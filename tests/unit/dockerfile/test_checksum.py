@@ -21,7 +21,7 @@ from lineal.dockerfile.checksum import FORMAT, canonical, checksum
 from lineal.dockerfile.images import read_images
 from lineal.dockerfile.planner import files_digest
 from lineal.dockerfile.stage import Stage, closure
-from lineal.git.repository import Repository as Source
+from lineal.git.commit import Commit
 from tests.servers import Repository
 from tests.unit.stages.workbench import LINK, SCRIPT, Files, planned, stages
 
@@ -321,7 +321,7 @@ def commit(case: Path, root: Path) -> Repository:
 
 def read(root: Path) -> list[list[str]]:
     """[image, target, instruction, checksum] of every stage of a repository's lineal.yaml, as a run would see it."""
-    source = Source.open(root, {"PATH": os.environ["PATH"]})
+    source = Commit.open(root, {"PATH": os.environ["PATH"]})
     try:
         text = (source.file("lineal.yaml") or b"").decode()
         loaded = load(

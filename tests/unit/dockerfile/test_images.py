@@ -13,7 +13,7 @@ from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.images import ImageGraphs, read_images
 from lineal.dockerfile.stage import closure
 from lineal.errors import BadConfiguration, LinealError, Uncommitted
-from lineal.git.repository import Repository
+from lineal.git.commit import Commit
 from tests import servers
 
 SCRATCH = "FROM scratch\nCOPY . /\n"
@@ -27,14 +27,14 @@ def read(
     assert isinstance(text, str)
     facts = GitFacts(repo.head(), "", "main", None)
     loaded = load(text, env=None, vars={}, git=facts, environ={}, giterminism=Giterminism())
-    return read_images(Repository.open(repo.path, repo.environment()), loaded, wanted)
+    return read_images(Commit.open(repo.path, repo.environment()), loaded, wanted)
 
 
 def copied(images: ImageGraphs, name: str) -> set[str]:
     """What a `COPY .` of the image would copy."""
     stage = next(stage for stage in closure([images.last[name]]) if isinstance(stage.step, CopyInstruction))
     assert stage.context is not None
-    return {path for path, _, _ in stage.context.identity("")}  # type: ignore[attr-defined]
+    return {path for path, _, _ in stage.context.identity("")}
 
 
 CHAIN = """
@@ -134,7 +134,8 @@ def test_a_dockerfile_that_the_commit_lacks(repo: servers.Repository, written: b
         read(repo, {}, config="project: shop\nimages:\n  one: {context: api}\n")
     if written:
         assert str(refused.value).startswith(
-            "lineal.yaml:3: images.one: The Dockerfile api/Dockerfile of image 'one' is not committed."
+            "lineal.yaml:3: images.one: The Dockerfile api/Dockerfile of image 'one' "
+            "is in the working tree, but not in the commit."
         )
     else:
         assert "does not exist in the commit. Write it, or name it with `dockerfile:`." in str(refused.value)
@@ -168,7 +169,7 @@ def test_a_byte_order_mark_is_no_part_of_the_text(repo: servers.Repository) -> N
 def test_the_working_tree_is_not_read(repo: servers.Repository) -> None:
     repo.write({"Dockerfile": SCRATCH, "a": "1"})
     repo.put({"Dockerfile": "nonsense", "new": "1", "a": None})
-    repository = Repository.open(repo.path, repo.environment())
+    repository = Commit.open(repo.path, repo.environment())
     config = "project: shop\nimages: {one: {}}\n"
     facts = GitFacts(repo.head(), "", "main", None)
     loaded = load(config, env=None, vars={}, git=facts, environ={}, giterminism=Giterminism())

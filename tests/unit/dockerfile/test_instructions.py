@@ -219,6 +219,13 @@ def test_every_kind_of_mount() -> None:
     assert (key.id, key.target, key.mode, key.uid, key.required) == ("k", "/s", 0o660, 3, True)
 
 
+def test_the_number_after_the_last_user_leaves_a_mount_to_root() -> None:
+    """As in BuildKit: chown(2) takes it as "leave it as it is"."""
+    numbers = [4294967294, 4294967295]
+    mounts = [run(f"RUN --mount=type=cache,target=/c,uid={number},gid={number} x").mounts[0] for number in numbers]
+    assert [(mount.uid, mount.gid) for mount in mounts] == [(4294967294, 4294967294), (0, 0)]
+
+
 def test_a_cache_is_called_by_its_target_unless_named() -> None:
     assert run("RUN --mount=type=cache,target=/root/.cache/ x").mounts[0].id == "/root/.cache"
     assert run("RUN --mount=type=cache,target=$HOME/.cache x").mounts[0].id == ""
@@ -282,7 +289,7 @@ def test_what_is_so_anyway_changes_nothing(flag: str) -> None:
         ("RUN --mount=type=secret,id=a,source=b x", "which mean the same"),
         ("RUN --mount=type=secret,id=a,env= x", "env needs the name"),
         ("RUN --mount=type=cache,target=/c,mode=0o755 x", "octal mode"),
-        ("RUN --mount=type=cache,target=/c,uid=4294967296 x", "uid=4294967296"),
+        ("RUN --mount=type=cache,target=/c,uid=4294967296 x", "uid=4294967296: the last number"),
         ("RUN --mount=type=cache,target=/c,rw=yes x", "neither true nor false"),
         ("RUN --device=gpu x", "--device is not supported"),
         ("RUN --security=strange x", "--security=strange is not known"),

@@ -9,7 +9,6 @@ from e2b_dockerfile_utils import DockerfileSyntaxError, parse_dockerfile_ast
 
 from lineal.dockerfile import metadata
 from lineal.dockerfile.onbuild import parse_file
-from lineal.dockerfile.request import placeholder
 from lineal.dockerfile.scope import finish
 from lineal.dockerfile.stage import Stage, closure
 from lineal.errors import BadConfiguration
@@ -191,8 +190,8 @@ def test_a_needed_image_is_a_base_by_its_argument_and_by_its_name() -> None:
 def test_the_reference_of_a_needed_image_is_a_placeholder_until_it_is_published() -> None:
     base = planned("FROM b:1\nRUN x\n", name="base")
     last = planned("FROM b:1\nARG BASE\nENV B=$BASE\nRUN y\n", needs={"BASE": ("base", base)})
-    assert last.inputs["sees"]["env"]["B"] == placeholder(base)
-    assert last.needs == {placeholder(base): base}
+    assert last.inputs["sees"]["env"]["B"] == base.placeholder
+    assert last.needs == {base.placeholder: base}
     assert base in last.dependencies()
 
 

@@ -95,6 +95,15 @@ def test_a_bad_substitution_is_refused_at_once(raw: str) -> None:
         OPEN.expand(raw)
 
 
+@pytest.mark.parametrize(
+    "pattern", ["*", "**", "$KNOWN*", "*$NOPE", "${NOPE}**", "'*'", '"*${KNOWN}"', r"\$", r"'$\\'"]
+)
+def test_a_pattern_that_buildkit_reads_in_another_way_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match="does not read as BuildKit does"):
+        CLOSED.expand(f"${{KNOWN//{pattern}/x}}")
+    assert CLOSED.expand("${KNOWN/*/x} ${KNOWN//*k/x} ${KNOWN//$KNOWN/x}") == "x x x"
+
+
 def test_a_demanded_variable_is_missed_as_soon_as_it_can_be_known() -> None:
     with pytest.raises(ValueError, match="say why"):
         CLOSED.expand("${NOPE:?say why}")

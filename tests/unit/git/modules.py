@@ -3,22 +3,43 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from lineal.context.build_context import BuildContext
 from lineal.context.dockerignore import Ignore
-from lineal.git.repository import Repository
+from lineal.git.commit import Commit
 from tests import servers
 
 LFS = "*.bin filter=lfs diff=lfs merge=lfs -text\n"
 
 
-def opened(repo: servers.Repository) -> Repository:
-    return Repository.open(repo.path, repo.environment())
+def opened(repo: servers.Repository, **environ: str) -> Commit:
+    return Commit.open(repo.path, repo.environment() | environ)
 
 
-def tree(repository: Repository, folder: str = "", ignore: str = "") -> BuildContext:
+class Noted:
+    """A git for the PATH that notes the commands of git that run."""
+
+    def __init__(self, folder: Path) -> None:
+        self._log = folder / "log"
+        (folder / "bin").mkdir(parents=True)
+        script = folder / "bin/git"
+        script.write_text(f'#!/bin/sh\necho "$*" >> {self._log}\nexec {shutil.which("git")} "$@"\n')
+        script.chmod(0o755)
+        self.path = f"{script.parent}:{os.environ['PATH']}"
+
+    def commands(self) -> list[str]:
+        lines = self._log.read_text().splitlines() if self._log.exists() else []
+        return [next(word for word in line.split() if word in _COMMANDS) for line in lines]
+
+
+_COMMANDS = {"rev-parse", "ls-tree", "cat-file", "check-attr", "update-index", "config"}
+
+
+def tree(repository: Commit, folder: str = "", ignore: str = "") -> BuildContext:
     return BuildContext(repository, folder, repository.listing([folder]), Ignore(ignore, file=".dockerignore"))
 
 

@@ -14,7 +14,7 @@ from lineal.context.checkout import check_out
 from lineal.errors import BadConfiguration
 from lineal.git.lfs import Lfs
 from tests import servers
-from tests.unit.git.modules import LFS, add, contents, create, opened, pointer, store, tree
+from tests.unit.git.modules import LFS, Noted, add, contents, create, opened, pointer, store, tree
 
 BIG = bytes(range(256)) * 9000
 
@@ -199,11 +199,10 @@ def test_in_a_submodule_everything_is_its_own(tmp_path: Path, format: str) -> No
     assert (found["vendor/lib/d/model.bin"], found["top.bin"]) == (BIG, pointer(BIG).encode())
 
 
-def test_a_commit_without_lfs_is_asked_once(repo: servers.Repository, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lineal.git import lfs
-
+def test_a_commit_without_lfs_costs_no_process_for_attributes(repo: servers.Repository, tmp_path: Path) -> None:
     repo.write({".gitattributes": "* text=auto\n", **{f"f{number}": "1" for number in range(5)}})
-    monkeypatch.setattr(lfs, "capture", lambda *args: pytest.fail("nothing is to be asked"))
-    here = opened(repo)
+    git = Noted(tmp_path / "git")
+    here = opened(repo, PATH=git.path)
     assert len(contents(tree(here))) == 6
+    assert git.commands() == ["rev-parse", "ls-tree", "cat-file", "ls-tree"]
     assert isinstance(here.lfs, Lfs) and here.lfs is here.lfs

@@ -11,7 +11,7 @@ import pytest
 
 from lineal.errors import BadConfiguration
 from lineal.git.command import GitFailed
-from lineal.git.repository import Repository
+from lineal.git.commit import Commit
 from tests import servers
 
 NAMES = [
@@ -20,11 +20,11 @@ NAMES = [
 ]  # fmt: skip
 
 
-def opened(repo: servers.Repository, start: Path | None = None, environ: dict[str, str] | None = None) -> Repository:
-    return Repository.open(start or repo.path, repo.environment() | (environ or {}))
+def opened(repo: servers.Repository, start: Path | None = None, environ: dict[str, str] | None = None) -> Commit:
+    return Commit.open(start or repo.path, repo.environment() | (environ or {}))
 
 
-def changes(repository: Repository, *paths: str) -> set[tuple[str, str]]:
+def changes(repository: Commit, *paths: str) -> set[tuple[str, str]]:
     return {(change.path, change.what) for change in repository.changes(paths or [""])}
 
 
@@ -33,7 +33,7 @@ def changes(repository: Repository, *paths: str) -> set[tuple[str, str]]:
 
 def test_a_folder_without_a_repository_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadConfiguration, match=f"There is no git repository at {tmp_path}"):
-        Repository.open(tmp_path, {"PATH": os.environ["PATH"]})
+        Commit.open(tmp_path, {"PATH": os.environ["PATH"]})
 
 
 def test_a_repository_without_a_commit_is_refused(repo: servers.Repository) -> None:
@@ -55,7 +55,7 @@ def test_a_broken_git_folder_is_named(tmp_path: Path, content: str | None) -> No
     else:
         (tmp_path / ".git").write_text(content)
     with pytest.raises(BadConfiguration, match=f"{tmp_path} has a .git, but git cannot use it"):
-        Repository.open(tmp_path, {"PATH": os.environ["PATH"]})
+        Commit.open(tmp_path, {"PATH": os.environ["PATH"]})
 
 
 def test_a_machine_without_git_is_told_to_install_it(
@@ -64,7 +64,7 @@ def test_a_machine_without_git_is_told_to_install_it(
     repo.write({"a": "1"})
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(BadConfiguration, match="git is not installed"):
-        Repository.open(repo.path, {"PATH": "/nowhere"})
+        Commit.open(repo.path, {"PATH": "/nowhere"})
 
 
 def test_a_run_may_start_in_a_subdirectory(repo: servers.Repository) -> None:
@@ -131,7 +131,7 @@ def test_objects_may_be_packed_or_borrowed(repo: servers.Repository, tmp_path: P
     repo.git("gc", "--quiet")
     repo.git("clone", "--quiet", "--shared", str(repo.path), str(tmp_path / "shared"))
     for place in (repo.path, tmp_path / "shared"):
-        repository = Repository.open(place, repo.environment())
+        repository = Commit.open(place, repo.environment())
         assert (repository.file("a"), repository.file("b")) == (b"2" * 5000, b"1")
 
 
@@ -149,7 +149,7 @@ def test_another_user_can_build_a_workspace_of_root(repo: servers.Repository) ->
     commit = repo.write({"a": "1"})
     for folder in [repo.path, *repo.path.parents][:-2]:
         folder.chmod(0o755)
-    script = "import sys; from lineal.git.repository import *; r = Repository.open(Path(sys.argv[1]));"
+    script = "import sys; from lineal.git.commit import *; r = Commit.open(Path(sys.argv[1]));"
     done = subprocess.run(
         ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", sys.executable, "-c",
          script + "print(r.head(), r.changes(['']))", str(repo.path)],

@@ -16,9 +16,8 @@ from lineal.context.build_context import BuildContext
 from lineal.context.checkout import check_out
 from lineal.context.glob import expand
 from lineal.errors import BadConfiguration
-from lineal.git.command import run_git
 from tests import servers
-from tests.unit.git.modules import add, contents, create, opened, pin, tree, update
+from tests.unit.git.modules import Noted, add, contents, create, opened, pin, tree, update
 
 FAR = "f" * 40
 ABSENT = r"^The submodule {} is pinned to commit [0-9a-f]{{40}}, which is not here\. Run `git submodule update --init"
@@ -347,19 +346,10 @@ def test_a_chart_may_have_one_and_may_lie_in_one(
     assert not check_out(opened(repo), "chart/charts/lib/none", tmp_path / "none")
 
 
-def test_a_commit_without_submodules_costs_no_process_more(
-    repo: servers.Repository, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_commit_without_submodules_costs_no_process_more(repo: servers.Repository, tmp_path: Path) -> None:
     repo.write({"a/b": "1", ".gitattributes": "*.png binary"})
-    here = opened(repo)
-    asked: list[str] = []
-
-    def counted(args: list[str], cwd: Path, env: dict[str, str], stdin: bytes | None = None) -> bytes:
-        asked.append(args[0])
-        return run_git(args, cwd, env, stdin)
-
-    monkeypatch.setattr("lineal.git.command.run_git", counted)
-    found = tree(here)
+    git = Noted(tmp_path / "git")
+    found = tree(opened(repo, PATH=git.path))
     for path in expand(found.names(), "*"):
         found.identity(path)
-    assert asked == ["ls-tree"]
+    assert git.commands() == ["rev-parse", "ls-tree"]

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from lineal.errors import LinealError
-from lineal.git.repository import Repository
+from lineal.git.commit import Commit
 from lineal.git.working_tree import dev_branch, working_tree
 from tests import servers
 from tests.unit.git.modules import LFS, add, contents, create, pointer, tree, update
 
 
-def opened(repo: servers.Repository, **environ: str) -> Repository:
-    return Repository.open(repo.path, repo.environment() | environ)
+def opened(repo: servers.Repository, **environ: str) -> Commit:
+    return Commit.open(repo.path, repo.environment() | environ)
 
 
-def files(repository: Repository) -> dict[str, bytes | None]:
+def files(repository: Commit) -> dict[str, bytes | None]:
     return {path: repository.file(path) for path, mode, _ in repository.listing() if mode != "040000"}
 
 

@@ -21,9 +21,8 @@ Answer = tuple[int, bytes]
 Turns = list[dict[str, Any]]
 
 
-@contextmanager
-def recorder(kubeconfig: Path, turns: Turns) -> Iterator[str]:
-    """An address that passes requests on to the cluster, and notes them with their answers."""
+def _passing_on(kubeconfig: Path) -> Callable[[str, str, bytes], Answer]:
+    """Asks the cluster."""
     config = json.loads(kubeconfig.read_text())
     cluster = config["clusters"][0]["cluster"]
     context = ssl.create_default_context(cafile=cluster["certificate-authority"])
@@ -35,11 +34,36 @@ def recorder(kubeconfig: Path, turns: Turns) -> Iterator[str]:
         request.add_header("Content-Type", "application/json")
         try:
             with urllib.request.urlopen(request, context=context, timeout=20) as response:
-                status, said = response.status, response.read()
+                return response.status, response.read()
         except urllib.error.HTTPError as error:
-            status, said = error.code, error.read()
+            return error.code, error.read()
+
+    return answer
+
+
+@contextmanager
+def recorder(kubeconfig: Path, turns: Turns) -> Iterator[str]:
+    """An address that passes requests on to the cluster, and notes them with their answers."""
+    ask = _passing_on(kubeconfig)
+
+    def answer(method: str, path: str, body: bytes) -> Answer:
+        status, said = ask(method, path, body)
         turns.append({"method": method, "path": path, "status": status, "answer": json.loads(said)})
         return status, said
+
+    with _serve(answer) as address:
+        yield address
+
+
+@contextmanager
+def faulty(kubeconfig: Path, fault: Callable[[str, str], int | None]) -> Iterator[str]:
+    """An address that passes requests on to the cluster, but answers with the status that `fault` gives for a method
+    and a path, if it gives one."""
+    ask = _passing_on(kubeconfig)
+
+    def answer(method: str, path: str, body: bytes) -> Answer:
+        status = fault(method, path)
+        return ask(method, path, body) if status is None else (status, b"{}")
 
     with _serve(answer) as address:
         yield address

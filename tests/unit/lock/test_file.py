@@ -12,13 +12,15 @@ import pytest
 from lineal.errors import Interrupted
 from lineal.lock import NoLock
 from lineal.lock.file import FileLocks
+from lineal.progress import Notes
 from tests.unit.lock import parts
 
 ONE, TWO = "1" * 64, "2" * 64
 
 
 def lock(folder: Path, warnings: list[str] | None = None, wait: float = 20) -> FileLocks:
-    return FileLocks(folder / "locks", (warnings if warnings is not None else []).append, wait)
+    said = warnings if warnings is not None else []
+    return FileLocks(folder / "locks", Notes(lambda _: None, said.append), wait)
 
 
 def test_it_is_held_and_free_again(tmp_path: Path) -> None:
@@ -68,7 +70,7 @@ def test_a_long_wait_is_shown_and_a_stopped_run_waits_no_longer(tmp_path: Path) 
         notes.append(text)
         stopped.set()
 
-    waiting = FileLocks(tmp_path / "locks", pytest.fail, 300, note, stopped)
+    waiting = FileLocks(tmp_path / "locks", Notes(note, pytest.fail, stopped), 300)
     with lock(tmp_path).hold(ONE), pytest.raises(Interrupted), waiting.hold(ONE):
         pytest.fail("it cannot be held")
     said = "waiting    another run on this machine publishes 111111111111; this run waits for it at most 300 s"
@@ -78,7 +80,7 @@ def test_a_long_wait_is_shown_and_a_stopped_run_waits_no_longer(tmp_path: Path) 
 
 
 def test_twenty_runs_at_once_never_hold_it_together(tmp_path: Path) -> None:
-    given = {"kind": "file", "folder": str(tmp_path / "locks"), "terms": {"wait": 240}}
+    given = {"kind": "file", "folder": str(tmp_path / "locks"), "timeouts": {"wait": 240}}
     assert parts.contend(given, tmp_path / "room", 20, 5) == 100
 
 
@@ -95,8 +97,10 @@ def test_waiting_ends_and_the_run_goes_on_with_a_warning(tmp_path: Path) -> None
 
 
 def test_a_holder_that_is_killed_frees_it(tmp_path: Path) -> None:
-    script = "import sys, time; from pathlib import Path; from lineal.lock.file import LockFiles\n"
-    script += f"with LockFiles(Path(sys.argv[1]), print).hold('{ONE}'): print('held', flush=True); time.sleep(60)"
+    script = "import sys, time; from pathlib import Path; from lineal.lock.file import FileLocks\n"
+    script += "from lineal.progress import Notes\n"
+    script += f"with FileLocks(Path(sys.argv[1]), Notes(print, print)).hold('{ONE}'):\n"
+    script += "    print('held', flush=True); time.sleep(60)"
     holder = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "locks")], stdout=subprocess.PIPE)
     assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
     with lock(tmp_path, wait=0.05).hold(ONE) as held:

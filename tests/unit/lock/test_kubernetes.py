@@ -138,7 +138,7 @@ def test_a_namespace_that_does_not_exist_is_named(cluster: Path) -> None:
 
 def held_by(environ: dict[str, str], told: Told, namespace: str = "", context: str = "") -> LeasedLock:
     service = Leases(namespace, context, "store", "tester", 60, environ)
-    return LeasedLock(service, told.warnings.append, told.notes.append, told.stopped, LockTimeouts())
+    return LeasedLock(service, told.by, LockTimeouts())
 
 
 @pytest.mark.parametrize(
@@ -190,9 +190,10 @@ def test_without_the_package_the_remedy_is_told(tmp_path: Path) -> None:
     (tmp_path / "lightkube").mkdir()
     (tmp_path / "lightkube" / "__init__.py").write_text("raise ImportError")
     script = (
-        "import threading\nfrom lineal.lock.kubernetes import Leases\nfrom lineal.lock.leased import LeasedLock\n"
+        "from lineal.lock.kubernetes import Leases\nfrom lineal.lock.leased import LeasedLock\n"
+        "from lineal.progress import Notes\n"
     )
-    script += "lock = LeasedLock(Leases('', '', 's', 'w', 60, {}), print, print, threading.Event())\n"
+    script += "lock = LeasedLock(Leases('', '', 's', 'w', 60, {}), Notes(print, print))\n"
     script += "with lock.hold('5' * 64) as held: print(held)\n"
     env = os.environ | {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=60)

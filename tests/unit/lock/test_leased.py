@@ -39,8 +39,8 @@ def given(request: pytest.FixtureRequest, tmp_path: Path) -> Given:
             "environ": {"KUBECONFIG": str(cluster)}}  # fmt: skip
 
 
-def lock(given: Given, told: Told | None = None, who: str = "tester", **terms: float) -> Lock:
-    return worker.lock(given, told or Told(), who, **(SHORT | terms))
+def lock(given: Given, told: Told | None = None, who: str = "tester", **times: float) -> Lock:
+    return worker.lock(given, told or Told(), who, **(SHORT | times))
 
 
 def holder_now(given: Given) -> object:
@@ -107,7 +107,7 @@ def test_waiting_ends_and_the_run_goes_on_with_a_warning(given: Given) -> None:
 
 def test_the_lock_of_a_killed_run_is_taken_over_when_its_lease_ends(given: Given) -> None:
     told = Told()
-    with parts.holder(given | {"terms": SHORT}) as process:
+    with parts.holder(given | {"timeouts": SHORT}) as process:
         process.kill()
         process.wait()
         assert holder_now(given) is not None
@@ -176,7 +176,7 @@ def test_a_run_that_is_stopped_while_it_waits_ends_and_leaves_no_lock(given: Giv
 
 def test_a_signal_ends_a_waiting_process_and_leaves_no_lock(given: Given) -> None:
     with lock(given, lease=300).hold(CHECKSUM):
-        process = parts.start(given | {"terms": SHORT | {"wait": 300}}, "hold")
+        process = parts.start(given | {"timeouts": SHORT | {"wait": 300}}, "hold")
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
         Timer(0.5, process.send_signal, [signal.SIGTERM]).start()
         _, errors = process.communicate(timeout=60)
@@ -194,7 +194,7 @@ def test_a_claim_whose_answer_is_lost_leaves_no_lock(given: Given, monkeypatch: 
         raise LockFailed("no answer")
 
     monkeypatch.setattr(service, "claim", lost)
-    with LeasedLock(service, told.warnings.append, told.notes.append, told.stopped).hold(CHECKSUM) as held:
+    with LeasedLock(service, told.by).hold(CHECKSUM) as held:
         assert not held
     assert len(told.warnings) == 1 and "cannot be used: no answer." in told.warnings[0]
     assert holder_now(given) is None
@@ -203,7 +203,7 @@ def test_a_claim_whose_answer_is_lost_leaves_no_lock(given: Given, monkeypatch: 
 def test_twenty_runs_at_once_never_hold_it_together(given: Given, tmp_path: Path) -> None:
     terms = {"lease": 60, "wait": 240, "poll": 0.2}
     processes, rounds = 20, 1 if given["kind"] == "git" else 3
-    assert parts.contend(given | {"terms": terms}, tmp_path / "room", processes, rounds) == processes * rounds
+    assert parts.contend(given | {"timeouts": terms}, tmp_path / "room", processes, rounds) == processes * rounds
 
 
 def test_runs_that_are_killed_at_any_moment_hold_up_nobody(given: Given, tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_runs_that_are_killed_at_any_moment_hold_up_nobody(given: Given, tmp_pat
     for number in range(4):
         # Each in a room of its own: who is killed in there leaves it locked.
         (room := tmp_path / f"room {number}").mkdir()
-        doomed.append(parts.start(given | {"terms": terms}, "contend", str(room), "1000"))
+        doomed.append(parts.start(given | {"timeouts": terms}, "contend", str(room), "1000"))
     for number, process in enumerate(doomed):
         try:
             process.wait(1.5 + 0.13 * number)

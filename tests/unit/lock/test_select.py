@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lineal.config.setting import DEFAULT, Origin, Setting
 from lineal.errors import BadConfiguration
 from lineal.lock import LockTimeouts
 from lineal.lock.address import PATTERN, BadAddress, LockAddress, parse
@@ -31,8 +30,7 @@ REGISTRY, LAYOUT = "registry.example.com/team/app", "layout:/store"
 def chosen(
     lock: str, store: str = REGISTRY, may_write: bool = True, environ: Mapping[str, str] = NO_VARIABLES
 ) -> str:
-    origin = DEFAULT if lock == "auto" else Origin("--lock")
-    return str(choose(Setting(lock, origin), store, may_write, environ))
+    return str(choose(lock, "default" if lock == "auto" else "--lock", store, may_write, environ))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +92,7 @@ def test_the_schema_s_pattern_and_the_program_agree(text: str) -> None:
     try:
         found: LockAddress | None = parse(text)
     except BadAddress as error:
-        assert error.message and error.remedy
+        assert error.problem and error.remedy
         found = None
     # In JSON Schema `$` is the very end.
     assert (found is not None) is (re.search(PATTERN.replace("$", r"\Z"), text) is not None)

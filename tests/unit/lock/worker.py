@@ -18,6 +18,7 @@ from typing import Any
 
 from lineal.lock import Lock, LockTimeouts
 from lineal.lock.leased import LeasedLock, Service
+from lineal.progress import Notes
 
 CHECKSUM = "5" * 64
 
@@ -28,8 +29,13 @@ class Told:
     notes: list[str] = field(default_factory=list)
     stopped: threading.Event = field(default_factory=threading.Event)
 
+    @property
+    def by(self) -> Notes:
+        """What a lock gets, so that it tells this."""
+        return Notes(self.notes.append, self.warnings.append, self.stopped)
 
-def service(given: dict[str, Any], terms: LockTimeouts, stopped: threading.Event, who: str = "worker") -> Service:
+
+def service(given: dict[str, Any], timeouts: LockTimeouts, stopped: threading.Event, who: str = "worker") -> Service:
     """The real service, made as a run makes it. `given` can be written as JSON."""
     if given["kind"] == "git":
         from lineal.git.repository import Repository
@@ -38,25 +44,25 @@ def service(given: dict[str, Any], terms: LockTimeouts, stopped: threading.Event
         environ = dict(os.environ) | given.get("environ", {})
         repository = Repository.open(Path(given["clone"]), environ)
         folder = Path(given["private"]) / f"{os.getpid()}-{random.getrandbits(32)}.git"
-        return GitRefs(repository, folder, who, terms.lease, stopped)
+        return GitRefs(repository, folder, who, timeouts.lease, stopped)
     if given["kind"] == "etcd":
         from lineal.lock.etcd import EtcdKeys
 
-        return EtcdKeys(given["endpoint"], given["folder"], who, terms.lease, given.get("environ", {}))
+        return EtcdKeys(given["endpoint"], given["folder"], who, timeouts.lease, given.get("environ", {}))
     from lineal.lock.kubernetes import Leases
 
-    return Leases(given["namespace"], "", given["store"], who, terms.lease, given["environ"])
+    return Leases(given["namespace"], "", given["store"], who, timeouts.lease, given["environ"])
 
 
-def lock(given: dict[str, Any], told: Told, who: str = "worker", **terms: float) -> Lock:
+def lock(given: dict[str, Any], told: Told, who: str = "worker", **times: float) -> Lock:
     if given["kind"] == "file":
         from lineal.lock.file import FileLocks
 
-        wait = terms.get("wait", 60)
-        return FileLocks(Path(given["folder"]), told.warnings.append, wait, told.notes.append, told.stopped)
-    agreed = LockTimeouts(**terms)
+        wait = times.get("wait", 60)
+        return FileLocks(Path(given["folder"]), told.by, wait)
+    agreed = LockTimeouts(**times)
     made = service(given, agreed, told.stopped, who)
-    return LeasedLock(made, told.warnings.append, told.notes.append, told.stopped, agreed)
+    return LeasedLock(made, told.by, agreed)
 
 
 def contend(mine: Lock, folder: Path, rounds: int) -> int:
@@ -75,8 +81,8 @@ def contend(mine: Lock, folder: Path, rounds: int) -> int:
 
 def main() -> None:
     given = json.loads(sys.argv[1])
-    told, terms = Told(), given.pop("terms", {})
-    mine = lock(given, told, f"worker {os.getpid()}", **terms)
+    told, times = Told(), given.pop("timeouts", {})
+    mine = lock(given, told, f"worker {os.getpid()}", **times)
     if sys.argv[2] == "contend":
         held = contend(mine, Path(sys.argv[3]), int(sys.argv[4]))
         print(json.dumps({"held": held, "warnings": told.warnings}))

@@ -1,14 +1,13 @@
-"""The documents that make a stage, and documents that others made."""
+"""Image documents, ours and those that others made."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
 from lineal.errors import MissingContent, Unreachable
-from lineal.oci.image import choose, encode, image_of, read_image
+from lineal.oci.image import choose, encode, read_image
 from lineal.oci.types import (
     DOCKER_LAYER_GZIP,
     DOCKER_LIST,
@@ -20,21 +19,10 @@ from lineal.oci.types import (
     Blob,
     Descriptor,
     Manifest,
-    sha256,
 )
-from lineal.store.record import (
-    FILESYSTEM,
-    RECORD,
-    Record,
-    image_digest,
-    record_descriptors,
-    record_documents,
-    stage_index,
-)
-from tests.unit.stages.workbench import MemoryStore, oid
+from tests.unit.stages.workbench import MemoryStore
 
 LAYER = Descriptor(OCI_LAYER_GZIP, "sha256:" + "1" * 64, 7)
-RECORDED = Record("5a" * 32, (oid("a"), oid("b")), oid("c"), "feature/ü", 1_700_000_000_000, "6b" * 32, "shop", "1.2")
 CONFIG = {
     "architecture": "amd64",
     "os": "linux",
@@ -61,51 +49,8 @@ def image(store: MemoryStore, config: Any = CONFIG, **more: Any) -> dict[str, An
     return {"schemaVersion": 2, "config": described, "layers": [LAYER.to_json()], **more}
 
 
-# --- writing ----------------------------------------------------------------------------------------------------
-
-
-def test_a_stage_is_an_index_of_an_image_and_its_record() -> None:
-    made = image_of(CONFIG, [LAYER])
-    blobs, beside = record_documents(RECORDED, {"x": 1}, b"files", made.manifest.digest)
-    index = stage_index(made, beside, RECORDED, "linux/arm/v7")
-    first, second = index.json["manifests"]
-    assert image_digest(index) == first["digest"] == made.manifest.digest
-    assert first["platform"] == {"os": "linux", "architecture": "arm", "variant": "v7"}
-    assert second["platform"] == {"os": "unknown", "architecture": "unknown"}
-    assert second["annotations"]["vnd.docker.reference.digest"] == made.manifest.digest
-    assert index.media_type == OCI_INDEX
-    document = json.loads(blobs[0].open().read())
-    assert document["inputs"] == {"x": 1} and document["image"] == made.manifest.digest
-
-
-def test_what_annotations_say_is_read_back() -> None:
-    made = image_of(CONFIG, [LAYER])
-    _, beside = record_documents(RECORDED, {}, b"", made.manifest.digest)
-    assert Record.read(stage_index(made, beside, RECORDED, "linux/amd64")) == RECORDED
-
-
-def test_the_record_does_not_depend_on_when_it_was_published() -> None:
-    later = Record(**{**{name: getattr(RECORDED, name) for name in RECORDED.__slots__}, "created": 1})
-    assert record_documents(RECORDED, {}, b"", "x")[1].digest == record_documents(later, {}, b"", "x")[1].digest
-
-
-def test_the_parts_of_a_record_are_found_by_their_types(store: MemoryStore) -> None:
-    made = image_of(CONFIG, [LAYER])
-    blobs, beside = record_documents(RECORDED, {}, b"files", made.manifest.digest)
-    index = stage_index(made, beside, RECORDED, "linux/amd64")
-    with pytest.raises(MissingContent):
-        record_descriptors(store, index)
-    store.put_manifest(beside)
-    parts = record_descriptors(store, index)
-    assert parts[RECORD].digest == blobs[0].digest
-    assert parts[FILESYSTEM] == Descriptor(FILESYSTEM, sha256(b"files"), 5)
-
-
 def test_odd_names_survive_encoding() -> None:
     assert encode({"name": "\udcff ü"}).decode("utf-8", "surrogatepass") == '{"name":"\udcff ü"}'
-
-
-# --- reading ----------------------------------------------------------------------------------------------------
 
 
 def test_docker_s_types_are_named_as_oci_s(store: MemoryStore) -> None:

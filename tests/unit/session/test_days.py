@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from lineal.config.giterminism import load_giterminism
@@ -9,7 +11,7 @@ from lineal.config.load import LoadedProject, load
 from lineal.config.setting import Setting
 from lineal.config.template import GitFacts
 from lineal.errors import BadConfiguration
-from lineal.session.options import Options
+from lineal.session.settings import Settings, StoreSettings
 
 
 def loaded(cleanup: str) -> LoadedProject:
@@ -18,12 +20,17 @@ def loaded(cleanup: str) -> LoadedProject:
     return load(text, env=None, vars={}, git=git, environ={}, giterminism=load_giterminism(None))
 
 
+def days(project: LoadedProject, **flags: Any) -> int:
+    settings = Settings.of(**{"environ": {}, "repo": "r.example/a/b"} | flags)
+    return StoreSettings.of(settings, project, Setting("")).keep_days.value
+
+
 def test_later_wins() -> None:
-    configured = Setting(loaded("{keep_days: 90}").project.cleanup.keep_days)
-    assert loaded("{}").project.cleanup.keep_days == 30
-    assert Options(environ={}).days_kept(configured).value == 90
-    assert Options(environ={"LINEAL_KEEP_DAYS": "7"}).days_kept(configured).value == 7
-    assert Options(keep_days=0, environ={"LINEAL_KEEP_DAYS": "7"}).days_kept(configured).value == 0
+    configured = loaded("{keep_days: 90}")
+    assert days(loaded("{}")) == 30
+    assert days(configured) == 90
+    assert days(configured, environ={"LINEAL_KEEP_DAYS": "7"}) == 7
+    assert days(configured, keep_days=0, environ={"LINEAL_KEEP_DAYS": "7"}) == 0
 
 
 @pytest.mark.parametrize("days", ["-1", "soon", "1.5", "36501", "true", '"30"', "[30]"])
@@ -34,7 +41,7 @@ def test_what_is_no_number_of_days_is_refused_where_it_is_written(days: str) -> 
     assert "such as 30" in str(refused.value)
 
 
-@pytest.mark.parametrize("days", ["-1", "soon", "1.5", "36501", "٣"])
-def test_a_variable_too(days: str) -> None:
+@pytest.mark.parametrize("text", ["-1", "soon", "1.5", "36501", "٣"])
+def test_a_variable_too(text: str) -> None:
     with pytest.raises(BadConfiguration, match="LINEAL_KEEP_DAYS cannot be"):
-        Options(environ={"LINEAL_KEEP_DAYS": days}).days_kept(Setting(30))
+        days(loaded("{}"), environ={"LINEAL_KEEP_DAYS": text})

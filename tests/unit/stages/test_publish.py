@@ -15,6 +15,7 @@ from lineal.lock import Lock, NoLock
 from lineal.lock.file import FileLocks
 from lineal.oci.image import read_image
 from lineal.oci.types import OCI_INDEX, Manifest
+from lineal.progress import Notes
 from lineal.stages.lookup import Lookup
 from lineal.stages.publish import Publication, Publisher
 from lineal.stages.visibility import HistoryPosition
@@ -201,7 +202,7 @@ def test_a_working_tree_makes_no_anchor_and_finds_its_own_again() -> None:
 
 def test_a_layout_behaves_the_same(tmp_path: Path) -> None:
     store = Layout(tmp_path / "store")
-    lock = FileLocks(tmp_path / "locks", pytest.fail)
+    lock = FileLocks(tmp_path / "locks", Notes(pytest.fail, pytest.fail))
     first = publish(store, "first", lock=lock)
     second = publish(store, "second", THERE, lock=lock)
     third = publish(store, "third", lock=lock)

@@ -11,10 +11,11 @@ from typing import Any
 from lineal.context.build_context import BuildContext
 from lineal.context.dockerignore import Ignore
 from lineal.dockerfile.planner import plan
-from lineal.dockerfile.request import PlanRequest
-from lineal.dockerfile.stage import Stage
+from lineal.dockerfile.stage import PlanRequest, Stage
 from lineal.errors import BadConfiguration, MissingContent
+from lineal.git.commit import Commit
 from lineal.git.history import Ancestry, HistoryAnswer
+from lineal.git.lfs import Pointer
 from lineal.oci import Conflict, Store, Traffic
 from lineal.oci.image import image_of
 from lineal.oci.types import Blob, Descriptor, Manifest
@@ -29,21 +30,23 @@ Files = Mapping[str, str | tuple[str, str]]
 
 
 class Objects:
-    """As much of a repository as a context needs: contents by the ids that git would give them."""
+    """The `CommitFiles` of a context in memory: contents by the ids that git would give them."""
 
     def __init__(self) -> None:
         self.root = Path("/nowhere")
-        self.lfs = self
         self._contents: dict[str, bytes] = {}
 
     def pointer(self, path: str, oid: str) -> None:
         """Nothing is kept by Git LFS."""
 
+    def content(self, path: str, pointer: Pointer) -> Iterator[bytes]:
+        raise AssertionError(f"no pointer: {path}")
+
     def oid(self, path: str) -> str:
         """There are no attributes above the context."""
         return ""
 
-    def submodule(self, path: str, commit: str) -> Any:
+    def submodule(self, path: str, commit: str) -> Commit:
         raise BadConfiguration(f"The submodule {path} is not here.")
 
     def add(self, content: bytes) -> str:
@@ -57,13 +60,13 @@ class Objects:
     def stream(self, oid: str) -> Iterator[bytes]:
         yield self._contents[oid]
 
-    def sizes(self, oids: Any) -> dict[str, int]:
+    def sizes(self, oids: Iterable[str]) -> dict[str, int]:
         return {oid: len(self._contents[oid]) for oid in oids}
 
 
 def context(files: Files, ignore: str = "", folder: str = ".") -> BuildContext:
     """The real context tree over files that no git holds."""
-    objects: Any = Objects()
+    objects = Objects()
     entries: dict[str, tuple[str, str]] = {}
     for name, value in files.items():
         mode, content = (FILE, value) if isinstance(value, str) else value

@@ -105,7 +105,7 @@ def test_a_lost_answer_is_asked_for_again(
 
 
 def aged(layout: Layout) -> None:
-    for file in (layout.path / "blobs/sha256").iterdir():
+    for file in (layout.directory / "blobs/sha256").iterdir():
         os.utime(file, (0, 0))
 
 
@@ -121,11 +121,11 @@ def test_what_any_document_names_is_not_swept(tmp_path: Path) -> None:
         Manifest(json.dumps({"blobs": [{"digest": artifact.digest}]}).encode(), "application/x"), "art"
     )
     layout.put_blob(waste := Blob.of(b"waste"))
-    before = set((layout.path / "blobs/sha256").iterdir())
+    before = set((layout.directory / "blobs/sha256").iterdir())
     assert layout.sweep() == 0
     aged(layout)
     assert layout.sweep() == len(b"waste")
-    assert before - set((layout.path / "blobs/sha256").iterdir()) == {layout._file(waste.digest)}
+    assert before - set((layout.directory / "blobs/sha256").iterdir()) == {layout._file(waste.digest)}
 
 
 def test_what_is_about_to_be_tagged_is_not_swept(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_what_another_process_writes_is_seen_at_once(tmp_path: Path) -> None:
 def test_several_processes_lose_no_tag(tmp_path: Path) -> None:
     code = """
 import sys, pathlib, json
-from lineal.store import Manifest, OCI_MANIFEST
+from lineal.oci.types import OCI_MANIFEST, Manifest
 from lineal.store.layout import Layout
 store = Layout(pathlib.Path(sys.argv[1]))
 for n in range(25):

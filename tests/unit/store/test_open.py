@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from lineal.errors import BadConfiguration
 from lineal.oci.reference import parse_address, parse_reference
 from lineal.store.layout import Layout
-from lineal.store.open import open_image, open_store
+from lineal.store.open import StoreOpener, check_address
+from lineal.store.read_through import ReadThroughStore
 from lineal.store.registry.client import Registry
 
 DIGEST = "sha256:" + "ab" * 32
@@ -32,7 +33,7 @@ HUB = "registry-1.docker.io"
 )
 def test_a_registry_address(address: str, host: str, repository: str, tmp_path: Path) -> None:
     assert parse_address(address) == (host, repository)
-    store = open_store(address, workdir=tmp_path, environ={})
+    store = StoreOpener(tmp_path, {}).store(address)
     assert isinstance(store, Registry)
     assert (store.address, store.host, store.repository) == (address, host, repository)
 
@@ -67,8 +68,11 @@ def test_a_registry_address(address: str, host: str, repository: str, tmp_path: 
 )
 def test_a_wrong_address_says_what_to_write(address: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(BadConfiguration) as error:
-        open_store(address, workdir=tmp_path, environ={})
+        StoreOpener(tmp_path, {}).store(address)
     assert says in str(error.value)
+    with pytest.raises(BadConfiguration) as early:
+        check_address(address)
+    assert str(early.value) == str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -76,15 +80,15 @@ def test_a_wrong_address_says_what_to_write(address: str, says: str, tmp_path: P
 )
 def test_a_password_in_an_address_is_not_shown(address: str, tmp_path: Path) -> None:
     with pytest.raises(BadConfiguration) as error:
-        open_store(address, workdir=tmp_path, environ={})
+        StoreOpener(tmp_path, {}).store(address)
     assert "hunter2" not in str(error.value)
 
 
 @pytest.mark.parametrize(("address", "path"), [("layout:.lineal", ".lineal"), ("layout:/srv/x", "/srv/x")])
 def test_a_layout_is_relative_to_the_working_directory(address: str, path: str, tmp_path: Path) -> None:
-    store = open_store(address, workdir=tmp_path, environ={})
+    store = StoreOpener(tmp_path, {}).store(address)
     assert isinstance(store, Layout)
-    assert store.path == tmp_path / path
+    assert store.directory == tmp_path / path
     assert store.address == address
     assert list(tmp_path.iterdir()) == []
 
@@ -92,7 +96,7 @@ def test_a_layout_is_relative_to_the_working_directory(address: str, path: str, 
 def test_half_an_explicit_credential_is_refused(tmp_path: Path) -> None:
     for name, other in (("USERNAME", "PASSWORD"), ("PASSWORD", "USERNAME")):
         with pytest.raises(BadConfiguration, match=f"LINEAL_REGISTRY_{other} is not set"):
-            open_store("ghcr.io/a/b", workdir=tmp_path, environ={f"LINEAL_REGISTRY_{name}": "x"})
+            StoreOpener(tmp_path, {f"LINEAL_REGISTRY_{name}": "x"}).store("ghcr.io/a/b")
 
 
 @pytest.mark.parametrize(
@@ -157,9 +161,12 @@ def test_any_text_is_an_address_or_a_plain_error(text: str) -> None:
 
 def test_an_image_on_the_stores_host_shares_its_credentials(tmp_path: Path) -> None:
     environ = {"LINEAL_REGISTRY_USERNAME": "me", "LINEAL_REGISTRY_PASSWORD": "pw"}
-    store = open_store("ghcr.io/a/b", workdir=tmp_path, environ=environ)
-    same, tag = open_image("ghcr.io/c/d:1", store=store, environ=environ)
-    other, _ = open_image("quay.io/c/d:1", store=store, environ=environ)
+    stores = StoreOpener(tmp_path, environ)
+    store = stores.store("ghcr.io/a/b")
+    same, tag = stores.image("ghcr.io/c/d:1", store)
+    other, _ = stores.image("quay.io/c/d:1", store)
+    assert isinstance(same, Registry)
+    assert isinstance(other, Registry)
     assert (same.repository, tag) == ("c/d", "1")
     assert same._credential is not None
     assert other._credential is None
@@ -167,10 +174,29 @@ def test_an_image_on_the_stores_host_shares_its_credentials(tmp_path: Path) -> N
 
 def test_hosts_are_insecure_only_when_named(tmp_path: Path) -> None:
     def scheme(*insecure: str) -> str:
-        store = open_store("registry.example.com:5000/a", workdir=tmp_path, insecure_hosts=insecure, environ={})
+        store = StoreOpener(tmp_path, {}, insecure).store("registry.example.com:5000/a")
         assert isinstance(store, Registry)
         return store._http._scheme
 
     assert scheme() == "https"
     assert scheme("registry.example.com") == "https"
     assert scheme("registry.example.com:5000") == "http"
+
+
+def test_what_lies_beside_a_store(tmp_path: Path) -> None:
+    stores = StoreOpener(tmp_path, {})
+    registry, layout = stores.store("docker.io/a/b"), stores.store("layout:x")
+    beside = registry.sibling("a/b/bundle")
+    assert beside is not None
+    assert beside.address == f"{HUB}/a/b/bundle"
+    assert (registry.directory, layout.directory) == (None, tmp_path / "x")
+    assert layout.sibling("a/b") is None
+
+
+def test_a_run_that_may_not_write_shares_no_credential_with_its_neighbours(tmp_path: Path) -> None:
+    environ = {"LINEAL_REGISTRY_USERNAME": "me", "LINEAL_REGISTRY_PASSWORD": "pw"}
+    stores = StoreOpener(tmp_path, environ)
+    store = ReadThroughStore(Layout(tmp_path, "private", partial=True), stores.store("ghcr.io/a/b"))
+    base, _ = stores.image("ghcr.io/c/d:1", store)
+    assert isinstance(base, Registry)
+    assert base._credential is None

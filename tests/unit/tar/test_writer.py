@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lineal.context.tree import MAX_ID
 from lineal.errors import BuildFailed, Unreachable
 from lineal.tar.reader import TarReader
 from lineal.tar.writer import MTIME, LayerWriter, TarWriter
@@ -22,7 +23,7 @@ PART = st.one_of(
     st.text("ab.", min_size=1, max_size=200),
 ).filter(lambda part: part not in (".", ".."))
 NAME = st.lists(PART, min_size=1, max_size=4).map("/".join)
-ID = st.one_of(st.integers(0, 70000), st.integers(0, 2**32))
+ID = st.one_of(st.integers(0, 70000), st.integers(0, MAX_ID), st.just(MAX_ID))
 META = st.fixed_dictionaries(
     {
         "mode": st.integers(0, 0o7777),
@@ -75,8 +76,15 @@ def test_what_is_written_is_read_back_by_the_standard_library(
     assert not any(entry.uname or entry.gname for entry in (directory, file, link, hard))
     # And by our own reader.
     reader = TarReader(io.BytesIO(tar))
-    ours = [(entry.path, entry.uid, entry.mtime, b"".join(reader.content())) for entry in reader]
-    assert ours[1] == (f"d/{name}", meta["uid"], time, data)
+    ours = [(entry.path, entry.uid, entry.gid, entry.mtime, b"".join(reader.content())) for entry in reader]
+    assert ours[1] == (f"d/{name}", meta["uid"], meta["gid"], time, data)
+
+
+@pytest.mark.parametrize("key", ["uid", "gid"])
+@pytest.mark.parametrize("number", [-1, MAX_ID + 1, MAX_ID + 2])
+def test_an_owner_that_there_is_not_is_not_written(key: str, number: int) -> None:
+    with pytest.raises(BuildFailed, match=f"/f cannot belong to {number}: the last user or group is"):
+        written(("file", ("f", 0, []), {key: number}))
 
 
 def test_the_bytes_of_a_layer_never_change() -> None:

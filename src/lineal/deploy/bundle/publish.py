@@ -9,75 +9,73 @@ from typing import TYPE_CHECKING
 
 from lineal.deploy.bundle.bundle import SEALED, Bundle, check_version, default_version, written
 from lineal.deploy.helm.chart_archive import unpack
-from lineal.errors import BadConfiguration, DeployFailed, Interrupted
+from lineal.errors import BadConfiguration, DeployFailed
 from lineal.oci import Store
 from lineal.oci.reference import DOCKER_HUB, parse_address
-from lineal.store.open import LAYOUT, open_image
+from lineal.session.session import require_write
+from lineal.store.open import is_directory
 
 if TYPE_CHECKING:
+    from lineal.build.result import BuildResult
     from lineal.deploy.inputs import ReleaseInputs
     from lineal.deploy.release import Chart
     from lineal.session.session import Session
-    from lineal.stages.plan import BuildPlan
 
 NAME = "bundle"
 """The repository of bundles below that of the images."""
 
 
-def check(run: Session) -> None:
+def check(session: Session) -> None:
     """Raises for a run that cannot publish a bundle, before it has done anything."""
-    version = run.options.text("bundle-version").value
+    version = session.settings.bundle_version.value
     if version:
         check_version(version)
-    if run.dev:
+    if session.settings.dev.value:
         what = "A bundle is of a commit, and --dev is about the working tree."
         raise BadConfiguration(what, remedy="Commit, and leave --dev out.")
-    if run.repo.value.startswith(LAYOUT):
-        what = f"The images are in {run.repo.value}, where no cluster finds them, so a bundle of them is of no use."
+    repo = session.store_settings.repo.value
+    if is_directory(repo):
+        what = f"The images are in {repo}, where no cluster finds them, so a bundle of them is of no use."
         raise BadConfiguration(what, remedy="Give a registry with `--repo HOST/REPOSITORY`.")
-    if not run.context.may_write:
-        what = "This run may not write (a pull request from a fork), so it publishes no bundle."
-        raise DeployFailed(what, remedy="Publish from a branch of the project itself.")
-    _ = shelf_of(run)
+    require_write(session, "it publishes no bundle", "Publish from a branch of the project itself.")
+    _ = repository_of(session)
 
 
-def shelf_of(run: Session) -> Store:
-    """The repository of the run's bundles: `--to`, else `<store>/bundle`."""
-    named = run.options.text("bundle-repo").value.removeprefix("oci://")
+def repository_of(session: Session) -> Store:
+    """The repository of this run's bundles: `--to`, else `<store>/bundle`."""
+    named = session.settings.bundle_repo.value.removeprefix("oci://")
     if named:
         parse_address(named)
-        return open_image(
-            named, insecure_hosts=run.insecure, store=run.store, environ=run.options.environ
-        )[0]  # fmt: skip
-    return beside(run.store)
+        return session.stores.image(named, session.store)[0]
+    return beside(session.store)
 
 
 def beside(store: Store) -> Store:
     """The repository of bundles that belongs to a store."""
-    from lineal.store.registry.client import Registry
-
-    assert isinstance(store, Registry)
-    if store.host == DOCKER_HUB:
+    host, repository = parse_address(store.address)
+    if host == DOCKER_HUB:
         what = "Docker Hub has no repositories below another, so the bundle cannot be beside the images."
         raise BadConfiguration(what, remedy="Give its repository with `--to docker.io/USER/NAME`.")
-    return store.sibling(f"{store.repository}/{NAME}")
+    found = store.sibling(f"{repository}/{NAME}")
+    assert found is not None, "only a run that may write, to a registry, gets here"
+    return found
 
 
-def make(run: Session, rollout: ReleaseInputs, outlook: BuildPlan) -> Bundle:
+def make(session: Session, inputs: ReleaseInputs, result: BuildResult) -> Bundle:
     """The bundle of this commit. Raises `DeployFailed` when an image is missing or the chart does not work."""
     from lineal.deploy.helm import dependencies
     from lineal.deploy.helm.values_merge import merged
 
-    helm, release = rollout.helm, rollout.release(outlook)
+    helm, release = inputs.helm, inputs.release(result)
     with _kept(Path(release.chart.location) / "Chart.lock"):
-        dependencies.complete(helm, release, run.progress.note)
-    values = merged(helm, release, run.workspace / "merge")
+        dependencies.complete(helm, release, session.progress.note)
+    values = merged(helm, release, session.workspace / "merge")
     # A private copy, or fetched: nobody else's.
     (Path(release.chart.location) / "values.yaml").write_bytes(written(values))
-    sealed = {f"{SEALED}{number:03}.yaml": file.text.encode() for number, file in enumerate(rollout.sealed)}
-    name, files = unpack(_packaged(run, rollout, release.chart), f"The chart {release.chart.name}")
+    encrypted = {f"{SEALED}{number:03}.yaml": file.text.encode() for number, file in enumerate(inputs.encrypted)}
+    name, files = unpack(_packaged(session, inputs, release.chart), f"The chart {release.chart.name}")
     own = {path: content for path, content in files.items() if not path.startswith(SEALED)}
-    return Bundle(name, {**own, **sealed})
+    return Bundle(name, {**own, **encrypted})
 
 
 @contextmanager
@@ -90,15 +88,14 @@ def _kept(lock: Path) -> Iterator[None]:
         lock.write_bytes(before)
 
 
-def _packaged(run: Session, rollout: ReleaseInputs, chart: Chart) -> bytes:
+def _packaged(session: Session, inputs: ReleaseInputs, chart: Chart) -> bytes:
     """What `helm package` makes of the chart: it knows .helmignore, and checks what it packs."""
-    version = run.options.text("bundle-version").value or _version(run, chart)
-    made = run.workspace / "package"
+    version = session.settings.bundle_version.value or _version(session, chart)
+    made = session.workspace / "package"
     made.mkdir()
     flags = ["--version", version, "--destination", str(made)]
-    answer = rollout.helm.run(["package", *flags, "--", chart.location], output=run.progress.note)
-    if answer.signals:
-        raise Interrupted(f"Packing the chart was interrupted by {answer.signals[0].name}.")
+    answer = inputs.helm.run(["package", *flags, "--", chart.location], output=session.progress.note)
+    answer.or_interrupted("Packing the chart")
     found = list(made.glob("*.tgz"))
     if answer.code != 0 or len(found) != 1:
         from lineal.deploy.helm import errors
@@ -109,6 +106,6 @@ def _packaged(run: Session, rollout: ReleaseInputs, chart: Chart) -> bytes:
     return found[0].read_bytes()
 
 
-def _version(run: Session, chart: Chart) -> str:
+def _version(session: Session, chart: Chart) -> str:
     own = Bundle("", {"Chart.yaml": (Path(chart.location) / "Chart.yaml").read_bytes()}).titles.get("version", "")
-    return default_version(own, run.context.tag, run.checkout.commit)
+    return default_version(own, session.context.tag, session.checkout.commit)

@@ -10,7 +10,7 @@ from typing import Any
 from lineal.config.secrets import Mask
 from lineal.deploy.diff.masking import hidden
 from lineal.deploy.helm.manifests import UNREADABLE, ReleaseManifests, equal
-from lineal.deploy.watch.json_fields import at, mapping, text
+from lineal.kube.json_fields import at, mapping, text
 from lineal.report.model import Action, ChangeReport
 
 _HIDDEN = ("data", "stringData")

@@ -1,4 +1,4 @@
-"""Charts from elsewhere: `oci://` and `https://`, pinned by a version or a digest, fetched by helm."""
+"""Charts that are not in the commit: helm fetches them from `oci://` or `https://`, pinned by version or digest."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lineal.deploy.helm import errors
 from lineal.deploy.helm.chart_archive import unpack
+from lineal.deploy.helm.client import Answer, Helm
 from lineal.deploy.release import PIN, Chart, is_pin, loose
-from lineal.errors import BadConfiguration, DeployFailed, Interrupted, Unreachable
+from lineal.errors import BadConfiguration, DeployFailed, Unreachable
 from lineal.text import quoted
-
-if TYPE_CHECKING:
-    from lineal.deploy.helm.client import Helm
 
 _HTTPS = re.compile(
     r"(?P<folder>https://[A-Za-z0-9.\-\[\]:]+(?:/[A-Za-z0-9._~%+-]+)*)/"
@@ -25,6 +22,7 @@ _HTTPS = re.compile(
 )
 _VERSIONED = re.compile(rf"-{PIN}\.tgz$", re.ASCII)
 _BIGGEST = 64 << 20
+"""Bytes of a chart's archive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +35,11 @@ class Pinned:
     name: str
     version: str
     digest: str
-    """Hex, empty when the version has to do."""
+    """SHA-256 in hex; empty when only the version pins the chart."""
 
     @classmethod
     def parse(cls, written: str) -> Pinned:
-        """Raises `BadConfiguration` for what is no such chart, or might be another one tomorrow."""
+        """Raises `BadConfiguration` for an address that is no chart, or may mean another chart tomorrow."""
         found = _HTTPS.fullmatch(written)
         if found is None:
             what = f"{quoted(written)} is not a chart behind https."
@@ -64,17 +62,20 @@ class Pinned:
 
 
 def fetch(helm: Helm, written: str, directory: Path, output: Callable[[str], None], *, plain_http: bool) -> Chart:
-    """The chart as an archive in `directory`. Raises `DeployFailed`, `Unreachable`, `Interrupted`."""
+    """Fetch the chart `written` as an archive in `directory`. Raises `DeployFailed`, `Unreachable`, `Interrupted`."""
     pinned = Pinned.parse(written) if written.startswith("https://") else None
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     flags = ["--destination", str(directory), *(["--plain-http"] if plain_http else [])]
     answer = helm.run(["pull", *flags, *(pinned.arguments() if pinned else ["--", written])], output=output)
-    if answer.signals:
-        raise Interrupted(f"Fetching the chart {written} was interrupted by {answer.signals[0].name}.")
-    found = list(directory.glob("*.tgz"))
-    if answer.code != 0 or len(found) != 1:
+
+    def failure(answer: Answer) -> Unreachable:
         what = f"helm could not fetch the chart {written}: {errors.sentence(errors.reason_of(answer.stderr))}"
-        raise Unreachable(what, remedy="Check its address and version, and that this machine may read it.")
+        return Unreachable(what, remedy="Check its address and version, and that this machine may read it.")
+
+    answer.or_raise(f"Fetching the chart {written}", failure)
+    found = list(directory.glob("*.tgz"))
+    if len(found) != 1:
+        raise failure(answer)
     if pinned and pinned.digest:
         _check(found[0], pinned)
     return Chart(str(found[0]), written)
@@ -89,7 +90,7 @@ def _check(file: Path, pinned: Pinned) -> None:
 
 
 def unpacked(chart: Chart, directory: Path) -> Chart:
-    """The files of a fetched chart in `directory`, which must not be there yet.
+    """Unpack a fetched chart into `directory`, which must not exist yet.
 
     Raises `DeployFailed`, `BadConfiguration`, `Unreachable`."""
     file = Path(chart.location)

@@ -1,28 +1,35 @@
-"""The helm program, 3.17 or later and 4 alike: `helm template` and `helm upgrade --install`."""
+"""A client of the helm program, 3.17 or later and 4: it builds the arguments, runs helm, and reads what it prints.
+
+The client decides nothing: `deploy/render.py` and `deploy/upgrade.py` complete a chart's dependencies before they
+call it, and `deploy/upgrade.py` undoes what a failed upgrade leaves."""
 
 from __future__ import annotations
 
 import re
-import secrets
 import shutil
-import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lineal import process
-from lineal.deploy.helm import dependencies, errors, recovery
+from lineal.deploy.helm import errors
 from lineal.deploy.release import Release
 from lineal.errors import BadConfiguration, Interrupted, LinealError
 from lineal.text import printable, quoted
 
 OLDEST = (3, 17)
 NEWEST_MAJOR = 4
+RUN_LABEL = "lineal-run"
+"""The label of every revision that a run of ours makes. It tells our revisions from those of another job."""
+BEFORE_CHANGES = ", before anything was changed"
+"""For `Answer.or_raise`, of a command that only reads."""
 _HISTORY = "10"
+"""The number of revisions that helm keeps."""
 _QUICK = 60.0
 """Seconds for a command that waits for nothing, and for helm to end after a signal."""
 _VERSION = re.compile(r"v?(\d+)\.(\d+)\.\d+")
 _KEPT_LINES = 200
+"""Lines of stderr that are kept for the error."""
 
 Output = Callable[[str], None]
 
@@ -35,12 +42,22 @@ def unchanged(line: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    code: int
+class Answer(process.Outcome):
+    command: str
+    """For messages: `helm upgrade`."""
     stdout: str
     stderr: tuple[str, ...]
-    """Its last lines."""
-    signals: tuple[signal.Signals, ...]
+    """The last lines, masked."""
+
+    def or_raise(self, doing: str, failure: Callable[[Answer], LinealError], *, state: str = "") -> str:
+        """What helm printed on stdout.
+
+        Raises `Interrupted` when a signal arrived meanwhile (see `Outcome.or_interrupted`), and what `failure` makes
+        of the answer when helm failed."""
+        self.or_interrupted(doing, state)
+        if self.code != 0:
+            raise failure(self)
+        return self.stdout
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +79,7 @@ class Helm:
         kept = {name: value for name, value in environ.items() if name != "HELM_DEBUG"}
         unknown = cls(_path(environ), "", kept, mask)
         answer = unknown.run(["version", "--template", "{{.Version}}"], limit=_QUICK)
-        if answer.signals:
-            raise Interrupted(f"Interrupted by {answer.signals[0].name} before anything was deployed.")
+        answer.or_interrupted("The run", BEFORE_CHANGES)
         found = _VERSION.match(answer.stdout.strip())
         if answer.code != 0 or found is None:
             what = f"{quoted(unknown.path)} does not say which helm it is: {printable(' '.join(answer.stderr), 200)}"
@@ -79,47 +95,34 @@ class Helm:
         return int(self.version.lstrip("v").partition(".")[0])
 
     def template(self, release: Release, directory: Path | None = None, output: Output = silent) -> str:
-        """The manifests; or, with `directory`, nothing but a file in it for each template. Asks no cluster.
+        """Render the chart, which has its dependencies by now, without a cluster.
 
-        `output` gets helm's warnings. Raises `DeployFailed`, `BadConfiguration`, `Unreachable`, `Interrupted`."""
-        dependencies.complete(self, release, output)
+        Returns the manifests; with `directory`, helm writes a file for each template there instead. `output` gets
+        helm's warnings. Raises `DeployFailed`, `BadConfiguration`, `Unreachable`, `Interrupted`."""
         flags = ["--include-crds"]
         if directory is not None:
             flags += ["--output-dir", str(directory)]
         if release.kube_version:
             flags += ["--kube-version", release.kube_version]
         answer = self.run(["template", *flags, *common_flags(release)], output=output)
-        if answer.signals:
-            raise Interrupted(f"Rendering was interrupted by {answer.signals[0].name}.")
-        if answer.code != 0:
-            raise errors.explain(answer.stderr, release, self.environ, "helm template")
-        return answer.stdout
+        return answer.or_raise("Rendering", self.explains(release))
 
-    def upgrade(self, release: Release, output: Output, stop: process.Stop = process.never) -> None:
-        """Install or upgrade, wait until all is ready, roll back when it fails. `output` gets helm's lines; `stop`
-        says when waiting does not help any more (SIGTERM), or must not go on (SIGKILL).
+    def upgrade(self, release: Release, mark: str, output: Output, stop: process.Stop = process.never) -> Answer:
+        """Install or upgrade, wait until all is ready, roll back when it fails.
 
-        The chart has its dependencies by now. Call it on the main thread: SIGINT and SIGTERM are forwarded to helm,
-        which then rolls back, and end in `Interrupted`; a second one kills it. Whatever happens, no revision of ours
-        is left unfinished as long as the cluster can be reached. Raises `DeployFailed`, `BadConfiguration`,
-        `Unreachable`."""
-        mark = secrets.token_hex(8)
+        The chart has its dependencies by now. `mark` becomes the value of RUN_LABEL on the new revision. `output`
+        gets helm's lines; `stop` says when waiting does not help any more (SIGTERM), or must not go on (SIGKILL).
+        Call it on the main thread: SIGINT and SIGTERM are forwarded to helm, which then rolls back; a second one
+        kills it."""
         flags = [*self.upgrade_flags(release, mark), *release.context_flags, *common_flags(release)]
         # Rolling back waits for readiness once more.
         grace = release.timeout + _QUICK
-        answer = self.run(["upgrade", *flags], output=output, grace=grace, echo=True, stop=stop, tethered=True)
-        if answer.code == 0 and not answer.signals:
-            return
-        error = self.failure(answer, release)
-        if stop() is signal.SIGKILL:
-            raise error  # another run may have begun: nothing is put in order beside it
-        if answer.signals or not _began_nothing(answer, error):
-            _append(error, recovery.undo_own(self, release, mark))
-        raise error
+        return self.run(["upgrade", *flags], output=output, grace=grace, echo=True, stop=stop, tethered=True)
 
-    def failure(self, answer: Answer, release: Release) -> LinealError:
+    def upgrade_failure(self, answer: Answer, release: Release) -> LinealError:
+        """The error of an `upgrade` that failed or was interrupted."""
         if not answer.signals:
-            return errors.explain(answer.stderr, release, self.environ, "helm upgrade")
+            return self.explains(release)(answer)
         name = answer.signals[0].name
         if answer.code == 0:
             return Interrupted(f"Interrupted by {name}, just when {release} was done.")
@@ -131,8 +134,12 @@ class Helm:
         return [
             *("--install", "--create-namespace", "--reset-values", *rollback),
             *("--timeout", f"{round(release.timeout * 1000)}ms", "--history-max", _HISTORY),
-            *("--description", release.description, "--labels", f"{recovery.LABEL}={mark}"),
+            *("--description", release.description, "--labels", f"{RUN_LABEL}={mark}"),
         ]
+
+    def explains(self, release: Release) -> Callable[[Answer], LinealError]:
+        """For `Answer.or_raise`: the error for a command about `release` that failed."""
+        return lambda answer: errors.explain(answer.stderr, release, self.environ, answer.command)
 
     def run(
         self,
@@ -178,17 +185,7 @@ class Helm:
             what = f"{quoted(self.path)} cannot be run: {error.strerror}."
             raise BadConfiguration(what, remedy=_REMEDY) from None
         stdout = b"".join(kept).decode("utf-8", "replace")
-        return Answer(outcome.code, stdout, tuple(tail), outcome.signals)
-
-
-def _began_nothing(answer: Answer, error: LinealError) -> bool:
-    """Asking a cluster again that could not be reached would take its time-out once more."""
-    return isinstance(error, BadConfiguration) or any("cluster unreachable" in line for line in answer.stderr)
-
-
-def _append(error: LinealError, more: str) -> None:
-    if more:
-        error.message = f"{error.message} {more}"
+        return Answer(outcome.code, outcome.signals, f"helm {args[0]}" if args else "helm", stdout, tuple(tail))
 
 
 _REMEDY = "Install Helm 3.17 or later, or Helm 4 (https://helm.sh), or set LINEAL_HELM to its path."

@@ -1,28 +1,26 @@
-"""The charts that a chart of the commit depends on: vendored in `charts/`, or fetched as its Chart.lock says."""
+"""The dependencies of a chart of the commit: vendored in `charts/`, or fetched as its Chart.lock says."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lineal.deploy.helm import errors
+from lineal.deploy.helm.client import Answer, Helm
 from lineal.deploy.release import Chart, Release, is_pin
-from lineal.errors import BadConfiguration, DeployFailed, Interrupted, Location, Unreachable
+from lineal.errors import BadConfiguration, DeployFailed, LinealError, Location, Unreachable
 from lineal.text import printable, quoted
-
-if TYPE_CHECKING:
-    from lineal.deploy.helm.client import Helm
 
 _LOCAL = "file://"
 _NETWORK = ("dial tcp", "no cached repository", "failed to do request", "failed to perform", "i/o timeout", "TLS")
 
 
 def complete(helm: Helm, release: Release, output: Callable[[str], None]) -> None:
-    """Run `helm dependency build` in the chart's directory where `charts/` lacks something.
+    """Run `helm dependency build` in the chart's directory when `charts/` lacks a dependency.
 
-    Without a Chart.lock only charts of the commit itself are taken: a range of versions means another one tomorrow.
-    Raises `BadConfiguration`, `DeployFailed`, `Unreachable`, `Interrupted`."""
+    Without a Chart.lock only charts of the commit itself are taken: a range of versions may mean another chart
+    tomorrow. Raises `BadConfiguration`, `DeployFailed`, `Unreachable`, `Interrupted`."""
     chart = release.chart
     if not chart.is_directory:
         return
@@ -36,22 +34,22 @@ def complete(helm: Helm, release: Release, output: Callable[[str], None]) -> Non
         _check(directory, wanted, place, locked)
     if locked:
         _check_lock(chart, {wanted["name"] for wanted in missing})
-    answer = helm.run(
-        ["dependency", "build", *(["--plain-http"] if release.plain_http else []), "--", chart.location],
-        output=output,
-    )
-    if answer.signals:
-        raise Interrupted(f"Fetching the chart's dependencies was interrupted by {answer.signals[0].name}.")
-    if answer.code != 0:
-        reason = errors.reason_of(answer.stderr).replace(chart.location, chart.name)
-        what = f"helm could not fetch the chart's dependencies: {errors.sentence(reason)}"
-        if any(word in line for line in answer.stderr for word in _NETWORK):
-            raise Unreachable(what, place=place, remedy="Check the repository's address, or commit charts/.")
-        raise DeployFailed(what, place=place, remedy="Run `helm dependency update` and commit Chart.lock.")
+    flags = ["--plain-http"] if release.plain_http else []
+    answer = helm.run(["dependency", "build", *flags, "--", chart.location], output=output)
+    answer.or_raise("Fetching the chart's dependencies", lambda failed: _failure(failed, chart, place))
+
+
+def _failure(answer: Answer, chart: Chart, place: Location) -> LinealError:
+    reason = errors.reason_of(answer.stderr).replace(chart.location, chart.name)
+    what = f"helm could not fetch the chart's dependencies: {errors.sentence(reason)}"
+    if any(word in line for line in answer.stderr for word in _NETWORK):
+        return Unreachable(what, place=place, remedy="Check the repository's address, or commit charts/.")
+    return DeployFailed(what, place=place, remedy="Run `helm dependency update` and commit Chart.lock.")
 
 
 def _check_lock(chart: Chart, names: set[str]) -> None:
-    """To helm the version in Chart.lock may be a range, as that in Chart.yaml."""
+    """Helm takes a range of versions in Chart.lock as it does in Chart.yaml; here a whole version must stand
+    there."""
     for wanted in _wanted(chart, "Chart.lock"):
         remote = wanted["repository"] and not wanted["repository"].startswith(_LOCAL)
         if remote and wanted["name"] in names and not is_pin(wanted["version"]):
@@ -81,7 +79,7 @@ def _wanted(chart: Chart, file: str = "Chart.yaml") -> list[dict[str, str]]:
 
 
 def hosts(chart: Chart) -> set[str]:
-    """The registries that a chart's dependencies come from."""
+    """The hosts of the OCI registries that a chart's dependencies come from."""
     addresses = [wanted["repository"] for wanted in _wanted(chart)]
     return {text.removeprefix("oci://").partition("/")[0] for text in addresses if text.startswith("oci://")}
 

@@ -7,16 +7,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lineal.deploy.helm import errors
-from lineal.deploy.helm.client import common_flags
+from lineal.deploy.helm.client import BEFORE_CHANGES, Answer, Helm, common_flags
 from lineal.deploy.release import Release
-from lineal.deploy.watch.json_fields import at, entries, mapping
-from lineal.errors import DeployFailed, Interrupted
-
-if TYPE_CHECKING:
-    from lineal.deploy.helm.client import Answer, Helm
+from lineal.errors import DeployFailed
+from lineal.kube.json_fields import at, entries, mapping
 
 _LIMIT = 120.0
 UNREADABLE = "(unreadable)"
@@ -67,7 +63,7 @@ def deployed(helm: Helm, release: Release) -> ReleaseManifests | None:
     answer = helm.run(["status", *release.place_flags, "--output", "json", "--", release.name], limit=_LIMIT)
     if answer.code != 0 and any("release: not found" in line for line in answer.stderr):
         return None
-    return _rendering(helm, release, answer, "helm status")
+    return _read(helm, release, answer)
 
 
 def dry_run(helm: Helm, release: Release) -> ReleaseManifests:
@@ -75,23 +71,20 @@ def dry_run(helm: Helm, release: Release) -> ReleaseManifests:
     command = ["upgrade", "--install", "--reset-values", "--dry-run=server", "--output", "json"]
     flags = [*release.context_flags, *common_flags(release)]
     answer = helm.run([*command, *flags], limit=release.timeout + _LIMIT)
-    return _rendering(helm, release, answer, "helm upgrade")
+    return _read(helm, release, answer)
 
 
-def _rendering(helm: Helm, release: Release, answer: Answer, doing: str) -> ReleaseManifests:
-    if answer.signals:
-        raise Interrupted(f"Interrupted by {answer.signals[0].name} before {release} was changed.")
-    if answer.code != 0:
-        raise errors.explain(answer.stderr, release, helm.environ, doing)
+def _read(helm: Helm, release: Release, answer: Answer) -> ReleaseManifests:
+    printed = answer.or_raise(f"Reading {release}", helm.explains(release), state=BEFORE_CHANGES)
     try:
-        found = json.loads(answer.stdout[max(answer.stdout.find("{"), 0) :])
+        found = json.loads(printed[max(printed.find("{"), 0) :])
         status = str(at(found, "info", "status"))
         hooks = tuple((str(hook.get("name")), str(hook.get("manifest"))) for hook in entries(found, "hooks"))
         back = re.match(r"Rollback to (\d+)", str(at(found, "info", "description")))
         restored = int(back[1]) if back else None
         return ReleaseManifests(int(found["version"]), status, str(found["manifest"]), hooks, restored)
     except (ValueError, KeyError, TypeError, RecursionError):
-        what = f"{doing} of {release} printed nothing that can be read."
+        what = f"{answer.command} of {release} printed nothing that can be read."
         raise DeployFailed(what, remedy="Use Helm 3.17 or later, or 4.") from None
 
 

@@ -1,4 +1,5 @@
-"""No revision left unfinished: what helm could not clean up because it was killed is cleaned up here."""
+"""Recovery of a release whose helm was killed: its unfinished revision is rolled back, or uninstalled when it is the
+first one."""
 
 from __future__ import annotations
 
@@ -6,13 +7,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from signal import Signals
-from typing import TYPE_CHECKING
 
+from lineal.deploy.helm.client import BEFORE_CHANGES, RUN_LABEL, Answer, Helm
 from lineal.deploy.release import Release
-from lineal.errors import Interrupted
-
-if TYPE_CHECKING:
-    from lineal.deploy.helm.client import Answer, Helm
+from lineal.errors import BadConfiguration, Interrupted, LinealError
 
 _LIMIT = 60.0
 """Seconds for each question; none of them waits for resources."""
@@ -20,14 +18,20 @@ _WORKED = ("deployed", "superseded")
 _UNFINISHED = ("pending-", "uninstalling", "failed")
 """`failed` too: a helm that was killed between giving up and rolling back leaves its half of the changes."""
 _CUT_OFF = ("pending-", "uninstalling")
-LABEL = "lineal-run"
-"""On every revision that we ask for: tells ours from another job's when one is left pending."""
+
+
+def may_have_begun(answer: Answer, error: LinealError) -> bool:
+    """Whether a `helm upgrade` that ended with `error` may have left a revision.
+
+    A cluster that could not be reached is not asked again, which would take its time-out once more."""
+    unreached = any("cluster unreachable" in line for line in answer.stderr)
+    return bool(answer.signals) or not (unreached or isinstance(error, BadConfiguration))
 
 
 def undo_own(helm: Helm, release: Release, mark: str) -> str:
-    """Undo the revision that the run `mark` left unfinished. What was done, as a sentence; empty: nothing.
+    """Undo the unfinished revision of the run `mark`. Returns a sentence about what was done, empty for nothing.
 
-    Never raises, and touches no revision that another job is working on."""
+    Raises nothing, and leaves the revisions of other jobs alone."""
     left = _Leftover(helm, release, shielded=True)
     revisions = left.revisions()
     if revisions is None:
@@ -38,9 +42,10 @@ def undo_own(helm: Helm, release: Release, mark: str) -> str:
 
 
 def undo_killed(helm: Helm, release: Release) -> str:
-    """The same for what a run left that was killed. Only for who knows that no other run works on the release.
+    """Undo the unfinished revision of an earlier run that was killed. Returns a sentence, empty for nothing.
 
-    What no run of ours made is left alone: helm itself will refuse to go on beside it. Raises `Interrupted`."""
+    The caller holds the release's lock, so no other run works on it. A revision that no run of ours made is left
+    alone: helm itself refuses to go on beside it. Raises `Interrupted`."""
     left = _Leftover(helm, release, shielded=False)
     revisions = left.revisions()
     if not revisions or not revisions[-1].status.startswith(_CUT_OFF) or not left.run_of(revisions):
@@ -60,14 +65,14 @@ class _Revision:
 
 @dataclass(frozen=True, slots=True)
 class _Leftover:
-    """`shielded`: a signal has arrived already, and another one does not stop the tidying up."""
+    """`shielded`: signals do not stop helm, because one has arrived already."""
 
     helm: Helm
     release: Release
     shielded: bool
 
     def revisions(self) -> list[_Revision] | None:
-        """Oldest first; empty when there is no such release, None when helm cannot tell."""
+        """The oldest revision comes first. Empty when there is no such release, None when helm cannot tell."""
         answer = self._ask("history", self.release.name, "--max", "256", "--output", "json")
         if answer.code != 0:
             return [] if any("release: not found" in line for line in answer.stderr) else None
@@ -78,10 +83,11 @@ class _Leftover:
         return sorted(found, key=lambda revision: revision.number)
 
     def run_of(self, revisions: Sequence[_Revision]) -> str:
-        """The mark of the run of ours that made the last revision, or the one that a rollback was undoing; empty when
-        none of ours did.
+        """The mark of our run that made the last revision, or the revision that a rollback was undoing. Empty when no
+        run of ours made it.
 
-        Helm copies labels to the next revision, whoever makes it: ours has another mark than the one before."""
+        Helm copies labels to the next revision, even to one that somebody else makes. So a revision is ours only when
+        its mark differs from that of the revision before."""
         last = len(revisions) - 1
         if revisions[last].status == "uninstalling" and last > 0:
             return ""  # our runs uninstall only what was a first installation
@@ -93,7 +99,8 @@ class _Leftover:
         return mark if mark and (last == 0 or self._mark(revisions[last - 1]) != mark) else ""
 
     def put_back(self, revisions: Sequence[_Revision]) -> tuple[str, tuple[Signals, ...]]:
-        """What was done, and the signals that arrived meanwhile."""
+        """Roll back, or uninstall a first installation. Returns a sentence about it, and the signals that arrived
+        meanwhile."""
         worked = [revision.number for revision in revisions if revision.status in _WORKED]
         command, done = ["uninstall", self.release.name], "It was a first installation and has been uninstalled."
         if worked:
@@ -110,7 +117,7 @@ class _Leftover:
     def _mark(self, revision: _Revision) -> str:
         """Empty when there is none."""
         # Helm 3.17 shows labels nowhere else.
-        template = f'{{{{ index .Release.Labels "{LABEL}" }}}}'
+        template = f'{{{{ index .Release.Labels "{RUN_LABEL}" }}}}'
         answer = self._ask(
             "get", "all", self.release.name, "--revision", str(revision.number), "--template", template
         )
@@ -119,6 +126,6 @@ class _Leftover:
 
     def _ask(self, *command: str) -> Answer:
         answer = self.helm.run([*command, *self.release.place_flags], shielded=self.shielded, limit=_LIMIT)
-        if answer.signals and not self.shielded:
-            raise Interrupted(f"Interrupted by {answer.signals[0].name} before {self.release} was changed.")
+        if not self.shielded:
+            answer.or_interrupted(f"Reading {self.release}", BEFORE_CHANGES)
         return answer

@@ -1,4 +1,4 @@
-"""All values of a release in one: merged by helm itself, so that a bundle means what a deployment means."""
+"""One mapping of all values of a release. Helm itself merges them, so that a bundle means what a deployment means."""
 
 from __future__ import annotations
 
@@ -8,26 +8,22 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lineal.deploy.helm import errors
+from lineal.deploy.helm.client import Helm, common_flags
 from lineal.deploy.release import Chart, Release
-from lineal.errors import DeployFailed, Interrupted
-
-if TYPE_CHECKING:
-    from lineal.deploy.helm.client import Helm
+from lineal.errors import DeployFailed
 
 _CHART = "apiVersion: v2\nname: values\nversion: 0.1.0\n"
-# As base64, because what helm renders it also reads as YAML.
+# In base64, because helm parses what it renders as YAML.
 _TEMPLATE = "values: {{ toJson .Values | b64enc }}\n"
 
 
 def merged(helm: Helm, release: Release, directory: Path) -> dict[str, Any]:
-    """The chart's own values with those of the release on top. `directory` is private and not there yet.
+    """The chart's own values with those of the release on top. `directory` is private and does not exist yet.
 
-    A chart of nothing but those values is rendered. Raises `DeployFailed`, `BadConfiguration`, `Interrupted`."""
-    from lineal.deploy.helm.client import common_flags
-
+    Helm renders a chart that holds nothing but those values. Raises `DeployFailed`, `BadConfiguration`,
+    `Interrupted`."""
     (directory / "templates").mkdir(parents=True)
     (directory / "Chart.yaml").write_text(_CHART)
     (directory / "templates" / "values.yaml").write_text(_TEMPLATE)
@@ -36,11 +32,8 @@ def merged(helm: Helm, release: Release, directory: Path) -> dict[str, Any]:
         shutil.copyfile(own, directory / "values.yaml")
     asked = replace(release, chart=Chart(str(directory), release.chart.name))
     answer = helm.run(["template", *common_flags(asked)])
-    if answer.signals:
-        raise Interrupted(f"Merging the values was interrupted by {answer.signals[0].name}.")
-    if answer.code != 0:
-        raise errors.explain(answer.stderr, asked, helm.environ, "helm template")
-    found = re.search(r"^values: (\S*)$", answer.stdout, re.MULTILINE)
+    printed = answer.or_raise("Merging the values", helm.explains(asked))
+    found = re.search(r"^values: (\S*)$", printed, re.MULTILINE)
     try:
         values = json.loads(base64.b64decode(found[1])) if found else None
     except ValueError:

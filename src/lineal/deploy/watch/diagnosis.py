@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lineal.deploy.helm.errors import sentence
-from lineal.deploy.watch.json_fields import entries, number, text
+from lineal.kube.json_fields import entries, number, text
 
 LONGEST = 4000
 """Of a message: containerd's about an image by digest has some 600 characters, and says the reason last."""

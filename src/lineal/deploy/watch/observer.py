@@ -9,9 +9,9 @@ from typing import Any
 from lineal.deploy.release import Release
 from lineal.deploy.watch import diagnosis
 from lineal.deploy.watch.diagnosis import Diagnosis
-from lineal.deploy.watch.json_fields import number, text
 from lineal.deploy.watch.workload import GROUPS, KINDS, Workload, newest
 from lineal.kube.client import KubeClient, KubeRefused, path
+from lineal.kube.json_fields import number, text
 from lineal.kube.login import KubeUnavailable
 
 LINES = 20

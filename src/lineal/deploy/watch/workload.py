@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from lineal.deploy.watch.diagnosis import LONGEST, Diagnosis
-from lineal.deploy.watch.json_fields import at, entries, mapping, number, text
+from lineal.kube.json_fields import at, entries, mapping, number, text
 
 KINDS = {"deployments": "Deployment", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet", "jobs": "Job"}
 GROUPS = {"deployments": "apis/apps/v1", "statefulsets": "apis/apps/v1", "daemonsets": "apis/apps/v1",

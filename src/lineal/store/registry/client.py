@@ -15,10 +15,10 @@ from lineal.clock import Time
 from lineal.errors import LinealError, MissingContent, Unreachable
 from lineal.oci import Conflict, Store
 from lineal.oci.types import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Manifest
-from lineal.oci.verify import MAX_MANIFEST, is_digest, read_manifest
+from lineal.oci.verify import MAX_MANIFEST, invalid_response, is_digest, read_manifest
 from lineal.store.registry.auth import Denied, Scope, repository_scopes
 from lineal.store.registry.credentials import Credential
-from lineal.store.registry.errors import ConnectionFailed, codes, connection_error, invalid_response, refused
+from lineal.store.registry.errors import ConnectionFailed, codes, connection_error, refused
 from lineal.store.registry.tag_list import TagList
 from lineal.store.registry.transport import CHUNK, RETRIED, SMALL, TRIES, Response, Transport
 
@@ -69,7 +69,6 @@ class Registry(Store):
         self._listing = TagList(self._http, self._base, partial(self._read, "GET"), self._error)
 
     def sibling(self, repository: str) -> Registry:
-        """Another repository of this registry, with the same credentials and connections; its traffic is its own."""
         return Registry(
             self.host,
             repository,

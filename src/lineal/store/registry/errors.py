@@ -133,8 +133,3 @@ def refused(host: str, repository: str, status: int, body: bytes, doing: str) ->
         f"{host} answers status {status} to a request to {doing} {repository}{said}.",
         remedy="Check that it is an OCI registry and that the address is right.",
     )
-
-
-def invalid_response(host: str, what: str) -> Unreachable:
-    """The error for an answer that no registry gives."""
-    return Unreachable(f"{host} answers {what}.", remedy="Check that it is an OCI registry and can be trusted.")

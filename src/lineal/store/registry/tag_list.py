@@ -15,8 +15,8 @@ from urllib.parse import urlencode
 from requests.utils import parse_header_links
 
 from lineal.errors import LinealError
-from lineal.oci.verify import read_json
-from lineal.store.registry.errors import ConnectionFailed, invalid_response
+from lineal.oci.verify import invalid_response, read_json
+from lineal.store.registry.errors import ConnectionFailed
 from lineal.store.registry.transport import RETRIED, TRIES, Response, Transport
 from lineal.store.tags import is_checksum, parse_stage_tag
 

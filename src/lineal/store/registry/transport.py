@@ -15,10 +15,12 @@ import requests
 from lineal.clock import Time
 from lineal.errors import Unreachable
 from lineal.oci import Traffic
+from lineal.oci.reference import DOCKER_HUB, DOCKER_HUB_HOSTS
 from lineal.oci.types import Blob
+from lineal.oci.verify import invalid_response
 from lineal.store.registry.auth import Authenticator, Scope
-from lineal.store.registry.credentials import DOCKER_HUB_HOSTS, Credential
-from lineal.store.registry.errors import ConnectionFailed, connection_error, invalid_response
+from lineal.store.registry.credentials import Credential
+from lineal.store.registry.errors import ConnectionFailed, connection_error
 from lineal.store.registry.http_session import new_session
 from lineal.store.registry.network_policy import is_loopback, may_redirect
 from lineal.store.registry.server_clock import ServerClock
@@ -63,7 +65,7 @@ class Transport:
         session: requests.Session | None = None,
     ) -> None:
         self.host, self.traffic, self.clock, self.time = host, Traffic(), ServerClock(time), time
-        self.endpoint = "registry-1.docker.io" if host in DOCKER_HUB_HOSTS else host
+        self.endpoint = DOCKER_HUB if host in DOCKER_HUB_HOSTS else host
         self._scheme = "http" if insecure or is_loopback(host) else "https"
         self.session = session or new_session(self.endpoint, environ)
         self._counting = threading.Lock()

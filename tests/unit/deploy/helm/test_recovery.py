@@ -13,6 +13,7 @@ import pytest
 from lineal.deploy.helm import recovery
 from lineal.deploy.helm.client import Helm, common_flags
 from lineal.deploy.release import Chart, Release
+from lineal.deploy.upgrade import upgrade
 from lineal.errors import DeployFailed, Interrupted, Unreachable
 from tests.tools.kube import Cluster
 
@@ -53,7 +54,7 @@ def make(tmp_path: Path) -> Callable[..., Release]:
 def deploy(helm_of_cluster: Helm, make: Callable[..., Release]) -> Deploy:
     def run(text: str, **more: object) -> list[str]:
         lines: list[str] = []
-        helm_of_cluster.upgrade(make(text, **more), lines.append)
+        upgrade(helm_of_cluster, make(text, **more), lines.append)
         return lines
 
     return run

@@ -475,7 +475,7 @@ def test_importing_the_client_imports_nothing_heavy() -> None:
 
 
 def test_a_layout_store_does_not_import_requests() -> None:
-    code = "import sys, pathlib, lineal.store.open as a; a.open_store('layout:x', workdir=pathlib.Path())"
+    code = "import sys, pathlib, lineal.store.open as a; a.StoreOpener(pathlib.Path()).store('layout:x')"
     code += "; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"requests", "urllib3", "docker", "filelock"} & set(loaded)

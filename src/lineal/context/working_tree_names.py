@@ -1,4 +1,4 @@
-"""Names of files without their contents: of a context, and of the working tree."""
+"""The names of the files in the working tree, for saying that a file is there but not in the commit."""
 
 from __future__ import annotations
 
@@ -6,32 +6,8 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lineal.context.tree import Kind, Node
-
-if TYPE_CHECKING:
-    from lineal.context.build_context import BuildContext
-
-
-class NamesOnly:
-    """A context for finding paths in it: `size` is 0 everywhere, and nothing can be opened."""
-
-    def __init__(self, tree: BuildContext) -> None:
-        self._tree = tree
-        self.children = tree.children
-
-    def lstat(self, path: str) -> Node | None:
-        entry = self._tree.entry(path)
-        if path == "" or entry is None:
-            return Node("", "directory", 0o755) if path == "" else None
-        return self._tree.node(path, *entry)
-
-    def walk(self, path: str) -> Iterator[Node]:
-        return (node for name in self._tree.below(path) if (node := self.lstat(name)) is not None)
-
-    def open(self, node: Node) -> Iterator[bytes]:
-        raise AssertionError(f"names only: {node.path}")
 
 
 class WorkingTreeNames:

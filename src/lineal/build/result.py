@@ -1,0 +1,73 @@
+"""What a build came to: the plan, what there is now, and what became of each stage that the run made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from lineal.dockerfile.stage import Stage
+from lineal.report.model import StageReport
+from lineal.stages.lookup import Candidate, Lookup, Resolution
+from lineal.stages.plan import BuildPlan, candidate_of
+
+MADE = ("built", "assembled")
+"""The outcomes of a stage that this run itself has made."""
+ADOPTED = "another run published it first"
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """`store` is the store's address. `resolutions` and `reports` go by checksum."""
+
+    plan: BuildPlan
+    store: str
+    may_write: bool
+    """Whether others can see what this run has made."""
+    resolutions: Mapping[str, Resolution]
+    reports: Mapping[str, StageReport]
+
+    @classmethod
+    def before(cls, plan: BuildPlan, store: str, may_write: bool) -> BuildResult:
+        """The result of a run that has built nothing (yet)."""
+        return cls(plan, store, may_write, plan.resolutions, {})
+
+    def candidate(self, stage: Stage) -> Candidate | None:
+        return candidate_of(stage, self.resolutions)
+
+    def published(self) -> dict[str, Candidate]:
+        """The images that others can pull, by name."""
+        return {
+            name: candidate
+            for name, stage in self.plan.images.items()
+            if (candidate := self.candidate(stage)) is not None and self._is_public(stage)
+        }
+
+    def references(self) -> dict[str, str]:
+        """The same as `repository:tag@digest`."""
+        return {name: candidate.reference(self.store) for name, candidate in self.published().items()}
+
+    def missing(self) -> list[Stage]:
+        """The needed stages that are still not there."""
+        return [stage for stage in self.plan.needed if self.candidate(stage) is None]
+
+    def made(self) -> set[str]:
+        """The checksums of the stages that this run has made."""
+        return {checksum for checksum, stage in self.reports.items() if stage.outcome in MADE}
+
+    def _is_public(self, stage: Stage) -> bool:
+        return self.may_write or stage.checksum not in self.made()
+
+
+def settle(result: BuildResult, lookup: Lookup) -> BuildResult:
+    """A last look at what was chosen among publications of the same moment: every run reports the same winner."""
+    from msgspec.structs import replace as changed
+
+    final, reports = dict(result.resolutions), dict(result.reports)
+    for checksum, resolution in lookup.settle(result.resolutions).items():
+        final[checksum] = resolution
+        candidate = resolution.candidate
+        if checksum in reports and candidate is not None:
+            reports[checksum] = changed(
+                reports[checksum], outcome="adopted", reason=ADOPTED, tag=candidate.tag, digest=candidate.digest
+            )
+    return replace(result, resolutions=final, reports=reports)

@@ -1,0 +1,84 @@
+"""`lineal build`: build and publish what is missing, and print the references of the images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from lineal.build.result import BuildResult, settle
+from lineal.commands.output import introduce, references, show
+from lineal.commands.plan import plan_images, unbuilt
+from lineal.commands.reporting import reporting
+from lineal.session.session import Session
+from lineal.stages.plan import BuildPlan
+
+if TYPE_CHECKING:
+    from lineal.build.environment import BuildEnvironment
+    from lineal.build.scheduler import Scheduler
+
+
+def build(session: Session, names: Sequence[str]) -> None:
+    """The whole command. Raises `LinealError`."""
+    with reporting(session, "build") as told:
+        introduce(session)
+        plan = plan_with_lock(session, names)
+        told.result = unbuilt(session, plan)
+        told.result = build_images(session, plan, told.keep)
+    show(references(told.result, names))
+
+
+def plan_with_lock(session: Session, names: Sequence[str]) -> BuildPlan:
+    """The plan of a run that will build; the lock that it will use is named first."""
+    session.progress.note(f"lock       {session.lock_choice}")
+    return plan_images(session, names)
+
+
+def build_images(
+    session: Session, plan: BuildPlan, failed: Callable[[BuildResult], None] = lambda _: None
+) -> BuildResult:
+    """Build and publish what the plan needs. `failed` is told what there is when that ends early.
+
+    Raises `LinealError`."""
+    if not plan.needed:
+        return settle(unbuilt(session, plan), session.lookup)
+    scheduler = _scheduler(session, plan)
+    try:
+        return scheduler.run()
+    except BaseException:
+        failed(scheduler.result)
+        raise
+
+
+def _scheduler(session: Session, plan: BuildPlan) -> Scheduler:
+    from lineal.build.scheduler import Provenance, Scheduler
+    from lineal.stages.publish import Publisher
+
+    position = session.position
+    return Scheduler(
+        plan,
+        session.lookup,
+        Publisher(session.store, session.lock, session.lookup),
+        _environment(session),
+        Provenance(position.recorded, position.tree, position.branch, session.loaded.project.project),
+        session.progress,
+        session.settings.jobs.value,
+        session.stopped,
+    )
+
+
+def _environment(session: Session) -> BuildEnvironment:
+    from lineal.build.environment import BuildEnvironment
+    from lineal.engine.docker.engine import DockerEngine
+
+    settings, project = session.settings, session.loaded.project
+    return BuildEnvironment(
+        store=session.store,
+        base_store=lambda reference: session.stores.image(reference, session.store),
+        engine=DockerEngine(network=settings.engine_network.value, environment=settings.environ),
+        secrets=session.secrets,
+        agents=session.agents.socket,
+        proxies={name: image.args for name, image in project.images.items()},
+        project=project.project,
+        may_write=session.context.may_write,
+        workspace=session.workspace,
+    )

@@ -1,0 +1,152 @@
+"""`lineal plan`: what the store has of the images of this commit, and what would be built, and why."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from lineal.build.result import BuildResult
+from lineal.commands.output import introduce, show, table_of
+from lineal.commands.reporting import make_report, reporting
+from lineal.config.giterminism import FILE as GITERMINISM_FILE
+from lineal.config.model import FILE
+from lineal.context.uncommitted import find, refuse
+from lineal.dockerfile.images import ImageGraphs, read_images
+from lineal.dockerfile.stage import Stage
+from lineal.errors import BadConfiguration, LinealError
+from lineal.session.session import Session
+from lineal.stages.plan import BuildPlan, resolve
+
+if TYPE_CHECKING:
+    from lineal.deploy.inputs import ReleaseInputs
+    from lineal.report.model import Report
+
+_RELEASE_FLAGS = ("release", "namespace", "values", "set", "kube_context")
+
+
+def plan(session: Session, names: Sequence[str], format: str) -> bool:
+    """The whole command; whether there is work. Raises `LinealError`."""
+    with reporting(session, "plan", table=False) as told:
+        encode = _encoder(session, format)
+        _check_diff(session, names, format)
+        release = _release_inputs(session) if session.settings.diff.value else None
+        if release is None:
+            introduce(session)
+        told.result = unbuilt(session, plan_images(session, names, release))
+        if release is not None:
+            from lineal.deploy.diff.preview import changes
+
+            told.changes = changes(release, told.result)
+        session.progress.close()
+        show(encode(make_report(session, "plan", told)))
+    return bool(told.result.plan.needed or told.changes)
+
+
+def plan_images(session: Session, names: Sequence[str] = (), release: ReleaseInputs | None = None) -> BuildPlan:
+    """What the store has for the images of these names (all by default), and the change that made a new stage new.
+
+    `release` is what else the command reads of the commit. Raises `LinealError`, also for uncommitted changes."""
+    graphs = _read_images(session, names, release)
+    if release is not None:
+        release.check()
+    found = resolve(graphs.last, session.lookup)
+    for note in session.history.notes:
+        session.progress.warn(note)
+    unknown = [stage.checksum for stage in found.needed if not found.resolutions[stage.checksum].anchored]
+    if not unknown:
+        return found
+    reasons = _reasons(session, graphs.last)
+    return found.with_reasons({checksum: reasons[checksum] for checksum in unknown if checksum in reasons})
+
+
+def unbuilt(session: Session, found: BuildPlan) -> BuildResult:
+    """The plan as a result, for a run that builds nothing."""
+    return BuildResult.before(found, session.store.address, session.context.may_write)
+
+
+def _read_images(session: Session, names: Sequence[str], release: ReleaseInputs | None) -> ImageGraphs:
+    """The graphs of the images, once nothing uncommitted would change them."""
+    graphs = read_images(session.repository, session.loaded, names, session.giterminism.unpinned)
+    if not session.settings.dev.value:
+        files, folders = (release.files, release.folders) if release else ([], [])
+        read = {FILE, GITERMINISM_FILE, *graphs.files, *files}
+        changes = find(session.repository, read, folders, graphs.readings())
+        left_out = session.settings.ignore_uncommitted.value
+        refuse(changes, lambda path: left_out or session.giterminism.tolerates(path), session.progress.warn)
+    return graphs
+
+
+def _reasons(session: Session, images: Mapping[str, Stage]) -> dict[str, str]:
+    """What changed since the commit before; nothing when that one is not here or could not be planned."""
+    from lineal.stages.rebuild_reason import explain
+
+    earlier = next(iter(session.repository.parents(session.repository.commit)), None)
+    try:
+        before = session.repository.at(earlier) if earlier else None
+        if before is None:
+            return {}
+        previous = read_images(before, session.loaded, list(images), session.giterminism.unpinned)
+        return explain(images, previous.last, before.commit[:7])
+    except LinealError:
+        return {}
+
+
+def _release_inputs(session: Session) -> ReleaseInputs:
+    from lineal.deploy.inputs import ReleaseInputs
+
+    release = ReleaseInputs(session)
+    introduce(session)
+    return release
+
+
+def _check_diff(session: Session, names: Sequence[str], format: str) -> None:
+    """Raises `BadConfiguration` for options that would mean nothing."""
+    given, diff = session.settings.given, session.settings.diff.value
+    unused = next((name for name in _RELEASE_FLAGS if getattr(given, name)), None)
+    if not diff and unused is not None:
+        what = f"--{unused.replace('_', '-')} is for --diff."
+        raise BadConfiguration(what, remedy="Give both, or neither.")
+    if diff and names:
+        raise BadConfiguration("--diff is about the whole release, and takes no IMAGE.", remedy="Leave out one.")
+    if diff and format not in ("table", "json"):
+        raise BadConfiguration(f"--diff has no place in --format {format}.", remedy="Use table or json.")
+
+
+def _encoder(session: Session, format: str) -> Callable[[Report], str]:
+    """How a report is shown. Raises `BadConfiguration` before any work when it could not be."""
+    from lineal.report.model import encode
+
+    if session.settings.given.template and format != "gitlab":
+        raise BadConfiguration("--template is for --format gitlab.", remedy="Give both, or neither.")
+    if format == "json":
+        return lambda report: encode(report).decode()
+    if format == "matrix":
+        from lineal.ci.github.matrix import matrix
+
+        return matrix
+    if format == "gitlab":
+        return _child_pipeline(session)
+    return lambda report: table_of(report, sys.stdout)
+
+
+def _child_pipeline(session: Session) -> Callable[[Report], str]:
+    """Settings that `plan` was given as flags are repeated in the jobs: variables reach them by themselves."""
+    from lineal.ci.gitlab.child_pipeline import child, default_template, read_template
+
+    settings, flags = session.settings, session.settings.given
+    if flags.var:
+        # It may be a secret, and the pipeline's file can be downloaded.
+        what = "--var is not passed on to the jobs of --format gitlab."
+        raise BadConfiguration(what, remedy="Set LINEAL_VAR in the template's variables, or in the project's.")
+    path = settings.template.value
+    template = read_template(path) if path else default_template(settings.environ.get("CI_JOB_IMAGE"))
+    repeated: dict[str, object] = {
+        "LINEAL_REPO": flags.repo,
+        "LINEAL_ENV": flags.env,
+        "LINEAL_INSECURE_REGISTRY": "\n".join(flags.insecure_registry),
+        "LINEAL_IGNORE_UNCOMMITTED": "true" if flags.ignore_uncommitted else "",
+        "LINEAL_DEV": "true" if flags.dev else "",
+    }
+    variables = {name: str(value) for name, value in repeated.items() if value}
+    return lambda report: child(report, template, variables)

@@ -1,0 +1,34 @@
+"""`lineal render`: the manifests of the release with the images' digests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lineal.build.result import BuildResult
+from lineal.commands.output import introduce, show
+from lineal.commands.plan import plan_images, unbuilt
+from lineal.commands.reporting import reporting
+from lineal.deploy.inputs import ReleaseInputs
+from lineal.deploy.render import render as render_text
+from lineal.deploy.render import render_to
+from lineal.session.session import Session
+
+
+def render(session: Session, output: str | None) -> None:
+    """The whole command: print the manifests, or write them below the directory `output`. Raises `LinealError`."""
+    with reporting(session, "render", table=False) as told:
+        inputs = ReleaseInputs(session)
+        introduce(session)
+        _ = inputs.helm  # a missing one is told before the store is asked
+        told.result = unbuilt(session, plan_images(session, release=inputs))
+        if output is None:
+            show(render_release(session, inputs, told.result))
+            return
+        release = inputs.release(told.result)
+        for path in render_to(inputs.helm, release, Path(output), session.progress.note):
+            show(f"{output.rstrip('/')}/{path}\n")
+
+
+def render_release(session: Session, inputs: ReleaseInputs, result: BuildResult) -> str:
+    """The manifests as YAML. Raises `DeployFailed` when an image is not published or the chart does not render."""
+    return render_text(inputs.helm, inputs.release(result), session.progress.note)

@@ -1,0 +1,30 @@
+"""Files that a run needs from the commit: their text, and the error when the commit does not have them."""
+
+from __future__ import annotations
+
+from lineal.errors import BadConfiguration, LinealError, Location, Uncommitted
+from lineal.git.commit import Commit
+
+NOT_COMMITTED = "is in the working tree, but not in the commit."
+COMMIT_IT = "Run `git add` and `git commit` first, or build the working tree with --dev."
+
+
+def committed_text(commit: Commit, path: str) -> str | None:
+    """A file of the commit as text, without its byte order mark; None when the commit has no such file. Raises
+    `BadConfiguration` when it is not UTF-8."""
+    data = commit.file(path)
+    try:
+        return None if data is None else data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadConfiguration("is not UTF-8 text.", place=Location(path), remedy="Save it as UTF-8.") from None
+
+
+def absent(
+    commit: Commit, path: str, named: str, *, remedy: str, place: Location | None = None, folder: bool = False
+) -> LinealError:
+    """The error for a file (or `folder`) that the commit does not have: `Uncommitted` where the working tree has it,
+    else `BadConfiguration` with this remedy. `named` begins the sentence."""
+    there = commit.root / path
+    if there.is_dir() if folder else there.is_file():
+        return Uncommitted(f"{named} {NOT_COMMITTED}", place=place, remedy=COMMIT_IT)
+    return BadConfiguration(f"{named} does not exist in the commit.", place=place, remedy=remedy)

@@ -1,0 +1,210 @@
+"""What a run was told, each value with where it came from: a flag, `LINEAL_*`, `lineal.yaml`, a default.
+
+`Settings` needs no repository. `StoreSettings` and `ReleaseSettings` ask `lineal.yaml` too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lineal.config.model import MOST_DAYS, Deploy
+from lineal.config.setting import DEFAULT, Origin, Setting, resolve, variable_of
+from lineal.errors import BadConfiguration
+from lineal.session.options import Options
+from lineal.store.open import check_address
+
+if TYPE_CHECKING:
+    from lineal.config.load import LoadedProject
+
+_TRUE = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+Lines = Setting[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that flags and variables say. `environ` is the environment of the run, `given` the flags alone."""
+
+    environ: Mapping[str, str] = field(repr=False)
+    given: Options
+    env: Setting[str]
+    vars: Setting[Mapping[str, str]]
+    dev: Setting[bool]
+    ignore_uncommitted: Setting[bool]
+    insecure_registries: Lines
+    secrets: Lines
+    ssh: Lines
+    jobs: Setting[int]
+    engine_network: Setting[str]
+    kube_context: Setting[str]
+    kube_contexts: Lines
+    kube_version: Setting[str]
+    values: Lines
+    sets: Lines
+    skip_unchanged: Setting[bool]
+    diff: Setting[bool]
+    dry_run: Setting[bool]
+    ignored_refs: Lines
+    bundle_version: Setting[str]
+    bundle_repo: Setting[str]
+    template: Setting[str]
+    report: Setting[str]
+    dotenv: Setting[str]
+    summary: bool
+    """Whether GitHub's job summary is written; only a variable says no."""
+
+    @classmethod
+    def of(cls, **flags: Any) -> Settings:
+        """From flags, named as in `Options`, and the environment. Raises `BadConfiguration`."""
+        return _settings(Options(**flags))
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    repo: Setting[str]
+    """The store's address, which may be shown: one with a password in it is refused."""
+    lock: Setting[str]
+    keep_days: Setting[int]
+
+    @classmethod
+    def of(cls, settings: Settings, loaded: LoadedProject, default_repo: Setting[str]) -> StoreSettings:
+        """`default_repo` is for a run that names no store. Raises `BadConfiguration`."""
+        read, given = _Reader(settings.environ), settings.given
+        kept = Setting(loaded.project.cleanup.keep_days, loaded.origins["cleanup.keep_days"])
+        return cls(
+            repo=_shown(read.text("repo", given.repo, loaded.setting("repo"), default_repo)),
+            lock=read.text("lock", given.lock, loaded.setting("lock"), Setting("auto")),
+            keep_days=read.days("keep-days", given.keep_days, kept),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseSettings:
+    name: Setting[str]
+    namespace: Setting[str]
+    timeout: Setting[str]
+
+    @classmethod
+    def of(cls, settings: Settings, loaded: LoadedProject | None = None, deploy: Deploy | None = None,
+           default: str = "") -> ReleaseSettings:  # fmt: skip
+        """`deploy` is what `loaded` says about the release; without them, name and namespace are `default` when no
+        flag and no variable names them."""
+        read, given = _Reader(settings.environ), settings.given
+
+        def text(name: str, flag: str | None, usual: str) -> Setting[str]:
+            configured = loaded.setting(f"deploy.{name}") if loaded else None
+            return read.text(name, flag, configured, Setting(usual))
+
+        return cls(
+            name=text("release", given.release, deploy.release if deploy else default),
+            namespace=text("namespace", given.namespace, deploy.namespace if deploy else default),
+            timeout=text("timeout", given.timeout, deploy.timeout if deploy else "10m"),
+        )
+
+
+def _settings(options: Options) -> Settings:
+    read = _Reader(options.environ)
+    return Settings(
+        environ=options.environ,
+        given=options,
+        env=read.text("env", options.env),
+        vars=_variables(read.lines("var", options.var)),
+        dev=read.flag("dev", options.dev),
+        ignore_uncommitted=read.flag("ignore-uncommitted", options.ignore_uncommitted),
+        insecure_registries=read.lines("insecure-registry", options.insecure_registry),
+        secrets=read.lines("secret", options.secret),
+        ssh=read.lines("ssh", options.ssh),
+        jobs=resolve("jobs", flag=options.jobs, environ=options.environ, default=4, parse=_positive),
+        engine_network=read.text("engine-network", options.engine_network, default=Setting("default")),
+        kube_context=read.text("kube-context", options.kube_context),
+        kube_contexts=read.lines("kube-context", options.kube_contexts),
+        kube_version=read.text("kube-version", options.kube_version),
+        values=read.lines("values", options.values),
+        sets=read.lines("set", options.set),
+        skip_unchanged=read.flag("skip-unchanged", options.skip_unchanged, default=True),
+        diff=read.flag("diff", options.diff),
+        dry_run=read.flag("dry-run", options.dry_run),
+        ignored_refs=read.lines("ignore-ref", options.ignore_ref),
+        bundle_version=read.text("bundle-version", options.bundle_version),
+        bundle_repo=read.text("bundle-repo", options.bundle_repo),
+        template=read.text("template", options.template),
+        report=read.text("report", options.report),
+        dotenv=read.text("dotenv", options.dotenv),
+        summary=_summary(options.environ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Values of flags, else of variables, as they are written there."""
+
+    environ: Mapping[str, str]
+
+    def text(self, name: str, flag: str | None, configured: Setting[str] | None = None,
+             default: Setting[str] = Setting("")) -> Setting[str]:  # noqa: B008 (it is frozen)  # fmt: skip
+        return resolve(name, flag=flag, environ=self.environ, configured=configured, default=default.value,
+                       default_source=default.origin.source)  # fmt: skip
+
+    def flag(self, name: str, flag: bool | None, default: bool = False) -> Setting[bool]:
+        return resolve(name, flag=flag, environ=self.environ, default=default, parse=_boolean)
+
+    def days(self, name: str, flag: int | None, configured: Setting[int]) -> Setting[int]:
+        return resolve(name, flag=flag, environ=self.environ, configured=configured, default=configured.value,
+                       parse=_days)  # fmt: skip
+
+    def lines(self, name: str, flag: tuple[str, ...]) -> Lines:
+        """The entries of a flag that may be repeated; in a variable, one entry a line."""
+        if flag:
+            return Setting(flag, Origin(f"--{name}"))
+        variable = variable_of(name)
+        entries = tuple(line.strip() for line in self.environ.get(variable, "").splitlines() if line.strip())
+        return Setting(entries, Origin(variable) if entries else DEFAULT)
+
+
+def _variables(lines: Lines) -> Setting[Mapping[str, str]]:
+    """`--var name=value` as a mapping."""
+    pairs = {}
+    for number, text in enumerate(lines.value, 1):
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            # The line may be a part of a secret of several lines, so the message does not repeat it.
+            what = f"--var (or line of LINEAL_VAR) number {number} is not NAME=VALUE."
+            raise BadConfiguration(what, remedy="Write each as NAME=VALUE, on one line.")
+        pairs[name] = value
+    return Setting(pairs, lines.origin)
+
+
+def _shown(repo: Setting[str]) -> Setting[str]:
+    try:
+        check_address(repo.value)
+    except BadConfiguration as error:
+        error.message = f"{error.message[:-1]} ({repo.origin})."
+        raise
+    return repo
+
+
+def _summary(environ: Mapping[str, str]) -> bool:
+    text = environ.get("LINEAL_SUMMARY", "").lower()
+    if text and text not in _TRUE:
+        what = "The environment variable LINEAL_SUMMARY is neither true nor false."
+        raise BadConfiguration(what, remedy="Set it to false, or remove it.")
+    return _TRUE.get(text, True)
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in _TRUE:
+        raise ValueError("it must be true or false")
+    return _TRUE[text.lower()]
+
+
+def _days(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or int(text) > MOST_DAYS:
+        raise ValueError(f"it must be a whole number from 0 to {MOST_DAYS}")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError("it must be a whole number of 1 or more")
+    return int(text)

@@ -1,0 +1,4 @@
+ARG BASE
+FROM $BASE AS s
+FROM scratch
+COPY --from=s --exclude=* --exclude=!dang / /n/

@@ -1,0 +1,125 @@
+"""The documents that make a stage, and what passes for one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from lineal.errors import MissingContent
+from lineal.oci.image import encode, image_of
+from lineal.oci.types import OCI_INDEX, OCI_LAYER_GZIP, Descriptor, Manifest, sha256
+from lineal.store.record import (
+    FILESYSTEM,
+    PREFIX,
+    RECORD,
+    Record,
+    image_digest,
+    read_stage,
+    record_descriptors,
+    record_documents,
+    stage_index,
+)
+from lineal.store.tags import stage_tag
+from tests.unit.stages.workbench import MemoryStore, oid
+
+LAYER = Descriptor(OCI_LAYER_GZIP, "sha256:" + "1" * 64, 7)
+RECORDED = Record("5a" * 32, (oid("a"), oid("b")), oid("c"), "feature/ü", 1_700_000_000_000, "6b" * 32, "shop", "1.2")
+CONFIG = {
+    "architecture": "amd64",
+    "os": "linux",
+    "config": {},
+    "rootfs": {"type": "layers", "diff_ids": ["sha256:" + "2" * 64]},
+}
+OWN = stage_tag(RECORDED.checksum, RECORDED.created)
+
+
+def index_of(record: Record = RECORDED) -> Manifest:
+    made = image_of(CONFIG, [LAYER])
+    _, beside = record_documents(record, {}, b"", made.manifest.digest)
+    return stage_index(made, beside, record, "linux/amd64")
+
+
+def changed(change: Callable[[dict[str, Any]], object]) -> Manifest:
+    document = json.loads(index_of().data)
+    change(document)
+    return Manifest(encode(document), OCI_INDEX)
+
+
+def test_a_stage_is_an_index_of_an_image_and_its_record() -> None:
+    made = image_of(CONFIG, [LAYER])
+    blobs, beside = record_documents(RECORDED, {"x": 1}, b"files", made.manifest.digest)
+    index = stage_index(made, beside, RECORDED, "linux/arm/v7")
+    first, second = index.json["manifests"]
+    assert image_digest(index) == first["digest"] == made.manifest.digest
+    assert first["platform"] == {"os": "linux", "architecture": "arm", "variant": "v7"}
+    assert second["platform"] == {"os": "unknown", "architecture": "unknown"}
+    assert second["annotations"]["vnd.docker.reference.digest"] == made.manifest.digest
+    assert index.media_type == OCI_INDEX
+    document = json.loads(blobs[0].open().read())
+    assert document["inputs"] == {"x": 1} and document["image"] == made.manifest.digest
+
+
+def test_what_annotations_say_is_read_back() -> None:
+    assert Record.read(index_of()) == RECORDED
+
+
+def test_the_record_does_not_depend_on_when_it_was_published() -> None:
+    later = replace(RECORDED, created=1)
+    assert record_documents(RECORDED, {}, b"", "x")[1].digest == record_documents(later, {}, b"", "x")[1].digest
+
+
+def test_the_parts_of_a_record_are_found_by_their_types() -> None:
+    store = MemoryStore()
+    made = image_of(CONFIG, [LAYER])
+    blobs, beside = record_documents(RECORDED, {}, b"files", made.manifest.digest)
+    index = stage_index(made, beside, RECORDED, "linux/amd64")
+    with pytest.raises(MissingContent):
+        record_descriptors(store, index)
+    store.put_manifest(beside)
+    parts = record_descriptors(store, index)
+    assert parts[RECORD].digest == blobs[0].digest
+    assert parts[FILESYSTEM] == Descriptor(FILESYSTEM, sha256(b"files"), 5)
+
+
+@pytest.mark.parametrize("tag", [RECORDED.checksum, OWN])
+def test_a_stage_is_read_at_its_tag_and_at_its_anchor(tag: str) -> None:
+    assert read_stage(index_of(), tag, RECORDED.checksum) == (RECORDED, image_digest(index_of()))
+
+
+@pytest.mark.parametrize(
+    ("tag", "checksum"),
+    [
+        (OWN, "6b" * 32),
+        ("6b" * 32, "6b" * 32),
+        ("latest", RECORDED.checksum),
+        (stage_tag(RECORDED.checksum, RECORDED.created + 1), RECORDED.checksum),
+        (stage_tag("6b" * 32, RECORDED.created), RECORDED.checksum),
+    ],
+)
+def test_a_stage_under_the_name_of_another_is_none(tag: str, checksum: str) -> None:
+    assert read_stage(index_of(), tag, checksum) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda index: index.pop("annotations"),
+        lambda index: index["annotations"].pop(PREFIX + "tree"),
+        lambda index: index["annotations"].update({PREFIX + "commits": ""}),
+        lambda index: index["annotations"].update({PREFIX + "commits": "main"}),
+        lambda index: index["annotations"].update({PREFIX + "created": "soon"}),
+        lambda index: index["annotations"].update({PREFIX + "created": "99999999999999"}),
+        lambda index: index["annotations"].update({"more": 1}),
+        lambda index: index["manifests"].pop(),
+        lambda index: index["manifests"][0].update(digest="latest"),
+        lambda index: index["manifests"][1].update(digest=None),
+        lambda index: index.update(manifests={}),
+        lambda index: index.update(manifests=[[], []]),
+    ],
+)
+def test_an_index_without_what_a_stage_has_is_none(change: Callable[[dict[str, Any]], object]) -> None:
+    assert read_stage(changed(change), RECORDED.checksum, RECORDED.checksum) is None

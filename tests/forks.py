@@ -37,13 +37,13 @@ class Result:
     stderr: str
 
 
-def run(*args: str, cwd: Path, env: Mapping[str, str], timeout: float = 300, die: int = 0) -> Result:
+def run(*args: str, cwd: Path, env: Mapping[str, str], timeout: float = 300, die: int = 0, nice: int = 0) -> Result:
     """`lineal` to its end; several threads may do so at once. It is killed after `timeout` seconds, and with `die` at
-    that write to the store, see `tests.e2e.steps`."""
+    that write to the store, see `tests.e2e.steps`. `nice` is for `os.nice`."""
     ours, theirs = socket.socketpair()
     with TemporaryFile() as out, TemporaryFile() as err, ours:
         with theirs:
-            order = {"args": args, "cwd": str(cwd), "env": dict(env), "timeout": timeout, "die": die}
+            order = {"args": args, "cwd": str(cwd), "env": dict(env), "timeout": timeout, "die": die, "nice": nice}
             descriptors = [theirs.fileno(), out.fileno(), err.fileno()]
             socket.send_fds(_server(next(_TURNS) % 2), [json.dumps(order).encode()], descriptors)
         code = ours.makefile().read()
@@ -113,6 +113,7 @@ def _become(order: dict[str, Any]) -> None:
     from lineal.cli import main
 
     signal.setitimer(signal.ITIMER_REAL, order["timeout"])
+    os.nice(order["nice"])
     os.chdir(order["cwd"])
     os.environ.clear()
     os.environ.update(order["env"])

@@ -7,6 +7,7 @@ run, JSON with the descriptors of a socket for the exit code and of the files fo
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import itertools
 import json
@@ -78,6 +79,8 @@ def _import_everything() -> None:
         if not module.name.endswith("__main__"):
             with suppress(ImportError):  # what needs an extra
                 importlib.import_module(module.name)
+    # No run has to look through what is here, which would copy it.
+    gc.freeze()
 
 
 def _next_order(orders: socket.socket) -> dict[str, Any]:

@@ -27,13 +27,13 @@ demo:
 	@scripts/setup demo
 	@$(PYTHON) examples/demo.py $(ARGS)
 
-# Both at once, each with a core.
+# Both at once. Searches of Hypothesis are for the other commands too.
 check:
 	@$(MAKE) --no-print-directory --jobs --output-sync lint check-tests
 
 check-tests:
-	@scripts/setup test
-	$(PYTHON) -m pytest -n 1 --timeout 60 -m "not server and not slow" tests/unit $(ARGS)
+	@scripts/setup lint
+	$(PYTHON) -m pytest -n 2 --timeout 60 -m "not server and not slow and not hypothesis" tests/unit $(ARGS)
 
 test:
 	@scripts/setup test

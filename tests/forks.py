@@ -6,6 +6,7 @@ run, JSON with the descriptors of a socket for the exit code and of the files fo
 
 from __future__ import annotations
 
+import atexit
 import functools
 import gc
 import importlib
@@ -17,12 +18,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import Any, NoReturn
 
 ROOT = Path(__file__).parents[1]
 _LONGEST = 1 << 18
@@ -125,7 +127,25 @@ def _become(order: dict[str, Any]) -> None:
 
         die_at(order["die"])
     sys.argv = ["lineal", *order["args"]]
-    main()
+    try:
+        main()
+    except SystemExit as end:
+        _end(end.code)
+
+
+def _end(code: Any) -> NoReturn:
+    """As the interpreter ends, but for taking itself apart, which is most of a short run. Any other exception, and a
+    code that is a text, goes the whole way."""
+    if not isinstance(code, int | None):
+        sys.exit(code)
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        sys.exit(code)
+    os._exit(code or 0)
 
 
 if __name__ == "__main__":

@@ -110,8 +110,8 @@ def test_threads_and_the_drawing_do_not_wait_for_each_other(screen: tuple[Termin
 def test_a_run_with_everything_cached_never_loads_rich() -> None:
     program = """
 import os, sys
-from lineal.report.choose import choose, has_colour
-from lineal.report.summary import summary
+from lineal.report.select import choose, has_colour
+from lineal.report.table import summary
 progress = choose(sys.stderr, os.environ)
 progress.note("hello")
 for number in range(3):

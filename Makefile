@@ -1,19 +1,22 @@
 # Each command makes the machine ready by itself (scripts/setup) and then does one thing.
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
-# Tests wait for others a quarter of their time.
-WORKERS := $(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 5)))
+# Tests wait for others half of their time. There are eight groups that each stay in one process (tests/scheduling.py).
+WORKERS := $(shell n=$$(nproc); echo $$((n < 4 ? 2 * n + 1 : 9)))
+# What a machine says against it would have every process compile Lineal and the tests anew.
+unexport PYTHONDONTWRITEBYTECODE
 SHELL_SCRIPTS := .ci/run scripts/setup scripts/engine scripts/buildkit scripts/forwarder scripts/lock scripts/cluster \
   scripts/sops scripts/release scripts/publish scripts/component scripts/lib.sh $(wildcard entrypoint.sh)
 YAML := $(wildcard .yamllint *.yml *.yaml .github gitlab-ci) examples
 WORKFLOWS := $(wildcard .github/workflows/*.yml examples/ci/github*.yml)
 
-.PHONY: help demo test test-long fuzz lint bench cluster sops
+.PHONY: help demo check check-tests test test-long fuzz lint bench cluster sops
 
 help:
 	@echo 'make demo    a small shop is built, changed, branched, merged and rendered, as a story (STORE=host/repo for a registry)'
+	@echo 'make check   lint, types, unit tests without servers: what to run before a commit'
 	@echo 'make test    all tests, against a real engine, registry and Helm (ARGS="-k name" for some of them)'
-	@echo 'make test-long  100,000 schedules of runs that meet, and the image from nothing'
+	@echo 'make test-long  100,000 schedules of runs that meet, many generated Dockerfiles, the image from nothing'
 	@echo 'make fuzz    the Hypothesis tests search with new examples (SECONDS=300)'
 	@echo 'make lint    ruff, mypy, shellcheck, yamllint, actionlint, zizmor, schemas'
 	@echo 'make cluster a Kubernetes API server for the tests, built once with Go'
@@ -24,14 +27,25 @@ demo:
 	@scripts/setup demo
 	@$(PYTHON) examples/demo.py $(ARGS)
 
+# Both at once. Searches of Hypothesis are for the other commands too.
+check:
+	@$(MAKE) --no-print-directory --jobs --output-sync lint check-tests
+
+check-tests:
+	@scripts/setup lint
+	$(PYTHON) -m pytest -n 2 --timeout 60 -m "not server and not slow and not hypothesis" tests/unit $(ARGS)
+
 test:
 	@scripts/setup test
 	$(PYTHON) -m pytest -n $(WORKERS) --timeout 600 $(ARGS)
 
-# Twenty times as many schedules of runs that meet (tests/simulation), the image built from nothing: some 20 minutes.
+# The long searches, and the image built from nothing: some 25 minutes; .ci/run tries fewer schedules.
+test-long: export LINEAL_SCHEDULES ?= 100000
+test-long: export LINEAL_GENERATED ?= 32
 test-long:
 	@scripts/setup test
-	LINEAL_SCHEDULES=100000 LINEAL_REBUILD=1 $(PYTHON) -m pytest -n $(WORKERS) tests/simulation tests/runner/test_image.py $(ARGS)
+	LINEAL_REBUILD=1 $(PYTHON) -m pytest -n $(WORKERS) tests/simulation tests/differential/test_generated.py \
+	  tests/runner/test_image.py $(ARGS)
 
 # What is found is printed as an example to paste above the test.
 fuzz: SECONDS ?= 300

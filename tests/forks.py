@@ -6,7 +6,9 @@ run, JSON with the descriptors of a socket for the exit code and of the files fo
 
 from __future__ import annotations
 
+import atexit
 import functools
+import gc
 import importlib
 import itertools
 import json
@@ -16,12 +18,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import Any, NoReturn
 
 ROOT = Path(__file__).parents[1]
 _LONGEST = 1 << 18
@@ -37,13 +40,13 @@ class Result:
     stderr: str
 
 
-def run(*args: str, cwd: Path, env: Mapping[str, str], timeout: float = 300, die: int = 0) -> Result:
+def run(*args: str, cwd: Path, env: Mapping[str, str], timeout: float = 300, die: int = 0, nice: int = 0) -> Result:
     """`lineal` to its end; several threads may do so at once. It is killed after `timeout` seconds, and with `die` at
-    that write to the store, see `tests.e2e.steps`."""
+    that write to the store, see `tests.e2e.steps`. `nice` is for `os.nice`."""
     ours, theirs = socket.socketpair()
     with TemporaryFile() as out, TemporaryFile() as err, ours:
         with theirs:
-            order = {"args": args, "cwd": str(cwd), "env": dict(env), "timeout": timeout, "die": die}
+            order = {"args": args, "cwd": str(cwd), "env": dict(env), "timeout": timeout, "die": die, "nice": nice}
             descriptors = [theirs.fileno(), out.fileno(), err.fileno()]
             socket.send_fds(_server(next(_TURNS) % 2), [json.dumps(order).encode()], descriptors)
         code = ours.makefile().read()
@@ -78,6 +81,8 @@ def _import_everything() -> None:
         if not module.name.endswith("__main__"):
             with suppress(ImportError):  # what needs an extra
                 importlib.import_module(module.name)
+    # No run has to look through what is here, which would copy it.
+    gc.freeze()
 
 
 def _next_order(orders: socket.socket) -> dict[str, Any]:
@@ -113,6 +118,7 @@ def _become(order: dict[str, Any]) -> None:
     from lineal.cli import main
 
     signal.setitimer(signal.ITIMER_REAL, order["timeout"])
+    os.nice(order["nice"])
     os.chdir(order["cwd"])
     os.environ.clear()
     os.environ.update(order["env"])
@@ -121,7 +127,25 @@ def _become(order: dict[str, Any]) -> None:
 
         die_at(order["die"])
     sys.argv = ["lineal", *order["args"]]
-    main()
+    try:
+        main()
+    except SystemExit as end:
+        _end(end.code)
+
+
+def _end(code: Any) -> NoReturn:
+    """As the interpreter ends, but for taking itself apart, which is most of a short run. Any other exception, and a
+    code that is a text, goes the whole way."""
+    if not isinstance(code, int | None):
+        sys.exit(code)
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        sys.exit(code)
+    os._exit(code or 0)
 
 
 if __name__ == "__main__":

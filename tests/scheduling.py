@@ -1,28 +1,50 @@
-"""Which tests run in one process: those that share what is slow to start, or get in each other's way."""
+"""Which tests run in one process: those that share what is slow to start, or get in each other's way. And which ones
+`make check` leaves out. A pytest plugin."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
+import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 _TOGETHER = {
-    # One BuildKit. Two processes that load and run images at once take longer than one.
+    # One BuildKit each. Only the first loads and runs many images: two of its kind at once take longer than one.
+    "differential, with RUN": r"^tests/differential/.*\[(run|known-projects)/",
+    "differential, copies": r"^tests/differential/.*\[(copy|copy-[a-z-]+)/",
+    "differential, generated": r"^tests/differential/test_generated\.py",
     "differential": r"^tests/differential/",
-    # One API server: starting another takes half a minute of a processor.
-    "kubernetes": r"kubernetes|^tests/e2e/test_(deploy|dismiss|bundle_apply)\.py|^tests/unit/deploy/test_upgrade\.py",
+    # One API server each: starting one takes half a minute of a processor.
+    "upgrades": r"^tests/unit/deploy/test_(upgrade|release_lock)\.py",
+    "kubernetes": r"kubernetes|^tests/e2e/test_(deploy|dismiss|bundle_apply)\.py",
     # Containers of the same names.
     "act": r"^tests/act/",
     "gitlab": r"^tests/gitlab/",
 }
+
+_SERVERS = {"registry", "auth_registry", "registry_server", "engine", "builder", "helms", "kubernetes", "etcd"}
+"""Fixtures behind which there is a server or a program that only `make test` installs."""
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
     """Large groups first; any other test goes to whoever is free."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((group for group, pattern in _TOGETHER.items() if re.search(pattern, nodeid)), nodeid)
+        return _group(nodeid) or nodeid
+
+
+def _group(nodeid: str) -> str | None:
+    return next((group for group, pattern in _TOGETHER.items() if re.search(pattern, nodeid)), None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    for item in items:
+        asked = _SERVERS & set(item.fixturenames)
+        if asked or any(item.get_closest_marker(name) for name in ("engine", "registry", "helm")):
+            item.add_marker("server")
+        if "kubernetes" in asked and not _group(item.nodeid):
+            raise pytest.UsageError(f"{item.nodeid} starts an API server of its own: see tests/scheduling.py.")
 
 
 def pytest_xdist_make_scheduler(config: Any, log: Any) -> Scheduling:

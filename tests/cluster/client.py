@@ -53,6 +53,10 @@ class Client:
         found: list[dict[str, Any]] = self.ask("GET", self.path(kind, namespace) + query)["items"]
         return found
 
+    def revision(self) -> str:
+        """Changes with every write to the cluster, whatever it is to."""
+        return str(self.ask("GET", self.path("daemonsets") + "?limit=1")["metadata"]["resourceVersion"])
+
     def get(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
         return self.ask("GET", self.path(kind, namespace, name))
 
@@ -66,3 +70,8 @@ class Client:
     def delete(self, kind: str, namespace: str, name: str) -> None:
         options = {"gracePeriodSeconds": 0, "propagationPolicy": "Background"}
         self.ask("DELETE", self.path(kind, namespace, name), options)
+
+    def clear(self, namespace: str) -> None:
+        """Deletes the workloads of a namespace, with their pods."""
+        for kind in ("deployments", "statefulsets", "daemonsets", "jobs", "replicasets", "pods"):
+            self.ask("DELETE", self.path(kind, namespace), {"gracePeriodSeconds": 0})

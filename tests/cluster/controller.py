@@ -103,10 +103,14 @@ class _Controller:
             self.told[about["uid"]] = text
 
     def run(self) -> None:
+        seen = ""
         while not self.ended.wait(0.2):
             # Things change and vanish between two requests; the next round sees it.
             with suppress(Refused, OSError):
-                self.round()
+                now = self.client.revision()
+                if now != seen:
+                    self.round()
+                    seen = now
 
     def round(self) -> None:
         sets = self.client.list("replicasets")

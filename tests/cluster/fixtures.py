@@ -77,9 +77,13 @@ def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def namespace() -> str:
-    """A name that nothing has yet."""
-    return f"test-{secrets.token_hex(4)}"
+def namespace(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A name that nothing has yet. Its workloads end with the test: the controller looks after all there are."""
+    name = f"test-{secrets.token_hex(4)}"
+    yield name
+    if "kubernetes" in request.fixturenames:
+        cluster: Cluster = request.getfixturevalue("kubernetes")
+        cluster.client.clear(name)
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def _etcd(directory: Path) -> Iterator[str]:
         process = subprocess.Popen(
             [binary, "--data-dir", str(directory / "etcd"), "--listen-client-urls", client,
              "--advertise-client-urls", client, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-             "--initial-cluster", f"default={peer}"],
+             "--initial-cluster", f"default={peer}", "--unsafe-no-fsync"],
             stdout=log, stderr=log,
         )  # fmt: skip
     try:

@@ -6,8 +6,6 @@ import base64
 import json
 import os
 import random
-import subprocess
-import sys
 import tempfile
 import threading
 from collections import Counter
@@ -19,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import servers
+from tests import forks, servers
 from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project, Published, Ran, check
 from tests.registries.faults import without_authorization
@@ -157,20 +155,11 @@ class Race:
         name = {"LINEAL_REGISTRY_USERNAME": f"run-{number}", "LINEAL_REGISTRY_PASSWORD": "any"}
         options = ["--repo", clone.store, "--report", str(report)]
         try:
-            done = subprocess.run(
-                ["nice", "-n", "10", sys.executable, "-m", "lineal", "build", *options],
-                cwd=clone.repo.path,
-                env=clone.lineal.environment() | NOWHERE | name,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=300,
-            )
+            env = clone.lineal.environment() | NOWHERE | name
+            done = forks.run("build", *options, cwd=clone.repo.path, env=env, nice=10)
         finally:
             self.together.places.release()
-        ran = Ran(
-            done.returncode, done.stdout, done.stderr, json.loads(report.read_text()) if report.exists() else {}
-        )
+        ran = Ran(done.code, done.stdout, done.stderr, json.loads(report.read_text()) if report.exists() else {})
         check(ran, 0)
         return ran
 

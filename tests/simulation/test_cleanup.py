@@ -16,7 +16,7 @@ from tests.simulation.registry import Client, Shelf
 from tests.simulation.scenario import GAPS, STAGES, Inline, Run, Story
 from tests.simulation.world import START, Actor, Mood, World
 
-SCHEDULES = int(os.environ.get("LINEAL_SCHEDULES", "5000"))
+SCHEDULES = int(os.environ.get("LINEAL_SCHEDULES", "2000"))
 KEEP = 30 * DAY
 
 

@@ -17,6 +17,8 @@ from lineal import __version__
 from tests import servers
 from tests.unit.git import forge
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE = "ghcr.io/example/lineal"
 CHANGELOG = """# Changelog

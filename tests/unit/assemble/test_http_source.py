@@ -53,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def running() -> Iterator[Server]:
     with Server() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield server
         server.shutdown()
 

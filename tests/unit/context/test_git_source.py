@@ -63,7 +63,7 @@ def forge(tmp_path: Path) -> Iterator[Forge]:
     root.mkdir()
     handler = functools.partial(Quiet, directory=str(root))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield Forge(root, f"http://127.0.0.1:{server.server_address[1]}")
         server.shutdown()
 

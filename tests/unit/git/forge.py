@@ -32,7 +32,7 @@ def serve(root: Path, login: tuple[str, str] | None = None, host: str = "127.0.0
     server = ThreadingHTTPServer((host, 0), _Handler)
     forge = Forge(root, f"http://{host}:{server.server_port}", login)
     server.forge = forge  # type: ignore[attr-defined]
-    thread = Thread(target=server.serve_forever, daemon=True)
+    thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
         yield forge

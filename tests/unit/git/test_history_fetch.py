@@ -19,6 +19,8 @@ from lineal.git.repository import Repository
 from tests import servers
 from tests.unit.git import forge
 
+pytestmark = pytest.mark.server
+
 NOBODY = "f" * 40
 DAY = 24 * 3600
 COUNT = 60
@@ -263,7 +265,7 @@ def test_a_redirect_does_not_take_the_token_along(origin: servers.Repository, tm
                 pass
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         try:
             url = f"http://127.0.0.1:{server.server_port}"

@@ -138,7 +138,7 @@ class _Liar(BaseHTTPRequestHandler):
 def liar(status: int, body: bytes) -> Iterator[str]:
     handler = type("Handler", (_Liar,), {"status": status, "body": body})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = Thread(target=server.serve_forever, daemon=True)
+    thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()

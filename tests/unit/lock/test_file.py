@@ -79,6 +79,7 @@ def test_a_long_wait_is_shown_and_a_stopped_run_waits_no_longer(tmp_path: Path) 
         assert held
 
 
+@pytest.mark.slow
 def test_twenty_runs_at_once_never_hold_it_together(tmp_path: Path) -> None:
     given = {"kind": "file", "folder": str(tmp_path / "locks"), "timeouts": {"wait": 240}}
     assert parts.contend(given, tmp_path / "room", 20, 5) == 100

@@ -18,6 +18,8 @@ from lineal.lock.leased import LeasedLock, LockFailed
 from tests.unit.lock import parts, worker
 from tests.unit.lock.worker import CHECKSUM, Told
 
+pytestmark = pytest.mark.server
+
 OTHER = "6" * 64
 # A lease that ends while a test waits, and looks often enough for that.
 SHORT = {"lease": 3.0, "poll": 0.2, "notice": 0.3, "wait": 30.0}

@@ -146,6 +146,7 @@ def test_what_is_about_to_be_tagged_is_not_swept(tmp_path: Path) -> None:
     layout.put_manifest(index_of(manifest), "tag")
 
 
+@pytest.mark.slow
 def test_writers_and_sweepers_at_once_leave_whole_stages(tmp_path: Path) -> None:
     """Nothing counts as young here, so what has no tag goes at once: a tag is refused, or leads to all."""
     Layout(tmp_path).put_blob(Blob.of(b"made"))

@@ -77,6 +77,7 @@ def test_what_another_process_writes_is_seen_at_once(tmp_path: Path) -> None:
         assert len(reader.tags()) == number + 1
 
 
+@pytest.mark.slow
 def test_several_processes_lose_no_tag(tmp_path: Path) -> None:
     code = """
 import sys, pathlib, json

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
+
+from lineal.context.tree import chown_number, cut_id
 
 
 def owner(spec: str, passwd: bytes, group: bytes) -> tuple[int, int]:
@@ -13,13 +16,13 @@ def owner(spec: str, passwd: bytes, group: bytes) -> tuple[int, int]:
     name, _, group_name = spec.partition(":")
     uid = gid = 0
     for part, data, file in ((name, passwd, "/etc/passwd"), (group_name, group, "/etc/group")):
-        if part and number_of(part) is None and not data:
+        if part and chown_number(part) is None and not data:
             raise LookupError(f"{part!r} cannot be looked up: the image has no {file}; use a number.")
-    if (number := number_of(name)) is not None:
+    if (number := chown_number(name)) is not None:
         uid = gid = number
     elif name:
         uid, gid = next(((uid, gid) for known, uid, gid in _accounts(passwd) if known == name), (0, 0))
-    if (number := number_of(group_name)) is not None:
+    if (number := chown_number(group_name)) is not None:
         gid = number
     elif group_name:
         gid = next((found for known, found, _ in _groups(group) if known == group_name), gid)
@@ -48,20 +51,28 @@ def runtime(spec: str, passwd: bytes, group: bytes) -> tuple[int, int]:
 
 
 def number_of(text: str) -> int | None:
-    """BuildKit and runc take numbers up to 2^31-1 only, "for 32-bit systems" (moby/sys/user); more is a name."""
+    """runc takes numbers up to 2^31-1 only, "for 32-bit systems" (moby/sys/user); more is a name."""
     return int(text) if text.isascii() and text.isdigit() and int(text) < 1 << 31 else None
 
 
 def _accounts(passwd: bytes) -> Iterator[tuple[str, int, int]]:
     for fields in _lines(passwd):
         if len(fields) >= 4:
-            yield fields[0], number_of(fields[2]) or 0, number_of(fields[3]) or 0
+            yield fields[0], _written(fields[2]), _written(fields[3])
 
 
 def _groups(group: bytes) -> Iterator[tuple[str, int, str]]:
     for fields in _lines(group):
         if len(fields) >= 3:
-            yield fields[0], number_of(fields[2]) or 0, fields[-1]
+            yield fields[0], _written(fields[2]), fields[-1]
+
+
+def _written(text: str) -> int:
+    """A number in an account file: any that 64 bits hold, and 0 for what is none (moby/sys/user, BuildKit)."""
+    if not re.fullmatch(r"[+-]?0*[0-9]{1,19}", text, re.ASCII):
+        return 0
+    number = int(text)
+    return cut_id(number) if -(1 << 63) <= number < 1 << 63 else 0
 
 
 def _lines(data: bytes) -> Iterator[list[str]]:

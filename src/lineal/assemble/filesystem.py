@@ -12,7 +12,7 @@ from posixpath import basename, dirname
 from typing import Any, BinaryIO, NamedTuple
 
 from lineal.assemble import accounts
-from lineal.context.tree import Unresolvable, clamp, owner_id, resolve_links
+from lineal.context.tree import Unresolvable, chown_number, clamp, owner_id, resolve_links
 from lineal.errors import BuildFailed, Unreachable
 from lineal.tar.header import Malformed
 from lineal.tar.layer import OPAQUE, WHITEOUT
@@ -89,7 +89,7 @@ class Filesystem:
         `AccountFileIsALink` when it has one elsewhere: only what is at the path itself is known here."""
         for part, path in zip(spec.split(":"), (_PASSWD, _GROUP), strict=False):
             place = self.resolve(path)
-            if place != path and part and accounts.number_of(part) is None:
+            if place != path and part and chown_number(part) is None:
                 raise AccountFileIsALink(
                     f"{part!r} cannot be looked up: /{path} leads to /{place} by a link; use a number."
                 )

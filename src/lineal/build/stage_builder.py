@@ -100,6 +100,8 @@ class StageBuilder:
     def _workdir(self) -> None:
         """The WORKDIRs that do not exist belong to the user of this line, as BuildKit makes them: one by one, also
         those that a `..` leaves again."""
+        if self.config["WorkingDir"] == "/":
+            return
         owner = self._owner()
         path = ""
         for part in self.config["WorkingDir"].split("/"):

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,7 +41,7 @@ class Told:
 
     result: BuildResult | None = None
     release: ReleaseReport | None = None
-    changes: list[ChangeReport] = field(default_factory=list)
+    changes: list[ChangeReport] | None = None
     report: Callable[[], Report] | None = None
 
     def keep(self, result: BuildResult) -> None:

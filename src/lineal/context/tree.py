@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from posixpath import normpath
@@ -21,6 +22,23 @@ def owner_id(number: int) -> int:
     if not 0 <= number <= MAX_ID + 1:
         raise ValueError(f"the last number of a user or group is {MAX_ID}")
     return 0 if number > MAX_ID else number
+
+
+def cut_id(number: int) -> int:
+    """The uid or gid that is left of any number in the 32 bits that the kernel takes."""
+    return owner_id(number & (MAX_ID + 1))
+
+
+def chown_number(text: str) -> int | None:
+    """The uid or gid that BuildKit reads in a part of `--chown` or, for a WORKDIR, of `USER` (parseUID of its
+    client/llb/fileop.go); None for a name, which also a number is that 31 bits and a sign do not hold. `root` is 0,
+    whatever an image's /etc/passwd says."""
+    if text == "root":
+        return 0
+    if not re.fullmatch(r"[+-]?0*[0-9]{1,10}", text, re.ASCII):
+        return None
+    number = int(text)
+    return cut_id(number) if -(1 << 31) <= number < 1 << 31 else None
 
 
 @dataclass(frozen=True, slots=True)

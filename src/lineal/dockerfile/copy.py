@@ -14,6 +14,7 @@ from lineal.context.chmod import Chmod
 from lineal.context.glob import has_wildcards
 from lineal.context.path_filter import PathFilter, split
 from lineal.context.remote_source import Remote, parse
+from lineal.context.tree import chown_number
 from lineal.dockerfile.checksum import Inputs
 from lineal.dockerfile.parser import Parser
 from lineal.dockerfile.scope import Deferred, Scope, Word, canonical_word
@@ -248,4 +249,4 @@ def identity_of_selected(context: BuildContext, root: str, path_filter: PathFilt
 
 
 def _numeric(chown: str) -> bool:
-    return all((part.isascii() and part.isdigit()) or not part for part in chown.split(":", 1))
+    return all(chown_number(part) is not None or not part for part in chown.split(":", 1))

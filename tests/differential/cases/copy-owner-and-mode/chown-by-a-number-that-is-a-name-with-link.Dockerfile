@@ -1,0 +1,2 @@
+FROM scratch
+COPY --link --chown=2147483648 a.txt /x

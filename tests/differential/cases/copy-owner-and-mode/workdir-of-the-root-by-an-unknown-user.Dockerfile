@@ -1,0 +1,5 @@
+FROM scratch
+COPY a.txt /
+USER app
+WORKDIR /
+WORKDIR ..

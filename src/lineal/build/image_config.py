@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import time
 
 from lineal.dockerfile import metadata
 from lineal.dockerfile.scope import DEFAULT_PATH
 from lineal.oci.types import Image, ImageConfig
+from lineal.tar.writer import MTIME
 
 # Configs of assembled stages carry the parent's time, so that equal inputs give equal bytes on every machine.
-NO_TIME = "1980-01-02T00:00:00Z"
+NO_TIME = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(MTIME))
 
 
 def scratch(platform: str) -> ImageConfig:

@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from lineal.cli import action_inputs
+from lineal.config.setting import variable_of
 from lineal.errors import BadConfiguration
 
 _WITH_IMAGES = ("plan", "build")
@@ -44,7 +45,7 @@ def read(environ: Mapping[str, str], is_directory: Callable[[str], bool] = os.pa
     """The call that the inputs ask for. Raises `BadConfiguration`, which never quotes a secret."""
     given = _inputs(environ)
     variables = {name: value for name, value in environ.items() if not name.startswith("INPUT_")}
-    variables |= {_variable(name): given[name] for name in _PLAIN if name in given}
+    variables |= {variable_of(name): given[name] for name in _PLAIN if name in given}
     if "vars" in given:
         variables["LINEAL_VAR"] = given["vars"]
     variables |= _secret_variables(given.get("secrets", ""))
@@ -104,10 +105,6 @@ def _inputs(environ: Mapping[str, str]) -> dict[str, str]:
         for name, value in environ.items()
         if name.startswith("INPUT_") and value.strip()
     }
-
-
-def _variable(name: str) -> str:
-    return "LINEAL_" + name.upper().replace("-", "_")
 
 
 def _arguments(given: Mapping[str, str]) -> list[str]:

@@ -75,7 +75,7 @@ class Interrupted(LinealError):
 
 
 def as_lineal_error(error: BaseException) -> LinealError:
-    """What any failure of a run is to people."""
+    """The failure as people see it: any exception of a run as a `LinealError`."""
     if isinstance(error, LinealError):
         return error
     if isinstance(error, KeyboardInterrupt):

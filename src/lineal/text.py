@@ -159,7 +159,7 @@ def plural(count: int, word: str) -> str:
 
 
 def result_line(stage: str, outcome: str, seconds: float, detail: str, *, colour: bool, width: int = 0) -> str:
-    """What became of a stage, on one line; cut to `width` columns unless that is 0."""
+    """The outcome of a stage, on one line; cut to `width` columns unless that is 0."""
     start = f"{duration(seconds):>7}  "
     stage, detail = strip_controls(stage), strip_controls(detail)
     if width:

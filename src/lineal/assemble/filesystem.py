@@ -292,7 +292,7 @@ class LayerApplier:
             self._draft.remove(f"{parent}/{name[len(WHITEOUT) :]}" if parent else name[len(WHITEOUT) :])
 
     def _ancestry(self) -> set[str]:
-        """What this layer has written, with the directories on the way to it."""
+        """The entries that this layer has written, with the directories on the way to them."""
         keep = set(self._seen)
         for path in self._seen:
             while (path := dirname(path)) and path not in keep:

@@ -45,7 +45,8 @@ class StageTree:
     def read(
         filesystem: Filesystem, layers: Sequence[LayerSource], wanted: Sequence[str], workspace: Path
     ) -> StageTree:
-        """What the `wanted` sources of a `COPY --from` (patterns as written) mean, links followed, and all below.
+        """The files that the `wanted` sources of a `COPY --from` (patterns as written) mean, links followed, and all
+        below.
 
         Layers are opened from the top one down, not below the one where the wanted directory began, and not when
         every wanted file has been found. Contents go to an unnamed file in `workspace`. Raises `Unreachable`."""
@@ -156,7 +157,7 @@ class _Reader:
 
 
 class _View:
-    """What has been found from the top down, and what hides the layers below the current one."""
+    """The entries found so far from the top down, and those that hide the layers below the current one."""
 
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}

@@ -50,7 +50,7 @@ class BuildEnvironment:
 
     @property
     def cache_scope(self) -> str:
-        """Who shares cache mounts: the runs of one project, but those that may write never share with others."""
+        """The scope of cache mounts: runs of one project share them, but runs that may write never with others."""
         return self.project + ("" if self.may_write else " (may not write)")
 
 

@@ -1,4 +1,5 @@
-"""What a build came to: the plan, what there is now, and what became of each stage that the run made."""
+"""The result of a build: the plan, the publications that exist now, and the outcome of each stage that the run
+made."""
 
 from __future__ import annotations
 

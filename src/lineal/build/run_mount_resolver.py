@@ -1,4 +1,4 @@
-"""What a `RUN` mounts: its options and the stages at hand, as mounts for the engine."""
+"""The mounts of a `RUN`: its options and the stages at hand, as mounts for the engine."""
 
 from __future__ import annotations
 

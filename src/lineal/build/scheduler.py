@@ -35,7 +35,7 @@ _GRACE = 8.0
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What a record says about this run."""
+    """The facts about this run that a record states."""
 
     commits: tuple[str, ...]
     tree: str
@@ -68,7 +68,7 @@ class Scheduler:
 
     @property
     def result(self) -> BuildResult:
-        """What there is by now, also after a failure."""
+        """The result so far, also after a failure."""
         environment = self._environment
         return BuildResult(
             self._plan, self._store.address, environment.may_write, dict(self._found), dict(self._reports)

@@ -1,4 +1,4 @@
-"""What a step reads besides its parent: files of the context or of other stages, mounts, secrets."""
+"""The sources of a stage besides its parent: files of the context or of other stages, mounts, secrets."""
 
 from __future__ import annotations
 

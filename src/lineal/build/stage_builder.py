@@ -31,7 +31,7 @@ _NOTHING = {"architecture": "", "os": "", "config": {}, "rootfs": {"type": "laye
 
 
 def _empty() -> StageImage:
-    """What a chain from scratch starts on."""
+    """The empty image that a chain from scratch starts on."""
     return StageImage(image_of(_NOTHING, []), Filesystem.empty(), "scratch")
 
 

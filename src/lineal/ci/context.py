@@ -8,7 +8,8 @@ from typing import Protocol
 
 
 class GitReader(Protocol):
-    """What the checked-out repository itself says; `lineal.git.repository.Repository` is the implementation."""
+    """Facts that the checked-out repository itself states; `lineal.git.repository.Repository` is the
+    implementation."""
 
     def head(self) -> str:
         """The commit that is checked out, full hex."""
@@ -53,4 +54,4 @@ class Context:
     sources: dict[str, str] = field(default_factory=dict)
     """Field name -> where its value came from, e.g. `GITHUB_SHA`, `payload pull_request.head.sha`, `git`."""
     notes: tuple[str, ...] = ()
-    """What a person should know about how the values came together: a HEAD that is not the CI's commit, a fork."""
+    """Remarks for people on how the values came together: a HEAD that is not the CI's commit, a fork."""

@@ -32,7 +32,7 @@ _HELPER = f'!f() {{ test "$1" != get || printf \'username=x-access-token\\npassw
 
 @dataclass(frozen=True)
 class Call:
-    """What to run. `environ` is the whole environment; `kubeconfig` and `logins` become private files."""
+    """The command to run. `environ` is the whole environment; `kubeconfig` and `logins` become private files."""
 
     arguments: list[str]
     environ: dict[str, str] = field(repr=False)
@@ -66,7 +66,7 @@ def read(environ: Mapping[str, str], is_directory: Callable[[str], bool] = os.pa
 
 
 def masks(environ: Mapping[str, str]) -> list[str]:
-    """What must not be seen in the log, line by line; never fails, so that it can come first."""
+    """Texts that must not be seen in the log, line by line. This never fails, so that it can come first."""
     given = _inputs(environ)
     texts = [given.get("registry-password", ""), given.get("github-token", "")]
     texts += action_inputs.secret_values(given.get("secrets", ""))

@@ -83,7 +83,7 @@ def kubeconfig(text: str) -> tuple[bytes | None, str | None]:
 
 
 def kubeconfig_values(text: str) -> list[str]:
-    """What is secret in a kubeconfig, and the whole of it when it is in base64; nothing of what is a path."""
+    """The secrets of a kubeconfig, and the whole file when it is in base64; nothing for a path."""
     found = content(text)
     if found is None:
         return []

@@ -95,7 +95,7 @@ def _plan(session: Session, pool: ThreadPoolExecutor) -> tuple[Tags, list[Ref], 
 
 
 def _used(session: Session, pool: Executor) -> set[str]:
-    """What clusters use and bundles name."""
+    """The digests and stage tags that clusters use and bundles name."""
     used: set[str] = set()
     for context in session.settings.kube_contexts.value:
         from lineal.cleanup.cluster_usage import in_use

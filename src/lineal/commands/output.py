@@ -1,4 +1,4 @@
-"""What people read of a run: its first lines and the table on stderr, its result on stdout."""
+"""The output of a run for people: its first lines and the table on stderr, its result on stdout."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def plan(session: Session, names: Sequence[str], format: str) -> bool:
 
 
 def plan_images(session: Session, names: Sequence[str] = (), release: ReleaseInputs | None = None) -> BuildPlan:
-    """What the store has for the images of these names (all by default), and the change that made a new stage new.
+    """Ask the store for the images of these names (all by default); each new stage says which change made it new.
 
     `release` is what else the command reads of the commit. Raises `LinealError`, also for uncommitted changes."""
     graphs = _read_images(session, names, release)
@@ -82,7 +82,7 @@ def _read_images(session: Session, names: Sequence[str], release: ReleaseInputs 
 
 
 def _reasons(session: Session, images: Mapping[str, Stage]) -> dict[str, str]:
-    """What changed since the commit before; nothing when that one is not here or could not be planned."""
+    """The changes since the commit before, by checksum; none when that commit is missing or cannot be planned."""
     from lineal.stages.rebuild_reason import explain
 
     earlier = next(iter(session.repository.parents(session.repository.commit)), None)

@@ -1,4 +1,4 @@
-"""What a run leaves behind, however it ends: the table, the report, and what its CI takes from it."""
+"""The report of a run, however the run ends: the table, the file, and the results for its CI."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Told:
-    """What a command has come to so far. A command about no commit gives `report` in place of `result`."""
+    """The state of a command so far. A command about no commit gives `report` in place of `result`."""
 
     result: BuildResult | None = None
     release: ReleaseReport | None = None
@@ -187,7 +187,7 @@ def leave(report: Report, session: Session) -> None:
 
 
 def leave_error(command: str, error: BaseException, environ: Mapping[str, str], files: ResultFiles) -> None:
-    """What a run leaves that ended before it had anything to report."""
+    """Leave the page of a run that ended before it had anything to report."""
     with suppress(LinealError):
         for provider in every_provider(environ):
             provider.write_error(command, error_report(error), files)

@@ -62,8 +62,8 @@ class LoadedProject:
         return Setting(node.value, self._written(key))
 
     def deploy(self, without: Collection[str] = ()) -> Deploy:
-        """What to deploy. Raises `BadConfiguration` when there is nothing, or when it needs `--env` for another key
-        than those `without` which the caller does."""
+        """The project's release. Raises `BadConfiguration` when there is nothing, or when it needs `--env` for
+        another key than those `without` which the caller does."""
         deploy = self.project.deploy
         if deploy is None:
             message = "There is nothing to deploy: the key `deploy` is missing."

@@ -110,7 +110,7 @@ def _public(value: object) -> list[str]:
 
 
 def _printed(value: Any) -> Any:
-    """What an expression may write. An object's address or a `None` would make the text differ or mislead."""
+    """The text of an expression's value. An object's address or a `None` would make the text differ or mislead."""
     if value is None:
         remedy = "Test it with `{% if … %}`, or write a default: `{{ … | default('text', true) }}`."
         raise Refused(Refusal("An expression has no value.", remedy))

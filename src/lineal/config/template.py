@@ -28,7 +28,7 @@ _MARK = re.compile("\x00([0-9]+)\x00")
 
 @dataclass(frozen=True, slots=True)
 class GitFacts:
-    """What a template knows of the commit: full and short id, and its branch or tag if it has one."""
+    """The facts of a commit that a template knows: full and short id, and its branch or tag if it has one."""
 
     commit: str
     short: str
@@ -44,7 +44,7 @@ def names(
     environ: Mapping[str, str],
     giterminism: Giterminism,
 ) -> dict[str, object]:
-    """What every template may use: `git`, `env` (if given), `vars` and `env_var("NAME", "default")`."""
+    """The names that every template may use: `git`, `env` (if given), `vars` and `env_var("NAME", "default")`."""
 
     def env_var(name: str, default: str | None = None) -> str:
         if name not in giterminism.config.environment:

@@ -1,4 +1,4 @@
-"""What a project must obey beyond its types: paths in the commit, known needs without a cycle, names for Helm."""
+"""The rules of a project beyond its types: paths in the commit, known needs without a cycle, names for Helm."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from lineal.oci.types import Blob, Descriptor, Manifest
 
 @dataclass(slots=True)
 class Traffic:
-    """What a store was asked for. The counters only grow; a store counts under a lock."""
+    """Counts the requests to a store. The counters only grow; a store counts under a lock."""
 
     requests: int = 0
     bytes_read: int = 0
@@ -26,7 +26,7 @@ class Store(Protocol):
     """One OCI repository. Every method may raise `Unreachable`; all are safe to call from several threads."""
 
     address: str
-    """What the user wrote: `registry.example.com/team/app` or `layout:PATH`."""
+    """The address as the user wrote it: `registry.example.com/team/app` or `layout:PATH`."""
     traffic: Traffic
     directory: Path | None = None
     """Where the store lies on this machine's disk; None for one that is elsewhere."""

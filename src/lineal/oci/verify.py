@@ -55,7 +55,7 @@ def read_manifest(data: bytes, content_type: str, digests: Iterable[str], where:
 
 
 def _media_type(value: dict[str, Any], header: str, where: str) -> str:
-    """What the document says it is, else what the server says, else what it looks like. All must agree, for two
+    """The type that the document states, else the server's, else the one it looks like. All must agree, for two
     readings of one digest are an attack (CVE-2021-41190)."""
     said = [kind for kind in (value.get("mediaType"), header) if isinstance(kind, str) and kind in _KINDS]
     looks = OCI_INDEX if "manifests" in value else OCI_MANIFEST

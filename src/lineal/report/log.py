@@ -127,7 +127,7 @@ class LogProgress:
             self._stream_the_last()
 
     def close(self) -> None:
-        """Whatever has not been printed yet is (an interrupted stage has no end)."""
+        """Print the rest: an interrupted stage has no end of its own."""
         with self._lock:
             for stage, state in self._running.items():
                 if state.waiting:

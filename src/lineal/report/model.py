@@ -63,7 +63,8 @@ class ContextReport(msgspec.Struct, kw_only=True):
 
 
 class BundleReport(msgspec.Struct, kw_only=True):
-    """What `bundle apply` installed; only `reference`, as it was given, is known of one that was not found."""
+    """The bundle that `bundle apply` installed; only `reference`, as it was given, is known of one that was not
+    found."""
 
     reference: str
     name: str | None = None
@@ -74,9 +75,9 @@ class BundleReport(msgspec.Struct, kw_only=True):
 
 
 class ReleaseReport(msgspec.Struct, kw_only=True):
-    """What a deploy left. `status`: `deployed`, `unchanged` (nothing was done), `rolled back`, `uninstalled` (by
-    `dismiss`, or a first installation that failed), `not deployed`, `unknown`, or helm's word for what nobody could
-    put in order."""
+    """The release after a deploy. `status`: `deployed`, `unchanged` (nothing was done), `rolled back`, `uninstalled`
+    (by `dismiss`, or a first installation that failed), `not deployed`, `unknown`, or helm's word for what nobody
+    could put in order."""
 
     name: str
     namespace: str
@@ -84,7 +85,7 @@ class ReleaseReport(msgspec.Struct, kw_only=True):
     revision: int | None = None
     duration: float = 0.0
     told: list[str] = []
-    """What happened, in sentences."""
+    """The events, in sentences."""
     log: list[str] = []
     """The last lines of the container that failed; secrets are masked."""
 

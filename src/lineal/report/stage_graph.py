@@ -1,4 +1,4 @@
-"""Who is made from whom in a report: the stages of an image, and the images that it needs."""
+"""The graph of a report: the stages of an image, and the images that it needs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class StageGraph:
             self._own[name] = [self.stages[checksum] for checksum in sorted(own, key=position.__getitem__)]
 
     def before(self, stage: StageReport) -> list[StageReport]:
-        """What it is made from, its parent first."""
+        """The stages that it is made from, its parent first."""
         checksums = [*([stage.parent] if stage.parent else []), *stage.inputs]
         return [self.stages[checksum] for checksum in dict.fromkeys(checksums) if checksum in self.stages]
 

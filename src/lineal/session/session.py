@@ -1,4 +1,5 @@
-"""What a run opens and closes: the clone, the configuration, the store, its lock, the history."""
+"""A session: everything that a run opens and closes: the clone, the configuration, the store, its lock, the
+history."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run was told, each value with where it came from: a flag, `LINEAL_*`, `lineal.yaml`, a default.
+"""Settings of a run, each with its origin: a flag, `LINEAL_*`, `lineal.yaml`, a default.
 
 `Settings` needs no repository. `StoreSettings` and `ReleaseSettings` ask `lineal.yaml` too."""
 

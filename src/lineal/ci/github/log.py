@@ -1,4 +1,4 @@
-"""What GitHub's runner reads in a log: groups, stopped commands, annotations (reference/ci.md §1.4)."""
+"""Markers that GitHub's runner reads in a log: groups, stopped commands, annotations (reference/ci.md §1.4)."""
 
 from __future__ import annotations
 

@@ -111,8 +111,8 @@ def _put_merge_parents(job: _Job) -> None:
 
 
 def _put_source(job: _Job) -> None:
-    """Who wrote the code. A fork's own pipeline has the fork's registry and may write there; run by a member of
-    the parent project, the same code sees the parent's registry and may not."""
+    """Whether a stranger wrote the code. A fork's own pipeline has the fork's registry and may write there; run by a
+    member of the parent project, the same code sees the parent's registry and may not."""
     variable = "CI_MERGE_REQUEST_SOURCE_PROJECT_PATH"
     source, here = job.text(variable), job.text("CI_PROJECT_PATH")
     target = job.text("CI_MERGE_REQUEST_PROJECT_PATH") or here

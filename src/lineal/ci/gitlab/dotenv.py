@@ -12,7 +12,7 @@ from lineal.report.model import Report
 
 _VARIABLES = 20
 _BYTES = 5 * 1024
-"""What GitLab takes unless an administrator changed it; of more it refuses all."""
+"""GitLab's limits, unless an administrator changed them. GitLab refuses a whole file that is over one."""
 
 
 def write_dotenv(report: Report, files: ResultFiles) -> None:

@@ -1,4 +1,4 @@
-"""What GitLab reads in a job log: sections that fold (reference/ci.md §2.4)."""
+"""Markers that GitLab reads in a job log: sections that fold (reference/ci.md §2.4)."""
 
 from __future__ import annotations
 

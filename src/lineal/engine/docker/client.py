@@ -184,7 +184,7 @@ class Client:
         self._attached = [one for one in self._attached if getattr(one, "_sock", one) is not connection]
 
     def stat(self, container: str, path: str) -> dict[str, Any] | None:
-        """What is at `path` of a container: `mode` (Go's bits), `linkTarget` (resolved); None when nothing is."""
+        """The entry at `path` of a container: `mode` (Go's bits), `linkTarget` (resolved); None when nothing is."""
         try:
             answer = self.call("HEAD", f"/containers/{container}/archive", f"look at {path}", params={"path": path})
         except Refused as refused:
@@ -207,7 +207,7 @@ def _reason(text: str) -> str:
 
 
 def call_interruptibly(work: Callable[[], T], check: Callable[[], None]) -> T:
-    """What `work` returns or raises; given up, and left to itself, when `check` raises.
+    """The result or the exception of `work`; given up, and left to itself, when `check` raises.
 
     For calls during which the engine is silent for long and whose effect does no harm when nobody waits for it."""
     results: list[T] = []

@@ -26,7 +26,8 @@ _MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64
 _LARGEST = 256 * 1024
 _THERE = 255
 _IDENTITIES, _SIGN = 11, 13
-"""What a command may ask an agent: to list keys and to sign, as with `docker build`; not to add, remove or lock."""
+"""The requests that a command may make of an agent: to list keys and to sign, as with `docker build`; not to add,
+remove or lock."""
 _FAILURE = b"\5"
 
 

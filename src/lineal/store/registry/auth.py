@@ -98,7 +98,7 @@ class Authenticator:
         return self._credential is not None
 
     def header(self, scopes: Sequence[Scope]) -> str | None:
-        """What to send with a first try: None until the registry has asked for something."""
+        """The header of a first try: None until the registry has asked for credentials."""
         with self._lock:
             if self._challenge is None:
                 return None
@@ -107,7 +107,7 @@ class Authenticator:
             return "Bearer " + (self._cached(scopes) or self._fetch(scopes))
 
     def answer(self, challenge: str, scopes: Sequence[Scope], failed: str | None) -> str | None:
-        """What to send after a 401 that came for `failed`; None when there is nothing better to try."""
+        """The header to send after a 401 that came for `failed`; None when no better one is left."""
         with self._lock:
             parsed = parse_challenge(challenge)
             if parsed is None:

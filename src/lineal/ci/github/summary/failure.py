@@ -1,4 +1,4 @@
-"""What went wrong, for the page: the sentence, the end of the output, what to do next."""
+"""A failure on the page: the sentence, the end of the output, what to do next."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def headline(report: Report) -> str:
 
 
 def _parts(report: Report, new: Sequence[str]) -> Iterator[str]:
-    """What was done, each a verb and its object."""
+    """The deeds of the run, each a verb and its object."""
     if new:
         yield f"built {_names(new)}"
         if not report.may_write:

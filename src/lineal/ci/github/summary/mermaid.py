@@ -72,7 +72,7 @@ def _in_a_row(stage: StageReport, below: StageReport, uses: int) -> bool:
 
 
 def _work(report: Report, _: StageGraph) -> list[_Box]:
-    """What is new; of each image that has something new, all the rest as one box."""
+    """The new stages; of each image that has something new, all the rest as one box."""
     boxes = []
     for name, own in _by_image(report).items():
         work = [stage for stage in own if stage.outcome != "cached"]

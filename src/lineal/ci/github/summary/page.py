@@ -158,7 +158,7 @@ def _bundle_facts(bundle: BundleReport) -> list[str]:
 
 
 def _ordered(report: Report, lineage: StageGraph) -> list[ImageReport]:
-    """What failed or is new first."""
+    """Failed and new entries first."""
     rank = {outcome: number for number, outcome in enumerate(ORDER)}
     return sorted(report.images, key=lambda image: rank[worst(lineage.own(image.name))])
 

@@ -65,6 +65,7 @@ lint:
 	.venv/bin/actionlint -shellcheck .venv/bin/shellcheck $(WORKFLOWS)
 	.venv/bin/zizmor --quiet --offline --config .github/zizmor.yml $(WORKFLOWS) $(wildcard action.yml)
 	$(PYTHON) -m tests.tools.schemas
+	$(PYTHON) -m tests.tools.errors
 
 cluster:
 	@scripts/setup cluster

@@ -1,4 +1,6 @@
-"""Every expected failure: one plain sentence, where it is, what to do, and its exit code (DESIGN §3)."""
+"""Every expected failure: one plain sentence, where it is, what to do, its id, and its exit code (DESIGN §3).
+
+One class of failure has one id, for ever: docs/errors.toml gives the next number and says the cause."""
 
 from __future__ import annotations
 
@@ -19,17 +21,24 @@ class Location:
 
 
 class LinealError(Exception):
-    """An expected failure. `message` says what is wrong, `remedy` what to do; never a secret."""
+    """An expected failure. `message` says what is wrong, `remedy` what to do; never a secret. `id` is one of
+    docs/errors.md, which explains this class of failure."""
 
     exit_code = 1
 
-    def __init__(self, message: str, *, place: Location | None = None, remedy: str | None = None) -> None:
+    def __init__(self, message: str, *, id: str, place: Location | None = None, remedy: str | None = None) -> None:
         super().__init__(message)
         self.message = message
+        self.id = id
         self.place = place
         self.remedy = remedy
 
     def __str__(self) -> str:
+        return f"{self.words} [{self.id}]"
+
+    @property
+    def words(self) -> str:
+        """Place, sentence and remedy without the id: for a sentence of somebody else."""
         text = self.message if self.place is None else f"{self.place}: {self.message}"
         return text if self.remedy is None else f"{text} {self.remedy}"
 
@@ -64,7 +73,7 @@ class MissingContent(Unreachable):
     """A manifest or blob that should be in the store is not; its stage counts as absent (DESIGN §6)."""
 
     def __init__(self, digest: str, where: str) -> None:
-        super().__init__(f"{digest} is missing in {where}.")
+        super().__init__(f"{digest} is missing in {where}.", id="LN-4020")
         self.digest = digest
 
 
@@ -72,6 +81,9 @@ class Interrupted(LinealError):
     """SIGINT or SIGTERM."""
 
     exit_code = 130
+
+    def __init__(self, message: str, *, remedy: str | None = None) -> None:
+        super().__init__(message, id="LN-9002", remedy=remedy)
 
 
 def as_lineal_error(error: BaseException) -> LinealError:
@@ -82,6 +94,7 @@ def as_lineal_error(error: BaseException) -> LinealError:
         return Interrupted("Interrupted; what was published before stays.")
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        return Unreachable(f"{where}{error.strerror or error}.", remedy="Check the disk and its permissions.")
+        sentence = f"{where}{error.strerror or error}."
+        return Unreachable(sentence, id="LN-9003", remedy="Check the disk and its permissions.")
     sentence = f"Something unexpected happened: {type(error).__name__}: {' '.join(str(error).split())}."
-    return LinealError(sentence, remedy="Run it again with --debug and report what it shows.")
+    return LinealError(sentence, id="LN-9001", remedy="Run it again with --debug and report what it shows.")

@@ -552,7 +552,7 @@ def test_an_interrupted_run_leaves_nothing_running_and_a_valid_store(
     run.send_signal(number)
     _, said = run.communicate(timeout=60)
     assert run.returncode == 130, said
-    assert said.splitlines()[-1] == "Error: Interrupted; what was published before stays."
+    assert said.splitlines()[-1] == "Error: Interrupted; what was published before stays. [LN-9002]"
     assert "Traceback" not in said
     assert containers_of(mark, machine) == []
     rest = layout.build("--secret", "id=slow,env=SLOW", env={"SLOW": "no no"})

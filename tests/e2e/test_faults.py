@@ -332,7 +332,7 @@ def test_a_disk_that_fills_up_at_any_moment_leaves_a_valid_store(
         if run.code == 5:
             assert run.stderr.splitlines()[-1] == (
                 f"Error: The layout store {small_disk / 'store'} cannot be written: no space left on device. "
-                "Free some space, or choose another store."
+                "Free some space, or choose another store. [LN-4026]"
             )
         before = tags_of(project)
         ballast.unlink()
@@ -351,7 +351,7 @@ def interrupted(run: subprocess.Popen[str], number: signal.Signals = signal.SIGT
     run.send_signal(number)
     _, said = run.communicate(timeout=60)
     assert run.returncode == 130, said
-    assert said.splitlines()[-1] == "Error: Interrupted; what was published before stays."
+    assert said.splitlines()[-1] == "Error: Interrupted; what was published before stays. [LN-9002]"
     assert "Traceback" not in said
     return said
 

@@ -43,7 +43,7 @@ def extract(
                 entry.uid, entry.gid = owner
             _put(entry, reader, destination, below, spool)
     except Malformed as error:
-        raise BuildFailed(f"The archive {name} cannot be unpacked: {error}.") from error
+        raise BuildFailed(f"The archive {name} cannot be unpacked: {error}.", id="LN-5018") from error
 
 
 def _put(entry: Entry, reader: TarReader, destination: LayerBuilder, below: str, spool: Spool) -> None:

@@ -95,7 +95,7 @@ def _owner(parent: Filesystem, layers: int, chown: str | None) -> tuple[int, int
         if layers and not isinstance(error, AccountFileIsALink):
             # A file that is not there knows no names; only an image without any files is refused.
             return accounts.owner(chown, parent.passwd or b"\n", parent.group or b"\n")
-        raise BuildFailed(f"--chown={chown}: {error.args[0]}") from error
+        raise BuildFailed(f"--chown={chown}: {error.args[0]}", id="LN-5008") from error
 
 
 def _where(destination: str, workdir: str) -> str:
@@ -110,7 +110,7 @@ def _where(destination: str, workdir: str) -> str:
 def _followed(tree: SourceTree, name: str) -> Node:
     node = glob.follow(tree, name)
     if node is None:
-        raise BuildFailed(f"/{name} is a symbolic link to what does not exist.")
+        raise BuildFailed(f"/{name} is a symbolic link to what does not exist.", id="LN-5013")
     return node
 
 
@@ -132,7 +132,7 @@ class _Copier:
             return
         names = [item.path] if item.exact else glob.expand(item.tree, item.path)
         if not names and not glob.may_be_empty(item.tree, item.path):
-            raise BuildFailed(f"/{clamp(item.path)} is not there to be copied.")
+            raise BuildFailed(f"/{clamp(item.path)} is not there to be copied.", id="LN-5013")
         for name in names:
             node = _followed(item.tree, name)
             # BuildKit looks for hard links in each source by itself.
@@ -164,7 +164,7 @@ class _Copier:
         place = self._target.resolve(where)
         staged = self._target.staged(place)
         if staged is not None and staged.kind != "directory":
-            raise BuildFailed(f"A directory cannot be copied over the file /{place}.")
+            raise BuildFailed(f"A directory cannot be copied over the file /{place}.", id="LN-5014")
         if item.exact and not where.endswith("/") and not self._target.is_directory(place):
             self._parents(dirname(place))
             self._put(place, source, None)
@@ -185,7 +185,7 @@ class _Copier:
                 self._leading(node, prefix + node.path[skip:])
         wanted = item.path_filter.include
         if wanted is not None and not some and not glob.has_wildcards(f"{item.path}{wanted}"):
-            raise BuildFailed(f"/{clamp(f'{source.path}/{wanted}')} is not there to be copied.")
+            raise BuildFailed(f"/{clamp(f'{source.path}/{wanted}')} is not there to be copied.", id="LN-5013")
 
     def _leading(self, node: Node, place: str) -> None:
         """A directory that is copied for what is in it: where there is one already, only the mode changes."""

@@ -65,7 +65,7 @@ class Filesystem:
         try:
             LayerApplier(draft, layer_number).read(TarReader(tar))
         except Malformed as error:
-            raise Unreachable(f"Layer {layer_number} of the image cannot be read: {error}.") from error
+            raise Unreachable(f"Layer {layer_number} of the image cannot be read: {error}.", id="LN-5017") from error
         return draft.freeze()
 
     def resolve(self, path: str, *, last: bool = True) -> str:
@@ -105,6 +105,7 @@ class Filesystem:
             raise BuildFailed(
                 f"The image has too many directories and symbolic links ({count:,}): their index would have "
                 f"more than the {limit >> 20} MiB that are the limit.",
+                id="LN-5016",
                 remedy="Pack some of them into archives, or remove them in the step that makes them.",
             )
         return encoded
@@ -136,6 +137,7 @@ class Filesystem:
         except (ValueError, TypeError, KeyError, RecursionError, zlib.error) as error:
             raise Unreachable(
                 f"The filesystem index of a stage cannot be read: {error}.",
+                id="LN-5017",
                 remedy="Change the image's cache_version to build it again.",
             ) from error
 
@@ -170,7 +172,7 @@ def resolve(symlinks: Mapping[str, str], path: str, *, last: bool = True, root: 
     try:
         done = resolve_links(path, link_at, last=last, deepest=MAX_DEPTH)
     except Unresolvable as error:
-        raise BuildFailed(f"/{printable(clamp(path))} {error}.") from None
+        raise BuildFailed(f"/{printable(clamp(path))} {error}.", id="LN-5015") from None
     return "/".join([root, *done] if root and done else done) if done else root
 
 

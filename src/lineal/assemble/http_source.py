@@ -37,7 +37,9 @@ def download(wanted: HttpSource, workspace: Path) -> SingleFile:
         except (requests.RequestException, HTTPError, OSError) as error:
             if attempt == _ATTEMPTS:
                 why = type(error).__name__ if isinstance(error, OSError) else "the connection broke"
-                raise Unreachable(f"{wanted.url} cannot be downloaded: {why}.", remedy="Run again.") from None
+                raise Unreachable(
+                    f"{wanted.url} cannot be downloaded: {why}.", id="LN-5019", remedy="Run again."
+                ) from None
             time.sleep(0.5 * attempt)
     raise AssertionError
 
@@ -52,7 +54,9 @@ def _fetch(wanted: HttpSource, spool: Spool) -> SingleFile:
             nonlocal size
             for chunk in response.iter_content(_CHUNK):
                 if time.monotonic() > ends:
-                    raise Unreachable(f"{wanted.url} takes longer than {_LONGEST / 3600:.0f} hour to download.")
+                    raise Unreachable(
+                        f"{wanted.url} takes longer than {_LONGEST / 3600:.0f} hour to download.", id="LN-5019"
+                    )
                 digest.update(chunk)
                 size += len(chunk)
                 yield chunk
@@ -61,6 +65,7 @@ def _fetch(wanted: HttpSource, spool: Spool) -> SingleFile:
     if expected and digest.hexdigest() != expected:
         raise BuildFailed(
             f"{wanted.url} is {algorithm}:{digest.hexdigest()}, not {wanted.digest}.",
+            id="LN-5020",
             remedy="Look at what has changed there, then correct --checksum.",
         )
     return SingleFile(Node(wanted.name, "file", _MODE, size=size), lambda: spool.read(offset, size))
@@ -76,17 +81,21 @@ def _answer(wanted: HttpSource) -> requests.Response:
             if 200 <= response.status_code < 300:
                 return response
             response.close()
-            raise Unreachable(f"{wanted.url} answers with status {response.status_code}.")
+            raise Unreachable(f"{wanted.url} answers with status {response.status_code}.", id="LN-5019")
         following = urljoin(url, response.headers["location"])
         response.close()
         _check(wanted, url, following)
         url = following
-    raise Unreachable(f"{wanted.url} redirects more than {_REDIRECTS} times.")
+    raise Unreachable(f"{wanted.url} redirects more than {_REDIRECTS} times.", id="LN-5019")
 
 
 def _check(wanted: HttpSource, url: str, following: str) -> None:
     scheme = urlsplit(following).scheme
     if scheme not in ("http", "https"):
-        raise Unreachable(f"{wanted.url} redirects to a {scheme} address, which is neither http nor https.")
+        raise Unreachable(
+            f"{wanted.url} redirects to a {scheme} address, which is neither http nor https.", id="LN-5019"
+        )
     if not wanted.pinned and scheme == "http" and urlsplit(url).scheme == "https":
-        raise Unreachable(f"{wanted.url} redirects from https to http.", remedy="Give its --checksum, and it may.")
+        raise Unreachable(
+            f"{wanted.url} redirects from https to http.", id="LN-5019", remedy="Give its --checksum, and it may."
+        )

@@ -79,7 +79,7 @@ class LayerBuilder:
         if path in self._draft.directories:
             return
         if path in self._entries or path in self._draft.symlinks:
-            raise BuildFailed(f"/{path} is not a directory, so nothing can be put below it.")
+            raise BuildFailed(f"/{path} is not a directory, so nothing can be put below it.", id="LN-5014")
         self.make_directories(dirname(path), mode, owner)
         parent = self._draft.directories[dirname(path)]
         setgid = parent.mode & S_ISGID
@@ -91,7 +91,7 @@ class LayerBuilder:
         old = self._draft.directories.get(path)
         if old is None and (path in self._entries or path in self._draft.symlinks):
             what = "symbolic link" if path in self._draft.symlinks else "file"
-            raise BuildFailed(f"The directory /{path} cannot be copied over the {what} that is there.")
+            raise BuildFailed(f"The directory /{path} cannot be copied over the {what} that is there.", id="LN-5014")
         self._check(path)
         wanted = (entry.mode, entry.uid, entry.gid)
         if old is not None and old[:3] == wanted and not entry.xattrs:
@@ -105,7 +105,7 @@ class LayerBuilder:
     def put(self, path: str, entry: LayerEntry) -> None:
         """A file, link or device, replacing whatever is not a directory. Raises `BuildFailed` over a directory."""
         if path in self._draft.directories:
-            raise BuildFailed(f"The directory /{path} cannot be replaced by a file.")
+            raise BuildFailed(f"The directory /{path} cannot be replaced by a file.", id="LN-5014")
         self._check(path)
         if entry.kind == "symlink":
             self._draft.symlink(path, entry.target, self._layer)
@@ -169,11 +169,13 @@ class LayerBuilder:
         if not _UNSAFE.isdisjoint(path.split("/")):
             raise BuildFailed(
                 f"/{path} cannot be kept in an image: '', '.' and '..' are no names of files.",
+                id="LN-5015",
                 remedy="The commit or the archive that it comes from is malformed: make it again.",
             )
         if basename(path).startswith(WHITEOUT):
             raise BuildFailed(
                 f"/{path} cannot be kept in an image: names that begin with {WHITEOUT!r} mean a removed file.",
+                id="LN-5015",
                 remedy="Rename it, or list it in .dockerignore.",
             )
 

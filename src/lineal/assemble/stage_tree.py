@@ -90,7 +90,7 @@ class _Reader:
 
     def read(self, wanted: Selection, top: int, depth: int = 0) -> dict[str, Node]:
         if depth > _MAX_LINKS:
-            raise Unreachable("The hard links of an image's layer go round in circles.")
+            raise Unreachable("The hard links of an image's layer go round in circles.", id="LN-5017")
         view = _View()
         links: dict[int, dict[str, str]] = {}
         for number in range(top, -1, -1):
@@ -101,13 +101,15 @@ class _Reader:
             try:
                 links[number] = self._layer(number, source, wanted, view)
             except Malformed as error:
-                raise Unreachable(f"Layer {number} of an image cannot be read: {error}.") from error
+                raise Unreachable(f"Layer {number} of an image cannot be read: {error}.", id="LN-5017") from error
         for number, names in links.items():
             if names:
                 found = self.read(Selection.exactly(set(names.values())), number, depth + 1)
                 for path, target in names.items():
                     if target not in found:
-                        raise Unreachable(f"/{path} in layer {number} of an image is a hard link to nothing.")
+                        raise Unreachable(
+                            f"/{path} in layer {number} of an image is a hard link to nothing.", id="LN-5017"
+                        )
                     inode = f"{number}:{target}"
                     view.nodes[path] = replace(found[target], path=path, inode=inode)
         return view.nodes
@@ -224,7 +226,7 @@ def as_tar(tree: SourceTree, path: str) -> Iterator[bytes]:
     `path` is a path of the tree without links in it. Memory stays at one chunk, whatever the size."""
     root = tree.lstat(path)
     if root is None:
-        raise BuildFailed(f"/{path} does not exist.")
+        raise BuildFailed(f"/{path} does not exist.", id="LN-5013")
     single = root.kind != "directory"
     skip = path.rfind("/") + 1 if single else len(path) + bool(path)
     pending: list[bytes] = []

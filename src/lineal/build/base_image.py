@@ -28,12 +28,14 @@ def import_base(
     except MissingContent:
         raise BuildFailed(
             f"The base image {reference} does not exist.",
+            id="LN-5021",
             place=stage.place,
             remedy="Check the name and the tag; a private base needs credentials in the docker config.",
         ) from None
     if (base.config_json.get("config") or {}).get("OnBuild"):
         raise BadConfiguration(
             f"The base image {reference} has ONBUILD instructions, which are not part of this commit.",
+            id="LN-2013",
             place=stage.place,
             remedy="Make it a target of your Dockerfile or an image of lineal.yaml: ONBUILD works there.",
         )

@@ -69,7 +69,7 @@ class RunMountResolver:
         target = metadata.resolve_directory(self._config, self._finish(mount.target))
         if target == "/":
             raise BadConfiguration(
-                "The target of a mount is the root directory.", remedy="Name a directory with target=."
+                "The target of a mount is the root directory.", id="LN-2002", remedy="Name a directory with target=."
             )
         return target
 
@@ -77,7 +77,9 @@ class RunMountResolver:
         tree = self._tree(mount.source_stage, (literal(mount.source),))
         node = follow(tree, mount.source)
         if node is None:
-            raise BuildFailed(f"--mount source {mount.source!r} does not exist.", place=self._stage.place)
+            raise BuildFailed(
+                f"--mount source {mount.source!r} does not exist.", id="LN-5013", place=self._stage.place
+            )
         return tree, node
 
     def _bind(self, mount: RunMount) -> BindMount:
@@ -94,7 +96,7 @@ class RunMountResolver:
         if mount.source_stage is not None:
             tree, node = self._source(mount)
             if node.kind != "directory":
-                raise BuildFailed(f"--mount source {mount.source!r} is a file: a cache is a directory.")
+                raise BuildFailed(f"--mount source {mount.source!r} is a file: a cache is a directory.", id="LN-5013")
             owner, tar = (node.mode, node.uid, node.gid), lambda: as_tar(tree, node.path)
             # With other contents to begin with, it is another cache.
             content = f"{self._stage.sources[mount.source_stage].checksum}/{node.path}"
@@ -107,6 +109,7 @@ class RunMountResolver:
             if mount.required:
                 raise BadConfiguration(
                     f"The secret {mount.id!r} is required here and not given.",
+                    id="LN-1015",
                     place=self._stage.place,
                     remedy=f"Name it under `secrets:` in lineal.yaml, or pass --secret id={mount.id},env=NAME.",
                 )
@@ -128,6 +131,7 @@ class RunMountResolver:
             elif mount.required:
                 raise BadConfiguration(
                     f"The SSH agent {mount.id!r} is required here and not given.",
+                    id="LN-1015",
                     place=self._stage.place,
                     remedy=f"Name it under `ssh:` in lineal.yaml, or pass --ssh {mount.id}.",
                 )

@@ -92,7 +92,7 @@ class StageBuilder:
         try:
             text = finish(word, metadata.environment(self.config))
         except ValueError as error:
-            raise BuildFailed(f"`{self.stage.text}`: {error}.", place=self.stage.place) from None
+            raise BuildFailed(f"`{self.stage.text}`: {error}.", id="LN-5006", place=self.stage.place) from None
         for name, reference in self.inputs.references.items():
             text = text.replace(name, reference)
         return text
@@ -133,7 +133,9 @@ class StageBuilder:
         try:
             return self.parent.filesystem.owner(user)
         except LookupError as error:
-            raise BuildFailed(f"USER {user}: {error.args[0].rstrip('.')}.", place=self.stage.place) from None
+            raise BuildFailed(
+                f"USER {user}: {error.args[0].rstrip('.')}.", id="LN-5008", place=self.stage.place
+            ) from None
 
     def _exists(self, path: str) -> bool:
         return path == "/" or self.parent.filesystem.is_directory(path)
@@ -194,6 +196,7 @@ class StageBuilder:
         except CommandFailed as failure:
             raise BuildFailed(
                 f"`{self.stage.text}` ended with status {failure.status}.",
+                id="LN-5005",
                 place=self.stage.place,
                 remedy="Its output is above; the stages before it are published.",
             ) from None

@@ -47,7 +47,9 @@ def commit_id(value: object, source: str) -> str:
     """A full object id in lower case hex (SHA-1 or SHA-256). Raises `BadConfiguration`."""
     if isinstance(value, str) and _ID.match(value.lower()):
         return value.lower()
-    raise BadConfiguration(f"{source} should be a full commit id but is {_shown(value)}.", remedy=_REMEDY)
+    raise BadConfiguration(
+        f"{source} should be a full commit id but is {_shown(value)}.", id="LN-3012", remedy=_REMEDY
+    )
 
 
 def optional_id(value: object, source: str) -> str | None:
@@ -63,14 +65,16 @@ def ref_name(value: object, source: str) -> str | None:
         return None
     if isinstance(value, str) and len(value) <= 1024 and not any(_breaks(char) for char in value):
         return value
-    raise BadConfiguration(f"{source} should be a branch or tag name but is {_shown(value)}.", remedy=_REMEDY)
+    raise BadConfiguration(
+        f"{source} should be a branch or tag name but is {_shown(value)}.", id="LN-3012", remedy=_REMEDY
+    )
 
 
 def repository(value: str | None, source: str) -> str | None:
     """`owner/name`, on GitLab `group/…/name`. Raises `BadConfiguration`."""
     if value is None or (_REPOSITORY.match(value) and len(value) <= 512):
         return value
-    raise BadConfiguration(f"{source} should be owner/name but is {_shown(value)}.", remedy=_REMEDY)
+    raise BadConfiguration(f"{source} should be owner/name but is {_shown(value)}.", id="LN-3012", remedy=_REMEDY)
 
 
 def number(value: object, source: str) -> int | None:
@@ -81,7 +85,9 @@ def number(value: object, source: str) -> int | None:
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**12:
         return value
-    raise BadConfiguration(f"{source} should be a positive number but is {_shown(value)}.", remedy=_REMEDY)
+    raise BadConfiguration(
+        f"{source} should be a positive number but is {_shown(value)}.", id="LN-3012", remedy=_REMEDY
+    )
 
 
 def version_order(tag: str) -> list[tuple[int, int, str]]:

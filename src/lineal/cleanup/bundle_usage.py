@@ -21,5 +21,5 @@ def in_bundles(store: Store, pool: Executor) -> set[str]:
     except Unreachable as error:
         where = f"the bundles in {bundles.address}"
         what = f"Nothing is deleted, because it cannot be told what {where} name: {error.message}"
-        raise Unreachable(what, remedy=error.remedy) from None
+        raise Unreachable(what, id="LN-8001", remedy=error.remedy) from None
     return {name for manifest in manifests if manifest is not None for name in named(manifest.data)}

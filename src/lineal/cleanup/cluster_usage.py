@@ -42,6 +42,7 @@ def in_use(context: str, environ: Mapping[str, str]) -> set[str]:
         reason = str(problem)
     raise Unreachable(
         f"Nothing is deleted, because it cannot be told what the cluster of the context {context} uses: {reason}.",
+        id="LN-8001",
         remedy="This job has to list pods and workloads in all namespaces; docs/cleanup.md has the role for it.",
     )
 

@@ -64,6 +64,7 @@ def read_refs(repository: Repository, ignored: Sequence[str]) -> list[Ref]:
     if not any(ref.ref.startswith("refs/") for ref in kept):
         raise BadConfiguration(
             "There is no branch and no tag to keep stages for, so all old ones would be deleted.",
+            id="LN-8003",
             remedy="Run the cleanup in a clone of the whole repository, and ignore fewer refs.",
         )
     return kept
@@ -79,6 +80,7 @@ def _remote_refs(repository: Repository) -> dict[str, str]:
         # The messages of git repeat addresses and the words of a server, so they are not shown.
         raise Unreachable(
             "The branches and tags of the remote cannot be read (git ls-remote failed).",
+            id="LN-8004",
             remedy="Check that this job may read the repository.",
         ) from None
 
@@ -136,9 +138,9 @@ def _facts(session: Session, ref: Ref) -> GitFacts:
     return GitFacts(ref.commit, ref.commit[:7], None if tag else ref.name, tag)
 
 
-class _Missing(LinealError):
+class _Missing(BadConfiguration):
     def __init__(self, commit: str) -> None:
-        super().__init__(f"its commit {commit[:7]} is not in this clone.")
+        super().__init__(f"its commit {commit[:7]} is not in this clone.", id="LN-8002")
 
 
 def _refusal(problems: Sequence[tuple[Ref, LinealError]]) -> BadConfiguration:
@@ -151,6 +153,7 @@ def _refusal(problems: Sequence[tuple[Ref, LinealError]]) -> BadConfiguration:
         advice = error.remedy or "Correct it."
     return BadConfiguration(
         f"Nothing is deleted, because it cannot be told what {names}{more} needs. {ref.name}: {_said(error)}",
+        id="LN-8002",
         remedy=f"{advice} Or leave out what need not be kept with --ignore-ref.",
     )
 

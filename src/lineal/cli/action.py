@@ -115,6 +115,7 @@ def _arguments(given: Mapping[str, str]) -> list[str]:
     if command not in cli.commands:
         raise BadConfiguration(
             f"The input `command` is {quoted(command)}, which is no command of Lineal.",
+            id="LN-1019",
             remedy=did_you_mean(command, cli.commands, owner="The commands") + " Options go to the input `args`.",
         )
     try:
@@ -122,12 +123,14 @@ def _arguments(given: Mapping[str, str]) -> list[str]:
     except ValueError as error:
         raise BadConfiguration(
             f"The input `args` cannot be split into words: {str(error).lower()}.",
+            id="LN-1019",
             remedy="It is read as a shell reads words, without expansions: close the quotation.",
         ) from None
     images = given.get("images", "").split()
     if images and command not in _WITH_IMAGES:
         raise BadConfiguration(
             f"The input `images` is for {' and '.join(_WITH_IMAGES)}; {command} is about all images of lineal.yaml.",
+            id="LN-1019",
             remedy="Leave it out, or use another `command`.",
         )
     return [command, *words, *(["--", *images] if images else [])]
@@ -192,11 +195,13 @@ def _directory(text: str, environ: Mapping[str, str]) -> Path:
     if not wanted.is_relative_to(workspace):
         raise BadConfiguration(
             f"The input `working-directory` is {quoted(text)}, which is not in the workspace.",
+            id="LN-1019",
             remedy="Write a path relative to the workspace, such as `services/api`.",
         )
     if not wanted.is_dir():
         raise BadConfiguration(
             f"The input `working-directory` is {quoted(text)}, and there is no such directory.",
+            id="LN-1019",
             remedy="Correct it, or check it out first (actions/checkout).",
         )
     return wanted

@@ -25,7 +25,9 @@ def secrets(text: str) -> list[tuple[str, str]]:
     for number, entry in enumerate(_entries(text), 1):
         name, separator, value = entry.partition("=")
         if not separator or not _ID.fullmatch(name.strip()):
-            raise BadConfiguration(f"Entry {number} of the input `secrets` does not begin with `ID=`.", remedy=_HOW)
+            raise BadConfiguration(
+                f"Entry {number} of the input `secrets` does not begin with `ID=`.", id="LN-1019", remedy=_HOW
+            )
         found.append((name.strip(), value))
     return found
 
@@ -57,10 +59,10 @@ def _quoted(entry: str, lines: Iterator[str], number: int) -> str:
             entry += "\n" + next(lines)
         except StopIteration:
             message = f"Entry {number} of the input `secrets` begins with a quote that is never closed."
-            raise BadConfiguration(message, remedy=_HOW) from None
+            raise BadConfiguration(message, id="LN-1019", remedy=_HOW) from None
     if entry[end + 1 :].strip():
         message = f"Entry {number} of the input `secrets` goes on behind its closing quote."
-        raise BadConfiguration(message, remedy=_HOW)
+        raise BadConfiguration(message, id="LN-1019", remedy=_HOW)
     return entry[:end].replace('""', '"')
 
 

@@ -39,7 +39,7 @@ class _Commands(click.Group):
         except BrokenPipeError as error:
             # click would end without a word. Not our own output (see `output.show`): a process or a server ended.
             what = "A program or a server that Lineal was talking to ended in the middle."
-            raise Unreachable(what, remedy="Run it again; what was published before stays.") from error
+            raise Unreachable(what, id="LN-9004", remedy="Run it again; what was published before stays.") from error
 
 
 @click.group(

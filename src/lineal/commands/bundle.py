@@ -78,7 +78,7 @@ def copy_bundle(session: Session, reference: str, to: str) -> str:
     The images come first: a bundle that can be seen can be installed. Raises `LinealError`."""
     address, version = registry.parse(reference)
     if is_directory(to):
-        raise BadConfiguration(f"{to} is no registry, and no cluster could install from it.",
+        raise BadConfiguration(f"{to} is no registry, and no cluster could install from it.", id="LN-7002",
                                remedy="Write TO as HOST/REPOSITORY.")  # fmt: skip
     target = session.stores.store(to.removeprefix(registry.SCHEME))
     place = beside(target)

@@ -115,6 +115,7 @@ def _check(store: Store, gone: list[Deletion]) -> None:
         if store.digest(tag) in deleted[tag]:
             raise Unreachable(
                 f"{store.address} said that it deleted {tag}, and the tag still leads there.",
+                id="LN-8005",
                 remedy="Look at the registry's own log and its rules for deleting.",
             )
 

@@ -43,7 +43,9 @@ def check_files(session: Session, *, dotenv: bool = True) -> None:
         path = setting.value
         if path and not Path(path).absolute().parent.is_dir():
             raise BadConfiguration(
-                f"There is no directory for the {what} {path}.", remedy=f"Make it, or correct --{option}."
+                f"There is no directory for the {what} {path}.",
+                id="LN-1017",
+                remedy=f"Make it, or correct --{option}.",
             )
 
 

@@ -110,11 +110,15 @@ def _check_diff(session: Session, names: Sequence[str], format: str) -> None:
     unused = next((name for name in _RELEASE_FLAGS if getattr(given, name)), None)
     if not diff and unused is not None:
         what = f"--{unused.replace('_', '-')} is for --diff."
-        raise BadConfiguration(what, remedy="Give both, or neither.")
+        raise BadConfiguration(what, id="LN-1016", remedy="Give both, or neither.")
     if diff and names:
-        raise BadConfiguration("--diff is about the whole release, and takes no IMAGE.", remedy="Leave out one.")
+        raise BadConfiguration(
+            "--diff is about the whole release, and takes no IMAGE.", id="LN-1016", remedy="Leave out one."
+        )
     if diff and format not in ("table", "json"):
-        raise BadConfiguration(f"--diff has no place in --format {format}.", remedy="Use table or json.")
+        raise BadConfiguration(
+            f"--diff has no place in --format {format}.", id="LN-1016", remedy="Use table or json."
+        )
 
 
 def _encoder(session: Session, format: str) -> Callable[[Report], str]:
@@ -122,7 +126,7 @@ def _encoder(session: Session, format: str) -> Callable[[Report], str]:
     from lineal.report.model import encode
 
     if session.settings.given.template and format != "gitlab":
-        raise BadConfiguration("--template is for --format gitlab.", remedy="Give both, or neither.")
+        raise BadConfiguration("--template is for --format gitlab.", id="LN-1016", remedy="Give both, or neither.")
     if format == "json":
         return lambda report: encode(report).decode()
     if format == "table":

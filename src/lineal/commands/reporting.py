@@ -158,6 +158,7 @@ def error_report(error: BaseException) -> ErrorReport:
     place = found.place or Location("")
     return ErrorReport(
         message=found.message,
+        id=found.id,
         remedy=found.remedy,
         file=place.file or None,
         line=place.line,
@@ -200,4 +201,4 @@ def _write_report(report: Report, files: ResultFiles) -> None:
         Path(files.report).write_bytes(encode(report))
     except OSError as error:
         sentence = f"The report cannot be written to {files.report}: {error.strerror}."
-        raise BadConfiguration(sentence, remedy="Correct --report.") from None
+        raise BadConfiguration(sentence, id="LN-1017", remedy="Correct --report.") from None

@@ -20,7 +20,7 @@ def convert(document: Document, model: type[T]) -> T:
         return msgspec.convert(document.plain(), model)
     except msgspec.ValidationError as error:
         _locate(document, document.root, model, ())
-        raise BadConfiguration(f"{printable(str(error))}.", place=Location(document.file)) from None
+        raise BadConfiguration(f"{printable(str(error))}.", id="LN-1004", place=Location(document.file)) from None
 
 
 def _locate(document: Document, node: Node, kind: Any, path: Path) -> None:
@@ -35,7 +35,7 @@ def _locate(document: Document, node: Node, kind: Any, path: Path) -> None:
             _locate(document, child, get_args(kind)[0], (*path, index))
     elif not _fits(node, kind):
         message, remedy = _mismatch(node, kind, path)
-        raise BadConfiguration(message, place=document.place(path), remedy=remedy)
+        raise BadConfiguration(message, id="LN-1004", place=document.place(path), remedy=remedy)
 
 
 def _bare(kind: Any) -> Any:
@@ -66,13 +66,13 @@ def _locate_in_struct(document: Document, node: Node, kind: type[msgspec.Struct]
         if key not in fields:
             place = document.place((*path, key))
             remedy = did_you_mean(key, fields, owner="The keys here")
-            raise BadConfiguration(f"The key {quoted(key)} is not known.", place=place, remedy=remedy)
+            raise BadConfiguration(f"The key {quoted(key)} is not known.", id="LN-1002", place=place, remedy=remedy)
         if not _allows_null(fields[key].type, child):
             _locate(document, child, fields[key].type, (*path, key))
     for key, field in fields.items():
         if field.required and key not in node.value:
             message = f"The key `{key}` is missing and has no default."
-            raise BadConfiguration(message, place=document.place(path), remedy=f"Write `{key}: …`.")
+            raise BadConfiguration(message, id="LN-1003", place=document.place(path), remedy=f"Write `{key}: …`.")
 
 
 def _allows_null(kind: Any, node: Node) -> bool:
@@ -84,7 +84,7 @@ def _locate_in_mapping(document: Document, node: Node, kind: Any, path: Path) ->
     for key, child in node.value.items():
         if not _fits(Node(key, child.line), key_kind):
             message = f"{quoted(key)} is not a name that can be used here."
-            raise BadConfiguration(message, place=document.place((*path, key)), remedy=_rule(key_kind))
+            raise BadConfiguration(message, id="LN-1004", place=document.place((*path, key)), remedy=_rule(key_kind))
         _locate(document, child, value_kind, (*path, key))
 
 

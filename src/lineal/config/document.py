@@ -100,12 +100,12 @@ def parse(text: str, file: str, lines: Lines = same) -> Document:
             message, remedy = "A tab stands where YAML takes spaces only.", "Indent with spaces, not tabs."
         else:
             message, remedy = f"The file is not valid YAML: {_explain(error)}.", _yaml_remedy(error)
-        raise BadConfiguration(message, place=Location(file, line), remedy=remedy) from None
+        raise BadConfiguration(message, id="LN-1001", place=Location(file, line), remedy=remedy) from None
     except (yaml.YAMLError, UnicodeError) as error:
         position = getattr(error, "position", None)
         line = lines(text.count("\n", 0, position) + 1) if isinstance(position, int) else None
         message = "The file has a character that YAML does not allow."
-        raise BadConfiguration(message, place=Location(file, line), remedy="Remove it.") from None
+        raise BadConfiguration(message, id="LN-1001", place=Location(file, line), remedy="Remove it.") from None
 
 
 def _is_tab(text: str, line: int, column: int) -> bool:
@@ -160,7 +160,7 @@ class _Builder:
 
     def fail(self, line: int, message: str, remedy: str, path: Path = ()) -> NoReturn:
         raise BadConfiguration(
-            message, place=Location(self.file, self.lines(line), spell(path) or None), remedy=remedy
+            message, id="LN-1001", place=Location(self.file, self.lines(line), spell(path) or None), remedy=remedy
         )
 
     def document(self) -> Node:

@@ -76,6 +76,7 @@ def load_giterminism(text: str | None, *, file: str = FILE) -> Giterminism:
         if pattern.startswith("/") or ".." in pattern.split("/") or not pattern.strip():
             raise BadConfiguration(
                 "A pattern must be a path inside the repository.",
+                id="LN-1005",
                 place=document.place(("uncommitted", index)),
                 remedy="Write it relative to the root, such as `docs/**`.",
             )

@@ -67,7 +67,9 @@ class LoadedProject:
         deploy = self.project.deploy
         if deploy is None:
             message = "There is nothing to deploy: the key `deploy` is missing."
-            raise BadConfiguration(message, place=Location(self.file), remedy="Write `deploy: {chart: PATH}`.")
+            raise BadConfiguration(
+                message, id="LN-6001", place=Location(self.file), remedy="Write `deploy: {chart: PATH}`."
+            )
         for key in [name for name in deploy.__struct_fields__ if name not in without]:
             values = getattr(deploy, key)
             for index, value in enumerate(values if isinstance(values, list) else [values]):
@@ -102,7 +104,9 @@ def load(
     lines = template.source_lines(text, rendered, file=file, names=names, deferred=deferred)
     document = parse(rendered, file, lines)
     if document.root.value is None:
-        raise BadConfiguration("The file is empty.", place=Location(file), remedy="Begin with `project: NAME`.")
+        raise BadConfiguration(
+            "The file is empty.", id="LN-1006", place=Location(file), remedy="Begin with `project: NAME`."
+        )
     if deferred:
         _defer_env(document)
     project = convert(document, Project)
@@ -110,7 +114,7 @@ def load(
         check(project)
     except RuleViolation as broken:
         place = document.place(broken.path)
-        raise BadConfiguration(broken.message, place=place, remedy=broken.remedy) from None
+        raise BadConfiguration(broken.message, id="LN-1005", place=place, remedy=broken.remedy) from None
     return LoadedProject(_finish(project, env or None), file, document)
 
 
@@ -118,7 +122,7 @@ def implicit_project(has_dockerfile: bool, project_name: str) -> LoadedProject:
     """The project of a commit without `lineal.yaml`: `./Dockerfile`, as one image with the project's name."""
     if not has_dockerfile:
         message = "The commit has neither lineal.yaml nor Dockerfile at its root."
-        raise BadConfiguration(message, remedy="Write one of them and commit it.")
+        raise BadConfiguration(message, id="LN-1006", remedy="Write one of them and commit it.")
     name = re.sub(r"[^a-z0-9]+", "-", project_name.lower()).strip("-")[:63].rstrip("-") or "app"
     return LoadedProject(Project(project=name, images={name: Image()}))
 

@@ -52,6 +52,7 @@ class SecretValues(Mask):
             if secret.env not in self._environ:
                 raise BadConfiguration(
                     f"The secret {name!r} comes from the environment variable {secret.env}, which is not set.",
+                    id="LN-1014",
                     remedy="Set it in the job's environment.",
                 )
             value = self._environ[secret.env].encode("utf-8", "surrogateescape")
@@ -68,6 +69,7 @@ class SecretValues(Mask):
         except OSError as error:
             raise BadConfiguration(
                 f"The secret {name!r} comes from {path}, which cannot be read: {error.strerror}.",
+                id="LN-1014",
                 remedy="Correct its `file`.",
             ) from None
 
@@ -83,7 +85,9 @@ def parse_secret(text: str, folder: Path) -> Secret:
     if not name or parts or kind not in ("env", "file") or "" in (env, file) or None not in (env, file):
         # Not what was written: somebody may have put the secret itself there.
         raise BadConfiguration(
-            "--secret cannot be read.", remedy="Write --secret id=NAME,env=VARIABLE or --secret id=NAME,src=FILE."
+            "--secret cannot be read.",
+            id="LN-1013",
+            remedy="Write --secret id=NAME,env=VARIABLE or --secret id=NAME,src=FILE.",
         )
     if file is not None:
         return Secret(id=name, file=file if file.startswith("~/") else str(folder / file))

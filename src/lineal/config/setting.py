@@ -59,7 +59,7 @@ def resolve(
             return Setting(parse(text) if parse else text, Origin(variable))  # type: ignore[arg-type]
         except ValueError as error:
             message = f"The environment variable {variable} cannot be {quoted(text)}: {printable(str(error))}."
-            raise BadConfiguration(message, remedy=f"Correct it, or give `--{name}`.") from None
+            raise BadConfiguration(message, id="LN-1012", remedy=f"Correct it, or give `--{name}`.") from None
     if configured is not None:
         return known(configured)
     return Setting(default, Origin(default_source))
@@ -74,5 +74,7 @@ def known(setting: Setting[T]) -> Setting[T]:
     """The setting, unless its value needs the environment's name and the run was given none."""
     if isinstance(setting.value, str) and UNKNOWN_ENV in setting.value:
         message = "The value depends on the environment, and none was given."
-        raise BadConfiguration(message, place=setting.origin.place, remedy="Give it with `--env NAME` or LINEAL_ENV.")
+        raise BadConfiguration(
+            message, id="LN-1011", place=setting.origin.place, remedy="Give it with `--env NAME` or LINEAL_ENV."
+        )
     return setting

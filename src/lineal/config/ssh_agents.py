@@ -29,6 +29,7 @@ class SshAgents:
         if not text:
             raise BadConfiguration(
                 f"The SSH agent {name!r} is the one of SSH_AUTH_SOCK, which is not set.",
+                id="LN-1014",
                 remedy="Start one with `eval $(ssh-agent)` and add a key with `ssh-add`, or name its socket.",
             )
         home = self._environ.get("HOME", "")
@@ -36,6 +37,7 @@ class SshAgents:
         if not path.is_socket():
             raise BadConfiguration(
                 f"The SSH agent {name!r} is at {path}, which is {'no socket' if path.exists() else 'not there'}.",
+                id="LN-1014",
                 remedy="Name the socket of an agent; a key is added to one with `ssh-add`.",
             )
         return path
@@ -46,7 +48,9 @@ def parse_ssh(text: str, folder: Path) -> Ssh:
     name, separator, path = text.partition("=")
     if not name or (separator and not path) or "," in text:
         raise BadConfiguration(
-            f"--ssh {text} cannot be read.", remedy="Write --ssh default, or --ssh ID=SOCKET for another agent."
+            f"--ssh {text} cannot be read.",
+            id="LN-1013",
+            remedy="Write --ssh default, or --ssh ID=SOCKET for another agent.",
         )
     if not path:
         return Ssh(id=name)

@@ -50,12 +50,15 @@ def names(
         if name not in giterminism.config.environment:
             raise BadConfiguration(
                 f"The environment variable {quoted(name)} may not be used in templates.",
+                id="LN-1010",
                 remedy="Add it to `config.environment` in lineal-giterminism.yaml, or use `vars` and `--var`.",
             )
         value = environ.get(name, default)
         if value is None:
             remedy = f'Set it, or write a default: env_var("{printable(name)}", "…").'
-            raise BadConfiguration(f"The environment variable {quoted(name)} is not set.", remedy=remedy)
+            raise BadConfiguration(
+                f"The environment variable {quoted(name)} is not set.", id="LN-1010", remedy=remedy
+            )
         return value
 
     known: dict[str, object] = {"git": git, "vars": vars, "env_var": env_var}
@@ -122,7 +125,9 @@ class _Template:
             size += len(piece)
             if size > MAX_OUTPUT:
                 message = f"The template writes more than {MAX_OUTPUT // 1024 // 1024} MiB."
-                raise BadConfiguration(message, place=Location(self.file), remedy="Make its loops smaller.")
+                raise BadConfiguration(
+                    message, id="LN-1009", place=Location(self.file), remedy="Make its loops smaller."
+                )
             pieces.append(piece)
         return "".join(pieces)
 
@@ -133,7 +138,7 @@ class _Template:
             kind = {"FromImport": "from … import"}.get(type(node).__name__, type(node).__name__.lower())
             message = f"A template cannot read other files, so `{kind}` is not available."
             place = Location(self.file, node.lineno)
-            raise BadConfiguration(message, place=place, remedy="Write the text here, or use a macro.")
+            raise BadConfiguration(message, id="LN-1008", place=place, remedy="Write the text here, or use a macro.")
 
     def explain(self, error: Exception) -> BadConfiguration:
         import jinja2
@@ -143,16 +148,20 @@ class _Template:
             what = printable(error.message or "it cannot be read", 300).rstrip(".")
             message = f"The Jinja2 template is wrong: {what}."
             remedy = "Correct it; to write `{{` or `{%` as text, use `{% raw %}`."
-            return BadConfiguration(message, place=Location(self.file, error.lineno), remedy=remedy)
+            return BadConfiguration(message, id="LN-1008", place=Location(self.file, error.lineno), remedy=remedy)
         refusal = error.args[0] if error.args else None
         if isinstance(refusal, Refusal):
-            return BadConfiguration(str(refusal), place=Location(self.file, line), remedy=refusal.remedy)
+            return BadConfiguration(
+                str(refusal), id="LN-1008", place=Location(self.file, line), remedy=refusal.remedy
+            )
         if isinstance(error, RecursionError | MemoryError | SyntaxError):
             message = "The Jinja2 template is nested too deeply or needs too much memory."
-            return BadConfiguration(message, place=Location(self.file, line), remedy="Make it simpler.")
+            return BadConfiguration(message, id="LN-1009", place=Location(self.file, line), remedy="Make it simpler.")
         what = printable(f"{type(error).__name__}: {error}", 300).rstrip(".")
         message = f"The Jinja2 template failed ({what})."
-        return BadConfiguration(message, place=Location(self.file, line), remedy="Correct the expression there.")
+        return BadConfiguration(
+            message, id="LN-1008", place=Location(self.file, line), remedy="Correct the expression there."
+        )
 
     def lines(self, rendered: str) -> list[int]:
         """The template's line of each line of `rendered`; empty when that cannot be told."""

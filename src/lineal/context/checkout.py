@@ -60,5 +60,8 @@ def _target(tree: BuildContext, link: Node) -> Node:
 
 def _refused(link: Node, why: str) -> BadConfiguration:
     return BadConfiguration(
-        f"is a symbolic link that {why}.", place=Location(link.path), remedy="Commit the files themselves instead."
+        f"is a symbolic link that {why}.",
+        id="LN-2011",
+        place=Location(link.path),
+        remedy="Commit the files themselves instead.",
     )

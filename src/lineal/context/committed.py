@@ -16,7 +16,9 @@ def committed_text(commit: Commit, path: str) -> str | None:
     try:
         return None if data is None else data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise BadConfiguration("is not UTF-8 text.", place=Location(path), remedy="Save it as UTF-8.") from None
+        raise BadConfiguration(
+            "is not UTF-8 text.", id="LN-1007", place=Location(path), remedy="Save it as UTF-8."
+        ) from None
 
 
 def absent(
@@ -26,5 +28,5 @@ def absent(
     else `BadConfiguration` with this remedy. `named` begins the sentence."""
     there = commit.root / path
     if there.is_dir() if folder else there.is_file():
-        return Uncommitted(f"{named} {NOT_COMMITTED}", place=place, remedy=COMMIT_IT)
-    return BadConfiguration(f"{named} does not exist in the commit.", place=place, remedy=remedy)
+        return Uncommitted(f"{named} {NOT_COMMITTED}", id="LN-3002", place=place, remedy=COMMIT_IT)
+    return BadConfiguration(f"{named} does not exist in the commit.", id="LN-3015", place=place, remedy=remedy)

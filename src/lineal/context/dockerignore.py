@@ -20,9 +20,9 @@ class Ignore:
         try:
             self._matcher = PatternMatcher(text.removeprefix("\ufeff").split("\n"))
         except ValueError as error:
-            raise BadConfiguration(str(error) + ".", place=Location(file)) from None
+            raise BadConfiguration(str(error) + ".", id="LN-2010", place=Location(file)) from None
         if "!/" in self._matcher.patterns:
-            raise BadConfiguration("The pattern '!/' takes nothing back.", place=Location(file),
+            raise BadConfiguration("The pattern '!/' takes nothing back.", id="LN-2010", place=Location(file),
                                    remedy="Write '!**' for everything.")  # fmt: skip
         self.file = file
 

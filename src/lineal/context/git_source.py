@@ -101,7 +101,9 @@ class _Checkout:
         for name in self._wanted.folder.split("/"):
             place /= name
             if place.is_symlink() or not place.is_dir() or name == _GIT:
-                raise BuildFailed(f"{self._wanted.url} has no directory {self._wanted.folder!r} at this commit.")
+                raise BuildFailed(
+                    f"{self._wanted.url} has no directory {self._wanted.folder!r} at this commit.", id="LN-5013"
+                )
         return place
 
     def _fetch(self) -> str:
@@ -119,6 +121,7 @@ class _Checkout:
         if wanted.commit and commit != wanted.commit:
             raise BuildFailed(
                 f"{wanted.ref or 'HEAD'} of {wanted.url} is {commit}, not {wanted.commit}.",
+                id="LN-5020",
                 remedy="Look at what has changed there, then correct the checksum.",
             )
         return commit
@@ -138,12 +141,16 @@ class _Checkout:
                 timeout=_LONGEST, umask=0o022, check=False,
             )  # fmt: skip
         except FileNotFoundError:
-            raise BadConfiguration("git is not installed.", remedy="Install git 2.31 or newer.") from None
+            raise BadConfiguration(
+                "git is not installed.", id="LN-3003", remedy="Install git 2.31 or newer."
+            ) from None
         except subprocess.TimeoutExpired:
-            raise Unreachable(f"{self._wanted.url} takes longer than an hour.") from None
+            raise Unreachable(f"{self._wanted.url} takes longer than an hour.", id="LN-5019") from None
         if done.returncode:
             lines = done.stderr.decode(errors="replace").strip().splitlines()
-            raise Unreachable(f"{self._wanted.url} cannot be fetched: {lines[-1] if lines else 'git failed'}.")
+            raise Unreachable(
+                f"{self._wanted.url} cannot be fetched: {lines[-1] if lines else 'git failed'}.", id="LN-5019"
+            )
         return done.stdout.decode()
 
 

@@ -147,5 +147,7 @@ def _literal(pattern: str, at: int) -> tuple[str, int]:
 
 def _bad(pattern: str) -> BadConfiguration:
     return BadConfiguration(
-        f"The pattern {pattern!r} is malformed.", remedy="Close every '[' with ']', or escape it with a backslash."
+        f"The pattern {pattern!r} is malformed.",
+        id="LN-2010",
+        remedy="Close every '[' with ']', or escape it with a backslash.",
     )

@@ -90,7 +90,9 @@ class _Patterns:
             PatternMatcher(usable)  # for the complaint alone: also of those that match nothing
             self._patterns = PatternMatcher([one for one in usable if not _rooted(one)])._patterns
         except ValueError as error:
-            raise BadConfiguration(f"{error}.", remedy="Close every '[', or escape it with a backslash.") from None
+            raise BadConfiguration(
+                f"{error}.", id="LN-2010", remedy="Close every '[', or escape it with a backslash."
+            ) from None
         self._states: dict[str, list[bool]] = {"": [False] * len(self._patterns)}
 
     def match(self, path: str, directory: bool) -> bool:

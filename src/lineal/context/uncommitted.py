@@ -98,6 +98,7 @@ def refuse(changes: Sequence[Change], tolerated: Callable[[str], bool], warn: Ca
         more = f" and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
         raise Uncommitted(
             f"Uncommitted changes would influence the result: {names}{more}.",
+            id="LN-3001",
             remedy="Commit them, build the working tree with --dev, or leave them out with --ignore-uncommitted.",
         )
 

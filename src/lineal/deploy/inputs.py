@@ -125,7 +125,7 @@ class ReleaseInputs:
             return Chart.directory(folder, written)
         named, place, remedy = f"The chart {written}", self.session.loaded.place("deploy.chart"), "Correct the path."
         if repository.file(written) is not None:
-            raise BadConfiguration(f"{named} is a file, not a directory.", place=place, remedy=remedy)
+            raise BadConfiguration(f"{named} is a file, not a directory.", id="LN-6008", place=place, remedy=remedy)
         raise absent(repository, written, named, place=place, remedy=remedy, folder=True)
 
     def _fetched(self) -> Chart:
@@ -205,6 +205,7 @@ def _published(result: BuildResult) -> Mapping[str, ImageValue]:
         raise DeployFailed(
             f"{'Images are' if len(missing) > 1 else 'An image is'} missing for this commit: "
             f"{', '.join(missing)} ({reason}).",
+            id="LN-6002",
             remedy="Run `lineal build` first, or `lineal converge`, which does both.",
         )
     return images
@@ -217,7 +218,7 @@ def read_values(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise BadConfiguration(
-            f"The values file {path} cannot be read: {reason}.", remedy="Correct --values."
+            f"The values file {path} cannot be read: {reason}.", id="LN-6003", remedy="Correct --values."
         ) from None
 
 
@@ -227,4 +228,4 @@ def seconds_of(setting: Setting[str]) -> float:
         return seconds(setting.value)
     except BadConfiguration:
         what = f"{setting.value!r} ({setting.origin}) is not a duration."
-        raise BadConfiguration(what, remedy="Write it as 10m or 1h30m.") from None
+        raise BadConfiguration(what, id="LN-6005", remedy="Write it as 10m or 1h30m.") from None

@@ -32,7 +32,9 @@ def is_pin(version: str) -> bool:
 def not_pinned(written: str, version: str) -> BadConfiguration:
     """The error for a chart whose version is a range."""
     what = f"The chart {quoted(written)} has no whole version: {quoted(version)} may be another one tomorrow."
-    return BadConfiguration(what, remedy="Write all of it, such as `1.2.3` or `1.2.3-rc.1`, in `deploy.chart`.")
+    return BadConfiguration(
+        what, id="LN-6007", remedy="Write all of it, such as `1.2.3` or `1.2.3-rc.1`, in `deploy.chart`."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +61,15 @@ class Chart:
         Raises `BadConfiguration` when it is no chart, or has a link that leads out of it."""
         if not (path / "Chart.yaml").is_file():
             what = "There is no Chart.yaml in this directory of the commit, so it is no Helm chart."
-            raise BadConfiguration(what, place=Location(name), remedy="Correct `deploy.chart`, or commit the chart.")
+            raise BadConfiguration(
+                what, id="LN-6008", place=Location(name), remedy="Correct `deploy.chart`, or commit the chart."
+            )
         root = path.resolve()
         for link in path.rglob("*"):
             if link.is_symlink() and not link.resolve().is_relative_to(root):
                 place = Location(f"{name}/{link.relative_to(path).as_posix()}")
                 what = "This symbolic link leads out of the chart, and helm would read what it finds there."
-                raise BadConfiguration(what, place=place, remedy="Put the file itself into the chart.")
+                raise BadConfiguration(what, id="LN-6008", place=place, remedy="Put the file itself into the chart.")
         return cls(str(root), name)
 
     @classmethod
@@ -74,10 +78,14 @@ class Chart:
         matched = _OCI.fullmatch(reference)
         if matched is None:
             what = f"{quoted(reference)} is not a chart in a registry."
-            raise BadConfiguration(what, remedy="Write `oci://host/path/chart:1.2.3` in `deploy.chart`.")
+            raise BadConfiguration(
+                what, id="LN-6007", remedy="Write `oci://host/path/chart:1.2.3` in `deploy.chart`."
+            )
         if not matched.group(1) and not matched.group(2):
             what = f"The chart {quoted(reference)} has no version, so every run might deploy another one."
-            raise BadConfiguration(what, remedy=f"Write the version: `{reference}:1.2.3` in `deploy.chart`.")
+            raise BadConfiguration(
+                what, id="LN-6007", remedy=f"Write the version: `{reference}:1.2.3` in `deploy.chart`."
+            )
         if not matched.group(2) and not is_pin(matched.group(1).replace("_", "+")):
             raise not_pinned(reference, matched.group(1))
         return cls(reference, reference)
@@ -132,7 +140,9 @@ class Release:
 def _bad_name(what: str, name: str, limit: int) -> BadConfiguration:
     rule = f"lower-case letters, digits and `-`, a letter or digit at both ends, at most {limit} characters"
     message = f"{quoted(name)} cannot be the name of a {what}: it takes {rule}."
-    return BadConfiguration(message, remedy=f"Correct `deploy.{what}` in lineal.yaml, or give `--{what}`.")
+    return BadConfiguration(
+        message, id="LN-6006", remedy=f"Correct `deploy.{what}` in lineal.yaml, or give `--{what}`."
+    )
 
 
 def seconds(duration: str) -> float:
@@ -141,5 +151,5 @@ def seconds(duration: str) -> float:
     total = sum(float(number) * _UNITS[unit] for number, unit in parts)
     if not total or "".join(number + unit for number, unit in parts) != duration:
         what = f"{quoted(duration)} is not a duration that can be waited for."
-        raise BadConfiguration(what, remedy="Write it with a unit, such as `10m` or `1h30m`.")
+        raise BadConfiguration(what, id="LN-6005", remedy="Write it with a unit, such as `10m` or `1h30m`.")
     return total

@@ -112,13 +112,13 @@ class ReleaseLock(LeasedLock):
         )
         where = f"lease/lineal-release-{checksum} -n {self._release_wanted.namespace}"
         remedy = f"See what that run does; if there is none, run `kubectl delete {where}`."
-        raise DeployFailed(what, remedy=remedy)
+        raise DeployFailed(what, id="LN-6034", remedy=remedy)
 
     def _give_up(self, failure: LockFailed | OSError) -> None:
         why = failure.strerror if isinstance(failure, OSError) else str(failure)
         if self._leases.worked:
             what = f"Whether another job still deploys {self._release_wanted} cannot be asked any more: {why}."
-            raise DeployFailed(what, remedy="Run it again when the API server answers.")
+            raise DeployFailed(what, id="LN-6035", remedy="Run it again when the API server answers.")
         self._notes.warn(f"Whether another job deploys {self._release_wanted} at the same time is not known: {why}.")
 
 
@@ -143,4 +143,4 @@ def make_namespace(api: KubeClient, namespace: str) -> None:
     if isinstance(status, dict) and status.get("phase") == "Terminating":
         what = f"The namespace {namespace} is being deleted, and nothing can be deployed to it."
         remedy = f"Wait until it is gone; `kubectl get namespace {namespace} -o yaml` says what it waits for."
-        raise DeployFailed(what, remedy=remedy)
+        raise DeployFailed(what, id="LN-6028", remedy=remedy)

@@ -38,7 +38,9 @@ def render_to(helm: Helm, release: Release, directory: Path, output: Output = si
             return _exchange(Path(scratch), directory)
     except OSError as error:
         what = f"The manifests cannot be written to {directory}: {error.strerror}."
-        raise Unreachable(what, remedy="Check the directory and the space on its disk, or choose another.") from None
+        raise Unreachable(
+            what, id="LN-6037", remedy="Check the directory and the space on its disk, or choose another."
+        ) from None
 
 
 def _exchange(scratch: Path, directory: Path) -> list[str]:
@@ -62,12 +64,12 @@ def _refuse_foreign(made: Path, directory: Path, name: str, old: set[str]) -> No
     target = directory / name
     if not target.resolve().is_relative_to(directory.resolve()):
         what = f"{quoted(name)} in {directory} is a link that leads out of it."
-        raise BadConfiguration(what, remedy="Remove the link, or choose another `--output`.")
+        raise BadConfiguration(what, id="LN-6036", remedy="Remove the link, or choose another `--output`.")
     if name in old or not os.path.lexists(target):
         return
     if not target.is_file() or target.read_bytes() != made.read_bytes():
         what = f"{target} is in the way: it was not written by `lineal render`."
-        raise BadConfiguration(what, remedy="Move it away, or choose another `--output`.")
+        raise BadConfiguration(what, id="LN-6036", remedy="Move it away, or choose another `--output`.")
 
 
 def _ledger(directory: Path) -> set[str]:

@@ -27,11 +27,11 @@ def is_encrypted(file: ValuesText) -> bool:
     encrypted = "mac" in _metadata(file.text)
     if encrypted and file.name.endswith(".j2"):
         what = "is encrypted with sops and a template, and an encrypted file cannot be rendered."
-        raise BadConfiguration(what, place=Location(file.name), remedy="Take `.j2` off its name.")
+        raise BadConfiguration(what, id="LN-6038", place=Location(file.name), remedy="Take `.j2` off its name.")
     if not encrypted and _NAMED.search(file.name):
         what = "has the name of an encrypted file, but everybody can read it."
         remedy = "Run `sops --encrypt --in-place` on it, or give it another name."
-        raise BadConfiguration(what, place=Location(file.name), remedy=remedy)
+        raise BadConfiguration(what, id="LN-6038", place=Location(file.name), remedy=remedy)
     return encrypted
 
 
@@ -71,7 +71,7 @@ class Sops:
         if found is None:
             what = "is encrypted with sops, and there is no sops on PATH."
             remedy = "Install sops (https://getsops.io) where this runs."
-            raise BadConfiguration(what, place=Location(file), remedy=remedy)
+            raise BadConfiguration(what, id="LN-6039", place=Location(file), remedy=remedy)
         return cls(found, environ, secrets, directory)
 
     def decrypted(self, file: ValuesText) -> ValuesText:
@@ -91,7 +91,7 @@ class Sops:
             )  # fmt: skip
         except OSError as error:
             raise BadConfiguration(
-                f"{self.path} cannot be run: {error.strerror}.", remedy="Install it again."
+                f"{self.path} cannot be run: {error.strerror}.", id="LN-6039", remedy="Install it again."
             ) from None
         finally:
             path.unlink(missing_ok=True)
@@ -99,7 +99,9 @@ class Sops:
         if outcome.code != 0:
             reason = printable(" ".join(b"".join(said["stderr"]).decode("utf-8", "replace").split()), 500)
             what = f"sops cannot open it: {reason.rstrip('. ')}."
-            raise DeployFailed(what, place=Location(file.name), remedy="Give this job the key, such as SOPS_AGE_KEY.")
+            raise DeployFailed(
+                what, id="LN-6040", place=Location(file.name), remedy="Give this job the key, such as SOPS_AGE_KEY."
+            )
         text = b"".join(said["stdout"]).decode("utf-8", "replace")
         self.secrets.hide(_secrets(_read(file.text), _read(text)))
         return replace(file, text=text)
@@ -138,7 +140,9 @@ def split(files: Iterable[ValuesText]) -> tuple[list[ValuesText], list[ValuesTex
             encrypted.append(file)
         elif encrypted:
             what = f"comes after the encrypted {encrypted[-1].name}, but in a bundle encrypted values come last."
-            raise BadConfiguration(what, place=Location(file.name), remedy="Put it before the encrypted ones.")
+            raise BadConfiguration(
+                what, id="LN-6038", place=Location(file.name), remedy="Put it before the encrypted ones."
+            )
         else:
             plain.append(file)
     return plain, encrypted

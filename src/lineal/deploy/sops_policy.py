@@ -42,7 +42,9 @@ def check(files: Iterable[ValuesText], environ: Mapping[str, str]) -> None:
         try:
             _check(_metadata(file), environ)
         except _Refused as error:
-            raise BadConfiguration(error.args[0], place=Location(file.name), remedy=error.args[1]) from None
+            raise BadConfiguration(
+                error.args[0], id="LN-6041", place=Location(file.name), remedy=error.args[1]
+            ) from None
 
 
 class _Refused(Exception):

@@ -120,7 +120,7 @@ class Dismissal:
             return error
         what = f"{str(release).capitalize()} was not gone within {release.timeout:g} s ({reason.rstrip('. ')})."
         remedy = f"See `kubectl -n {release.namespace} get jobs,pods,events`, or raise `--timeout`."
-        return DeployFailed(what, remedy=remedy)
+        return DeployFailed(what, id="LN-6042", remedy=remedy)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -141,7 +141,7 @@ class Dismissal:
         namespace = self.release.namespace
         if namespace in _ITS_OWN:
             what = f"The namespace {namespace} is the cluster's own, so it is not deleted."
-            raise BadConfiguration(what, remedy="Leave --with-namespace out.")
+            raise BadConfiguration(what, id="LN-6043", remedy="Leave --with-namespace out.")
         where = self.release.place_flags
         answer = self.helm.run(
             ["list", "--max", "0", "--output", "json", *_ALL[self.helm.major], *where], limit=_QUICK
@@ -152,10 +152,10 @@ class Dismissal:
             found = sorted({str(entry["name"]) for entry in json.loads(answer.stdout or "[]")} - {self.release.name})
         except (ValueError, KeyError, TypeError):
             what = "helm list printed nothing that can be read."
-            raise DeployFailed(what, remedy="Use Helm 3.17 or later, or 4.") from None
+            raise DeployFailed(what, id="LN-6013", remedy="Use Helm 3.17 or later, or 4.") from None
         if found:
             what = f"The namespace {namespace} has other releases in it: {', '.join(found[:5])}."
-            raise DeployFailed(what, remedy="Leave --with-namespace out, or dismiss them first.")
+            raise DeployFailed(what, id="LN-6045", remedy="Leave --with-namespace out, or dismiss them first.")
 
     def _delete_namespace(self) -> bool:
         namespace = self.release.namespace
@@ -165,7 +165,9 @@ class Dismissal:
             )
         except (KubeUnavailable, KubeRefused) as error:
             what = f"The namespace {namespace} could not be deleted: {error}."
-            raise Unreachable(what, remedy=f"Run `kubectl delete namespace {namespace}`, or allow it.") from None
+            raise Unreachable(
+                what, id="LN-6044", remedy=f"Run `kubectl delete namespace {namespace}`, or allow it."
+            ) from None
 
 
 _ALL = {3: ["--all"], 4: []}

@@ -95,7 +95,7 @@ class Upgrade:
         """The error with the cause that the monitor knows, and the state that the release is in now."""
         if hold.lost.is_set():
             what = f"The Lease of {self.release} was lost while it was deployed, so another job may have begun."
-            return DeployFailed(what, remedy="See `helm history`, and run it again.")
+            return DeployFailed(what, id="LN-6035", remedy="See `helm history`, and run it again.")
         if monitor is not None and not isinstance(error, Interrupted):
             error = self._explained(error, monitor)
         said = self._state(before)
@@ -109,13 +109,13 @@ class Upgrade:
         if monitor.verdict is not None:
             workload, diagnosis = monitor.verdict
             what = f"{workload} in namespace {self.release.namespace} will not become ready: {diagnosis}."
-            said = DeployFailed(what, remedy=diagnosis.remedy)
+            said = DeployFailed(what, id="LN-6032", remedy=diagnosis.remedy)
         else:
             unready = [str(seen) for seen in monitor.unready()[:3]]
             if not unready:
                 return error
             what = errors.without_undone(error.message)
-            said = DeployFailed(f"{what} {'; '.join(unready)}.", remedy=error.remedy)
+            said = DeployFailed(f"{what} {'; '.join(unready)}.", id=error.id, remedy=error.remedy)
             said.place = error.place
         self.report.log = monitor.log
         return said

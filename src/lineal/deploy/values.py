@@ -113,16 +113,18 @@ def _check(name: str, text: str, lines: Lines) -> None:
             if starts and isinstance(event, yaml.NodeEvent) and not _is_mapping(event):
                 what = "A values file holds keys with values at its top level, not a list or a text."
                 at = Location(name, lines(event.start_mark.line + 1) if event.start_mark else None)
-                raise BadConfiguration(what, place=at, remedy="Write `key: value` lines.")
+                raise BadConfiguration(what, id="LN-6004", place=at, remedy="Write `key: value` lines.")
             starts = isinstance(event, yaml.DocumentStartEvent)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = Location(name, lines(mark.line + 1) if mark else None)
         what = f"The values are not valid YAML: {printable(error.problem or 'it cannot be read', 200)}."
-        raise BadConfiguration(what, place=place, remedy="Correct indentation and quotes there.") from None
+        raise BadConfiguration(
+            what, id="LN-6004", place=place, remedy="Correct indentation and quotes there."
+        ) from None
     except (yaml.YAMLError, UnicodeError):
         what = "The values have a character that YAML does not allow."
-        raise BadConfiguration(what, place=Location(name), remedy="Remove it.") from None
+        raise BadConfiguration(what, id="LN-6004", place=Location(name), remedy="Remove it.") from None
 
 
 def _is_mapping(event: Any) -> bool:

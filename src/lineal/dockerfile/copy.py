@@ -114,10 +114,10 @@ class CopyParser:
     def parse(self) -> CopyInstruction:
         instruction = self._instruction
         if len(instruction.args) < 2:
-            self._refuse(f"{instruction.name} needs at least one source and a destination.")
+            self._refuse(f"{instruction.name} needs at least one source and a destination.", id="LN-2002")
         *raw_sources, raw_destination = instruction.args
         if not instruction.json and parse_heredoc(raw_destination) is not None:
-            self._refuse(f"A heredoc cannot be the destination of {instruction.name}.")
+            self._refuse(f"A heredoc cannot be the destination of {instruction.name}.", id="LN-2002")
         sources, heredocs = self._sources(raw_sources)
         chmod = self._chmod()
         chown = (
@@ -140,11 +140,11 @@ class CopyParser:
         )
         remotes = self._remotes(copy)
         if "checksum" in self._flags and (len(sources) + len(heredocs) != 1 or not remotes):
-            self._refuse("ADD --checksum is for exactly one source, a URL or a git repository.")
+            self._refuse("ADD --checksum is for exactly one source, a URL or a git repository.", id="LN-2002")
         return self._checked(replace(copy, remotes=remotes, flags=tuple(self._given(copy))))
 
-    def _refuse(self, message: str, remedy: str | None = None) -> Any:
-        self._parser.refuse(self._instruction, message, remedy)
+    def _refuse(self, message: str, remedy: str | None = None, *, id: str) -> Any:
+        self._parser.refuse(self._instruction, message, remedy, id=id)
 
     def _known(self, raw: str, what: str) -> str:
         return self._parser.known(self._instruction, self._scope, raw, what)
@@ -170,7 +170,7 @@ class CopyParser:
         origin = self._flags.get("from")
         if origin is not None and "$" in origin:
             self._refuse("COPY --from does not expand variables.",
-                         "Define a target with `FROM ${NAME} AS name` and copy from that.")  # fmt: skip
+                         "Define a target with `FROM ${NAME} AS name` and copy from that.", id="LN-2003")  # fmt: skip
         return origin
 
     def _chmod(self) -> Chmod | None:
@@ -180,7 +180,7 @@ class CopyParser:
         try:
             return Chmod(text) if text else None
         except ValueError as error:
-            self._refuse(f"--chmod={text} {error}.")
+            self._refuse(f"--chmod={text} {error}.", id="LN-2002")
             raise AssertionError from error
 
     def _exclude(self) -> tuple[str, ...]:
@@ -197,11 +197,13 @@ class CopyParser:
                 remote = parse(source, checksum, keep)
             except ValueError as error:
                 self._refuse(f"{self._instruction.name} of {source!r}: it {error}.",
-                             "Download it in a RUN and check its digest there.")  # fmt: skip
+                             "Download it in a RUN and check its digest there.", id="LN-2002")  # fmt: skip
             if remote is None:
                 continue
             if not copy.add:
-                self._refuse(f"COPY of {source!r}, which is not a file of the context.", "Use ADD for it.")
+                self._refuse(
+                    f"COPY of {source!r}, which is not a file of the context.", "Use ADD for it.", id="LN-2009"
+                )
             found.append((source, remote))
         return tuple(found)
 
@@ -221,18 +223,18 @@ class CopyParser:
                 path_filter.check()
                 if path_filter.include == "":
                     self._refuse(f"COPY --parents {source!r} names nothing below {root or '/'!r}.",
-                                 "Write a path or a pattern there, such as `dir` or `**`.")  # fmt: skip
+                                 "Write a path or a pattern there, such as `dir` or `**`.", id="LN-2002")  # fmt: skip
         except BadConfiguration as error:
             if error.place is None:
-                self._refuse(error.message, error.remedy)
+                self._refuse(error.message, error.remedy, id=error.id)
             raise
         linked = self._flags.get("link") == "true"
         if linked and isinstance(copy.chown, str) and not _numeric(copy.chown):
             self._refuse(f"--chown={copy.chown} has a name in it, and a layer made with --link knows no names.",
-                         "Use numbers such as 1000:1000, or leave --link out.")  # fmt: skip
+                         "Use numbers such as 1000:1000, or leave --link out.", id="LN-2003")  # fmt: skip
         if linked and isinstance(copy.chown, Deferred):
             self._refuse("--chown of a COPY --link uses a variable that only the base image defines.",
-                         "Declare it with ARG or ENV, or leave --link out.")  # fmt: skip
+                         "Declare it with ARG or ENV, or leave --link out.", id="LN-2004")  # fmt: skip
         return copy
 
 

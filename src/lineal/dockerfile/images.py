@@ -57,6 +57,7 @@ def read_images(
             near = closest(name, project.images)
             raise BadConfiguration(
                 f"There is no image {name!r} in {loaded.file}.",
+                id="LN-1018",
                 remedy=f"Did you mean {near!r}?" if near else f"It has {', '.join(project.images)}.",
             )
     return _Reader(repository, loaded, _with_needs(names, project.images), unpinned).read()

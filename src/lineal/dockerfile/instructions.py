@@ -115,7 +115,7 @@ class InstructionParser(Parser):
     def _key(self, instruction: DockerfileInstruction, scope: Scope, raw: str) -> str:
         key = self.known(instruction, scope, raw, f"The name {raw!r}")
         if not key:
-            self.refuse(instruction, f"{instruction.name} needs a name before each `=`.")
+            self.refuse(instruction, f"{instruction.name} needs a name before each `=`.", id="LN-2002")
         return key
 
     def _check_metadata(self, instruction: DockerfileInstruction, words: list[Word]) -> None:
@@ -123,18 +123,23 @@ class InstructionParser(Parser):
             return
         # What a variable or quotes left empty is an argument: the root user, the same directory, no port.
         if not words or (words[0] == "" and instruction.name not in ("USER", "WORKDIR", "EXPOSE")):
-            self.refuse(instruction, f"{instruction.name} needs an argument.")
+            self.refuse(instruction, f"{instruction.name} needs an argument.", id="LN-2002")
         if instruction.name == "SHELL" and not instruction.json:
             self.refuse(
-                instruction, "SHELL needs its argument in JSON form.", 'For example SHELL ["/bin/bash", "-c"].'
+                instruction,
+                "SHELL needs its argument in JSON form.",
+                'For example SHELL ["/bin/bash", "-c"].',
+                id="LN-2002",
             )
         if instruction.name == "HEALTHCHECK" and (
             words[0] not in ("CMD", "NONE") or (words[0] == "CMD") != bool(words[1:])
         ):
             self.refuse(instruction, f"HEALTHCHECK {words[0]} is not complete or not known.",
-                        "Use HEALTHCHECK CMD with a command, or HEALTHCHECK NONE alone.")  # fmt: skip
+                        "Use HEALTHCHECK CMD with a command, or HEALTHCHECK NONE alone.", id="LN-2002")  # fmt: skip
         if instruction.name == "ONBUILD" and str(words[0]).split()[0].upper() in ("ONBUILD", "FROM", "MAINTAINER"):
-            self.refuse(instruction, f"{str(words[0]).split()[0]} cannot be the instruction of an ONBUILD.")
+            self.refuse(
+                instruction, f"{str(words[0]).split()[0]} cannot be the instruction of an ONBUILD.", id="LN-2002"
+            )
 
     # --- COPY and ADD -------------------------------------------------------------------------------------------
 
@@ -147,14 +152,23 @@ class InstructionParser(Parser):
         flags = self.flags(instruction, ("mount", "network", "security"))
         network, security = flags.get("network", "default"), flags.get("security", "sandbox")
         if security == "insecure":
-            self.refuse(instruction, "RUN --security=insecure needs a privileged container, and Lineal starts none.",
-                        "Do without it, or build this image elsewhere and use it as a base.")  # fmt: skip
+            self.refuse(
+                instruction,
+                "RUN --security=insecure needs a privileged container, and Lineal starts none.",
+                "Do without it, or build this image elsewhere and use it as a base.",
+                id="LN-2003",
+            )
         if security != "sandbox":
-            self.refuse(instruction, f"--security={security} is not known.", "Use sandbox, which is the default.")
+            self.refuse(
+                instruction,
+                f"--security={security} is not known.",
+                "Use sandbox, which is the default.",
+                id="LN-2002",
+            )
         if network not in ("default", "none", "host"):
-            self.refuse(instruction, f"--network={network} is not known.", "Use default, none or host.")
+            self.refuse(instruction, f"--network={network} is not known.", "Use default, none or host.", id="LN-2002")
         if not instruction.args:
-            self.refuse(instruction, "RUN needs a command.")
+            self.refuse(instruction, "RUN needs a command.", id="LN-2002")
         words, script = self._command(instruction)
         mounts = [flag.removeprefix("--mount=") for flag in instruction.flags if flag.startswith("--mount")]
         return RunInstruction(
@@ -188,4 +202,4 @@ class InstructionParser(Parser):
                 lambda raw: self.known(instruction, scope, raw, "--mount"),
             )
         except ValueError as error:
-            self.refuse(instruction, f"--mount={error}.")
+            self.refuse(instruction, f"--mount={error}.", id="LN-2002")

@@ -92,7 +92,7 @@ def _expose(config: ContainerConfig, meta: MetadataInstruction, words: list[str]
             ports |= {port: {} for port in _exposed(word)}
         except ValueError:
             raise BadConfiguration(
-                f"EXPOSE {word} is not a port.", place=meta.place, remedy="Use 8080 or 53/udp."
+                f"EXPOSE {word} is not a port.", id="LN-2002", place=meta.place, remedy="Use 8080 or 53/udp."
             ) from None
     if ports:
         config["ExposedPorts"] = ports
@@ -126,14 +126,16 @@ def _range(text: str) -> tuple[int, int]:
 
 def _volume(config: ContainerConfig, meta: MetadataInstruction, words: list[str]) -> None:
     if "" in words:
-        raise BadConfiguration("VOLUME with an empty path.", place=meta.place, remedy="Name a directory.")
+        raise BadConfiguration(
+            "VOLUME with an empty path.", id="LN-2002", place=meta.place, remedy="Name a directory."
+        )
     config["Volumes"] = {**(config.get("Volumes") or {}), **{word: {} for word in words}}
 
 
 def _stop_signal(config: ContainerConfig, meta: MetadataInstruction, words: list[str]) -> None:
     number = re.fullmatch(r"[+-]?[0-9]{1,18}", words[0], re.ASCII)
     if int(words[0]) == 0 if number else not _SIGNAL.fullmatch(words[0]):
-        raise BadConfiguration(f"STOPSIGNAL {words[0]} is not a signal.", place=meta.place,
+        raise BadConfiguration(f"STOPSIGNAL {words[0]} is not a signal.", id="LN-2002", place=meta.place,
                                remedy="Use a name such as SIGTERM, or a number.")  # fmt: skip
     config["StopSignal"] = words[0]
 
@@ -175,7 +177,9 @@ def _healthcheck(config: ContainerConfig, meta: MetadataInstruction, words: list
 
 def _retries(text: str, meta: MetadataInstruction) -> int:
     if text and not re.fullmatch(r"\+?[0-9]{1,9}", text, re.ASCII):
-        raise BadConfiguration(f"--retries={text} is not a number.", place=meta.place, remedy="Use 0 or more.")
+        raise BadConfiguration(
+            f"--retries={text} is not a number.", id="LN-2002", place=meta.place, remedy="Use 0 or more."
+        )
     return int(text or 0)
 
 
@@ -184,10 +188,12 @@ def _nanoseconds(text: str, meta: MetadataInstruction) -> int:
     parts = _DURATION.findall(text)
     written = text.removeprefix("+")
     if written not in ("", "0", "-0") and "".join(number + unit for number, unit in parts) != written:
-        raise BadConfiguration(f"{text!r} is not a duration.", place=meta.place, remedy="Write it as 30s or 1m30s.")
+        raise BadConfiguration(
+            f"{text!r} is not a duration.", id="LN-2002", place=meta.place, remedy="Write it as 30s or 1m30s."
+        )
     duration = round(sum(float(number) * _NANOSECONDS[unit] for number, unit in parts))
     if 0 < duration < _NANOSECONDS["ms"]:
-        raise BadConfiguration(f"{text!r} is less than the 1ms that Docker takes.", place=meta.place)
+        raise BadConfiguration(f"{text!r} is less than the 1ms that Docker takes.", id="LN-2002", place=meta.place)
     return duration
 
 

@@ -21,14 +21,16 @@ class Parser:
     def place(self, instruction: DockerfileInstruction) -> Location:
         return Location(self.file, instruction.start_line)
 
-    def refuse(self, instruction: DockerfileInstruction, message: str, remedy: str | None = None) -> NoReturn:
-        raise BadConfiguration(message, place=self.place(instruction), remedy=remedy)
+    def refuse(
+        self, instruction: DockerfileInstruction, message: str, remedy: str | None = None, *, id: str
+    ) -> NoReturn:
+        raise BadConfiguration(message, id=id, place=self.place(instruction), remedy=remedy)
 
     def expand(self, instruction: DockerfileInstruction, scope: Scope, raw: str, *, quotes: bool = True) -> Word:
         try:
             return scope.expand(raw, quotes=quotes)
         except ValueError as error:
-            self.refuse(instruction, f"{instruction.name}: {error}.")
+            self.refuse(instruction, f"{instruction.name}: {error}.", id="LN-2002")
 
     def known(self, instruction: DockerfileInstruction, scope: Scope, raw: str, what: str) -> str:
         """The text of a word that must be known before the base image is."""
@@ -40,6 +42,7 @@ class Parser:
                 f"{what} uses {unknown}, which the Dockerfile does not define before this line.",
                 "Give it a value: with ENV, a default of its ARG, or `args` in lineal.yaml. "
                 "What only the base image defines is not known when checksums are made.",
+                id="LN-2004",
             )
         return word
 
@@ -54,15 +57,19 @@ class Parser:
             if name not in allowed:
                 near = closest(name, allowed)
                 hint = f"Did you mean --{near}?" if near else "Remove it, or build this part in a RUN."
-                self.refuse(instruction, f"{instruction.name} --{name} is not supported by Lineal yet.", hint)
+                self.refuse(
+                    instruction, f"{instruction.name} --{name} is not supported by Lineal yet.", hint, id="LN-2003"
+                )
             if name in found and name not in ("mount", "exclude"):
-                self.refuse(instruction, f"{instruction.name} --{name} is given twice.")
+                self.refuse(instruction, f"{instruction.name} --{name} is given twice.", id="LN-2002")
             if name in switches:
                 value = value.lower() if equals else "true"
                 if value not in ("true", "false"):
-                    self.refuse(instruction, f"{instruction.name} --{name} is true or false, not {value!r}.")
+                    self.refuse(
+                        instruction, f"{instruction.name} --{name} is true or false, not {value!r}.", id="LN-2002"
+                    )
             elif not equals:
-                self.refuse(instruction, f"{instruction.name} --{name} needs a value.")
+                self.refuse(instruction, f"{instruction.name} --{name} needs a value.", id="LN-2002")
             found[name] = value
         return found
 

@@ -35,7 +35,7 @@ class Planner:
             self.ast = parse_file(image.text)
         except DockerfileSyntaxError as error:
             text = str(error).split(": ", 1)[-1]
-            raise BadConfiguration(f"{text}.", place=Location(image.file, error.line)) from None
+            raise BadConfiguration(f"{text}.", id="LN-2002", place=Location(image.file, error.line)) from None
         self.needs = {stage.placeholder: stage for _, stage in image.needs.values()}
         self.build_args = {**image.args, **{arg: stage.placeholder for arg, (_, stage) in image.needs.items()}}
         self.globals = self._platform_scope()
@@ -53,13 +53,16 @@ class Planner:
                 near = closest(wanted, [target.name for target in self.targets])
                 raise BadConfiguration(
                     f"target {wanted!r} is not in {self.image.file}.",
+                    id="LN-2005",
                     place=Location("lineal.yaml", key=f"images.{self.image.name}.target"),
                     remedy=f"Did you mean {near!r}?" if near else "Name a `FROM … AS` of that file.",
                 )
             target = found
         stage, _ = self._plan_target(target)
         if stage is None:
-            self.parser.refuse(target.origin, "This target is `FROM scratch` with nothing in it: there is no image.")
+            self.parser.refuse(
+                target.origin, "This target is `FROM scratch` with nothing in it: there is no image.", id="LN-2006"
+            )
         return stage
 
     # --- targets ------------------------------------------------------------------------------------------------
@@ -87,9 +90,9 @@ class Planner:
             elif instruction.name == "ARG":
                 self.globals = self.arg(instruction, self.globals, local=False)
             else:
-                self.parser.refuse(instruction, f"{instruction.name} stands before the first FROM.")
+                self.parser.refuse(instruction, f"{instruction.name} stands before the first FROM.", id="LN-2001")
         if not targets:
-            raise BadConfiguration("there is no FROM in it.", place=Location(self.image.file),
+            raise BadConfiguration("there is no FROM in it.", id="LN-2001", place=Location(self.image.file),
                                    remedy="A Dockerfile starts with FROM.")  # fmt: skip
         return targets
 
@@ -98,11 +101,11 @@ class Planner:
         if len(words) == 3 and words[1].lower() == "as":
             name = words[2].lower()
             if not _TARGET_NAME.match(name):
-                self.parser.refuse(instruction, f"{words[2]!r} is not a valid name for a target.")
+                self.parser.refuse(instruction, f"{words[2]!r} is not a valid name for a target.", id="LN-2002")
         elif len(words) == 1:
             name = str(number)
         else:
-            self.parser.refuse(instruction, "FROM takes one reference, and optionally AS and a name.")
+            self.parser.refuse(instruction, "FROM takes one reference, and optionally AS and a name.", id="LN-2002")
         return Target(name, number, instruction, [])
 
     def _find_target(self, name: str, before: int) -> Target | None:
@@ -126,6 +129,7 @@ class Planner:
                 section = "needs" if name in self.image.needs else "args"
                 raise BadConfiguration(
                     f"{self.image.file} has no ARG {name}.",
+                    id="LN-2007",
                     place=Location("lineal.yaml", key=f"images.{self.image.name}.{section}.{name}"),
                     remedy=f"Did you mean {near}?" if near else f"Add `ARG {name}` there, or remove the argument.",
                 )
@@ -134,8 +138,12 @@ class Planner:
         if target.scope is None:
             self.depth += 1
             if self.depth > _MAX_DEPTH:
-                self.parser.refuse(target.origin, f"More than {_MAX_DEPTH} targets build on each other here.",
-                                   "Put some of them together, or split the Dockerfile into images.")  # fmt: skip
+                self.parser.refuse(
+                    target.origin,
+                    f"More than {_MAX_DEPTH} targets build on each other here.",
+                    "Put some of them together, or split the Dockerfile into images.",
+                    id="LN-2008",
+                )
             stage, scope, triggers = self._base(target)
             builder = TargetBuilder(self, target, stage, scope)
             builder.begin(triggers)
@@ -146,7 +154,7 @@ class Planner:
                     if error.place is not None:
                         raise
                     # The files that it reads said so, which do not know for whom they are read.
-                    self.parser.refuse(instruction, error.message, error.remedy)
+                    self.parser.refuse(instruction, error.message, error.remedy, id=error.id)
             target.last, target.scope = builder.finish(), builder.scope
             self.depth -= 1
         return target.last, target.scope
@@ -159,12 +167,16 @@ class Planner:
         if "platform" in flags:
             wanted = self.parser.known(instruction, self.globals, flags["platform"], "--platform")
             if platform.normal(wanted) != platform.normal(self.image.platform):
-                self.parser.refuse(instruction, f"--platform={wanted} is not the image's platform "
-                                   f"{self.image.platform}; several platforms are not supported yet.")  # fmt: skip
+                self.parser.refuse(
+                    instruction,
+                    f"--platform={wanted} is not the image's platform "
+                    f"{self.image.platform}; several platforms are not supported yet.",
+                    id="LN-2003",
+                )
         text = self.parser.known(instruction, self.globals, instruction.args[0], "FROM")
         if not text:
             self.parser.refuse(instruction, f"The base {instruction.args[0]!r} is empty.",
-                               "Give its ARG a default or a value in lineal.yaml.")  # fmt: skip
+                               "Give its ARG a default or a value in lineal.yaml.", id="LN-2006")  # fmt: skip
         if text == "scratch":
             return None, Scope.scratch(self.ast.escape_token), ()
         earlier = self._find_target(text, target.number) if not text.isdigit() else None
@@ -183,7 +195,9 @@ class Planner:
         """Refuse a name of lineal.yaml without `needs`: it would quietly mean a stranger's image of that name."""
         if other is None and name in self.image.siblings:
             remedy = f"Add `needs: {{BASE: {name}}}` to it, with `ARG BASE` and `FROM ${{BASE}}` here."
-            self.parser.refuse(instruction, f"{name!r} is an image of lineal.yaml that this one lacks.", remedy)
+            self.parser.refuse(
+                instruction, f"{name!r} is an image of lineal.yaml that this one lacks.", remedy, id="LN-2005"
+            )
 
     def other_image(self, text: str) -> Stage | None:
         """Another image of lineal.yaml, by its `needs` argument's value or by its name there."""
@@ -197,7 +211,7 @@ class Planner:
         try:
             parse_reference(reference)
         except BadConfiguration as error:
-            self.parser.refuse(instruction, error.message, error.remedy)
+            self.parser.refuse(instruction, error.message, error.remedy, id=error.id)
         return Stage(
             op=FromInstruction(reference),
             image=self.image.name,
@@ -215,32 +229,34 @@ class Planner:
         target = self._find_target(name, len(self.targets))
         if target is not None and instruction.name == "RUN" and name.isdigit():
             self.parser.refuse(instruction, f"RUN --mount cannot name a target by its number, from={name}.",
-                               "Name it with `FROM … AS name`, and mount from that name.")  # fmt: skip
+                               "Name it with `FROM … AS name`, and mount from that name.", id="LN-2003")  # fmt: skip
         if target is None:
             if name.isdigit():
                 self.parser.refuse(instruction, f"--from={name} is not a target above this one.",
-                                   "Name an earlier `FROM … AS`, or another image.")  # fmt: skip
+                                   "Name an earlier `FROM … AS`, or another image.", id="LN-2005")  # fmt: skip
             other = self.other_image(name)
             self._refuse_undeclared(instruction, name, other)
             return with_files(other) if other else self.external(instruction, name, name)
         if target.number >= before:
             # Of several with one name BuildKit means the last, wherever it stands.
             self.parser.refuse(instruction, f"--from={name} is not a target above this one.",
-                               "Name an earlier `FROM … AS`, or another image.")  # fmt: skip
+                               "Name an earlier `FROM … AS`, or another image.", id="LN-2005")  # fmt: skip
         stage, _ = self._plan_target(target)
         if stage is None:
-            self.parser.refuse(instruction, f"The target {name!r} is empty: there is nothing to take from it.")
+            self.parser.refuse(
+                instruction, f"The target {name!r} is empty: there is nothing to take from it.", id="LN-2006"
+            )
         return with_files(stage)
 
     def arg(self, instruction: DockerfileInstruction, scope: Scope, *, local: bool) -> Scope:
         """ARG: the value of lineal.yaml, else the default, else (in a target) what was set before the first FROM.
         Later ones of a line see the earlier ones; names are taken as they are written."""
         if not instruction.args:
-            self.parser.refuse(instruction, "ARG needs a name.")
+            self.parser.refuse(instruction, "ARG needs a name.", id="LN-2002")
         for argument in instruction.args:
             name, separator, raw_default = argument.partition("=")
             if not name:
-                self.parser.refuse(instruction, "ARG needs a name before each `=`.")
+                self.parser.refuse(instruction, "ARG needs a name before each `=`.", id="LN-2002")
             if name in self.build_args:
                 scope = scope.with_arg(name, self.build_args[name])
             elif separator:

@@ -76,7 +76,7 @@ class TargetBuilder:
         elif name in ("COPY", "ADD"):
             self._copy(instruction, self.parser.copy(instruction, self.scope))
         else:
-            self.parser.refuse(instruction, f"{name} is not known.")
+            self.parser.refuse(instruction, f"{name} is not known.", id="LN-2001")
 
     def begin(self, triggers: tuple[str, ...]) -> None:
         """Add the instructions that the base's ONBUILDs hold, and take the ONBUILDs out of the config."""
@@ -88,7 +88,7 @@ class TargetBuilder:
             found = instructions(triggers, origin.start_line)
         except DockerfileSyntaxError as error:
             reason = str(error).split(": ", 1)[-1]
-            self.parser.refuse(origin, f"An ONBUILD of the base cannot be read: {reason}.")
+            self.parser.refuse(origin, f"An ONBUILD of the base cannot be read: {reason}.", id="LN-2013")
         for instruction in found:
             self.add(instruction)
 
@@ -138,8 +138,12 @@ class TargetBuilder:
         context = self.image.context
         meant = follow(context.names(), mount.source)
         if meant is None:
-            self.parser.refuse(instruction, f"RUN --mount {mount.source!r}: there is no such file in the commit.",
-                               "The source of a mount is a path: wildcards mean themselves.")  # fmt: skip
+            self.parser.refuse(
+                instruction,
+                f"RUN --mount {mount.source!r}: there is no such file in the commit.",
+                "The source of a mount is a path: wildcards mean themselves.",
+                id="LN-2009",
+            )
         return [[meant.path, [list(entry) for entry in context.identity(meant.path)]]]
 
     def _copy(self, instruction: DockerfileInstruction, copy: CopyInstruction) -> None:
@@ -161,7 +165,7 @@ class TargetBuilder:
         remote = copy.remote(source)
         if remote is not None:
             if not remote.pinned and not self.image.unpinned(source):
-                self.parser.refuse(instruction, *unpinned(source, remote))
+                self.parser.refuse(instruction, *unpinned(source, remote), id="LN-2012")
             return []
         root, path_filter = copy.root(source)
         if not path_filter:
@@ -184,10 +188,10 @@ class TargetBuilder:
             if has_wildcards(source):
                 PathFilter(source).check()
         except BadConfiguration as error:
-            self.parser.refuse(instruction, error.message, error.remedy)
+            self.parser.refuse(instruction, error.message, error.remedy, id=error.id)
         written = written or source
         if not roots and not (may_be_empty(names, source) if source == written else has_wildcards(written)):
-            self.parser.refuse(instruction, f"{what} {written!r}: {context.missing(source)}")
+            self.parser.refuse(instruction, f"{what} {written!r}: {context.missing(source)}", id="LN-2009")
         matched: list[list[Any]] = []
         for root in roots:
             # A link as a source means what it points at.
@@ -202,7 +206,7 @@ class TargetBuilder:
             also = [meant.path] if meant is not None and meant.path != root else []
             matched.append([root, [list(entry) for path in (root, *also) for entry in context.identity(path)]])
         if path_filter.include is not None and not any(rows for _, rows in matched) and not has_wildcards(written):
-            self.parser.refuse(instruction, f"{what} {written!r}: {context.missing(clamp(written))}")
+            self.parser.refuse(instruction, f"{what} {written!r}: {context.missing(clamp(written))}", id="LN-2009")
         return matched
 
     def _stage(

@@ -37,7 +37,7 @@ class CatFilePool:
             while left:
                 chunk = process.stdout.read(min(left, _CHUNK))
                 if not chunk:
-                    raise GitFailed(f"git ended while it read {oid}.")
+                    raise GitFailed(f"git ended while it read {oid}.", id="LN-3006")
                 left -= len(chunk)
                 yield chunk
             process.stdout.read(1)
@@ -71,6 +71,7 @@ class CatFilePool:
 def no_object(oid: str, root: Path) -> GitFailed:
     return GitFailed(
         f"git has no object {oid} in {root}.",
+        id="LN-3007",
         remedy="A partial clone lacks what it did not check out: clone without --filter.",
     )
 

@@ -60,10 +60,10 @@ def run_git(args: list[str], cwd: Path, env: dict[str, str], stdin: bytes | None
     try:
         done = subprocess.run(["git", *args], cwd=cwd, env=env, input=stdin, capture_output=True, check=False)
     except FileNotFoundError:
-        raise BadConfiguration("git is not installed.", remedy="Install git 2.31 or newer.") from None
+        raise BadConfiguration("git is not installed.", id="LN-3003", remedy="Install git 2.31 or newer.") from None
     if done.returncode != 0:
         reason = done.stderr.decode(errors="replace").strip().splitlines()
-        raise GitFailed(f"`git {args[0]}` failed in {cwd}: {reason[-1] if reason else done.returncode}")
+        raise GitFailed(f"`git {args[0]}` failed in {cwd}: {reason[-1] if reason else done.returncode}", id="LN-3006")
     return done.stdout
 
 

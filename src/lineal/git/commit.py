@@ -63,6 +63,7 @@ class Commit(Repository):
             if mode == SYMLINK:
                 raise BadConfiguration(
                     "is a symbolic link in the commit, and Lineal does not follow links to the files that it reads.",
+                    id="LN-2011",
                     place=Location(self.prefix + one),
                     remedy="Name the file that it points at, or commit a copy.",
                 )

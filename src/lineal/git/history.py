@@ -94,9 +94,9 @@ class GitHistory:
             while search.open and not self._final and not self._complete:
                 self._go_on_beyond_the_clone(search, since)
             if search.open and self._final and self._beyond is not None and self._beyond.ends and not self.notes:
-                raise LinealError("the remote is a shallow clone itself")
+                raise LinealError("the remote is a shallow clone itself", id="LN-3014")
         except (LinealError, OSError) as error:
-            self._give_up(error.strerror if isinstance(error, OSError) else str(error))
+            self._give_up(error.strerror if isinstance(error, OSError) else error.words)
 
     @property
     def _complete(self) -> bool:

@@ -57,7 +57,7 @@ def fetch(repository: Repository, commits: Sequence[str], cache: Path, since: in
             whole.fetch_all(commits)
             return whole.path
     except Timeout:
-        raise LinealError("another run has been fetching it for too long") from None
+        raise LinealError("another run has been fetching it for too long", id="LN-3014") from None
 
 
 class HistoryClone:
@@ -132,7 +132,8 @@ class HistoryClone:
         size = sum(_size(part) for part in (self.path / "objects/pack").glob("tmp_pack_*"))
         if size > _MOST_FILES and b"filtering not recognized" in said:
             raise LinealError(
-                f"its server sends no history without files, and with them it is more than {_MOST_FILES >> 20} MB"
+                f"its server sends no history without files, and with them it is more than {_MOST_FILES >> 20} MB",
+                id="LN-3014",
             )
 
 
@@ -163,7 +164,7 @@ def _git(
                 if look is not None:
                     look(still.stderr or b"")
             if time.monotonic() > end:
-                raise LinealError(f"git {args[0]} took longer than {_SECONDS} s")
+                raise LinealError(f"git {args[0]} took longer than {_SECONDS} s", id="LN-3014")
     finally:
         if process.poll() is None:
             # The whole group, because git's helpers would go on downloading.
@@ -171,7 +172,7 @@ def _git(
             process.wait()
     if process.returncode != 0:
         # git's messages hold addresses and texts of the server: they are not repeated.
-        failed = _Refused(f"git {args[0]} ended with status {process.returncode}")
+        failed = _Refused(f"git {args[0]} ended with status {process.returncode}", id="LN-3014")
         failed.unreachable = b"unable to access" in said
         raise failed
     return out.decode(errors="replace")

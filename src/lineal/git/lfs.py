@@ -58,7 +58,7 @@ class Lfs:
             return None
         if found[1]:
             raise BadConfiguration(
-                "is a Git LFS file with an extension, which Lineal does not run.",
+                "is a Git LFS file with an extension, which Lineal does not run.", id="LN-3008",
                 place=self._place(path), remedy="Store it without lfs.extension.",
             )  # fmt: skip
         return Pointer(found[2].decode(), int(found[3]))
@@ -74,6 +74,7 @@ class Lfs:
         if pointer.size:
             raise BadConfiguration(
                 f"is a Git LFS file whose content (sha256:{pointer.oid}, {pointer.size} bytes) is not here.",
+                id="LN-3008",
                 place=self._place(path),
                 remedy="Run `git lfs pull` first (actions/checkout: `lfs: true`; GitLab: do not set "
                 "GIT_LFS_SKIP_SMUDGE), or exclude it with .dockerignore.",
@@ -148,7 +149,7 @@ def _read(path: Path, place: Location) -> Iterator[bytes]:
             yield chunk
         after = os.fstat(file.fileno())
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise BuildFailed("changed while it was read.", place=place, remedy="Run Lineal again.")
+        raise BuildFailed("changed while it was read.", id="LN-3011", place=place, remedy="Run Lineal again.")
 
 
 def _check_attributes(

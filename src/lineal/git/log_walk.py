@@ -134,7 +134,7 @@ class LogWalk:
     def _finish(self) -> None:
         assert self._process is not None
         if self._process.wait() != 0:
-            raise GitFailed(f"git could not read the history in {self._folder}")
+            raise GitFailed(f"git could not read the history in {self._folder}", id="LN-3006")
         self._note_shallow()
         self.ended = True
 

@@ -25,7 +25,7 @@ def remote(repository: Repository, *, push: bool = False) -> tuple[str, list[tup
     gives addresses to its helpers as arguments). Raises `LinealError`."""
     remotes = repository.run("remote").decode().split()
     if not remotes:
-        raise LinealError("the clone has no remote")
+        raise LinealError("the clone has no remote", id="LN-3014")
     name = "origin" if "origin" in remotes else remotes[0]
     url = repository.run("remote", "get-url", *(["--push"] if push else []), name).decode().split("\n")[0].strip()
     if url.startswith(("http://", "https://")):
@@ -33,7 +33,7 @@ def remote(repository: Repository, *, push: bool = False) -> tuple[str, list[tup
             clean = _without_user(url)
             return clean, list(_http_settings(repository, url, clean))
         except ValueError:
-            raise LinealError("the remote's address cannot be read") from None
+            raise LinealError("the remote's address cannot be read", id="LN-3014") from None
     # A relative path means something only inside the workspace.
     local = repository.root / url
     if "://" not in url and local.exists():

@@ -63,9 +63,10 @@ class Repository:
                 run_git(facts, root, env)
             except GitFailed as error:
                 what = f"{root} has a .git, but git cannot use it ({error.message})"
-                raise BadConfiguration(what, remedy="Repair it, or clone it again.") from None
+                raise BadConfiguration(what, id="LN-3004", remedy="Repair it, or clone it again.") from None
             raise BadConfiguration(
                 f"The git repository {root} has no commit yet.",
+                id="LN-3005",
                 remedy="Lineal builds commits: run `git add` and `git commit` first.",
             ) from None
         shallow, object_format, commit, tree, branch, git_dir = found.split("\n", 5)
@@ -211,5 +212,6 @@ def _find_root(start: Path) -> Path:
             return folder
     raise BadConfiguration(
         f"There is no git repository at {start}.",
+        id="LN-3004",
         remedy="Run Lineal inside a clone (in CI: after the checkout step).",
     )

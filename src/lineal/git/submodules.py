@@ -29,7 +29,9 @@ def find(outer: Repository, path: str, commit: str) -> Repository:
         if found is not None:
             return found
     raise BadConfiguration(
-        f"The submodule {outer.prefix + path} is pinned to commit {commit}, which is not here.", remedy=_REMEDY
+        f"The submodule {outer.prefix + path} is pinned to commit {commit}, which is not here.",
+        id="LN-3009",
+        remedy=_REMEDY,
     )
 
 
@@ -56,6 +58,7 @@ def check_names(entries: Iterable[tuple[str, str, str]], top: str = "") -> None:
         if name.lower() in ("", ".", "..", ".git") or parent not in folders:
             raise BadConfiguration(
                 "is not a path that a file can have: the commit is malformed.",
+                id="LN-3010",
                 place=Location(path),
                 remedy="Remove the entry and commit again; `git fsck` names all of them.",
             )

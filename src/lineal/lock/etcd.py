@@ -109,7 +109,7 @@ class EtcdKeys:
         try:
             session = new_session(urlsplit(self._endpoint).netloc, self._environ)
         except BadConfiguration as error:
-            raise LockFailed(str(error).rstrip(".")) from None
+            raise LockFailed(error.words.rstrip(".")) from None
         if self._environ.get(USER):
             self._log_in(session)
         return session

@@ -106,7 +106,7 @@ class GitRefs:
             try:
                 url, settings = remote(self._repository, push=True)
             except LinealError as error:
-                raise LockFailed(str(error).rstrip(".")) from None
+                raise LockFailed(error.words.rstrip(".")) from None
             base = git_environment(self._folder, self._repository.environ)
             named = with_config(base, ("remote.lineal.url", url), *settings)
             self._environ = named | _AUTHOR | {"GIT_DIR": str(self._folder)}

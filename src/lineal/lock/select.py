@@ -37,11 +37,12 @@ def choose(wanted: str, source: str, store: str, may_write: bool, environ: Mappi
     try:
         address = parse(wanted)
     except BadAddress as error:
-        raise BadConfiguration(f"{error.problem} ({source}).", remedy=error.remedy) from None
+        raise BadConfiguration(f"{error.problem} ({source}).", id="LN-4029", remedy=error.remedy) from None
     layout = is_directory(store)
     if address.kind == "file" and not layout:
         raise BadConfiguration(
             f"The lock `file` ({source}) is for a layout store, and the store is {store}.",
+            id="LN-4029",
             remedy="Use git, kubernetes, etcd or none.",
         )
     if address.kind == "etcd":
@@ -60,6 +61,7 @@ def _check_secrecy(address: LockAddress, source: str, environ: Mapping[str, str]
     if parts.hostname not in _LOOPBACK:
         raise BadConfiguration(
             f"The lock {address.where} ({source}) would get the password of LINEAL_ETCD_PASSWORD unencrypted.",
+            id="LN-4029",
             remedy="Use https, or etcd without a password.",
         )
 

@@ -63,19 +63,23 @@ def read_image(store: Store, reference: str, platform: str) -> Image:
     if manifest is None:
         raise MissingContent(reference, store.address)
     if manifest.media_type not in (OCI_MANIFEST, DOCKER_MANIFEST):
-        raise Unreachable(f"{store.address}@{manifest.digest} is of type {manifest.media_type!r}, not an image.")
+        raise Unreachable(
+            f"{store.address}@{manifest.digest} is of type {manifest.media_type!r}, not an image.", id="LN-4021"
+        )
     try:
         config = digest_of(manifest.json["config"])
         layers = tuple(_layer(entry, store.address) for entry in manifest.json["layers"])
     except (KeyError, TypeError, ValueError):
-        raise Unreachable(f"{store.address}@{manifest.digest} is not a valid image manifest.") from None
+        raise Unreachable(f"{store.address}@{manifest.digest} is not a valid image manifest.", id="LN-4021") from None
     image = Image(manifest, read_blob(store, config, MAX_CONFIG), layers)
     try:
         matches = len(image.diff_ids) == len(layers)
     except (ValueError, TypeError, AttributeError, RecursionError):
         matches = False
     if not matches:
-        raise Unreachable(f"{store.address}@{manifest.digest} has a config that does not match its layers.")
+        raise Unreachable(
+            f"{store.address}@{manifest.digest} has a config that does not match its layers.", id="LN-4021"
+        )
     return image
 
 
@@ -91,9 +95,10 @@ def choose(index: Manifest, platform: str, where: str) -> str:
                 return digest_of(entry)
             offered.append("/".join(str(part) for part in name if part))
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise Unreachable(f"{where}@{index.digest} is not a valid image index.") from None
+        raise Unreachable(f"{where}@{index.digest} is not a valid image index.", id="LN-4021") from None
     raise Unreachable(
         f"{where}@{index.digest} has no image for {platform}.",
+        id="LN-4022",
         remedy=f"It offers {', '.join(sorted(set(offered))) or 'nothing'}.",
     )
 
@@ -101,7 +106,7 @@ def choose(index: Manifest, platform: str, where: str) -> str:
 def _layer(entry: dict[str, Any], where: str) -> Descriptor:
     media_type = str(entry["mediaType"])
     if media_type not in _LAYERS or entry.get("urls"):
-        raise Unreachable(f"{where} has a layer of type {media_type!r}, which Lineal cannot take over.")
+        raise Unreachable(f"{where} has a layer of type {media_type!r}, which Lineal cannot take over.", id="LN-4021")
     return Descriptor(_LAYERS[media_type], digest_of(entry), int(entry["size"]))
 
 
@@ -112,6 +117,8 @@ def read_blob(store: Store, digest: str, limit: int) -> bytes:
     for chunk in store.blob(digest):
         size += len(chunk)
         if size > limit:
-            raise Unreachable(f"{digest} in {store.address} is larger than the {limit >> 20} MiB that it may have.")
+            raise Unreachable(
+                f"{digest} in {store.address} is larger than the {limit >> 20} MiB that it may have.", id="LN-4021"
+            )
         parts.append(chunk)
     return b"".join(parts)

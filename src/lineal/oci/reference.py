@@ -24,29 +24,36 @@ _MAX_NAME = 255
 def parse_address(address: str) -> tuple[str, str]:
     """Host (with port) and repository of a registry store. Raises `BadConfiguration`."""
     if not address.strip():
-        raise BadConfiguration("The store's address is empty.", remedy=EXAMPLE)
+        raise BadConfiguration("The store's address is empty.", id="LN-4001", remedy=EXAMPLE)
     if "://" in address:
         scheme, _, rest = address.partition("://")
         raise BadConfiguration(
             f"The store's address {_shown(address)} starts with {_shown(scheme + '://')}.",
+            id="LN-4001",
             remedy=f"Leave that out: {_shown(rest.rpartition('@')[2])}.",
         )
     host, slash, path = address.partition("/")
     if "@" in address or ":" in path:
         raise BadConfiguration(
             f"The store's address {_shown(address.rpartition('@')[2])} has a tag, a digest or a user name too many.",
+            id="LN-4001",
             remedy=EXAMPLE,
         )
     if address != address.lower():
         raise BadConfiguration(
             f"The store's address {_shown(address)} has upper-case letters, which registries do not take.",
+            id="LN-4001",
             remedy=f"Write {_shown(address.lower())}.",
         )
     if not _is_host(host):
-        raise BadConfiguration(f"The store's address {_shown(address)} does not begin with a host.", remedy=EXAMPLE)
+        raise BadConfiguration(
+            f"The store's address {_shown(address)} does not begin with a host.", id="LN-4001", remedy=EXAMPLE
+        )
     if not slash or not _is_repository(path):
         raise BadConfiguration(
-            f"The store's address {_shown(address)} has no valid repository after the host.", remedy=EXAMPLE
+            f"The store's address {_shown(address)} has no valid repository after the host.",
+            id="LN-4001",
+            remedy=EXAMPLE,
         )
     return _normal(host, path)
 
@@ -77,6 +84,7 @@ def parse_reference(text: str) -> tuple[str, str, str]:
     if wrong:
         raise BadConfiguration(
             f"{_shown(text)} is not an image reference: {wrong}.",
+            id="LN-4002",
             remedy="Write it like `debian:trixie` or `registry.example.com/team/app:1.0`.",
         )
     return *_normal(host, repository), digest or tag or "latest"

@@ -30,7 +30,9 @@ def digest_of(descriptor: Mapping[str, Any]) -> str:
 
 def invalid_response(where: str, what: str) -> Unreachable:
     """The error for an answer that no registry gives; `what` completes "`where` answers"."""
-    return Unreachable(f"{where} answers {what}.", remedy="Check that it is an OCI registry and can be trusted.")
+    return Unreachable(
+        f"{where} answers {what}.", id="LN-4019", remedy="Check that it is an OCI registry and can be trusted."
+    )
 
 
 def read_json(data: bytes, where: str) -> dict[str, Any]:

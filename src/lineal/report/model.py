@@ -107,6 +107,8 @@ class ErrorReport(msgspec.Struct, kw_only=True):
     """Why the run failed: the same sentence as in the log, in its parts."""
 
     message: str
+    id: str
+    """One of docs/errors.md."""
     remedy: str | None = None
     file: str | None = None
     line: int | None = None

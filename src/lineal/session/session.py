@@ -134,7 +134,7 @@ class Session:
         if found is not None:
             return found
         if (self.repository.root / FILE).exists():
-            raise Uncommitted(f"{FILE} {NOT_COMMITTED}", remedy=COMMIT_IT)
+            raise Uncommitted(f"{FILE} {NOT_COMMITTED}", id="LN-3002", remedy=COMMIT_IT)
         found = project_of_dockerfile(self.repository, self.context.repository)
         self.progress.note(f"There is no {FILE}: building ./Dockerfile as the image {found.project.project!r}.")
         return found
@@ -246,7 +246,9 @@ class Session:
 def require_write(session: Session, refusal: str, remedy: str = "Run it on a branch of the project itself.") -> None:
     """Refuse a run that may not write; `refusal` ends the sentence, such as `it deploys nothing`."""
     if not session.context.may_write:
-        raise DeployFailed(f"This run may not write (a pull request from a fork), so {refusal}.", remedy=remedy)
+        raise DeployFailed(
+            f"This run may not write (a pull request from a fork), so {refusal}.", id="LN-3013", remedy=remedy
+        )
 
 
 def cache_directory(environ: Mapping[str, str]) -> Path:

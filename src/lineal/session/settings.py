@@ -170,7 +170,7 @@ def _variables(lines: Lines) -> Setting[Mapping[str, str]]:
         if not separator or not name:
             # The line may be a part of a secret of several lines, so the message does not repeat it.
             what = f"--var (or line of LINEAL_VAR) number {number} is not NAME=VALUE."
-            raise BadConfiguration(what, remedy="Write each as NAME=VALUE, on one line.")
+            raise BadConfiguration(what, id="LN-1012", remedy="Write each as NAME=VALUE, on one line.")
         pairs[name] = value
     return Setting(pairs, lines.origin)
 
@@ -188,7 +188,7 @@ def _summary(environ: Mapping[str, str]) -> bool:
     text = environ.get("LINEAL_SUMMARY", "").lower()
     if text and text not in _TRUE:
         what = "The environment variable LINEAL_SUMMARY is neither true nor false."
-        raise BadConfiguration(what, remedy="Set it to false, or remove it.")
+        raise BadConfiguration(what, id="LN-1012", remedy="Set it to false, or remove it.")
     return _TRUE.get(text, True)
 
 

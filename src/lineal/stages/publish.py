@@ -165,6 +165,7 @@ class Publisher:
         if stamp > LAST:
             raise Unreachable(
                 f"{self._store.address} has a tag of {checksum} from the end of time; no later one can follow.",
+                id="LN-4028",
                 remedy="Delete that tag: Lineal never made it.",
             )
         return stamp
@@ -172,6 +173,7 @@ class Publisher:
     def _refusal(self, checksum: str) -> Unreachable:
         return Unreachable(
             f"{self._store.address} did not take a tag for {checksum[:12]} in {_TRIES} tries.",
+            id="LN-4027",
             remedy="Look at the registry's own log, and run the job again: nothing that is published is lost.",
         )
 

@@ -50,7 +50,9 @@ def copy_image(digest: str, tag: str, source: Store, target: Store, workspace: P
         target.put_manifest(manifests[-1], tag)
     except MissingContent as error:
         what = f"The image {source.address}@{digest} is not whole: {error.digest} is missing."
-        raise DeployFailed(what, remedy="Build its commit again, and publish the bundle again.") from None
+        raise DeployFailed(
+            what, id="LN-7007", remedy="Build its commit again, and publish the bundle again."
+        ) from None
     except Conflict:
         raise _taken(target, tag, "another one") from None
     if target.digest(tag) != digest:
@@ -63,17 +65,17 @@ def _manifests(source: Store, digest: str, depth: int, seen: set[str]) -> Iterat
     if digest in seen:
         return
     if len(seen) == _MOST:
-        raise Unreachable(f"{source.address} has an index that leads to more than {_MOST} documents.")
+        raise Unreachable(f"{source.address} has an index that leads to more than {_MOST} documents.", id="LN-4021")
     seen.add(digest)
     manifest = source.manifest(digest)
     if manifest is None:
         raise MissingContent(digest, source.address)
     if manifest.is_index:
         if depth == _DEEPEST:
-            raise Unreachable(f"{source.address}@{digest} is an index of indexes without end.")
+            raise Unreachable(f"{source.address}@{digest} is an index of indexes without end.", id="LN-4021")
         for child in manifest.references:
             if not is_digest(child):
-                raise Unreachable(f"{source.address}@{digest} refers to something without a digest.")
+                raise Unreachable(f"{source.address}@{digest} refers to something without a digest.", id="LN-4021")
             yield from _manifests(source, child, depth + 1, seen)
     yield manifest
 
@@ -85,9 +87,13 @@ def _blobs(manifest: Manifest, source: Store) -> Iterator[Descriptor]:
         try:
             found = Descriptor(str(part["mediaType"]), part["digest"], int(part["size"]))
         except (TypeError, KeyError, ValueError):
-            raise Unreachable(f"{source.address}@{manifest.digest} is not a valid image manifest.") from None
+            raise Unreachable(
+                f"{source.address}@{manifest.digest} is not a valid image manifest.", id="LN-4021"
+            ) from None
         if not isinstance(found.digest, str) or not is_digest(found.digest):
-            raise Unreachable(f"{source.address}@{manifest.digest} refers to something without a digest.")
+            raise Unreachable(
+                f"{source.address}@{manifest.digest} refers to something without a digest.", id="LN-4021"
+            )
         yield found
 
 
@@ -110,4 +116,4 @@ def _carry(blob: Descriptor, source: Store, target: Store, workspace: Path) -> t
 
 def _taken(target: Store, tag: str, there: str) -> DeployFailed:
     what = f"The tag {tag} in {target.address} is {there} already, and a published tag never moves."
-    return DeployFailed(what, remedy="Copy to another repository.")
+    return DeployFailed(what, id="LN-7008", remedy="Copy to another repository.")

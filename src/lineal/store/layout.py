@@ -166,7 +166,9 @@ class Layout(Store):
         return self._blobs / digest.removeprefix("sha256:")
 
     def _damaged(self, digest: str) -> Unreachable:
-        return Unreachable(f"{self._file(digest)} is damaged.", remedy="Delete that file; it will be made again.")
+        return Unreachable(
+            f"{self._file(digest)} is damaged.", id="LN-4023", remedy="Delete that file; it will be made again."
+        )
 
     def _exists(self, digest: str) -> bool:
         with self._disk("read"):
@@ -218,7 +220,9 @@ class Layout(Store):
                     file.write(chunk)
                     self._count(sent=len(chunk))
                 if f"sha256:{hashed.hexdigest()}" != blob.digest:
-                    raise Unreachable(f"The content given as {blob.digest} changed before it was stored.")
+                    raise Unreachable(
+                        f"The content given as {blob.digest} changed before it was stored.", id="LN-4026"
+                    )
 
     def _make(self) -> None:
         """Make the directory a layout unless it is one; never turn a directory of other things into one."""
@@ -244,6 +248,7 @@ class Layout(Store):
         if _MARKER not in names and strange:
             raise BadConfiguration(
                 f"{self.directory} is not an OCI Image Layout and holds other things, such as {strange[0]!r}.",
+                id="LN-4024",
                 remedy="Choose a new or empty directory for the layout store.",
             )
 
@@ -257,6 +262,7 @@ class Layout(Store):
         except filelock.Timeout:
             raise Unreachable(
                 f"{self.directory / _LOCK} has been locked by another process for {LOCK_SECONDS} s.",
+                id="LN-4025",
                 remedy="Stop that process, if it hangs.",
             ) from None
 
@@ -269,6 +275,7 @@ class Layout(Store):
             full = error.errno in _FULL
             raise Unreachable(
                 f"The layout store {self.directory} cannot be {'read' if doing == 'read' else 'written'}: {reason}.",
+                id="LN-4026",
                 remedy="Free some space, or choose another store." if full else "Check the path and its permissions.",
             ) from None
 

@@ -42,6 +42,7 @@ class LayoutIndex:
         if entries is None:
             raise Unreachable(
                 f"{self._file} is not the index of an OCI Image Layout.",
+                id="LN-4023",
                 remedy="Restore it, or choose another directory.",
             )
         tags = {name: entry["digest"] for entry in entries if (name := name_of(entry))}

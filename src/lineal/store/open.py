@@ -74,7 +74,7 @@ def _scheme(address: str) -> _Scheme:
 def _layout_path(address: str) -> Path:
     path = address.removeprefix(LAYOUT)
     if not path.strip() or "\0" in path:
-        raise BadConfiguration("A layout store needs a directory: `layout:PATH`.", remedy=EXAMPLE)
+        raise BadConfiguration("A layout store needs a directory: `layout:PATH`.", id="LN-4001", remedy=EXAMPLE)
     return Path(path)
 
 
@@ -109,5 +109,7 @@ def _explicit(environ: Mapping[str, str]) -> Credential | None:
         return None
     if not username or not password:
         missing = REGISTRY_LOGIN[1] if username else REGISTRY_LOGIN[0]
-        raise BadConfiguration(f"{missing} is not set, but its counterpart is.", remedy="Set both or neither.")
+        raise BadConfiguration(
+            f"{missing} is not set, but its counterpart is.", id="LN-4003", remedy="Set both or neither."
+        )
     return Credential(REGISTRY_LOGIN[0], username, password)

@@ -26,7 +26,7 @@ def open_layer(chunks: Iterator[bytes], media_type: str) -> BinaryIO:
     for ending, start in (("gzip", _gzip), ("zstd", _zstd), ("tar", None)):
         if media_type.endswith(ending):
             return _opened(chunks, start)
-    raise Unreachable(f"A layer of the type {media_type} cannot be read.")
+    raise Unreachable(f"A layer of the type {media_type} cannot be read.", id="LN-5017")
 
 
 def open_archive(chunks: Iterator[bytes]) -> BinaryIO:

@@ -106,5 +106,7 @@ class LayerWriter:
 
 def _unwritable(path: Path, error: OSError) -> Unreachable:
     return Unreachable(
-        f"A layer could not be written to {path}: {error.strerror or error}.", remedy="Free some disk space."
+        f"A layer could not be written to {path}: {error.strerror or error}.",
+        id="LN-9003",
+        remedy="Free some disk space.",
     )

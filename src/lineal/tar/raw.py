@@ -139,7 +139,9 @@ def _refusing() -> Iterator[None]:
     try:
         yield
     except Malformed as error:
-        raise Unreachable(f"The engine sent an archive that cannot be read: {error}.", remedy="Run again.") from error
+        raise Unreachable(
+            f"The engine sent an archive that cannot be read: {error}.", id="LN-5003", remedy="Run again."
+        ) from error
 
 
 def _refusing_in(chunks: Iterator[bytes]) -> Iterator[bytes]:

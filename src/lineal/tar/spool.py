@@ -31,6 +31,7 @@ class Spool:
                 except OSError as error:
                     raise Unreachable(
                         f"The temporary directory cannot be written: {error.strerror or error}.",
+                        id="LN-9003",
                         remedy="Free some disk space.",
                     ) from error
                 view = view[count:]
@@ -42,6 +43,6 @@ class Spool:
         while offset < end:
             data = os.pread(self._file.fileno(), min(_CHUNK, end - offset), offset)
             if not data:
-                raise Unreachable("A temporary file was cut short.", remedy="Run again.")
+                raise Unreachable("A temporary file was cut short.", id="LN-9003", remedy="Run again.")
             offset += len(data)
             yield data

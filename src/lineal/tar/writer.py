@@ -126,7 +126,9 @@ class TarWriter:
             records[b"size"] = str(size).encode()
         for key, number in ((b"uid", entry.uid), (b"gid", entry.gid)):
             if not 0 <= number <= MAX_ID:
-                raise BuildFailed(f"/{path} cannot belong to {number}: the last user or group is {MAX_ID}.")
+                raise BuildFailed(
+                    f"/{path} cannot belong to {number}: the last user or group is {MAX_ID}.", id="LN-5015"
+                )
             if number > MAX_OCTAL:
                 records[key] = str(number).encode()
         if not 0 <= time <= MAX_SIZE:
@@ -150,7 +152,9 @@ def padded(path: str, size: int, content: Iterable[bytes]) -> Iterator[bytes]:
             break
         yield chunk
     if left:
-        raise BuildFailed(f"/{path} has {'more' if left < 0 else 'less'} content than its size of {size} bytes.")
+        raise BuildFailed(
+            f"/{path} has {'more' if left < 0 else 'less'} content than its size of {size} bytes.", id="LN-3011"
+        )
     if end := padding(size):
         yield end
 

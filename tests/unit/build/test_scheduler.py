@@ -200,7 +200,7 @@ def test_an_interruption_stops_the_engine_and_ends_the_run(factory: Factory) -> 
 
 def test_an_unreachable_engine_is_not_blamed_on_the_line(factory: Factory) -> None:
     def then(_: Command) -> None:
-        raise Unreachable("The engine is down.")
+        raise Unreachable("The engine is down.", id="LN-5001")
 
     factory.engine.then = then
     with pytest.raises(Unreachable) as down:

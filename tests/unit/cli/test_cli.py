@@ -199,7 +199,7 @@ def test_a_pipe_that_breaks_elsewhere_is_a_failure(project: Lineal) -> None:
     assert (process.returncode, output) == (5, "")
     assert errors == (
         "Error: A program or a server that Lineal was talking to ended in the middle. "
-        "Run it again; what was published before stays.\n"
+        "Run it again; what was published before stays. [LN-9004]\n"
     )
 
 
@@ -244,7 +244,7 @@ def test_what_nobody_expected_is_one_sentence_and_a_traceback_only_with_debug(pr
     assert code == 1
     assert errors == (
         "Error: Something unexpected happened: RuntimeError: two lines. "
-        "Run it again with --debug and report what it shows.\n"
+        "Run it again with --debug and report what it shows. [LN-9001]\n"
     )
     for code, errors in (run("--debug", "schema"), run("schema", LINEAL_DEBUG="1")):
         assert code == 1 and "Traceback" in errors and "RuntimeError: two" in errors
@@ -276,7 +276,10 @@ def test_a_signal_ends_a_run_with_130_and_leaves_no_files(
     process.send_signal(number)
     output, errors = process.communicate(timeout=30)
     assert (process.returncode, output) == (130, "")
-    assert errors.endswith("Error: Interrupted; what was published before stays.\n") and "Traceback" not in errors
+    assert (
+        errors.endswith("Error: Interrupted; what was published before stays. [LN-9002]\n")
+        and "Traceback" not in errors
+    )
     assert list((tmp_path / "tmp").iterdir()) == []
 
 

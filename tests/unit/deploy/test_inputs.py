@@ -205,7 +205,7 @@ def test_what_is_no_duration_is_refused_with_where_it_came_from(
     commit(repo)
     with pytest.raises(BadConfiguration) as refused:
         ReleaseInputs(run(timeout=text))
-    assert str(refused.value) == f"{text!r} (--timeout) is not a duration. Write it as 10m or 1h30m."
+    assert str(refused.value) == f"{text!r} (--timeout) is not a duration. Write it as 10m or 1h30m. [LN-6005]"
 
 
 def test_a_project_without_deploy_says_so(repo: servers.Repository, run: MakeRun) -> None:

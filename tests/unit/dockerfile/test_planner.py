@@ -241,7 +241,7 @@ def test_every_refusal_names_its_line(text: str, line: int, says: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n", "ARG A=1\n"])
 def test_a_file_without_from_is_refused(text: str) -> None:
-    assert refusal(text) == "Dockerfile: there is no FROM in it. A Dockerfile starts with FROM."
+    assert refusal(text) == "Dockerfile: there is no FROM in it. A Dockerfile starts with FROM. [LN-2001]"
 
 
 def test_a_target_that_is_not_there_is_refused_with_a_suggestion() -> None:

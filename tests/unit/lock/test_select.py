@@ -141,4 +141,4 @@ def test_a_wrong_lock_is_told_before_anything_is_built(repo: servers.Repository,
     repo.write({"Dockerfile": "FROM scratch\nCOPY Dockerfile /\n"})
     done = lineal("build", env={"LINEAL_LOCK": "gti"})
     assert done.code == 3
-    assert done.stderr.endswith("Error: There is no lock `gti` (LINEAL_LOCK). Did you mean `git`?\n")
+    assert done.stderr.endswith("Error: There is no lock `gti` (LINEAL_LOCK). Did you mean `git`? [LN-4029]\n")

@@ -118,8 +118,15 @@ def hostile_reports(draw: st.DrawFn) -> Report:
     images = [ImageReport(name=name, checksum=at, digest=draw(HOSTILE)) for name, at in last.items()]
     values: dict[str, Any] = {"command": draw(st.sampled_from(["plan", "build", "converge", "deploy", "render"]))}
     if draw(st.booleans()):
-        values["error"] = ErrorReport(message=draw(HOSTILE), remedy=draw(HOSTILE), file=draw(HOSTILE), line=3,
-                                      key=draw(HOSTILE), code=draw(st.sampled_from([1, 3, 4, 5, 130])))  # fmt: skip
+        values["error"] = ErrorReport(
+            id="LN-5005",
+            message=draw(HOSTILE),
+            remedy=draw(HOSTILE),
+            file=draw(HOSTILE),
+            line=3,
+            key=draw(HOSTILE),
+            code=draw(st.sampled_from([1, 3, 4, 5, 130])),
+        )
     if draw(st.booleans()):
         values["release"] = ReleaseReport(name=draw(HOSTILE), namespace=draw(HOSTILE), status=draw(HOSTILE))
     values["context"] = {"branch": draw(HOSTILE), "tag": draw(HOSTILE), "may_write": draw(st.booleans())}

@@ -47,7 +47,7 @@ class Objects:
         return ""
 
     def submodule(self, path: str, commit: str) -> Commit:
-        raise BadConfiguration(f"The submodule {path} is not here.")
+        raise BadConfiguration(f"The submodule {path} is not here.", id="LN-3009")
 
     def add(self, content: bytes) -> str:
         oid = hashlib.sha1(b"blob %d\0%s" % (len(content), content)).hexdigest()

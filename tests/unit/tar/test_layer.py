@@ -41,7 +41,7 @@ def test_a_layer_is_made_without_isal_too(tmp_path: Path, monkeypatch: pytest.Mo
 def test_nothing_is_left_when_making_a_layer_fails(tmp_path: Path) -> None:
     def broken() -> Iterator[bytes]:
         yield b"12"
-        raise BuildFailed("No more.")
+        raise BuildFailed("No more.", id="LN-5015")
 
     with pytest.raises(BuildFailed), LayerWriter(tmp_path) as writer:
         TarWriter(writer.write).file("f", Node("f", "file", 0o644, 3), broken())

@@ -8,7 +8,7 @@ from lineal.text import strip_controls
 
 def annotation(error: LinealError) -> str:
     """The workflow command that shows an error on the run's page and beside its line in the pull request."""
-    message = error.message if error.remedy is None else f"{error.message} {error.remedy}"
+    message = " ".join(part for part in (error.message, error.remedy, f"[{error.id}]") if part)
     place = error.place
     properties = ""
     if place is not None:

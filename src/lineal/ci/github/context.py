@@ -81,16 +81,22 @@ def _payload(environ: Mapping[str, str], draft: ContextBuilder) -> dict[str, Any
         return {}
     remedy = "Leave GITHUB_EVENT_PATH as the runner set it."
     if path.stat().st_size > _PAYLOAD_LIMIT:
-        raise BadConfiguration(f"The event payload {path} is larger than {_PAYLOAD_LIMIT >> 20} MiB.", remedy=remedy)
+        raise BadConfiguration(
+            f"The event payload {path} is larger than {_PAYLOAD_LIMIT >> 20} MiB.", id="LN-3012", remedy=remedy
+        )
     try:
         payload = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         reason = str(error) if isinstance(error, ValueError) else "it is nested too deeply"
-        raise BadConfiguration(f"The event payload {path} is not JSON: {reason}.", remedy=remedy) from None
+        raise BadConfiguration(
+            f"The event payload {path} is not JSON: {reason}.", id="LN-3012", remedy=remedy
+        ) from None
     except OSError as error:
-        raise BadConfiguration(f"The event payload {path} cannot be read: {error.strerror}.", remedy=remedy) from None
+        raise BadConfiguration(
+            f"The event payload {path} cannot be read: {error.strerror}.", id="LN-3012", remedy=remedy
+        ) from None
     if not isinstance(payload, dict):
-        raise BadConfiguration(f"The event payload {path} is not a JSON object.", remedy=remedy)
+        raise BadConfiguration(f"The event payload {path} is not a JSON object.", id="LN-3012", remedy=remedy)
     return payload
 
 
@@ -111,7 +117,7 @@ def _put_repository(run: _Run) -> None:
             host = None
         if not host or not re.fullmatch(r"[a-z0-9.-]+", host):
             raise BadConfiguration(
-                f"GITHUB_SERVER_URL is not a URL: {server!a}.", remedy="Leave it as the runner set it."
+                f"GITHUB_SERVER_URL is not a URL: {server!a}.", id="LN-3012", remedy="Leave it as the runner set it."
             )
         registry = "ghcr.io" if host == "github.com" else f"containers.{host}"
         run.draft.put("default_store", f"{registry}/{run.repository.lower()}", "GITHUB_REPOSITORY")

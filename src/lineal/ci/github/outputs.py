@@ -32,7 +32,7 @@ def write_outputs(report: Report, environ: Mapping[str, str], files: ResultFiles
     except OSError as error:
         # The steps after this one would go on without what they need.
         sentence = f"The step's outputs cannot be written to {path}: {error.strerror}."
-        raise BadConfiguration(sentence, remedy="Leave GITHUB_OUTPUT as the runner set it.") from None
+        raise BadConfiguration(sentence, id="LN-1017", remedy="Leave GITHUB_OUTPUT as the runner set it.") from None
 
 
 def outputs(report: Report, path: str = "") -> dict[str, str]:

@@ -24,7 +24,9 @@ def child_pipeline(settings: JobSettings, image: str | None) -> Callable[[Report
     if settings.has_vars:
         # It may be a secret, and the pipeline's file can be downloaded.
         what = "--var is not passed on to the jobs of --format gitlab."
-        raise BadConfiguration(what, remedy="Set LINEAL_VAR in the template's variables, or in the project's.")
+        raise BadConfiguration(
+            what, id="LN-1016", remedy="Set LINEAL_VAR in the template's variables, or in the project's."
+        )
     template = read_template(settings.template) if settings.template else default_template(image)
     return lambda report: child(report, template, settings.variables)
 
@@ -53,20 +55,22 @@ def read_template(path: str) -> dict[str, Any]:
         found = yaml.safe_load(Path(path).read_bytes())
     except OSError as error:
         what = f"The template {path} cannot be read: {error.strerror}."
-        raise BadConfiguration(what, remedy="Correct --template.") from None
+        raise BadConfiguration(what, id="LN-1020", remedy="Correct --template.") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark is not None else None
         raise BadConfiguration(
-            "This is not YAML.", place=Location(path, line), remedy="Correct the template."
+            "This is not YAML.", id="LN-1020", place=Location(path, line), remedy="Correct the template."
         ) from None
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         what = "The template is not a mapping of a job's keys."
-        raise BadConfiguration(what, place=Location(path), remedy="Write `image: …`, `services: …` and so on.")
+        raise BadConfiguration(
+            what, id="LN-1020", place=Location(path), remedy="Write `image: …`, `services: …` and so on."
+        )
     for key in found:
         if key in _OURS:
             what = f"The template has `{key}`, which the jobs have of their own or cannot have."
-            raise BadConfiguration(what, place=Location(path, key=key), remedy="Remove it.")
+            raise BadConfiguration(what, id="LN-1020", place=Location(path, key=key), remedy="Remove it.")
     return found
 
 
@@ -94,5 +98,5 @@ def _waits(name: str, needs: list[str], found: Mapping[str, list[str]]) -> list[
     direct = [need for need in needs if not any(need in found[other] for other in needs)]
     if len(direct) > _NEEDS:
         what = f"The image {name} needs {len(direct)} images that are not there; GitLab lets a job wait for {_NEEDS}."
-        raise BadConfiguration(what, remedy="Build them in one job: `lineal build`.")
+        raise BadConfiguration(what, id="LN-1021", remedy="Build them in one job: `lineal build`.")
     return [_title(need) for need in direct]

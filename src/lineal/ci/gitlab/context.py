@@ -62,7 +62,7 @@ def _put_project(job: _Job) -> None:
         job.draft.note("CI_REGISTRY_IMAGE is not set: this project's container registry is switched off.")
     elif not _IMAGE.match(image):
         raise BadConfiguration(
-            f"CI_REGISTRY_IMAGE is not a repository: {image!a}.", remedy="Leave it as GitLab set it."
+            f"CI_REGISTRY_IMAGE is not a repository: {image!a}.", id="LN-3012", remedy="Leave it as GitLab set it."
         )
     job.draft.put("default_store", image, "CI_REGISTRY_IMAGE")
 

@@ -28,7 +28,7 @@ def write_dotenv(report: Report, files: ResultFiles) -> None:
         Path(files.dotenv).write_bytes(text.encode())
     except OSError as error:
         sentence = f"The variables cannot be written to {files.dotenv}: {error.strerror}."
-        raise BadConfiguration(sentence, remedy="Correct --dotenv.") from None
+        raise BadConfiguration(sentence, id="LN-1017", remedy="Correct --dotenv.") from None
 
 
 def dotenv(report: Report) -> tuple[str, list[str]]:

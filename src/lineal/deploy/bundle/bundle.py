@@ -41,7 +41,7 @@ def check_version(version: str) -> str:
     """The version. Raises `BadConfiguration` when Helm would not take it."""
     if len(version) > 128 or not _SEMVER.fullmatch(version):
         what = f"{quoted(version)} is not a version that Helm takes."
-        raise BadConfiguration(what, remedy="Write it as 1.2.3 or 1.2.3-rc.1 (semantic versioning).")
+        raise BadConfiguration(what, id="LN-7001", remedy="Write it as 1.2.3 or 1.2.3-rc.1 (semantic versioning).")
     return version
 
 
@@ -84,7 +84,9 @@ class Bundle:
         """Its own values. Raises `DeployFailed` when this is a chart, but no bundle."""
         if "" not in self.parts:
             what = f"The chart {quoted(self.name)} is no bundle: its values do not say which commit it is."
-            raise DeployFailed(what, remedy="Publish it with `lineal bundle publish`, or name it in `deploy.chart`.")
+            raise DeployFailed(
+                what, id="LN-7006", remedy="Publish it with `lineal bundle publish`, or name it in `deploy.chart`."
+            )
         return self.parts[""]
 
     @property

@@ -32,11 +32,11 @@ def check(session: Session) -> None:
         check_version(version)
     if session.settings.dev.value:
         what = "A bundle is of a commit, and --dev is about the working tree."
-        raise BadConfiguration(what, remedy="Commit, and leave --dev out.")
+        raise BadConfiguration(what, id="LN-7002", remedy="Commit, and leave --dev out.")
     repo = session.store_settings.repo.value
     if is_directory(repo):
         what = f"The images are in {repo}, where no cluster finds them, so a bundle of them is of no use."
-        raise BadConfiguration(what, remedy="Give a registry with `--repo HOST/REPOSITORY`.")
+        raise BadConfiguration(what, id="LN-7002", remedy="Give a registry with `--repo HOST/REPOSITORY`.")
     require_write(session, "it publishes no bundle", "Publish from a branch of the project itself.")
     _ = repository_of(session)
 
@@ -55,7 +55,7 @@ def beside(store: Store) -> Store:
     host, repository = parse_address(store.address)
     if host == DOCKER_HUB:
         what = "Docker Hub has no repositories below another, so the bundle cannot be beside the images."
-        raise BadConfiguration(what, remedy="Give its repository with `--to docker.io/USER/NAME`.")
+        raise BadConfiguration(what, id="LN-7002", remedy="Give its repository with `--to docker.io/USER/NAME`.")
     found = store.sibling(f"{repository}/{NAME}")
     assert found is not None, "only a run that may write, to a registry, gets here"
     return found
@@ -102,7 +102,7 @@ def _packaged(session: Session, inputs: ReleaseInputs, chart: Chart) -> bytes:
 
         reason = errors.reason_of(answer.stderr).replace(chart.location, chart.name)
         what = f"helm cannot pack the chart {chart.name}: {errors.sentence(reason)}"
-        raise DeployFailed(what, remedy="Correct what helm names.")
+        raise DeployFailed(what, id="LN-7003", remedy="Correct what helm names.")
     return found[0].read_bytes()
 
 

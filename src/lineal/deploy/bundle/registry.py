@@ -29,10 +29,10 @@ def parse(reference: str) -> tuple[str, str]:
     repository, _, version = rest.partition(":")
     if not slash or "://" in plain:
         what = f"{quoted(reference)} is not a bundle in a registry."
-        raise BadConfiguration(what, remedy="Write it as `oci://HOST/REPOSITORY:VERSION`.")
+        raise BadConfiguration(what, id="LN-7004", remedy="Write it as `oci://HOST/REPOSITORY:VERSION`.")
     if not version and not at:
         what = f"The bundle {quoted(reference)} has no version, so every run might install another one."
-        raise BadConfiguration(what, remedy=f"Write `{reference}:VERSION`, or `@sha256:…` behind it.")
+        raise BadConfiguration(what, id="LN-7004", remedy=f"Write `{reference}:VERSION`, or `@sha256:…` behind it.")
     address = f"{head}/{repository}"
     parse_reference(f"{address}@{digest}" if at else f"{address}:{tag_of(version)}")
     parse_address(address)
@@ -45,16 +45,16 @@ def get(store: Store, version: str, name: str) -> tuple[Bundle, Manifest]:
     manifest = store.manifest(version)
     if manifest is None:
         what = f"There is no bundle {quoted(name)}."
-        raise DeployFailed(what, remedy="Check repository and version, or run `lineal bundle publish`.")
+        raise DeployFailed(what, id="LN-7005", remedy="Check repository and version, or run `lineal bundle publish`.")
     digest = _chart(manifest)
     if digest is None:
         what = f"{quoted(name)} is no Helm chart."
-        raise DeployFailed(what, remedy="Give the reference that `lineal bundle publish` printed.")
+        raise DeployFailed(what, id="LN-7006", remedy="Give the reference that `lineal bundle publish` printed.")
     try:
         directory, files = unpack(read_blob(store, digest, MOST), name)
     except MissingContent:
         what = f"The chart of the bundle {quoted(name)} is missing in its registry."
-        raise DeployFailed(what, remedy="Publish the bundle again under another version.") from None
+        raise DeployFailed(what, id="LN-7007", remedy="Publish the bundle again under another version.") from None
     bundle = Bundle(directory, files)
     _ = bundle.values
     return bundle, manifest
@@ -107,4 +107,4 @@ def _taken(store: Store, bundle: Bundle, there: str) -> DeployFailed:
         f"The version {bundle.version} of the bundle is published in {store.address} with other contents ({there}), "
         "and a published version never changes."
     )
-    return DeployFailed(what, remedy="Give another one with `--version`.")
+    return DeployFailed(what, id="LN-7008", remedy="Give another one with `--version`.")

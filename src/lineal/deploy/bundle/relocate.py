@@ -30,7 +30,7 @@ class Relocation:
         for part, values in bundle.parts.items():
             if _too_deep(values):
                 what = f"The bundle's {bundle.path(part)} has values more than {_DEEPEST} levels deep."
-                raise DeployFailed(what, remedy="Publish it again with flatter ones.")
+                raise DeployFailed(what, id="LN-7009", remedy="Publish it again with flatter ones.")
         return bundle.changed(self._moved)
 
     @property

@@ -94,4 +94,6 @@ def _path(entry: tarfile.TarInfo, where: str) -> PurePosixPath:
 
 
 def _strange(where: str, why: str) -> DeployFailed:
-    return DeployFailed(f"{where} is no Helm chart: {why}.", remedy="Check the reference, and publish it again.")
+    return DeployFailed(
+        f"{where} is no Helm chart: {why}.", id="LN-6011", remedy="Check the reference, and publish it again."
+    )

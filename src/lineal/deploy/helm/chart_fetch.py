@@ -44,13 +44,15 @@ class Pinned:
         if found is None:
             what = f"{quoted(written)} is not a chart behind https."
             raise BadConfiguration(
-                what, remedy="Write `https://host/charts/NAME:1.2.3` or `https://…/NAME-1.2.3.tgz`."
+                what, id="LN-6007", remedy="Write `https://host/charts/NAME:1.2.3` or `https://…/NAME-1.2.3.tgz`."
             )
         parts = {key: value or "" for key, value in found.groupdict().items()}
         named, digest = parts["name"], parts["digest"]
         if not parts["version"] if named else not _VERSIONED.search(parts["file"]) and not digest:
             what = f"The chart {quoted(written)} has no version, so every run might deploy another one."
-            raise BadConfiguration(what, remedy="Write its version (`NAME:1.2.3`), or `@sha256:…` behind an archive.")
+            raise BadConfiguration(
+                what, id="LN-6007", remedy="Write its version (`NAME:1.2.3`), or `@sha256:…` behind an archive."
+            )
         if named and not is_pin(parts["version"]):
             raise not_pinned(written, parts["version"])
         return cls(written, **parts)
@@ -70,7 +72,9 @@ def fetch(helm: Helm, written: str, directory: Path, output: Callable[[str], Non
 
     def failure(answer: Answer) -> Unreachable:
         what = f"helm could not fetch the chart {written}: {errors.sentence(errors.reason_of(answer.stderr))}"
-        return Unreachable(what, remedy="Check its address and version, and that this machine may read it.")
+        return Unreachable(
+            what, id="LN-6009", remedy="Check its address and version, and that this machine may read it."
+        )
 
     answer.or_raise(f"Fetching the chart {written}", failure)
     found = list(directory.glob("*.tgz"))
@@ -86,7 +90,9 @@ def _check(file: Path, pinned: Pinned) -> None:
         digest = hashlib.file_digest(read, "sha256").hexdigest()
     if digest != pinned.digest:
         what = f"The chart {pinned.written} is another one now: its digest is sha256:{digest}."
-        raise DeployFailed(what, remedy="Find out who changed it, and correct `deploy.chart` if that was meant.")
+        raise DeployFailed(
+            what, id="LN-6010", remedy="Find out who changed it, and correct `deploy.chart` if that was meant."
+        )
 
 
 def unpacked(chart: Chart, directory: Path) -> Chart:
@@ -95,7 +101,9 @@ def unpacked(chart: Chart, directory: Path) -> Chart:
     Raises `DeployFailed`, `BadConfiguration`, `Unreachable`."""
     file = Path(chart.location)
     if file.stat().st_size > _BIGGEST:
-        raise DeployFailed(f"The chart {chart.name} is larger than {_BIGGEST >> 20} MiB.", remedy="Make it smaller.")
+        raise DeployFailed(
+            f"The chart {chart.name} is larger than {_BIGGEST >> 20} MiB.", id="LN-6011", remedy="Make it smaller."
+        )
     _name, files = unpack(file.read_bytes(), f"The chart {chart.name}")
     try:
         for path, content in files.items():
@@ -104,5 +112,5 @@ def unpacked(chart: Chart, directory: Path) -> Chart:
             target.write_bytes(content)
     except OSError as error:
         what = f"The chart {chart.name} cannot be unpacked in {directory.parent}: {error.strerror}."
-        raise Unreachable(what, remedy="Make room there, or point TMPDIR at another disk.") from None
+        raise Unreachable(what, id="LN-9003", remedy="Make room there, or point TMPDIR at another disk.") from None
     return Chart.directory(directory, chart.name)

@@ -83,10 +83,10 @@ class Helm:
         found = _VERSION.match(answer.stdout.strip())
         if answer.code != 0 or found is None:
             what = f"{quoted(unknown.path)} does not say which helm it is: {printable(' '.join(answer.stderr), 200)}"
-            raise BadConfiguration(errors.sentence(what), remedy=_REMEDY)
+            raise BadConfiguration(errors.sentence(what), id="LN-6012", remedy=_REMEDY)
         if (int(found[1]), int(found[2])) < OLDEST or int(found[1]) > NEWEST_MAJOR:
             raise BadConfiguration(
-                f"{quoted(unknown.path)} is helm {found[0]}, which is not supported.", remedy=_REMEDY
+                f"{quoted(unknown.path)} is helm {found[0]}, which is not supported.", id="LN-6012", remedy=_REMEDY
             )
         return cls(unknown.path, found[0], kept, mask)
 
@@ -185,7 +185,7 @@ class Helm:
             )
         except OSError as error:
             what = f"{quoted(self.path)} cannot be run: {error.strerror}."
-            raise BadConfiguration(what, remedy=_REMEDY) from None
+            raise BadConfiguration(what, id="LN-6012", remedy=_REMEDY) from None
         stdout = b"".join(kept).decode("utf-8", "replace")
         return Answer(outcome.code, outcome.signals, f"helm {args[0]}" if args else "helm", stdout, tuple(tail))
 
@@ -200,7 +200,7 @@ def _path(environ: Mapping[str, str]) -> str:
         what = (
             "There is no helm on PATH." if not chosen else f"LINEAL_HELM names {quoted(chosen)}, which is no program."
         )
-        raise BadConfiguration(what, remedy=_REMEDY)
+        raise BadConfiguration(what, id="LN-6012", remedy=_REMEDY)
     return found
 
 

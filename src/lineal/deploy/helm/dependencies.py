@@ -43,8 +43,10 @@ def _failure(answer: Answer, chart: Chart, place: Location) -> LinealError:
     reason = errors.reason_of(answer.stderr).replace(chart.location, chart.name)
     what = f"helm could not fetch the chart's dependencies: {errors.sentence(reason)}"
     if any(word in line for line in answer.stderr for word in _NETWORK):
-        return Unreachable(what, place=place, remedy="Check the repository's address, or commit charts/.")
-    return DeployFailed(what, place=place, remedy="Run `helm dependency update` and commit Chart.lock.")
+        return Unreachable(
+            what, id="LN-6014", place=place, remedy="Check the repository's address, or commit charts/."
+        )
+    return DeployFailed(what, id="LN-6015", place=place, remedy="Run `helm dependency update` and commit Chart.lock.")
 
 
 def _check_lock(chart: Chart, names: set[str]) -> None:
@@ -57,7 +59,7 @@ def _check_lock(chart: Chart, names: set[str]) -> None:
                 "be another one tomorrow."
             )
             remedy = "Write all of it in Chart.yaml and run `helm dependency update`, or commit charts/."
-            raise BadConfiguration(what, place=Location(f"{chart.name}/Chart.lock"), remedy=remedy)
+            raise BadConfiguration(what, id="LN-6016", place=Location(f"{chart.name}/Chart.lock"), remedy=remedy)
 
 
 def _wanted(chart: Chart, file: str = "Chart.yaml") -> list[dict[str, str]]:
@@ -98,8 +100,10 @@ def _check(directory: Path, wanted: dict[str, str], place: Location, locked: boo
         root = directory.resolve()
         if not (root / repository.removeprefix(_LOCAL)).resolve().is_relative_to(root):
             what = f"The dependency {quoted(name)} lies outside the chart ({printable(repository)})."
-            raise BadConfiguration(what, place=place, remedy="Move it into the chart's charts/ directory.")
+            raise BadConfiguration(
+                what, id="LN-6016", place=place, remedy="Move it into the chart's charts/ directory."
+            )
     elif not locked:
         what = f"The dependency {quoted(name)} is not in charts/, and there is no Chart.lock that says which it is."
         remedy = "Run `helm dependency update` and commit Chart.lock (or charts/)."
-        raise BadConfiguration(what, place=place, remedy=remedy)
+        raise BadConfiguration(what, id="LN-6016", place=place, remedy=remedy)

@@ -39,8 +39,12 @@ def explain(stderr: Sequence[str], release: Release, environ: Mapping[str, str],
         if matched is not None:
             return _with(make(matched, reason, release, environ), undone)
     if not reason:
-        return DeployFailed(f"{doing} failed without saying why.", remedy="Run it again with `--debug`.")
-    failed = DeployFailed(f"{doing} of {release} failed: {sentence(reason)}", remedy="Correct what helm names.")
+        return DeployFailed(
+            f"{doing} failed without saying why.", id="LN-6033", remedy="Run it again with `--debug`."
+        )
+    failed = DeployFailed(
+        f"{doing} of {release} failed: {sentence(reason)}", id="LN-6033", remedy="Correct what helm names."
+    )
     return _with(failed, undone)
 
 
@@ -93,10 +97,12 @@ def _no_context(matched: re.Match[str], _reason: str, _release: Release, environ
     if not cluster.files:
         wanted = ", ".join(str(file) for file in cluster.wanted)
         what = f"There is no Kubernetes context {matched.group(1)}, because there is no kubeconfig at {wanted}."
-        return BadConfiguration(what, remedy="Set KUBECONFIG to the file that has it.")
+        return BadConfiguration(what, id="LN-6020", remedy="Set KUBECONFIG to the file that has it.")
     where = ", ".join(str(file) for file in cluster.files)
     remedy = did_you_mean(matched.group(1), cluster.known, owner="It has")
-    return BadConfiguration(f"There is no Kubernetes context {matched.group(1)} in {where}.", remedy=remedy)
+    return BadConfiguration(
+        f"There is no Kubernetes context {matched.group(1)} in {where}.", id="LN-6020", remedy=remedy
+    )
 
 
 def _unreachable(matched: re.Match[str], reason: str, release: Release, environ: Mapping[str, str]) -> LinealError:
@@ -105,7 +111,7 @@ def _unreachable(matched: re.Match[str], reason: str, release: Release, environ:
     cause = sentence(_cause(matched.group(1)))
     if "credentials" in cause or "nauthorized" in cause:
         what = f"The Kubernetes cluster refused helm's credentials ({cluster}): {cause}"
-        return Unreachable(what, remedy="Renew the credentials in the kubeconfig.")
+        return Unreachable(what, id="LN-6022", remedy="Renew the credentials in the kubeconfig.")
     host = f" at {urlsplit(url.group(1)).netloc}" if url else ""
     what = f"helm could not reach the Kubernetes cluster{host} ({cluster}): {cause}"
     if cluster.files:
@@ -115,7 +121,7 @@ def _unreachable(matched: re.Match[str], reason: str, release: Release, environ:
     else:
         wanted = ", ".join(str(file) for file in cluster.wanted)
         remedy = f"Set KUBECONFIG to a kubeconfig; there is none at {wanted}."
-    return Unreachable(what, remedy=remedy)
+    return Unreachable(what, id="LN-6021", remedy=remedy)
 
 
 def _cause(text: str) -> str:
@@ -128,37 +134,39 @@ def _cause(text: str) -> str:
 def _forbidden(_matched: re.Match[str], reason: str, release: Release, environ: Mapping[str, str]) -> LinealError:
     cluster = kubeconfig.choose(environ, release.kube_context)
     what = f"The Kubernetes cluster refused a request for {release} ({cluster}): {sentence(reason)}"
-    return Unreachable(what, remedy="Give the user of that context the permission, or use another context.")
+    return Unreachable(
+        what, id="LN-6023", remedy="Give the user of that context the permission, or use another context."
+    )
 
 
 def _refused(_matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
     what = f"A rule of the cluster refuses something of {release}: {sentence(reason)}"
-    return DeployFailed(what, remedy="Correct it in the chart, or ask those who set that rule.")
+    return DeployFailed(what, id="LN-6024", remedy="Correct it in the chart, or ask those who set that rule.")
 
 
 def _quota(_matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
     what = f"The quota of the namespace {release.namespace} is used up: {sentence(reason)}"
-    return DeployFailed(what, remedy="Raise the quota, or ask for less.")
+    return DeployFailed(what, id="LN-6025", remedy="Raise the quota, or ask for less.")
 
 
 def _immutable(_matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
     what = f"{str(release).capitalize()} changes a field that cannot be changed: {sentence(reason)}"
-    return DeployFailed(what, remedy="Give the object another name, or delete it in the cluster first.")
+    return DeployFailed(what, id="LN-6026", remedy="Give the object another name, or delete it in the cluster first.")
 
 
 def _no_kind(matched: re.Match[str], _reason: str, _release: Release, _environ: Mapping[str, str]) -> LinealError:
     what = f"The cluster knows no {matched.group(1)} of {matched.group(2)}: its definition (CRD) is not installed."
-    return DeployFailed(what, remedy="Install it first, or put it into the chart's crds/ directory.")
+    return DeployFailed(what, id="LN-6027", remedy="Install it first, or put it into the chart's crds/ directory.")
 
 
 def _terminating(_matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
     what = f"The namespace {release.namespace} is being deleted, and nothing can be deployed to it."
-    return DeployFailed(what, remedy="Wait until it is gone, or give another `--namespace`.")
+    return DeployFailed(what, id="LN-6028", remedy="Wait until it is gone, or give another `--namespace`.")
 
 
 def _invalid(_matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
     what = f"The cluster does not take a manifest of {release}: {sentence(reason)}"
-    return DeployFailed(what, remedy="Correct the template, or the value that it gets.")
+    return DeployFailed(what, id="LN-6029", remedy="Correct the template, or the value that it gets.")
 
 
 def _chart_registry(
@@ -166,26 +174,32 @@ def _chart_registry(
 ) -> LinealError:
     what = f"helm could not fetch the chart {release.chart.name}: {sentence(reason)}"
     return Unreachable(
-        what, remedy="Check the reference, the registry, and `docker login` (or `helm registry login`)."
+        what, id="LN-6009", remedy="Check the reference, the registry, and `docker login` (or `helm registry login`)."
     )
 
 
 def _busy(_matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
     what = f"Another helm is changing {release}, or was killed while it did."
     again = f"`helm rollback {release.name} -n {release.namespace}` (`helm uninstall` after a first installation)"
-    return DeployFailed(what, remedy=f"Wait for it; if no job is deploying, run {again} and deploy again.")
+    return DeployFailed(
+        what, id="LN-6030", remedy=f"Wait for it; if no job is deploying, run {again} and deploy again."
+    )
 
 
 def _never_deployed(
     _matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]
 ) -> LinealError:
     what = f"All earlier installations of {release} failed, and helm upgrades nothing that never worked."
-    return DeployFailed(what, remedy=f"Run `helm uninstall {release.name} -n {release.namespace}` and deploy again.")
+    return DeployFailed(
+        what, id="LN-6031", remedy=f"Run `helm uninstall {release.name} -n {release.namespace}` and deploy again."
+    )
 
 
 def _not_ready(_matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
     what = f"{str(release).capitalize()} was not ready within {release.timeout:g} s ({reason.rstrip('. ')})."
-    return DeployFailed(what, remedy=f"See `kubectl -n {release.namespace} get pods,events`, or raise `--timeout`.")
+    return DeployFailed(
+        what, id="LN-6032", remedy=f"See `kubectl -n {release.namespace} get pods,events`, or raise `--timeout`."
+    )
 
 
 def _schema(matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
@@ -193,14 +207,14 @@ def _schema(matched: re.Match[str], _reason: str, release: Release, _environ: Ma
     chart, problems = found[0].strip().rstrip(":"), [problem.strip() for problem in found[1:]]
     what = f"The values do not fit the schema of the chart {chart}: {'; '.join(problems)}."
     return BadConfiguration(
-        what, place=Location(release.chart.name), remedy="Correct the values, or values.schema.json."
+        what, id="LN-6019", place=Location(release.chart.name), remedy="Correct the values, or values.schema.json."
     )
 
 
 def _dependencies(matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
     what = f"The chart's dependencies are not in its charts/ directory: {sentence(matched.group(1))}"
     remedy = "Commit charts/, or commit the Chart.lock that `helm dependency update` writes."
-    return DeployFailed(what, place=Location(f"{release.chart.name}/Chart.yaml"), remedy=remedy)
+    return DeployFailed(what, id="LN-6015", place=Location(f"{release.chart.name}/Chart.yaml"), remedy=remedy)
 
 
 def _values_file(matched: re.Match[str], reason: str, _release: Release, _environ: Mapping[str, str]) -> LinealError:
@@ -208,12 +222,14 @@ def _values_file(matched: re.Match[str], reason: str, _release: Release, _enviro
     what = f"helm cannot read the values: {sentence(reason.rpartition(': ')[2])}"
     # A rendered template's lines are not the file's.
     number = int(line.group(1)) if line and not matched.group(1).endswith(".j2") else None
-    return BadConfiguration(what, place=Location(matched.group(1), number), remedy="Correct the file.")
+    return BadConfiguration(what, id="LN-6004", place=Location(matched.group(1), number), remedy="Correct the file.")
 
 
 def _set_flag(matched: re.Match[str], _reason: str, _release: Release, _environ: Mapping[str, str]) -> LinealError:
     what = f"helm cannot read a `--set`: {sentence(matched.group(1))}"
-    return BadConfiguration(what, remedy="Write `--set key.path=value`; escape commas and dots with a backslash.")
+    return BadConfiguration(
+        what, id="LN-6018", remedy="Write `--set key.path=value`; escape commas and dots with a backslash."
+    )
 
 
 def _template(_matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
@@ -223,7 +239,7 @@ def _template(_matched: re.Match[str], reason: str, release: Release, _environ: 
     remedy = "Correct the template, or give the value that it needs." if "executing" in said else "Correct the chart."
     if reason.startswith("execution error at"):
         remedy = "The chart itself asks for this: give the value."
-    return DeployFailed(f"helm cannot render the chart: {sentence(said)}", place=place, remedy=remedy)
+    return DeployFailed(f"helm cannot render the chart: {sentence(said)}", id="LN-6017", place=place, remedy=remedy)
 
 
 def _in_commit(at: re.Match[str], release: Release) -> Location:
@@ -239,13 +255,13 @@ def _chart_file(matched: re.Match[str], reason: str, release: Release, _environ:
     line = _YAML_LINE.search(reason)
     place = Location(f"{release.chart.name}/{matched.group(1)}", int(line.group(1)) if line else None)
     what = f"helm cannot read the chart: {sentence(reason.rpartition(': ')[2])}"
-    return DeployFailed(what, place=place, remedy="Correct the file.")
+    return DeployFailed(what, id="LN-6017", place=place, remedy="Correct the file.")
 
 
 def _kube_version(matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
     place = Location(f"{release.chart.name}/Chart.yaml")
     remedy = "Give the cluster's version with `--kube-version` when rendering, or correct `kubeVersion`."
-    return DeployFailed(sentence(f"The {matched.group(0)}"), place=place, remedy=remedy)
+    return DeployFailed(sentence(f"The {matched.group(0)}"), id="LN-6017", place=place, remedy=remedy)
 
 
 _KNOWN: tuple[tuple[str, _Explain], ...] = (

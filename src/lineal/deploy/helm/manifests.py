@@ -89,7 +89,7 @@ def _read(helm: Helm, release: Release, answer: Answer) -> ReleaseManifests:
         return ReleaseManifests(int(found["version"]), status, str(found["manifest"]), hooks, restored)
     except (ValueError, KeyError, TypeError, RecursionError):
         what = f"{answer.command} of {release} printed nothing that can be read."
-        raise DeployFailed(what, remedy="Use Helm 3.17 or later, or 4.") from None
+        raise DeployFailed(what, id="LN-6013", remedy="Use Helm 3.17 or later, or 4.") from None
 
 
 def equal(one: Any, other: Any) -> bool:

@@ -39,5 +39,7 @@ def merged(helm: Helm, release: Release, directory: Path) -> dict[str, Any]:
     except ValueError:
         values = None
     if not isinstance(values, dict):
-        raise DeployFailed("helm does not say what the values come to.", remedy="Run it again with `--debug`.")
+        raise DeployFailed(
+            "helm does not say what the values come to.", id="LN-6013", remedy="Run it again with `--debug`."
+        )
     return values

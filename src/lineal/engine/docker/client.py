@@ -37,7 +37,8 @@ class Refused(Unreachable):
     """The engine answered, with an error. `status` is the HTTP status, `reason` the engine's own words."""
 
     def __init__(self, status: int, reason: str, what: str, host: str) -> None:
-        super().__init__(f"Docker Engine at {host} could not {what}: {reason.strip()} (HTTP {status}).")
+        sentence = f"Docker Engine at {host} could not {what}: {reason.strip()} (HTTP {status})."
+        super().__init__(sentence, id="LN-5002")
         self.status = status
         self.reason = reason.strip()
 
@@ -81,13 +82,19 @@ class Client:
         text = str(error)
         if "Permission denied" in text:
             remedy = "Run as a user who may use Docker (root, or a member of the group docker) or set DOCKER_HOST."
-            raise Unreachable(f"No permission to use the Docker Engine at {self.host}.", remedy=remedy) from error
+            raise Unreachable(
+                f"No permission to use the Docker Engine at {self.host}.", id="LN-5001", remedy=remedy
+            ) from error
         if any(word in text for word in ("SSL", "TLS", "certificate", "HTTP request to an HTTPS server")):
             remedy = (
                 "Set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH to the directory with ca.pem, cert.pem and key.pem."
             )
-            raise Unreachable(f"No TLS connection to the Docker Engine at {self.host}.", remedy=remedy) from error
-        raise Unreachable(f"The Docker Engine at {self.host} cannot be reached.", remedy=_REMEDY) from error
+            raise Unreachable(
+                f"No TLS connection to the Docker Engine at {self.host}.", id="LN-5001", remedy=remedy
+            ) from error
+        raise Unreachable(
+            f"The Docker Engine at {self.host} cannot be reached.", id="LN-5001", remedy=_REMEDY
+        ) from error
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

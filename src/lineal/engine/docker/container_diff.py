@@ -93,8 +93,8 @@ def last_layer(saved: Path) -> Iterator[BinaryIO]:
         manifest = archive.extractfile("manifest.json")
         layer = archive.extractfile(json.load(manifest)[0]["Layers"][-1]) if manifest else None
     except (tarfile.TarError, KeyError, IndexError, TypeError, ValueError) as error:
-        raise Unreachable("The engine saved an image in a form that is not understood.") from error
+        raise Unreachable("The engine saved an image in a form that is not understood.", id="LN-5003") from error
     with archive:
         if layer is None:
-            raise Unreachable("The engine saved an image without its layer.")
+            raise Unreachable("The engine saved an image without its layer.", id="LN-5003")
         yield open_archive(iter(partial(layer.read, 1 << 18), b""))

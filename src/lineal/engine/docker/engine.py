@@ -209,7 +209,7 @@ class DockerEngine:
         self._check()
         status = int(ended["StatusCode"])
         if status and said.wrong_machine:
-            raise BuildFailed(_WRONG_MACHINE, remedy=_MACHINE_REMEDY)
+            raise BuildFailed(_WRONG_MACHINE, id="LN-5007", remedy=_MACHINE_REMEDY)
         if status:
             raise CommandFailed(status)
 
@@ -252,10 +252,12 @@ def _explain_start(refused: Refused, output: Callable[[str], None]) -> None:
     """Raise what a refused start means: mostly that the image has no such program or user."""
     reason = refused.reason
     if "exec format error" in reason:
-        raise BuildFailed(_WRONG_MACHINE, remedy=_MACHINE_REMEDY) from refused
+        raise BuildFailed(_WRONG_MACHINE, id="LN-5007", remedy=_MACHINE_REMEDY) from refused
     if "unable to find user" in reason or "no matching entries in" in reason:
         raise BuildFailed(
-            f"The image has no such user: {reason}.", remedy="Create it in an earlier RUN, or use a number."
+            f"The image has no such user: {reason}.",
+            id="LN-5008",
+            remedy="Create it in an earlier RUN, or use a number.",
         ) from refused
     for text, status in (("no such file or directory", 127), ("executable file not found", 127)):
         if "exec:" in reason and text in reason:

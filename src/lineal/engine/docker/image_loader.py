@@ -88,7 +88,9 @@ class ImageLoader:
                 self._refused(str(line["error"]), first)
         found = _LOADED.search("".join(str(line.get("stream", "")) for line in lines))
         if found is None:
-            raise Unreachable(f"Docker Engine at {self._client.host} did not say which image it loaded.")
+            raise Unreachable(
+                f"Docker Engine at {self._client.host} did not say which image it loaded.", id="LN-5004"
+            )
         return found[1]
 
     def _refused(self, reason: str, first: int) -> None:
@@ -97,7 +99,9 @@ class ImageLoader:
             raise _Incomplete(int(missing[1]))
         if first:
             raise _Incomplete(0)
-        raise Unreachable(f"Docker Engine at {self._client.host} could not load the parent image: {reason}.")
+        raise Unreachable(
+            f"Docker Engine at {self._client.host} could not load the parent image: {reason}.", id="LN-5004"
+        )
 
     def _archive(self, config: bytes, image: Image, store: Store, first: int) -> Iterator[bytes]:
         names = [_LAYER % number for number in range(len(image.layers))]
@@ -113,7 +117,9 @@ class ImageLoader:
                 sent += len(chunk)
                 yield chunk
             if sent != layer.size:
-                raise Unreachable(f"{layer.digest} in {store.address} has {sent} bytes instead of {layer.size}.")
+                raise Unreachable(
+                    f"{layer.digest} in {store.address} has {sent} bytes instead of {layer.size}.", id="LN-5004"
+                )
             yield padding(layer.size)
         yield END
 

@@ -75,7 +75,7 @@ class LayerTar:
         self._settle(b"")
         for parent in sorted(self._deleted):
             if "\ufffd" in parent:
-                raise Unreachable(f"The engine does not say exactly what was deleted in {parent!r}.")
+                raise Unreachable(f"The engine does not say exactly what was deleted in {parent!r}.", id="LN-5003")
             self._settle(parent.encode())
         self._sink(END)
 
@@ -88,6 +88,7 @@ class LayerTar:
         elif entry.kind == HARDLINK and entry.link in self._dropped:
             raise BuildFailed(
                 f"The command made /{_shown(entry.name)} a hard link to the mounted file /{_shown(entry.link)}.",
+                id="LN-5010",
                 remedy="Copy a mounted file instead, if it may stay in the image.",
             )
         elif entry.kind == DIRECTORY:
@@ -137,6 +138,7 @@ class LayerTar:
         if any(secret in window for secret in secrets):
             raise BuildFailed(
                 f"The command left a secret in /{_shown(name)}, which would become part of the image.",
+                id="LN-5009",
                 remedy="Delete the file in the same RUN, or keep it in a tmpfs mount.",
             )
 

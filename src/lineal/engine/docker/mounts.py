@@ -146,12 +146,16 @@ class Mounts:
         """The volume that a file would be in. Raises `BadConfiguration` where it would stay or be hidden."""
         inside = [volume for volume in self._volumes if target.startswith(volume.target.rstrip("/") + "/")]
         if any(target.startswith(path.rstrip("/") + "/") for path in self._tmpfs):
-            raise BadConfiguration(f"A file cannot be mounted at {target}, inside a tmpfs mount.", remedy=_ELSEWHERE)
+            raise BadConfiguration(
+                f"A file cannot be mounted at {target}, inside a tmpfs mount.", id="LN-5011", remedy=_ELSEWHERE
+            )
         if not inside:
             return None
         volume = max(inside, key=lambda one: len(one.target))
         if volume.cache:
-            raise BadConfiguration(f"A file cannot be mounted at {target}, inside a cache mount.", remedy=_ELSEWHERE)
+            raise BadConfiguration(
+                f"A file cannot be mounted at {target}, inside a cache mount.", id="LN-5011", remedy=_ELSEWHERE
+            )
         return volume
 
     def _plan_nested(self) -> None:
@@ -277,7 +281,9 @@ def _single(mount: BindMount, name: bytes) -> Iterator[bytes]:
         yield from body
         yield padding(entry.size)
         return
-    raise BadConfiguration(f"There is no file to mount at {mount.target}.", remedy="Check the mount's source.")
+    raise BadConfiguration(
+        f"There is no file to mount at {mount.target}.", id="LN-5011", remedy="Check the mount's source."
+    )
 
 
 def _tidy(path: str) -> str:

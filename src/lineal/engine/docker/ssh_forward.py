@@ -94,7 +94,9 @@ class SshForward:
         thread.start()
         while not there.wait(0.2):
             if not thread.is_alive() and not there.is_set():
-                raise Unreachable(f"Docker Engine at {self._client.host} ended the container for an SSH agent.")
+                raise Unreachable(
+                    f"Docker Engine at {self._client.host} ended the container for an SSH agent.", id="LN-5003"
+                )
 
 
 def _program(client: Client) -> bytes:
@@ -102,6 +104,7 @@ def _program(client: Client) -> bytes:
     if machine not in _MACHINES:
         raise BuildFailed(
             f"An SSH agent cannot be forwarded to an engine on {machine}, only on x86_64 and aarch64.",
+            id="LN-5012",
             remedy="Use a secret with a key in place of type=ssh.",
         )
     return (files("lineal.engine.docker") / "forwarder" / _MACHINES[machine]).read_bytes()

@@ -135,10 +135,12 @@ class Authenticator:
             return Denied(
                 f"{self._host} does not let anyone {doing} {self._repository} without credentials, "
                 f"and none were found.{why}",
+                id="LN-4004",
                 remedy=f"Log in: {login}.",
             )
         return Denied(
             f"{self._host} refuses to let the credentials from {credential.source} {doing} {self._repository}.",
+            id="LN-4005",
             remedy=f"Check that they are right and may {doing} there, or give others: {login}.",
         )
 
@@ -166,7 +168,9 @@ class Authenticator:
             raise self.denied("delete" if "delete" in actions else "write" if "push" in actions else "read")
         if status != 200:
             raise Unreachable(
-                f"The token server of {self._host} answers {status}.", remedy="Try again later, or ask who runs it."
+                f"The token server of {self._host} answers {status}.",
+                id="LN-4006",
+                remedy="Try again later, or ask who runs it.",
             )
         answer = self._parse(body)
         token, seconds = answer.get("token") or answer.get("access_token"), answer.get("expires_in")
@@ -207,7 +211,9 @@ class Authenticator:
         return answer
 
     def _nonsense(self) -> Unreachable:
-        return Unreachable(f"The token server of {self._host} answers with something that is not a token.")
+        return Unreachable(
+            f"The token server of {self._host} answers with something that is not a token.", id="LN-4006"
+        )
 
     def _check_realm(self, realm: str) -> None:
         """The password goes to the realm, so it must be as safe as the registry, and no address inside a network."""
@@ -226,5 +232,6 @@ class Authenticator:
         ):
             raise Unreachable(
                 f"{self._host} sends credentials to a token server that is not safe to give them to.",
+                id="LN-4007",
                 remedy="Check the address of the registry; its token server must be public and use https.",
             )

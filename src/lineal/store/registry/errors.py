@@ -22,21 +22,25 @@ def connection_error(host: str, error: BaseException) -> Unreachable:
     if "SSLError" in text or "SSLCert" in text:
         return _tls(host, chain)
     if "ProxyError" in text:
-        return ConnectionFailed(f"The proxy to {host} cannot be used.", remedy="Check HTTPS_PROXY and NO_PROXY.")
+        return ConnectionFailed(
+            f"The proxy to {host} cannot be used.", id="LN-4008", remedy="Check HTTPS_PROXY and NO_PROXY."
+        )
     if "Invalid" in text or "LocationParse" in text:
         return Unreachable(
-            f"{host} answers with an address that makes no sense.", remedy="Check the store's address."
+            f"{host} answers with an address that makes no sense.", id="LN-4008", remedy="Check the store's address."
         )
     if "NameResolution" in text or "gaierror" in text:
         return ConnectionFailed(
-            f"{host} cannot be reached: its name is not known.", remedy="Check the address for a typo."
+            f"{host} cannot be reached: its name is not known.", id="LN-4008", remedy="Check the address for a typo."
         )
     reason = "it does not answer in time" if "Timeout" in text else "the connection broke"
     for link in chain:
         if isinstance(link, OSError) and link.strerror and link.errno:
             reason = link.strerror.lower()
     return ConnectionFailed(
-        f"{host} cannot be reached: {reason}.", remedy="Check that it is up and that its address is right."
+        f"{host} cannot be reached: {reason}.",
+        id="LN-4008",
+        remedy="Check that it is up and that its address is right.",
     )
 
 
@@ -44,15 +48,19 @@ def _tls(host: str, chain: list[BaseException]) -> Unreachable:
     if any("WRONG_VERSION_NUMBER" in str(link) or "wrong version number" in str(link) for link in chain):
         return Unreachable(
             f"{host} does not speak https.",
+            id="LN-4009",
             remedy=f"If it is meant to be used without encryption, give --insecure-registry {host}.",
         )
     if any("CERTIFICATE_VERIFY_FAILED" in str(link) for link in chain):
         return Unreachable(
             f"The certificate of {host} is not trusted.",
+            id="LN-4009",
             remedy=f"Put its authority into /etc/docker/certs.d/{host}/ca.crt, or name it with SSL_CERT_FILE.",
         )
     return ConnectionFailed(
-        f"No encrypted connection to {host} could be made.", remedy="Check its certificate and its address."
+        f"No encrypted connection to {host} could be made.",
+        id="LN-4009",
+        remedy="Check its certificate and its address.",
     )
 
 
@@ -91,45 +99,54 @@ def refused(host: str, repository: str, status: int, body: bytes, doing: str) ->
     if "NAME_INVALID" in code:
         return BadConfiguration(
             f"{host} does not accept the repository name {repository!r}{said}.",
+            id="LN-4011",
             remedy="Choose another store address.",
         )
     if status == 404 and doing == "write":
         return Unreachable(
             f"{host} does not know the repository {repository}{said}.",
+            id="LN-4012",
             remedy="Create it there, or check the address.",
         )
     if status == 413:
         return Unreachable(
             f"{host} or a proxy before it does not accept uploads of this size (status 413).",
+            id="LN-4013",
             remedy="Raise its limit for request bodies.",
         )
     if status == 429:
         return Unreachable(
             f"{host} limits how often it may be asked, and the limit is used up{said}.",
+            id="LN-4014",
             remedy="Wait, or log in for a higher limit.",
         )
     if doing == "delete" and (status in (400, 405, 501) or "UNSUPPORTED" in code):
         return Unreachable(
             f"{host} does not allow to delete stages of {repository} (status {status}){said}.",
+            id="LN-4015",
             remedy="Allow it there (docker-registry: storage.delete.enabled), or delete old versions with the "
             "registry's own means, as on the package's page of GitHub.",
         )
     if status in (405, 507) or "UNSUPPORTED" in code:
         return Unreachable(
             f"{host} does not allow to {doing} {repository} (status {status}){said}.",
+            id="LN-4016",
             remedy="Check that it is no read-only mirror and that its disk is not full.",
         )
     if 300 <= status < 400:
         return Unreachable(
             f"{host} sends requests for {repository} elsewhere (status {status}).",
+            id="LN-4017",
             remedy="Check the store's address.",
         )
     if status >= 500:
         return Unreachable(
             f"{host} fails with status {status} at each try to {doing} {repository}{said}.",
+            id="LN-4018",
             remedy="Look at the registry's log; its disk may be full.",
         )
     return Unreachable(
         f"{host} answers status {status} to a request to {doing} {repository}{said}.",
+        id="LN-4019",
         remedy="Check that it is an OCI registry and that the address is right.",
     )

@@ -43,7 +43,9 @@ def _authorities(environ: Mapping[str, str]) -> str | None:
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
         if path := environ.get(name):
             if not Path(path).exists():
-                raise BadConfiguration(f"{name} names {path}, which does not exist.", remedy="Correct or unset it.")
+                raise BadConfiguration(
+                    f"{name} names {path}, which does not exist.", id="LN-4010", remedy="Correct or unset it."
+                )
             return path
     return None
 
@@ -71,6 +73,7 @@ class _CertificateAdapter(HTTPAdapter):
         except OSError as error:
             raise BadConfiguration(
                 f"A certificate in {self._directory} cannot be used ({error.strerror or type(error).__name__}).",
+                id="LN-4010",
                 remedy="Replace or remove it.",
             ) from None
         return context

@@ -147,6 +147,7 @@ class Transport:
         if not allowed:
             raise Unreachable(
                 f"{self.host} points to another place for {what}, which is not safe to follow.",
+                id="LN-4007",
                 remedy="Check the registry's configuration of its own address.",
             )
         return url.geturl(), True

@@ -11,21 +11,25 @@ from tests.unit.ci.github.runner import github_commands
 
 
 def test_an_error_points_at_its_line() -> None:
-    error = BuildFailed("The command failed.", place=Location("api/Dockerfile", 7), remedy="Read its output.")
-    assert annotation(error) == "::error file=api/Dockerfile,line=7::The command failed. Read its output."
+    error = BuildFailed(
+        "The command failed.", id="LN-5005", place=Location("api/Dockerfile", 7), remedy="Read its output."
+    )
+    assert annotation(error) == "::error file=api/Dockerfile,line=7::The command failed. Read its output. [LN-5005]"
 
 
 def test_an_error_without_a_place_is_still_shown() -> None:
-    assert annotation(LinealError("No.")) == "::error::No."
+    assert annotation(LinealError("No.", id="LN-5005")) == "::error::No. [LN-5005]"
 
 
 def test_a_key_is_part_of_the_message() -> None:
-    error = LinealError("Unknown key.", place=Location("lineal.yaml", 3, "images.api.contxt"))
-    assert annotation(error) == "::error file=lineal.yaml,line=3::images.api.contxt: Unknown key."
+    error = LinealError("Unknown key.", id="LN-5005", place=Location("lineal.yaml", 3, "images.api.contxt"))
+    assert annotation(error) == "::error file=lineal.yaml,line=3::images.api.contxt: Unknown key. [LN-5005]"
 
 
 def test_nothing_in_an_error_can_act() -> None:
-    error = LinealError("100%\n::add-mask::a\r\x1b[2J\n##[x]", place=Location("a,line=9:b\n::error::c%", 1))
+    error = LinealError(
+        "100%\n::add-mask::a\r\x1b[2J\n##[x]", id="LN-5005", place=Location("a,line=9:b\n::error::c%", 1)
+    )
     line = annotation(error)
     assert "\n" not in line and "\r" not in line and "\x1b" not in line
     assert line.startswith("::error file=a%2Cline=9%3Ab %3A%3Aerror%3A%3Ac%25,line=1::100%25%0A")

@@ -31,7 +31,7 @@ def test_the_name_of_a_run_is_one_short_line() -> None:
 
 
 def test_an_error_is_shown_beside_the_code() -> None:
-    assert GitHub(JOB).annotation(LinealError("No.")) == "::error::No."
+    assert GitHub(JOB).annotation(LinealError("No.", id="LN-9001")) == "::error::No. [LN-9001]"
 
 
 def test_outputs_that_cannot_be_written_leave_the_page(tmp_path: Path) -> None:

@@ -37,4 +37,7 @@ def test_a_run_is_known_by_the_address_of_its_job() -> None:
 
 def test_a_log_of_gitlab_takes_no_commands_and_no_annotations() -> None:
     provider = GitLab(JOB)
-    assert provider.guarded("::error::x\n") == "::error::x\n" and provider.annotation(LinealError("No.")) == ""
+    assert (
+        provider.guarded("::error::x\n") == "::error::x\n"
+        and provider.annotation(LinealError("No.", id="LN-9001")) == ""
+    )

@@ -22,6 +22,7 @@ def sentence(error: ErrorReport) -> str:
     parts += [plain(error.message, 2000)]
     if error.remedy:
         parts += [plain(error.remedy, 1000)]
+    parts += [plain(f"[{error.id}]")]
     return f"> {' '.join(parts)}"
 
 

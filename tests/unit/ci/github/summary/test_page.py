@@ -117,13 +117,16 @@ def row(found: Seen, name: str) -> list[str]:
             "✅ Deployed s.",
         ),
         (shop("cached", command="render"), "✅ Rendered the manifests with 4 images."),
-        (shop("failed", error=ErrorReport(message="No.", code=1)), "❌ RUN pip install failed in api."),
-        (shop("cached", error=ErrorReport(message="No.", code=5)), "❌ lineal build failed."),
+        (shop("failed", error=ErrorReport(id="LN-5005", message="No.", code=1)), "❌ RUN pip install failed in api."),
+        (shop("cached", error=ErrorReport(id="LN-5005", message="No.", code=5)), "❌ lineal build failed."),
         (
-            shop("cached", command="deploy", error=ErrorReport(message="No.", code=1)),
+            shop("cached", command="deploy", error=ErrorReport(id="LN-5005", message="No.", code=1)),
             "❌ shop was not deployed; its images are published.",
         ),
-        (shop("missing", error=ErrorReport(message="No.", code=130)), "🛑 lineal build was interrupted."),
+        (
+            shop("missing", error=ErrorReport(id="LN-5005", message="No.", code=130)),
+            "🛑 lineal build was interrupted.",
+        ),
         (many(9, 1, "COPY a b"), "✅ Built 9 images."),
     ],
 )
@@ -155,11 +158,20 @@ def test_the_release_and_the_facts_of_the_run() -> None:
 
 
 def test_a_failure_shows_the_sentence_the_last_lines_and_what_to_do() -> None:
-    report = shop("failed", error=ErrorReport(message="It failed with exit code 1.", remedy="Read its output.",
-                                              file="api/Dockerfile", line=2, code=1))  # fmt: skip
+    report = shop(
+        "failed",
+        error=ErrorReport(
+            id="LN-5005",
+            message="It failed with exit code 1.",
+            remedy="Read its output.",
+            file="api/Dockerfile",
+            line=2,
+            code=1,
+        ),
+    )
     report.stages[3].output = ["Collecting x", "ERROR: no x", "````", "</code></pre> after"]
     found = shown(report)
-    assert found.quotes.strip() == "api/Dockerfile:2: It failed with exit code 1. Read its output."
+    assert found.quotes.strip() == "api/Dockerfile:2: It failed with exit code 1. Read its output. [LN-5005]"
     assert found.blocks[0].splitlines() == ["Collecting x", "ERROR: no x", "````", "</code></pre> after"]
     text = page(report)
     assert "<code>lineal build api --dev</code>" in text
@@ -168,20 +180,25 @@ def test_a_failure_shows_the_sentence_the_last_lines_and_what_to_do() -> None:
 
 def test_what_a_run_could_not_publish_is_not_called_published() -> None:
     for status in (1, 3, 4, 5, 130):
-        error = ErrorReport(message="No.", code=status)
+        error = ErrorReport(id="LN-5005", message="No.", code=status)
         found = page(shop("failed", error=error, context={"may_write": False}))
         assert "stay published" not in found and "are published" not in found
     assert "stay published" in page(shop("failed", error=error))
-    refused = ErrorReport(message="An image is missing.", code=1)
+    refused = ErrorReport(id="LN-5005", message="An image is missing.", code=1)
     assert "are published" not in page(shop("missing", command="deploy", error=refused))
     assert "The images are published: " in page(shop("cached", command="deploy", error=refused))
 
 
 def test_a_run_that_knew_no_images_yet_shows_its_error() -> None:
     found = seen(
-        error_page("build", ErrorReport(message="Unknown key.", file="lineal.yaml", line=3, key="a.b", code=3))
+        error_page(
+            "build", ErrorReport(id="LN-5005", message="Unknown key.", file="lineal.yaml", line=3, key="a.b", code=3)
+        )
     )
-    assert found.heading == "❌ lineal build failed." and found.quotes.strip() == "lineal.yaml:3: a.b: Unknown key."
+    assert (
+        found.heading == "❌ lineal build failed."
+        and found.quotes.strip() == "lineal.yaml:3: a.b: Unknown key. [LN-5005]"
+    )
 
 
 def test_a_run_that_may_not_write_says_what_was_lost() -> None:
@@ -236,7 +253,7 @@ def test_nothing_in_a_bundle_can_act_on_the_page(report: Report) -> None:
 @given(st.lists(HOSTILE, min_size=1, max_size=6))
 @settings(max_examples=150, deadline=None)
 def test_no_output_can_end_its_block(lines: list[str]) -> None:
-    report = shop("failed", error=ErrorReport(message="No.", code=1))
+    report = shop("failed", error=ErrorReport(id="LN-5005", message="No.", code=1))
     report.stages[3].output = lines
     found = shown(report)
     assert len(found.blocks) == 2 and found.blocks[1].startswith("flowchart LR")

@@ -52,7 +52,7 @@ def _check_outcome(case: Case, result: Result, theirs: Image | str) -> None:
     sentence = wanted.refused or wanted.unsupported
     if sentence:
         assert result.code, f"Lineal builds it: take `refused`/`unsupported` away.\n{result.stderr}"
-        said = result.stderr.splitlines()[-1].removeprefix("Error: ")
+        said = re.sub(r" \[LN-\d{4}\]$", "", result.stderr.splitlines()[-1].removeprefix("Error: "))
         assert re.fullmatch(".*".join(map(re.escape, sentence.split("…"))), said), said
     else:
         assert result.code == 0, f"Lineal: {result.stderr}\nBuildKit: {_end(theirs)}"

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import tarfile
 import time
@@ -41,8 +42,8 @@ class Ran:
 
     @property
     def error(self) -> str:
-        """The sentence that a failed run ends with."""
-        return self.stderr.splitlines()[-1].removeprefix("Error: ")
+        """The sentence that a failed run ends with, without its id."""
+        return re.sub(r" \[LN-\d{4}\]$", "", self.stderr.splitlines()[-1].removeprefix("Error: "))
 
     @property
     def stages(self) -> list[dict[str, Any]]:

@@ -522,7 +522,7 @@ def test_an_environment_that_is_not_given(shop: Project, helm: dict[str, str]) -
 def test_an_image_that_is_not_published(shop: Project, helm: dict[str, str], command: str) -> None:
     told = error(shop, command, code=1, env=helm)
     assert told.startswith("An image is missing for this commit: app (")
-    assert told.endswith("Run `lineal build` first, or `lineal converge`, which does both. [LN-6002]")
+    assert told.endswith("Run `lineal build` first, or `lineal converge`, which does both.")
 
 
 def test_a_cluster_that_is_down(shop: Project, helm: dict[str, str], tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def test_a_file_that_is_no_text_is_refused_by_its_name(repo: servers.Repository)
     commit = head(repo, {"d/a": b"\xff\xfe"})
     with pytest.raises(BadConfiguration) as refused:
         committed_text(commit, "d/a")
-    assert str(refused.value) == "d/a: is not UTF-8 text. Save it as UTF-8."
+    assert refused.value.words == "d/a: is not UTF-8 text. Save it as UTF-8."
 
 
 @pytest.mark.parametrize("folder", [False, True])
@@ -36,11 +36,11 @@ def test_the_working_tree_may_have_what_the_commit_lacks(repo: servers.Repositor
     there, other = ("new", "new/Chart.yaml") if folder else ("new/Chart.yaml", "new")
     error = absent(commit, there, "The file", remedy="Write it.", place=Location("lineal.yaml", 3), folder=folder)
     assert isinstance(error, Uncommitted)
-    assert str(error) == (
+    assert error.words == (
         "lineal.yaml:3: The file is in the working tree, but not in the commit. "
         "Run `git add` and `git commit` first, or build the working tree with --dev."
     )
     for path in (other, "none"):
         error = absent(commit, path, "The file", remedy="Write it.", folder=folder)
         assert isinstance(error, BadConfiguration)
-        assert str(error) == "The file does not exist in the commit. Write it."
+        assert error.words == "The file does not exist in the commit. Write it."

@@ -45,10 +45,10 @@ def ustar(
     start = b"%b%07o\0%07o\0%07o\0%011o\0%011o\0" % (name.ljust(NAME, b"\0"), mode, uid, gid, size, mtime)
     devices = b"%07o\0%07o\0" % device if device else bytes(16)
     end = b"%b%bustar\x0000%b%b%b" % (flag, link.ljust(NAME, b"\0"), bytes(64), devices, prefix.ljust(167, b"\0"))
-    return sealed(b"%b%b%b" % (start, bytes(8), end))
+    return with_checksum(b"%b%b%b" % (start, bytes(8), end))
 
 
-def sealed(block: bytes) -> bytes:
+def with_checksum(block: bytes) -> bytes:
     """The block with the checksum that belongs to its other bytes."""
     return b"%b%06o\0 %b" % (block[:148], checksum(block), block[156:])
 

@@ -23,9 +23,9 @@ from lineal.tar.header import (
     fits,
     number,
     padding,
-    sealed,
     split_name,
     ustar,
+    with_checksum,
 )
 from lineal.tar.reader import Header, HeaderReader
 
@@ -78,7 +78,7 @@ class Entry:
         block[257:265] = b"ustar\x0000"
         block[265:329] = bytes(64)
         block[345:500] = split[0].ljust(155, b"\0")
-        return _pax(records) + sealed(bytes(block))
+        return _pax(records) + with_checksum(bytes(block))
 
 
 def header(

@@ -1,4 +1,4 @@
-"""A whole conveyor on a layout store, with an engine that writes a file instead of running anything."""
+"""A whole build on a layout store, with an engine that writes a file instead of running anything."""
 
 from __future__ import annotations
 

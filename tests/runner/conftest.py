@@ -36,7 +36,9 @@ def gateway() -> str:
 def bridge_gateway() -> str:
     """The address under which containers of the default bridge reach this machine."""
     done = subprocess.run([DOCKER, "network", "inspect", "bridge"], capture_output=True, text=True, check=True).stdout
-    address = str(json.loads(done)[0]["IPAM"]["Config"][0]["Gateway"])
+    config = json.loads(done)[0]["IPAM"]["Config"][0]
+    # An engine that has just made its bridge does not name the gateway (moby 20.10); it is the first address.
+    address = config.get("Gateway") or str(next(ipaddress.ip_network(config["Subnet"]).hosts()))
     return str(ipaddress.ip_address(address))
 
 

@@ -16,6 +16,8 @@ from lineal.context.git_source import Folder, clone
 from lineal.context.remote_source import GitSource
 from lineal.errors import BuildFailed, LinealError, Unreachable
 
+pytestmark = pytest.mark.server
+
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *args: object) -> None:

@@ -12,6 +12,8 @@ from lineal.git.repository import Repository
 from tests import servers
 from tests.unit.git import forge
 
+pytestmark = pytest.mark.server
+
 NOBODY = "f" * 40
 
 

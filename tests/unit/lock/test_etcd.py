@@ -20,6 +20,8 @@ from tests import servers
 from tests.unit.lock import parts, worker
 from tests.unit.lock.worker import CHECKSUM, Told
 
+pytestmark = pytest.mark.server
+
 OTHER = "6" * 64
 
 

@@ -19,6 +19,8 @@ from tests.unit.lock import parts, worker
 from tests.unit.lock.conftest import clone
 from tests.unit.lock.worker import CHECKSUM, Told
 
+pytestmark = pytest.mark.server
+
 Given = dict[str, Any]
 OTHER = "6" * 64
 

@@ -19,6 +19,8 @@ from tests.cluster import parts as clusters
 from tests.unit.lock import conversation
 from tests.unit.lock.worker import CHECKSUM, Told
 
+pytestmark = pytest.mark.server
+
 
 def config(path: Path, server: str, **context: str) -> dict[str, str]:
     """The environment of a run whose kubeconfig names this server."""

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from lineal.errors import LinealError
+
 if TYPE_CHECKING:
     from lineal.session.session import Session
+
+_WITHOUT_PAGE = ("bundle copy", "cleanup", "config")
+"""The commands that leave no page when they work either."""
 
 
 @contextmanager
@@ -23,15 +28,23 @@ def session_of(given: dict[str, Any]) -> Iterator[Session]:
     try:
         settings = Settings.of(**given)
     except Exception as error:
-        from lineal.ci.results import ResultFiles
-        from lineal.commands.reporting import leave_error
-
         # Without the program's name: `plan`, `bundle apply`.
-        command = click.get_current_context().command_path.partition(" ")[2]
-        leave_error(command, error, os.environ, ResultFiles(_warn))
+        _leave(click.get_current_context().command_path.partition(" ")[2], error)
         raise
     with Session.open(settings) as session:
         yield session
+
+
+def _leave(command: str, error: Exception) -> None:
+    from lineal.ci.results import ResultFiles
+    from lineal.commands.reporting import leave_error
+    from lineal.session.settings import wants_summary
+
+    if command in _WITHOUT_PAGE:
+        return
+    # Without a word that says whether a page is wanted, none is written.
+    with suppress(LinealError):
+        leave_error(command, error, os.environ, ResultFiles(_warn, summary=wants_summary(os.environ)))
 
 
 def _warn(text: str) -> None:

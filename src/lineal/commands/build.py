@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from lineal.build.result import BuildResult, settle
-from lineal.commands.output import introduce, references, show
+from lineal.commands.output import introduce, introduce_lock, references, show
 from lineal.commands.plan import plan_images, unbuilt
 from lineal.commands.reporting import reporting
 from lineal.session.session import Session
@@ -21,16 +21,11 @@ def build(session: Session, names: Sequence[str]) -> None:
     """The whole command. Raises `LinealError`."""
     with reporting(session, "build") as told:
         introduce(session)
-        plan = plan_with_lock(session, names)
+        introduce_lock(session)
+        plan = plan_images(session, names)
         told.result = unbuilt(session, plan)
         told.result = build_images(session, plan, told.keep)
     show(references(told.result, names))
-
-
-def plan_with_lock(session: Session, names: Sequence[str]) -> BuildPlan:
-    """The plan of a run that will build; the lock that it will use is named first."""
-    session.progress.note(f"lock       {session.lock_choice}")
-    return plan_images(session, names)
 
 
 def build_images(

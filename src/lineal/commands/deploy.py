@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lineal.commands.build import build_images
-from lineal.commands.output import introduce, references, show
+from lineal.commands.output import introduce, introduce_lock, references, show
 from lineal.commands.plan import plan_images, unbuilt
 from lineal.commands.reporting import reporting
 from lineal.deploy.helm.client import Helm
@@ -31,7 +31,7 @@ def converge(session: Session) -> None:
     with reporting(session, "converge") as told:
         inputs = ReleaseInputs(session)
         introduce(session)
-        session.progress.note(f"lock       {session.lock_choice}")
+        introduce_lock(session)
         _ = inputs.helm  # a missing one is told before the build, not after it
         plan = plan_images(session, release=inputs)
         told.result = unbuilt(session, plan)

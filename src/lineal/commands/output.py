@@ -33,6 +33,11 @@ def introduce_store(session: Session) -> None:
     session.progress.note(f"store      {repo.value}  {repo.origin}")
 
 
+def introduce_lock(session: Session) -> None:
+    """For runs that publish: checked before they begin. Raises `BadConfiguration`."""
+    session.progress.note(f"lock       {session.lock_choice}")
+
+
 def check_files(session: Session, *, dotenv: bool = True) -> None:
     """Raises `BadConfiguration` when a file could not be written: better now than after an hour of building."""
     settings = session.settings

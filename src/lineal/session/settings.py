@@ -131,7 +131,7 @@ def _settings(options: Options) -> Settings:
         template=read.text("template", options.template),
         report=read.text("report", options.report),
         dotenv=read.text("dotenv", options.dotenv),
-        summary=_summary(options.environ),
+        summary=wants_summary(options.environ),
     )
 
 
@@ -184,7 +184,8 @@ def _shown(repo: Setting[str]) -> Setting[str]:
     return repo
 
 
-def _summary(environ: Mapping[str, str]) -> bool:
+def wants_summary(environ: Mapping[str, str]) -> bool:
+    """Whether GitHub's job summary is written. Raises `BadConfiguration`."""
     text = environ.get("LINEAL_SUMMARY", "").lower()
     if text and text not in _TRUE:
         what = "The environment variable LINEAL_SUMMARY is neither true nor false."

@@ -71,6 +71,16 @@ def test_a_word_that_is_neither_true_nor_false_is_refused(project: Lineal) -> No
     assert "LINEAL_SUMMARY is neither true nor false. Set it to false, or remove it." in failed.stderr
 
 
+def test_settings_that_make_no_sense_have_a_page_where_the_command_has_one(project: Lineal, summary: Path) -> None:
+    project.env["LINEAL_JOBS"] = "0"
+    assert project("config").code == 3
+    assert project("cleanup").code == 3
+    assert project("plan", env={"LINEAL_SUMMARY": "false"}).code == 3
+    assert summary.read_text() == ""
+    assert project("plan").code == 3
+    assert "<code>lineal plan</code> failed." in summary.read_text()
+
+
 def test_a_run_that_fails_before_it_knows_its_images_has_a_page(
     project: Lineal, repo: servers.Repository, summary: Path
 ) -> None:

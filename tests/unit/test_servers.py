@@ -37,7 +37,8 @@ def test_a_command_that_fails_in_a_test_says_what_it_said(tmp_path: Path) -> Non
     fixture = f"@pytest.fixture\ndef made():\n    subprocess.run({command})\n"
     test = f"def test_made(made):\n    pass\ndef test_it():\n    subprocess.run({command}, text=True)\n"
     (tmp_path / "test_it.py").write_text(f"import pytest, subprocess\n{fixture}{test}")
-    pytest_here = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", "-p", "tests.conftest"]
+    # The short summary says it once more, whole where the environment has CI.
+    pytest_here = [sys.executable, "-m", "pytest", "-rN", "-c", "pyproject.toml", "-p", "tests.conftest"]
     done = subprocess.run([*pytest_here, str(tmp_path)], cwd=forks.ROOT, capture_output=True, text=True)
     assert done.stdout.count("exit status 3") >= 2
     assert done.stdout.count("It said: out") == done.stdout.count("It said: err") == 2, done.stdout

@@ -10,12 +10,12 @@ from typing import Any
 
 from lineal.assemble.filesystem import Filesystem
 from lineal.build.environment import BuildEnvironment, StageInputs
-from lineal.build.image_config import with_path
+from lineal.build.image_config import taken_over
 from lineal.dockerfile.stage import Stage
 from lineal.errors import BadConfiguration, BuildFailed, MissingContent
 from lineal.oci.image import image_of, read_image
 from lineal.oci.types import Descriptor, Image, Layer
-from lineal.tar.compression import open_layer
+from lineal.tar.compression import open_archive
 
 
 def import_base(
@@ -55,11 +55,11 @@ def import_base(
     filesystem = Filesystem.empty()
     with ThreadPoolExecutor(4) as pool:
         paths = pool.map(fetch, count(), base.layers)
-        for number, (layer, path) in enumerate(zip(base.layers, paths, strict=True)):
+        for number, path in enumerate(paths):
             with path.open("rb") as file:
-                filesystem = filesystem.apply(number, open_layer(chunks(file), layer.media_type))
+                filesystem = filesystem.apply(number, open_archive(chunks(file)))
             path.unlink()
-    return image_of(with_path(base), base.layers), filesystem
+    return image_of(taken_over(base, reference), base.layers), filesystem
 
 
 def chunks(file: Any) -> Iterator[bytes]:

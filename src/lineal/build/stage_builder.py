@@ -25,7 +25,7 @@ from lineal.errors import BuildFailed, LinealError, Unreachable
 from lineal.oci.image import image_of
 from lineal.oci.types import ContainerConfig, Image, Layer
 from lineal.stages.publish import Built
-from lineal.tar.compression import open_layer
+from lineal.tar.compression import open_archive
 
 _NOTHING = {"architecture": "", "os": "", "config": {}, "rootfs": {"type": "layers", "diff_ids": []}}
 
@@ -202,9 +202,7 @@ class StageBuilder:
             ) from None
         self.document["created"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         with layer.path.open("rb") as file:
-            filesystem = self.parent.filesystem.apply(
-                len(self.parent.image.layers), open_layer(chunks(file), layer.media_type)
-            )
+            filesystem = self.parent.filesystem.apply(len(self.parent.image.layers), open_archive(chunks(file)))
         return self._image(layer), filesystem
 
     def _image(self, layer: Layer, text: str | None = "") -> Image:

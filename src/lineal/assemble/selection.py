@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from posixpath import basename, dirname
 
 from lineal.assemble.filesystem import Filesystem
 from lineal.assemble.unpacked_layer import Inside
 from lineal.context import glob
 from lineal.context.tree import clamp
+from lineal.errors import BuildFailed
 
 
 class Selection:
@@ -83,7 +85,8 @@ class Selection:
         self._pattern_floor = floor if self._pattern_floor is None else min(floor, self._pattern_floor)
         for link in filesystem.symlinks:
             if dirname(link) == place and matcher.match(basename(link)):
-                self._path(filesystem, link)
+                with suppress(BuildFailed):  # it leads in circles, which is said where it is copied
+                    self._path(filesystem, link)
 
     def _path(self, filesystem: Filesystem, path: str) -> None:
         place = filesystem.resolve(path)

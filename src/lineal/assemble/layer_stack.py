@@ -27,16 +27,19 @@ class _View:
 
     def __init__(self) -> None:
         self.found: Found = {}
+        self._bare: set[str] = set()
+        """Directories without an entry so far: only a directory's can still be found."""
         self._closed: set[str] = set()
         self._is_hidden = Inside(self._closed.__contains__)
 
-    def settles(self, path: str) -> bool:
-        """Whether nothing that a lower layer has at this path is to be seen."""
-        return path in self.found or self._is_hidden(path)
+    def settles(self, path: str, *, directory: bool = False) -> bool:
+        """Whether no file, or no directory, that a lower layer has at this path is to be seen."""
+        return path in self.found or (path in self._bare and not directory) or self._is_hidden(path)
 
-    def add(self, shown: Found, closed: set[str]) -> None:
+    def add(self, shown: Found, layer: UnpackedLayer[int]) -> None:
         self.found |= shown
-        self._closed |= closed
+        self._bare |= {path for path, inode in layer.names.items() if inode is None}
+        self._closed |= layer.closed
         self._is_hidden = Inside(self._closed.__contains__)
 
 
@@ -53,24 +56,24 @@ class LayerStack:
         view = _View()
         for number in range(top, -1, -1):
             if wanted.needs(number, view.settles):
-                shown, closed = self._unpacked(number, wanted, view)
+                shown, layer = self._unpacked(number, wanted, view)
                 self._complete(shown, number, depth)
-                view.add(shown, closed)
+                view.add(shown, layer)
         return view.found
 
-    def _unpacked(self, number: int, wanted: Selection, above: _View) -> tuple[Found, set[str]]:
-        """What one layer shows below those `above`, and where it hides those below itself."""
+    def _unpacked(self, number: int, wanted: Selection, above: _View) -> tuple[Found, UnpackedLayer[int]]:
+        """What one layer shows of what is wanted, below those `above`; and the layer."""
 
-        def is_shown(path: str) -> bool:
-            return wanted.covers(path) and not above.settles(path)
+        def is_shown(path: str, *, directory: bool = False) -> bool:
+            return wanted.covers(path) and not above.settles(path, directory=directory)
 
         layer = UnpackedLayer(is_shown, wanted.touches, self._store)
         try:
             layer.read(open_archive(self._layers[number]()))
         except Malformed as error:
             raise Unreachable(f"Layer {number} of an image cannot be read: {error}.", id="LN-5017") from error
-        shown = {path: inode for path, inode in layer.names.items() if inode is not None and is_shown(path)}
-        return shown, layer.closed
+        names = ((path, inode) for path, inode in layer.names.items() if inode is not None)
+        return {path: inode for path, inode in names if is_shown(path, directory=inode.is_directory)}, layer
 
     def _store(self, entry: Entry, reader: TarReader) -> int:
         del entry

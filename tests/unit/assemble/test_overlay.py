@@ -55,6 +55,7 @@ def test_what_commands_leave_is_read_as_overlay_shows_it(history: History, path:
 
 @_few
 @given(_LAYERS, PATHS)
+@example([[("a", "f", ""), ("b", "h", "a")], [("a/a", "f", "")]], "a")
 @example([[("a", "d", ""), ("a/b", "f", "")], [("c", "d", ""), ("a/b", "l", "/c")], [("a/b/c", "f", "")]], "a")
 def test_layers_of_other_tools_are_read_as_overlay_shows_them(layers: list[list[Row]], path: str) -> None:
     numbers = itertools.count()

@@ -22,8 +22,12 @@ CASES = [] if MISSING else all_cases()
 
 
 @pytest.fixture(scope="module")
-def shared(registry: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    with workshop(registry, tmp_path_factory.mktemp("differential")) as made:
+def shared(
+    request: pytest.FixtureRequest, registry: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Workshop]:
+    items = (item for item in request.session.items if isinstance(item, pytest.Function))
+    wanted = [item.callspec.params["case"] for item in items if item.function is test_the_same_image]
+    with workshop(registry, tmp_path_factory.mktemp("differential"), wanted) as made:
         yield made
         if made.built:
             assert refused_by_the_engine(made.built) == {}, "the Docker Engine does not load these images"

@@ -15,6 +15,8 @@ _TOGETHER = {
     "differential, copies": r"^tests/differential/.*\[(copy|copy-[a-z-]+)/",
     "differential, generated": r"^tests/differential/test_generated\.py",
     "differential": r"^tests/differential/",
+    # All its images are built before the first comparison.
+    "assembler": r"^tests/unit/assemble/test_against_docker\.py",
     # One API server each: starting one takes half a minute of a processor.
     "upgrades": r"^tests/unit/deploy/test_(upgrade|release_lock)\.py",
     "kubernetes": r"kubernetes|^tests/e2e/test_(deploy|dismiss|bundle_apply)\.py",

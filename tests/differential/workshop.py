@@ -25,7 +25,6 @@ from tests.differential.cases import Case, Group
 from tests.differential.image import Image, read
 from tests.forks import Result
 
-
 Outcome = tuple[Result, Image | None]
 """What `lineal build` said, and its image if there is one."""
 
@@ -61,7 +60,9 @@ class Workshop:
         """Builds a group: with Lineal in one run what no case expects to be refused, and the rest when its turn comes."""
         self._commit(cases[0].group)
         self.theirs |= {case.id: self.pool.submit(self._theirs, case) for case in cases}
-        together = [case for case in cases if not (case.expected.refused or case.expected.unsupported or case.expected.env)]
+        together = [
+            case for case in cases if not (case.expected.refused or case.expected.unsupported or case.expected.env)
+        ]
         outcomes = self._ours(together) if len(together) > 1 else {}
         # Where one is refused all the same, each is asked for by itself.
         self.ours |= {case.id: outcomes[case.name] for case in together if outcomes and outcomes[case.name][1]}
@@ -83,7 +84,7 @@ class Workshop:
         names = [case.name for case in cases]
         result = lineal("build", *names, "--repo", f"layout:{store}", "--report", str(report))
         if result.code:
-            return {name: (result, None) for name in names}
+            return dict.fromkeys(names, (result, None))
         digests = {image["name"]: image["digest"] for image in json.loads(report.read_text())["images"]}
         return {name: (result, read(store, digests[name])) for name in names}
 

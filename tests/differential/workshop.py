@@ -57,12 +57,10 @@ class Workshop:
         return *self.ours[case.id], self.theirs[case.id].result()
 
     def _begin(self, cases: Sequence[Case]) -> None:
-        """Builds a group: with Lineal in one run what no case expects to be refused, and the rest when its turn comes."""
+        """Builds a group: with Lineal in one run what is to be built, and the rest when its turn comes."""
         self._commit(cases[0].group)
         self.theirs |= {case.id: self.pool.submit(self._theirs, case) for case in cases}
-        together = [
-            case for case in cases if not (case.expected.refused or case.expected.unsupported or case.expected.env)
-        ]
+        together = [case for case in cases if case.expected.is_plain]
         outcomes = self._ours(together) if len(together) > 1 else {}
         # Where one is refused all the same, each is asked for by itself.
         self.ours |= {case.id: outcomes[case.name] for case in together if outcomes and outcomes[case.name][1]}

@@ -145,7 +145,7 @@ def _saved(images: Mapping[str, SavedImage], tags: Mapping[str, str]) -> bytes:
     for name, image in images.items():
         digests = [hashlib.sha256(layer).hexdigest() for layer in image.layers]
         rootfs = {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in digests]}
-        # An image of its own: while one test removes an image's last tag, another that loads the same one loses it too.
+        # An image of its own: who removes an image's last tag takes it away from others that have loaded it.
         config = {"architecture": "amd64", "os": "linux", "author": tags[name], "rootfs": rootfs}
         files = [f"{digest}.tar" for digest in digests]
         manifest.append({"Config": f"{len(manifest)}.json", "RepoTags": [tags[name]], "Layers": files})

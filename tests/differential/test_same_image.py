@@ -14,6 +14,7 @@ from tests.differential.cases import Case, all_cases
 from tests.differential.image import Image
 from tests.differential.workshop import Workshop, refused_by_the_engine, workshop
 from tests.forks import Result
+from tests.scheduling import cases
 
 pytestmark = [pytest.mark.engine, pytest.mark.registry]
 
@@ -25,8 +26,7 @@ CASES = [] if MISSING else all_cases()
 def shared(
     request: pytest.FixtureRequest, registry: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Workshop]:
-    items = (item for item in request.session.items if isinstance(item, pytest.Function))
-    wanted = [item.callspec.params["case"] for item in items if item.function is test_the_same_image]
+    wanted = cases(request, test_the_same_image)
     with workshop(registry, tmp_path_factory.mktemp("differential"), wanted) as made:
         yield made
         if made.built:

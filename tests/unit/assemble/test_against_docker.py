@@ -20,6 +20,7 @@ from lineal.context.chmod import Chmod
 from lineal.engine import Directory
 from lineal.errors import BuildFailed
 from lineal.oci.types import Layer
+from tests.scheduling import cases
 from tests.unit.assemble.oracle import (
     BuildError,
     Files,
@@ -348,10 +349,9 @@ def compared(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Compared]:
     """All cases that were asked for, by name."""
-    items = [item for item in request.session.items if isinstance(item, pytest.Function)]
-    cases = [item.callspec.params["case"] for item in items if item.function in COMPARISONS]
-    expected = docker_builds({case.name: _dockerfile(case) for case in cases}, context)
-    ours = {case.name: _assembled(case, base, context, tmp_path_factory.mktemp("workspace")) for case in cases}
+    chosen = cases(request, *COMPARISONS)
+    expected = docker_builds({case.name: _dockerfile(case) for case in chosen}, context)
+    ours = {case.name: _assembled(case, base, context, tmp_path_factory.mktemp("workspace")) for case in chosen}
     images = {name: _with(base, one.layer) for name, one in ours.items() if isinstance(one, AssembledLayer)}
     files = engines_files(images, engine)
     return {name: Compared(expected[name], one, files.get(name, {})) for name, one in ours.items()}

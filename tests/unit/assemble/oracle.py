@@ -168,7 +168,7 @@ def _exported(engine: docker.DockerClient, tag: str) -> Files:
     """The files of a container of the image, without what the engine puts into each."""
     container = engine.containers.create(tag, ["/none"])
     try:
-        chunks: Iterator[bytes] = container.export()
+        chunks: Any = container.export()
         data = b"".join(chunks)
     finally:
         container.remove(force=True)

@@ -76,4 +76,5 @@ def _environment(session: Session) -> BuildEnvironment:
         project=project.project,
         may_write=session.context.may_write,
         workspace=session.workspace,
+        warn=session.progress.warn,
     )

@@ -9,6 +9,7 @@ from typing import Any
 from lineal.errors import MissingContent
 from lineal.oci import Store
 from lineal.oci.image import encode
+from lineal.oci.platform import runs
 from lineal.oci.types import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Image, Manifest
 from lineal.oci.verify import digest_of
 from lineal.store.tags import stage_tag
@@ -106,7 +107,7 @@ def record_documents(
 
 def stage_index(image: Image, record_manifest: Manifest, record: Record, platform: str) -> Manifest:
     """The index that a stage tag points at: the image, and its record. Annotations repeat what selection needs."""
-    named = dict(zip(("os", "architecture", "variant"), platform.split("/"), strict=False))
+    named = dict(zip(("os", "architecture", "variant"), _platform(image, platform).split("/"), strict=False))
     index = {
         "schemaVersion": 2,
         "mediaType": OCI_INDEX,
@@ -127,6 +128,12 @@ def stage_index(image: Image, record_manifest: Manifest, record: Record, platfor
         "annotations": record.annotations(),
     }
     return Manifest(encode(index), OCI_INDEX)
+
+
+def _platform(image: Image, built: str) -> str:
+    """The platform that was built, unless the image is for another processor whose programs it runs (386 on amd64)."""
+    found = image.platform or built
+    return found if found in runs(built) and found.split("/")[:2] != built.split("/")[:2] else built
 
 
 _RECORD_KEYS = ("checksum", "commits", "tree", "branch", "parent", "project", "version")

@@ -130,8 +130,8 @@ class Authenticator:
         with self._lock:
             credential, problem = self._credential, self._problem
         login = f"`docker login {self._host}`, or LINEAL_REGISTRY_USERNAME and LINEAL_REGISTRY_PASSWORD for the store"
+        why = f" {problem}" if problem else ""
         if credential is None:
-            why = f" {problem}" if problem else ""
             return Denied(
                 f"{self._host} does not let anyone {doing} {self._repository} without credentials, "
                 f"and none were found.{why}",
@@ -139,7 +139,7 @@ class Authenticator:
                 remedy=f"Log in: {login}.",
             )
         return Denied(
-            f"{self._host} refuses to let the credentials from {credential.source} {doing} {self._repository}.",
+            f"{self._host} refuses to let the credentials from {credential.source} {doing} {self._repository}.{why}",
             id="LN-4005",
             remedy=f"Check that they are right and may {doing} there, or give others: {login}.",
         )

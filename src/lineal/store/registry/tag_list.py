@@ -17,7 +17,9 @@ from requests.utils import parse_header_links
 from lineal.errors import LinealError
 from lineal.oci.verify import invalid_response, read_json
 from lineal.store.registry.errors import ConnectionFailed
-from lineal.store.registry.transport import RETRIED, TRIES, Response, Transport
+from lineal.store.registry.response import Response
+from lineal.store.registry.transport import Transport
+from lineal.store.registry.tries import TRIES
 from lineal.store.tags import is_checksum, parse_stage_tag
 
 PAGE = 1000
@@ -106,7 +108,7 @@ class TagList:
             answer = self._get(self._url(n=1, last=_just_below(tag)), tries=1)
         except ConnectionFailed:
             return None
-        if answer.status in RETRIED - {500}:
+        if answer.passing and answer.status != 500:
             return None
         return answer.status == 200 and self._page(answer)[:1] == [tag]
 

@@ -107,7 +107,7 @@ def _check_platform(base: Image, reference: str, stage: Stage, environment: Buil
     newer = base.config_json.get("variant") and found not in suitable
     if newer or _kind(found) != _kind(stage.platform):
         environment.warn(
-            f"The base image {reference} is for {found}, and {stage.platform} is built: not every such machine runs it."
+            f"The base image {reference} is for {found}, and {stage.platform} is built: not all machines run it."
         )
 
 

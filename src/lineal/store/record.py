@@ -131,7 +131,7 @@ def stage_index(image: Image, record_manifest: Manifest, record: Record, platfor
 
 
 def _platform(image: Image, built: str) -> str:
-    """The platform that was built, unless the image is for another processor whose programs it runs (386 on amd64)."""
+    """The platform that was built, unless the image is for another one that runs there, too (386 on amd64)."""
     found = image.platform or built
     return found if found in runs(built) and found.split("/")[:2] != built.split("/")[:2] else built
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -15,7 +15,7 @@ from lineal.errors import LinealError, MissingContent
 from lineal.oci import Conflict, Store
 from lineal.oci.types import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Manifest
 from lineal.oci.verify import MAX_MANIFEST, invalid_response, is_digest, read_manifest
-from lineal.store.registry.auth import Denied, Scope, repository_scopes
+from lineal.store.registry.auth import LISTING, Denied, repository_scopes
 from lineal.store.registry.credentials import Credential
 from lineal.store.registry.errors import ConnectionFailed, connection_error, refused
 from lineal.store.registry.response import Response, codes
@@ -49,8 +49,9 @@ class Registry(Store):
         time: Time | None = None,
         session: requests.Session | None = None,
         note: Callable[[str], None] = lambda _text: None,
+        most_tries: int | None = None,
     ) -> None:
-        """`note` takes a line for people: what is waited for."""
+        """`note` takes a line for people: what is waited for. `most_tries` is for each request."""
         self.host, self.repository = host, repository
         self.address = address or f"{host}/{repository}"
         self._insecure, self._credential, self._fallback = insecure, credential, fallback
@@ -65,6 +66,7 @@ class Registry(Store):
             time=self._time,
             session=session,
             note=note,
+            most_tries=most_tries,
         )
         self._note = note
         self.traffic = self._http.traffic
@@ -73,7 +75,7 @@ class Registry(Store):
         self._push = repository_scopes(repository, "pull", "push")
         self._delete = repository_scopes(repository, "pull", "delete")
         self._uploads = Uploads(self._http, repository, self.has_blob, self._error)
-        self._listing = TagList(self._http, self._base, partial(self._read, "GET"), self._error)
+        self._listing = TagList(self._http, self._base, self._list, self._error)
 
     def sibling(self, repository: str) -> Registry:
         return Registry(
@@ -226,26 +228,40 @@ class Registry(Store):
             self._http.ask("GET", "/v2/", self._pull)
         return clock.now()
 
+    def _list(self, where: str, *, limit: int, tries: int = TRIES) -> Response:
+        """A page of tags. Who may read images and not list their tags is told so."""
+        try:
+            return self._read("GET", where, limit=limit, tries=tries, doing=LISTING)
+        except Denied as error:
+            denied = error
+        self.digest("latest")  # Raises for who may read nothing there.
+        raise denied
+
     def _read(
-        self, method: str, where: str, *, accept: str = "*/*", limit: int = SMALL, tries: int = TRIES
+        self,
+        method: str,
+        where: str,
+        *,
+        accept: str = "*/*",
+        limit: int = SMALL,
+        tries: int = TRIES,
+        doing: str = "read",
     ) -> Response:
         """Ask for something small. 401 and 403 raise `Denied`."""
+        asked = partial(self._http.ask, method, where, headers={"Accept": accept}, limit=limit, tries=tries)
         try:
-            return self._readable(method, where, self._pull, accept, limit, tries)
+            return self._readable(asked(self._pull), doing)
         except Denied:
             if not self._http.auth.known:
                 raise
             with suppress(Denied):
                 # Docker Hub denies reading a repository that does not exist yet, except to who may write (make) it.
-                return self._readable(method, where, self._push, accept, limit, tries)
+                return self._readable(asked(self._push), doing)
             raise
 
-    def _readable(
-        self, method: str, where: str, scopes: Sequence[Scope], accept: str, limit: int, tries: int
-    ) -> Response:
-        answer = self._http.ask(method, where, scopes, headers={"Accept": accept}, limit=limit, tries=tries)
+    def _readable(self, answer: Response, doing: str) -> Response:
         if answer.status in (401, 403):
-            raise self._error(answer, "read")
+            raise self._error(answer, doing)
         return answer
 
     def _open_blob(self, digest: str, position: int) -> Response:

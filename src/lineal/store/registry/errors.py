@@ -101,11 +101,12 @@ def refused(host: str, repository: str, answer: Response, doing: str, again: flo
             remedy="Raise its limit for request bodies.",
         )
     if answer.limited:
-        mirror = "or name a mirror with --registry-mirror" if host in DOCKER_HUB_HOSTS else ""
+        wait = f"Wait {_duration(again)}" if again >= 1 else "Wait"
+        mirror = ", or name a mirror with --registry-mirror" if host in DOCKER_HUB_HOSTS else ""
         return Unreachable(
             f"{host} limits how often it may be asked, and the limit is used up{said}.",
             id="LN-4014",
-            remedy=f"Wait{f' {_duration(again)}' if again >= 1 else ''}, or log in for a higher limit{mirror and f', {mirror}'}.",
+            remedy=f"{wait}, or log in for a higher limit{mirror}.",
         )
     if doing == "delete" and (status in (400, 405, 501) or "UNSUPPORTED" in code):
         return Unreachable(

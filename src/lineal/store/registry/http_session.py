@@ -45,10 +45,11 @@ class _Session(requests.Session):
         self.trust_env = False
         self._of_environment = proxies
 
-    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+    def merge_environment_settings(self, url: Any, proxies: Any, *others: Any) -> Any:
         proxy = self._of_environment.of(str(url))
-        chosen = {urlsplit(str(url)).scheme: proxy} if proxy else {}
-        return super().merge_environment_settings(url, chosen, stream, verify, cert)
+        if proxy:
+            proxies = {urlsplit(str(url)).scheme: proxy}
+        return super().merge_environment_settings(url, proxies, *others)
 
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:

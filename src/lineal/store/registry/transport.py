@@ -44,10 +44,11 @@ class Transport:
         time: Time,
         session: requests.Session | None = None,
         note: Callable[[str], None] = lambda _text: None,
+        most_tries: int | None = None,
     ) -> None:
         """`note` takes a line for people: what is waited for."""
         self.host, self.traffic, self.clock, self.time = host, Traffic(), ServerClock(time), time
-        self._note, self._waiting = note, Waiting(host, time, note)
+        self._note, self._waiting, self._most_tries = note, Waiting(host, time, note), most_tries or TRIES
         self.endpoint = DOCKER_HUB if host in DOCKER_HUB_HOSTS else host
         self._scheme = "http" if insecure or is_loopback(host) else "https"
         self.session = session or new_session(self.endpoint, environ)
@@ -93,6 +94,7 @@ class Transport:
 
     def _retried(self, send: Callable[[], Response], host: str, tries: int) -> Response:
         """The first answer of `host` that another try would not change, else the last one. Raises as `ask` does."""
+        tries = min(tries, self._most_tries)
         counted = Tries(self._waiting if host == self.host else Waiting(host, self.time, self._note), tries)
         while True:
             answer = None
@@ -110,7 +112,7 @@ class Transport:
 
     def tries(self) -> Tries:
         """For a request that its caller sends again by itself."""
-        return Tries(self._waiting)
+        return Tries(self._waiting, self._most_tries)
 
     def resolve(self, base: str, location: str, what: str) -> tuple[str, bool]:
         """The URL that an answer from `base` points to, and whether it is on another host.

@@ -21,7 +21,7 @@ PATIENCE = 180.0
 
 
 class Waiting:
-    """Waits for one host and says so: once, when many requests wait for the same. Safe to use from several threads."""
+    """Waits for one host and says so, once for requests that wait together. Safe to use from several threads."""
 
     def __init__(self, host: str, time: Time, note: Callable[[str], None]) -> None:
         self._host, self.time, self._note = host, time, note

@@ -111,5 +111,5 @@ class Uploads:
 
 
 def _is_spoiled(answer: Response) -> bool:
-    """Whether the registry says that the content of an upload is wrong: it is right, for its digest was made of it."""
+    """Whether the registry says that an upload has wrong content: it is right, for its digest was made of it."""
     return answer.status == 400 and any(code in codes(answer.body)[0] for code in _SPOILED)

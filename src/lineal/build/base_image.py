@@ -12,6 +12,7 @@ from typing import Any
 from lineal.assemble.filesystem import Filesystem
 from lineal.build.environment import BuildEnvironment, StageInputs
 from lineal.build.image_config import with_path
+from lineal.dockerfile.instructions import FromInstruction
 from lineal.dockerfile.stage import Stage
 from lineal.errors import BadConfiguration, BuildFailed, MissingContent, Unreachable
 from lineal.oci import Store
@@ -30,7 +31,8 @@ def import_base(
     """Copy the base into the store, so that later runs never ask its registry again, and index its directories."""
     source, tag = environment.base_store(reference)
     base = _find(source, tag, reference, stage)
-    _check_platform(base, reference, stage, environment)
+    if warning := check_platform(base, f"The base image {reference}", stage):
+        environment.warn(warning)
     if (base.config_json.get("config") or {}).get("OnBuild"):
         raise BadConfiguration(
             f"The base image {reference} has ONBUILD instructions, which are not part of this commit.",
@@ -86,29 +88,30 @@ def _find(source: Store, tag: str, reference: str, stage: Stage) -> Image:
         raise
 
 
-def _check_platform(base: Image, reference: str, stage: Stage, environment: BuildEnvironment) -> None:
-    """Refuse a base for machines that run nothing of this platform; warn of one that not all of them run."""
+def check_platform(base: Image, name: str, stage: Stage) -> str:
+    """Refuse to build on an image for machines that run nothing of this platform. Gives a warning, or an empty text,
+    for one that only some of them run, and for files of another platform's."""
     try:
         found = base.platform
     except ValueError:
         raise Unreachable(
-            f"The base image {reference} has a config whose platform makes no sense.", id="LN-4021", place=stage.place
+            f"{name} has a config whose platform makes no sense.", id="LN-4021", place=stage.place
         ) from None
     suitable = list(runs(stage.platform))
     if found is None:
-        return
-    if _kind(found) not in {_kind(name) for name in suitable}:
+        return ""
+    only_files = isinstance(stage.op, FromInstruction) and stage.op.only_files
+    if not only_files and _kind(found) not in {_kind(each) for each in suitable}:
         raise Unreachable(
-            f"The base image {reference} is for {found}, and {stage.platform} is built.",
+            f"{name} is for {found}, and {stage.platform} is built.",
             id="LN-4022",
             place=stage.place,
             remedy=f"Name an image that is made for {stage.platform}, or push one under this name.",
         )
     newer = base.config_json.get("variant") and found not in suitable
-    if newer or _kind(found) != _kind(stage.platform):
-        environment.warn(
-            f"The base image {reference} is for {found}, and {stage.platform} is built: not all machines run it."
-        )
+    if not newer and _kind(found) == _kind(stage.platform):
+        return ""
+    return f"{name} is for {found}, and {stage.platform} is built: not all machines run it."
 
 
 def _kind(platform: str) -> tuple[str, ...]:

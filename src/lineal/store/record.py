@@ -9,7 +9,6 @@ from typing import Any
 from lineal.errors import MissingContent
 from lineal.oci import Store
 from lineal.oci.image import encode
-from lineal.oci.platform import runs
 from lineal.oci.types import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Image, Manifest
 from lineal.oci.verify import digest_of
 from lineal.store.tags import stage_tag
@@ -131,9 +130,9 @@ def stage_index(image: Image, record_manifest: Manifest, record: Record, platfor
 
 
 def _platform(image: Image, built: str) -> str:
-    """The platform that was built, unless the image is for another one that runs there, too (386 on amd64)."""
+    """The platform that was built, unless the image itself is for another processor (386 on amd64)."""
     found = image.platform or built
-    return found if found in runs(built) and found.split("/")[:2] != built.split("/")[:2] else built
+    return built if found.split("/")[:2] == built.split("/")[:2] else found
 
 
 _RECORD_KEYS = ("checksum", "commits", "tree", "branch", "parent", "project", "version")

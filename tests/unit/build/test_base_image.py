@@ -96,6 +96,15 @@ def test_an_index_does_not_say_another_processor_than_its_image(factory: Factory
     assert (named["architecture"], image.config_json["architecture"]) == ("386", "386")
 
 
+def test_another_processor_s_files_may_be_copied_and_nothing_built_on_them(factory: Factory) -> None:
+    factory.base_with({}, "1", architecture="arm64", os="linux")
+    copied = planned("FROM scratch\nCOPY --from=b:1 / /\n")
+    assert built(factory, copied)[0]["architecture"] == "amd64"
+    assert ["is for linux/arm64" in warning for warning in factory.told.warnings] == [True]
+    with pytest.raises(Unreachable, match=r"^Dockerfile:2: The image that this is built on is for linux/arm64"):
+        built(factory, planned("FROM b:1\nCOPY a /\n", {"a": "x"}))
+
+
 def packed(plain: bytes, how: str) -> bytes:
     if how == "zstd":
         return subprocess.run(["zstd", "-c"], input=plain, capture_output=True, check=True).stdout

@@ -16,6 +16,7 @@ from requests.utils import parse_header_links
 
 from lineal.errors import LinealError
 from lineal.oci.verify import invalid_response, read_json
+from lineal.store.registry.auth import LISTING
 from lineal.store.registry.errors import ConnectionFailed
 from lineal.store.registry.response import Response
 from lineal.store.registry.transport import Transport
@@ -142,7 +143,7 @@ class TagList:
 
     def _page(self, answer: Response) -> list[str]:
         if answer.status != 200:
-            raise self._refuse(answer, "read")
+            raise self._refuse(answer, LISTING)
         page = read_json(answer.body, self._http.host).get("tags") or []
         if not isinstance(page, list) or not all(isinstance(tag, str) for tag in page):
             raise invalid_response(self._http.host, "with something that is not a list of tags")

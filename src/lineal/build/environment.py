@@ -47,6 +47,7 @@ class BuildEnvironment:
     workspace: Path
     agents: Callable[[str, str], Path | None] = lambda _image, _id: None
     """The socket of the SSH agent that an image calls by this id, None when none is configured."""
+    warn: Callable[[str], None] = lambda _text: None
 
     @property
     def cache_scope(self) -> str:

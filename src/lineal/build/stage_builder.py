@@ -10,7 +10,7 @@ from typing import Any
 
 from lineal.assemble.copy import Inline, copy, make_directories
 from lineal.assemble.filesystem import Filesystem
-from lineal.build.base_image import chunks, import_base
+from lineal.build.base_image import check_platform, chunks, import_base
 from lineal.build.environment import BuildEnvironment, StageImage, StageInputs
 from lineal.build.image_config import NO_TIME, copy_of, scratch
 from lineal.build.source_resolver import SourceResolver
@@ -42,6 +42,8 @@ def build(
     if isinstance(stage.op, FromInstruction):
         image, filesystem = import_base(stage, stage.op.reference, inputs, environment)
     else:
+        if inputs.parent is not None:
+            check_platform(inputs.parent.image, "The image that this is built on", stage)
         try:
             image, filesystem = StageBuilder(stage, inputs, environment, output).make()
         except LinealError as error:

@@ -213,7 +213,7 @@ class Planner:
         except BadConfiguration as error:
             self.parser.refuse(instruction, error.message, error.remedy, id=error.id)
         return Stage(
-            op=FromInstruction(reference),
+            op=FromInstruction(reference, only_files=instruction.name != "FROM"),
             image=self.image.name,
             target=target,
             place=self.parser.place(instruction),

@@ -71,7 +71,10 @@ def unbuilt(session: Session, found: BuildPlan) -> BuildResult:
 
 def _read_images(session: Session, names: Sequence[str], release: ReleaseInputs | None) -> ImageGraphs:
     """The graphs of the images, once nothing uncommitted would change them."""
-    graphs = read_images(session.repository, session.loaded, names, session.giterminism.unpinned)
+    trusted = session.context.may_write
+    graphs = read_images(
+        session.repository, session.loaded, names, session.giterminism, session.notes, trusted=trusted
+    )
     if not session.settings.dev.value:
         files, folders = (release.files, release.folders) if release else ([], [])
         read = {FILE, GITERMINISM_FILE, *graphs.files, *files}
@@ -90,7 +93,7 @@ def _reasons(session: Session, images: Mapping[str, Stage]) -> dict[str, str]:
         before = session.repository.at(earlier) if earlier else None
         if before is None:
             return {}
-        previous = read_images(before, session.loaded, list(images), session.giterminism.unpinned)
+        previous = read_images(before, session.loaded, list(images), session.giterminism)
         return explain(images, previous.last, before.commit[:7])
     except LinealError:
         return {}

@@ -16,6 +16,7 @@ from lineal.config.model import Variable
 from lineal.errors import BadConfiguration
 
 FILE = "lineal-giterminism.yaml"
+_SPELT_HOST = re.compile(r"[a-z]+://(\[[0-9a-f:]+\]|[^*?/:]+)([:/]|$)")
 
 
 class TemplateExceptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,12 +31,19 @@ class TemplateExceptions(Struct, frozen=True, kw_only=True, forbid_unknown_field
 class DockerfileExceptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What Dockerfiles may use that is not in the commit."""
 
+    pinned: Annotated[
+        bool,
+        Meta(
+            description="Whether every `ADD` of a URL or a git repository has to name a checksum or a full commit id "
+            "(default: false). Without one, what the first build of its stage brings stays."
+        ),
+    ] = False
     unpinned: Annotated[
         list[str],
         Meta(
-            description="URLs and git repositories that `ADD` may bring without a checksum or a full commit id, as "
-            "written there, `*` and `**` as below. Their text alone counts: what they held when the stage was built "
-            "stays."
+            description="URLs and git repositories that `ADD` may bring without a checksum or a full commit id, with "
+            "`pinned` too, as written there, `*` and `**` as below. Nothing is said about them. One whose host is "
+            "spelt out may be in this network."
         ),
     ] = []
 
@@ -62,6 +70,12 @@ class Giterminism(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     def unpinned(self, source: str) -> bool:
         """Whether an `ADD` may bring this URL or repository, written like this, without a checksum or commit."""
         return any(_regex(pattern).fullmatch(source) for pattern in self.dockerfile.unpinned)
+
+    def opens(self, source: str) -> bool:
+        """Whether this URL or repository may be a service of this machine or its network although nothing pins it: a
+        pattern means it that has no wildcard in the host."""
+        spelt = [pattern for pattern in self.dockerfile.unpinned if _SPELT_HOST.match(pattern)]
+        return any(_regex(pattern).fullmatch(source) for pattern in spelt)
 
 
 def load_giterminism(text: str | None, *, file: str = FILE) -> Giterminism:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 _ARCHITECTURES = {
     "x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "386", "armhf": "arm/v7", "armel": "arm/v6",
     "arm": "arm/v7",
 }  # fmt: skip
+_WINDOWS = re.compile(
+    r"^mcr\.microsoft\.com/(windows|dotnet/framework|windowsservercore|nanoserver)\b"
+    r"|^microsoft/(nanoserver|windowsservercore|windows)\b"
+    r"|:[^/]*(nanoserver|windowsservercore|windows)"
+)
 _PLAIN = {"arm64/v8": "arm64", "amd64/v1": "amd64"}
 
 
@@ -19,6 +26,11 @@ def normal(platform: str) -> str:
     known = _ARCHITECTURES.get(architecture, architecture)
     rest = known if not variant else f"{known.partition('/')[0]}{slash}{variant}"
     return f"{name}/{_PLAIN.get(rest, rest)}"
+
+
+def is_windows(reference: str) -> bool:
+    """Whether a base has Windows in its name, as all of them do."""
+    return _WINDOWS.search(reference.lower()) is not None
 
 
 def arguments(platform: str, target: str) -> dict[str, str]:

@@ -72,6 +72,10 @@ class Uncommitted(LinealError):
     exit_code = 4
 
 
+_MOST = 100
+"""Failures that a run tells of at most."""
+
+
 class Problems:
     """Collects what is wrong with the input, so that a run says all of it: files in the order in which they were
     found wrong, the lines of each in theirs. What a machine or a network does ends a run at once."""
@@ -81,6 +85,8 @@ class Problems:
         """By its text: what several images have in common is wrong once."""
 
     def add(self, error: LinealError) -> None:
+        if len(self._found) >= _MOST:
+            return
         for one in error.every():
             one.others = ()
             self._found.setdefault(str(one), one)

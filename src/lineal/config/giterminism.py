@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from lineal.config.convert import convert
 from lineal.config.document import parse
 from lineal.config.model import Variable
-from lineal.errors import BadConfiguration
+from lineal.errors import BadConfiguration, Problems
 
 FILE = "lineal-giterminism.yaml"
 _SPELT_HOST = re.compile(r"[a-z]+://(\[[0-9a-f:]+\]|[^*?/:]+)([:/]|$)")
@@ -86,14 +86,16 @@ def load_giterminism(text: str | None, *, file: str = FILE) -> Giterminism:
     if document.root.value is None:
         return Giterminism()
     found = convert(document, Giterminism)
+    problems = Problems()
     for index, pattern in enumerate(found.uncommitted):
         if pattern.startswith("/") or ".." in pattern.split("/") or not pattern.strip():
-            raise BadConfiguration(
+            problems.add(BadConfiguration(
                 "A pattern must be a path inside the repository.",
                 id="LN-1005",
                 place=document.place(("uncommitted", index)),
                 remedy="Write it relative to the root, such as `docs/**`.",
-            )
+            ))  # fmt: skip
+    problems.end()
     return found
 
 

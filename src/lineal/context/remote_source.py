@@ -84,7 +84,7 @@ class BadRemote(ValueError):
 
 def inside(text: str) -> tuple[str, str]:
     """Message and remedy for a remote source whose content is not fixed and may be a service of this network."""
-    message = f"ADD of {text!r}: its host is on this machine or in its network, and no checksum says what it brings."
+    message = f"ADD of {text!r} leads to this machine or its network, and no checksum says what it brings."
     return message, "Write `ADD --checksum=sha256:<64 digits> …`, or a full commit id."
 
 

@@ -232,10 +232,12 @@ class CopyParser:
     def _source(self, raw: str) -> Word:
         """The files of a stage or from elsewhere are fixed by that stage or by their text; those of the context have
         to be known."""
-        if self._flags.get("from") or (self._add and is_address(raw.strip("'\""))):
-            return self._expand(raw)
+        word = self._expand(raw)
+        text = word.without_base() if isinstance(word, Deferred) else word
+        if self._flags.get("from") or (self._add and is_address(text or raw)):
+            return word
         what = f"The source {raw!r}"
-        source, assumed = self._parser.assumed(self._instruction, self._scope, raw, self._there, what)
+        source, assumed = self._parser.assumed(self._instruction, self._scope, word, self._there, what)
         self._unset |= assumed
         return source
 

@@ -215,7 +215,8 @@ class InstructionParser(Parser):
         unset: set[str],
     ) -> RunMount:  # fmt: skip
         def in_context(raw: str) -> str:
-            source, assumed = self.assumed(instruction, scope, raw, there, "--mount")
+            word = self.expand(instruction, scope, raw)
+            source, assumed = self.assumed(instruction, scope, word, there, "--mount")
             unset.update(assumed)
             return source
 

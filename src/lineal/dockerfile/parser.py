@@ -53,17 +53,14 @@ class Parser:
         return word
 
     def assumed(
-        self, instruction: DockerfileInstruction, scope: Scope, raw: str, there: Callable[[str], bool], what: str
+        self, instruction: DockerfileInstruction, scope: Scope, word: Word, there: Callable[[str], bool], what: str
     ) -> tuple[str, frozenset[str]]:
         """A path in the context, whose files are known before the base image is: the variables that only the base may
         have are taken for empty, as docker does when it has not, and are returned for the build to check. Refused
         where nothing is `there` then."""
-        word = self.expand(instruction, scope, raw)
         if isinstance(word, str):
             return word, frozenset()
-        text = None
-        with suppress(ValueError):
-            text = word.finish({})
+        text = word.without_base()
         if text is None or not there(text) or word.waits & scope.variables.keys():
             self._refuse_unknown(instruction, word, what)
         for name in sorted(word.waits.difference(self.before_from)):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -78,6 +79,12 @@ class Deferred:
                 return value
 
         return _lex(self.escape, Finished(), skip_unset=False, quotes=self.quotes).process_word(self.raw)
+
+    def without_base(self) -> str | None:
+        """The text when the base image defines nothing; None for what then is an error."""
+        with suppress(ValueError):
+            return self.finish({})
+        return None
 
 
 Word = str | Deferred

@@ -26,6 +26,8 @@ from lineal.dockerfile.scope import Deferred, Scope, Word, canonical_word
 from lineal.dockerfile.stage import PlanRequest, Stage
 from lineal.errors import BadConfiguration, Location, Problems
 
+_OF_WINDOWS = re.compile(r"\s*((?:powershell|cmd)(?:\.exe)?)(?=\s|$)", re.IGNORECASE)
+
 
 @dataclass
 class Target:
@@ -97,13 +99,21 @@ class TargetBuilder:
         if name == "ARG":
             self.scope = self.planner.arg(instruction, self.scope, local=True)
         elif name in METADATA:
+            self._note_windows(instruction)
             self._metadata(instruction, self.parser.metadata(instruction, self.scope))
         elif name == "RUN":
+            self._note_windows(instruction)
             self._run(instruction, self.parser.run(instruction, self.scope, self._in_context))
         elif name in ("COPY", "ADD"):
             self._copy(instruction, self.parser.copy(instruction, self.scope, self._in_context))
         else:
             self.parser.refuse(instruction, f"{name} is not known.", id="LN-2001")
+
+    def _note_windows(self, instruction: DockerfileInstruction) -> None:
+        found = _OF_WINDOWS.match(" ".join(instruction.args[:1])) if instruction.name in ("RUN", "SHELL") else None
+        if found:
+            note = f"`{found[1]}` is a program of Windows, and Lineal builds images of Linux."
+            self.image.notes.warn(f"{self.parser.place(instruction)}: {note}")
 
     def _failed(self, instruction: DockerfileInstruction, error: BadConfiguration) -> None:
         """What follows from another failure is no problem of its own."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
+from lineal.dockerfile import platform
 from lineal.dockerfile.scope import PROXY_ARGS
 from lineal.dockerfile.stage import PlanRequest
 from lineal.text import closest
@@ -15,7 +16,8 @@ _OF_BUILDKIT = re.compile(r"BUILDKIT_\w+|DOCKER_BUILDKIT|SOURCE_DATE_EPOCH")
 def unused(image: PlanRequest, declared: Collection[str]) -> Iterator[str]:
     """A sentence about those of lineal.yaml, and one about those that are for BuildKit itself. A `RUN` sees proxies
     without an ARG."""
-    names = [name for name in image.args if name not in declared and name not in PROXY_ARGS]
+    known = {*declared, *PROXY_ARGS, *platform.arguments(image.platform, "")}
+    names = [name for name in image.args if name not in known]
     own = [name for name in names if _OF_BUILDKIT.fullmatch(name)]
     others = [name for name in names if name not in own]
     key = f"lineal.yaml: images.{image.name}.args"

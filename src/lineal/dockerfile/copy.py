@@ -98,7 +98,9 @@ class CopyInstruction:
     def checked(self) -> CopyInstruction:
         """With its `remotes`, as far as it is known. Raises `BadConfiguration` without a place."""
         remotes = self._remotes()
-        if dict(self.flags).get("checksum") and (len(self.sources) + len(self.heredocs) != 1 or not remotes):
+        checksum = dict(self.flags).get("checksum")
+        waits = any(isinstance(word, Deferred) for word in (checksum, *self.sources))
+        if checksum and not waits and (len(self.sources) + len(self.heredocs) != 1 or not remotes):
             message = "ADD --checksum is for exactly one source, a URL or a git repository."
             raise BadConfiguration(message, id="LN-2002")
         copy = replace(self, remotes=remotes)

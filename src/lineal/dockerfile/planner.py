@@ -148,7 +148,6 @@ class Planner:
         }  # fmt: skip
         own = tuple(trigger(instruction) for instruction in self.ast.instructions if instruction.name == "ONBUILD")
         declared |= arguments((*own, *(text for stage in self.needs.values() for text in stage.scope.onbuild)))
-        declared |= platform.arguments(self.image.platform, "").keys()
         for note in unused(self.image, declared):
             self.image.notes.note(note)
         for name in self.image.needs:

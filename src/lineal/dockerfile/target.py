@@ -96,6 +96,8 @@ class TargetBuilder:
 
     def _add(self, instruction: DockerfileInstruction) -> None:
         name = instruction.name
+        if self._uses_lost(instruction):
+            self._lose(instruction)
         if name == "ARG":
             self.scope = self.planner.arg(instruction, self.scope, local=True)
         elif name in METADATA:
@@ -119,13 +121,19 @@ class TargetBuilder:
         """What follows from another failure is no problem of its own."""
         # The files that it reads said so, which do not know for whom they are read.
         error.place = error.place or self.parser.place(instruction)
-        if not any(re.search(rf"\$\{{?{re.escape(name)}\b", instruction.original) for name in self.lost):
+        if not self._uses_lost(instruction):
             self.planner.problems.add(error)
+        self._lose(instruction)
+        self.stage = self.stage or self.planner.stand_in(self.target)
+
+    def _uses_lost(self, instruction: DockerfileInstruction) -> bool:
+        return any(re.search(rf"\$\{{?{re.escape(name)}\b", instruction.original) for name in self.lost)
+
+    def _lose(self, instruction: DockerfileInstruction) -> None:
         if instruction.name == "ARG":
             self.lost.update(argument.partition("=")[0] for argument in instruction.args)
         elif instruction.name == "ENV":
             self.lost.update(instruction.args[0::3])
-        self.stage = self.stage or self.planner.stand_in(self.target)
 
     def begin(self, triggers: tuple[str, ...]) -> None:
         """Add the instructions that the base's ONBUILDs hold, and take the ONBUILDs out of the config."""

@@ -32,7 +32,7 @@ def import_base(
     source, tag = environment.base_store(reference)
     base = _find(source, tag, reference, stage)
     if warning := check_platform(base, f"The base image {reference}", stage):
-        environment.warn(warning)
+        environment.notes.warn(warning)
     if (base.config_json.get("config") or {}).get("OnBuild"):
         raise BadConfiguration(
             f"The base image {reference} has ONBUILD instructions, which are not part of this commit.",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from posixpath import dirname
 from stat import S_ISGID
 from typing import Any
@@ -17,11 +18,12 @@ from lineal.build.source_resolver import SourceResolver
 from lineal.dockerfile import metadata
 from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.instructions import FromInstruction, RunInstruction
+from lineal.dockerfile.parser import undefined
 from lineal.dockerfile.planner import files_digest
-from lineal.dockerfile.scope import DEFAULT_PATH, PROXY_ARGS, Word, finish
+from lineal.dockerfile.scope import DEFAULT_PATH, PROXY_ARGS, Deferred, Word, finish
 from lineal.dockerfile.stage import Stage
 from lineal.engine import Command, CommandFailed, Directory
-from lineal.errors import BuildFailed, LinealError, Unreachable
+from lineal.errors import BadConfiguration, BuildFailed, LinealError, Unreachable
 from lineal.oci.image import image_of
 from lineal.oci.types import ContainerConfig, Image, Layer
 from lineal.stages.publish import Built
@@ -68,6 +70,8 @@ class StageBuilder:
         self.document = scratch(stage.platform) if inputs.parent is None else copy_of(self.parent.image)
         self.config: ContainerConfig = self.document.setdefault("config", {})
         self.directories: list[Directory] = []
+        self.missed: set[str] = set()
+        """The variables without a value that were told of."""
         self.maker: dict[str, Any] = {}
         """The history's entry of the last WORKDIR that makes directories."""
         self.resolver = SourceResolver(stage, inputs, environment, self.config, self.finish)
@@ -92,12 +96,31 @@ class StageBuilder:
 
     def finish(self, word: Word) -> str:
         try:
-            text = finish(word, metadata.environment(self.config))
+            text = finish(word, metadata.environment(self.config), self._missed)
         except ValueError as error:
             raise BuildFailed(f"`{self.stage.text}`: {error}.", id="LN-5006", place=self.stage.place) from None
         for name, reference in self.inputs.references.items():
             text = text.replace(name, reference)
         return text
+
+    def _missed(self, name: str) -> None:
+        scope = self.stage.scope
+        if name not in scope.declared and name not in self.missed:
+            self.missed.add(name)
+            self.environment.notes.warn(f"{self.stage.place}: {undefined(name)}.")
+
+    def _check_unset(self, names: Sequence[str]) -> None:
+        """The files of the context were chosen with these variables empty."""
+        environ = metadata.environment(self.config)
+        for name in names:
+            if environ.get(name):
+                raise BadConfiguration(
+                    f"A path in the context uses ${name}, which only the base image defines: what it reads is not "
+                    "known when checksums are made.",
+                    id="LN-2004",
+                    place=self.stage.place,
+                    remedy=f"Write `ENV {name}={shlex.quote(environ[name])}` above this line.",
+                )
 
     def _workdir(self) -> None:
         """The WORKDIRs that do not exist belong to the user of this line, as BuildKit makes them: one by one, also
@@ -144,7 +167,11 @@ class StageBuilder:
 
     # --- layers ---
 
-    def _assembled(self, step: CopyInstruction) -> tuple[Image, Filesystem]:
+    def _assembled(self, written: CopyInstruction) -> tuple[Image, Filesystem]:
+        self._check_unset(written.unset)
+        step = written.finished(self.finish)
+        chmod = step.chmod
+        assert not isinstance(chmod, Deferred)
         inline = [
             Inline(heredoc.name, self.finish(heredoc.content).encode("utf-8", "surrogateescape"))
             for heredoc in step.heredocs
@@ -156,7 +183,7 @@ class StageBuilder:
             destination=self.finish(step.destination),
             workdir=self.config.get("WorkingDir") or "/",
             chown=None if step.chown is None else self.finish(step.chown),
-            chmod=step.chmod,
+            chmod=chmod,
             workspace=self.environment.workspace,
             directories=self.directories,
             link=step.link,
@@ -175,10 +202,11 @@ class StageBuilder:
         return self._image(made.layer, None), made.filesystem
 
     def _run(self, step: RunInstruction) -> tuple[Image, Filesystem]:
+        self._check_unset(step.unset)
         words = list(step.words) if step.exec_form else [*metadata.shell(self.config), *step.words]
         # What the base's environment left open is an ENV, and final in the config since its own line.
         known = self.stage.scope.variables.items()
-        variables = {name: self.finish(value) for name, value in known if isinstance(value, str)}
+        variables = {name: self.finish(value) for name, value in known if isinstance(value, str) or value.argument}
         environ = {"PATH": DEFAULT_PATH, **metadata.environment(self.config), **variables}
         proxies = self.environment.proxies.get(self.stage.image, {})
         for name, value in proxies.items():

@@ -13,9 +13,10 @@ from msgspec import Meta, Struct
 from lineal.config.convert import convert
 from lineal.config.document import parse
 from lineal.config.model import Variable
-from lineal.errors import BadConfiguration
+from lineal.errors import BadConfiguration, Problems
 
 FILE = "lineal-giterminism.yaml"
+_SPELT_HOST = re.compile(r"[a-z]+://(\[[0-9a-f:]+\]|[^*?/:]+)([:/]|$)")
 
 
 class TemplateExceptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,12 +31,19 @@ class TemplateExceptions(Struct, frozen=True, kw_only=True, forbid_unknown_field
 class DockerfileExceptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What Dockerfiles may use that is not in the commit."""
 
+    pinned: Annotated[
+        bool,
+        Meta(
+            description="Whether every `ADD` of a URL or a git repository has to name a checksum or a full commit id "
+            "(default: false). Without one, what the first build of its stage brings stays."
+        ),
+    ] = False
     unpinned: Annotated[
         list[str],
         Meta(
-            description="URLs and git repositories that `ADD` may bring without a checksum or a full commit id, as "
-            "written there, `*` and `**` as below. Their text alone counts: what they held when the stage was built "
-            "stays."
+            description="URLs and git repositories that `ADD` may bring without a checksum or a full commit id, with "
+            "`pinned` too, as written there, `*` and `**` as below. Nothing is said about them. One whose host is "
+            "spelt out may be in this network."
         ),
     ] = []
 
@@ -63,6 +71,12 @@ class Giterminism(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         """Whether an `ADD` may bring this URL or repository, written like this, without a checksum or commit."""
         return any(_regex(pattern).fullmatch(source) for pattern in self.dockerfile.unpinned)
 
+    def opens(self, source: str) -> bool:
+        """Whether this URL or repository may be a service of this machine or its network although nothing pins it: a
+        pattern means it that has no wildcard in the host."""
+        spelt = [pattern for pattern in self.dockerfile.unpinned if _SPELT_HOST.match(pattern)]
+        return any(_regex(pattern).fullmatch(source) for pattern in spelt)
+
 
 def load_giterminism(text: str | None, *, file: str = FILE) -> Giterminism:
     """The exceptions of the commit (`text` None: none). Raises `BadConfiguration` with file, line and key."""
@@ -72,14 +86,16 @@ def load_giterminism(text: str | None, *, file: str = FILE) -> Giterminism:
     if document.root.value is None:
         return Giterminism()
     found = convert(document, Giterminism)
+    problems = Problems()
     for index, pattern in enumerate(found.uncommitted):
         if pattern.startswith("/") or ".." in pattern.split("/") or not pattern.strip():
-            raise BadConfiguration(
+            problems.add(BadConfiguration(
                 "A pattern must be a path inside the repository.",
                 id="LN-1005",
                 place=document.place(("uncommitted", index)),
                 remedy="Write it relative to the root, such as `docs/**`.",
-            )
+            ))  # fmt: skip
+    problems.end()
     return found
 
 

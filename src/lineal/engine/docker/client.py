@@ -26,6 +26,7 @@ TIMEOUT = 600.0
 """Seconds without an answer to an ordinary call. Calls that last as long as the user's command have no limit."""
 _CHECK_EVERY = 0.2
 """Seconds between two checks whether the run goes on, while the engine is silent."""
+_INTERACTIVE = {"stdin": 1, "stdout": 1, "stream": 1}
 
 _REMEDY = (
     "Start Docker or set DOCKER_HOST; in GitLab CI add the service docker:dind (or a runner with a Docker socket), "
@@ -169,12 +170,27 @@ class Client:
             self._check()
             yield chunk
 
-    def attach(self, container: str, what: str) -> socket.socket:
+    @contextmanager
+    def output(self, container: str, what: str) -> Iterator[BufferedReader]:
+        """What a container prints from its start on, in Docker's frames; to be asked for before it starts. (An engine's
+        log of it, when it is followed, may lose the last lines.)"""
+        connection = self.attach(container, what, {"stdout": 1, "stderr": 1, "stream": 1})
+
+        def chunks() -> Iterator[bytes]:
+            with self._errors():
+                yield from self._checked(iter(lambda: connection.recv(1 << 16), b""))
+
+        try:
+            yield BufferedReader(ChunkStream(chunks()), 1 << 16)
+        finally:
+            self.detach(connection)
+
+    def attach(self, container: str, what: str, streams: Mapping[str, int] = _INTERACTIVE) -> socket.socket:
         """A container's standard input and output: bytes as they are there, output in Docker's frames."""
         import docker
 
         try:
-            found = self._api.attach_socket(container, params={"stdin": 1, "stdout": 1, "stream": 1})
+            found = self._api.attach_socket(container, params=dict(streams))
         except docker.errors.APIError as error:
             raise Refused(error.status_code or 500, str(error.explanation or error), what, self.host) from error
         except (OSError, docker.errors.DockerException) as error:

@@ -13,6 +13,7 @@ from io import BufferedReader
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 from urllib.parse import quote
 
+from lineal.engine.docker import endpoint
 from lineal.errors import LinealError, Unreachable
 from lineal.tar.compression import ChunkStream
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     import requests
 
 T = TypeVar("T")
-DEFAULT_HOST = "unix:///var/run/docker.sock"
 TIMEOUT = 600.0
 """Seconds without an answer to an ordinary call. Calls that last as long as the user's command have no limit."""
 _CHECK_EVERY = 0.2
@@ -29,7 +29,7 @@ _CHECK_EVERY = 0.2
 _INTERACTIVE = {"stdin": 1, "stdout": 1, "stream": 1}
 
 _REMEDY = (
-    "Start Docker or set DOCKER_HOST; in GitLab CI add the service docker:dind (or a runner with a Docker socket), "
+    "Start Docker, choose another `docker context` or set DOCKER_HOST; in GitLab CI add the service docker:dind (or a runner with a Docker socket), "
     "on GitHub use a Linux runner, which has one."
 )
 
@@ -54,25 +54,23 @@ class Client:
         *,
         timeout: float = TIMEOUT,
     ) -> None:
-        """Connects and negotiates the API version; `environment` gives `DOCKER_HOST` and so on.
+        """Connects to the engine that `environment` names (see `endpoint`) and negotiates the API version.
 
         `check` is called between the chunks of what is sent or received and raises when that is to stop. `timeout` is
         in seconds, for calls that do not last as long as the user's command."""
         self._check = check
         self._timeout = timeout
-        chosen = os.environ if environment is None else environment
-        self.host = chosen.get("DOCKER_HOST") or DEFAULT_HOST
+        found = endpoint.find(os.environ if environment is None else environment)
+        self.host = str(found)
         self._attached: list[Any] = []
-        self._api = self._connect(chosen)
+        self._api = self._connect(found)
 
-    def _connect(self, environment: Mapping[str, str]) -> docker.APIClient:
+    def _connect(self, found: endpoint.Endpoint) -> docker.APIClient:
         import docker
-        import docker.utils
 
         try:
-            options = docker.utils.kwargs_from_env(dict(environment))
-            options.setdefault("base_url", DEFAULT_HOST)
-            api = docker.APIClient(version="auto", timeout=int(self._timeout), max_pool_size=32, **options)
+            options = {"base_url": found.host, "tls": endpoint.tls_of(found), "timeout": int(self._timeout)}
+            api = docker.APIClient(version="auto", max_pool_size=32, **options)
         except (docker.errors.DockerException, OSError, ValueError) as error:
             self._unreachable(error)
         # Otherwise the daemon gzips archive answers, which takes thirteen times as long as reading them.
@@ -172,8 +170,9 @@ class Client:
 
     @contextmanager
     def output(self, container: str, what: str) -> Iterator[BufferedReader]:
-        """What a container prints from its start on, in Docker's frames; to be asked for before it starts. (An engine's
-        log of it, when it is followed, may lose the last lines.)"""
+        """What a container prints, in Docker's frames; to be asked for before it starts.
+
+        An engine's log that is followed may lose the last lines of a short command."""
         connection = self.attach(container, what, {"stdout": 1, "stderr": 1, "stream": 1})
 
         def chunks() -> Iterator[bytes]:

@@ -34,7 +34,7 @@ class DockerEngine:
     """An `Engine`. Connects at the first `run`; `run` may be called from several threads.
 
     `network` is what a `RUN` with the default network gets: `default`, or `host` for an engine without a bridge.
-    `environment` gives `DOCKER_HOST`, `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`; by default the process's own.
+    `environment` says where the engine is (see `endpoint`); by default the process's own.
     `connect` makes a client of its own from it and from what that must call between chunks. `upper` says whether
     layers are read from the overlay's upper directory; by default the engine's settings say whether they can be."""
 
@@ -111,7 +111,7 @@ class DockerEngine:
         from lineal.engine.docker.ssh_forward import SshForward
         from lineal.tar.layer import LayerWriter
 
-        container = self._container(client, resources, image, command, mounts)
+        container = self._container(resources, image, command, mounts)
         helper, uncovered = None, False
         if self._reads_upper(client):
             helper = container_diff.upper_helper(client, resources, container, image)
@@ -175,9 +175,7 @@ class DockerEngine:
                 held.callback(lock.release)
             yield
 
-    def _container(
-        self, client: Client, resources: RunResources, image: str, command: Command, mounts: Mounts
-    ) -> str:
+    def _container(self, resources: RunResources, image: str, command: Command, mounts: Mounts) -> str:
         from lineal.engine.docker.client import Refused
         from lineal.engine.docker.engine_files import NOWHERE
 

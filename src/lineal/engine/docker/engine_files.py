@@ -1,8 +1,9 @@
 """The files that an engine puts over the image's own in every container, and that a build must not meet.
 
-An engine mounts a file of its own at /etc/hostname, and makes /etc/hostname, /etc/mtab and /.dockerenv in a layer of its
-own (moby, `daemon/initlayer`), which hides the image's. BuildKit does neither: there a `RUN` sees, writes, moves and
-removes what the image has. /etc/hosts and /etc/resolv.conf are mounted by both, and what a `RUN` writes there is gone."""
+An engine mounts a file of its own at /etc/hostname, and makes /etc/hostname, /etc/mtab and /.dockerenv in a layer of
+its own (moby, `daemon/initlayer`), which hides the image's. BuildKit does neither: there a `RUN` sees, writes, moves
+and removes what the image has. /etc/hosts and /etc/resolv.conf are mounted by both; what a `RUN` writes there is gone.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from lineal.tar.header import DIRECTORY, END, FILE, HARDLINK, padding
 
 HOSTNAME = "/etc/hostname"
 NOWHERE = "/dev/null/lineal"
-"""A path that no machine can have. An engine that is to mount it at /etc/hostname mounts nothing there; one that checks
-its mounts more closely refuses the container."""
+"""A path that no machine can have. An engine that is to mount it at /etc/hostname mounts nothing there; one that
+checks its mounts more closely refuses the container."""
 INIT = "/init"
 """Where a helper container shows the engine's own layer."""
 _HIDING = (b"etc/hostname", b"etc/mtab")
@@ -25,8 +26,8 @@ _MARK = b".dockerenv"
 def uncover(client: Client, helper: str) -> bool:
     """Take these files out of the engine's own layer of a container that has not started; whether that worked.
 
-    An engine unpacks tars and has no call to remove a file. A file in place of a directory removes the directory, and an
-    entry that cannot be made has first removed what was at its path; so that one is the last."""
+    An engine unpacks tars and has no call to remove a file. A file in place of a directory removes the directory, and
+    an entry that cannot be made has first removed what was at its path; so that one is the last."""
     with client.reader(f"/containers/{helper}/archive", "read the engine's layer", {"path": f"{INIT}/."}) as stream:
         entries = [(entry, b"".join(body)) for entry, body in raw.read(stream) if entry.name.startswith(b"etc")]
 

@@ -84,7 +84,7 @@ def test_a_context_that_is_not_there_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("engine", [None, [], {"Host": 5}, {"Host": ["x"]}])
 def test_a_context_that_makes_no_sense_is_named(tmp_path: Path, engine: Any) -> None:
     home = docker_home(tmp_path, {"odd": engine}, "odd")
-    with pytest.raises(BadConfiguration, match="`odd`.* does not say where its Docker Engine is"):
+    with pytest.raises(BadConfiguration, match=r"`odd`.* does not say where its Docker Engine is"):
         endpoint.find({"HOME": home})
 
 

@@ -20,7 +20,7 @@ class ContextBuilder:
     """A context in the making: each value with the source that said so, the first word counts."""
 
     def __init__(self, provider: str, commit: str) -> None:
-        self._values: dict[str, Any] = {"provider": provider, "event": "none"}
+        self._values: dict[str, Any] = {"provider": provider, "event": "none", "in_ci": provider != "local"}
         self._sources: dict[str, str] = {}
         self._notes: list[str] = []
         self.put("commit", commit_id(commit, "git HEAD"), "git HEAD")

@@ -29,8 +29,8 @@ _CHECK_EVERY = 0.2
 _INTERACTIVE = {"stdin": 1, "stdout": 1, "stream": 1}
 
 _REMEDY = (
-    "Start Docker, choose another `docker context` or set DOCKER_HOST; in GitLab CI add the service docker:dind (or a runner with a Docker socket), "
-    "on GitHub use a Linux runner, which has one."
+    "Start Docker, choose another `docker context` or set DOCKER_HOST; in GitLab CI add the service docker:dind "
+    "(or a runner with a Docker socket), on GitHub use a Linux runner, which has one."
 )
 
 

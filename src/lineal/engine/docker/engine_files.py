@@ -2,7 +2,7 @@
 
 An engine mounts a file of its own at /etc/hostname, and makes /etc/hostname, /etc/mtab and /.dockerenv in a layer of
 its own (moby, `daemon/initlayer`), which hides the image's. BuildKit does neither: there a `RUN` sees, writes, moves
-and removes what the image has. /etc/hosts and /etc/resolv.conf are mounted by both; what a `RUN` writes there is gone.
+and removes what the image has. /etc/hosts and /etc/resolv.conf are mounted by both; what is written there is gone.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def _entries(text: str) -> Iterator[str]:
 
 
 def _quoted(text: str, number: int) -> tuple[str, str]:
-    """The entry that begins behind a quote, up to the next single one, which has to end its line; and what is left."""
+    """The entry that begins behind a quote, up to the next single one, which has to end its line; and the rest."""
     found = _QUOTED.match(text)
     if found is None:
         message = f"Entry {number} of the input `secrets` begins with a quote that is never closed."

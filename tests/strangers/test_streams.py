@@ -68,7 +68,5 @@ def test_names_of_files_need_no_locale(project: Lineal, variables: dict[str, str
 
 @pytest.mark.parametrize("name", ["f\udcfcr", "\udce9"])
 def test_a_branch_name_that_is_not_utf_8_is_refused_with_the_reason(name: str) -> None:
-    with pytest.raises(
-        BadConfiguration, match=r"BRANCH has the name .*, whose bytes are not UTF-8.*in UTF-8"
-    ):
+    with pytest.raises(BadConfiguration, match=r"BRANCH has the name .*, whose bytes are not UTF-8.*in UTF-8"):
         validation.ref_name(name, "CI_COMMIT_BRANCH")

@@ -11,7 +11,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lineal.engine import Command, CommandFailed
+from lineal.engine import Command, CommandFailed, NoWorkingDirectory
 from lineal.errors import BuildFailed, Interrupted, LinealError
 from lineal.oci import Store
 from lineal.oci.types import Image, Layer
@@ -184,12 +184,7 @@ class DockerEngine:
         except Refused as refused:
             if NOWHERE in refused.reason or "not a directory" not in refused.reason:
                 raise
-            # Files are not known before the engine looks.
-            raise BuildFailed(
-                f"WORKDIR {command.workdir} cannot be made: a part of this path is a file in the image.",
-                id="LN-5140",
-                remedy="Choose another directory, or remove the file in an earlier RUN.",
-            ) from refused
+            raise NoWorkingDirectory from refused
 
     def _body(self, image: str, command: Command, mounts: Mounts) -> dict[str, Any]:
         from lineal.engine.docker.engine_files import HOSTNAME as HOSTNAME_FILE

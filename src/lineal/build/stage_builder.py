@@ -15,6 +15,7 @@ from lineal.build.base_image import check_platform, chunks, import_base
 from lineal.build.environment import BuildEnvironment, StageImage, StageInputs
 from lineal.build.image_config import NO_TIME, copy_of, scratch
 from lineal.build.source_resolver import SourceResolver
+from lineal.context.tree import clamp
 from lineal.dockerfile import metadata
 from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.instructions import FromInstruction, RunInstruction
@@ -22,7 +23,7 @@ from lineal.dockerfile.parser import undefined
 from lineal.dockerfile.planner import files_digest
 from lineal.dockerfile.scope import DEFAULT_PATH, PROXY_ARGS, Deferred, Word, finish
 from lineal.dockerfile.stage import Stage
-from lineal.engine import Command, CommandFailed, Directory
+from lineal.engine import Command, CommandFailed, Directory, NoWorkingDirectory
 from lineal.errors import BadConfiguration, BuildFailed, LinealError, Unreachable
 from lineal.oci.image import image_of
 from lineal.oci.types import ContainerConfig, Image, Layer
@@ -74,6 +75,8 @@ class StageBuilder:
         """The variables without a value that were told of."""
         self.maker: dict[str, Any] = {}
         """The history's entry of the last WORKDIR that makes directories."""
+        self.workdir = stage.place
+        """Where the work directory was named last, as far as this stage knows."""
         self.resolver = SourceResolver(stage, inputs, environment, self.config, self.finish)
 
     def make(self) -> tuple[Image, Filesystem]:
@@ -81,6 +84,7 @@ class StageBuilder:
             metadata.apply(self.document, meta, self.finish)
             made = len(self.directories)
             if meta.name == "WORKDIR":
+                self.workdir = meta.place
                 self._workdir()
             # As in BuildKit, an ONBUILD is in the config alone.
             if meta.name != "ONBUILD":
@@ -123,19 +127,25 @@ class StageBuilder:
                 )
 
     def _workdir(self) -> None:
-        """The WORKDIRs that do not exist belong to the user of this line, as BuildKit makes them: one by one, also
-        those that a `..` leaves again."""
-        if self.config["WorkingDir"] == "/":
-            return
-        owner = self._owner()
-        path = ""
-        for part in self.config["WorkingDir"].split("/"):
+        """The WORKDIRs that do not exist belong to the user of this line, as BuildKit makes them: one by one."""
+        if self.config["WorkingDir"] != "/":
+            self._make_directories(clamp(self.config["WorkingDir"]), self._owner())
+
+    def _enter(self) -> None:
+        """A RUN goes to its work directory as it is written: what a `..` leaves again must be there."""
+        path = self.config.get("WorkingDir") or "/"
+        if ".." in path:
+            self._make_directories(path, (0, 0))
+
+    def _make_directories(self, path: str, owner: tuple[int, int]) -> None:
+        where = ""
+        for part in path.split("/"):
             if part in ("", ".", ".."):
-                path = dirname(path).rstrip("/") if part == ".." else path
+                where = dirname(where).rstrip("/") if part == ".." else where
                 continue
-            path = f"{path}/{part}"
-            if not self._exists(path) and all(known.path != path for known in self.directories):
-                self.directories.append(self._directory(path, owner))
+            where = f"{where}/{part}"
+            if not self._exists(where) and all(known.path != where for known in self.directories):
+                self.directories.append(self._directory(where, owner))
 
     def _directory(self, path: str, owner: tuple[int, int]) -> Directory:
         """As the kernel makes it: below a setgid directory setgid too, and in its group when no USER is set."""
@@ -214,6 +224,7 @@ class StageBuilder:
                 # BuildKit gives both spellings, whichever was given.
                 environ |= {name.lower(): value, name.upper(): value}
         mounts = self.resolver.mounts(step, environ)
+        self._enter()
         command = Command(
             argv=words, env=environ, workdir=self.config.get("WorkingDir") or "/", user=self.config.get("User") or "",
             network=step.network, mounts=mounts, directories=self.directories, existing=self._exists,
@@ -223,6 +234,14 @@ class StageBuilder:
                 self.parent.image, self.environment.store, command,
                 lambda line: self.output(self.environment.secrets.mask(line)), self.environment.workspace,
             )  # fmt: skip
+        except NoWorkingDirectory:
+            # Files are not known before the engine looks.
+            raise BuildFailed(
+                f"WORKDIR {command.workdir} cannot be made: a part of this path is a file in the image.",
+                id="LN-5140",
+                place=self.workdir,
+                remedy="Choose another directory, or remove the file in an earlier RUN.",
+            ) from None
         except CommandFailed as failure:
             raise BuildFailed(
                 f"`{self.stage.text}` ended with status {failure.status}.",

@@ -175,7 +175,7 @@ class Factory:
             may_write=True,
             workspace=self.folder / "work",
             agents=lambda _, name: self.agents.get(name),
-            warn=self.told.warn,
+            notes=Notes(self.told.note, self.told.warn),
         )
 
     def outcomes(self) -> list[str]:

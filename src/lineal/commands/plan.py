@@ -71,13 +71,14 @@ def unbuilt(session: Session, found: BuildPlan) -> BuildResult:
 
 def _read_images(session: Session, names: Sequence[str], release: ReleaseInputs | None) -> ImageGraphs:
     """The graphs of the images, once nothing uncommitted would change them."""
-    graphs = read_images(session.repository, session.loaded, names, session.giterminism.unpinned)
+    exceptions = session.giterminism
+    graphs = read_images(session.repository, session.loaded, names, exceptions.unpinned, exceptions.empty)
     if not session.settings.dev.value:
         files, folders = (release.files, release.folders) if release else ([], [])
         read = {FILE, GITERMINISM_FILE, *graphs.files, *files}
         changes = find(session.repository, read, folders, graphs.readings())
         left_out = session.settings.ignore_uncommitted.value
-        refuse(changes, lambda path: left_out or session.giterminism.tolerates(path), session.progress.warn)
+        refuse(changes, lambda path: left_out or exceptions.tolerates(path), session.progress.warn)
     return graphs
 
 
@@ -90,7 +91,8 @@ def _reasons(session: Session, images: Mapping[str, Stage]) -> dict[str, str]:
         before = session.repository.at(earlier) if earlier else None
         if before is None:
             return {}
-        previous = read_images(before, session.loaded, list(images), session.giterminism.unpinned)
+        exceptions = session.giterminism
+        previous = read_images(before, session.loaded, list(images), exceptions.unpinned, exceptions.empty)
         return explain(images, previous.last, before.commit[:7])
     except LinealError:
         return {}

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from lineal.config.load import LoadedProject
 from lineal.config.model import Image
-from lineal.context.build_context import BuildContext
-from lineal.context.committed import absent, committed_text
+from lineal.context.build_context import BuildContext, no_submodule
+from lineal.context.committed import absent, committed_text, dockerfile_of
 from lineal.context.dockerignore import Ignore
 from lineal.context.uncommitted import ReadPaths
 from lineal.dockerfile.copy import CopyInstruction
@@ -48,8 +48,10 @@ def read_images(
     loaded: LoadedProject,
     wanted: Iterable[str] = (),
     unpinned: Callable[[str], bool] = lambda _: False,
+    empty: Callable[[str], bool] = no_submodule,
 ) -> ImageGraphs:
-    """Plan the wanted images (all by default) and those they need. Raises `BadConfiguration`."""
+    """Plan the wanted images (all by default) and those they need. `empty` tells which submodules count as empty
+    folders, by their paths. Raises `BadConfiguration`."""
     project = loaded.project
     names = list(wanted) or list(project.images)
     for name in names:
@@ -60,7 +62,7 @@ def read_images(
                 id="LN-1018",
                 remedy=f"Did you mean {near!r}?" if near else f"It has {', '.join(project.images)}.",
             )
-    return _Reader(repository, loaded, _with_needs(names, project.images), unpinned).read()
+    return _Reader(repository, loaded, _with_needs(names, project.images), unpinned, empty).read()
 
 
 def _with_needs(names: Iterable[str], images: Mapping[str, Image]) -> list[str]:
@@ -80,21 +82,26 @@ def _with_needs(names: Iterable[str], images: Mapping[str, Image]) -> list[str]:
 
 class _Reader:
     def __init__(
-        self, repository: Commit, loaded: LoadedProject, names: list[str], unpinned: Callable[[str], bool]
+        self,
+        repository: Commit,
+        loaded: LoadedProject,
+        names: list[str],
+        unpinned: Callable[[str], bool],
+        empty: Callable[[str], bool],
     ) -> None:
-        self.unpinned = unpinned
+        self.unpinned, self.empty = unpinned, empty
         self.repository = repository
         self.loaded = loaded
         self.names = names
         self.images = ImageGraphs()
         self.trees: dict[tuple[str, str], BuildContext] = {}
-        contexts = [loaded.project.images[name].context_path for name in names]
-        self.listing = repository.listing(contexts)
+        self.listing = repository.listing([self._folder(loaded.project.images[name]) for name in names])
 
     def read(self) -> ImageGraphs:
         for name in self.names:
             image = self.loaded.project.images[name]
-            file = image.dockerfile_path
+            file = dockerfile_of(self.repository, image.dockerfile_path)
+            self.images.files.add(image.dockerfile_path)
             text = self._text(file)
             if text is None:
                 raise absent(
@@ -106,7 +113,7 @@ class _Reader:
                     name=name,
                     file=file,
                     text=text,
-                    context=self._context(image.context_path, file),
+                    context=self._context(image, file),
                     platform=image.platforms[0],
                     target=image.target,
                     args=image.args,
@@ -122,8 +129,15 @@ class _Reader:
         self.images.files.add(path)
         return committed_text(self.repository, path)
 
-    def _context(self, context: str, dockerfile: str) -> BuildContext:
+    def _folder(self, image: Image) -> str:
+        """The folder of the image's context, with links of the commit followed."""
+        found = self.repository.follow(image.context_path)
+        self.images.files.update(found.links)
+        return found.path
+
+    def _context(self, image: Image, dockerfile: str) -> BuildContext:
         """The context after `<Dockerfile>.dockerignore` if there is one, else after its own `.dockerignore`."""
+        context = self._folder(image)
         for file in (f"{dockerfile}.dockerignore", posixpath.join(context, ".dockerignore")):
             text = self._text(file)
             if text is not None:
@@ -131,5 +145,5 @@ class _Reader:
         key = (context, file if text is not None else "")
         if key not in self.trees:
             ignore = Ignore(text, file=file) if text is not None else Ignore.none()
-            self.trees[key] = BuildContext(self.repository, context, self.listing, ignore)
+            self.trees[key] = BuildContext(self.repository, context, self.listing, ignore, self.empty)
         return self.trees[key]

@@ -11,7 +11,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from lineal.config.convert import convert
-from lineal.config.document import parse
+from lineal.config.document import Document, Path, parse
 from lineal.config.model import Variable
 from lineal.errors import BadConfiguration, Problems
 
@@ -48,6 +48,19 @@ class DockerfileExceptions(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ] = []
 
 
+class SubmoduleExceptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the commit pins in submodules and builds do without."""
+
+    empty: Annotated[
+        list[str],
+        Meta(
+            description="Submodules that count as empty folders, wherever they are checked out or not, by their paths; "
+            "`*` and `**` as below. Nothing of them is read, and `COPY` makes an empty folder, as `docker build` does "
+            "in a clone without submodules."
+        ),
+    ] = []
+
+
 class Giterminism(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The exceptions to reading everything from the commit: `lineal-giterminism.yaml` at the repository's root."""
 
@@ -55,6 +68,7 @@ class Giterminism(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     dockerfile: Annotated[DockerfileExceptions, Meta(description="Exceptions for Dockerfiles.")] = (
         DockerfileExceptions()
     )
+    submodules: Annotated[SubmoduleExceptions, Meta(description="Exceptions for submodules.")] = SubmoduleExceptions()
     uncommitted: Annotated[
         list[str],
         Meta(
@@ -77,6 +91,10 @@ class Giterminism(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         spelt = [pattern for pattern in self.dockerfile.unpinned if _SPELT_HOST.match(pattern)]
         return any(_regex(pattern).fullmatch(source) for pattern in spelt)
 
+    def empty(self, path: str) -> bool:
+        """Whether the submodule at this path counts as an empty folder."""
+        return any(_regex(pattern).fullmatch(one) for pattern in self.submodules.empty for one in (path, path + "/"))
+
 
 def load_giterminism(text: str | None, *, file: str = FILE) -> Giterminism:
     """The exceptions of the commit (`text` None: none). Raises `BadConfiguration` with file, line and key."""
@@ -87,16 +105,21 @@ def load_giterminism(text: str | None, *, file: str = FILE) -> Giterminism:
         return Giterminism()
     found = convert(document, Giterminism)
     problems = Problems()
-    for index, pattern in enumerate(found.uncommitted):
+    _check_paths(document, ("uncommitted",), found.uncommitted, problems)
+    _check_paths(document, ("submodules", "empty"), found.submodules.empty, problems)
+    problems.end()
+    return found
+
+
+def _check_paths(document: Document, key: Path, patterns: list[str], problems: Problems) -> None:
+    for index, pattern in enumerate(patterns):
         if pattern.startswith("/") or ".." in pattern.split("/") or not pattern.strip():
             problems.add(BadConfiguration(
                 "A pattern must be a path inside the repository.",
                 id="LN-1005",
-                place=document.place(("uncommitted", index)),
+                place=document.place((*key, index)),
                 remedy="Write it relative to the root, such as `docs/**`.",
             ))  # fmt: skip
-    problems.end()
-    return found
 
 
 @lru_cache(maxsize=256)

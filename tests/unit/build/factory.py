@@ -21,7 +21,7 @@ from lineal.errors import MissingContent
 from lineal.lock import NoLock
 from lineal.oci import Store
 from lineal.oci.types import Blob, Image, Layer, sha256
-from lineal.progress import Progress
+from lineal.progress import Notes, Progress
 from lineal.report.model import StageReport
 from lineal.stages.lookup import Lookup
 from lineal.stages.plan import resolve

@@ -113,7 +113,7 @@ class Planner:
         for target in reversed(self.targets[:before]):
             if target.name == name.lower():
                 return target
-        return self.targets[int(name)] if name.isdigit() and int(name) < before else None
+        return self.targets[int(name)] if _is_number(name) and int(name) < before else None
 
     def _check_args(self) -> None:
         """Refuse a build argument that no ARG declares: it is a typing error."""
@@ -265,6 +265,11 @@ class Planner:
             elif local and name in self.globals.variables:
                 scope = scope.with_arg(name, self.globals.variables[name])
         return scope
+
+
+def _is_number(name: str) -> bool:
+    """Whether a name stands for a target by its number: of digits as `int` takes them, and not thousands of these."""
+    return name.isascii() and name.isdigit() and len(name) < 10
 
 
 def with_files(stage: Stage) -> Stage:

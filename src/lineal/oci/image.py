@@ -22,7 +22,7 @@ from lineal.oci.types import (
     ImageConfig,
     Manifest,
 )
-from lineal.oci.verify import digest_of
+from lineal.oci.verify import check_config, digest_of, size_of
 
 MAX_CONFIG = 8 << 20
 
@@ -73,6 +73,7 @@ def read_image(store: Store, reference: str, platform: str) -> Image:
         raise Unreachable(f"{store.address}@{manifest.digest} is not a valid image manifest.", id="LN-4021") from None
     image = Image(manifest, read_blob(store, config, MAX_CONFIG), layers)
     try:
+        check_config(image.config_json)
         matches = len(image.diff_ids) == len(layers)
     except (ValueError, TypeError, AttributeError, RecursionError):
         matches = False
@@ -107,7 +108,7 @@ def _layer(entry: dict[str, Any], where: str) -> Descriptor:
     media_type = str(entry["mediaType"])
     if media_type not in _LAYERS or entry.get("urls"):
         raise Unreachable(f"{where} has a layer of type {media_type!r}, which Lineal cannot take over.", id="LN-4021")
-    return Descriptor(_LAYERS[media_type], digest_of(entry), int(entry["size"]))
+    return Descriptor(_LAYERS[media_type], digest_of(entry), size_of(entry))
 
 
 def read_blob(store: Store, digest: str, limit: int) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,8 @@ from lineal.oci.reference import DOCKER_HUB_HOSTS
 
 DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 _HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LONELY = re.compile("[\ud800-\udfff]")
+"""Half a character: JSON can name it, no text holds it."""
 _HELPER_SECONDS = 60
 
 
@@ -75,7 +76,7 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
     except OSError as error:
         raise _Problem(f"{path} cannot be read ({error.strerror}).") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _Problem(f"{path} is not valid JSON.") from None
     return config if isinstance(config, dict) else None
 
@@ -121,17 +122,20 @@ def _from_entry(entry: dict[str, Any], path: Path) -> Credential | None:
     if auth := _text(entry, "auth"):
         try:
             username, _, password = base64.b64decode(auth, validate=True).decode().rstrip("\0").partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             raise _Problem(f"{path} has an `auth` that is not base64.") from None
     identity, registry = _text(entry, "identitytoken"), _text(entry, "registrytoken")
+    if not (registry.isascii() and registry.isprintable()):
+        raise _Problem(f"{path} has a `registrytoken` that no header can hold.")
     if not (identity or registry or (username and password)):
         return None
     return Credential(str(path), username, password, identity, registry)
 
 
 def _text(entry: dict[str, Any], key: str) -> str:
+    """The text of a key; empty for what is none, or cannot be sent."""
     value = entry.get(key)
-    return value if isinstance(value, str) else ""
+    return value if isinstance(value, str) and not _LONELY.search(value) else ""
 
 
 def _from_helper(name: str, server: str, environ: Mapping[str, str]) -> Credential | None:
@@ -164,7 +168,7 @@ def _from_helper(name: str, server: str, environ: Mapping[str, str]) -> Credenti
 def _from_answer(output: bytes, program: str) -> Credential | None:
     try:
         answer = json.loads(output)
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
         raise _Problem(f"{program} did not answer with JSON.")

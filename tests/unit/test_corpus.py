@@ -134,7 +134,8 @@ def test_what_nothing_names_is_tried_with_its_own_folder_and_the_root(tmp_path: 
     ("text", "value"),
     [('"a"', "a"), ("1", 1), ("true", True), ("null", None), ('["a", V,]', ["a", "v"]),
      ('{ a = "b", "c": 1\n d = V }', {"a": "b", "c": 1, "d": "v"}),
-     ('"x${V}y"', "xvy"), ('"${V}"', "v"), ('"$${V}"', "${V}"), ('"a\\"b"', 'a"b'), ('V == "" ? "a" : "b"', UNKNOWN),
+     ('"x${V}y"', "xvy"), ('"${V}"', "v"), ('"$${V}"', "${V}"), ('"a\\"b"', 'a"b'),
+     ("{ 1 = V }", {"1": "v"}), ('V == "" ? "a" : "b"', UNKNOWN),
      ("f(V)", UNKNOWN), ('"${f("}")}"', UNKNOWN), ("<<EOT\n a\nEOT", " a"), ("W", UNKNOWN),
      ('concat(["a"], [\n"b"])', UNKNOWN)],
 )  # fmt: skip

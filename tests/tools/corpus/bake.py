@@ -16,8 +16,9 @@ Targets = Mapping[str, Mapping[str, Any]]
 
 
 def is_bake(path: str) -> bool:
+    """Whether it may be one: HCL says many things, and only a bake file has targets."""
     name = path.rpartition("/")[2]
-    return re.fullmatch(r"(docker-)?bake([.-][\w.-]+)?\.(hcl|json)|[\w.-]+\.bake\.hcl", name) is not None
+    return name.endswith(".hcl") or re.fullmatch(r"(docker-)?bake([.-][\w.-]+)?\.json", name) is not None
 
 
 def builds(path: str, document: Any, files: Collection[str]) -> Iterator[Build]:

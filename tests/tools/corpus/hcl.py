@@ -149,7 +149,7 @@ class _Parser:
 
     def _pair(self) -> tuple[str, Expression]:
         key = self._next()
-        if key.kind not in ("name", "text") or self._next().value not in ("=", ":"):
+        if key.kind not in ("name", "text", "number") or self._next().value not in ("=", ":"):
             raise ValueError(f"{key.value!r} is no key")
         return key.value, self.expression()
 

@@ -14,6 +14,7 @@ from lineal.config.convert import convert
 from lineal.config.document import Document, Path, parse
 from lineal.config.model import Variable
 from lineal.errors import BadConfiguration, Problems
+from lineal.wildcards import Part, matches
 
 FILE = "lineal-giterminism.yaml"
 _SPELT_HOST = re.compile(r"[a-z]+://(\[[0-9a-f:]+\]|[^*?/:]+)([:/]|$)")
@@ -79,21 +80,21 @@ class Giterminism(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     def tolerates(self, path: str) -> bool:
         """Whether uncommitted changes of this path (of the commit, with `/`) are a warning instead of an error."""
-        return any(_regex(pattern).fullmatch(path) for pattern in self.uncommitted)
+        return any(matches(_parts(pattern), path) for pattern in self.uncommitted)
 
     def unpinned(self, source: str) -> bool:
         """Whether an `ADD` may bring this URL or repository, written like this, without a checksum or commit."""
-        return any(_regex(pattern).fullmatch(source) for pattern in self.dockerfile.unpinned)
+        return any(matches(_parts(pattern), source) for pattern in self.dockerfile.unpinned)
 
     def opens(self, source: str) -> bool:
         """Whether this URL or repository may be a service of this machine or its network although nothing pins it: a
         pattern means it that has no wildcard in the host."""
         spelt = [pattern for pattern in self.dockerfile.unpinned if _SPELT_HOST.match(pattern)]
-        return any(_regex(pattern).fullmatch(source) for pattern in spelt)
+        return any(matches(_parts(pattern), source) for pattern in spelt)
 
     def empty(self, path: str) -> bool:
         """Whether the submodule at this path counts as an empty folder."""
-        return any(_regex(pattern).fullmatch(one) for pattern in self.submodules.empty for one in (path, path + "/"))
+        return any(matches(_parts(pattern), one) for pattern in self.submodules.empty for one in (path, path + "/"))
 
 
 def load_giterminism(text: str | None, *, file: str = FILE) -> Giterminism:
@@ -123,10 +124,14 @@ def _check_paths(document: Document, key: Path, patterns: list[str], problems: P
 
 
 @lru_cache(maxsize=256)
-def _regex(pattern: str) -> re.Pattern[str]:
+def _parts(pattern: str) -> list[Part]:
     """`**/` is any number of directories, `**` anything, `*` and `?` stay inside one name."""
     if pattern.endswith("/"):
         pattern += "**"
-    pieces = re.findall(r"\*\*/|\*\*|\*|\?|[^*?]+", pattern.removeprefix("./"))
-    special = {"**/": r"(?:.*/)?", "**": r".*", "*": r"[^/]*", "?": r"[^/]"}
-    return re.compile("".join(special.get(piece) or re.escape(piece) for piece in pieces), re.DOTALL)
+    anything, in_name = re.compile(".", re.DOTALL), re.compile("[^/]")
+    special = {
+        "**/": Part("folders", anything), "**": Part("many", anything), "*": Part("many", in_name),
+        "?": Part("one", in_name),
+    }  # fmt: skip
+    pieces = re.findall(r"\*\*/|\*\*|.", pattern.removeprefix("./"), re.DOTALL)
+    return [special.get(piece) or Part("one", re.compile(re.escape(piece))) for piece in pieces]

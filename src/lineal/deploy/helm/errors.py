@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from lineal.deploy.helm import yaml_errors
 from lineal.deploy.release import Release
 from lineal.errors import BadConfiguration, DeployFailed, LinealError, Location, Unreachable
 from lineal.kube import kubeconfig
@@ -17,7 +19,6 @@ _NOISE = re.compile(r"^(Use --debug flag|level=|WARNING: |I\d{4} |W\d{4} |E\d{4}
 _AT = re.compile(
     r"(?P<file>[\w.+-]+/(?:charts/[\w.+-]+/)*(?:templates/[^\s:()]+|[\w.-]+\.(?:ya?ml|json)))(?::(?P<line>\d+))?"
 )
-_YAML_LINE = re.compile(r"\byaml: line (\d+)")
 _URL = re.compile(r'"(https?://[^"]+)"')
 TIMED_OUT = "context deadline exceeded|timed out waiting|would exceed context deadline"
 """The words of helm when its time-out ends."""
@@ -213,16 +214,17 @@ def _schema(matched: re.Match[str], _reason: str, release: Release, _environ: Ma
 
 def _dependencies(matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
     what = f"The chart's dependencies are not in its charts/ directory: {sentence(matched.group(1))}"
-    remedy = "Commit charts/, or commit the Chart.lock that `helm dependency update` writes."
+    remedy = "Commit charts/, or commit the lock file that `helm dependency update` writes."
     return DeployFailed(what, id="LN-6015", place=Location(f"{release.chart.name}/Chart.yaml"), remedy=remedy)
 
 
-def _values_file(matched: re.Match[str], reason: str, _release: Release, _environ: Mapping[str, str]) -> LinealError:
-    line = _YAML_LINE.search(reason)
-    what = f"helm cannot read the values: {sentence(reason.rpartition(': ')[2])}"
+def _values_file(matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    name, said = matched.group(1), reason[matched.end() :]
+    file = next((values.path for values in release.values if values.name == name), None)
     # A rendered template's lines are not the file's.
-    number = int(line.group(1)) if line and not matched.group(1).endswith(".j2") else None
-    return BadConfiguration(what, id="LN-6004", place=Location(matched.group(1), number), remedy="Correct the file.")
+    line = None if name.endswith(".j2") else yaml_errors.line(said, file)
+    what = f"helm cannot read the values: {sentence(yaml_errors.reason(said))}"
+    return BadConfiguration(what, id="LN-6004", place=Location(name, line), remedy=yaml_errors.remedy(said))
 
 
 def _set_flag(matched: re.Match[str], _reason: str, _release: Release, _environ: Mapping[str, str]) -> LinealError:
@@ -252,10 +254,11 @@ def _in_commit(at: re.Match[str], release: Release) -> Location:
 
 
 def _chart_file(matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
-    line = _YAML_LINE.search(reason)
-    place = Location(f"{release.chart.name}/{matched.group(1)}", int(line.group(1)) if line else None)
-    what = f"helm cannot read the chart: {sentence(reason.rpartition(': ')[2])}"
-    return DeployFailed(what, id="LN-6017", place=place, remedy="Correct the file.")
+    name, said = matched.group(1), reason[matched.end() :]
+    line = yaml_errors.line(said, Path(release.chart.location, name) if release.chart.is_directory else None)
+    what = f"helm cannot read the chart: {sentence(yaml_errors.reason(said))}"
+    place = Location(f"{release.chart.name}/{name}", line)
+    return DeployFailed(what, id="LN-6017", place=place, remedy=yaml_errors.remedy(said))
 
 
 def _kube_version(matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
@@ -281,8 +284,8 @@ _KNOWN: tuple[tuple[str, _Explain], ...] = (
     (r"field is immutable|updates to statefulset spec for fields other than", _immutable),
     (r"another operation \(.*\) is in progress", _busy),
     (r"has no deployed releases", _never_deployed),
-    (r"cannot load (Chart\.yaml|values\.yaml|values\.schema\.json|Chart\.lock): ", _chart_file),
-    (r"failed to parse (\S+): ", _values_file),
+    (r"cannot load (\w+\.(?:schema\.json|yaml|lock)): ", _chart_file),
+    (r"failed to parse (.+?): ", _values_file),
     (
         r"cannot unmarshal|failed to create typed patch object|field not declared in schema|unknown field|"
         r'\S+ "[^"]*" is invalid: ',

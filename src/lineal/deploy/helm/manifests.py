@@ -86,7 +86,8 @@ def _read(helm: Helm, release: Release, answer: Answer) -> ReleaseManifests:
         hooks = tuple((str(hook.get("name")), str(hook.get("manifest"))) for hook in entries(found, "hooks"))
         back = re.match(r"Rollback to (\d+)", str(at(found, "info", "description")))
         restored = int(back[1]) if back else None
-        return ReleaseManifests(int(found["version"]), status, str(found["manifest"]), hooks, restored)
+        # Helm leaves an empty manifest out: that of a chart with only hooks or crds/, or with all switched off.
+        return ReleaseManifests(int(found["version"]), status, str(found.get("manifest") or ""), hooks, restored)
     except (ValueError, KeyError, TypeError, RecursionError):
         what = f"{answer.command} of {release} printed nothing that can be read."
         raise DeployFailed(what, id="LN-6013", remedy="Use Helm 3.17 or later, or 4.") from None

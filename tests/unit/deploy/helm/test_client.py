@@ -131,6 +131,33 @@ def test_a_broken_chart_file_is_named(
     assert words in str(caught.value)
 
 
+UNREADABLE = [
+    # What YAML takes, and JSON has not.
+    ("a: 1\nhost: {{ .Values.x }}\n", 2, "invalid map key: map[", "Put quotes around a text"),
+    ("a: 1\nb:\n  - {c: {[d]: e}}\n", 3, "invalid map key: ", "Put quotes around a text"),
+    ("a: 1\n? null\n: x\n", 2, "key", "Correct the file."),
+    ("a: 1\nb: *unknown\n", 2, "unknown anchor 'unknown' referenced", "Correct the file."),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "reason", "remedy"), UNREADABLE)
+def test_what_helm_says_of_values_is_told_whole_with_the_line(
+    helm: Helm, release: MakeRelease, chart: Path, text: str, line: int, reason: str, remedy: str
+) -> None:
+    made = release((ValuesText("deploy/my values.yaml", "a: 1\n"),))
+    made.values[0].path.write_text(text)
+    with pytest.raises(BadConfiguration) as caught:
+        helm.template(made)
+    told = str(caught.value)
+    assert told.startswith(f"deploy/my values.yaml:{line}: helm cannot read the values: "), told
+    assert reason in told and remedy in told, told
+    (chart / "values.yaml").write_text(text)
+    with pytest.raises(DeployFailed) as failed:
+        helm.template(release())
+    assert str(failed.value).startswith(f"deploy/chart/values.yaml:{line}: helm cannot read the chart: "), failed.value
+    assert reason in str(failed.value)
+
+
 def test_values_against_the_schema_of_the_chart_are_bad_configuration(helm: Helm, release: MakeRelease) -> None:
     with pytest.raises(BadConfiguration, match=r"do not fit the schema of the chart shop: .*replicas.*integer"):
         helm.template(release(sets=("replicas=many",)))

@@ -117,8 +117,8 @@ def _vendored(directory: Path, name: str) -> bool:
     return any(entry == name or (entry.startswith(f"{name}-") and entry.endswith(".tgz")) for entry in found)
 
 
-def _check(directory: Path, wanted: dict[str, str], place: Location, absent_lock: str | None) -> None:
-    """Raises unless the commit says which chart it is. `absent_lock`: the lock file that the chart lacks, if any."""
+def _check(directory: Path, wanted: dict[str, str], place: Location, lacking: str | None) -> None:
+    """Raises unless the commit says which chart it is. `lacking`: the lock file that the chart lacks, if any."""
     name, repository = wanted["name"], wanted["repository"]
     if repository.startswith(_LOCAL):
         root = directory.resolve()
@@ -127,7 +127,7 @@ def _check(directory: Path, wanted: dict[str, str], place: Location, absent_lock
             raise BadConfiguration(
                 what, id="LN-6016", place=place, remedy="Move it into the chart's charts/ directory."
             )
-    elif absent_lock:
-        what = f"The dependency {quoted(name)} is not in charts/, and there is no {absent_lock} that says which it is."
-        remedy = f"Run `helm dependency update` and commit {absent_lock} (or charts/)."
+    elif lacking:
+        what = f"The dependency {quoted(name)} is not in charts/, and there is no {lacking} that says which it is."
+        remedy = f"Run `helm dependency update` and commit {lacking} (or charts/)."
         raise BadConfiguration(what, id="LN-6016", place=place, remedy=remedy)

@@ -154,8 +154,8 @@ def test_what_helm_says_of_values_is_told_whole_with_the_line(
     (chart / "values.yaml").write_text(text)
     with pytest.raises(DeployFailed) as failed:
         helm.template(release())
-    assert str(failed.value).startswith(f"deploy/chart/values.yaml:{line}: helm cannot read the chart: "), failed.value
-    assert reason in str(failed.value)
+    told = str(failed.value)
+    assert told.startswith(f"deploy/chart/values.yaml:{line}: helm cannot read the chart: ") and reason in told, told
 
 
 def test_values_against_the_schema_of_the_chart_are_bad_configuration(helm: Helm, release: MakeRelease) -> None:

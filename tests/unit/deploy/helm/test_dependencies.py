@@ -81,8 +81,8 @@ def test_a_chart_of_helm_2_is_asked_for_the_lock_that_helm_writes_for_it(
     depends(chart, "https://charts.example.com", declared="requirements.yaml")
     with pytest.raises(BadConfiguration) as caught:
         render(helm, release())
-    assert str(caught.value).startswith("deploy/chart/requirements.yaml: The dependency `sub` is not in charts/, and ")
-    assert "there is no requirements.lock that says which it is" in str(caught.value)
+    assert str(caught.value).startswith("deploy/chart/requirements.yaml: The dependency `sub` is not in charts/")
+    assert "and there is no requirements.lock that says which it is" in str(caught.value)
     assert "commit requirements.lock (or charts/)" in str(caught.value)
 
 

@@ -33,26 +33,18 @@ def explain(stderr: Sequence[str], release: Release, environ: Mapping[str, str],
         reason = reason.replace(str(values.path), values.name)
     if release.chart.is_directory:
         reason = reason.replace(release.chart.location, release.chart.name)
-    undone = undone_by_helm(stderr)
     reason = _PREFIX.sub("", reason) if doing == "helm upgrade" else reason
     for pattern, make in _KNOWN:
         matched = re.search(pattern, reason, re.IGNORECASE | re.DOTALL)
         if matched is not None:
-            return _with(make(matched, reason, release, environ), undone)
+            return make(matched, reason, release, environ)
     if not reason:
         return DeployFailed(
             f"{doing} failed without saying why.", id="LN-6033", remedy="Run it again with `--debug`."
         )
-    failed = DeployFailed(
+    return DeployFailed(
         f"{doing} of {release} failed: {sentence(reason)}", id="LN-6033", remedy="Correct what helm names."
     )
-    return _with(failed, undone)
-
-
-def _with(error: LinealError, more: str) -> LinealError:
-    if more and more not in error.message:
-        error.message = f"{error.message} {more}"
-    return error
 
 
 def reason_of(stderr: Sequence[str]) -> str:
@@ -65,24 +57,7 @@ def reason_of(stderr: Sequence[str]) -> str:
     return printable(" ".join(kept), _LIMIT)
 
 
-_UNDONE = {"rolled back": "It was rolled back.", "uninstalled": "It was uninstalled again."}
-_PREFIX = re.compile(
-    r"^(UPGRADE FAILED: |INSTALLATION FAILED: )?(release \S+ failed, and has been (rolled back|uninstalled) due to "
-    r"(atomic|rollback-on-failure) being set: )?(1 error occurred: \* )?"
-)
-
-
-def undone_by_helm(stderr: Sequence[str]) -> str:
-    """A sentence about how helm itself put the release back after a failure; empty when it did not."""
-    found = re.search(r"has been (rolled back|uninstalled) due to", reason_of(stderr))
-    return _UNDONE[found[1]] if found else ""
-
-
-def without_undone(message: str) -> str:
-    """The message without that sentence, for a caller that has asked for the state of the release."""
-    for said in _UNDONE.values():
-        message = message.removesuffix(f" {said}")
-    return message
+_PREFIX = re.compile(r"^(UPGRADE FAILED: |INSTALLATION FAILED: )?(1 error occurred: \* )?")
 
 
 def sentence(text: str) -> str:

@@ -73,7 +73,7 @@ def dry_run(helm: Helm, release: Release) -> ReleaseManifests:
     """The manifests that `helm upgrade` would deploy now. The cluster answers `lookup` and says what it can do;
     nothing is changed there."""
     command = ["upgrade", "--install", "--reset-values", "--dry-run=server", "--output", "json"]
-    flags = [*release.context_flags, *common_flags(release)]
+    flags = [*helm.apply_flags(release), *release.context_flags, *common_flags(release)]
     answer = helm.run([*command, *flags], limit=release.timeout + _LIMIT)
     return _read(helm, release, answer)
 

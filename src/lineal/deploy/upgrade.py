@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from lineal.config.secrets import Mask
+from lineal.deploy import takeover
 from lineal.deploy.attempt import Attempt
 from lineal.deploy.helm import dependencies, manifests, recovery, template_location
 from lineal.deploy.helm.client import Helm
@@ -48,7 +49,7 @@ class Upgrade:
         try:
             with self._locked(api) as hold:
                 if hold.held:
-                    self._tell(recovery.undo_killed(self.helm, self.release, hold.doubtful))
+                    self._tell(recovery.undo_killed(self.helm, self.release, hold.doubtful, inherited=hold.inherited))
                 self._apply(api, hold, skip_unchanged)
         finally:
             self.report.duration = time.monotonic() - start
@@ -67,6 +68,9 @@ class Upgrade:
                 f"Nothing changed in {self.release} since revision {before.number}, so nothing is deployed."
             )
             return
+        if api is not None and before is not None and self.release.server_side:
+            for sentence in takeover.taken(api, self.release, wanted.objects):
+                self._tell(sentence)
         monitor = None if api is None else self._monitor(api, wanted)
         attempt = Attempt(self.helm, self.release, self.notes.note, hold, monitor)
         try:
@@ -84,7 +88,7 @@ class Upgrade:
     def _monitor(self, api: KubeClient, wanted: ReleaseManifests) -> Monitor:
         given = Mask(wanted.secrets)  # a container that dies often prints the secrets that it was given
         observer = WorkloadObserver(api, self.release, lambda text: given.mask(self.helm.mask(text)), wanted.jobs)
-        return Monitor(observer, self._note_masked, self.policy)
+        return Monitor(observer, self._note_masked, self.policy, wanted.workloads(self.release.namespace))
 
     def _failed(self, error: LinealError, before: ReleaseManifests | None, attempt: Attempt) -> LinealError:
         """The error with the cause that the monitor knows, and the state that the release is in now."""

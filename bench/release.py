@@ -53,6 +53,7 @@ def deploys(scratch: Path, repetitions: int) -> list[Limit]:
 
 @contextmanager
 def _cluster(directory: Path) -> Iterator[Path]:
+    directory.mkdir()
     with api_server(directory) as kubeconfig, controller(kubeconfig, directory / "kubelet"):
         yield kubeconfig
 

@@ -48,20 +48,26 @@ class Upgrade:
         api = self._api()
         try:
             with self._locked(api) as hold:
-                if hold.held:
-                    self._tell(recovery.undo_killed(self.helm, self.release, hold.doubtful, inherited=hold.inherited))
                 self._apply(api, hold, skip_unchanged)
         finally:
             self.report.duration = time.monotonic() - start
         return self.report
 
+    def _before(self, hold: ReleaseHold) -> ReleaseManifests | None:
+        """What is deployed, once the release that a killed run left is in order."""
+        found = manifests.deployed(self.helm, self.release)
+        if found is None or not hold.held or not recovery.is_cut_off(found.status):
+            return found
+        self._tell(recovery.undo_killed(self.helm, self.release, hold.doubtful, inherited=hold.inherited))
+        return manifests.deployed(self.helm, self.release)
+
     def _apply(self, api: KubeClient | None, hold: ReleaseHold, skip_unchanged: bool) -> None:
+        before = self._before(hold)
         try:
             wanted = manifests.dry_run(self.helm, self.release)
         except DeployFailed as error:
             error.place = error.place or template_location.find(error.message, self.release, "")
             raise
-        before = manifests.deployed(self.helm, self.release)
         if skip_unchanged and before is not None and before.status == "deployed" and before.same(wanted):
             self.report.status, self.report.revision = "unchanged", before.number
             self.notes.note(

@@ -25,6 +25,11 @@ _ROLLBACK = "Rollback "
 """The first word of the description of a rollback, whether it worked or not."""
 
 
+def is_cut_off(status: str) -> bool:
+    """Whether a revision of that status is one that helm is working on, or was killed amid."""
+    return status.startswith(_CUT_OFF)
+
+
 def may_have_begun(answer: Answer, error: LinealError) -> bool:
     """Whether a `helm upgrade` that ended with `error` may have left a revision.
 
@@ -60,7 +65,7 @@ def undo_killed(
     `Interrupted`."""
     left = _Leftover(helm, release, shielded=False, pause=pause)
     revisions = left.revisions()
-    if not revisions or not revisions[-1].status.startswith(_CUT_OFF) or not left.run_of(revisions, inherited):
+    if not revisions or not is_cut_off(revisions[-1].status) or not left.run_of(revisions, inherited):
         return ""
     done, signals = left.put_back(revisions, wait=False)
     said = f"A run before left {release} {revisions[-1].status}, because it was killed. {done}"

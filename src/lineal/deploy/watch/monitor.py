@@ -73,7 +73,7 @@ class Monitor:
         self._seen: dict[str, Observation] = {}
         self._unready: dict[str, Observation] = {}
         """The workloads that this deploy changed and that were not ready yet, in their last state."""
-        self._given_up = False
+        self._settled, self._given_up = False, False
         self._explained: set[str] = set()
         self._before = {found.uid: found.version for found in self._first_look()}
 
@@ -84,7 +84,7 @@ class Monitor:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join(2 * self._policy.poll + 30)
-        if not self._blind:
+        if not self._blind and not self._settled:
             with self._turn:
                 self._show()  # the final state
 
@@ -117,6 +117,7 @@ class Monitor:
             if self.verdict is not None or not go_on():
                 return False
             if looked and not self.missing and not self._awaited(with_jobs=spent < min(seconds, self._policy.jobs)):
+                self._settled = True
                 return True
             if spent >= seconds:
                 return False

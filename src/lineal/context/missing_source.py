@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from typing import TYPE_CHECKING
 
+from lineal.context.build_context import BuildContext
 from lineal.context.committed import COMMIT_IT, NOT_COMMITTED
 from lineal.context.glob import expand, has_wildcards
 from lineal.context.tree import SourceTree, clamp
 from lineal.context.working_tree_names import WorkingTreeNames
 from lineal.errors import BadConfiguration
-
-if TYPE_CHECKING:
-    from lineal.context.build_context import BuildContext
 
 _BUILD_IT = "Make it in a stage of the Dockerfile and copy it from there with `COPY --from`"
 
@@ -42,7 +39,9 @@ def _excluded(context: BuildContext, pattern: str) -> str:
     except BadConfiguration:
         # It leads into a submodule that is not here, which is no error only as long as it is excluded.
         return clamp(pattern)
-    return clamp(pattern) if len(found) > 1 or has_wildcards(pattern) else "".join(found)
+    if not found:
+        return ""
+    return clamp(pattern) if has_wildcards(pattern) else found[0]
 
 
 def _in_working_tree(context: BuildContext, pattern: str, path: str) -> str:

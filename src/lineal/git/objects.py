@@ -74,7 +74,8 @@ class Objects:
 
     def bring(self, oids: Iterable[str]) -> None:
         """Fetch at once what a partial clone lacks of these objects. Raises `MissingObject`."""
-        if self.partial and (absent := [oid for oid in oids if not self.has(oid)]) and not self.promisor.fetch(absent):
+        absent = [oid for oid in oids if not self.has(oid)] if self.partial else []
+        if absent and not self.promisor.fetch(absent):
             raise MissingObject(absent[0], self._root)
 
     # --- trees and commits --------------------------------------------------------------------------------------

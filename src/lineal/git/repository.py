@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -130,8 +130,8 @@ class Repository:
             yield from self.objects.stream(oid)
 
     def sizes(self, oids: Iterable[str]) -> dict[str, int]:
-        """The sizes of objects in bytes. One process of git answers for all, and a partial clone fetches what it lacks
-        of them. Raises `MissingObject`."""
+        """The sizes of objects in bytes. One process of git answers for all; a partial clone fetches what it lacks of
+        them. Raises `MissingObject`."""
         wanted = sorted(set(oids))
         if not wanted:
             return {}
@@ -254,9 +254,11 @@ class Repository:
     def ignored_by(self, paths: Sequence[str], *, every: bool = False) -> str:
         """The rule that makes git ignore the first of these paths of the working tree that it ignores, such as
         `.gitignore:3 (bin/)`; empty when there is none, and with `every` when it does not ignore all of them."""
-        asked = "".join(f"{path}\0" for path in paths)
+        asked = os.fsencode("".join(f"./{path}\0" for path in paths))
+        # check-ignore takes no literal pathspecs. It matches paths as they are, without them, too.
+        environ = {key: value for key, value in self.environ.items() if key != "GIT_LITERAL_PATHSPECS"}
         try:
-            out = self.run("check-ignore", "--verbose", "-z", "--stdin", stdin=os.fsencode(asked))
+            out = run_git(["check-ignore", "--verbose", "-z", "--stdin"], self.root, environ, asked)
         except GitFailed:
             return ""
         fields = iter(os.fsdecode(out).split("\0"))

@@ -142,13 +142,6 @@ def test_a_dockerfile_that_the_commit_lacks(repo: servers.Repository, written: b
     assert isinstance(refused.value, Uncommitted if written else BadConfiguration)
 
 
-def test_a_dockerfile_that_is_a_link_is_refused(repo: servers.Repository) -> None:
-    repo.put({"real": SCRATCH})
-    (repo.path / "Dockerfile").symlink_to("real")
-    with pytest.raises(BadConfiguration, match=r"^Dockerfile: is a symbolic link"):
-        read(repo, {}, config="project: shop\nimages: {one: {}}\n")
-
-
 @pytest.mark.parametrize("file", ["Dockerfile", ".dockerignore", "Dockerfile.dockerignore"])
 def test_a_file_that_is_no_text_is_refused(repo: servers.Repository, file: str) -> None:
     with pytest.raises(BadConfiguration, match=f"^{file}: is not UTF-8 text"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lineal.errors import BadConfiguration
+from lineal.errors import BadConfiguration, LinealError
 from tests import servers
 from tests.strangers.commits import opened, planned
 
@@ -118,3 +118,14 @@ def test_what_lies_outside_of_the_context_is_named(repo: servers.Repository, sou
 def test_what_is_nowhere_is_said_to_be_nowhere(repo: servers.Repository, source: str) -> None:
     repo.write(FILES)
     assert f"COPY '{source}': there is no such file in the commit. [LN-2009]" in refusal(repo, f"COPY {source} /x/")
+
+
+def test_a_dockerfile_is_explained_like_a_source(repo: servers.Repository) -> None:
+    config = "project: x\nimages:\n  app: {dockerfile: docker/dockerfile}\n"
+    repo.write({"docker/Dockerfile": "FROM scratch\n", "lineal.yaml": config})
+    with pytest.raises(LinealError, match=r"but 'docker/Dockerfile' does: case counts\. .* \[LN-3015\]"):
+        planned(opened(repo))
+    repo.write({"lineal.yaml": config.replace("docker/", "made/"), ".gitignore": "made\n"})
+    repo.put({"made/dockerfile": "FROM scratch\n"})
+    with pytest.raises(LinealError, match=r"\.gitignore:1 \(made\) keeps it out of the commit\. .* \[LN-3002\]"):
+        planned(opened(repo))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -77,6 +78,12 @@ class Objects:
         absent = [oid for oid in oids if not self.has(oid)] if self.partial else []
         if absent and not self.promisor.fetch(absent):
             raise MissingObject(absent[0], self._root)
+
+    def without_fetching(self) -> Objects:
+        """The same objects for somebody who can do without those that a partial clone lacks."""
+        other = copy(self)
+        other.promisor = Promisor(self._root, self._environ, may_ask=False)
+        return other
 
     # --- trees and commits --------------------------------------------------------------------------------------
 

@@ -135,7 +135,8 @@ def test_a_dockerfile_that_the_commit_lacks(repo: servers.Repository, written: b
     if written:
         assert str(refused.value).startswith(
             "lineal.yaml:3: images.one: The Dockerfile api/Dockerfile of image 'one' "
-            "is in the working tree, but not in the commit."
+            "is in the working tree, and .git/info/exclude:1 (api/Dockerfile) keeps it out of the commit. "
+            "Commit it with `git add --force`."
         )
     else:
         assert "does not exist in the commit. Write it, or name it with `dockerfile:`." in str(refused.value)

@@ -11,12 +11,13 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from lineal.config.convert import convert
-from lineal.config.document import parse
+from lineal.config.document import Document, Path, parse
 from lineal.config.model import Variable
-from lineal.errors import BadConfiguration
+from lineal.errors import BadConfiguration, Problems
 from lineal.wildcards import Part, matches
 
 FILE = "lineal-giterminism.yaml"
+_SPELT_HOST = re.compile(r"[a-z]+://(\[[0-9a-f:]+\]|[^*?/:]+)([:/]|$)")
 
 
 class TemplateExceptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,12 +32,32 @@ class TemplateExceptions(Struct, frozen=True, kw_only=True, forbid_unknown_field
 class DockerfileExceptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What Dockerfiles may use that is not in the commit."""
 
+    pinned: Annotated[
+        bool,
+        Meta(
+            description="Whether every `ADD` of a URL or a git repository has to name a checksum or a full commit id "
+            "(default: false). Without one, what the first build of its stage brings stays."
+        ),
+    ] = False
     unpinned: Annotated[
         list[str],
         Meta(
-            description="URLs and git repositories that `ADD` may bring without a checksum or a full commit id, as "
-            "written there, `*` and `**` as below. Their text alone counts: what they held when the stage was built "
-            "stays."
+            description="URLs and git repositories that `ADD` may bring without a checksum or a full commit id, with "
+            "`pinned` too, as written there, `*` and `**` as below. Nothing is said about them. One whose host is "
+            "spelt out may be in this network."
+        ),
+    ] = []
+
+
+class SubmoduleExceptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the commit pins in submodules and builds do without."""
+
+    empty: Annotated[
+        list[str],
+        Meta(
+            description="Submodules that count as empty folders, wherever they are checked out or not, by their paths; "
+            "`*` and `**` as below. Nothing of them is read, and `COPY` makes an empty folder, as `docker build` does "
+            "in a clone without submodules."
         ),
     ] = []
 
@@ -48,6 +69,7 @@ class Giterminism(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     dockerfile: Annotated[DockerfileExceptions, Meta(description="Exceptions for Dockerfiles.")] = (
         DockerfileExceptions()
     )
+    submodules: Annotated[SubmoduleExceptions, Meta(description="Exceptions for submodules.")] = SubmoduleExceptions()
     uncommitted: Annotated[
         list[str],
         Meta(
@@ -64,6 +86,16 @@ class Giterminism(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         """Whether an `ADD` may bring this URL or repository, written like this, without a checksum or commit."""
         return any(matches(_parts(pattern), source) for pattern in self.dockerfile.unpinned)
 
+    def opens(self, source: str) -> bool:
+        """Whether this URL or repository may be a service of this machine or its network although nothing pins it: a
+        pattern means it that has no wildcard in the host."""
+        spelt = [pattern for pattern in self.dockerfile.unpinned if _SPELT_HOST.match(pattern)]
+        return any(matches(_parts(pattern), source) for pattern in spelt)
+
+    def empty(self, path: str) -> bool:
+        """Whether the submodule at this path counts as an empty folder."""
+        return any(matches(_parts(pattern), one) for pattern in self.submodules.empty for one in (path, path + "/"))
+
 
 def load_giterminism(text: str | None, *, file: str = FILE) -> Giterminism:
     """The exceptions of the commit (`text` None: none). Raises `BadConfiguration` with file, line and key."""
@@ -73,15 +105,22 @@ def load_giterminism(text: str | None, *, file: str = FILE) -> Giterminism:
     if document.root.value is None:
         return Giterminism()
     found = convert(document, Giterminism)
-    for index, pattern in enumerate(found.uncommitted):
+    problems = Problems()
+    _check_paths(document, ("uncommitted",), found.uncommitted, problems)
+    _check_paths(document, ("submodules", "empty"), found.submodules.empty, problems)
+    problems.end()
+    return found
+
+
+def _check_paths(document: Document, key: Path, patterns: list[str], problems: Problems) -> None:
+    for index, pattern in enumerate(patterns):
         if pattern.startswith("/") or ".." in pattern.split("/") or not pattern.strip():
-            raise BadConfiguration(
+            problems.add(BadConfiguration(
                 "A pattern must be a path inside the repository.",
                 id="LN-1005",
-                place=document.place(("uncommitted", index)),
+                place=document.place((*key, index)),
                 remedy="Write it relative to the root, such as `docs/**`.",
-            )
-    return found
+            ))  # fmt: skip
 
 
 @lru_cache(maxsize=256)

@@ -106,7 +106,7 @@ def record_documents(
 
 def stage_index(image: Image, record_manifest: Manifest, record: Record, platform: str) -> Manifest:
     """The index that a stage tag points at: the image, and its record. Annotations repeat what selection needs."""
-    named = dict(zip(("os", "architecture", "variant"), platform.split("/"), strict=False))
+    named = dict(zip(("os", "architecture", "variant"), _platform(image, platform).split("/"), strict=False))
     index = {
         "schemaVersion": 2,
         "mediaType": OCI_INDEX,
@@ -127,6 +127,12 @@ def stage_index(image: Image, record_manifest: Manifest, record: Record, platfor
         "annotations": record.annotations(),
     }
     return Manifest(encode(index), OCI_INDEX)
+
+
+def _platform(image: Image, built: str) -> str:
+    """The platform that was built, unless the image itself is for another processor (386 on amd64)."""
+    found = image.platform or built
+    return built if found.split("/")[:2] == built.split("/")[:2] else found
 
 
 _RECORD_KEYS = ("checksum", "commits", "tree", "branch", "parent", "project", "version")

@@ -21,11 +21,12 @@ from lineal.tar.header import (
     number,
     parse_records,
 )
+from lineal.text import printable
 
 Kind = Literal["file", "directory", "symlink", "hardlink", "special"]
 
-MAX_DEPTH = 200
-"""Directories in a path. Nobody nests as deep, and what walks a tree may then call itself."""
+MAX_PATH, MAX_NAME = 4095, 255
+"""Bytes that a path and a name in it can have on Linux (limits.h)."""
 _CHUNK = 1 << 18
 _MAX_EXTENSION = 1 << 20
 """Bytes of the extended headers of one entry, and of those for all; nothing real comes near."""
@@ -193,16 +194,38 @@ def _entry(header: Header) -> Entry:
         uid, gid = owner_id(uid), owner_id(gid)
     except ValueError as error:
         raise Unsupported(f"it has a wrong owner: {error}") from error
-    if header.name.count(b"/") > MAX_DEPTH or header.link.count(b"/") > MAX_DEPTH:
-        raise Unsupported("it has a path that is too deep")
     kind, path, mode = header.kind, clamp(os.fsdecode(header.name)), number(block[100:108]) & 0o7777
+    _check_length(path)
     entry = Entry(path, kind, header.flag, mode, uid, gid, header.size, mtime, xattrs=xattrs)
     if kind == "symlink":
         entry.target = os.fsdecode(header.link)
+        if len(header.link) > MAX_PATH:
+            raise Unsupported(
+                f"/{printable(path, 60)} is a link to {len(header.link)} bytes; the limit is {MAX_PATH}"
+            )
     elif kind == "hardlink":
         entry.target = clamp(os.fsdecode(header.link))
+        _check_length(entry.target)
     elif kind == "special":
         entry.device = (count(block[329:337], "device"), count(block[337:345], "device"))
         if max(entry.device) > MAX_OCTAL:
             raise Malformed("a tar header has a wrong device")
     return entry
+
+
+def too_long(path: str) -> str:
+    """What Linux refuses in a path, as the end of a sentence; empty for a path that it takes."""
+    if len(path) < MAX_NAME // 4:  # a letter has four bytes at most
+        return ""
+    data = os.fsencode(path)
+    longest = max(map(len, data.split(b"/")))
+    if longest > MAX_NAME:
+        return f"has a name of {longest} bytes in it; the limit is {MAX_NAME}"
+    if len(data) > MAX_PATH:
+        return f"is a path of {len(data)} bytes; the limit is {MAX_PATH}"
+    return ""
+
+
+def _check_length(path: str) -> None:
+    if reason := too_long(path):
+        raise Unsupported(f"/{printable(path, 60)} {reason}")

@@ -25,6 +25,8 @@ _PARAMETER = re.compile(r'([A-Za-z_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _SCHEME = re.compile(r"(?:^|,)\s*(bearer|basic)(?=[\s,]|$)", re.IGNORECASE)
 _TOKEN = re.compile(r"[\x21-\x7e]+")
+LISTING = "list the tags of"
+"""What some registries have a right of its own for."""
 
 
 class Denied(Unreachable):
@@ -127,20 +129,27 @@ class Authenticator:
             return None if failed == f"Bearer {token}" else f"Bearer {token}"
 
     def denied(self, doing: str) -> Denied:
-        """The error for a 401 or 403 while `doing` ("read", "write" or "delete")."""
+        """The error for a 401 or 403 while `doing` ("read", "write", "delete" or `LISTING`)."""
         with self._lock:
             credential, problem = self._credential, self._problem
         login = f"`docker login {self._host}`, or LINEAL_REGISTRY_USERNAME and LINEAL_REGISTRY_PASSWORD for the store"
+        why = f" {problem}" if problem else ""
         if credential is None:
-            why = f" {problem}" if problem else ""
             return Denied(
                 f"{self._host} does not let anyone {doing} {self._repository} without credentials, "
                 f"and none were found.{why}",
                 id="LN-4004",
                 remedy=f"Log in: {login}.",
             )
+        if doing == LISTING:
+            return Denied(
+                f"{self._host} does not let the credentials from {credential.source} {doing} {self._repository}, "
+                "though they may read there.",
+                id="LN-4121",
+                remedy="Publishing needs that right: ecr:ListImages in ECR, List Tag for a robot of Harbor.",
+            )
         return Denied(
-            f"{self._host} refuses to let the credentials from {credential.source} {doing} {self._repository}.",
+            f"{self._host} refuses to let the credentials from {credential.source} {doing} {self._repository}.{why}",
             id="LN-4005",
             remedy=f"Check that they are right and may {doing} there, or give others: {login}.",
         )

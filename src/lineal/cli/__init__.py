@@ -76,7 +76,9 @@ def _complain(error: LinealError, cause: BaseException | None = None) -> int:
 
     # It may quote what a registry, a Dockerfile or helm wrote.
     with suppress(OSError):  # nobody reads stderr any more; the exit code still tells
-        if annotation := provider_of(os.environ).annotation(error):
-            sys.stderr.write(f"{annotation}\n")
-        sys.stderr.write(f"Error: {defuse_commands(strip_controls(' '.join(str(error).splitlines())))}\n")
+        for one in error.every():
+            if annotation := provider_of(os.environ).annotation(one):
+                sys.stderr.write(f"{annotation}\n")
+            sentence = " ".join(f"{one.words} [{one.id}]".splitlines())
+            sys.stderr.write(f"Error: {defuse_commands(strip_controls(sentence))}\n")
     return _INTERRUPTED if isinstance(error, Interrupted) else error.exit_code

@@ -12,6 +12,7 @@ from lineal.config.model import MOST_DAYS, Deploy
 from lineal.config.setting import DEFAULT, Origin, Setting, resolve, variable_of
 from lineal.errors import BadConfiguration
 from lineal.session.options import Options
+from lineal.store.mirror import parse_mirror
 from lineal.store.open import check_address
 from lineal.text import lines
 
@@ -34,6 +35,7 @@ class Settings:
     dev: Setting[bool]
     ignore_uncommitted: Setting[bool]
     insecure_registries: Lines
+    registry_mirrors: Lines
     secrets: Lines
     ssh: Lines
     jobs: Setting[int]
@@ -122,6 +124,7 @@ def _settings(options: Options) -> Settings:
         dev=read.flag("dev", options.dev),
         ignore_uncommitted=read.flag("ignore-uncommitted", options.ignore_uncommitted),
         insecure_registries=read.lines("insecure-registry", options.insecure_registry),
+        registry_mirrors=_mirrors(read.lines("registry-mirror", options.registry_mirror)),
         secrets=read.lines("secret", options.secret),
         ssh=read.lines("ssh", options.ssh),
         jobs=resolve("jobs", flag=options.jobs, environ=options.environ, default=4, parse=_positive),
@@ -182,6 +185,13 @@ def _variables(lines: Lines) -> Setting[Mapping[str, str]]:
             raise BadConfiguration(what, id="LN-1012", remedy="Write each as NAME=VALUE, on one line.")
         pairs[name] = value
     return Setting(pairs, lines.origin)
+
+
+def _mirrors(lines: Lines) -> Lines:
+    """The mirrors, which may be shown: one with a password in it is refused."""
+    for text in lines.value:
+        parse_mirror(text)
+    return lines
 
 
 def _shown(repo: Setting[str]) -> Setting[str]:

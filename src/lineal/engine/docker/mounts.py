@@ -28,7 +28,7 @@ from lineal.engine.docker.resources import RunResources
 from lineal.errors import BadConfiguration, Unreachable
 from lineal.tar import raw
 from lineal.tar.compression import ChunkStream
-from lineal.tar.header import SYMLINK, padding
+from lineal.tar.header import END, HARDLINK, SYMLINK, padding
 
 _MARK = b".dockerenv"
 """A file that an engine makes in every container; only its deletion could show up in a layer."""
@@ -193,7 +193,7 @@ class Mounts:
             if volume.owner:
                 paths.directory(place, *volume.owner, again=True)
             for tar in volume.tar:
-                self._client.put(helper, place, tar, f"fill the mount at {volume.target}")
+                self._client.put(helper, "/", _below(_key(place), tar), f"fill the mount at {volume.target}")
             for target, content in volume.files.items():
                 inner = place + target.removeprefix(volume.target.rstrip("/"))
                 if target.endswith("/"):
@@ -289,6 +289,18 @@ def _single(mount: BindMount, name: bytes) -> Iterator[bytes]:
     raise BadConfiguration(
         f"There is no file to mount at {mount.target}.", id="LN-5011", remedy="Check the mount's source."
     )
+
+
+def _below(directory: bytes, tar: Iterator[bytes]) -> Iterator[bytes]:
+    """A tar with its names in a directory of the root: the engine refuses links that lead out of where it unpacks."""
+    for entry, body in raw.read(io.BufferedReader(ChunkStream(tar))):
+        if entry.name:
+            entry.name = directory + b"/" + entry.name
+            entry.link = directory + b"/" + entry.link if entry.kind == HARDLINK else entry.link
+            yield entry.encode()
+            yield from body
+            yield padding(entry.size)
+    yield END
 
 
 def _tidy(path: str) -> str:

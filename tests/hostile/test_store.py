@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lineal.assemble.filesystem import Filesystem
-from lineal.build.image_config import copy_of, with_path
+from lineal.build.image_config import copy_of, taken_over
 from lineal.dockerfile import metadata
 from lineal.oci.image import MAX_CONFIG, encode, image_of, read_blob, read_image
 from lineal.oci.types import OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor, Image, Manifest
@@ -20,7 +20,7 @@ from lineal.store.copy import copy_image
 from lineal.store.layout import Layout
 from lineal.store.layout_index import INDEX
 from lineal.store.record import FILESYSTEM, Record, read_stage, record_descriptors, record_documents, stage_index
-from lineal.store.registry.errors import codes
+from lineal.store.registry.response import codes
 from tests.hostile.bounds import answer
 from tests.hostile.inputs import changed, json_bytes
 from tests.unit.stages.workbench import MemoryStore, planned, stages
@@ -130,7 +130,7 @@ def test_a_config_of_a_base_can_be_built_on_or_is_refused(data: bytes) -> None:
 def built_on(base: Image) -> None:
     """What a build does with the config of a base."""
     assert len(base.diff_ids) == 1 and (base.config_json.get("config") or {}).get("OnBuild") in (None, [])
-    with_path(base)
+    taken_over(base, "base:1")
     document = copy_of(base)
     for meta in METADATA:
         metadata.apply(document, meta, lambda word: word if isinstance(word, str) else word.finish({"A": "1"}))

@@ -17,10 +17,9 @@ from hypothesis import strategies as st
 from lineal.assemble.archive import extract, is_archive
 from lineal.assemble.filesystem import Filesystem
 from lineal.assemble.layer_builder import LayerBuilder
-from lineal.assemble.stage_tree import LayerSource, StageTree
+from lineal.assemble.stage_tree import StageTree
 from lineal.engine.docker.layer import LayerExclusions, LayerTar
 from lineal.errors import BuildFailed
-from lineal.oci.types import OCI_LAYER
 from lineal.tar.header import BLOCK, END, with_checksum
 from lineal.tar.spool import Spool
 from tests.hostile.bounds import answer, bounds
@@ -85,8 +84,7 @@ def read_everywhere(tar: bytes, folder: Path) -> None:
     """By everything that reads a tar, each with a sentence of its own."""
     answer(lambda: Filesystem.empty().apply(0, io.BytesIO(tar)))
     answer(lambda: LayerTar(lambda data: None, LayerExclusions()).copy(io.BytesIO(tar)))
-    source = LayerSource(lambda: iter([tar]), OCI_LAYER)
-    answer(lambda: StageTree.read(Filesystem.empty(), [source, source], ["/"], folder))
+    answer(lambda: StageTree.read(Filesystem.empty(), [lambda: iter([tar])] * 2, ["/"], folder))
     answer(lambda: unpacked(iter([tar]), folder))
 
 

@@ -13,8 +13,8 @@ from msgspec import Meta, Struct
 from lineal.config.convert import convert
 from lineal.config.document import Document, Path, parse
 from lineal.config.model import Variable
+from lineal.context.wildcards import Part, matches
 from lineal.errors import BadConfiguration, Problems
-from lineal.wildcards import Part, matches
 
 FILE = "lineal-giterminism.yaml"
 _SPELT_HOST = re.compile(r"[a-z]+://(\[[0-9a-f:]+\]|[^*?/:]+)([:/]|$)")

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from e2b_dockerfile_utils import PatternMatcher
 
-from lineal.wildcards import Part, matches
+from lineal.context.wildcards import Part, matches
 
 _PIECE = re.compile(r"\*\*/?|\[\^?(?:\\.|[^\]\\])*\]|\\.|.", re.DOTALL)
-_FEW = 2
-"""Wildcards that a regular expression may share a path among: of 4,096 bytes in a tenth of a second."""
+_WAYS = 2_000_000
+"""Ways to share a path among its wildcards that a regular expression may have to try: some hundredths of a second."""
 _LETTER, _IN_NAME = re.compile("."), re.compile(r"[^/]")
 
 
-def pattern_matcher(lines: Sequence[str]) -> PatternMatcher:
-    """Raises `ValueError` for a malformed pattern."""
+def pattern_matcher(lines: Sequence[str], ways: int = _WAYS) -> PatternMatcher:
+    """A regular expression has at most so many `ways` to try. Raises `ValueError` for a malformed pattern."""
     found = PatternMatcher(list(lines))
     for pattern in found._patterns:
         parts = list(_parts("/".join(pattern.dirs)))
-        if sum(part.kind != "one" for part in parts) > _FEW:
-            pattern.match = partial(matches, parts)
+        wildcards = sum(part.kind != "one" for part in parts)
+        pattern.match = partial(_match, pattern.match, parts, wildcards, ways)
     return found
+
+
+def _match(
+    by_expression: Callable[[str], bool], parts: Sequence[Part], wildcards: int, ways: int, path: str
+) -> bool:
+    """By the regular expression, which is the faster one, where it has few ways to try."""
+    return by_expression(path) if len(path) ** wildcards <= ways else matches(parts, path)
 
 
 def _parts(pattern: str) -> Iterator[Part]:

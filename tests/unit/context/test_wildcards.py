@@ -28,15 +28,12 @@ def test_a_pattern_of_an_ignore_file_matches_what_the_library_s_matches(pattern:
         with pytest.raises(ValueError, match="Invalid ignore pattern"):
             pattern_matcher([pattern])
         return
-    ours = pattern_matcher([pattern])
+    ours = pattern_matcher([pattern], ways=0)
     assert [one.match(path) for one in ours._patterns] == [one.match(path) for one in library._patterns]
 
 
-def test_many_wildcards_are_matched_without_a_regular_expression() -> None:
-    """Without this the test above would compare the library with itself."""
-    few, many = pattern_matcher(["*a*", "*a*b*"])._patterns
-    assert few.match.__module__ == "e2b_dockerfile_utils.dockerignore"
-    assert many.match.func.__module__ == "lineal.wildcards"
+def test_many_wildcards_in_a_long_path_end_soon() -> None:
+    assert not pattern_matcher(["**/" + "a*" * 40 + "b"]).matches("a" * 4000)
 
 
 GLOBS = st.lists(st.sampled_from(["a", "b", "/", "*", "**", "**/", "?", ".", "é", "["]), min_size=1, max_size=10).map(

@@ -52,6 +52,7 @@ def check(both: Pair, example: Example) -> None:
 @given(examples(6))
 @example(written({"A": File(link="é")}, "COPY --exclude=/a/../?hid/a.tx? [^x]c/.. /opt/up"))
 @example(Example({}, (Program(("a/**/a/../[--z]d/*\r",), ("ARG BASE", "FROM $BASE", "COPY . /x/")),)))
+@example(Example({"b\\s/!n": File()}, (Program((), ("ARG BASE", "FROM $BASE", 'COPY ["./b\\\\\\\\s", "/x"]')),)))
 def test_the_same_files(both: Pair, example: Example) -> None:
     check(both, example)
 

@@ -29,7 +29,7 @@ MAX_PATH, MAX_NAME = 4095, 255
 """Bytes that a path and a name in it can have on Linux (limits.h)."""
 _CHUNK = 1 << 18
 _MAX_EXTENSION = 1 << 20
-"""Bytes of an extended header; nothing real comes near."""
+"""Bytes of the extended headers of one entry, and of those for all; nothing real comes near."""
 _KINDS: dict[bytes, Kind] = {
     b"0": "file",
     b"7": "file",
@@ -80,11 +80,13 @@ class HeaderReader:
 
     def __iter__(self) -> Iterator[Header]:
         records: dict[bytes, bytes] = {}
+        held = ever = 0
         while (block := self._block()) is not None:
             flag = block[156:157].replace(b"\0", FILE)
             size = count(block[124:136], "size")
             if flag in b"xgLK":
-                body = self._extension(size)
+                held, ever = (held, ever + size) if flag == b"g" else (held + size, ever)
+                body = self._extension(size, max(held, ever))
                 if flag == b"g":
                     self._defaults.update(parse_records(body))
                 elif flag == b"x":
@@ -93,7 +95,7 @@ class HeaderReader:
                     records[b"path" if flag == b"L" else b"linkpath"] = body.rstrip(b"\0")
                 continue
             header = _header(block, flag, size, {**self._defaults, **records} if self._defaults else records)
-            records = {}
+            records, held = {}, 0
             self._left, self._padding = header.size, -header.size % BLOCK
             yield header
             self._skip()
@@ -125,8 +127,9 @@ class HeaderReader:
             raise Malformed("a tar header has a wrong checksum")
         return block
 
-    def _extension(self, size: int) -> bytes:
-        if size > _MAX_EXTENSION:
+    def _extension(self, size: int, held: int) -> bytes:
+        """The content of an extended header. `held` bytes of such headers, this one included, count for an entry."""
+        if held > _MAX_EXTENSION:
             raise Malformed("a tar header is longer than 1 MiB")
         body = self._stream.read(size + -size % BLOCK)
         if len(body) < size:

@@ -28,6 +28,7 @@ LENIENT = {
     # Of a folder that is there, BuildKit has only what some instruction copies.
     r'"/(?P<there>[^"\n]*)": not found\n(.*\n)*COPY .*--parents.*/\./': "A link before `/./`",
     r"lstat /(?P<there>[^\n]*): no such file or directory": "A wildcard without a match",
+    r'"/[^"\n]*\\\\[^"\n]*": not found': "A backslash in a name",
 }
 # Lineal's reason, and where docs/dockerfile.md says that only BuildKit builds it.
 UNSUPPORTED = {

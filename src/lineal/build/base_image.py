@@ -11,7 +11,7 @@ from typing import Any
 
 from lineal.assemble.filesystem import Filesystem
 from lineal.build.environment import BuildEnvironment, StageInputs
-from lineal.build.image_config import with_path
+from lineal.build.image_config import taken_over
 from lineal.dockerfile.instructions import FromInstruction
 from lineal.dockerfile.stage import Stage
 from lineal.errors import BadConfiguration, BuildFailed, MissingContent, Unreachable
@@ -19,7 +19,7 @@ from lineal.oci import Store
 from lineal.oci.image import image_of, read_image
 from lineal.oci.platform import normal, runs
 from lineal.oci.types import OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Descriptor, Image, Layer
-from lineal.tar.compression import open_layer
+from lineal.tar.compression import open_archive
 
 _OF_THE_IMAGE = ("LN-4021", "LN-4022")
 """Failures that are the image's fault, not the registry's: they belong to the line that names it."""
@@ -32,7 +32,7 @@ def import_base(
     source, tag = environment.base_store(reference)
     base = _find(source, tag, reference, stage)
     if warning := check_platform(base, f"The base image {reference}", stage):
-        environment.warn(warning)
+        environment.notes.warn(warning)
     if (base.config_json.get("config") or {}).get("OnBuild"):
         raise BadConfiguration(
             f"The base image {reference} has ONBUILD instructions, which are not part of this commit.",
@@ -66,10 +66,10 @@ def import_base(
     with ThreadPoolExecutor(4) as pool:
         for number, (path, layer) in enumerate(pool.map(fetch, count(), base.layers)):
             with path.open("rb") as file:
-                filesystem = filesystem.apply(number, open_layer(chunks(file), layer.media_type))
+                filesystem = filesystem.apply(number, open_archive(chunks(file)))
             path.unlink()
             layers.append(layer)
-    return image_of(with_path(base), layers), filesystem
+    return image_of(taken_over(base, reference), layers), filesystem
 
 
 def _find(source: Store, tag: str, reference: str, stage: Stage) -> Image:

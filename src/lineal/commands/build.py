@@ -72,9 +72,10 @@ def _environment(session: Session) -> BuildEnvironment:
         engine=DockerEngine(network=settings.engine_network.value, environment=settings.environ),
         secrets=session.secrets,
         agents=session.agents.socket,
+        exceptions=session.giterminism,
+        notes=session.notes,
         proxies={name: image.args for name, image in project.images.items()},
         project=project.project,
         may_write=session.context.may_write,
         workspace=session.workspace,
-        warn=session.progress.warn,
     )

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 from lineal.oci.platform import normal
 
+_WINDOWS = re.compile(
+    r"^mcr\.microsoft\.com/(windows|dotnet/framework|windowsservercore|nanoserver)\b"
+    r"|^microsoft/(nanoserver|windowsservercore|windows)\b"
+    r"|:[^/]*(nanoserver|windowsservercore|windows)"
+)
+
 __all__ = ["arguments", "normal"]
+
+
+def is_windows(reference: str) -> bool:
+    """Whether a base has Windows in its name, as all of them do."""
+    return _WINDOWS.search(reference.lower()) is not None
 
 
 def arguments(platform: str, target: str) -> dict[str, str]:

@@ -23,7 +23,7 @@ from lineal.oci.types import (
     ImageConfig,
     Manifest,
 )
-from lineal.oci.verify import digest_of
+from lineal.oci.verify import check_config, digest_of, size_of
 
 MAX_CONFIG = 8 << 20
 MAX_DOCUMENTS = 100
@@ -169,6 +169,7 @@ def _read(store: Store, manifest: Manifest) -> Image:
         raise Unreachable(f"{store.address}@{manifest.digest} is not a valid image manifest.", id="LN-4021") from None
     image = Image(manifest, read_blob(store, config, MAX_CONFIG), layers)
     try:
+        check_config(image.config_json)
         matches = len(image.diff_ids) == len(layers)
     except (ValueError, TypeError, AttributeError, RecursionError):
         matches = False
@@ -183,7 +184,7 @@ def _layer(entry: dict[str, Any], where: str) -> Descriptor:
     media_type = str(entry["mediaType"])
     if media_type not in _LAYERS:
         raise Unreachable(f"{where} has a layer of type {media_type!r}, which Lineal cannot take over.", id="LN-4021")
-    return Descriptor(_LAYERS[media_type], digest_of(entry), int(entry["size"]))
+    return Descriptor(_LAYERS[media_type], digest_of(entry), size_of(entry))
 
 
 def read_blob(store: Store, digest: str, limit: int) -> bytes:

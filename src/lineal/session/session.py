@@ -157,7 +157,10 @@ class Session:
     @cached_property
     def store_settings(self) -> StoreSettings:
         default, source = self.context.default_store, self.context.sources.get("default_store", "the CI")
-        if not default:
+        if not default and self.context.in_ci:
+            # A folder of the job would be gone with it, and the pipeline green.
+            default, source = "", "no registry of the CI"
+        elif not default:
             cache = cache_directory(self.settings.environ) / "stores" / self.loaded.project.project
             default, source = f"{LAYOUT}{cache}", "default outside CI"
         return StoreSettings.of(self.settings, self.loaded, Setting(default, Origin(source)))

@@ -10,7 +10,7 @@ from lineal.errors import MissingContent
 from lineal.oci import Store
 from lineal.oci.image import encode
 from lineal.oci.types import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Image, Manifest
-from lineal.oci.verify import digest_of
+from lineal.oci.verify import digest_of, size_of
 from lineal.store.tags import stage_tag
 
 PREFIX = "dev.lineal."
@@ -165,7 +165,7 @@ def record_descriptors(store: Store, index: Manifest) -> dict[str, Descriptor]:
         raise MissingContent(digest, store.address)
     try:
         parts = {
-            str(entry["mediaType"]): Descriptor(str(entry["mediaType"]), digest_of(entry), int(entry["size"]))
+            str(entry["mediaType"]): Descriptor(str(entry["mediaType"]), digest_of(entry), size_of(entry))
             for entry in manifest.json["layers"]
         }
     except (KeyError, TypeError, ValueError):

@@ -19,6 +19,7 @@ Exchange = Callable[[str, str, dict[str, str], bytes | None], tuple[int, bytes]]
 """Sends method, URL, headers and form to a token server; gives status and body. Follows no redirect."""
 
 _DEFAULT_SECONDS = 60
+_MOST_SECONDS = 24 * 3600
 _MARGIN_SECONDS = 10
 _PARAMETER = re.compile(r'([A-Za-z_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -186,9 +187,9 @@ class Authenticator:
         token, seconds = answer.get("token") or answer.get("access_token"), answer.get("expires_in")
         if not isinstance(token, str) or not _TOKEN.fullmatch(token):
             raise self._nonsense()
-        if isinstance(refresh := answer.get("refresh_token"), str):
+        if isinstance(refresh := answer.get("refresh_token"), str) and _TOKEN.fullmatch(refresh):
             self._refresh_token = refresh
-        valid = seconds if isinstance(seconds, int | float) and seconds > 0 else _DEFAULT_SECONDS
+        valid = min(seconds, _MOST_SECONDS) if isinstance(seconds, int | float) and seconds > 0 else _DEFAULT_SECONDS
         expiry = self._monotonic() + valid - min(_MARGIN_SECONDS, valid / 4)
         self._tokens[frozenset(scopes)] = (token, expiry)
         return token

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +17,8 @@ AUTH_VARIABLE = "DOCKER_AUTH_CONFIG"
 """A configuration as text, as GitLab's runner and newer dockers take it."""
 DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 _HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LONELY = re.compile("[\ud800-\udfff]")
+"""Half a character: JSON can name it, no text holds it."""
 _HELPER_SECONDS = 60
 
 
@@ -139,17 +140,20 @@ def _from_entry(entry: dict[str, Any], source: str) -> Credential | None:
             # Whoever wrote it with `base64` left line ends in it, which docker passes over.
             plain = base64.b64decode("".join(auth.split()), validate=True).decode()
             username, _, password = plain.rstrip("\0").partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             raise _Problem(f"{source} has an `auth` that is not base64.") from None
     identity, registry = _text(entry, "identitytoken"), _text(entry, "registrytoken")
+    if not (registry.isascii() and registry.isprintable()):
+        raise _Problem(f"{source} has a `registrytoken` that no header can hold.")
     if not (identity or registry or (username and password)):
         return None
     return Credential(source, username, password, identity, registry)
 
 
 def _text(entry: dict[str, Any], key: str) -> str:
+    """The text of a key; empty for what is none, or cannot be sent."""
     value = entry.get(key)
-    return value if isinstance(value, str) else ""
+    return value if isinstance(value, str) and not _LONELY.search(value) else ""
 
 
 def _from_helper(name: str, server: str, environ: Mapping[str, str]) -> Credential | None:
@@ -182,7 +186,7 @@ def _from_helper(name: str, server: str, environ: Mapping[str, str]) -> Credenti
 def _from_answer(output: bytes, program: str) -> Credential | None:
     try:
         answer = json.loads(output)
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
         raise _Problem(f"{program} did not answer with JSON.")

@@ -8,6 +8,7 @@ from typing import Any
 
 from lineal.errors import MissingContent, Unreachable
 from lineal.oci import Store
+from lineal.oci.config import check_config
 from lineal.oci.platform import named, runs
 from lineal.oci.types import (
     DOCKER_CONFIG,
@@ -23,7 +24,7 @@ from lineal.oci.types import (
     ImageConfig,
     Manifest,
 )
-from lineal.oci.verify import check_config, digest_of, size_of
+from lineal.oci.verify import digest_of, size_of
 
 MAX_CONFIG = 8 << 20
 MAX_DOCUMENTS = 100

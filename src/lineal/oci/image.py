@@ -8,6 +8,7 @@ from typing import Any
 
 from lineal.errors import MissingContent, Unreachable
 from lineal.oci import Store
+from lineal.oci.config import check_config
 from lineal.oci.platform import named, runs
 from lineal.oci.types import (
     DOCKER_CONFIG,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from lineal.config.giterminism import load_giterminism
 from lineal.context.chmod import Chmod
+from lineal.context.remote_source import GitSource, parse
 from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.instructions import RunInstruction
 from lineal.dockerfile.scope import finish
@@ -17,6 +18,7 @@ from lineal.errors import BadConfiguration, LinealError
 from lineal.progress import Notes
 from tests import servers
 from tests.conftest import Lineal
+from tests.unit.assemble.test_http_source import DIGEST, running
 from tests.unit.stages.workbench import Files, planned
 
 FILES: Files = {"a": "a", "app.ini": "root", "conf/app.ini": "folder"}
@@ -76,6 +78,32 @@ def test_a_project_may_want_all_of_them_pinned(source: str) -> None:
     # The line to paste is one that is taken.
     pasted = line.partition("lineal-giterminism.yaml: `")[2].partition("`")[0]
     assert planned(text, FILES, **allowed(pasted))
+
+
+@pytest.mark.parametrize("source", [*REMOTE, "https://example.com/a.git?ref=v1&subdir=d&submodules=0#:d",
+                                    "https://example.com/a.git?keep-git-dir=1#v1:d"])  # fmt: skip
+def test_the_line_that_the_build_prints_pins_it(source: str) -> None:
+    remote = parse(source)
+    assert remote is not None and not remote.pinned
+    content = "a" * 40 if isinstance(remote, GitSource) else "sha256:" + "1" * 64
+    ((_, pinned),) = copy_of(f"FROM b:1\n{remote.fixed(content)} /d/\n", {}).remotes
+    if isinstance(remote, GitSource):
+        assert pinned == replace(remote, ref=content, commit=content)
+    else:
+        assert pinned == replace(remote, digest=content)
+
+
+def test_a_build_says_what_it_brought_once(repo: servers.Repository, lineal: Lineal) -> None:
+    repo.write({"Dockerfile": "FROM scratch\nADD http://files.example.com/b /d/\n"})
+    with running() as server:
+        lineal.env |= {"http_proxy": server.url}
+        first = lineal("build", "--repo", "layout:store")
+        again = lineal("build", "--repo", "layout:store")
+    url = "http://files.example.com/b"
+    note = f"{url} is {DIGEST}, and this stage keeps it. To pin it, write `ADD --checksum={DIGEST} {url} …`."
+    assert f"Dockerfile:2: {note}" in first.stderr
+    assert (first.code, again.code, first.stdout) == (0, 0, again.stdout)
+    assert DIGEST not in again.stderr and len(server.asked) == 1
 
 
 def test_a_pinned_add_has_the_checksum_that_it_had() -> None:
@@ -208,10 +236,10 @@ def test_a_remote_add_may_wait_for_the_base() -> None:
     ((source, remote),) = copy_of("FROM b:1\nADD --checksum=$S https://example.com/v$V.tgz /d/\n",
                                   {"S": digest, "V": "7"}).remotes  # fmt: skip
     assert (source, remote.pinned) == ("https://example.com/v7.tgz", True)
-    (line,) = refused(
-        "FROM b:1\nADD --checksum=$S https://example.com/x /d/\n", **allowed("dockerfile: {pinned: yes}")
-    )
+    pinned = allowed("dockerfile: {pinned: true}")
+    (line,) = refused("FROM b:1\nADD --checksum=$S https://example.com/x /d/\n", **pinned)
     assert "has no checksum" in line
+    assert planned(f"FROM b:1\nADD --checksum={digest} https://example.com/$V /d/\n", FILES, **pinned)
 
 
 def test_a_mount_may_wait_for_the_base() -> None:
@@ -355,6 +383,14 @@ def test_mistakes_before_the_targets_are_said_together() -> None:
     assert [line.partition(": ")[0] for line in lines] == [f"Dockerfile:{n}" for n in (1, 2, 3, 4)]
 
 
+def test_all_lines_that_cannot_be_read_are_said() -> None:
+    lines = refused('FROM b:1\nNOPE x \\\n  and more\nENV A\nRUN x\nCMD ["a", 1]\nNO\nLABEL b\n')
+    assert [line.partition(": ")[0] for line in lines] == [f"Dockerfile:{n}" for n in (2, 4, 6, 7, 8)], lines
+    assert [line.partition(": ")[0] for line in refused("FROM b:1\nNOPE\nRUN <<E\nENV A\n")] == [
+        "Dockerfile:2", "Dockerfile:3",
+    ]  # fmt: skip
+
+
 def test_a_run_of_mistakes_without_end_is_cut() -> None:
     lines = refused("FROM b:1\n" + "".join(f"COPY gone{n} /\n" for n in range(500)))
     assert len(lines) == 100
@@ -434,7 +470,9 @@ def test_a_program_of_windows_is_noted(told: Told) -> None:
     ]
 
 
-@pytest.mark.parametrize("base", ["windows-exporter:1", "me/windowsill:2", "mcr.microsoft.com/dotnet/sdk:9.0"])
+@pytest.mark.parametrize(
+    "base", ["windows-exporter:1", "me/windowsill:2", "x:windows-exporter", "mcr.microsoft.com/dotnet/sdk:9.0"]
+)
 def test_other_bases_are_of_linux(base: str) -> None:
     assert planned(f"FROM {base}\n")
 

@@ -11,7 +11,7 @@ _ARCHITECTURES = {
 _WINDOWS = re.compile(
     r"^mcr\.microsoft\.com/(windows|dotnet/framework|windowsservercore|nanoserver)\b"
     r"|^microsoft/(nanoserver|windowsservercore|windows)\b"
-    r"|:[^/]*(nanoserver|windowsservercore|windows)"
+    r"|:[^/]*(nanoserver|windowsservercore|ltsc20\d\d)"
 )
 _PLAIN = {"arm64/v8": "arm64", "amd64/v1": "amd64"}
 

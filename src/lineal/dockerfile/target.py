@@ -253,7 +253,8 @@ class TargetBuilder:
         remote = copy.remote(source)
         if isinstance(source, Deferred) or remote is not None:
             text = source.raw if isinstance(source, Deferred) else source
-            if remote is None or not remote.pinned:
+            checksum = dict(copy.flags).get("checksum")
+            if not (remote.pinned if remote else isinstance(checksum, str) and checksum):
                 self._check_unpinned(instruction, text, remote)
             return []
         root, path_filter = copy.root(source)

@@ -19,7 +19,7 @@ _TOGETHER = {
     # All its images are built before the first comparison.
     "assembler": r"^tests/unit/assemble/test_against_docker\.py",
     # One API server each: starting one takes half a minute of a processor.
-    "upgrades": r"^tests/unit/deploy/test_(upgrade|release_lock)\.py",
+    "upgrades": r"^tests/unit/deploy/test_(upgrade|release_lock)\.py|^tests/strangers/test_both_helms",
     "kubernetes": r"kubernetes|^tests/e2e/test_(deploy|dismiss|bundle_apply)\.py",
     # Containers of the same names.
     "act": r"^tests/act/",

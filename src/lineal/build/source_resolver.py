@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from lineal.assemble.copy import CopyItem
-from lineal.assemble.stage_tree import LayerSource, StageTree
+from lineal.assemble.stage_tree import StageTree
 from lineal.build.environment import BuildEnvironment, StageInputs
 from lineal.build.run_mount_resolver import RunMountResolver
 from lineal.context.path_filter import PathFilter
@@ -53,7 +53,7 @@ class SourceResolver:
 
             return read
 
-        layers = [LayerSource(opener(layer), layer.media_type) for layer in source.image.layers]
+        layers = [opener(layer) for layer in source.image.layers]
         return StageTree.read(source.filesystem, layers, wanted, self._environment.workspace)
 
     def items(self, step: CopyInstruction) -> list[CopyItem]:

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import click
 
+from lineal.cli import streams
 from lineal.cli.commands import cli as cli
 from lineal.errors import BadConfiguration, Interrupted, LinealError, as_lineal_error
 
@@ -44,11 +45,8 @@ def _flush_log() -> None:
 
 def _main(around: AbstractContextManager[object] = nullcontext()) -> int:  # noqa: B008 (it has no state)
     signal.signal(signal.SIGTERM, _interrupt)
-    for stream in (sys.stdout, sys.stderr):
-        # File names and a build's output may hold any bytes.
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
     try:
+        streams.prepare()
         with around:
             cli(standalone_mode=False, prog_name="lineal")
         return 0

@@ -68,7 +68,7 @@ def _environment(session: Session) -> BuildEnvironment:
     settings, project = session.settings, session.loaded.project
     return BuildEnvironment(
         store=session.store,
-        base_store=lambda reference: session.stores.image(reference, session.store),
+        base_store=lambda reference: session.stores.base(reference, session.store),
         engine=DockerEngine(network=settings.engine_network.value, environment=settings.environ),
         secrets=session.secrets,
         agents=session.agents.socket,

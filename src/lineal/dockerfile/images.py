@@ -10,7 +10,7 @@ from lineal.config.giterminism import Giterminism
 from lineal.config.load import LoadedProject
 from lineal.config.model import Image
 from lineal.context.build_context import BuildContext
-from lineal.context.committed import absent, committed_text
+from lineal.context.committed import absent, committed_text, dockerfile_of
 from lineal.context.dockerignore import Ignore
 from lineal.context.uncommitted import ReadPaths
 from lineal.dockerfile.copy import CopyInstruction
@@ -102,8 +102,7 @@ class _Reader:
         self.names = names
         self.images = ImageGraphs()
         self.trees: dict[tuple[str, str], BuildContext] = {}
-        contexts = [loaded.project.images[name].context_path for name in names]
-        self.listing = repository.listing(contexts)
+        self.listing = repository.listing([self._folder(loaded.project.images[name]) for name in names])
 
     def read(self) -> ImageGraphs:
         problems = Problems()
@@ -116,7 +115,8 @@ class _Reader:
 
     def _request(self, name: str) -> PlanRequest:
         image = self.loaded.project.images[name]
-        file = image.dockerfile_path
+        file = dockerfile_of(self.repository, image.dockerfile_path)
+        self.images.files.add(image.dockerfile_path)
         text = self._text(file)
         if text is None:
             raise absent(
@@ -127,7 +127,7 @@ class _Reader:
             name=name,
             file=file,
             text=text,
-            context=self._context(image.context_path, file),
+            context=self._context(image, file),
             platform=image.platforms[0],
             target=image.target,
             args=image.args,
@@ -144,8 +144,15 @@ class _Reader:
         self.images.files.add(path)
         return committed_text(self.repository, path)
 
-    def _context(self, context: str, dockerfile: str) -> BuildContext:
+    def _folder(self, image: Image) -> str:
+        """The folder of the image's context, with links of the commit followed."""
+        found = self.repository.follow(image.context_path)
+        self.images.files.update(found.links)
+        return found.path
+
+    def _context(self, image: Image, dockerfile: str) -> BuildContext:
         """The context after `<Dockerfile>.dockerignore` if there is one, else after its own `.dockerignore`."""
+        context = self._folder(image)
         for file in (f"{dockerfile}.dockerignore", posixpath.join(context, ".dockerignore")):
             text = self._text(file)
             if text is not None:
@@ -153,5 +160,5 @@ class _Reader:
         key = (context, file if text is not None else "")
         if key not in self.trees:
             ignore = Ignore(text, file=file) if text is not None else Ignore.none()
-            self.trees[key] = BuildContext(self.repository, context, self.listing, ignore)
+            self.trees[key] = BuildContext(self.repository, context, self.listing, ignore, self.exceptions.empty)
         return self.trees[key]

@@ -50,6 +50,8 @@ class FromInstruction:
     """FROM of an external image: its reference as written. A FROM of a target or of scratch makes no stage."""
 
     reference: str
+    only_files: bool = False
+    """Whether a COPY or a mount takes files of it, and nothing is built on it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,7 +154,7 @@ class Planner:
         for target in reversed(self.targets[:before]):
             if target.name == name.lower():
                 return target
-        return self.targets[int(name)] if name.isdigit() and int(name) < before else None
+        return self.targets[int(name)] if _is_number(name) and int(name) < before else None
 
     def _check_args(self) -> None:
         """Say which build arguments no ARG takes. Another image that none takes is a typing error."""
@@ -270,7 +270,7 @@ class Planner:
         except BadConfiguration as error:
             self.parser.refuse(instruction, error.message, error.remedy, id=error.id)
         return Stage(
-            op=FromInstruction(reference),
+            op=FromInstruction(reference, only_files=instruction.name != "FROM"),
             image=self.image.name,
             target=target,
             place=self.parser.place(instruction),
@@ -329,6 +329,11 @@ class Planner:
         if local:
             return self.parser.expand(instruction, scope, raw)
         return self.parser.known(instruction, scope, raw, f"The default of ARG {name}")
+
+
+def _is_number(name: str) -> bool:
+    """Whether a name stands for a target by its number: of digits as `int` takes them, and not thousands of these."""
+    return name.isascii() and name.isdigit() and len(name) < 10
 
 
 def with_files(stage: Stage) -> Stage:

@@ -99,14 +99,24 @@ def canonical_word(word: Word | None) -> Any:
     return word.canonical() if isinstance(word, Deferred) else word
 
 
+_MOST = 256 << 10
+"""Letters that the variables of one word may have together. A few lines of `ENV A=$A$A` would fill any memory; the
+kernel takes 128 KiB for a variable."""
+
+
 class _Values(Mapping[str, str]):
     """The lexer only ever calls `get`."""
+
+    _given = 0
 
     def find(self, name: str) -> str | None:
         raise KeyError(name)
 
     def get(self, name: str, default: Any = None) -> Any:
         value = self.find(name)
+        self._given += len(value or "")
+        if self._given > _MOST:
+            raise ValueError(f"its variables have more than the {_MOST >> 10} KiB that are the limit")
         return default if value is None else value
 
     def __getitem__(self, name: str) -> str:

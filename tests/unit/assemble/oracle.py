@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineal.assemble.filesystem import Filesystem
-from lineal.assemble.stage_tree import LayerSource
+from lineal.assemble.layer_stack import LayerSource
 from lineal.context.tree import Node
 from lineal.oci.types import Layer
 
@@ -115,10 +115,7 @@ class SavedImage:
 
 
 def sources_of(layer: bytes) -> LayerSource:
-    return LayerSource(
-        lambda: (layer[at : at + 65536] for at in range(0, len(layer), 65536)),
-        "application/vnd.oci.image.layer.v1.tar",
-    )
+    return lambda: (layer[at : at + 65536] for at in range(0, len(layer), 65536))
 
 
 def with_layer(image: SavedImage, layer: Layer) -> Files:

@@ -81,6 +81,7 @@ class StageBuilder:
 
     def make(self) -> tuple[Image, Filesystem]:
         for meta in self.stage.metadata:
+            self._check_unset([value for flag, value in meta.flags if flag == "unset"])
             metadata.apply(self.document, meta, self.finish)
             made = len(self.directories)
             if meta.name == "WORKDIR":
@@ -114,13 +115,13 @@ class StageBuilder:
             self.environment.notes.warn(f"{self.stage.place}: {undefined(name)}.")
 
     def _check_unset(self, names: Sequence[str]) -> None:
-        """The files of the context were chosen with these variables empty."""
+        """What is known since the plan was worked out with these variables empty."""
         environ = metadata.environment(self.config)
         for name in names:
             if environ.get(name):
                 raise BadConfiguration(
-                    f"A path in the context uses ${name}, which only the base image defines: what it reads is not "
-                    "known when checksums are made.",
+                    f"${name}, which only the base image defines, is needed where the base is not known: checksums "
+                    "are made before.",
                     id="LN-2004",
                     place=self.stage.place,
                     remedy=f"Write `ENV {name}={shlex.quote(environ[name])}` above this line.",

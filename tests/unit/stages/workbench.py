@@ -46,6 +46,10 @@ class Objects:
         """There are no attributes above the context."""
         return ""
 
+    def ignored_by(self, paths: Sequence[str], *, every: bool = False) -> str:
+        """There is no .gitignore."""
+        return ""
+
     def submodule(self, path: str, commit: str) -> Commit:
         raise BadConfiguration(f"The submodule {path} is not here.", id="LN-3009")
 

@@ -323,6 +323,17 @@ def test_what_only_the_base_may_have_is_taken_for_empty_where_the_context_is_rea
         assert "which the Dockerfile does not define before this line" in refused(f"FROM b:1\n{text}\n")[0]
 
 
+def test_a_build_says_what_no_base_defines(repo: servers.Repository, lineal: Lineal, base_image: str) -> None:
+    text = f"FROM {base_image}\nARG DECLARED\nENV A=$PATH$NOPE B=$DECLARED\nCOPY a /$NOPE/$OTHER\n"
+    repo.write({"Dockerfile": text, "a": "a"})
+    done = lineal("build", "--repo", "layout:store")
+    warnings = [line for line in done.stderr.splitlines() if "UndefinedVar" in line]
+    assert done.code == 0 and warnings == [
+        f"warning: Dockerfile:4: Usage of undefined variable `${name}`, which is empty (UndefinedVar)."
+        for name in ("NOPE", "OTHER")
+    ]
+
+
 # --- arguments that nothing takes -----------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError
 
 from lineal.context.glob import expand as expand_sources
 from lineal.context.glob import follow, has_wildcards, may_be_empty
+from lineal.context.missing_source import explain
 from lineal.context.path_filter import EVERYTHING, PathFilter
 from lineal.context.remote_source import Remote, inside, is_inside, unpinned
 from lineal.context.tree import EmptyTree, clamp
@@ -293,7 +294,7 @@ class TargetBuilder:
             self.parser.refuse(instruction, error.message, error.remedy, id=error.id)
         written = written or source
         if not roots and not (may_be_empty(names, source) if source == written else has_wildcards(written)):
-            self.parser.refuse(instruction, f"{what} {written!r}: {context.missing(source)}", id="LN-2009")
+            self.parser.refuse(instruction, f"{what} {written!r}: {explain(context, source)}", id="LN-2009")
         matched: list[list[Any]] = []
         for root in roots:
             # A link as a source means what it points at.
@@ -308,7 +309,7 @@ class TargetBuilder:
             also = [meant.path] if meant is not None and meant.path != root else []
             matched.append([root, [list(entry) for path in (root, *also) for entry in context.identity(path)]])
         if path_filter.include is not None and not any(rows for _, rows in matched) and not has_wildcards(written):
-            self.parser.refuse(instruction, f"{what} {written!r}: {context.missing(clamp(written))}", id="LN-2009")
+            self.parser.refuse(instruction, f"{what} {written!r}: {explain(context, clamp(written))}", id="LN-2009")
         return matched
 
     def _stage(

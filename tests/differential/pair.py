@@ -36,7 +36,7 @@ UNSUPPORTED = {
     "has a pattern that Lineal does not read as BuildKit does": "Refused: patterns",
     # Of a .dockerignore, BuildKit compiles no more than it has to.
     "Invalid ignore pattern": "Refused: patterns",
-    "which only the base image defines: what it reads": "Refused: variables of the base",
+    "which only the base image defines, is needed": "Refused: variables of the base",
 }
 
 

@@ -126,7 +126,7 @@ def _add(session: Session, ref: Ref, wanted: Wanted, planned: set[tuple[str, byt
     wanted.deploys = wanted.deploys or loaded.project.deploy is not None
     key = (repository.tree, msgspec.json.encode(loaded.project))
     if key not in planned:
-        images = read_images(repository, loaded, unpinned=exceptions.unpinned, empty=exceptions.empty)
+        images = read_images(repository, loaded, exceptions=exceptions)
         wanted.checksums |= {stage.checksum for stage in closure(list(images.last.values()))}
         planned.add(key)
 

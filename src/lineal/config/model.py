@@ -154,6 +154,10 @@ class Deploy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="Values files of the commit, later ones win; `*.j2` files are rendered with Jinja2 first."),
     ] = []
     timeout: Annotated[str, Meta(description="How long to wait for the release, such as `10m` or `1h30m`.")] = "10m"
+    server_side: Annotated[
+        bool,
+        Meta(description="Let the API server apply the manifests, and take fields that somebody else has (Helm 4)."),
+    ] = False
 
 
 class Cleanup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

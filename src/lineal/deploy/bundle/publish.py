@@ -67,7 +67,8 @@ def make(session: Session, inputs: ReleaseInputs, result: BuildResult) -> Bundle
     from lineal.deploy.helm.values_merge import merged
 
     helm, release = inputs.helm, inputs.release(result)
-    with _kept(Path(release.chart.location) / "Chart.lock"):
+    folder = Path(release.chart.location)
+    with _kept(folder / "Chart.lock"), _kept(folder / "requirements.lock"):
         dependencies.complete(helm, release, session.progress.note)
     values = merged(helm, release, session.workspace / "merge")
     # The chart is a private copy, or was fetched for this run.
@@ -80,7 +81,7 @@ def make(session: Session, inputs: ReleaseInputs, result: BuildResult) -> Bundle
 
 @contextmanager
 def _kept(lock: Path) -> Iterator[None]:
-    """Put Chart.lock back afterwards: the one that helm writes has the time of day in it."""
+    """Put a lock file back afterwards: the one that helm writes has the time of day in it."""
     before = lock.read_bytes() if lock.is_file() else None
     yield
     lock.unlink(missing_ok=True)

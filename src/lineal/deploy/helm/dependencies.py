@@ -1,4 +1,7 @@
-"""The dependencies of a chart of the commit: vendored in `charts/`, or fetched as its Chart.lock says."""
+"""The dependencies of a chart of the commit: vendored in `charts/`, or fetched as its lock file says.
+
+Charts of Helm 2 (`apiVersion: v1`) declare them in requirements.yaml and lock them in requirements.lock. Helm reads
+these of any chart, and they win over Chart.yaml and Chart.lock."""
 
 from __future__ import annotations
 
@@ -13,27 +16,30 @@ from lineal.errors import BadConfiguration, DeployFailed, LinealError, Location,
 from lineal.text import printable, quoted
 
 _LOCAL = "file://"
+_DECLARED = ("Chart.yaml", "requirements.yaml")
+_LOCKED = ("Chart.lock", "requirements.lock")
 _NETWORK = ("dial tcp", "no cached repository", "failed to do request", "failed to perform", "i/o timeout", "TLS")
 
 
 def complete(helm: Helm, release: Release, output: Callable[[str], None]) -> None:
     """Run `helm dependency build` in the chart's directory when `charts/` lacks a dependency.
 
-    Without a Chart.lock only charts of the commit itself are taken: a range of versions may mean another chart
+    Without a lock file only charts of the commit itself are taken: a range of versions may mean another chart
     tomorrow. Raises `BadConfiguration`, `DeployFailed`, `Unreachable`, `Interrupted`."""
     chart = release.chart
     if not chart.is_directory:
         return
     directory = Path(chart.location)
-    missing = [wanted for wanted in _wanted(chart) if not _vendored(directory, wanted["name"])]
+    declared, lock = _last(directory, _DECLARED), _last(directory, _LOCKED)
+    missing = [wanted for wanted in _wanted(directory / declared) if not _vendored(directory, wanted["name"])]
     if not missing:
         return
-    place = Location(f"{chart.name}/Chart.yaml")
-    locked = (directory / "Chart.lock").is_file()
+    place = Location(f"{chart.name}/{declared}")
+    locked = (directory / lock).is_file()
     for wanted in missing:
-        _check(directory, wanted, place, locked)
+        _check(directory, wanted, place, None if locked else lock_of(chart))
     if locked:
-        _check_lock(chart, {wanted["name"] for wanted in missing})
+        _check_lock(chart, lock, {wanted["name"] for wanted in missing})
     flags = ["--plain-http"] if release.plain_http else []
     answer = helm.run(["dependency", "build", *flags, "--", chart.location], output=output)
     answer.or_raise("Fetching the chart's dependencies", lambda failed: _failure(failed, chart, place))
@@ -46,31 +52,47 @@ def _failure(answer: Answer, chart: Chart, place: Location) -> LinealError:
         return Unreachable(
             what, id="LN-6014", place=place, remedy="Check the repository's address, or commit charts/."
         )
-    return DeployFailed(what, id="LN-6015", place=place, remedy="Run `helm dependency update` and commit Chart.lock.")
+    remedy = f"Run `helm dependency update` and commit {lock_of(chart)}."
+    return DeployFailed(what, id="LN-6015", place=place, remedy=remedy)
 
 
-def _check_lock(chart: Chart, names: set[str]) -> None:
-    """Helm takes a range of versions in Chart.lock as in Chart.yaml. Here each version must be whole."""
-    for wanted in _wanted(chart, "Chart.lock"):
+def _last(directory: Path, files: tuple[str, str]) -> str:
+    """The file that counts: the last one that is there."""
+    return next((file for file in reversed(files) if (directory / file).is_file()), files[0])
+
+
+def lock_of(chart: Chart) -> str:
+    """The lock file that `helm dependency update` writes for a chart in a directory."""
+    return _LOCKED[_read(Path(chart.location) / "Chart.yaml").get("apiVersion") in (None, "", "v1")]
+
+
+def _check_lock(chart: Chart, lock: str, names: set[str]) -> None:
+    """Helm takes a range of versions in a lock file as in Chart.yaml. Here each version must be whole."""
+    for wanted in _wanted(Path(chart.location) / lock):
         remote = wanted["repository"] and not wanted["repository"].startswith(_LOCAL)
         if remote and wanted["name"] in names and not is_pin(wanted["version"]):
             what = (
                 f"The dependency {quoted(wanted['name'])} has no whole version here: {quoted(wanted['version'])} may "
                 "be another one tomorrow."
             )
-            remedy = "Write all of it in Chart.yaml and run `helm dependency update`, or commit charts/."
-            raise BadConfiguration(what, id="LN-6016", place=Location(f"{chart.name}/Chart.lock"), remedy=remedy)
+            remedy = "Write all of it where it is declared and run `helm dependency update`, or commit charts/."
+            raise BadConfiguration(what, id="LN-6016", place=Location(f"{chart.name}/{lock}"), remedy=remedy)
 
 
-def _wanted(chart: Chart, file: str = "Chart.yaml") -> list[dict[str, str]]:
-    """`name`, `version`, `repository` of each dependency; anything malformed is left for helm to name."""
+def _read(file: Path) -> dict[str, Any]:
+    """A YAML file of the chart, empty when it is none; anything malformed is left for helm to name."""
     import yaml
 
     try:
-        content: Any = yaml.safe_load((Path(chart.location) / file).read_bytes())
+        content: Any = yaml.safe_load(file.read_bytes())
     except (yaml.YAMLError, ValueError, RecursionError):
-        return []
-    listed = content.get("dependencies") if isinstance(content, dict) else None
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _wanted(file: Path) -> list[dict[str, str]]:
+    """`name`, `version`, `repository` of each dependency."""
+    listed = _read(file).get("dependencies")
     entries = listed if isinstance(listed, list) else []
     return [
         {key: str(entry.get(key) or "") for key in ("name", "version", "repository")}
@@ -81,7 +103,8 @@ def _wanted(chart: Chart, file: str = "Chart.yaml") -> list[dict[str, str]]:
 
 def hosts(chart: Chart) -> set[str]:
     """The hosts of the OCI registries that a chart's dependencies come from."""
-    addresses = [wanted["repository"] for wanted in _wanted(chart)]
+    directory = Path(chart.location)
+    addresses = [wanted["repository"] for wanted in _wanted(directory / _last(directory, _DECLARED))]
     return {text.removeprefix("oci://").partition("/")[0] for text in addresses if text.startswith("oci://")}
 
 
@@ -94,7 +117,8 @@ def _vendored(directory: Path, name: str) -> bool:
     return any(entry == name or (entry.startswith(f"{name}-") and entry.endswith(".tgz")) for entry in found)
 
 
-def _check(directory: Path, wanted: dict[str, str], place: Location, locked: bool) -> None:
+def _check(directory: Path, wanted: dict[str, str], place: Location, lacking: str | None) -> None:
+    """Raises unless the commit says which chart it is. `lacking`: the lock file that the chart lacks, if any."""
     name, repository = wanted["name"], wanted["repository"]
     if repository.startswith(_LOCAL):
         root = directory.resolve()
@@ -103,7 +127,7 @@ def _check(directory: Path, wanted: dict[str, str], place: Location, locked: boo
             raise BadConfiguration(
                 what, id="LN-6016", place=place, remedy="Move it into the chart's charts/ directory."
             )
-    elif not locked:
-        what = f"The dependency {quoted(name)} is not in charts/, and there is no Chart.lock that says which it is."
-        remedy = "Run `helm dependency update` and commit Chart.lock (or charts/)."
+    elif lacking:
+        what = f"The dependency {quoted(name)} is not in charts/, and there is no {lacking} that says which it is."
+        remedy = f"Run `helm dependency update` and commit {lacking} (or charts/)."
         raise BadConfiguration(what, id="LN-6016", place=place, remedy=remedy)

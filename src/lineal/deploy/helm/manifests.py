@@ -12,12 +12,13 @@ from typing import Any
 from lineal.deploy.helm.client import BEFORE_CHANGES, Answer, Helm, common_flags
 from lineal.deploy.release import Release
 from lineal.errors import DeployFailed
-from lineal.kube.json_fields import at, entries, mapping
+from lineal.kube.json_fields import at, entries, mapping, text
 
 _LIMIT = 120.0
 """Seconds for a command that reads."""
 UNREADABLE = "(unreadable)"
 """The kind that stands for an object whose YAML cannot be read."""
+_WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 _DEEPEST = 5
 """Levels of lists in lists that are read."""
 
@@ -40,7 +41,7 @@ class ReleaseManifests:
 
     @property
     def hook_objects(self) -> list[dict[str, Any]]:
-        return list(_objects(text for _, text in self.hooks))
+        return list(_objects(manifest for _, manifest in self.hooks))
 
     @property
     def jobs(self) -> set[str]:
@@ -54,6 +55,17 @@ class ReleaseManifests:
         plain = [str(value) for one in found for value in mapping(one, "stringData").values()]
         coded = [str(value) for one in found for value in mapping(one, "data").values()]
         return [*plain, *coded, *map(_decoded, coded)]
+
+    def workloads(self, namespace: str) -> list[str]:
+        """The Deployments, StatefulSets and DaemonSets in that namespace: `Deployment shop`."""
+        return [
+            f"{text(one, 'kind')} {text(one, 'metadata', 'name')}"
+            for one in self.objects
+            if text(one, "apiVersion").startswith("apps/")
+            and one.get("kind") in _WORKLOADS
+            and at(one, "metadata", "namespace") in (None, "", namespace)
+            and text(one, "metadata", "name")
+        ]
 
     def same(self, other: ReleaseManifests) -> bool:
         """Whether both ask the same of the cluster. Comments and white space do not count: Helm 3 and 4 differ in
@@ -73,7 +85,7 @@ def dry_run(helm: Helm, release: Release) -> ReleaseManifests:
     """The manifests that `helm upgrade` would deploy now. The cluster answers `lookup` and says what it can do;
     nothing is changed there."""
     command = ["upgrade", "--install", "--reset-values", "--dry-run=server", "--output", "json"]
-    flags = [*release.context_flags, *common_flags(release)]
+    flags = [*helm.apply_flags(release), *release.context_flags, *common_flags(release)]
     answer = helm.run([*command, *flags], limit=release.timeout + _LIMIT)
     return _read(helm, release, answer)
 
@@ -86,7 +98,8 @@ def _read(helm: Helm, release: Release, answer: Answer) -> ReleaseManifests:
         hooks = tuple((str(hook.get("name")), str(hook.get("manifest"))) for hook in entries(found, "hooks"))
         back = re.match(r"Rollback to (\d+)", str(at(found, "info", "description")))
         restored = int(back[1]) if back else None
-        return ReleaseManifests(int(found["version"]), status, str(found["manifest"]), hooks, restored)
+        # Helm leaves an empty manifest out: that of a chart with only hooks or crds/, or with all switched off.
+        return ReleaseManifests(int(found["version"]), status, str(found.get("manifest") or ""), hooks, restored)
     except (ValueError, KeyError, TypeError, RecursionError):
         what = f"{answer.command} of {release} printed nothing that can be read."
         raise DeployFailed(what, id="LN-6013", remedy="Use Helm 3.17 or later, or 4.") from None
@@ -118,13 +131,13 @@ def _objects(texts: Iterable[str]) -> Iterable[dict[str, Any]]:
     import yaml
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    for text in texts:
+    for written in texts:
         try:
-            for document in yaml.load_all(text, Loader=loader):
+            for document in yaml.load_all(written, Loader=loader):
                 yield from _flat(document, _DEEPEST)
         except (yaml.YAMLError, ValueError, RecursionError):
             # Go's YAML takes more than Python's. As a text, the manifest can still be compared.
-            yield _unreadable(text)
+            yield _unreadable(written)
 
 
 def _unreadable(content: Any) -> dict[str, Any]:

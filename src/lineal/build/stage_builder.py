@@ -225,9 +225,11 @@ class StageBuilder:
                 environ |= {name.lower(): value, name.upper(): value}
         mounts = self.resolver.mounts(step, environ)
         self._enter()
+        etc = self.parent.filesystem.directories.get("etc")
         command = Command(
             argv=words, env=environ, workdir=self.config.get("WorkingDir") or "/", user=self.config.get("User") or "",
             network=step.network, mounts=mounts, directories=self.directories, existing=self._exists,
+            etc=(etc.mode, etc.uid, etc.gid) if etc else (0o755, 0, 0),
         )  # fmt: skip
         try:
             layer = self.environment.engine.run(

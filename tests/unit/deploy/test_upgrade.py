@@ -454,6 +454,32 @@ def test_a_deploy_that_is_cut_off_is_put_in_order(
     assert not unfinished(kubernetes, deploys.namespace)
 
 
+UNAVAILABLE = """\
+  replicas: 1
+  strategy: {rollingUpdate: {maxUnavailable: 1}}
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_run_that_is_cut_off_while_only_we_wait_leaves_nothing_that_never_worked(
+    start: Start, deploys: Deploys, kubernetes: Cluster, number: signal.Signals
+) -> None:
+    """To helm, none of one pod is ready enough."""
+    file = deploys.chart / "templates" / "app.yaml"
+    file.write_text(file.read_text().replace("  replicas: 2\n", UNAVAILABLE))
+    deploys("text=one")
+    process = start("text=two", "pods=never")
+    while kubernetes.releases(deploys.namespace) != {1: "superseded", 2: "deployed"}:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(number)
+    told = process.communicate(timeout=60)[0]
+    if number is signal.SIGKILL:
+        told = start("text=two", "pods=unpulled").communicate(timeout=60)[0]
+    assert "as in revision 1 again" in told, told
+    assert kubernetes.text(deploys.namespace, "shop") == "one"
+
+
 def test_a_signal_before_anything_is_changed_ends_the_run(
     start: Start, deploys: Deploys, kubernetes: Cluster, tmp_path: Path
 ) -> None:

@@ -52,10 +52,12 @@ class Monitor:
     When the cluster does not let itself be watched, one line says so, and helm waits alone."""
 
     def __init__(
-        self, observer: WorkloadObserver, say: Say, policy: PollPolicy | None = None, wanted: Collection[str] = ()
-    ) -> None:
+        self, observer: WorkloadObserver, say: Say, policy: PollPolicy | None = None, wanted: Collection[str] = (), *,
+        repairs: bool = False,
+    ) -> None:  # fmt: skip
         """Make it before helm changes anything: it looks at the workloads that are there already. `wanted` are those
-        that must be there in the end: `Deployment shop`."""
+        that must be there in the end: `Deployment shop`. `repairs`: the deploy is to make ready what is not, so that
+        counts as what it changes."""
         self._observer = observer
         self._wanted = wanted
         self.missing: list[str] = []
@@ -75,7 +77,7 @@ class Monitor:
         """The workloads that this deploy changed and that were not ready yet, in their last state."""
         self._settled, self._given_up = False, False
         self._explained: set[str] = set()
-        self._before = {found.uid: found.version for found in self._first_look()}
+        self._before = {found.uid: found.version for found in self._first_look() if found.done or not repairs}
 
     def __enter__(self) -> Monitor:
         self._thread.start()
@@ -127,6 +129,11 @@ class Monitor:
     def still_running(self) -> list[Observation]:
         """The Jobs of this deploy, hooks apart, that have not ended."""
         return [seen for seen in self._unready.values() if seen.workload.kind == "jobs" and not self._is_hook(seen)]
+
+    def left_alone(self) -> list[Workload]:
+        """The workloads that this deploy changed, and whose controllers wait for somebody."""
+        changed = [seen.workload for seen in self._seen.values() if seen.workload.left_alone]
+        return [one for one in changed if self._before.get(one.uid) != one.version]
 
     def _awaited(self, *, with_jobs: bool) -> list[Observation]:
         jobs = self.still_running() if with_jobs else []

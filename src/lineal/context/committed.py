@@ -21,6 +21,14 @@ def committed_text(commit: Commit, path: str) -> str | None:
         ) from None
 
 
+def dockerfile_of(commit: Commit, path: str) -> str:
+    """The Dockerfile that a path names: `dockerfile` beside it where there is no `Dockerfile`, as docker takes it."""
+    folder, slash, name = path.rpartition("/")
+    lower = f"{folder}{slash}{name.lower()}"
+    taken = name == "Dockerfile" and commit.file(path) is None and commit.file(lower) is not None
+    return lower if taken else path
+
+
 def absent(
     commit: Commit, path: str, named: str, *, remedy: str, place: Location | None = None, folder: bool = False
 ) -> LinealError:

@@ -107,6 +107,10 @@ class CommandFailed(Exception):
         self.status = status
 
 
+class NoWorkingDirectory(Exception):
+    """The command's directory is a file, or below one."""
+
+
 class Engine(Protocol):
     """Raises `Unreachable` when the engine cannot be used."""
 
@@ -116,8 +120,8 @@ class Engine(Protocol):
         """Run the command in a container of `parent`, whose blobs are in `store`.
 
         `output` gets the command's lines as they come (decoded, without newline, not yet masked). The layer's file is
-        made in `workspace`. Raises `CommandFailed`; leaves no container or volume behind, interrupted or not
-        (cache mounts stay)."""
+        made in `workspace`. Raises `CommandFailed` and `NoWorkingDirectory`; leaves no container or volume behind,
+        interrupted or not (cache mounts stay)."""
 
     def stop(self) -> None:
         """End what runs, from any thread: every `run`, also later ones, raises `Interrupted`."""

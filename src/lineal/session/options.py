@@ -38,6 +38,7 @@ class Options:
     secret: tuple[str, ...] = ()
     ssh: tuple[str, ...] = ()
     insecure_registry: tuple[str, ...] = ()
+    registry_mirror: tuple[str, ...] = ()
     ignore_ref: tuple[str, ...] = ()
     kube_contexts: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)

@@ -122,12 +122,20 @@ def test_names_of_any_bytes_come_through(repo: servers.Repository) -> None:
 # --- why nothing matched --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pattern", ["x.log", "./x.log", "*.log", "/d/*.log", "link/x.log"])
-def test_what_dockerignore_excludes_is_said_so(repo: servers.Repository, pattern: str) -> None:
+@pytest.mark.parametrize(
+    ("pattern", "line"),
+    [("x.log", "!x.log"), ("./x.log", "!x.log"), ("*.log", "!*.log"), ("/d/*.log", "!d/*.log"),
+     ("link/x.log", "!d/x.log")],
+)  # fmt: skip
+def test_what_dockerignore_excludes_is_said_so(repo: servers.Repository, pattern: str, line: str) -> None:
     committed(repo, {"x.log": "1", "d/x.log": "1"}, {"link": "d"})
     tree = context(repo, ignore="**/*.log")
     assert expand(tree, pattern) == []
-    assert tree.missing(pattern) == "it is excluded by .dockerignore."
+    assert (
+        tree.missing(pattern)
+        == f"it is excluded by .dockerignore. Take it back there with `{line}` as the last line."
+    )
+    assert expand(context(repo, ignore=f"**/*.log\n{line}"), pattern) != []
 
 
 @pytest.mark.parametrize("pattern", ["new", "/new", "ne?", "d/new", "*/new", "link/new", "[mn]ew", "d/../new"])
@@ -153,7 +161,8 @@ def test_what_is_nowhere_is_said_so(repo: servers.Repository, pattern: str) -> N
         assert not (repo.path / "api").exists()
         assert context(repo, "api").missing("x") == "there is no such file in the commit, below 'api'."
     else:
-        assert context(repo, "api").missing(pattern) == "there is no such file in the commit, below 'api'."
+        outside = " 'outside' lies outside of this context." if pattern == "../outside" else ""
+        assert context(repo, "api").missing(pattern) == f"there is no such file in the commit, below 'api'.{outside}"
 
 
 def test_the_root_is_called_the_root(repo: servers.Repository) -> None:

@@ -205,6 +205,24 @@ def fields_that_the_api_server_takes_over(shop: Shop) -> None:
     assert shop.deploy("text=four") == "deployed", "and on the client again"
 
 
+SERVICE = """\
+apiVersion: v1
+kind: Service
+metadata: {name: shop}
+spec: {type: LoadBalancer, selector: {app: shop}, ports: [{port: 80}]}
+"""
+
+
+def a_service_to_which_no_load_balancer_gives_an_address(shop: Shop) -> None:
+    """Helm 3 alone waits for it in vain, Helm 4 alone does not."""
+    if shop.helm.major == 3:
+        return
+    shop.chart(app=workload("Deployment", pods="late"), service=SERVICE)
+    assert shop.deploy() == "deployed"
+    assert "Deployment shop: 1 of 1 ready" in shop.lines
+    assert "as in revision 1 again" in shop.fails("pods=crash")
+
+
 CASES: list[Case] = [
     fields_that_an_autoscaler_or_kubectl_touched,
     a_strategy_that_leaves_no_room_for_what_the_api_server_filled_in,
@@ -214,6 +232,7 @@ CASES: list[Case] = [
     a_job_that_its_ttl_deletes_and_one_that_takes_its_time,
     what_crashes_once_while_it_starts,
     fields_that_the_api_server_takes_over,
+    a_service_to_which_no_load_balancer_gives_an_address,
 ]
 HELMS = ("helm3", "helm4")
 Running = dict[tuple[str, str], "Future[None]"]

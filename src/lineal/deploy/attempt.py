@@ -27,6 +27,8 @@ class Attempt:
     output: Output = silent
     hold: ReleaseHold = field(default_factory=ReleaseHold.none)
     monitor: Monitor | None = None
+    wait: bool = True
+    """Whether helm waits too. It always does for hooks."""
     undone: str = field(init=False, default="")
     """A sentence about how the release was put back, which the error ends with; empty when it was not."""
 
@@ -35,7 +37,7 @@ class Attempt:
         is lost, because another run may have begun, nothing is undone beside it. Raises `DeployFailed`,
         `BadConfiguration`, `Unreachable`, `Interrupted`."""
         mark, start = self.hold.mark, time.monotonic()
-        answer = self.helm.upgrade(self.release, mark, self.output, self._stop, self.hold.doubtful)
+        answer = self.helm.upgrade(self.release, mark, self.output, self._stop, self.hold.doubtful, wait=self.wait)
         with process.noticed() as signals:
             good = answer.code == 0 and not answer.signals
             error = self._not_ready(start, signals) if good else self.helm.upgrade_failure(answer, self.release)
@@ -45,7 +47,13 @@ class Attempt:
                 if self.monitor is not None:
                     self.monitor.give_up()
                 self.undone = recovery.undo_own(
-                    self.helm, self.release, mark, deployed=good, killed=self.hold.killed, pause=self.hold.doubtful
+                    self.helm,
+                    self.release,
+                    mark,
+                    deployed=good,
+                    wait=self.wait,
+                    killed=self.hold.killed,
+                    pause=self.hold.doubtful,
                 )
                 error.message = f"{error.message} {self.undone}".rstrip()
         raise error

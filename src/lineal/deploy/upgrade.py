@@ -79,7 +79,9 @@ class Upgrade:
                 self._tell(sentence)
         repairs = bool(hold.killed) or (before is not None and before.same(wanted))
         monitor = None if api is None else self._monitor(api, wanted, repairs)
-        attempt = Attempt(self.helm, self.release, self.notes.note, hold, monitor)
+        # Helm 4 alone does not wait for these either; for all else there is the monitor.
+        skip = self.helm.major > 3 and monitor is not None and wanted.never_ready and not wanted.after_hooks
+        attempt = Attempt(self.helm, self.release, self.notes.note, hold, monitor, wait=not skip)
         try:
             with monitor or nullcontext():
                 attempt.run()

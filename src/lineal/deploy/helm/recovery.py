@@ -39,14 +39,14 @@ def may_have_begun(answer: Answer, error: LinealError) -> bool:
 
 
 def undo_own(
-    helm: Helm, release: Release, mark: str, *, deployed: bool = False, killed: str = "",
+    helm: Helm, release: Release, mark: str, *, deployed: bool = False, wait: bool = True, killed: str = "",
     pause: Callable[[], bool] = process.go_on,
 ) -> str:  # fmt: skip
     """Undo the revision of the run `mark` when it failed or is unfinished; with `deployed`, also when helm takes it
     for deployed. Returns a sentence about what was done, empty for nothing.
 
     `killed` is the mark of the run before when that was killed: helm may call its revision deployed, but nobody has
-    seen it ready. Waits until what worked before is ready again. Raises nothing, and leaves the revisions of other
+    seen it ready. `wait`: until what worked before is ready again. Raises nothing, and leaves the revisions of other
     jobs alone."""
     left = _Leftover(helm, release, shielded=True, pause=pause)
     revisions = left.revisions()
@@ -55,7 +55,7 @@ def undo_own(
     bad = (*_BAD, "deployed") if deployed else _BAD
     if not revisions or not revisions[-1].status.startswith(bad) or left.run_of(revisions) != mark:
         return ""
-    return left.put_back(revisions, wait=True, killed=killed)[0]
+    return left.put_back(revisions, wait=wait, killed=killed)[0]
 
 
 def undo_killed(helm: Helm, release: Release, killed: str = "", *, pause: Callable[[], bool] = process.go_on) -> str:

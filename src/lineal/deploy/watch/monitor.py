@@ -113,7 +113,7 @@ class Monitor:
     def settled(self, seconds: float, go_on: Callable[[], bool]) -> bool:
         """Wait until everything that this deploy changed was seen ready: helm takes some for ready that is not. False
         when that does not come, or not within `seconds`, or when `go_on` says so."""
-        start = time.monotonic()
+        start, told = time.monotonic(), False
         while not self._blind:
             looked, spent = self.poll(), time.monotonic() - start
             if self.verdict is not None or not go_on():
@@ -123,6 +123,9 @@ class Monitor:
                 return True
             if spent >= seconds:
                 return False
+            if not told:
+                told = True
+                self._say("helm takes all of it for ready. What it changed is waited for until it is.")
             self._ended.wait(min(self._policy.poll, 0.5))
         return True
 

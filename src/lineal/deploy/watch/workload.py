@@ -144,10 +144,10 @@ def newest(
         owners = [
             text(one, "metadata", "uid")
             for one in sets
-            if _owned(one, workload.uid) and at(one, "metadata", "annotations", _REVISION) == revision
+            if owned(one, workload.uid) and at(one, "metadata", "annotations", _REVISION) == revision
         ]
-        return [pod for pod in pods if any(_owned(pod, owner) for owner in owners)]
-    mine = [pod for pod in pods if _owned(pod, workload.uid)]
+        return [pod for pod in pods if any(owned(pod, owner) for owner in owners)]
+    mine = [pod for pod in pods if owned(pod, workload.uid)]
     if workload.kind == "statefulsets":
         wanted = at(workload.thing, "status", "updateRevision")
         return [pod for pod in mine if at(pod, "metadata", "labels", _HASH) == wanted]
@@ -157,5 +157,5 @@ def newest(
     return mine
 
 
-def _owned(thing: Any, uid: str) -> bool:
+def owned(thing: Any, uid: str) -> bool:
     return bool(uid) and any(owner.get("uid") == uid for owner in entries(thing, "metadata", "ownerReferences"))

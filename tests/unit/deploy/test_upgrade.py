@@ -96,46 +96,6 @@ def test_a_changed_hook_or_secret_is_a_change(deploys: Deploys, kubernetes: Clus
     assert deploys("text=one", "password=other") == "unchanged"
 
 
-SWITCHED = """\
-{{- if .Values.on }}
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: shop}
-{{- end }}
-"""
-CRD = """\
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: kettles.%(group)s}
-spec:
-  group: %(group)s
-  scope: Namespaced
-  names: {plural: kettles, singular: kettle, kind: Kettle}
-  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]
-"""
-
-
-def test_a_chart_that_renders_nothing_is_deployed_as_any_other(deploys: Deploys, kubernetes: Cluster) -> None:
-    templates = deploys.chart / "templates"
-    for file in templates.iterdir():
-        file.unlink()
-    (templates / "switched.yaml").write_text(SWITCHED)
-    assert [deploys(), deploys()] == ["deployed", "unchanged"], "all is switched off"
-    assert deploys("on=true") == "deployed"
-    assert deploys() == "deployed" and not kubernetes.client.list("configmaps", deploys.namespace, "?limit=1")
-    assert deploys("on=true") == "deployed", "a release that is empty in the cluster is not stuck"
-    (templates / "switched.yaml").write_text(HOOK.replace("crash", "ready"))
-    assert [deploys(), deploys()] == ["deployed", "unchanged"], "only a hook"
-
-
-def test_a_chart_with_nothing_but_definitions_is_deployed(deploys: Deploys) -> None:
-    for file in (deploys.chart / "templates").iterdir():
-        file.unlink()
-    (deploys.chart / "crds").mkdir()
-    (deploys.chart / "crds" / "kettle.yaml").write_text(CRD % {"group": f"{deploys.namespace}.example.org"})
-    assert [deploys(), deploys()] == ["deployed", "unchanged"]
-
-
 STUCK = [
     ("unpulled", r"pod shop-\w+-0: ImagePullBackOff: .*not found\.", "imagePullSecrets"),
     ("crash", r"CrashLoopBackOff: its container app ended with 2, restarted 4 times\.", "printed last"),
@@ -452,32 +412,6 @@ def test_a_deploy_that_is_cut_off_is_put_in_order(
     assert "because it was killed. It " in told
     assert kubernetes.text(deploys.namespace, "shop") == "three"
     assert not unfinished(kubernetes, deploys.namespace)
-
-
-UNAVAILABLE = """\
-  replicas: 1
-  strategy: {rollingUpdate: {maxUnavailable: 1}}
-"""
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_run_that_is_cut_off_while_only_we_wait_leaves_nothing_that_never_worked(
-    start: Start, deploys: Deploys, kubernetes: Cluster, number: signal.Signals
-) -> None:
-    """To helm, none of one pod is ready enough."""
-    file = deploys.chart / "templates" / "app.yaml"
-    file.write_text(file.read_text().replace("  replicas: 2\n", UNAVAILABLE))
-    deploys("text=one")
-    process = start("text=two", "pods=never")
-    while kubernetes.releases(deploys.namespace) != {1: "superseded", 2: "deployed"}:
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(number)
-    told = process.communicate(timeout=60)[0]
-    if number is signal.SIGKILL:
-        told = start("text=two", "pods=unpulled").communicate(timeout=60)[0]
-    assert "as in revision 1 again" in told, told
-    assert kubernetes.text(deploys.namespace, "shop") == "one"
 
 
 def test_a_signal_before_anything_is_changed_ends_the_run(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from lineal.ci.context import Context
@@ -60,9 +62,13 @@ def optional_id(value: object, source: str) -> str | None:
 
 
 def ref_name(value: object, source: str) -> str | None:
-    """A branch or tag name: not empty, no control character or line break. Raises `BadConfiguration`."""
+    """A branch or tag name: not empty, no control character or line break. git takes names of any bytes: those that
+    are no UTF-8 become U+FFFD here, because records and reports are text. Raises `BadConfiguration`."""
     if value is None or value == "":
         return None
+    if isinstance(value, str):
+        with suppress(UnicodeEncodeError):
+            value = os.fsencode(value).decode(errors="replace")
     if isinstance(value, str) and len(value) <= 1024 and not any(_breaks(char) for char in value):
         return value
     if isinstance(value, str) and any(unicodedata.category(char) == "Cs" for char in value):

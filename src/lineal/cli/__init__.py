@@ -1,7 +1,7 @@
 """The command line: click parses arguments, `commands/` works, and this module owns the process.
 
 `commands` and `bundles` declare the commands, `flags` the options that they share; `action` turns the inputs of the
-GitHub Action into variables and arguments. Here are the streams, the signals and the exit codes."""
+GitHub Action into variables and arguments; `streams` has the process's streams. Here are signals and exit codes."""
 
 from __future__ import annotations
 

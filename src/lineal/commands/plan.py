@@ -106,7 +106,7 @@ def _reasons(session: Session, images: Mapping[str, Stage]) -> dict[str, str]:
 
     earlier = next(iter(session.repository.parents(session.repository.commit)), None)
     try:
-        before = session.repository.at(earlier) if earlier else None
+        before = session.repository.at(earlier, fetch=False) if earlier else None
         if before is None:
             return {}
         previous = read_images(before, session.loaded, list(images), session.giterminism)

@@ -55,9 +55,9 @@ class SubmoduleExceptions(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     empty: Annotated[
         list[str],
         Meta(
-            description="Submodules that count as empty folders, wherever they are checked out or not, by their paths; "
-            "`*` and `**` as below. Nothing of them is read, and `COPY` makes an empty folder, as `docker build` does "
-            "in a clone without submodules."
+            description="Paths of submodules that count as empty folders, checked out or not; `*` and `**` as below. "
+            "Nothing of them is read, and `COPY` makes an empty folder, as `docker build` does in a clone without "
+            "submodules."
         ),
     ] = []
 

@@ -8,7 +8,6 @@ from functools import cached_property
 from threading import RLock
 
 from lineal.context.dockerignore import Ignore
-from lineal.context.missing_source import explain
 from lineal.context.tree import Kind, Node
 from lineal.errors import BadConfiguration
 from lineal.git.commit import Commit, CommitFiles
@@ -167,10 +166,6 @@ class BuildContext:
             return inside.get(path, "") if path.startswith(below) else self.repository.oid(path)
 
         return AttributeFiles(self.repository.object, find)
-
-    def missing(self, pattern: str) -> str:
-        """Why nothing matches a source pattern, and what to do: the end of an error message."""
-        return explain(self, pattern)
 
     def unfiltered(self) -> BuildContext:
         """The same context as if there were no `.dockerignore`."""

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import unicodedata
-from typing import TYPE_CHECKING
-
+from lineal.context.build_context import BuildContext
 from lineal.context.committed import COMMIT_IT, NOT_COMMITTED
 from lineal.context.glob import expand, has_wildcards
-from lineal.context.tree import SourceTree, clamp
+from lineal.context.spelling import other_spelling
+from lineal.context.tree import clamp
 from lineal.context.working_tree_names import WorkingTreeNames
 from lineal.errors import BadConfiguration
-
-if TYPE_CHECKING:
-    from lineal.context.build_context import BuildContext
 
 _BUILD_IT = "Make it in a stage of the Dockerfile and copy it from there with `COPY --from`"
 
@@ -30,7 +25,7 @@ def explain(context: BuildContext, pattern: str) -> str:
         return "it is in a submodule that lineal-giterminism.yaml declares empty."
     if context.ignore.file and (excluded := _excluded(context, pattern)):
         return f"it is excluded by {context.ignore.file}. Take it back there with `!{excluded}` as the last line."
-    if other := _other_spelling(context.names(), path):
+    if other := other_spelling(path, context.children):
         return f"there is no such file in the commit{_below(context)}, but there is {other!r}: case counts."
     return _in_working_tree(context, pattern, path) or _nowhere(context, path)
 
@@ -42,7 +37,9 @@ def _excluded(context: BuildContext, pattern: str) -> str:
     except BadConfiguration:
         # It leads into a submodule that is not here, which is no error only as long as it is excluded.
         return clamp(pattern)
-    return clamp(pattern) if len(found) > 1 or has_wildcards(pattern) else "".join(found)
+    if not found:
+        return ""
+    return clamp(pattern) if has_wildcards(pattern) else found[0]
 
 
 def _in_working_tree(context: BuildContext, pattern: str, path: str) -> str:
@@ -87,19 +84,3 @@ def _nowhere(context: BuildContext, path: str) -> str:
 
 def _below(context: BuildContext) -> str:
     return "" if context.context in ("", ".") else f", below {context.context!r}"
-
-
-def _other_spelling(tree: SourceTree, path: str) -> str:
-    """The path as the tree writes it with other upper and lower case or other accents; empty when it has none."""
-    place = ""
-    for part in path.split("/"):
-        names = tree.children(place)
-        found = part if part in names else next((name for name in names if _folded(name) == _folded(part)), None)
-        if found is None:
-            return ""
-        place = os.path.join(place, found)  # noqa: PTH118 (a path of the commit)
-    return "" if place == path else place
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()

@@ -95,6 +95,8 @@ class Command:
     network: str = "default"
     mounts: Sequence[Mount] = ()
     directories: Sequence[Directory] = ()
+    etc: tuple[int, int, int] = (0o755, 0, 0)
+    """Mode, uid and gid of the parent's /etc, where engines have files of their own."""
     existing: Callable[[str], bool] = field(default=bool)
     """Whether the parent has a directory at this path: mount points that the engine had to make are not kept."""
 

@@ -59,6 +59,8 @@ class Commit(Repository):
 
         Raises `BadConfiguration` for a link that leads to no file of the commit: to follow it further would read what
         is not committed."""
+        if not {"", ".", ".."}.isdisjoint(path.split("/")):
+            return None
         found = self.follow(path)
         owner, inside = self._owner(found.path)
         mode, oid = owner.entry(inside)

@@ -166,7 +166,8 @@ class AttributeFiles:
         folder = path.rpartition("/")[0]
         if folder not in self._answers:
             # All of them are read: a lower one may take back what a higher one says.
-            self._answers[folder] = any([self._names_lfs(one) for one in ("", *folders_above(path))])
+            said = [self._names_lfs(one) for one in ("", *folders_above(path))]
+            self._answers[folder] = any(said)
         return self._answers[folder]
 
     def _names_lfs(self, folder: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -74,12 +75,15 @@ class Objects:
 
     def bring(self, oids: Iterable[str]) -> None:
         """Fetch at once what a partial clone lacks of these objects. Raises `MissingObject`."""
-        if (
-            self.partial
-            and (absent := [oid for oid in oids if not self.has(oid)])
-            and not self.promisor.fetch(absent)
-        ):
+        absent = [oid for oid in oids if not self.has(oid)] if self.partial else []
+        if absent and not self.promisor.fetch(absent):
             raise MissingObject(absent[0], self._root)
+
+    def without_fetching(self) -> Objects:
+        """The same objects for somebody who can do without those that a partial clone lacks."""
+        other = copy(self)
+        other.promisor = Promisor(self._root, self._environ, may_ask=False)
+        return other
 
     # --- trees and commits --------------------------------------------------------------------------------------
 

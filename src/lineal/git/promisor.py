@@ -20,11 +20,11 @@ _SETTINGS = r"^(extensions\.partialclone|remote\..*\.promisor)$"
 class Promisor:
     """Fetches objects into the clone as git does for its own commands. Several threads may ask."""
 
-    def __init__(self, root: Path, environ: dict[str, str]) -> None:
-        self._root, self._environ = root, environ
+    def __init__(self, root: Path, environ: dict[str, str], *, may_ask: bool = True) -> None:
+        self._root, self._environ, self.may_ask = root, environ, may_ask
         self._guard = Lock()
         self._fetched: set[str] = set()
-        self._failed = False
+        self._failed = not may_ask
 
     def fetch(self, oids: Collection[str]) -> bool:
         """Whether the clone has these objects now. Nothing more is asked of a remote that failed once."""

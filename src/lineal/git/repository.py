@@ -111,11 +111,13 @@ class Repository:
         out = self.run("for-each-ref", f"--points-at={self.commit}", "--format=%(refname:strip=2)", "refs/tags")
         return text_of(out).split("\n") if out else []
 
-    def at(self, commit: str) -> Self | None:
-        """The same repository with another commit to read, None when that commit is not here."""
+    def at(self, commit: str, *, fetch: bool = True) -> Self | None:
+        """The same repository with another commit to read, None when that commit is not here. Without `fetch` it has
+        only what is here of a partial clone."""
         if self.peel(commit) is None:
             return None
-        return replace(self, commit=commit, tree=self.objects.commit(commit).tree)
+        objects = self.objects if fetch else self.objects.without_fetching()
+        return replace(self, commit=commit, tree=objects.commit(commit).tree, objects=objects)
 
     # --- content ------------------------------------------------------------------------------------------------
 
@@ -130,8 +132,8 @@ class Repository:
             yield from self.objects.stream(oid)
 
     def sizes(self, oids: Iterable[str]) -> dict[str, int]:
-        """The sizes of objects in bytes. One process of git answers for all, and a partial clone fetches what it lacks
-        of them. Raises `MissingObject`."""
+        """The sizes of objects in bytes. One process of git answers for all; a partial clone fetches what it lacks of
+        them. Raises `MissingObject`."""
         wanted = sorted(set(oids))
         if not wanted:
             return {}
@@ -214,7 +216,7 @@ class Repository:
     def _fetching(self) -> dict[str, str]:
         """The environment for a command that may need folders that a partial clone lacks: git fetches them then."""
         allowed = {key: value for key, value in self.environ.items() if key != "GIT_NO_LAZY_FETCH"}
-        return allowed if self.objects.partial else self.environ
+        return allowed if self.objects.partial and self.objects.promisor.may_ask else self.environ
 
     def entry(self, path: str) -> tuple[str, str]:
         """(mode, object id) of exactly this path, empty texts when the commit has none."""
@@ -223,6 +225,11 @@ class Repository:
             for name in path.split("/"):
                 mode, oid = self.objects.tree(oid).get(os.fsencode(name), ("", "")) if mode == DIRECTORY else ("", "")
         return mode, oid
+
+    def children(self, folder: str) -> list[str]:
+        """The names in a folder of the commit, the root being empty; none where there is no folder."""
+        mode, oid = self.entry(folder) if folder else (DIRECTORY, self.tree)
+        return [os.fsdecode(name) for name in self.objects.tree(oid)] if mode == DIRECTORY else []
 
     def oid(self, path: str) -> str:
         """The object of a file in the commit, empty when there is none at this path."""
@@ -254,9 +261,11 @@ class Repository:
     def ignored_by(self, paths: Sequence[str], *, every: bool = False) -> str:
         """The rule that makes git ignore the first of these paths of the working tree that it ignores, such as
         `.gitignore:3 (bin/)`; empty when there is none, and with `every` when it does not ignore all of them."""
-        asked = "".join(f"{path}\0" for path in paths)
+        asked = os.fsencode("".join(f"./{path}\0" for path in paths))
+        # check-ignore takes no literal pathspecs. It matches paths as they are, without them, too.
+        environ = {key: value for key, value in self.environ.items() if key != "GIT_LITERAL_PATHSPECS"}
         try:
-            out = self.run("check-ignore", "--verbose", "-z", "--stdin", stdin=os.fsencode(asked))
+            out = run_git(["check-ignore", "--verbose", "-z", "--stdin"], self.root, environ, asked)
         except GitFailed:
             return ""
         fields = iter(os.fsdecode(out).split("\0"))

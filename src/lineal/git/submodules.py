@@ -15,8 +15,8 @@ from lineal.git.repository import Repository
 
 _REMEDY = (
     "Run `git submodule update --init --recursive` first (actions/checkout: `submodules: recursive`; GitLab: "
-    "`GIT_SUBMODULE_STRATEGY: recursive`), exclude it with .dockerignore, or, where no image needs it, count it as an "
-    "empty folder as `docker build` does, in lineal-giterminism.yaml: `submodules: {{empty: [{0}]}}`."
+    "`GIT_SUBMODULE_STRATEGY: recursive`), or exclude it with .dockerignore. Where no image needs it, let it count "
+    "as an empty folder, as for `docker build`, in lineal-giterminism.yaml: `submodules: {{empty: [{0}]}}`."
 )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from lineal.errors import MissingContent, Unreachable
 from lineal.oci import Store
+from lineal.oci.config import check_config
 from lineal.oci.platform import named, runs
 from lineal.oci.types import (
     DOCKER_CONFIG,
@@ -23,7 +24,7 @@ from lineal.oci.types import (
     ImageConfig,
     Manifest,
 )
-from lineal.oci.verify import check_config, digest_of, size_of
+from lineal.oci.verify import digest_of, size_of
 
 MAX_CONFIG = 8 << 20
 MAX_DOCUMENTS = 100
@@ -158,6 +159,8 @@ def _is_other(entry: dict[str, Any]) -> bool:
 
 
 def _read(store: Store, manifest: Manifest) -> Image:
+    from lineal.oci.config_shape import check_config
+
     if manifest.media_type not in (OCI_MANIFEST, DOCKER_MANIFEST):
         raise Unreachable(
             f"{store.address}@{manifest.digest} is of type {manifest.media_type!r}, not an image.", id="LN-4021"

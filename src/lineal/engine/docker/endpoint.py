@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -46,7 +47,9 @@ def find(environ: Mapping[str, str]) -> Endpoint:
 
 
 def _folder(environ: Mapping[str, str]) -> Path:
-    return Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME") or Path.home()) / ".docker")
+    # A user without an entry and without HOME has none: `Path.home` would fail.
+    home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111
+    return Path(environ.get("DOCKER_CONFIG") or f"{home}/.docker")
 
 
 def _of_variables(environ: Mapping[str, str], host: str, origin: str = "") -> Endpoint:

@@ -115,7 +115,7 @@ class DockerEngine:
         helper, uncovered = None, False
         if self._reads_upper(client):
             helper = container_diff.upper_helper(client, resources, container, image)
-            uncovered = helper is not None and self._bare_hostname and uncover(client, helper)
+            uncovered = helper is not None and self._bare_hostname and uncover(client, helper, command.etc)
         paths = ContainerFiles(client, container)
         mounts.place(paths)
         exclusions = mounts.exclusions(paths, uncovered=uncovered)

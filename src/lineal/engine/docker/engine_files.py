@@ -7,11 +7,9 @@ and removes what the image has. /etc/hosts and /etc/resolv.conf are mounted by b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from lineal.engine.docker.client import Client, Refused
 from lineal.tar import raw
-from lineal.tar.header import DIRECTORY, END, FILE, HARDLINK, padding
+from lineal.tar.header import DIRECTORY, END, FILE, HARDLINK
 
 HOSTNAME = "/etc/hostname"
 NOWHERE = "/dev/null/lineal"
@@ -19,29 +17,25 @@ NOWHERE = "/dev/null/lineal"
 checks its mounts more closely refuses the container."""
 INIT = "/init"
 """Where a helper container shows the engine's own layer."""
-_HIDING = (b"etc/hostname", b"etc/mtab")
 _MARK = b".dockerenv"
+_MOUNTED = (b"etc/hosts", b"etc/resolv.conf")
+"""What the engine mounts something over: without these it would make them in the command's own layer."""
 
 
-def uncover(client: Client, helper: str) -> bool:
+def uncover(client: Client, helper: str, etc: tuple[int, int, int]) -> bool:
     """Take these files out of the engine's own layer of a container that has not started; whether that worked.
+    `etc` is mode, uid and gid of the image's /etc.
 
     An engine unpacks tars and has no call to remove a file. A file in place of a directory removes the directory, and
     an entry that cannot be made has first removed what was at its path; so that one is the last."""
-    with client.reader(f"/containers/{helper}/archive", "read the engine's layer", {"path": f"{INIT}/."}) as stream:
-        entries = [(entry, b"".join(body)) for entry, body in raw.read(stream) if entry.name.startswith(b"etc")]
-
-    def tar() -> Iterator[bytes]:
-        yield raw.header(b"etc", FILE)
-        for entry, content in entries:
-            if entry.name not in _HIDING and entry.kind in (FILE, DIRECTORY):
-                yield entry.encode() + content + padding(len(content))
-        yield raw.header(_MARK, HARDLINK, link=b"nowhere") + END
-
+    mode, uid, gid = etc
+    tar = raw.header(b"etc", FILE) + raw.header(b"etc", DIRECTORY, mode=mode, uid=uid, gid=gid)
+    tar += b"".join(raw.header(name, FILE, mode=0o755) for name in _MOUNTED)
+    tar += raw.header(_MARK, HARDLINK, link=b"nowhere") + END
+    # Not `put`: here a file takes a directory's place.
+    where = f"/containers/{helper}/archive"
     try:
-        # Not `put`: here a file takes a directory's place.
-        where = f"/containers/{helper}/archive"
-        client.call("PUT", where, "uncover the image's own files", params={"path": INIT}, data=tar(), endless=True)
+        client.call("PUT", where, "uncover the image's own files", params={"path": INIT}, data=[tar])
     except Refused as refused:
         return _MARK.decode() in refused.reason
     return False

@@ -23,6 +23,7 @@ from lineal.engine import BindMount, CacheMount, Command, Mount, SecretMount, Ss
 from lineal.engine.docker.cache_mounts import Caches
 from lineal.engine.docker.client import Client
 from lineal.engine.docker.container_files import ContainerFiles, Content
+from lineal.engine.docker.engine_files import HOSTNAME
 from lineal.engine.docker.layer import LayerExclusions
 from lineal.engine.docker.resources import RunResources
 from lineal.errors import BadConfiguration, Unreachable
@@ -248,6 +249,7 @@ class Mounts:
         return LayerExclusions(
             dropped=frozenset(_key(paths.real(_parent(path)) + "/" + path.rpartition("/")[2]) for path in dropped)
             | (set() if uncovered else {_MARK}),
+            covers=frozenset() if uncovered else frozenset({_key(HOSTNAME)}),
             stubs=frozenset(_key(paths.real(path)) for path in around if self._is_missing(path)),
             owners=dict(self._hidden(paths)),
             secrets=tuple({value for value in values if value}),

@@ -82,6 +82,7 @@ def test_a_command_s_hostname_file_is_in_the_layer(bench: Bench, contents: Conte
         "echo a >/etc/hostname; sed -i s/a/b/ /etc/hostname; mv /etc/hostname /etc/h; cp /etc/h /etc/hostname"
     )
     assert contents(layer) == {"etc/h": b"b\n", "etc/hostname": b"b\n"}
+    assert entries_of(bench.run("echo a >/etc/hostname"))["etc/hostname"].mode == 0o644
 
 
 def test_the_image_s_own_hostname_file_is_seen_and_can_be_removed(bench: Bench) -> None:

@@ -74,7 +74,7 @@ class LoadedProject:
             values = getattr(deploy, key)
             for index, value in enumerate(values if isinstance(values, list) else [values]):
                 name = f"deploy.{key}[{index}]" if isinstance(values, list) else f"deploy.{key}"
-                if UNKNOWN_ENV in value:
+                if isinstance(value, str) and UNKNOWN_ENV in value:
                     known(Setting(value, Origin(self.file, self.place(name))))
         return deploy
 

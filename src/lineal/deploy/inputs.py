@@ -68,7 +68,9 @@ class ReleaseInputs:
             session.workspace / "values",
             self._decrypted(),
             template_names(common, project, images),
-            global_values(project, env, commit, None if self.bundled else session.context.branch, images),
+            global_values(
+                project, env, commit, None if self.bundled else session.context.branch, images, self.deploy.global_
+            ),
         )
         return Release(
             name="bundle" if self.bundled else self.settings.name.value,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,25 +66,50 @@ def _check_lock(chart: Chart, names: set[str]) -> None:
 
 def _wanted(chart: Chart, file: str = "Chart.yaml") -> list[dict[str, str]]:
     """`name`, `version`, `repository` of each dependency; anything malformed is left for helm to name."""
+    return [
+        {key: str(entry.get(key) or "") for key in ("name", "version", "repository")}
+        for entry in _entries(Path(chart.location) / file)
+    ]
+
+
+def _entries(file: Path) -> list[dict[str, Any]]:
+    return entries_of(file.read_bytes()) if file.is_file() else []
+
+
+def entries_of(data: bytes) -> list[dict[str, Any]]:
+    """The entries under `dependencies` of a Chart.yaml that have a name; none when it cannot be read."""
     import yaml
 
     try:
-        content: Any = yaml.safe_load((Path(chart.location) / file).read_bytes())
+        content: Any = yaml.safe_load(data)
     except (yaml.YAMLError, ValueError, RecursionError):
         return []
     listed = content.get("dependencies") if isinstance(content, dict) else None
     entries = listed if isinstance(listed, list) else []
-    return [
-        {key: str(entry.get(key) or "") for key in ("name", "version", "repository")}
-        for entry in entries
-        if isinstance(entry, dict) and entry.get("name")
-    ]
+    return [entry for entry in entries if isinstance(entry, dict) and entry.get("name")]
 
 
 def hosts(chart: Chart) -> set[str]:
     """The hosts of the OCI registries that a chart's dependencies come from."""
     addresses = [wanted["repository"] for wanted in _wanted(chart)]
     return {text.removeprefix("oci://").partition("/")[0] for text in addresses if text.startswith("oci://")}
+
+
+def children(chart: Path) -> set[str]:
+    """The names under which the values of a chart hold those of its subcharts."""
+    import yaml
+
+    entries = [entry for file in ("Chart.yaml", "requirements.yaml") for entry in _entries(chart / file)]
+    found = {str(entry.get("alias") or entry["name"]) for entry in entries}
+    inside = sorted((chart / "charts").iterdir()) if (chart / "charts").is_dir() else []
+    known = {str(entry["name"]) for entry in entries}
+    for path in inside:
+        name = re.sub(r"-v?\d[^/]*\.tgz$", "", path.name)
+        if (path / "Chart.yaml").is_file():
+            with suppress(yaml.YAMLError, ValueError, RecursionError, KeyError, TypeError):
+                name = str(yaml.safe_load((path / "Chart.yaml").read_bytes())["name"])
+        found |= {name} - known
+    return found
 
 
 def _vendored(directory: Path, name: str) -> bool:

@@ -78,6 +78,11 @@ def dry_run(helm: Helm, release: Release) -> ReleaseManifests:
     return _read(helm, release, answer)
 
 
+def read_objects(manifests: str) -> list[dict[str, Any]]:
+    """The objects of manifests with `---` between them."""
+    return list(_objects([manifests]))
+
+
 def _read(helm: Helm, release: Release, answer: Answer) -> ReleaseManifests:
     printed = answer.or_raise(f"Reading {release}", helm.explains(release), state=BEFORE_CHANGES)
     try:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lineal.cli.flags import AWAY, CLUSTER, FETCH, RELEASE, REPORT, RUN, option, options
+from lineal.cli.flags import AWAY, CLUSTER, FETCH, RELEASE, REPORT, RUN, SCHEMA, option, options
 from lineal.cli.runtime import session_of
 
 
@@ -20,7 +20,7 @@ def bundle() -> None:
 
 @bundle.command(epilog="\b\nExamples:\n  lineal bundle publish\n"
                 "  lineal bundle publish --version 1.2.0 --to registry.example.com/team/charts/shop")  # fmt: skip
-@options(RUN)
+@options(RUN, SCHEMA)
 @option("--values", "One more values file. May be repeated; later ones win.", metavar="FILE", multiple=True)
 @click.option("--version", "bundle_version", metavar="VERSION",
               help="Its version (default: that of the git tag, else the chart's with the commit).  "

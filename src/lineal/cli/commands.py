@@ -103,6 +103,8 @@ def build(images: tuple[str, ...], **given: Any) -> None:
 @option("--output", "Write one file for each template there instead of printing.", metavar="DIR",
         envvar="LINEAL_OUTPUT")  # fmt: skip
 @option("--kube-version", "The Kubernetes version that templates see.", metavar="VERSION")
+@option("--api-versions", "An API that templates see (`.Capabilities.APIVersions`). May be repeated.",
+        metavar="GROUP/VERSION[/KIND]", multiple=True)  # fmt: skip
 def render(output: str | None, **given: Any) -> None:
     """Print the manifests with the images' digests. Needs helm, no cluster; every image must be published."""
     from lineal.commands.render import render

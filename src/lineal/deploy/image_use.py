@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from lineal.deploy.values import NOT_BUILT, ImageValue
+from lineal.deploy.values import NOT_BUILT
 from lineal.kube.json_fields import text
 
 _CRD = "CustomResourceDefinition"
@@ -29,15 +29,15 @@ def _images(thing: Any) -> Iterator[str]:
             yield from _images(part)
 
 
-def unused(images: Mapping[str, ImageValue], needed: Iterable[str], manifests: str) -> list[str]:
-    """A sentence for each image that no manifest uses by its digest. `needed` are images that others are made from:
-    nobody deploys these."""
+def unused(images: Mapping[str, str], manifests: str) -> list[str]:
+    """A sentence for each image, by name and as `repository:tag@digest`, that no manifest uses by its digest."""
     found = []
-    for name, image in images.items():
-        if name in needed or image.digest in manifests:
+    for name, reference in images.items():
+        named, _, digest = reference.partition("@")
+        if digest in manifests:
             continue
-        if image.digest != NOT_BUILT and image.tag in manifests:
-            found.append(f"The manifests use the image {name} by its tag, not by its digest ({image.digest}).")
+        if digest != NOT_BUILT and named in manifests:
+            found.append(f"The manifests use the image {name} by its tag, and not by its digest ({digest}).")
         else:
-            found.append(f"No manifest uses the image {name} ({image.image}).")
+            found.append(f"No manifest uses the image {name} ({reference}).")
     return found

@@ -14,6 +14,7 @@ from lineal.config.secrets import Mask
 from lineal.deploy.helm import dependencies, errors, manifests, recovery, template_location
 from lineal.deploy.helm.client import Helm, Output
 from lineal.deploy.helm.manifests import ReleaseManifests
+from lineal.deploy.image_use import unused
 from lineal.deploy.release import Release
 from lineal.deploy.release_lock import ReleaseHold, ReleaseLock, make_namespace
 from lineal.deploy.watch.monitor import Monitor, PollPolicy
@@ -24,6 +25,10 @@ from lineal.kube.login import KubeUnavailable
 from lineal.lock import LockTimeouts
 from lineal.progress import Notes
 from lineal.report.model import ReleaseReport
+from lineal.text import printable
+
+_LINE = 500
+"""Characters of a line of helm that are shown: an object in it may be pages of JSON."""
 
 
 @dataclass(slots=True)
@@ -62,6 +67,8 @@ class Upgrade:
         except DeployFailed as error:
             error.place = error.place or template_location.find(error.message, self.release, "")
             raise
+        for sentence in unused(self.release.images, wanted.whole):
+            self.notes.warn(sentence)
         before = manifests.deployed(self.helm, self.release)
         if skip_unchanged and before is not None and before.status == "deployed" and before.same(wanted):
             self.report.status, self.report.revision = "unchanged", before.number
@@ -76,18 +83,25 @@ class Upgrade:
 
         try:
             with monitor or nullcontext():
-                upgrade_or_undo(self.helm, self.release, self.notes.note, stop)
+                upgrade_or_undo(self.helm, self.release, lambda line: self.notes.note(printable(line, _LINE)), stop)
         except LinealError as error:
             error.place = error.place or template_location.find(error.message, self.release, wanted.manifest)
             raise self._failed(error, before, monitor, hold) from None
         self.report.status, self.report.revision = "deployed", wanted.number
         done = "installed" if before is None else "upgraded"
+        self._show_notes(wanted)
         self._tell(f"It was {done} as revision {wanted.number}.")
 
     def _monitor(self, api: KubeClient, wanted: ReleaseManifests) -> Monitor:
         given = Mask(wanted.secrets)  # a container that dies often prints the secrets that it was given
         observer = WorkloadObserver(api, self.release, lambda text: given.mask(self.helm.mask(text)), wanted.jobs)
         return Monitor(observer, self.release.timeout, self._note_masked, self.policy)
+
+    def _show_notes(self, wanted: ReleaseManifests) -> None:
+        """The chart's notes without the values of its Secrets, which many charts print there."""
+        given = Mask(wanted.secrets)
+        for line in wanted.notes.splitlines():
+            self._note_masked(given.mask(line))
 
     def _failed(
         self, error: LinealError, before: ReleaseManifests | None, monitor: Monitor | None, hold: ReleaseHold

@@ -112,6 +112,11 @@ class Bundle:
         return self.parts[""]
 
     @property
+    def tells_environment(self) -> bool:
+        """Whether its templates may read `global.lineal.env`."""
+        return ABOUT not in self.files
+
+    @property
     def project(self) -> str:
         return printable(self._own.about["project"], 63)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,9 @@ from lineal.store.open import is_directory
 
 if TYPE_CHECKING:
     from lineal.build.result import BuildResult
+    from lineal.deploy.helm.client import Helm
     from lineal.deploy.inputs import ReleaseInputs
-    from lineal.deploy.release import Chart
+    from lineal.deploy.release import Chart, Release
     from lineal.session.session import Session
 
 LIST = "bundle"
@@ -106,6 +107,7 @@ def make(session: Session, inputs: ReleaseInputs, result: BuildResult) -> Bundle
     with _kept(Path(release.chart.location) / "Chart.lock"):
         dependencies.complete(helm, release, session.progress.note)
     values, given = merged(helm, release, session.workspace / "merge")
+    _warn_unused(session, helm, release)
     # The chart is a private copy, or was fetched for this run.
     (Path(release.chart.location) / "values.yaml").write_bytes(written(values))
     encrypted = {f"{ENCRYPTED}{number:03}.yaml": file.text.encode() for number, file in enumerate(inputs.encrypted)}
@@ -130,6 +132,15 @@ def _about(inputs: ReleaseInputs, result: BuildResult) -> dict[str, bytes]:
         session.loaded.project.project, None, session.checkout.commit, None, image_values(result)
     )
     return {ABOUT: written({key: told["global"]["lineal"][key] for key in ("project", "commit", "images")})}
+
+
+def _warn_unused(session: Session, helm: Helm, release: Release) -> None:
+    """Tell of images that no manifest uses. A chart that renders only with values of an environment tells nothing."""
+    from lineal.deploy.image_use import unused
+
+    with suppress(DeployFailed, BadConfiguration):
+        for sentence in unused(release.images, helm.template(release)):
+            session.progress.warn(sentence)
 
 
 @contextmanager

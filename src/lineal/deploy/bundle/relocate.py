@@ -132,7 +132,11 @@ class Relocation:
         parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
         for key, part in parts:
             here = f"{place}.{key}".lstrip(".")
-            if part in self._old_hosts() and not (isinstance(value, dict) and _is_other(value, str(key))):
+            if (
+                isinstance(part, str)
+                and part in self._old_hosts()
+                and not (isinstance(value, dict) and _is_other(value, str(key)))
+            ):
                 yield here
             yield from self._registries(part, here)
 

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from lineal.errors import DeployFailed
 from lineal.session.session import require_write
 
 if TYPE_CHECKING:
     from lineal.build.result import BuildResult
+    from lineal.deploy.helm.client import Helm
+    from lineal.deploy.helm.manifests import ReleaseManifests
     from lineal.deploy.inputs import ReleaseInputs
+    from lineal.deploy.release import Release
     from lineal.report.model import ChangeReport
 
+_BUSY = "LN-6030"
+"""The failure of a helm that finds another one at work, or killed."""
 _SHOWN = "sha256:(of the image to be built)"
 
 
 def changes(inputs: ReleaseInputs, result: BuildResult) -> list[ChangeReport]:
     """Raises `LinealError`."""
     from lineal.deploy.diff.diff import between
-    from lineal.deploy.helm import dependencies, manifests
+    from lineal.deploy.helm import dependencies
+    from lineal.deploy.image_use import unused
     from lineal.deploy.values import NOT_BUILT
 
     session, helm = inputs.session, inputs.helm
@@ -26,6 +34,27 @@ def changes(inputs: ReleaseInputs, result: BuildResult) -> list[ChangeReport]:
                   "project itself.")  # fmt: skip
     release = inputs.release(result, planned=True)
     dependencies.complete(helm, release, session.progress.note)
-    wanted = manifests.dry_run(helm, release)
-    before = manifests.deployed(helm, release)
+    before, wanted = _both(helm, release, session.progress.warn)
+    for sentence in unused(release.images, wanted.whole):
+        session.progress.warn(sentence.replace(NOT_BUILT, _SHOWN))
     return between(before, wanted, lambda line: helm.mask(line).replace(NOT_BUILT, _SHOWN))
+
+
+def _both(
+    helm: Helm, release: Release, warn: Callable[[str], None]
+) -> tuple[ReleaseManifests | None, ReleaseManifests]:
+    """The manifests that are deployed, and those that would be. While helm is at work on the release, the last ones
+    that were deployed."""
+    from lineal.deploy.helm import manifests
+
+    try:
+        wanted = manifests.dry_run(helm, release)
+        return manifests.deployed(helm, release), wanted
+    except DeployFailed as error:
+        if error.id != _BUSY:
+            raise
+    before = manifests.last_deployed(helm, release)
+    number = 0 if before is None else before.number
+    compared = f"this compares with revision {number}" if number else "no revision of it was deployed yet"
+    warn(f"A deploy of {release} is going on, or was cut off; {compared}.")
+    return before, manifests.rendered(helm, release, number + 1)

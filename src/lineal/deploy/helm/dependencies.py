@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,13 @@ def complete(helm: Helm, release: Release, output: Callable[[str], None]) -> Non
 
     Without a Chart.lock only charts of the commit itself are taken: a range of versions may mean another chart
     tomorrow. Raises `BadConfiguration`, `DeployFailed`, `Unreachable`, `Interrupted`."""
-    chart = release.chart
+    _complete(helm, release.chart, ["--plain-http"] if release.plain_http else [], output, ())
+
+
+def _complete(
+    helm: Helm, chart: Chart, flags: Sequence[str], output: Callable[[str], None], inside: tuple[str, ...]
+) -> None:
+    """`inside`: the charts of the commit that need this one."""
     if not chart.is_directory:
         return
     directory = Path(chart.location)
@@ -33,10 +39,15 @@ def complete(helm: Helm, release: Release, output: Callable[[str], None]) -> Non
     place = Location(f"{chart.name}/Chart.yaml")
     locked = (directory / "Chart.lock").is_file()
     for wanted in missing:
-        _check(directory, wanted, place, locked)
+        _check(chart, wanted, place, locked)
+        local = local_path(wanted)
+        if local is not None and chart.location not in inside:
+            # Helm packs a chart of the same commit as it is, without what this one needs in turn.
+            other = Path(chart.location, local).resolve()
+            named = other.relative_to(chart.root).as_posix()
+            _complete(helm, Chart(str(other), named, chart.root), flags, output, (*inside, chart.location))
     if locked:
         _check_lock(chart, {wanted["name"] for wanted in missing})
-    flags = ["--plain-http"] if release.plain_http else []
     answer = helm.run(["dependency", "build", *flags, "--", chart.location], output=output)
     answer.or_raise("Fetching the chart's dependencies", lambda failed: _failure(failed, chart, place))
 
@@ -121,15 +132,18 @@ def _vendored(directory: Path, name: str) -> bool:
     return any(entry == name or (entry.startswith(f"{name}-") and entry.endswith(".tgz")) for entry in found)
 
 
-def _check(directory: Path, wanted: dict[str, str], place: Location, locked: bool) -> None:
-    name, repository = wanted["name"], wanted["repository"]
-    if repository.startswith(_LOCAL):
-        root = directory.resolve()
-        if not (root / repository.removeprefix(_LOCAL)).resolve().is_relative_to(root):
-            what = f"The dependency {quoted(name)} lies outside the chart ({printable(repository)})."
-            raise BadConfiguration(
-                what, id="LN-6016", place=place, remedy="Move it into the chart's charts/ directory."
-            )
+def local_path(wanted: Mapping[str, Any]) -> str | None:
+    """The path of a dependency in the same commit, from the chart's directory; None for one from elsewhere."""
+    repository = str(wanted.get("repository") or "")
+    return repository.removeprefix(_LOCAL) if repository.startswith(_LOCAL) else None
+
+
+def _check(chart: Chart, wanted: dict[str, str], place: Location, locked: bool) -> None:
+    name, local = wanted["name"], local_path(wanted)
+    if local is not None:
+        if not Path(chart.location, local).resolve().is_relative_to(chart.root or chart.location):
+            what = f"The dependency {quoted(name)} lies outside the commit ({printable(wanted['repository'])})."
+            raise BadConfiguration(what, id="LN-6016", place=place, remedy="Commit it beside the chart.")
     elif not locked:
         what = f"The dependency {quoted(name)} is not in charts/, and there is no Chart.lock that says which it is."
         remedy = "Run `helm dependency update` and commit Chart.lock (or charts/)."

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lineal.deploy.helm.client import BEFORE_CHANGES, Answer, Helm, common_flags
+from lineal.deploy.helm.client import BEFORE_CHANGES, Answer, Helm, common_flags, ownership_flags
 from lineal.deploy.release import Release
 from lineal.errors import DeployFailed
 from lineal.kube.json_fields import at, entries, mapping
@@ -18,6 +18,7 @@ _LIMIT = 120.0
 """Seconds for a command that reads."""
 UNREADABLE = "(unreadable)"
 """The kind that stands for an object whose YAML cannot be read."""
+_UNKNOWN_KIND = re.compile(r"The cluster knows no (\S+) of ")
 _DEEPEST = 5
 """Levels of lists in lists that are read."""
 
@@ -33,6 +34,8 @@ class ReleaseManifests:
     """Name and manifest of each."""
     restored: int | None = None
     """The revision that this one is a rollback to."""
+    notes: str = ""
+    """What the chart's NOTES.txt says."""
 
     @property
     def objects(self) -> list[dict[str, Any]]:
@@ -40,7 +43,17 @@ class ReleaseManifests:
 
     @property
     def hook_objects(self) -> list[dict[str, Any]]:
+        """Without those for `helm test`, which no deploy runs."""
+        return [one for one in self._all_hooks if not _is_test(one)]
+
+    @property
+    def _all_hooks(self) -> list[dict[str, Any]]:
         return list(_objects(text for _, text in self.hooks))
+
+    @property
+    def whole(self) -> str:
+        """All manifests, those of hooks too."""
+        return "\n".join([self.manifest, *(text for _, text in self.hooks)])
 
     @property
     def jobs(self) -> set[str]:
@@ -50,7 +63,7 @@ class ReleaseManifests:
     @property
     def secrets(self) -> list[str]:
         """The values of its Secrets, plain and in base64: a program that gets them may print either."""
-        found = [one for one in [*self.objects, *self.hook_objects] if one.get("kind") == "Secret"]
+        found = [one for one in [*self.objects, *self._all_hooks] if one.get("kind") == "Secret"]
         plain = [str(value) for one in found for value in mapping(one, "stringData").values()]
         coded = [str(value) for one in found for value in mapping(one, "data").values()]
         return [*plain, *coded, *map(_decoded, coded)]
@@ -61,19 +74,61 @@ class ReleaseManifests:
         return equal(self.objects, other.objects) and equal(self.hook_objects, other.hook_objects)
 
 
-def deployed(helm: Helm, release: Release) -> ReleaseManifests | None:
-    """The manifests of the last revision, None when there is no such release."""
-    answer = helm.run(["status", *release.place_flags, "--output", "json", "--", release.name], limit=_LIMIT)
+def deployed(helm: Helm, release: Release, number: int | None = None) -> ReleaseManifests | None:
+    """The manifests of the last revision, or of that `number`; None when there is no such release."""
+    revision = [] if number is None else ["--revision", str(number)]
+    command = ["status", *release.place_flags, *revision, "--output", "json", "--", release.name]
+    answer = helm.run(command, limit=_LIMIT)
     if answer.code != 0 and any("release: not found" in line for line in answer.stderr):
         return None
     return _read(helm, release, answer)
 
 
+def last_deployed(helm: Helm, release: Release) -> ReleaseManifests | None:
+    """The manifests of the last revision that was deployed, None when none was."""
+    command = ["history", *release.place_flags, "--max", "256", "--output", "json", "--", release.name]
+    answer = helm.run(command, limit=_LIMIT)
+    answer.or_interrupted(f"Reading {release}", BEFORE_CHANGES)
+    try:
+        found = [int(one["revision"]) for one in json.loads(answer.stdout or "[]") if one["status"] == "deployed"]
+    except (ValueError, KeyError, TypeError):
+        found = []
+    return deployed(helm, release, max(found)) if found else None
+
+
 def dry_run(helm: Helm, release: Release) -> ReleaseManifests:
     """The manifests that `helm upgrade` would deploy now. The cluster answers `lookup` and says what it can do;
-    nothing is changed there."""
+    nothing is changed there.
+
+    Of a first installation that brings the definitions of its kinds along (crds/), they are those that helm renders:
+    the cluster does not know the kinds yet."""
+    try:
+        return _dry_run(helm, release)
+    except DeployFailed as error:
+        kind = _UNKNOWN_KIND.search(error.message)
+        if kind is None or kind[1] not in {at(one, "spec", "names", "kind") for one in definitions(helm, release)}:
+            raise
+        if deployed(helm, release) is None:
+            return rendered(helm, release, 1, [])
+        error.remedy = (
+            "Helm installs crds/ with the first installation only: run `kubectl apply --server-side` on the chart's "
+            "crds/, and deploy again."
+        )
+        raise
+
+
+def definitions(helm: Helm, release: Release) -> list[dict[str, Any]]:
+    """The definitions of kinds (CRDs) in crds/ of the chart and its subcharts."""
+    flags = ["--plain-http"] if release.plain_http else []
+    answer = helm.run(["show", "crds", *flags, "--", release.chart.location], limit=_LIMIT)
+    answer.or_interrupted(f"Reading {release}", BEFORE_CHANGES)
+    found = read_objects(answer.stdout) if answer.code == 0 else []
+    return [one for one in found if one.get("kind") == "CustomResourceDefinition"]
+
+
+def _dry_run(helm: Helm, release: Release) -> ReleaseManifests:
     command = ["upgrade", "--install", "--reset-values", "--dry-run=server", "--output", "json"]
-    flags = [*release.context_flags, *common_flags(release)]
+    flags = [*ownership_flags(release), *release.context_flags, *common_flags(release)]
     answer = helm.run([*command, *flags], limit=release.timeout + _LIMIT)
     return _read(helm, release, answer)
 
@@ -91,10 +146,37 @@ def _read(helm: Helm, release: Release, answer: Answer) -> ReleaseManifests:
         hooks = tuple((str(hook.get("name")), str(hook.get("manifest"))) for hook in entries(found, "hooks"))
         back = re.match(r"Rollback to (\d+)", str(at(found, "info", "description")))
         restored = int(back[1]) if back else None
-        return ReleaseManifests(int(found["version"]), status, str(found["manifest"]), hooks, restored)
+        notes = str(at(found, "info", "notes") or "")
+        return ReleaseManifests(int(found["version"]), status, str(found["manifest"]), hooks, restored, notes)
     except (ValueError, KeyError, TypeError, RecursionError):
         what = f"{answer.command} of {release} printed nothing that can be read."
         raise DeployFailed(what, id="LN-6013", remedy="Use Helm 3.17 or later, or 4.") from None
+
+
+def rendered(
+    helm: Helm, release: Release, number: int, asked: Sequence[str] = ("--dry-run=server",)
+) -> ReleaseManifests:
+    """The manifests that `helm upgrade` would deploy, where it cannot be asked: before a first installation that
+    brings its own definitions (crds/), and while another deploy goes on. By `asked` the cluster answers `lookup`,
+    and must know every kind."""
+    flags = [*asked, *(["--is-upgrade"] if number > 1 else []), *release.context_flags]
+    answer = helm.run(["template", *flags, *common_flags(release)], limit=release.timeout + _LIMIT)
+    printed = answer.or_raise(f"Reading {release}", helm.explains(release), state=BEFORE_CHANGES)
+    texts = [text for text in re.split(r"^---$", printed, flags=re.MULTILINE) if text.strip()]
+    hooks = tuple((str(index), text) for index, text in enumerate(texts) if any(map(_events, _objects([text]))))
+    plain = [text for index, text in enumerate(texts) if (str(index), text) not in hooks]
+    return ReleaseManifests(number, "rendered", "---".join(["", *plain]), hooks)
+
+
+def _events(one: dict[str, Any]) -> list[str]:
+    """When a hook runs, as `pre-install`; empty for an object that is no hook."""
+    said = at(one, "metadata", "annotations", "helm.sh/hook")
+    return [event.strip() for event in said.split(",")] if isinstance(said, str) else []
+
+
+def _is_test(one: dict[str, Any]) -> bool:
+    events = _events(one)
+    return bool(events) and all(event.startswith("test") for event in events)
 
 
 def equal(one: Any, other: Any) -> bool:

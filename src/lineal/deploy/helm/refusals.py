@@ -1,5 +1,5 @@
-"""Failures of helm whose words blame the wrong one: the cluster, a template, the user. Tried before all others, on the
-whole of what helm says, since the cause often stands at its end."""
+"""Failures of helm whose words blame the wrong one: the cluster, a template, the user. Tried before all others, on
+the whole of what helm says, since the cause often stands at its end."""
 
 from __future__ import annotations
 

@@ -34,8 +34,8 @@ CASES = [
     ('Error: UPGRADE FAILED: cannot patch "settings" with kind ConfigMap: Internal error occurred: failed calling '
      'webhook "h.example.org": failed to call webhook: Post "https://nobody.hooks.svc:443/?timeout=2s": service '
      '"nobody" '
-     "not found", DeployFailed, 'The webhook h.example.org (the Service nobody in namespace hooks) does not "
-     "answer, so '
+     "not found", DeployFailed, 'The webhook h.example.org (the Service nobody in namespace hooks) does not '
+     'answer, so '
      'the cluster refuses release shop-prod in namespace shop: service "nobody" not found. Bring its pods up'),
     ('Error: UPGRADE FAILED: failed calling webhook "v.example.org": failed to call webhook: Post '
      '"https://v.ops.svc.cluster.local:443/validate?timeout=10s": dial tcp 10.0.0.9:443: connect: connection refused',
@@ -65,8 +65,8 @@ CASES = [
     (f"Error: UPGRADE FAILED: server-side apply failed for object shop/shop-migrate batch/v1, Kind=Job: {_JOB}",
      DeployFailed, "`kubectl -n shop delete job shop-migrate`"),
     ("Error: UPGRADE FAILED: cannot patch \"db\" with kind StatefulSet: StatefulSet.apps \"db\" is invalid: spec: "
-     "Forbidden: updates to statefulset spec for fields other than 'replicas', 'template' are forbidden", "
-     "DeployFailed,
+     "Forbidden: updates to statefulset spec for fields other than 'replicas', 'template' are forbidden",
+     DeployFailed,
      "`kubectl -n shop delete statefulset db --cascade=orphan`"),
     ('Error: UPGRADE FAILED: cannot patch "web" with kind Service: Service "web" is invalid: '
      'spec.clusterIPs[0]: Invalid '

@@ -44,6 +44,10 @@ def never() -> signal.Signals | None:
     return None
 
 
+def go_on() -> bool:
+    return False
+
+
 def _tether() -> list[str]:
     if not sys.platform.startswith("linux") or not sys.executable:
         return []
@@ -72,17 +76,19 @@ def run(
     shielded: bool = False,
     limit: float | None = None,
     stop: Stop = never,
+    pause: Callable[[], bool] = go_on,
     tethered: bool = False,
 ) -> Outcome:
     """Run to the end. `output` gets every line with its newline, on the calling thread.
 
     The first SIGINT or SIGTERM is forwarded, and the program has `grace` seconds to end; the second kills it.
     `shielded` keeps them from it: for putting things in order after the first. `limit`: seconds before it is killed.
-    `stop` is asked again and again, and the signal that it answers is sent once, with the same `grace`.
+    `stop` is asked again and again, and the signal that it answers is sent once, with the same `grace`. As long as
+    `pause` is true, the program is suspended.
     `tethered`: when we are killed, the program is too, so that the next run does not work beside it.
     On another thread than the main one no signal arrives here, and nothing is forwarded. Raises OSError when the
     program cannot be started."""
-    with _Signals(shielded, grace, limit, stop) as signals:
+    with _Signals(shielded, grace, limit, stop, pause) as signals:
         # A group of its own: Ctrl-C on a terminal would otherwise reach it twice, once without us.
         process = subprocess.Popen(
             [*(_tether() if tethered else ()), *argv],
@@ -158,6 +164,13 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
+@contextlib.contextmanager
+def noticed() -> Iterator[list[signal.Signals]]:
+    """The signals that arrive meanwhile, for what we do ourselves between two programs. They stop nothing."""
+    with _Signals(shielded=True, grace=0.0, limit=None) as signals:
+        yield signals.received
+
+
 @dataclass(slots=True)
 class _Signals:
     """Signal handlers of the time while the program runs; the former ones come back afterwards."""
@@ -166,10 +179,12 @@ class _Signals:
     grace: float
     limit: float | None
     stop: Stop = never
+    pause: Callable[[], bool] = go_on
     received: list[signal.Signals] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
     deadline: float | None = None
     stopped: bool = False
+    suspended: bool = False
     _former: dict[signal.Signals, _Handler] = field(default_factory=dict)
 
     def __enter__(self) -> _Signals:
@@ -195,6 +210,9 @@ class _Signals:
             self.stopped = True
             self.deadline = time.monotonic() + self.grace
             self.process.send_signal(wanted)
+        if self.process is not None and self.suspended != self.pause():
+            self.suspended = not self.suspended
+            self.process.send_signal(signal.SIGSTOP if self.suspended else signal.SIGCONT)
         if self.deadline is not None and self.process is not None and time.monotonic() > self.deadline:
             _kill(self.process)
 

@@ -1,8 +1,8 @@
 """What a controller manager and a kubelet do for workloads, as far as a rollout sees it: no container ever runs.
 
-The annotation `test/pods` of a pod template says what becomes of its pods: `ready` (the default), `never` (they run
-and are not ready), `unpulled` (no such image), `crash`, `config` (a config map is missing), `unscheduled`. Creating a
-pod is a real request, so quotas and admission policies refuse it as they would."""
+The annotation `test/pods` of a pod template says what becomes of its pods: `ready` (the default), `late` (they crash
+once), `never` (they run and are not ready), `unpulled` (no such image), `crash`, `config` (a config map is missing),
+`unscheduled`. Creating a pod is a real request, so quotas and admission policies refuse it as they would."""
 
 from __future__ import annotations
 
@@ -183,12 +183,16 @@ class _Controller:
                 pods.append(self.client.create("pods", owner["metadata"]["namespace"], _pod(owner, template, name)))
             except Refused as error:
                 refused = refused if error.code == 409 else error.message
+        ready = 0
         for pod in pods[:wanted]:
-            if not pod.get("status", {}).get("conditions"):
+            seen = bool(pod.get("status", {}).get("conditions"))
+            now = behaviour if behaviour != "late" else "ready" if seen else "crash"
+            ready += now == "ready"
+            if not seen or (behaviour == "late" and not _is_ready(pod)):
                 self.client.status("pods", pod["metadata"]["namespace"], pod["metadata"]["name"],
-                                   _pod_status(pod, behaviour))  # fmt: skip
-                self.event(pod, behaviour)
-        return (len(pods[:wanted]) if behaviour == "ready" else 0), refused
+                                   _pod_status(pod, now))  # fmt: skip
+                self.event(pod, now)
+        return ready, refused
 
     def event(self, about: dict[str, Any], behaviour: str, message: str = "") -> None:
         if behaviour in ("ready", "never"):
@@ -252,6 +256,12 @@ class _Controller:
 
 
 _REVISION = "deployment.kubernetes.io/revision"
+
+
+def _is_ready(pod: dict[str, Any]) -> bool:
+    return {"type": "Ready", "status": "True"} in [
+        {key: one.get(key) for key in ("type", "status")} for one in pod["status"].get("conditions", [])
+    ]
 
 
 def _now() -> str:

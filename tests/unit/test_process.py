@@ -4,6 +4,8 @@ import os
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from lineal.process import Outcome, Stream
 
 
 def run(
-    code: str, *, on_line: dict[str, list[signal.Signals]] | None = None, **more: float | bool
+    code: str, *, on_line: dict[str, list[signal.Signals]] | None = None, **more: float | bool | Callable[[], bool]
 ) -> tuple[Outcome, list[str]]:
     """Runs Python code; `on_line`: signals to ourselves when it prints that line."""
     lines: list[str] = []
@@ -76,6 +78,33 @@ def test_grace_ends() -> None:
 def test_a_limit_kills_even_a_program_that_prints_all_the_time() -> None:
     outcome, _ = run("import time\nwhile True: print('x'); time.sleep(0.01)", limit=0.5)
     assert outcome == Outcome(-signal.SIGKILL, ())
+
+
+def test_a_program_that_is_suspended_does_nothing_until_it_may_go_on() -> None:
+    asked: list[float] = []
+
+    def pause() -> bool:
+        asked.append(time.monotonic())
+        return 1 < len(asked) < 8
+
+    code = "import time\nfor _ in range(40): time.sleep(0.02); print(time.monotonic())"
+    outcome, lines = run(code, pause=pause)
+    assert outcome == Outcome(0, ())
+    told = [float(line.split()[-1]) for line in lines]
+    assert not [at for at in told if asked[2] < at < asked[7]], "it was silent meanwhile"
+    assert len(told) == 40
+
+
+def test_a_program_that_is_suspended_can_be_killed() -> None:
+    outcome, _ = run("import time; print('x'); time.sleep(60)", pause=lambda: True, limit=0.3)
+    assert outcome == Outcome(-signal.SIGKILL, ())
+
+
+def test_signals_between_two_programs_are_noticed() -> None:
+    with process.noticed() as signals:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signals == [signal.SIGTERM, signal.SIGINT]
 
 
 def test_a_shielded_program_hears_nothing() -> None:

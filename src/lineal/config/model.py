@@ -158,6 +158,10 @@ class Deploy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         bool | Literal["images"],
         Meta(description="Whether the chart gets `global.lineal`: `true`, `images` (nothing else in it) or `false`."),
     ] = field(default=True, name="global")
+    server_side: Annotated[
+        bool,
+        Meta(description="Let the API server apply the manifests, and take fields that somebody else has (Helm 4)."),
+    ] = False
 
 
 class Cleanup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

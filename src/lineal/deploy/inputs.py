@@ -102,6 +102,7 @@ class ReleaseInputs:
             timeout=self.seconds,
             description=f"{project} {commit[:12]}",
             plain_http=self.plain_http,
+            server_side=self.deploy.server_side,
         )
 
     @property

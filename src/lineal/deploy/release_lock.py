@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -17,6 +17,12 @@ from lineal.progress import Notes
 
 _TRIES = 10
 """The number of requests to an API server that is away for a moment, because it is updated."""
+_LEASE = 6.0
+"""Seconds after which the Lease of a killed run may be taken over. Runs compare no clocks: each one counts for
+itself, and only while the API server answers it. The holder suspends helm before that time is over without a
+renewal, and goes on after one, which the API server refuses when another run was quicker."""
+_AWAY = 120.0
+"""Seconds that helm may stay suspended, because the API server does not answer."""
 _BESIDE = 120.0
 """Seconds that a deploy takes beside waiting for readiness twice: its own, and that of a rollback."""
 
@@ -28,10 +34,12 @@ class ReleaseHold:
     left over from a run that was killed."""
     lost: threading.Event
     """Set when another run may have begun."""
+    doubtful: Callable[[], bool]
+    """Whether another run may begin soon: helm must not go on for the moment."""
 
     @classmethod
     def none(cls) -> ReleaseHold:
-        return cls(False, threading.Event())
+        return cls(False, threading.Event(), lambda: False)
 
 
 class ReleaseLeases(Leases):
@@ -73,7 +81,7 @@ class ReleaseLock(LeasedLock):
         timeouts: LockTimeouts | None = None,
     ) -> None:  # fmt: skip
         """`holder` is the name of this run for people. `environ` is that of helm."""
-        timeouts = timeouts or LockTimeouts(wait=2 * release.timeout + _BESIDE)
+        timeouts = timeouts or LockTimeouts(lease=_LEASE, away=_AWAY, wait=2 * release.timeout + _BESIDE, poll=0.5)
         self._leases = ReleaseLeases(release, holder, environ, notes, timeouts)
         super().__init__(self._leases, notes, timeouts)
         self._release_wanted = release
@@ -89,7 +97,7 @@ class ReleaseLock(LeasedLock):
             return
         lease.keep()
         try:
-            yield ReleaseHold(True, lease.lost)
+            yield ReleaseHold(True, lease.lost, lease.doubtful)
         finally:
             with suppress(LockFailed, OSError):  # the Lease ends by itself, and the deploy has its own result
                 self._service.release(name, lease.end())

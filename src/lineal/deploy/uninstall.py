@@ -14,7 +14,7 @@ from lineal.deploy.helm import errors, manifests
 from lineal.deploy.helm.client import Helm
 from lineal.deploy.inputs import ReleaseInputs, seconds_of
 from lineal.deploy.release import Chart, Release
-from lineal.deploy.release_lock import ReleaseLock
+from lineal.deploy.release_lock import ReleaseHold, ReleaseLock
 from lineal.errors import BadConfiguration, DeployFailed, LinealError, Unreachable
 from lineal.kube.client import KubeClient, KubeRefused
 from lineal.kube.login import KubeUnavailable
@@ -73,9 +73,9 @@ class Dismissal:
         if self.report.status == "not deployed":
             self._tell(f"There is no {self.release}, so nothing is uninstalled.")
         else:
-            with self._locked():
+            with self._locked() as hold:
                 try:
-                    self._uninstall()
+                    self._uninstall(hold)
                 finally:
                     self._look_again()
         if not with_namespace:
@@ -101,13 +101,15 @@ class Dismissal:
         self.session.progress.note(sentence)
         self.report.told.append(sentence)
 
-    def _uninstall(self) -> None:
+    def _uninstall(self, hold: ReleaseHold) -> None:
         start = time.monotonic()
         release, note = self.release, self.session.progress.note
         where = release.place_flags
         flags = ["--wait", "--timeout", f"{round(release.timeout * 1000)}ms"]
         command = ["uninstall", *flags, *where, "--", release.name]
-        answer = self.helm.run(command, output=note, grace=_QUICK, limit=release.timeout + _QUICK)
+        answer = self.helm.run(
+            command, output=note, grace=_QUICK, limit=release.timeout + _QUICK, pause=hold.doubtful
+        )
         answer.or_interrupted(f"Uninstalling {release}", "; what is left of it may remain", remedy="Run it again.")
         if answer.code != 0 and not any("release: not found" in line for line in answer.stderr):
             raise self._failed(answer.stderr)
@@ -123,16 +125,16 @@ class Dismissal:
         return DeployFailed(what, id="LN-6042", remedy=remedy)
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[ReleaseHold]:
         """Wait until no deploy of the release goes on, and let none begin."""
         environ, release, session = self.helm.environ, self.release, self.session
         try:
             KubeClient.of_helm(environ, release.kube_context)
         except KubeUnavailable:
-            yield
+            yield ReleaseHold.none()
             return
-        with ReleaseLock(release, session.holder, environ, session.notes).hold_release():
-            yield
+        with ReleaseLock(release, session.holder, environ, session.notes).hold_release() as hold:
+            yield hold
 
     # --- the namespace ------------------------------------------------------------------------------------------
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from signal import SIGKILL, Signals
 
-from lineal import process
 from lineal.config.secrets import Mask
-from lineal.deploy.helm import dependencies, errors, manifests, recovery, template_location
-from lineal.deploy.helm.client import Helm, Output
+from lineal.deploy.attempt import Attempt
+from lineal.deploy.helm import dependencies, manifests, recovery, template_location
+from lineal.deploy.helm.client import Helm
 from lineal.deploy.helm.manifests import ReleaseManifests
 from lineal.deploy.image_use import unused
 from lineal.deploy.release import Release
@@ -55,7 +53,7 @@ class Upgrade:
         try:
             with self._locked(api) as hold:
                 if hold.held:
-                    self._tell(recovery.undo_killed(self.helm, self.release))
+                    self._tell(recovery.undo_killed(self.helm, self.release, hold.doubtful))
                 self._apply(api, hold, skip_unchanged)
         finally:
             self.report.duration = time.monotonic() - start
@@ -77,25 +75,27 @@ class Upgrade:
             )
             return
         monitor = None if api is None else self._monitor(api, wanted)
-
-        def stop() -> Signals | None:
-            return _lost(hold) or (None if monitor is None else monitor.stop())
-
+        attempt = Attempt(self.helm, self.release, self._helm_said, hold, monitor)
         try:
             with monitor or nullcontext():
-                upgrade_or_undo(self.helm, self.release, lambda line: self.notes.note(printable(line, _LINE)), stop)
+                attempt.run()
         except LinealError as error:
             error.place = error.place or template_location.find(error.message, self.release, wanted.manifest)
-            raise self._failed(error, before, monitor, hold) from None
+            raise self._failed(error, before, attempt) from None
         self.report.status, self.report.revision = "deployed", wanted.number
         done = "installed" if before is None else "upgraded"
         self._show_notes(wanted)
         self._tell(f"It was {done} as revision {wanted.number}.")
+        for seen in monitor.still_running() if monitor else ():
+            self._tell(f"{seen}: it has not ended, and a deploy waits only for Jobs that are hooks.")
 
     def _monitor(self, api: KubeClient, wanted: ReleaseManifests) -> Monitor:
         given = Mask(wanted.secrets)  # a container that dies often prints the secrets that it was given
         observer = WorkloadObserver(api, self.release, lambda text: given.mask(self.helm.mask(text)), wanted.jobs)
-        return Monitor(observer, self.release.timeout, self._note_masked, self.policy)
+        return Monitor(observer, self._note_masked, self.policy)
+
+    def _helm_said(self, line: str) -> None:
+        self.notes.note(printable(line, _LINE))
 
     def _show_notes(self, wanted: ReleaseManifests) -> None:
         """The chart's notes without the values of its Secrets, which many charts print there."""
@@ -103,19 +103,17 @@ class Upgrade:
         for line in wanted.notes.splitlines():
             self._note_masked(given.mask(line))
 
-    def _failed(
-        self, error: LinealError, before: ReleaseManifests | None, monitor: Monitor | None, hold: ReleaseHold
-    ) -> LinealError:
+    def _failed(self, error: LinealError, before: ReleaseManifests | None, attempt: Attempt) -> LinealError:
         """The error with the cause that the monitor knows, and the state that the release is in now."""
-        if hold.lost.is_set():
+        if attempt.hold.lost.is_set():
             what = f"The Lease of {self.release} was lost while it was deployed, so another job may have begun."
             return DeployFailed(what, id="LN-6035", remedy="See `helm history`, and run it again.")
-        if monitor is not None and not isinstance(error, Interrupted):
-            error = self._explained(error, monitor)
-        said = self._state(before)
-        plain = errors.without_undone(error.message)
-        if said and said not in plain:
-            error.message = f"{plain} {said}"
+        error.message = error.message.removesuffix(attempt.undone).rstrip()
+        if attempt.monitor is not None and not isinstance(error, Interrupted):
+            error = self._explained(error, attempt.monitor)
+        said = self._state(before, attempt.undone)
+        if said not in error.message:
+            error.message = f"{error.message} {said}"
         return error
 
     def _explained(self, error: LinealError, monitor: Monitor) -> LinealError:
@@ -123,19 +121,18 @@ class Upgrade:
         if monitor.verdict is not None:
             workload, diagnosis = monitor.verdict
             what = f"{workload} in namespace {self.release.namespace} will not become ready: {diagnosis}."
-            said = DeployFailed(what, id="LN-6032", remedy=diagnosis.remedy)
+            error = DeployFailed(what, id="LN-6032", remedy=diagnosis.remedy)
         else:
             unready = [str(seen) for seen in monitor.unready()[:3]]
             if not unready:
                 return error
-            what = errors.without_undone(error.message)
-            said = DeployFailed(f"{what} {'; '.join(unready)}.", id=error.id, remedy=error.remedy)
-            said.place = error.place
+            error.message = f"{error.message} {'; '.join(unready)}."
         self.report.log = monitor.log
-        return said
+        return error
 
-    def _state(self, before: ReleaseManifests | None) -> str:
-        """Ask once more for the state of the release, put it into the report, and return a sentence about it."""
+    def _state(self, before: ReleaseManifests | None, undone: str) -> str:
+        """Ask once more for the state of the release, put it into the report, and return a sentence about it.
+        `undone` says what was done to put it back."""
         try:
             found = manifests.deployed(self.helm, self.release)
         except LinealError:
@@ -152,7 +149,7 @@ class Upgrade:
             said = f"It was rolled back: it is as in revision {found.restored} again."
         else:
             self.report.status, self.report.revision = found.status, found.number
-            said = f"Its revision {found.number} is {found.status}."
+            said = f"{undone} Its revision {found.number} is {found.status}.".lstrip()
         self._tell(said)
         return said
 
@@ -190,24 +187,3 @@ class Upgrade:
         lock = ReleaseLock(self.release, self.holder, self.helm.environ, self.notes, self.timeouts)
         with lock.hold_release() as hold:
             yield hold
-
-
-def _lost(hold: ReleaseHold) -> Signals | None:
-    """The signal for helm when another run may have begun: SIGKILL, so that helm does not roll back beside it."""
-    return SIGKILL if hold.lost.is_set() else None
-
-
-def upgrade_or_undo(helm: Helm, release: Release, output: Output, stop: process.Stop = process.never) -> None:
-    """Run `helm upgrade --install`, and undo the revision that it left unfinished when it failed or was killed.
-
-    As long as the cluster can be reached, no revision of ours stays unfinished; only when `stop` says SIGKILL because
-    another run may have begun, nothing is undone beside it. `output` and `stop` are those of `Helm.upgrade`. Raises
-    `DeployFailed`, `BadConfiguration`, `Unreachable`, `Interrupted`."""
-    mark = secrets.token_hex(8)
-    answer = helm.upgrade(release, mark, output, stop)
-    if answer.code == 0 and not answer.signals:
-        return
-    error = helm.upgrade_failure(answer, release)
-    if stop() is not SIGKILL and recovery.may_have_begun(answer, error):
-        error.message = f"{error.message} {recovery.undo_own(helm, release, mark)}".rstrip()
-    raise error

@@ -41,5 +41,8 @@ class LockTimeouts:
     """The pause between two looks at a lock that is held, about."""
     notice: float = 1.0
     """People are told of a wait that is longer."""
+    away: float = 0.0
+    """How long after its lease a holder goes on trying to renew it, before it takes the lock for lost. Who sets it
+    does nothing under the lock meanwhile: see `Lease.doubtful`."""
     retry: float = 3.0
     """The pause before a failed request to the service is repeated, where that is done at all (`ReleaseLeases`)."""

@@ -18,6 +18,8 @@ from lineal.text import one_line
 
 _GROUP = "apis/coordination.k8s.io/v1"
 _BIGGEST = 1 << 20
+_QUICK, _PATIENT = 3.0, 10.0
+"""Seconds for a request: half a lease, within these limits."""
 _VERBS = {"POST": "create", "PUT": "update", "GET": "get", "DELETE": "delete"}
 _NONCE = "lineal.dev/token"
 _IDENTITY = ("uid", "resourceVersion")
@@ -123,7 +125,9 @@ class Leases:
     def _api(self) -> KubeClient:
         with self._guard:
             if self._made is None:
-                self._made = KubeClient.connect(self._environ, self._context, biggest=_BIGGEST)
+                # A request that hangs must not keep a holder from trying to renew again.
+                timeout = min(max(_QUICK, self._lease / 2), _PATIENT)
+                self._made = KubeClient.connect(self._environ, self._context, timeout=timeout, biggest=_BIGGEST)
                 self._namespace = self._namespace or self._made.namespace
                 self.where = f"Leases in the namespace {self._namespace}"
             return self._made

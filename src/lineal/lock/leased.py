@@ -20,6 +20,10 @@ from lineal.progress import Notes
 
 _LONGEST_LEASE = 600.0
 """Seconds; a holder that claims a longer lease is not believed."""
+_NEARLY = 0.8
+"""The part of a lease after which its holder does nothing more without a renewal."""
+_SLOW = 2.5
+"""Seconds, or a quarter of the lease if that is more: a look that takes longer tells nothing about the holder."""
 _REFUSALS = 3
 """When a run has lost a free lock so often to a holder that it never saw, it makes sure that it may have any lock."""
 SOMEBODY = "another run"
@@ -145,7 +149,7 @@ class LeasedLock:
             with suppress(LockFailed, OSError):
                 self._service.release(checksum, token)
             raise
-        return Lease(self._service, checksum, token, started, self._timeouts.lease) if claimed else None
+        return Lease(self._service, checksum, token, started, self._timeouts) if claimed else None
 
     def _release(self, checksum: str, token: str) -> None:
         try:
@@ -168,13 +172,14 @@ class LeasedLock:
 class Lease:
     """A lock that this run holds, renewed as long as the work under it takes."""
 
-    def __init__(self, service: Service, checksum: str, token: str, started: float, seconds: float) -> None:
+    def __init__(self, service: Service, checksum: str, token: str, started: float, timeouts: LockTimeouts) -> None:
         """`started` is when the claim was sent: the service may count from then on."""
         self._service = service
         self._checksum = checksum
         self.token = token
         self._renewed = started
-        self._seconds = seconds
+        self._seconds = timeouts.lease
+        self._away = timeouts.away
         self.lost = threading.Event()
         """Set when another run has the lock, or may have it by now."""
         self._done = threading.Event()
@@ -182,6 +187,11 @@ class Lease:
 
     def keep(self) -> None:
         self._thread.start()
+
+    def doubtful(self) -> bool:
+        """Whether the lease is nearly over, because it could not be renewed: soon another run may have the lock. It
+        ends when a renewal arrives after all, which fails if another run was quicker."""
+        return time.monotonic() - self._renewed >= _NEARLY * self._seconds
 
     def end(self) -> str:
         """Stop renewing. Returns the token that releases the lock."""
@@ -198,7 +208,7 @@ class Lease:
             except (LockFailed, OSError):
                 # A service may be away for a moment; if it stays away, the release will say so.
                 pause = asked - self._renewed + self._seconds / 12
-                token = None if asked - self._renewed >= self._seconds else self.token
+                token = None if asked - self._renewed >= self._seconds + self._away else self.token
             else:
                 self._renewed, pause = asked, self._seconds / 2
             if token is None:
@@ -242,6 +252,8 @@ class _Observation:
         holder = self._service.look(self._checksum)
         if holder is None or holder.version != self.version:
             self._holder, self._identified, self._since = holder, False, time.monotonic()
+        elif time.monotonic() - self._asked >= max(_SLOW, self._timeouts.lease / 4):
+            self._since = time.monotonic()  # the service was away, for the holder perhaps too
         elif not self._identified and self._asked - self._since >= self._timeouts.notice:
             self._holder, self._identified = self._service.identify(self._checksum, holder), True
         self.ever = self.ever or holder is not None

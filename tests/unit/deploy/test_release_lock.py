@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -99,3 +101,44 @@ def test_a_server_that_never_answered_is_a_warning(
         assert not hold.held and not hold.lost.is_set()
     (warning,) = told.warnings
     assert warning.startswith(f"Whether another job deploys release shop in namespace {held_by_another} at the same")
+
+
+def test_helm_waits_while_the_lease_cannot_be_renewed_and_goes_on_when_it_can(
+    kubernetes: Cluster, held_by_another: str, tmp_path: Path
+) -> None:
+    """What is asked of an API server that is updated: it answers nobody, so nobody else can begin either."""
+    kubernetes.client.delete("leases", held_by_another, LEASE)
+    away = threading.Event()
+    release = Release(name="shop", namespace=held_by_another, chart=Chart("", ""))
+    timeouts = LockTimeouts(lease=1.0, away=60.0, poll=0.01, retry=0.01)
+    with conversation.faulty(kubernetes.kubeconfig, lambda *_: 503 if away.is_set() else None) as address:
+        environ = config(tmp_path / "config", address)
+        with ReleaseLock(release, "tester", environ, Told().by, timeouts).hold_release() as hold:
+            assert hold.held and not hold.doubtful()
+            away.set()
+            until(hold.doubtful)
+            assert not hold.lost.is_set()
+            away.clear()
+            until(lambda: not hold.doubtful())
+            assert not hold.lost.is_set()
+            away.set()
+            until(hold.doubtful)
+            kubernetes.client.delete("leases", held_by_another, LEASE)  # somebody else was quicker
+            away.clear()
+            assert hold.lost.wait(20)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_the_lease_of_a_killed_run_ends_soon(kubernetes: Cluster, held_by_another: str) -> None:
+    kubernetes.client.delete("leases", held_by_another, LEASE)
+    release = Release(name="shop", namespace=held_by_another, chart=Chart("", ""))
+    environ = {"KUBECONFIG": str(kubernetes.kubeconfig)}
+    with ReleaseLock(release, "tester", environ, Told().by).hold_release():
+        (lease,) = kubernetes.client.list("leases", held_by_another)
+        assert lease["spec"]["leaseDurationSeconds"] == 6

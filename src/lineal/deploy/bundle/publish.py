@@ -104,7 +104,8 @@ def make(session: Session, inputs: ReleaseInputs, result: BuildResult) -> Bundle
     from lineal.deploy.helm.values_merge import merged, parsed
 
     helm, release = inputs.helm, inputs.release(result)
-    with _kept(Path(release.chart.location) / "Chart.lock"):
+    folder = Path(release.chart.location)
+    with _kept(folder / "Chart.lock"), _kept(folder / "requirements.lock"):
         dependencies.complete(helm, release, session.progress.note)
     values, given = merged(helm, release, session.workspace / "merge")
     _warn_unused(session, helm, release)
@@ -145,7 +146,7 @@ def _warn_unused(session: Session, helm: Helm, release: Release) -> None:
 
 @contextmanager
 def _kept(lock: Path) -> Iterator[None]:
-    """Put Chart.lock back afterwards: the one that helm writes has the time of day in it."""
+    """Put a lock file back afterwards: the one that helm writes has the time of day in it."""
     before = lock.read_bytes() if lock.is_file() else None
     yield
     lock.unlink(missing_ok=True)

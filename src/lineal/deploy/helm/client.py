@@ -108,17 +108,18 @@ class Helm:
         answer = self.run(["template", *flags, *common_flags(release)], output=output)
         return answer.or_raise("Rendering", self.explains(release))
 
-    def upgrade(self, release: Release, mark: str, output: Output, stop: process.Stop = process.never) -> Answer:
-        """Install or upgrade, wait until all is ready, roll back when it fails.
+    def upgrade(
+        self, release: Release, mark: str, output: Output, stop: process.Stop = process.never,
+        pause: Callable[[], bool] = process.go_on,
+    ) -> Answer:  # fmt: skip
+        """Install or upgrade, and wait until helm takes all for ready. What fails stays as it is: see `recovery`.
 
         The chart has its dependencies by now. The new revision gets the label RUN_LABEL with the value `mark`.
         `output` gets helm's lines; `stop` says when waiting does not help any more (SIGTERM), or must not go on
-        (SIGKILL). Call it on the main thread: SIGINT and SIGTERM are forwarded to helm, which then rolls back; a
-        second one kills it."""
+        (SIGKILL); as long as `pause` says so, helm is suspended. Call it on the main thread: SIGINT and SIGTERM are
+        forwarded to helm; a second one kills it."""
         flags = [*self.upgrade_flags(release, mark), *release.context_flags, *common_flags(release)]
-        # Rolling back waits for readiness once more.
-        grace = release.timeout + _QUICK
-        return self.run(["upgrade", *flags], output=output, grace=grace, echo=True, stop=stop, tethered=True)
+        return self.run(["upgrade", *flags], output=output, echo=True, stop=stop, pause=pause, tethered=True)
 
     def upgrade_failure(self, answer: Answer, release: Release) -> LinealError:
         """The error of an `upgrade` that failed or was interrupted."""
@@ -127,17 +128,31 @@ class Helm:
         name = answer.signals[0].name
         if answer.code == 0:
             return Interrupted(f"Interrupted by {name}, just when {release} was done.")
-        undone = errors.undone_by_helm(answer.stderr)
-        return Interrupted(f"The deployment of {release} was interrupted by {name}. {undone}".rstrip())
+        return Interrupted(f"The deployment of {release} was interrupted by {name}.")
 
     def upgrade_flags(self, release: Release, mark: str) -> list[str]:
-        rollback = ["--atomic", "--wait"] if self.major == 3 else ["--rollback-on-failure", "--wait=watcher"]
         return [
-            *("--install", "--create-namespace", "--reset-values", *rollback),
+            *("--install", "--create-namespace", "--reset-values", *self._wait_flags, *self.apply_flags(release)),
             *("--timeout", f"{round(release.timeout * 1000)}ms", "--history-max", _HISTORY),
             *("--description", release.description, "--labels", f"{RUN_LABEL}={mark}", "--hide-notes"),
             *ownership_flags(release),
         ]
+
+    def rollback_flags(self, release: Release, *, wait: bool) -> list[str]:
+        return [*(self._wait_flags if wait else ()), *self.apply_flags(release)]
+
+    def apply_flags(self, release: Release) -> list[str]:
+        """How objects are changed. Helm 3 merges on the client, and so does Helm 4 for us: on the server, a field
+        that an autoscaler or `kubectl` has touched would stop each later upgrade."""
+        if self.major == 3:
+            return []
+        return ["--server-side=true", "--force-conflicts"] if release.server_side else ["--server-side=false"]
+
+    @property
+    def _wait_flags(self) -> list[str]:
+        """Helm 4's own way to wait takes a crashing pod of the version before for one of the new one, and a Job that
+        its TTL deletes for one that is still to come."""
+        return ["--wait"] if self.major == 3 else ["--wait=legacy"]
 
     def explains(self, release: Release) -> Callable[[Answer], LinealError]:
         """For `Answer.or_raise`: the error for a command about `release` that failed."""
@@ -153,6 +168,7 @@ class Helm:
         limit: float | None = None,
         echo: bool = False,
         stop: process.Stop = process.never,
+        pause: Callable[[], bool] = process.go_on,
         tethered: bool = False,
     ) -> Answer:
         """Run a command. `output` gets the lines of stderr and, with `echo`, those of stdout, which are then not
@@ -183,6 +199,7 @@ class Helm:
                 shielded=shielded,
                 limit=limit,
                 stop=stop,
+                pause=pause,
                 tethered=tethered,
             )
         except OSError as error:

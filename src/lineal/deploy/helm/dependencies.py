@@ -1,10 +1,12 @@
-"""The dependencies of a chart of the commit: vendored in `charts/`, or fetched as its Chart.lock says."""
+"""The dependencies of a chart of the commit: vendored in `charts/`, or fetched as its lock file says.
+
+Charts of Helm 2 (`apiVersion: v1`) declare them in requirements.yaml and lock them in requirements.lock. Helm reads
+these of any chart, and they win over Chart.yaml and Chart.lock."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,15 @@ from lineal.errors import BadConfiguration, DeployFailed, LinealError, Location,
 from lineal.text import printable, quoted
 
 _LOCAL = "file://"
+_DECLARED = ("Chart.yaml", "requirements.yaml")
+_LOCKED = ("Chart.lock", "requirements.lock")
 _NETWORK = ("dial tcp", "no cached repository", "failed to do request", "failed to perform", "i/o timeout", "TLS")
 
 
 def complete(helm: Helm, release: Release, output: Callable[[str], None]) -> None:
     """Run `helm dependency build` in the chart's directory when `charts/` lacks a dependency.
 
-    Without a Chart.lock only charts of the commit itself are taken: a range of versions may mean another chart
+    Without a lock file only charts of the commit itself are taken: a range of versions may mean another chart
     tomorrow. Raises `BadConfiguration`, `DeployFailed`, `Unreachable`, `Interrupted`."""
     _complete(helm, release.chart, ["--plain-http"] if release.plain_http else [], output, ())
 
@@ -33,13 +37,14 @@ def _complete(
     if not chart.is_directory:
         return
     directory = Path(chart.location)
-    missing = [wanted for wanted in _wanted(chart) if not _vendored(directory, wanted["name"])]
+    declared, lock = _last(directory, _DECLARED), _last(directory, _LOCKED)
+    missing = [wanted for wanted in _wanted(directory / declared) if not _vendored(directory, wanted["name"])]
     if not missing:
         return
-    place = Location(f"{chart.name}/Chart.yaml")
-    locked = (directory / "Chart.lock").is_file()
+    place = Location(f"{chart.name}/{declared}")
+    locked = (directory / lock).is_file()
     for wanted in missing:
-        _check(chart, wanted, place, locked)
+        _check(chart, wanted, place, None if locked else lock_of(chart))
         local = local_path(wanted)
         if local is not None and chart.location not in inside:
             # Helm packs a chart of the same commit as it is, without what this one needs in turn.
@@ -47,7 +52,7 @@ def _complete(
             named = other.relative_to(chart.root).as_posix()
             _complete(helm, Chart(str(other), named, chart.root), flags, output, (*inside, chart.location))
     if locked:
-        _check_lock(chart, {wanted["name"] for wanted in missing})
+        _check_lock(chart, lock, {wanted["name"] for wanted in missing})
     answer = helm.run(["dependency", "build", *flags, "--", chart.location], output=output)
     answer.or_raise("Fetching the chart's dependencies", lambda failed: _failure(failed, chart, place))
 
@@ -59,66 +64,78 @@ def _failure(answer: Answer, chart: Chart, place: Location) -> LinealError:
         return Unreachable(
             what, id="LN-6014", place=place, remedy="Check the repository's address, or commit charts/."
         )
-    return DeployFailed(what, id="LN-6015", place=place, remedy="Run `helm dependency update` and commit Chart.lock.")
+    remedy = f"Run `helm dependency update` and commit {lock_of(chart)}."
+    return DeployFailed(what, id="LN-6015", place=place, remedy=remedy)
 
 
-def _check_lock(chart: Chart, names: set[str]) -> None:
-    """Helm takes a range of versions in Chart.lock as in Chart.yaml. Here each version must be whole."""
-    for wanted in _wanted(chart, "Chart.lock"):
+def _last(directory: Path, files: tuple[str, str]) -> str:
+    """The file that counts: the last one that is there."""
+    return next((file for file in reversed(files) if (directory / file).is_file()), files[0])
+
+
+def lock_of(chart: Chart) -> str:
+    """The lock file that `helm dependency update` writes for a chart in a directory."""
+    about = _read((Path(chart.location) / "Chart.yaml").read_bytes())
+    return _LOCKED[about.get("apiVersion") in (None, "", "v1")]
+
+
+def _check_lock(chart: Chart, lock: str, names: set[str]) -> None:
+    """Helm takes a range of versions in a lock file as in Chart.yaml. Here each version must be whole."""
+    for wanted in _wanted(Path(chart.location) / lock):
         remote = wanted["repository"] and not wanted["repository"].startswith(_LOCAL)
         if remote and wanted["name"] in names and not is_pin(wanted["version"]):
             what = (
                 f"The dependency {quoted(wanted['name'])} has no whole version here: {quoted(wanted['version'])} may "
                 "be another one tomorrow."
             )
-            remedy = "Write all of it in Chart.yaml and run `helm dependency update`, or commit charts/."
-            raise BadConfiguration(what, id="LN-6016", place=Location(f"{chart.name}/Chart.lock"), remedy=remedy)
+            remedy = "Write all of it where it is declared and run `helm dependency update`, or commit charts/."
+            raise BadConfiguration(what, id="LN-6016", place=Location(f"{chart.name}/{lock}"), remedy=remedy)
 
 
-def _wanted(chart: Chart, file: str = "Chart.yaml") -> list[dict[str, str]]:
-    """`name`, `version`, `repository` of each dependency; anything malformed is left for helm to name."""
-    return [
-        {key: str(entry.get(key) or "") for key in ("name", "version", "repository")}
-        for entry in _entries(Path(chart.location) / file)
-    ]
+def _read(data: bytes) -> dict[str, Any]:
+    """A YAML file of the chart, empty when it is none; anything malformed is left for helm to name."""
+    import yaml
+
+    try:
+        content: Any = yaml.safe_load(data)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def entries_of(data: bytes) -> list[dict[str, Any]]:
+    """The dependencies with a name that a Chart.yaml, or a file in its place, has."""
+    listed = _read(data).get("dependencies")
+    entries = listed if isinstance(listed, list) else []
+    return [entry for entry in entries if isinstance(entry, dict) and entry.get("name")]
 
 
 def _entries(file: Path) -> list[dict[str, Any]]:
     return entries_of(file.read_bytes()) if file.is_file() else []
 
 
-def entries_of(data: bytes) -> list[dict[str, Any]]:
-    """The entries under `dependencies` of a Chart.yaml that have a name; none when it cannot be read."""
-    import yaml
-
-    try:
-        content: Any = yaml.safe_load(data)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return []
-    listed = content.get("dependencies") if isinstance(content, dict) else None
-    entries = listed if isinstance(listed, list) else []
-    return [entry for entry in entries if isinstance(entry, dict) and entry.get("name")]
+def _wanted(file: Path) -> list[dict[str, str]]:
+    """`name`, `version`, `repository` of each dependency."""
+    return [{key: str(entry.get(key) or "") for key in ("name", "version", "repository")} for entry in _entries(file)]
 
 
 def hosts(chart: Chart) -> set[str]:
     """The hosts of the OCI registries that a chart's dependencies come from."""
-    addresses = [wanted["repository"] for wanted in _wanted(chart)]
+    directory = Path(chart.location)
+    addresses = [wanted["repository"] for wanted in _wanted(directory / _last(directory, _DECLARED))]
     return {text.removeprefix("oci://").partition("/")[0] for text in addresses if text.startswith("oci://")}
 
 
 def children(chart: Path) -> set[str]:
     """The names under which the values of a chart hold those of its subcharts."""
-    import yaml
-
-    entries = [entry for file in ("Chart.yaml", "requirements.yaml") for entry in _entries(chart / file)]
+    entries = [entry for file in _DECLARED for entry in _entries(chart / file)]
     found = {str(entry.get("alias") or entry["name"]) for entry in entries}
     inside = sorted((chart / "charts").iterdir()) if (chart / "charts").is_dir() else []
     known = {str(entry["name"]) for entry in entries}
     for path in inside:
         name = re.sub(r"-v?\d[^/]*\.tgz$", "", path.name)
         if (path / "Chart.yaml").is_file():
-            with suppress(yaml.YAMLError, ValueError, RecursionError, KeyError, TypeError):
-                name = str(yaml.safe_load((path / "Chart.yaml").read_bytes())["name"])
+            name = str(_read((path / "Chart.yaml").read_bytes()).get("name", name))
         found |= {name} - known
     return found
 
@@ -138,13 +155,14 @@ def local_path(wanted: Mapping[str, Any]) -> str | None:
     return repository.removeprefix(_LOCAL) if repository.startswith(_LOCAL) else None
 
 
-def _check(chart: Chart, wanted: dict[str, str], place: Location, locked: bool) -> None:
+def _check(chart: Chart, wanted: dict[str, str], place: Location, lacking: str | None) -> None:
+    """Raises unless the commit says which chart it is. `lacking`: the lock file that the chart lacks, if any."""
     name, local = wanted["name"], local_path(wanted)
     if local is not None:
         if not Path(chart.location, local).resolve().is_relative_to(chart.root or chart.location):
             what = f"The dependency {quoted(name)} lies outside the commit ({printable(wanted['repository'])})."
             raise BadConfiguration(what, id="LN-6016", place=place, remedy="Commit it beside the chart.")
-    elif not locked:
-        what = f"The dependency {quoted(name)} is not in charts/, and there is no Chart.lock that says which it is."
-        remedy = "Run `helm dependency update` and commit Chart.lock (or charts/)."
+    elif lacking:
+        what = f"The dependency {quoted(name)} is not in charts/, and there is no {lacking} that says which it is."
+        remedy = f"Run `helm dependency update` and commit {lacking} (or charts/)."
         raise BadConfiguration(what, id="LN-6016", place=place, remedy=remedy)

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from lineal.deploy.helm import yaml_errors
 from lineal.deploy.helm.refusals import FIRST, without_dumps
 from lineal.deploy.release import Release
 from lineal.errors import BadConfiguration, DeployFailed, LinealError, Location, Unreachable
@@ -18,7 +20,6 @@ _NOISE = re.compile(r"^(Use --debug flag|level=|WARNING: |I\d{4} |W\d{4} |E\d{4}
 _AT = re.compile(
     r"(?P<file>[\w.+-]+/(?:charts/[\w.+-]+/)*(?:templates/[^\s:()]+|[\w.-]+\.(?:ya?ml|json)))(?::(?P<line>\d+))?"
 )
-_YAML_LINE = re.compile(r"\byaml: line (\d+)")
 _URL = re.compile(r'"(https?://[^"]+)"')
 TIMED_OUT = "context deadline exceeded|timed out waiting|would exceed context deadline"
 """The words of helm when its time-out ends."""
@@ -35,31 +36,23 @@ def explain(stderr: Sequence[str], release: Release, environ: Mapping[str, str],
         whole = whole.replace(str(values.path), values.name)
     if release.chart.is_directory:
         whole = whole.replace(release.chart.location, release.chart.name)
-    undone = undone_by_helm(stderr)
     whole = without_dumps(_PREFIX.sub("", whole) if doing == "helm upgrade" else whole)
     for pattern, make in FIRST:
         matched = re.search(pattern, whole, re.IGNORECASE | re.DOTALL)
         if matched is not None:
-            return _with(make(matched, whole, release, environ), undone)
+            return make(matched, whole, release, environ)
     reason = printable(whole, _LIMIT)
     for pattern, make in _KNOWN:
         matched = re.search(pattern, reason, re.IGNORECASE | re.DOTALL)
         if matched is not None:
-            return _with(make(matched, reason, release, environ), undone)
+            return make(matched, reason, release, environ)
     if not reason:
         return DeployFailed(
             f"{doing} failed without saying why.", id="LN-6033", remedy="Run it again with `--debug`."
         )
-    failed = DeployFailed(
+    return DeployFailed(
         f"{doing} of {release} failed: {sentence(reason)}", id="LN-6033", remedy="Correct what helm names."
     )
-    return _with(failed, undone)
-
-
-def _with(error: LinealError, more: str) -> LinealError:
-    if more and more not in error.message:
-        error.message = f"{error.message} {more}"
-    return error
 
 
 def reason_of(stderr: Sequence[str], limit: int = _LIMIT) -> str:
@@ -72,24 +65,7 @@ def reason_of(stderr: Sequence[str], limit: int = _LIMIT) -> str:
     return printable(" ".join(kept), limit)
 
 
-_UNDONE = {"rolled back": "It was rolled back.", "uninstalled": "It was uninstalled again."}
-_PREFIX = re.compile(
-    r"^(UPGRADE FAILED: |INSTALLATION FAILED: )?(release \S+ failed, and has been (rolled back|uninstalled) due to "
-    r"(atomic|rollback-on-failure) being set: )?(1 error occurred: \* )?"
-)
-
-
-def undone_by_helm(stderr: Sequence[str]) -> str:
-    """A sentence about how helm itself put the release back after a failure; empty when it did not."""
-    found = re.search(r"has been (rolled back|uninstalled) due to", reason_of(stderr))
-    return _UNDONE[found[1]] if found else ""
-
-
-def without_undone(message: str) -> str:
-    """The message without that sentence, for a caller that has asked for the state of the release."""
-    for said in _UNDONE.values():
-        message = message.removesuffix(f" {said}")
-    return message
+_PREFIX = re.compile(r"^(UPGRADE FAILED: |INSTALLATION FAILED: )?(1 error occurred: \* )?")
 
 
 def sentence(text: str) -> str:
@@ -221,16 +197,17 @@ def _schema(matched: re.Match[str], _reason: str, release: Release, _environ: Ma
 
 def _dependencies(matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
     what = f"The chart's dependencies are not in its charts/ directory: {sentence(matched.group(1))}"
-    remedy = "Commit charts/, or commit the Chart.lock that `helm dependency update` writes."
+    remedy = "Commit charts/, or commit the lock file that `helm dependency update` writes."
     return DeployFailed(what, id="LN-6015", place=Location(f"{release.chart.name}/Chart.yaml"), remedy=remedy)
 
 
-def _values_file(matched: re.Match[str], reason: str, _release: Release, _environ: Mapping[str, str]) -> LinealError:
-    line = _YAML_LINE.search(reason)
-    what = f"helm cannot read the values: {sentence(reason.rpartition(': ')[2])}"
+def _values_file(matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    name, said = matched.group(1), reason[matched.end() :]
+    file = next((values.path for values in release.values if values.name == name), None)
     # A rendered template's lines are not the file's.
-    number = int(line.group(1)) if line and not matched.group(1).endswith(".j2") else None
-    return BadConfiguration(what, id="LN-6004", place=Location(matched.group(1), number), remedy="Correct the file.")
+    line = None if name.endswith(".j2") else yaml_errors.line(said, file)
+    what = f"helm cannot read the values: {sentence(yaml_errors.reason(said))}"
+    return BadConfiguration(what, id="LN-6004", place=Location(name, line), remedy=yaml_errors.remedy(said))
 
 
 def _set_flag(matched: re.Match[str], _reason: str, _release: Release, _environ: Mapping[str, str]) -> LinealError:
@@ -260,10 +237,11 @@ def _in_commit(at: re.Match[str], release: Release) -> Location:
 
 
 def _chart_file(matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
-    line = _YAML_LINE.search(reason)
-    place = Location(f"{release.chart.name}/{matched.group(1)}", int(line.group(1)) if line else None)
-    what = f"helm cannot read the chart: {sentence(reason.rpartition(': ')[2])}"
-    return DeployFailed(what, id="LN-6017", place=place, remedy="Correct the file.")
+    name, said = matched.group(1), reason[matched.end() :]
+    line = yaml_errors.line(said, Path(release.chart.location, name) if release.chart.is_directory else None)
+    what = f"helm cannot read the chart: {sentence(yaml_errors.reason(said))}"
+    place = Location(f"{release.chart.name}/{name}", line)
+    return DeployFailed(what, id="LN-6017", place=place, remedy=yaml_errors.remedy(said))
 
 
 def _kube_version(matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
@@ -289,8 +267,8 @@ _KNOWN: tuple[tuple[str, _Explain], ...] = (
     (r"field is immutable|updates to statefulset spec for fields other than", _immutable),
     (r"another operation \(.*\) is in progress", _busy),
     (r"has no deployed releases", _never_deployed),
-    (r"cannot load (Chart\.yaml|values\.yaml|values\.schema\.json|Chart\.lock): ", _chart_file),
-    (r"failed to parse (\S+): ", _values_file),
+    (r"cannot load (\w+\.(?:schema\.json|yaml|lock)): ", _chart_file),
+    (r"failed to parse (.+?): ", _values_file),
     (
         r"cannot unmarshal|failed to create typed patch object|field not declared in schema|unknown field|"
         r'\S+ "[^"]*" is invalid: ',

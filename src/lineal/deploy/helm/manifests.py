@@ -128,7 +128,7 @@ def definitions(helm: Helm, release: Release) -> list[dict[str, Any]]:
 
 def _dry_run(helm: Helm, release: Release) -> ReleaseManifests:
     command = ["upgrade", "--install", "--reset-values", "--dry-run=server", "--output", "json"]
-    flags = [*ownership_flags(release), *release.context_flags, *common_flags(release)]
+    flags = [*helm.apply_flags(release), *ownership_flags(release), *release.context_flags, *common_flags(release)]
     answer = helm.run([*command, *flags], limit=release.timeout + _LIMIT)
     return _read(helm, release, answer)
 
@@ -147,7 +147,9 @@ def _read(helm: Helm, release: Release, answer: Answer) -> ReleaseManifests:
         back = re.match(r"Rollback to (\d+)", str(at(found, "info", "description")))
         restored = int(back[1]) if back else None
         notes = str(at(found, "info", "notes") or "")
-        return ReleaseManifests(int(found["version"]), status, str(found["manifest"]), hooks, restored, notes)
+        # Helm leaves an empty manifest out: that of a chart with only hooks or crds/, or with all switched off.
+        manifest = str(found.get("manifest") or "")
+        return ReleaseManifests(int(found["version"]), status, manifest, hooks, restored, notes)
     except (ValueError, KeyError, TypeError, RecursionError):
         what = f"{answer.command} of {release} printed nothing that can be read."
         raise DeployFailed(what, id="LN-6013", remedy="Use Helm 3.17 or later, or 4.") from None

@@ -1,13 +1,17 @@
-"""Recovery of a release whose helm was killed: its unfinished revision is rolled back, or uninstalled when it is the
-first one."""
+"""Recovery of a release whose last revision failed, was cut off or never became ready: it is rolled back to the last
+revision that worked, or uninstalled when it is the first one."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from signal import Signals
 
+from lineal import process
+from lineal.deploy.helm import errors
 from lineal.deploy.helm.client import BEFORE_CHANGES, RUN_LABEL, Answer, Helm
 from lineal.deploy.release import Release
 from lineal.errors import BadConfiguration, Interrupted, LinealError
@@ -15,9 +19,10 @@ from lineal.errors import BadConfiguration, Interrupted, LinealError
 _LIMIT = 60.0
 """Seconds for each question; none of them waits for resources."""
 _WORKED = ("deployed", "superseded")
-_UNFINISHED = ("pending-", "uninstalling", "failed")
-"""`failed` too: a helm that was killed between giving up and rolling back leaves its half of the changes."""
 _CUT_OFF = ("pending-", "uninstalling")
+_BAD = (*_CUT_OFF, "failed")
+_ROLLBACK = "Rollback "
+"""The first word of the description of a rollback, whether it worked or not."""
 
 
 def may_have_begun(answer: Answer, error: LinealError) -> bool:
@@ -28,29 +33,33 @@ def may_have_begun(answer: Answer, error: LinealError) -> bool:
     return bool(answer.signals) or not (unreached or isinstance(error, BadConfiguration))
 
 
-def undo_own(helm: Helm, release: Release, mark: str) -> str:
-    """Undo the unfinished revision of the run `mark`. Returns a sentence about what was done, empty for nothing.
+def undo_own(
+    helm: Helm, release: Release, mark: str, *, deployed: bool = False, pause: Callable[[], bool] = process.go_on
+) -> str:
+    """Undo the revision of the run `mark` when it failed or is unfinished; with `deployed`, also when helm takes it
+    for deployed. Returns a sentence about what was done, empty for nothing.
 
-    Raises nothing, and leaves the revisions of other jobs alone."""
-    left = _Leftover(helm, release, shielded=True)
+    Waits until what worked before is ready again. Raises nothing, and leaves the revisions of other jobs alone."""
+    left = _Leftover(helm, release, shielded=True, pause=pause)
     revisions = left.revisions()
     if revisions is None:
         return f"Whether {release} is left unfinished is not known, as the cluster does not answer."
-    if not revisions or not revisions[-1].status.startswith(_UNFINISHED) or left.run_of(revisions) != mark:
+    bad = (*_BAD, "deployed") if deployed else _BAD
+    if not revisions or not revisions[-1].status.startswith(bad) or left.run_of(revisions) != mark:
         return ""
-    return left.put_back(revisions)[0]
+    return left.put_back(revisions, wait=True)[0]
 
 
-def undo_killed(helm: Helm, release: Release) -> str:
+def undo_killed(helm: Helm, release: Release, pause: Callable[[], bool] = process.go_on) -> str:
     """Undo the unfinished revision of an earlier run that was killed. Returns a sentence, empty for nothing.
 
     The caller holds the release's lock, so no other run works on it. A revision that no run of ours made is left
     alone: helm itself refuses to go on beside it. Raises `Interrupted`."""
-    left = _Leftover(helm, release, shielded=False)
+    left = _Leftover(helm, release, shielded=False, pause=pause)
     revisions = left.revisions()
     if not revisions or not revisions[-1].status.startswith(_CUT_OFF) or not left.run_of(revisions):
         return ""
-    done, signals = left.put_back(revisions)
+    done, signals = left.put_back(revisions, wait=False)
     said = f"A run before left {release} {revisions[-1].status}, because it was killed. {done}"
     if signals:
         raise Interrupted(f"Interrupted by {signals[0].name}. {said}")
@@ -58,31 +67,49 @@ def undo_killed(helm: Helm, release: Release) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Revision:
+class Revision:
     number: int
     status: str
+    description: str
+
+    @property
+    def worked(self) -> bool:
+        """Whether helm has deployed it. Helm calls a failed revision superseded too, once a rollback from it has
+        failed as well."""
+        return self.status in _WORKED and " failed: " not in self.description
+
+
+def last_good(revisions: Sequence[Revision]) -> int | None:
+    """The revision before the last one to go back to: the last that worked and that nobody has rolled back since."""
+    earlier = [one for one, then in pairwise(revisions) if one.worked and not then.description.startswith(_ROLLBACK)]
+    earlier = earlier or [one for one in revisions[:-1] if one.worked]
+    return max((one.number for one in earlier), default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Leftover:
-    """`shielded`: signals do not stop helm, because one has arrived already."""
+    """`shielded`: signals do not stop helm, because one has arrived already. `pause` is that of `process.run`."""
 
     helm: Helm
     release: Release
     shielded: bool
+    pause: Callable[[], bool]
 
-    def revisions(self) -> list[_Revision] | None:
+    def revisions(self) -> list[Revision] | None:
         """The oldest revision comes first. Empty when there is no such release, None when helm cannot tell."""
         answer = self._ask("history", self.release.name, "--max", "256", "--output", "json")
         if answer.code != 0:
             return [] if any("release: not found" in line for line in answer.stderr) else None
         try:
-            found = [_Revision(int(entry["revision"]), str(entry["status"])) for entry in json.loads(answer.stdout)]
-        except (ValueError, KeyError, TypeError):
+            found = [
+                Revision(int(entry["revision"]), str(entry["status"]), str(entry.get("description")))
+                for entry in json.loads(answer.stdout)
+            ]
+        except (ValueError, KeyError, TypeError, AttributeError):
             return None
         return sorted(found, key=lambda revision: revision.number)
 
-    def run_of(self, revisions: Sequence[_Revision]) -> str:
+    def run_of(self, revisions: Sequence[Revision]) -> str:
         """The mark of our run that made the last revision, or the revision that a rollback was undoing. Empty when no
         run of ours made it.
 
@@ -93,28 +120,36 @@ class _Leftover:
             return ""  # our runs uninstall only what was a first installation
         if revisions[last].status == "pending-rollback":
             last -= 1
-            if last < 0 or not revisions[last].status.startswith(_UNFINISHED):
+            if last < 0 or not revisions[last].status.startswith(_BAD):
                 return ""
         mark = self._mark(revisions[last])
         return mark if mark and (last == 0 or self._mark(revisions[last - 1]) != mark) else ""
 
-    def put_back(self, revisions: Sequence[_Revision]) -> tuple[str, tuple[Signals, ...]]:
+    def put_back(self, revisions: Sequence[Revision], *, wait: bool) -> tuple[str, tuple[Signals, ...]]:
         """Roll back, or uninstall a first installation. Returns a sentence about it, and the signals that arrived
         meanwhile."""
-        worked = [revision.number for revision in revisions if revision.status in _WORKED]
+        good = last_good(revisions)
         command, done = ["uninstall", self.release.name], "It was a first installation and has been uninstalled."
-        if worked:
-            command = ["rollback", self.release.name, str(max(worked))]
-            done = f"It has been rolled back to revision {max(worked)}."
+        flags: list[str] = []
+        if good is not None:
+            command, done = ["rollback", self.release.name, str(good)], f"It has been rolled back to revision {good}."
+            flags = self.helm.rollback_flags(self.release, wait=wait)
         # Hooks run, and may take as long as those of a deploy.
         limit = max(self.release.timeout, _LIMIT)
-        answer = self.helm.run([*command, "--timeout", f"{round(limit)}s", *self.release.place_flags], shielded=True,
-                               limit=limit + _LIMIT, tethered=True)  # fmt: skip
-        if answer.code != 0:
+        flags += ["--timeout", f"{round(limit)}s", *self.release.place_flags]
+        answer = self.helm.run(
+            [*command, *flags], shielded=True, limit=2 * limit + _LIMIT, pause=self.pause, tethered=True
+        )
+        if answer.code != 0 and good is not None and re.search(errors.TIMED_OUT, errors.reason_of(answer.stderr)):
+            done = (
+                f"It has been rolled back to revision {good}, which is not ready after {limit:g} s either; a pod of "
+                "a StatefulSet may have to be deleted by hand."
+            )
+        elif answer.code != 0:
             done = f"It is left unfinished: run `{' '.join(['helm', *command])} -n {self.release.namespace}`."
         return done, answer.signals
 
-    def _mark(self, revision: _Revision) -> str:
+    def _mark(self, revision: Revision) -> str:
         """The mark of a revision, empty when it has none."""
         # Helm 3.17 shows labels nowhere else.
         template = f'{{{{ index .Release.Labels "{RUN_LABEL}" }}}}'

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from lineal.deploy.watch.diagnosis import Diagnosis
 from lineal.deploy.watch.observer import WorkloadObserver
-from lineal.deploy.watch.workload import Version, Workload
+from lineal.deploy.watch.workload import Workload
 from lineal.kube.client import KubeRefused
 from lineal.kube.login import KubeUnavailable
 
@@ -26,6 +26,9 @@ class PollPolicy:
     """The pause between two looks at the cluster."""
     patience: float = 30.0
     """How long a trouble that may pass must last until waiting is given up."""
+    jobs: float = 30.0
+    """How long a Job that is no hook is waited for. Helm does not wait for it, and it may take its time; but one that
+    fails soon is a deploy that failed, whatever else became ready first."""
 
 
 @dataclass(slots=True)
@@ -48,16 +51,13 @@ class Monitor:
 
     When the cluster does not let itself be watched, one line says so, and helm waits alone."""
 
-    def __init__(
-        self, observer: WorkloadObserver, timeout: float, say: Say, policy: PollPolicy | None = None
-    ) -> None:
-        """`timeout`: how long helm waits, in seconds. Make it before helm changes anything: it looks at the workloads
-        that are there already."""
+    def __init__(self, observer: WorkloadObserver, say: Say, policy: PollPolicy | None = None) -> None:
+        """Make it before helm changes anything: it looks at the workloads that are there already."""
         self._observer = observer
-        self._timeout = timeout
         self._say = say
         self._policy = policy or PollPolicy()
         self._ended = threading.Event()
+        self._turn = threading.Lock()
         self._blind = False
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self.verdict: tuple[Workload, Diagnosis] | None = None
@@ -66,9 +66,8 @@ class Monitor:
         """The last lines that a failed container printed."""
         self._seen: dict[str, Observation] = {}
         self._unready: dict[str, Observation] = {}
-        """The workloads that this deploy changed and that are not ready, in their last state before a rollback."""
-        self._asked: dict[str, tuple[Version, float]] = {}
-        """The first version of each workload that this deploy made, and when it was seen."""
+        """The workloads that this deploy changed and that were not ready yet, in their last state."""
+        self._given_up = False
         self._explained: set[str] = set()
         self._before = {found.uid: found.version for found in self._first_look()}
 
@@ -80,35 +79,85 @@ class Monitor:
         self._ended.set()
         self._thread.join(2 * self._policy.poll + 30)
         if not self._blind:
-            self._show()  # the final state
+            with self._turn:
+                self._show()  # the final state
 
     def stop(self) -> signal.Signals | None:
-        """The signal for helm: SIGTERM, so that it gives up and rolls back, once waiting does not help."""
+        """The signal for helm: SIGTERM, so that it gives up, once waiting does not help."""
         return signal.SIGTERM if self.verdict is not None else None
 
-    def unready(self) -> list[Observation]:
-        """The workloads of this deploy that never became ready, in their last state before the rollback. Those with a
-        known cause come first; events and log of the first one are shown unless they were already."""
-        found = sorted(self._unready.values(), key=lambda seen: seen.diagnosis is None)
-        if found and found[0].diagnosis is not None:
-            self._explain(found[0])
-        return found
+    def give_up(self) -> None:
+        """Call it before the release is put back: from then on, what becomes ready is not what this deploy made.
 
-    def poll(self) -> None:
-        """Look at the workloads once: show those that changed, and judge whether waiting still helps."""
-        self._show()
-        if self.verdict is None:
-            self._judge()
+        Events and log of a workload that is not ready are shown now, unless they were already: its pods will go."""
+        with self._turn:
+            if not self._blind:
+                self._show()  # helm may have seen a failure before us
+            self._given_up = True
+            found = self.unready()
+            if self.verdict is None and found and found[0].diagnosis is not None:
+                self._explain(found[0])
+
+    def unready(self) -> list[Observation]:
+        """The workloads of this deploy that never became ready. Those with a known cause come first."""
+        return sorted(self._unready.values(), key=lambda seen: seen.diagnosis is None)
+
+    def settled(self, seconds: float, go_on: Callable[[], bool]) -> bool:
+        """Wait until everything that this deploy changed was seen ready: helm takes some for ready that is not. False
+        when that does not come, or not within `seconds`, or when `go_on` says so."""
+        start = time.monotonic()
+        while not self._blind:
+            looked, spent = self.poll(), time.monotonic() - start
+            if self.verdict is not None or not go_on():
+                return False
+            if looked and not self._awaited(with_jobs=spent < min(seconds, self._policy.jobs)):
+                return True
+            if spent >= seconds:
+                return False
+            self._ended.wait(min(self._policy.poll, 0.5))
+        return True
+
+    def still_running(self) -> list[Observation]:
+        """The Jobs of this deploy, hooks apart, that have not ended."""
+        return [seen for seen in self._unready.values() if seen.workload.kind == "jobs" and not self._is_hook(seen)]
+
+    def _awaited(self, *, with_jobs: bool) -> list[Observation]:
+        jobs = self.still_running() if with_jobs else []
+        return jobs + [seen for seen in self._unready.values() if seen.workload.kind != "jobs"]
+
+    def poll(self) -> bool:
+        """Look at the workloads once: show those that changed, and judge whether waiting still helps. False when the
+        cluster did not answer."""
+        with self._turn:
+            looked = self._show()
+            if self.verdict is None and not self._given_up:
+                self._judge()
+        return looked
 
     def _run(self) -> None:
         while not self._blind and not self._ended.wait(self._policy.poll):
             self.poll()
 
-    def _show(self) -> None:
-        for found in self._look():
-            untouched = self._before.get(found.uid) == found.version
-            if str(found) in self._seen or not untouched or not found.done:
-                self._update(found)
+    def _show(self) -> bool:
+        found = self._look()
+        for one in found or ():
+            untouched = self._before.get(one.uid) == one.version
+            if str(one) in self._seen or not untouched or not one.done:
+                self._update(one)
+        if found is not None:
+            self._forget_jobs({str(one) for one in found})
+        return found is not None
+
+    def _forget_jobs(self, there: set[str]) -> None:
+        """A Job that is gone had ended: its TTL deletes it, or a hook's own rule."""
+        gone = [key for key, seen in self._seen.items() if seen.workload.kind == "jobs" and key not in there]
+        for key in gone:
+            seen = self._seen.pop(key)
+            if not self._given_up and not self._is_hook(seen):
+                self._unready.pop(key, None)
+
+    def _is_hook(self, seen: Observation) -> bool:
+        return self._observer.is_hook(seen.workload)
 
     def _update(self, found: Workload) -> None:
         key, before = str(found), self._seen.get(str(found))
@@ -123,20 +172,14 @@ class Monitor:
             self._say(str(now))
 
     def _remember(self, key: str, now: Observation) -> None:
-        """Keep the state of a workload that this deploy changed, until it is ready or helm puts it back."""
-        version = now.workload.version
-        if self._before.get(now.workload.uid) == version:
+        """Keep the state of a workload that this deploy changed, until it is ready."""
+        if self._given_up:
             return
-        asked, began = self._asked.setdefault(key, (version, time.monotonic()))
-        if not asked.same_but_scaled(version):
-            return  # helm is putting it back
         before = self._unready.get(key)
-        if before is None or now.diagnosis is not None or before.diagnosis is None:
+        if now.workload.done or self._before.get(now.workload.uid) == now.workload.version:
+            self._unready.pop(key, None)
+        elif before is None or now.diagnosis is not None or before.diagnosis is None:
             self._unready[key] = now
-        if now.workload.done:
-            del self._unready[key]
-        elif time.monotonic() - began >= 0.8 * self._timeout:
-            self._explain(now)  # once helm has given up, its pods and their logs are gone
 
     def _judge(self) -> None:
         for seen in self._seen.values():
@@ -193,8 +236,8 @@ class Monitor:
             self._say(f"The progress of workloads is not shown: {error}.{remedy}")
             return []
 
-    def _look(self) -> list[Workload]:
+    def _look(self) -> list[Workload] | None:
         try:
             return self._observer.workloads()
         except (KubeRefused, KubeUnavailable):
-            return []  # if this lasts, helm tells
+            return None  # if this lasts, helm tells

@@ -16,6 +16,7 @@ from lineal.kube.login import KubeUnavailable
 
 LINES = 20
 """Log lines shown of a failed container."""
+_LOOP = "CrashLoopBackOff"
 _EVENTS = 3
 """Warnings shown of a failed workload."""
 
@@ -41,6 +42,9 @@ class WorkloadObserver:
         """The workloads of the release, and the Jobs of its hooks."""
         return [found for kind in KINDS for found in self._of_kind(kind)]
 
+    def is_hook(self, found: Workload) -> bool:
+        return found.kind == "jobs" and found.name in self._jobs
+
     def diagnose(self, found: Workload) -> Diagnosis | None:
         """The trouble of a workload, None when there is none, or when the API server does not answer."""
         own, of_pod = found.diagnosis(), self._of_pods(found)
@@ -49,7 +53,7 @@ class WorkloadObserver:
         said = own or of_pod
         if said is None:
             return None
-        if found.kind == "jobs" and (found.name not in self._jobs or said.reason == "CrashLoopBackOff"):
+        if found.kind == "jobs" and not found.gave_up and (not self.is_hook(found) or said.reason == _LOOP):
             # Helm waits for hooks only, and a Job decides itself how often it is tried.
             said = replace(said, certain=None)
         return replace(said, message=self._mask(said.message))

@@ -99,7 +99,21 @@ class Workload:
 
     @property
     def done(self) -> bool:
-        return self.current and self.ready >= self.wanted
+        return self.left_alone or (self.current and self.ready >= self.wanted)
+
+    @property
+    def left_alone(self) -> bool:
+        """Whether its controller changes no pods by itself: somebody lets a paused Deployment or a suspended Job go
+        on, or deletes the pods (OnDelete)."""
+        if self.kind in ("deployments", "jobs"):
+            return at(self.thing, "spec", "paused" if self.kind == "deployments" else "suspend") is True
+        return text(self.thing, "spec", "updateStrategy", "type") == "OnDelete"
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether its controller has given up."""
+        found = self.diagnosis()
+        return found is not None and found.certain is True
 
     @property
     def selector(self) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
+from lineal.deploy.attempt import Attempt
 from lineal.deploy.helm.client import Helm
 from lineal.deploy.release import Chart
-from lineal.deploy.upgrade import upgrade_or_undo
 from lineal.deploy.values import ValuesText
 from lineal.errors import BadConfiguration, DeployFailed, LinealError, Unreachable
 from tests.unit.deploy.conftest import DIGEST, MakeRelease, environment
@@ -131,6 +131,33 @@ def test_a_broken_chart_file_is_named(
     assert words in str(caught.value)
 
 
+UNREADABLE = [
+    # What YAML takes, and JSON has not.
+    ("a: 1\nhost: {{ .Values.x }}\n", 2, "invalid map key: map[", "Put quotes around a text"),
+    ("a: 1\nb:\n  - {c: {[d]: e}}\n", 3, "invalid map key: ", "Put quotes around a text"),
+    ("a: 1\n? null\n: x\n", 2, "key", "Correct the file."),
+    ("a: 1\nb: *unknown\n", 2, "unknown anchor 'unknown' referenced", "Correct the file."),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "reason", "remedy"), UNREADABLE)
+def test_what_helm_says_of_values_is_told_whole_with_the_line(
+    helm: Helm, release: MakeRelease, chart: Path, text: str, line: int, reason: str, remedy: str
+) -> None:
+    made = release((ValuesText("deploy/my values.yaml", "a: 1\n"),))
+    made.values[0].path.write_text(text)
+    with pytest.raises(BadConfiguration) as caught:
+        helm.template(made)
+    told = str(caught.value)
+    assert told.startswith(f"deploy/my values.yaml:{line}: helm cannot read the values: "), told
+    assert reason in told and remedy in told, told
+    (chart / "values.yaml").write_text(text)
+    with pytest.raises(DeployFailed) as failed:
+        helm.template(release())
+    told = str(failed.value)
+    assert told.startswith(f"deploy/chart/values.yaml:{line}: helm cannot read the chart: ") and reason in told, told
+
+
 def test_values_against_the_schema_of_the_chart_are_bad_configuration(helm: Helm, release: MakeRelease) -> None:
     with pytest.raises(BadConfiguration, match=r"do not fit the schema of the chart shop: .*replicas.*integer"):
         helm.template(release(sets=("replicas=many",)))
@@ -169,9 +196,7 @@ def test_an_unreachable_cluster_is_named_with_its_address_context_and_kubeconfig
     port = closed_port()
     file = kubeconfig(tmp_path, f"https://127.0.0.1:{port}")
     with pytest.raises(Unreachable) as caught:
-        upgrade_or_undo(
-            Helm(helm.path, helm.version, {**helm.environ, "KUBECONFIG": str(file)}), release(), lambda _: None
-        )
+        Attempt(Helm(helm.path, helm.version, {**helm.environ, "KUBECONFIG": str(file)}), release()).run()
     text = str(caught.value)
     assert text.startswith(
         f"helm could not reach the Kubernetes cluster at 127.0.0.1:{port} (context staging of {file}): "
@@ -184,21 +209,21 @@ def test_an_unreachable_cluster_is_named_with_its_address_context_and_kubeconfig
 def test_without_a_kubeconfig_the_error_says_so(helm: Helm, release: MakeRelease) -> None:
     home = helm.environ["HOME"]
     with pytest.raises(Unreachable, match=rf"Set KUBECONFIG .*there is none at {home}/.kube/config"):
-        upgrade_or_undo(helm, release(), lambda _: None)
+        Attempt(helm, release()).run()
 
 
 def test_an_unknown_context_lists_those_there_are(helm: Helm, release: MakeRelease, tmp_path: Path) -> None:
     file = kubeconfig(tmp_path, "https://127.0.0.1:1")
     known = Helm(helm.path, helm.version, {**helm.environ, "KUBECONFIG": str(file)})
     with pytest.raises(BadConfiguration, match=r"no Kubernetes context stagin in .*Did you mean `staging`"):
-        upgrade_or_undo(known, release(kube_context="stagin"), lambda _: None)
+        Attempt(known, release(kube_context="stagin")).run()
 
 
 def test_each_major_knows_the_flags_it_is_given(helm: Helm, release: MakeRelease) -> None:
     """`upgrade` with all our flags gets as far as the cluster: helm refuses flags it does not know before that."""
     deprecated: list[str] = []
     with pytest.raises(Unreachable):
-        upgrade_or_undo(helm, release(description="shop at cccccc", sets=("a=1",)), deprecated.append)
+        Attempt(helm, release(description="shop at cccccc", sets=("a=1",)), deprecated.append).run()
     assert not [line for line in deprecated if "deprecated" in line.lower()]
 
 
@@ -248,7 +273,7 @@ def test_secrets_are_masked_in_what_helm_prints_and_in_errors(tmp_path: Path, re
     env = environment(tmp_path / "home", script(tmp_path / "helm", text))
     lines: list[str] = []
     with pytest.raises(DeployFailed) as caught:
-        upgrade_or_undo(Helm.find(env, lambda line: line.replace("hunter2", "***")), release(), lines.append)
+        Attempt(Helm.find(env, lambda line: line.replace("hunter2", "***")), release(), lines.append).run()
     assert sorted(lines) == ["Error: pw ***", "pw ***"]
     assert "hunter2" not in str(caught.value)
     assert "***" in str(caught.value)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from lineal.deploy.attempt import Attempt
 from lineal.deploy.helm import recovery
 from lineal.deploy.helm.client import Helm, common_flags
 from lineal.deploy.release import Chart, Release
-from lineal.deploy.upgrade import upgrade_or_undo
 from lineal.errors import DeployFailed, Interrupted, Unreachable
 from tests.tools.kube import Cluster
 
@@ -54,7 +54,7 @@ def make(tmp_path: Path) -> Callable[..., Release]:
 def deploy(helm_of_cluster: Helm, make: Callable[..., Release]) -> Deploy:
     def run(text: str, **more: object) -> list[str]:
         lines: list[str] = []
-        upgrade_or_undo(helm_of_cluster, make(text, **more), lines.append)
+        Attempt(helm_of_cluster, make(text, **more), lines.append).run()
         return lines
 
     return run
@@ -124,11 +124,13 @@ def test_a_first_installation_that_fails_is_uninstalled(deploy: Deploy, cluster:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_is_forwarded_and_helm_rolls_back(deploy: Deploy, cluster: Cluster, number: signal.Signals) -> None:
+def test_a_signal_is_forwarded_and_the_release_is_rolled_back(
+    deploy: Deploy, cluster: Cluster, number: signal.Signals
+) -> None:
     deploy("one")
     cluster.hold = once(("PUT", "PATCH"))
     cluster.on_hold = signals(number)
-    with pytest.raises(Interrupted, match=f"interrupted by {number.name}. It was rolled back") as caught:
+    with pytest.raises(Interrupted, match=f"interrupted by {number.name}. It has been rolled back") as caught:
         deploy("two")
     assert caught.value.exit_code == 130
     assert cluster.releases()["shop.v1"] == "superseded"
@@ -214,6 +216,41 @@ def test_a_revision_that_helm_gave_up_but_did_not_roll_back_is_rolled_back(
     assert recovery.undo_own(helm_of_cluster, release, "another") == ""
     assert recovery.undo_own(helm_of_cluster, release, "ours") == "It has been rolled back to revision 1."
     assert cluster.releases()["shop.v3"] == "deployed"
+
+
+def test_a_revision_whose_rollback_failed_too_is_not_gone_back_to(deploy: Deploy, cluster: Cluster) -> None:
+    """Helm calls it superseded from then on, as one that worked."""
+    deploy("one")
+    cluster.break_ = lambda method, path: method in ("PUT", "PATCH") and "/configmaps" in path
+    with pytest.raises(DeployFailed, match=r"It is left unfinished: run `helm rollback shop 1 -n ns`\."):
+        deploy("two")
+    assert cluster.releases() == {"shop.v1": "deployed", "shop.v2": "superseded", "shop.v3": "failed"}
+    cluster.break_ = once(("PUT", "PATCH"))
+    with pytest.raises(DeployFailed, match=r"It has been rolled back to revision 1\."):
+        deploy("three")
+    assert (cluster.releases()["shop.v5"], text_of(cluster)) == ("deployed", "one")
+
+
+HISTORIES: list[tuple[list[tuple[str, str]], int | None]] = [
+    ([("deployed", "shop c"), ("failed", 'Upgrade "shop" failed: late')], 1),
+    ([("superseded", "shop c"), ("deployed", "shop d"), ("pending-upgrade", "Preparing upgrade")], 2),
+    # Nobody goes back from what works.
+    ([("superseded", "a"), ("superseded", "b"), ("failed", 'Rollback "shop" failed: late'), ("failed", "x")], 1),
+    ([("superseded", "a"), ("superseded", "b"), ("deployed", "Rollback to 1"), ("failed", "x")], 3),
+    ([("superseded", "a"), ("deployed", "b"), ("pending-rollback", "Rollback to 1")], 1),
+    # Unless nothing else is left of the history.
+    ([("superseded", "b"), ("failed", 'Rollback "shop" failed: late'), ("failed", "x")], 1),
+    ([("failed", 'Release "shop" failed: late')], None),
+    ([("superseded", 'Release "shop" failed: late'), ("failed", "x")], None),
+    ([("deployed", "never became ready")], None),
+    ([], None),
+]
+
+
+@pytest.mark.parametrize(("history", "good"), HISTORIES)
+def test_the_revision_to_go_back_to_is_the_last_that_worked(history: list[tuple[str, str]], good: int | None) -> None:
+    revisions = [recovery.Revision(number, *about) for number, about in enumerate(history, 1)]
+    assert recovery.last_good(revisions) == good
 
 
 def test_a_revision_that_cannot_be_undone_is_said_with_the_command_for_it(

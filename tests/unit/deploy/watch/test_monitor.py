@@ -13,9 +13,9 @@ from lineal.kube.login import KubeUnavailable
 from tests.unit.deploy.watch.canned import Canned, crashing, observer, pod, thing
 
 
-def monitoring(api: Canned) -> tuple[Monitor, list[str]]:
+def monitoring(api: Canned, jobs: float = 0.0) -> tuple[Monitor, list[str]]:
     lines: list[str] = []
-    return Monitor(observer(api), 60.0, lines.append, PollPolicy(0.01, 0.0)), lines
+    return Monitor(observer(api), lines.append, PollPolicy(0.01, 0.0, jobs)), lines
 
 
 def test_a_crash_loop_waits_for_the_other_workloads() -> None:
@@ -96,7 +96,7 @@ def test_helm_is_told_to_give_up_once_there_is_a_verdict() -> None:
 def test_a_trouble_that_may_pass_gets_its_time() -> None:
     for patience, given_up in ((3600.0, False), (0.0, True)):
         api = Canned()
-        monitor = Monitor(observer(api), 60.0, lambda _: None, PollPolicy(0.01, patience))
+        monitor = Monitor(observer(api), lambda _: None, PollPolicy(0.01, patience))
         pods = [stuck("app-0", "app", "CreateContainerConfigError")]
         api.lists = {"statefulsets": [thing("app", {})], "pods": pods}
         monitor.poll()
@@ -109,6 +109,105 @@ def test_a_workload_that_was_broken_before_is_not_this_deploy_s() -> None:
     monitor.poll()
     assert monitor.verdict is None and monitor.unready() == []
     assert lines == ["StatefulSet app: 0 of 1 ready, pod app-0: InvalidImageName"], "and it is shown"
+
+
+READY = {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1}
+
+
+def settled(monitor: Monitor, seconds: float = 0.0) -> bool:
+    return monitor.settled(seconds, lambda: True)
+
+
+def test_what_helm_takes_for_ready_is_waited_for() -> None:
+    api = Canned()
+    monitor, _ = monitoring(api)
+    app = thing("app", {"replicas": 1})
+    api.lists = {"deployments": [app]}
+    assert not settled(monitor)
+    assert not monitor.settled(3600.0, lambda: False), "the run was stopped"
+    app["status"] = READY
+    assert settled(monitor)
+    app["status"] = {}
+    assert not settled(monitor), "it is not ready any more"
+
+
+def test_what_this_deploy_did_not_change_is_not_waited_for() -> None:
+    api = Canned(deployments=[thing("app", {"replicas": 1})])
+    assert settled(monitoring(api)[0])
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec"),
+    [
+        ("deployments", {"replicas": 1, "paused": True}),
+        ("statefulsets", {"replicas": 1, "updateStrategy": {"type": "OnDelete"}}),
+        ("daemonsets", {"updateStrategy": {"type": "OnDelete"}}),
+        ("deployments", {"replicas": 0}),
+        ("jobs", {"suspend": True}),
+        ("jobs", {}),
+    ],
+)
+def test_what_helm_would_wait_for_in_vain_is_not_waited_for(kind: str, spec: dict[str, Any]) -> None:
+    api = Canned()
+    monitor, _ = monitoring(api)
+    api.lists = {kind: [thing("app", spec, {"observedGeneration": 1, "desiredNumberScheduled": 1})]}
+    assert settled(monitor)
+    assert [str(seen) for seen in monitor.still_running()] == (
+        ["Job app: 0 of 1 ready"] if kind == "jobs" and not spec else []
+    )
+
+
+def test_a_job_gets_a_while_in_which_it_may_fail() -> None:
+    api = Canned()
+    monitor, _ = monitoring(api, jobs=3600.0)
+    api.lists = {"jobs": [thing("seed", {})]}
+    assert not monitor.settled(60.0, lambda: len(api.lists["jobs"]) == 0)
+    api.lists = {"jobs": [failed_job("seed")]}
+    assert not settled(monitor, 3600.0) and monitor.verdict is not None
+
+
+def test_what_somebody_changes_meanwhile_is_still_what_is_waited_for() -> None:
+    """A controller of others, `kubectl rollout restart`."""
+    api = Canned()
+    monitor, _ = monitoring(api)
+    api.lists = {"deployments": [thing("app", {"image": "new"})]}
+    assert not settled(monitor)
+    api.lists = {"deployments": [thing("app", {"image": "new", "template": "restarted"}, READY)]}
+    assert settled(monitor)
+
+
+def test_a_cluster_that_does_not_answer_has_nothing_ready() -> None:
+    api = Canned()
+    monitor, _ = monitoring(api)
+    api.failing = [KubeUnavailable("away")]
+    assert not settled(monitor)
+    api.failing = [KubeUnavailable("away")]
+    assert settled(monitor, 3600.0)
+
+
+def failed_job(name: str) -> dict[str, Any]:
+    return thing(name, {}, {"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]})
+
+
+def test_a_job_that_failed_ends_a_deploy_and_one_that_failed_before_does_not() -> None:
+    api = Canned(jobs=[failed_job("old")])
+    monitor, _ = monitoring(api)
+    assert settled(monitor)
+    api.lists = {"jobs": [failed_job("old"), failed_job("new")]}
+    assert not settled(monitor, 3600.0)
+    assert monitor.verdict is not None and monitor.verdict[0].name == "new"
+
+
+def test_a_job_that_its_ttl_deletes_had_ended() -> None:
+    api = Canned()
+    monitor, _ = monitoring(api)
+    app = thing("app", {"replicas": 1})
+    api.lists = {"jobs": [thing("seed", {})], "deployments": [app]}
+    assert not settled(monitor)
+    api.lists = {"deployments": [app]}
+    assert not settled(monitor) and not monitor.still_running()
+    app["status"] = READY
+    assert settled(monitor)
 
 
 def test_a_line_is_said_once() -> None:
@@ -126,6 +225,7 @@ def test_what_never_became_ready_is_told_as_it_was_before_the_rollback() -> None
     app, db = thing("app", {"image": "new"}), thing("db", {"image": "new"})
     api.lists = {"statefulsets": [db, app], "pods": [stuck("app-0", "app", "ErrImagePull", "i/o timeout")]}
     monitor.poll()
+    monitor.give_up()
     api.lists = {"statefulsets": [thing("app", {"image": "old"}), thing("db", {"image": "old"})], "pods": []}
     monitor.poll()
     assert [str(seen) for seen in monitor.unready()] == [

@@ -1,0 +1,71 @@
+"""One attempt to upgrade a release: helm does it, the monitor says whether it worked, and what did not is undone."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass, field
+from signal import SIGKILL, Signals
+
+from lineal import process
+from lineal.deploy.helm import recovery
+from lineal.deploy.helm.client import Helm, Output, silent
+from lineal.deploy.release import Release
+from lineal.deploy.release_lock import ReleaseHold
+from lineal.deploy.watch.monitor import Monitor
+from lineal.errors import DeployFailed, Interrupted, LinealError
+
+_AT_LEAST = 10.0
+"""Seconds that what helm calls deployed has to become ready, however long helm took."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One `helm upgrade --install`. Without a monitor, what helm says has to be believed."""
+
+    helm: Helm
+    release: Release
+    output: Output = silent
+    hold: ReleaseHold = field(default_factory=ReleaseHold.none)
+    monitor: Monitor | None = None
+    undone: str = field(init=False, default="")
+    """A sentence about how the release was put back, which the error ends with; empty when it was not."""
+
+    def run(self) -> None:
+        """As long as the cluster can be reached, no revision of ours stays unfinished or broken; only when the Lease
+        is lost, because another run may have begun, nothing is undone beside it. Raises `DeployFailed`,
+        `BadConfiguration`, `Unreachable`, `Interrupted`."""
+        mark, start = secrets.token_hex(8), time.monotonic()
+        answer = self.helm.upgrade(self.release, mark, self.output, self._stop, self.hold.doubtful)
+        with process.noticed() as signals:
+            good = answer.code == 0 and not answer.signals
+            error = self._not_ready(start, signals) if good else self.helm.upgrade_failure(answer, self.release)
+            if error is None:
+                return
+            if self._stop() is not SIGKILL and recovery.may_have_begun(answer, error):
+                if self.monitor is not None:
+                    self.monitor.give_up()
+                self.undone = recovery.undo_own(
+                    self.helm, self.release, mark, deployed=good, pause=self.hold.doubtful
+                )
+                error.message = f"{error.message} {self.undone}".rstrip()
+        raise error
+
+    def _not_ready(self, start: float, signals: list[Signals]) -> LinealError | None:
+        """The error when the cluster does not have ready what helm calls deployed."""
+        if self.monitor is None:
+            return None
+        left = max(self.release.timeout + start - time.monotonic(), _AT_LEAST)
+        if self.monitor.settled(left, lambda: not signals and self._stop() is None):
+            return None
+        if signals:
+            return Interrupted(f"The deployment of {self.release} was interrupted by {signals[0].name}.")
+        what = f"{str(self.release).capitalize()} was not ready within {self.release.timeout:g} s."
+        remedy = f"See `kubectl -n {self.release.namespace} get pods,events`, or raise `--timeout`."
+        return DeployFailed(what, id="LN-6032", remedy=remedy)
+
+    def _stop(self) -> Signals | None:
+        """The signal for helm. SIGKILL when another run may have begun: helm must do nothing beside it."""
+        if self.hold.lost.is_set():
+            return SIGKILL
+        return None if self.monitor is None else self.monitor.stop()

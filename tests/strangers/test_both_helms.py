@@ -1,0 +1,225 @@
+"""One chart, one cluster, either helm: a deploy ends alike, whatever somebody or something else did there meanwhile.
+
+All cases run at once, each with both helms, in namespaces of their own: most of their time is waiting."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lineal.deploy.helm.client import Helm
+from lineal.deploy.release import Chart, Release
+from lineal.deploy.upgrade import Upgrade
+from lineal.deploy.watch.monitor import PollPolicy
+from lineal.errors import DeployFailed, LinealError
+from lineal.progress import Notes
+from tests.cluster.client import Client, Refused
+from tests.cluster.fixtures import APP, Cluster
+from tests.tools import helm as binaries
+from tests.unit.deploy.conftest import environment
+
+pytestmark = pytest.mark.server
+WORKLOAD = """\
+apiVersion: %(version)s
+kind: %(kind)s
+metadata: {name: %(name)s}
+spec:
+%(spec)s
+  template:
+    metadata:
+      labels: {app: %(name)s}
+      annotations: {test/pods: {{ .Values.pods | default "%(pods)s" }}}
+    spec: {%(more)s containers: [{name: app, image: "registry.example.com/app:{{ .Values.tag | default "1" }}"}]}
+"""
+SELECTOR = "  selector: {matchLabels: {app: %s}}"
+
+
+def workload(kind: str, name: str = "shop", spec: str = "", pods: str = "ready") -> str:
+    job = kind == "Job"
+    own = "" if job else SELECTOR % name + ("\n  replicas: 1" if kind != "DaemonSet" else "")
+    return WORKLOAD % {
+        "version": "batch/v1" if job else "apps/v1", "kind": kind, "name": name, "pods": pods,
+        "spec": f"{own}\n  {spec}", "more": "restartPolicy: Never," if job else "",
+    }  # fmt: skip
+
+
+@dataclass
+class Shop:
+    """A release of a small chart."""
+
+    helm: Helm
+    folder: Path
+    client: Client
+    kubeconfig: Path
+    namespace: str = field(default_factory=lambda: f"alike-{secrets.token_hex(4)}")
+    lines: list[str] = field(default_factory=list)
+
+    def chart(self, **templates: str) -> None:
+        folder = self.folder / "templates"
+        folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "Chart.yaml").write_text("apiVersion: v2\nname: small\nversion: 0.1.0\n")
+        for name, text in templates.items():
+            (folder / f"{name}.yaml").write_text(text)
+
+    def deploy(self, *sets: str, timeout: float = 30.0, **more: Any) -> str:
+        """The status that is reported."""
+        self.lines.clear()
+        release = Release(name="shop", namespace=self.namespace, chart=Chart.directory(self.folder, "chart"),
+                          sets=sets, timeout=timeout, **more)  # fmt: skip
+        notes = Notes(self.lines.append, self.lines.append)
+        return Upgrade(self.helm, release, notes, "tester", PollPolicy(0.3, 1.0, 4.0)).run(True).status
+
+    def fails(self, *sets: str, timeout: float = 30.0, **more: Any) -> str:
+        with pytest.raises(LinealError) as caught:
+            self.deploy(*sets, timeout=timeout, **more)
+        assert isinstance(caught.value, DeployFailed), caught.value
+        return str(caught.value)
+
+    def by_hand(self, *command: str) -> None:
+        done = subprocess.run([self.helm.path, *command, "-n", self.namespace], env=dict(self.helm.environ),
+                              capture_output=True, text=True)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+    def get(self, kind: str, name: str = "shop") -> dict[str, Any]:
+        return self.client.get(kind, self.namespace, name)
+
+    def edit(self, kind: str, change: dict[str, Any], manager: str, name: str = "shop") -> None:
+        """As `kubectl edit`, `scale` or an autoscaler does."""
+        path = self.client.path(kind, self.namespace, name) + f"?fieldManager={manager}"
+        self.client.ask("PATCH", path, change, "application/strategic-merge-patch+json")
+
+    @property
+    def statuses(self) -> list[str]:
+        found = self.client.list("secrets", self.namespace, "?labelSelector=owner=helm")
+        about = sorted((one["metadata"]["labels"] for one in found), key=lambda one: int(one["version"]))
+        return [labels["status"] for labels in about]
+
+
+Case = Callable[[Shop], None]
+
+
+def fields_that_an_autoscaler_or_kubectl_touched(shop: Shop) -> None:
+    shop.chart(app=APP)
+    assert shop.deploy("text=one") == "deployed"
+    shop.edit("deployments", {"spec": {"replicas": 3}}, "horizontal-pod-autoscaler")
+    edited = {"containers": [{"name": "app", "image": "somebody/else:1", "env": [{"name": "TEXT", "value": "x"}]}]}
+    shop.edit("deployments", {"spec": {"template": {"spec": edited}}}, "kubectl-edit")
+    assert shop.deploy("text=two") == "deployed"
+    spec = shop.get("deployments")["spec"]
+    (container,) = spec["template"]["spec"]["containers"]
+    assert (spec["replicas"], container["env"][0]["value"]) == (2, "two")
+
+
+def a_strategy_that_leaves_no_room_for_what_the_api_server_filled_in(shop: Shop) -> None:
+    shop.chart(app=workload("Deployment"))
+    assert shop.deploy() == "deployed"
+    shop.chart(app=workload("Deployment", spec="strategy: {type: Recreate}"))
+    assert shop.deploy() == "deployed"
+    assert shop.get("deployments")["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def a_crashing_stateful_set_is_mended_and_rolled_back(shop: Shop) -> None:
+    shop.chart(app=workload("StatefulSet", spec="serviceName: x"))
+    shop.by_hand("install", "shop", str(shop.folder), "--create-namespace", "--set", "pods=crash")
+    assert shop.deploy() == "deployed"
+    told = shop.fails("pods=crash")
+    assert "CrashLoopBackOff" in told and "It was rolled back: it is as in revision 2 again." in told, told
+    assert "  | panic: no database" in shop.lines
+    assert shop.statuses == ["superseded", "superseded", "failed", "deployed"]
+
+
+def a_version_that_may_be_unavailable_and_never_becomes_ready(shop: Shop) -> None:
+    """To helm's own rule, none of one pod is enough."""
+    shop.chart(app=workload("Deployment", spec="strategy: {rollingUpdate: {maxUnavailable: 1}}"),
+               daemon=workload("DaemonSet", "agent"))  # fmt: skip
+    assert shop.deploy() == "deployed"
+    told = shop.fails("pods=never", timeout=3.0)
+    assert "was not ready within 3 s" in told and "0 of 1 ready" in told, told
+    assert "It was rolled back: it is as in revision 1 again." in told
+    assert shop.statuses[-1] == "deployed"
+
+
+def a_job_that_fails(shop: Shop) -> None:
+    shop.chart(app=workload("Deployment"))
+    assert shop.deploy() == "deployed"
+    shop.chart(job=workload("Job", "migrate", "backoffLimit: 0", "crash"))
+    told = shop.fails()
+    assert "Job migrate" in told and "BackoffLimitExceeded" in told and "as in revision 1 again" in told, told
+    with pytest.raises(Refused, match="not found"):
+        shop.get("jobs", "migrate")
+
+
+def a_job_that_its_ttl_deletes_and_one_that_takes_its_time(shop: Shop) -> None:
+    shop.chart(app=workload("Deployment", pods="late"), seed=workload("Job", "seed"),
+               slow=workload("Job", "slow", pods="never"))  # fmt: skip
+    with ThreadPoolExecutor(1) as beside:
+        gone = beside.submit(_time_to_live, shop, "seed")
+        assert shop.deploy() == "deployed"
+        gone.result()
+    assert any(line.startswith("Job slow: 0 of 1 ready") and "has not ended" in line for line in shop.lines)
+    assert not [line for line in shop.lines if line.startswith("Job seed") and "has not ended" in line]
+
+
+def _time_to_live(shop: Shop, name: str) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            if shop.get("jobs", name).get("status", {}).get("succeeded"):
+                shop.client.delete("jobs", shop.namespace, name)
+                return
+        except Refused:
+            pass
+        time.sleep(0.1)
+    raise AssertionError(f"Job {name} never ended")
+
+
+def what_crashes_once_while_it_starts(shop: Shop) -> None:
+    shop.chart(app=workload("Deployment", pods="late"), db=workload("StatefulSet", "db", "serviceName: x", "late"),
+               agent=workload("DaemonSet", "agent", pods="late"))  # fmt: skip
+    assert shop.deploy() == "deployed"
+
+
+CASES: list[Case] = [
+    fields_that_an_autoscaler_or_kubectl_touched,
+    a_strategy_that_leaves_no_room_for_what_the_api_server_filled_in,
+    a_crashing_stateful_set_is_mended_and_rolled_back,
+    a_version_that_may_be_unavailable_and_never_becomes_ready,
+    a_job_that_fails,
+    a_job_that_its_ttl_deletes_and_one_that_takes_its_time,
+    what_crashes_once_while_it_starts,
+]
+HELMS = ("helm3", "helm4")
+Running = dict[tuple[str, str], "Future[None]"]
+
+
+@pytest.fixture(scope="module")
+def running(kubernetes: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Every case that is wanted, with both helms."""
+    binaries.fetch(binaries.directory())
+    shops: list[Shop] = []
+
+    def one(case: Case, name: str) -> None:
+        folder = tmp_path_factory.mktemp("case")
+        helm = Helm.find(environment(folder / "home", binaries.directory() / name,
+                                     {"KUBECONFIG": str(kubernetes.kubeconfig)}))  # fmt: skip
+        shops.append(shop := Shop(helm, folder / "chart", Client(kubernetes.kubeconfig), kubernetes.kubeconfig))
+        case(shop)
+
+    with ThreadPoolExecutor(6) as pool:
+        yield {(case.__name__, name): pool.submit(one, case, name) for case in CASES for name in HELMS}
+    for shop in shops:
+        kubernetes.client.clear(shop.namespace)
+
+
+@pytest.mark.parametrize("helm", HELMS)
+@pytest.mark.parametrize("case", [case.__name__ for case in CASES])
+def test_it_ends_alike(running: Running, case: str, helm: str) -> None:
+    running[case, helm].result()

@@ -142,7 +142,9 @@ def converge(**given: Any) -> None:
              "  lineal dismiss --release shop-review-42 --namespace shop-review-42")  # fmt: skip
 @options(NAMES, REPORT, TARGET, PLACE)
 @click.option("--with-namespace", is_flag=True, help="Delete its namespace too, unless other releases are in it.")
-def dismiss(with_namespace: bool, **given: Any) -> None:
+@click.option("--delete-kept", is_flag=True,
+              help="Delete the namespace also when it has objects that the chart wants kept.")  # fmt: skip
+def dismiss(with_namespace: bool, delete_kept: bool, **given: Any) -> None:
     """Uninstall the Helm release, as at the end of a review app. Nothing there is nothing to do.
 
     With --release and --namespace no repository is needed.
@@ -150,7 +152,7 @@ def dismiss(with_namespace: bool, **given: Any) -> None:
     from lineal.commands.dismiss import dismiss
 
     with session_of(given) as session:
-        dismiss(session, with_namespace=with_namespace)
+        dismiss(session, with_namespace=with_namespace, delete_kept=delete_kept)
 
 
 @cli.command(epilog="\b\nExamples:\n  lineal cleanup --dry-run\n"

@@ -10,6 +10,7 @@ from lineal.session.session import require_write
 
 if TYPE_CHECKING:
     from lineal.build.result import BuildResult
+    from lineal.deploy.cluster_objects import ClusterObjects
     from lineal.deploy.helm.client import Helm
     from lineal.deploy.helm.manifests import ReleaseManifests
     from lineal.deploy.inputs import ReleaseInputs
@@ -24,8 +25,8 @@ _SHOWN = "sha256:(of the image to be built)"
 def changes(inputs: ReleaseInputs, result: BuildResult) -> list[ChangeReport]:
     """Raises `LinealError`."""
     from lineal.deploy.diff.diff import between
+    from lineal.deploy.findings import findings
     from lineal.deploy.helm import dependencies
-    from lineal.deploy.image_use import unused
     from lineal.deploy.values import NOT_BUILT
 
     session, helm = inputs.session, inputs.helm
@@ -35,9 +36,23 @@ def changes(inputs: ReleaseInputs, result: BuildResult) -> list[ChangeReport]:
     release = inputs.release(result, planned=True)
     dependencies.complete(helm, release, session.progress.note)
     before, wanted = _both(helm, release, session.progress.warn)
-    for sentence in unused(release.images, wanted.whole):
+    objects = _objects(helm, release)
+    for sentence in findings(helm, release, wanted, before, objects):
         session.progress.warn(sentence.replace(NOT_BUILT, _SHOWN))
+    if before is not None and objects is not None:
+        before = before.without(objects.lost(before.objects)[0])
     return between(before, wanted, lambda line: helm.mask(line).replace(NOT_BUILT, _SHOWN))
+
+
+def _objects(helm: Helm, release: Release) -> ClusterObjects | None:
+    from lineal.deploy.cluster_objects import ClusterObjects
+    from lineal.kube.client import KubeClient
+    from lineal.kube.login import KubeUnavailable
+
+    try:
+        return ClusterObjects(KubeClient.of_helm(helm.environ, release.kube_context), release.namespace)
+    except KubeUnavailable:
+        return None
 
 
 def _both(

@@ -6,7 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lineal.deploy.helm.client import BEFORE_CHANGES, Answer, Helm, common_flags, ownership_flags
@@ -50,10 +50,23 @@ class ReleaseManifests:
     def _all_hooks(self) -> list[dict[str, Any]]:
         return list(_objects(text for _, text in self.hooks))
 
+    def without(self, gone: Sequence[dict[str, Any]]) -> ReleaseManifests:
+        """The same without these of its objects."""
+        if not gone:
+            return self
+        left = [one for one in self.objects if not any(equal(one, other) for other in gone)]
+        return replace(self, manifest="\n---\n".join(json.dumps(one, default=str) for one in left))
+
     @property
     def whole(self) -> str:
         """All manifests, those of hooks too."""
         return "\n".join([self.manifest, *(text for _, text in self.hooks)])
+
+    @property
+    def namespaces(self) -> list[str]:
+        """The namespaces that its objects name."""
+        named = {at(one, "metadata", "namespace") for one in [*self.objects, *self.hook_objects]}
+        return sorted(name for name in named if isinstance(name, str) and name)
 
     @property
     def jobs(self) -> set[str]:

@@ -94,17 +94,19 @@ def _unready(one: dict[str, Any], found: dict[str, Any]) -> str:
     return "" if workload.done else f"{workload}: {workload.ready} of {workload.wanted} ready"
 
 
-def changed_definitions(api: KubeClient, definitions: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """The names of definitions (CRDs) that the cluster has otherwise: helm installs them once, and never changes
-    them."""
-    for one in definitions:
+def changed_definitions(
+    api: KubeClient, definitions: Iterable[tuple[dict[str, Any], str]]
+) -> Iterator[tuple[str, str]]:
+    """The names and files of definitions (CRDs) that the cluster has otherwise: helm installs them once, and never
+    changes them."""
+    for one, file in definitions:
         name = text(one, "metadata", "name")
         try:
             found = api.get(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{quote(name, safe='')}")
         except (KubeRefused, KubeUnavailable):
             continue
         if found is not None and _differs(mapping(one, "spec"), mapping(found, "spec")):
-            yield name
+            yield name, file
 
 
 def _differs(wanted: Any, found: Any) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from lineal.deploy.bundle.bundle import Bundle
 from lineal.deploy.bundle.relocate import Relocation
 from lineal.deploy.helm.client import Helm
-from lineal.deploy.helm.manifests import read_objects
+from lineal.deploy.helm.objects import read_objects
 from lineal.deploy.helm.values_merge import parsed
 from lineal.deploy.image_use import images_of
 from lineal.deploy.release import Chart, Release

@@ -10,7 +10,8 @@ from typing import Any
 from lineal.config.secrets import Mask
 from lineal.deploy.diff.layout import lines_of
 from lineal.deploy.diff.masking import mask_all
-from lineal.deploy.helm.manifests import UNREADABLE, ReleaseManifests, equal
+from lineal.deploy.helm.manifests import ReleaseManifests, equal
+from lineal.deploy.helm.objects import UNREADABLE
 from lineal.kube.json_fields import at, mapping, text
 from lineal.report.model import Action, ChangeReport
 

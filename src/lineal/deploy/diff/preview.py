@@ -25,7 +25,6 @@ _SHOWN = "sha256:(of the image to be built)"
 def changes(inputs: ReleaseInputs, result: BuildResult) -> list[ChangeReport]:
     """Raises `LinealError`."""
     from lineal.deploy.diff.diff import between
-    from lineal.deploy.findings import findings
     from lineal.deploy.helm import dependencies
     from lineal.deploy.values import NOT_BUILT
 
@@ -35,13 +34,25 @@ def changes(inputs: ReleaseInputs, result: BuildResult) -> list[ChangeReport]:
                   "project itself.")  # fmt: skip
     release = inputs.release(result, planned=True)
     dependencies.complete(helm, release, session.progress.note)
-    before, wanted = _both(helm, release, session.progress.warn)
+    warn = session.progress.warn
+    before, wanted = compared(helm, release, lambda sentence: warn(sentence.replace(NOT_BUILT, _SHOWN)))
+    return between(before, wanted, lambda line: helm.mask(line).replace(NOT_BUILT, _SHOWN))
+
+
+def compared(
+    helm: Helm, release: Release, warn: Callable[[str], None]
+) -> tuple[ReleaseManifests | None, ReleaseManifests]:
+    """The manifests that are deployed, without objects that the cluster has lost, and those that would be. `warn`
+    gets what people should know of them."""
+    from lineal.deploy.findings import findings
+
+    before, wanted = _both(helm, release, warn)
     objects = _objects(helm, release)
     for sentence in findings(helm, release, wanted, before, objects):
-        session.progress.warn(sentence.replace(NOT_BUILT, _SHOWN))
+        warn(sentence)
     if before is not None and objects is not None:
         before = before.without(objects.lost(before.objects)[0])
-    return between(before, wanted, lambda line: helm.mask(line).replace(NOT_BUILT, _SHOWN))
+    return before, wanted
 
 
 def _objects(helm: Helm, release: Release) -> ClusterObjects | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from lineal.deploy.helm.client import Helm
-from lineal.deploy.helm.manifests import read_objects
+from lineal.deploy.helm.objects import read_objects
 from lineal.deploy.release import Release
 from lineal.kube.json_fields import at
 

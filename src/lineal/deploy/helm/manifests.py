@@ -5,22 +5,20 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from lineal.deploy.helm.client import BEFORE_CHANGES, Answer, Helm, common_flags, ownership_flags
+from lineal.deploy.helm.definitions import definitions
+from lineal.deploy.helm.objects import objects_of
 from lineal.deploy.release import Release
 from lineal.errors import DeployFailed
 from lineal.kube.json_fields import at, entries, mapping
 
 _LIMIT = 120.0
 """Seconds for a command that reads."""
-UNREADABLE = "(unreadable)"
-"""The kind that stands for an object whose YAML cannot be read."""
 _UNKNOWN_KIND = re.compile(r"The cluster knows no (\S+) of ")
-_DEEPEST = 5
-"""Levels of lists in lists that are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ class ReleaseManifests:
 
     @property
     def objects(self) -> list[dict[str, Any]]:
-        return list(_objects([self.manifest]))
+        return list(objects_of([self.manifest]))
 
     @property
     def hook_objects(self) -> list[dict[str, Any]]:
@@ -48,7 +46,7 @@ class ReleaseManifests:
 
     @property
     def _all_hooks(self) -> list[dict[str, Any]]:
-        return list(_objects(text for _, text in self.hooks))
+        return list(objects_of(text for _, text in self.hooks))
 
     def without(self, gone: Sequence[dict[str, Any]]) -> ReleaseManifests:
         """The same without these of its objects."""
@@ -79,7 +77,7 @@ class ReleaseManifests:
         found = [one for one in [*self.objects, *self._all_hooks] if one.get("kind") == "Secret"]
         plain = [str(value) for one in found for value in mapping(one, "stringData").values()]
         coded = [str(value) for one in found for value in mapping(one, "data").values()]
-        return [*plain, *coded, *map(_decoded, coded)]
+        return [*plain, *map(_coded, plain), *coded, *map(_decoded, coded)]
 
     def same(self, other: ReleaseManifests) -> bool:
         """Whether both ask the same of the cluster. Comments and white space do not count: Helm 3 and 4 differ in
@@ -119,7 +117,7 @@ def dry_run(helm: Helm, release: Release) -> ReleaseManifests:
         return _dry_run(helm, release)
     except DeployFailed as error:
         kind = _UNKNOWN_KIND.search(error.message)
-        if kind is None or kind[1] not in {at(one, "spec", "names", "kind") for one in definitions(helm, release)}:
+        if kind is None or kind[1] not in {at(one, "spec", "names", "kind") for one, _ in definitions(helm, release)}:
             raise
         if deployed(helm, release) is None:
             return rendered(helm, release, 1, [])
@@ -130,25 +128,11 @@ def dry_run(helm: Helm, release: Release) -> ReleaseManifests:
         raise
 
 
-def definitions(helm: Helm, release: Release) -> list[dict[str, Any]]:
-    """The definitions of kinds (CRDs) in crds/ of the chart and its subcharts."""
-    flags = ["--plain-http"] if release.plain_http else []
-    answer = helm.run(["show", "crds", *flags, "--", release.chart.location], limit=_LIMIT)
-    answer.or_interrupted(f"Reading {release}", BEFORE_CHANGES)
-    found = read_objects(answer.stdout) if answer.code == 0 else []
-    return [one for one in found if one.get("kind") == "CustomResourceDefinition"]
-
-
 def _dry_run(helm: Helm, release: Release) -> ReleaseManifests:
     command = ["upgrade", "--install", "--reset-values", "--dry-run=server", "--output", "json"]
     flags = [*helm.apply_flags(release), *ownership_flags(release), *release.context_flags, *common_flags(release)]
     answer = helm.run([*command, *flags], limit=release.timeout + _LIMIT)
     return _read(helm, release, answer)
-
-
-def read_objects(manifests: str) -> list[dict[str, Any]]:
-    """The objects of manifests with `---` between them."""
-    return list(_objects([manifests]))
 
 
 def _read(helm: Helm, release: Release, answer: Answer) -> ReleaseManifests:
@@ -178,7 +162,7 @@ def rendered(
     answer = helm.run(["template", *flags, *common_flags(release)], limit=release.timeout + _LIMIT)
     printed = answer.or_raise(f"Reading {release}", helm.explains(release), state=BEFORE_CHANGES)
     texts = [text for text in re.split(r"^---$", printed, flags=re.MULTILINE) if text.strip()]
-    hooks = tuple((str(index), text) for index, text in enumerate(texts) if any(map(_events, _objects([text]))))
+    hooks = tuple((str(index), text) for index, text in enumerate(texts) if any(map(_events, objects_of([text]))))
     plain = [text for index, text in enumerate(texts) if (str(index), text) not in hooks]
     return ReleaseManifests(number, "rendered", "---".join(["", *plain]), hooks)
 
@@ -209,44 +193,12 @@ def _canonical(value: Any) -> str:
     return json.dumps(value, default=repr)
 
 
+def _coded(value: str) -> str:
+    return base64.b64encode(value.encode()).decode()
+
+
 def _decoded(value: object) -> str:
     try:
         return base64.b64decode(str(value)).decode()
     except ValueError:
         return ""  # it is no text, so no program prints it
-
-
-def _objects(texts: Iterable[str]) -> Iterable[dict[str, Any]]:
-    import yaml
-
-    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    for text in texts:
-        try:
-            for document in yaml.load_all(text, Loader=loader):
-                yield from _flat(document, _DEEPEST)
-        except (yaml.YAMLError, ValueError, RecursionError):
-            # Go's YAML takes more than Python's. As a text, the manifest can still be compared.
-            yield _unreadable(text)
-
-
-def _unreadable(content: Any) -> dict[str, Any]:
-    return {"kind": UNREADABLE, "metadata": {"name": "text"}, "text": content}
-
-
-def _flat(thing: Any, deeper: int) -> Iterator[dict[str, Any]]:
-    """The objects of a list, which may hold lists. To Kubernetes anything with `items` is a list of objects, and its
-    kind (`ConfigMapList`) says their kind."""
-    if not isinstance(thing, dict):
-        return
-    items = thing.get("items")
-    if not isinstance(items, list) or (items and not any(isinstance(item, dict) for item in items)):
-        yield thing
-        return
-    if not deeper:
-        yield _unreadable(items)
-        return
-    kind = str(thing.get("kind", "")).removesuffix("List")
-    known = {"apiVersion": thing.get("apiVersion"), "kind": kind} if kind else {}
-    for item in items:
-        if isinstance(item, dict):
-            yield from _flat(item if item.get("kind") else {**item, **known}, deeper - 1)

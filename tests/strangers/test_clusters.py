@@ -192,8 +192,10 @@ def fields_that_cannot_be_changed(shop: Shop) -> None:
     assert "spec.template of Job seed: Invalid value: …: field is immutable." in told
     assert "Make it a hook (`helm.sh/hook: pre-upgrade`)" in told and "as in revision 1 again" in told
     assert "TerminationMessagePath" not in told and len(max(shop.lines, key=len)) < 700
-    shop.chart(role="apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: r}\n"
-               "roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: 'r{{ .Values.role }}'}\n")  # fmt: skip
+    shop.chart(
+        role="apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: r}\n"
+        "roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: 'r{{ .Values.role }}'}\n"
+    )
     assert shop.deploy("tag=1", "role=1") == "deployed"
     told = shop.fails("tag=1", "role=2")
     assert "roleRef of RoleBinding r" in told and f"kubectl -n {shop.namespace} delete rolebinding r" in told
@@ -213,8 +215,8 @@ def objects_that_are_gone_or_not_ready(shop: Shop) -> None:
 
 def hooks_for_tests_that_are_new_each_time(shop: Shop) -> None:
     test = (
-        "apiVersion: v1\nkind: Pod\nmetadata: {name: 't-{{ randAlphaNum 5 | lower }}', annotations: {helm.sh/hook: test}}"
-        "\nspec: {containers: [{name: a, image: x}]}\n"
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: 't-{{ randAlphaNum 5 | lower }}', annotations: {helm.sh/hook: "
+        "test}}\nspec: {containers: [{name: a, image: x}]}\n"
     )
     shop.chart(app=APP, test=test)
     assert shop.deploy() == "deployed"

@@ -43,7 +43,7 @@ CASES = [
     ("Error: UPGRADE FAILED: unable to retrieve the complete list of server APIs: metrics.k8s.io/v1beta1: the "
      "server is "
      "currently unable to handle the request", DeployFailed, "An API of the cluster is down, metrics.k8s.io/v1beta1"),
-    (_SCHEMA + 's:\nGet "https://schemas.example.invalid/chart.json": dial tcp: lookup schemas.example.invalid: no such '
+    (_SCHEMA + 's:\nGet "https://schemas.example.invalid/chart.json": dial tcp: lookup schemas.example.invalid: no '
      "host", Unreachable, "The schema of the chart s refers to https://schemas.example.invalid/chart.json, "
      "which cannot "
      "be read"),
@@ -52,9 +52,12 @@ CASES = [
     (_SCHEMA + "s:\n- (root): Additional property global is not allowed\n", BadConfiguration,
      "The schema of the chart s does not allow `global`: Lineal adds `global.lineal` to the values. Write "
      "`global: false`"),
-    (_SCHEMA + "s:\n- at '': additional properties 'more', 'global' not allowed\n", BadConfiguration, "`global: false`"),
-    (_SCHEMA + "s:\n- global: Additional property lineal is not allowed\n", BadConfiguration, "not allow `global.lineal`"),
-    (_SCHEMA + "s:\n- at '/global': additional properties 'lineal' not allowed\n", BadConfiguration, "`global: false`"),
+    (_SCHEMA + "s:\n- at '': additional properties 'more', 'global' not allowed\n", BadConfiguration,
+     "`global: false`"),
+    (_SCHEMA + "s:\n- global: Additional property lineal is not allowed\n", BadConfiguration,
+     "not allow `global.lineal`"),
+    (_SCHEMA + "s:\n- at '/global': additional properties 'lineal' not allowed\n", BadConfiguration,
+     "`global: false`"),
     (_SCHEMA + "s:\n- at '': additional properties 'other' not allowed\n", BadConfiguration, "Correct the values"),
     (_SCHEMA + "sub:\n- (root): Additional property global is not allowed\n", BadConfiguration,
      "which Helm gives to every subchart. Give `--skip-schema-validation`"),

@@ -1,7 +1,7 @@
 # Each command makes the machine ready by itself (scripts/setup) and then does one thing.
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
-# Tests wait for others half of their time. There are eight groups that each stay in one process (tests/scheduling.py).
+# Tests wait for others half of their time. There are nine groups that each stay in one process (tests/scheduling.py).
 WORKERS := $(shell n=$$(nproc); echo $$((n < 4 ? 2 * n + 1 : 9)))
 # What a machine says against it would have every process compile Lineal and the tests anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -10,7 +10,7 @@ SHELL_SCRIPTS := .ci/run scripts/setup scripts/engine scripts/buildkit scripts/f
 YAML := $(wildcard .yamllint *.yml *.yaml .github gitlab-ci) examples
 WORKFLOWS := $(wildcard .github/workflows/*.yml examples/ci/github*.yml)
 
-.PHONY: help demo check check-tests test test-long fuzz lint bench cluster sops
+.PHONY: help demo check check-tests test test-long fuzz corpus lint bench cluster sops
 
 help:
 	@echo 'make demo    a small shop is built, changed, branched, merged and rendered, as a story (STORE=host/repo for a registry)'
@@ -18,6 +18,7 @@ help:
 	@echo 'make test    all tests, against a real engine, registry and Helm (ARGS="-k name" for some of them)'
 	@echo 'make test-long  100,000 schedules of runs that meet, many generated Dockerfiles, the image from nothing'
 	@echo 'make fuzz    the Hypothesis tests search with new examples (SECONDS=300)'
+	@echo 'make corpus  Lineal plans the Dockerfiles of other projects: DIR= has their checkouts (ARGS="--json FILE")'
 	@echo 'make lint    ruff, mypy, shellcheck, yamllint, actionlint, zizmor, schemas'
 	@echo 'make cluster a Kubernetes API server for the tests, built once with Go'
 	@echo 'make sops    sops for the tests of encrypted values, built once with Go'
@@ -53,6 +54,11 @@ fuzz:
 	@scripts/setup test
 	LINEAL_FUZZ=$(SECONDS) $(PYTHON) -m pytest -n $(WORKERS) -p tests.fuzz -m hypothesis --hypothesis-profile fuzz \
 	  --timeout $$(($(SECONDS) + 600)) $(ARGS)
+
+# Nothing is written into the checkouts, and no network is used.
+corpus:
+	@scripts/setup test
+	@$(PYTHON) -m tests.tools.corpus "$(DIR)" $(ARGS)
 
 lint:
 	@scripts/setup lint

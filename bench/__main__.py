@@ -16,6 +16,7 @@ from bench.cases import cases, open_bench
 from bench.history import history
 from bench.machine import describe, load
 from bench.process import Failed
+from bench.release import deploys
 
 _NOTES = (
     "The image: a debootstrapped Debian trixie, `apt-get install python3 python3-flask`, 300 source files of 4 KB. "
@@ -39,7 +40,9 @@ def main() -> int:
         metavar="N",
         help="an even number: the sides take turns in going first (default 4)",
     )
-    parser.add_argument("only", nargs="?", choices=["history"], help="measure only this, and keep no results")
+    parser.add_argument(
+        "only", nargs="?", choices=["history", "deploy"], help="measure only this, and keep no results"
+    )
     parser.add_argument("--profile", action="store_true", help="show where the time of a cached build goes, instead")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -48,7 +51,9 @@ def main() -> int:
         if given.profile:
             _profile(scratch, given.repetitions)
             return 0
-        return _measure_history(scratch) if given.only else _measure(scratch, given.repetitions)
+        if given.only:
+            return _show_limits(history(scratch) if given.only == "history" else deploys(scratch, given.repetitions))
+        return _measure(scratch, given.repetitions)
     except Failed as failure:
         print(failure, file=sys.stderr)
         return 1
@@ -71,6 +76,8 @@ def _measure(scratch: Path, repetitions: int) -> int:
     measured = [limits.memory(scratch), limits.many_files(scratch, repetitions)]
     print("action", flush=True)
     measured += action(scratch, repetitions)
+    print("deploy", flush=True)
+    measured += deploys(scratch, repetitions)
     print("history", flush=True)
     measured += history(scratch, _FEW_COMMITS)
     notes = [*_NOTES, f"Load average before the rounds and after each: {', '.join(f'{one:.1f}' for one in loads)}."]
@@ -86,10 +93,9 @@ def _measure(scratch: Path, repetitions: int) -> int:
     return 1 if missed else 0
 
 
-def _measure_history(scratch: Path) -> int:
-    measured = history(scratch)
+def _show_limits(measured: list[limits.Limit]) -> int:
     for limit in measured:
-        print(f"{limit.value:6.2f}  {limit.name} (at most {limit.at_most})")
+        print(f"{limit.value:6.2f}  {limit.name} (at most {limit.at_most}): {limit.remark}")
     return 1 if results.missed([], measured) else 0
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ _TOGETHER = {
     "differential, copies": r"^tests/differential/.*\[(copy|copy-[a-z-]+)/",
     "differential, generated": r"^tests/differential/test_generated\.py",
     "differential": r"^tests/differential/",
+    # All its images are built before the first comparison.
+    "assembler": r"^tests/unit/assemble/test_against_docker\.py",
     # One API server each: starting one takes half a minute of a processor.
     "upgrades": r"^tests/unit/deploy/test_(upgrade|release_lock)\.py|^tests/strangers/test_both_helms",
     "kubernetes": r"kubernetes|^tests/e2e/test_(deploy|dismiss|bundle_apply)\.py|^tests/strangers/test_clusters",
@@ -36,6 +39,12 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
 
 def _group(nodeid: str) -> str | None:
     return next((group for group, pattern in _TOGETHER.items() if re.search(pattern, nodeid)), None)
+
+
+def cases(request: pytest.FixtureRequest, *tests: Callable[..., None]) -> list[Any]:
+    """The `case` of each of these tests that was selected: for a fixture that makes ready for all of them at once."""
+    items = (item for item in request.session.items if isinstance(item, pytest.Function))
+    return [item.callspec.params["case"] for item in items if item.function in tests]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:

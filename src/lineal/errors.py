@@ -4,6 +4,8 @@ One class of failure has one id, for ever: docs/errors.toml gives the next numbe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -25,6 +27,8 @@ class LinealError(Exception):
     docs/errors.md, which explains this class of failure."""
 
     exit_code = 1
+    others: tuple[LinealError, ...] = ()
+    """What else is wrong, where several failures were found before the run ended: see `Problems`."""
 
     def __init__(self, message: str, *, id: str, place: Location | None = None, remedy: str | None = None) -> None:
         super().__init__(message)
@@ -34,7 +38,12 @@ class LinealError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.words} [{self.id}]"
+        """A line for each failure."""
+        return "\n".join(f"{error.words} [{error.id}]" for error in self.every())
+
+    def every(self) -> tuple[LinealError, ...]:
+        """This failure and those that were found with it."""
+        return (self, *self.others)
 
     @property
     def words(self) -> str:
@@ -61,6 +70,51 @@ class Uncommitted(LinealError):
     """Files that the build reads differ from the commit."""
 
     exit_code = 4
+
+
+_MOST = 100
+"""Failures that a run tells of at most."""
+
+
+class Problems:
+    """Collects what is wrong with the input, so that a run says all of it: files in the order in which they were
+    found wrong, the lines of each in theirs. What a machine or a network does ends a run at once."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, LinealError] = {}
+        """By its text: what several images have in common is wrong once."""
+
+    def add(self, error: LinealError) -> None:
+        if len(self._found) >= _MOST:
+            return
+        for one in error.every():
+            one.others = ()
+            self._found.setdefault(str(one), one)
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """Keeps the failure that the block ends with, and goes on behind it."""
+        try:
+            yield
+        except (BadConfiguration, Uncommitted) as error:
+            self.add(error)
+
+    def end(self) -> None:
+        """Raises the first failure with the `others`; does nothing when there is none."""
+        files = list(dict.fromkeys(_file(error) for error in self._found.values()))
+        ordered = sorted(self._found.values(), key=lambda error: (files.index(_file(error)), _line(error)))
+        if ordered:
+            first, *others = ordered
+            first.others = tuple(others)
+            raise first
+
+
+def _file(error: LinealError) -> str:
+    return error.place.file if error.place else ""
+
+
+def _line(error: LinealError) -> int:
+    return (error.place and error.place.line) or 0
 
 
 class Unreachable(LinealError):

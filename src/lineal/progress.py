@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 
@@ -37,3 +38,19 @@ class Notes:
     warn: Callable[[str], None]
     stopped: threading.Event = field(default_factory=threading.Event)
     """Set when the run is to end: a part that waits stops waiting."""
+
+
+def once(notes: Notes) -> Notes:
+    """The same for a part that would repeat itself."""
+    said: set[str] = set()
+
+    def first(say: Callable[[str], None], text: str) -> None:
+        if text not in said:
+            said.add(text)
+            say(text)
+
+    return replace(notes, note=partial(first, notes.note), warn=partial(first, notes.warn))
+
+
+QUIET = Notes(lambda _: None, lambda _: None)
+"""For a reader that nobody listens to: the commit before, another branch."""

@@ -7,6 +7,12 @@ import unicodedata
 from collections.abc import Iterable
 
 
+def lines(text: str) -> list[str]:
+    """The lines of a text that people wrote, each ended by LF or CRLF. (`splitlines` also sees ends at a form feed,
+    at U+2028 and so on, which may stand in a password or in JSON.)"""
+    return text.replace("\r\n", "\n").split("\n")
+
+
 def closest(word: str, known: Iterable[str]) -> str | None:
     """The known word nearest to `word`, None when nothing is near."""
     import difflib

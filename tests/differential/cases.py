@@ -79,6 +79,11 @@ class Expected:
     lenient: bool = False
     differs: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether Lineal is to build it, in the environment that all have."""
+        return not (self.refused or self.unsupported or self.env)
+
 
 @dataclass(frozen=True)
 class Case:

@@ -71,7 +71,7 @@ def _history(image: Image) -> list[str]:
     """The instructions that made the image, in order. Their wording is each builder's own: BuildKit writes variables
     expanded, and the shell and arguments of a RUN; Lineal writes what the Dockerfile says, and no ARG. So is how many
     layers there are: Lineal makes the directory of a WORKDIR in the layer of the next instruction."""
-    texts = [entry.get("created_by", "") for entry in image.config.get("history", [])]
+    texts = [entry.get("created_by", "") for entry in image.config.get("history") or []]
     words = [text if text.startswith("layer ") else (text.upper().split() or [""])[0] for text in texts]
     return [word for word in words if word != "ARG"]
 

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from tests.differential import buildkit
+from tests.differential import buildkit, histories
 from tests.differential.generated import Example, File, Files, Program, examples, word_program, words
+from tests.differential.histories import history_examples
 from tests.differential.pair import Pair, pair
 
 MISSING = buildkit.missing()
@@ -60,6 +61,21 @@ def test_the_same_files(both: Pair, example: Example) -> None:
 @example([["", "${P//$Ab*/a b}", "", "${P//*/x}", "", '${P//"*${E}"/x}']])
 def test_the_same_words(both: Pair, some: list[list[str]]) -> None:
     check(both, Example({"a": File()}, tuple(word_program(*group) for group in some)))
+
+
+@settings(_batches, max_examples=max(1, _batches.max_examples // 8))
+@given(history_examples(12))
+@example(
+    histories.example(
+        [
+            [[("mkdir", "a", "700"), ("write", "a/b", "")], [("rm, ln -s", "a", "b")], [("rm, mkdir", "a", "700")]],
+            [[("ln -s", "a", "b"), ("ln", "a", "b")], [("mkfifo", "c", ""), ("ln", "c", "a/c")]],
+        ],
+        ["a", "b"],
+    )
+)
+def test_the_same_files_of_targets(both: Pair, example: Example) -> None:
+    check(both, example)
 
 
 def test_a_difference_is_found_and_made_small(both: Pair) -> None:

@@ -14,6 +14,7 @@ from tests.differential.cases import Case, all_cases
 from tests.differential.image import Image
 from tests.differential.workshop import Workshop, refused_by_the_engine, workshop
 from tests.forks import Result
+from tests.scheduling import cases
 
 pytestmark = [pytest.mark.engine, pytest.mark.registry]
 
@@ -22,8 +23,11 @@ CASES = [] if MISSING else all_cases()
 
 
 @pytest.fixture(scope="module")
-def shared(registry: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    with workshop(registry, tmp_path_factory.mktemp("differential")) as made:
+def shared(
+    request: pytest.FixtureRequest, registry: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Workshop]:
+    wanted = cases(request, test_the_same_image)
+    with workshop(registry, tmp_path_factory.mktemp("differential"), wanted) as made:
         yield made
         if made.built:
             assert refused_by_the_engine(made.built) == {}, "the Docker Engine does not load these images"

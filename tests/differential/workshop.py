@@ -12,8 +12,8 @@ import tarfile
 import tempfile
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,9 @@ from tests.differential.cases import Case, Group
 from tests.differential.image import Image, read
 from tests.forks import Result
 
+Outcome = tuple[Result, Image | None]
+"""What `lineal build` said, and its image if there is one."""
+
 
 @dataclass
 class Workshop:
@@ -32,20 +35,35 @@ class Workshop:
     arguments: dict[str, str]
     scratch: Path
     web: str
+    pool: ThreadPoolExecutor
+    """BuildKit's side, which goes ahead of the tests: one build at a time, as some use the same cache."""
+    wanted: Sequence[Case]
+    """All cases that this process may be asked for: a group is built at once."""
     commits: dict[str, servers.Repository] = field(default_factory=dict)
-    built: dict[str, Image] = field(default_factory=dict)
-    """What Lineal built, by the case's id."""
+    ours: dict[str, Outcome] = field(default_factory=dict)
+    theirs: dict[str, Future[Image | str]] = field(default_factory=dict)
+
+    @property
+    def built(self) -> dict[str, Image]:
+        """What Lineal built, by the case's id."""
+        return {case: image for case, (_, image) in self.ours.items() if image}
 
     def build(self, case: Case) -> tuple[Result, Image | None, Image | str]:
-        """What `lineal build` said, and its image if there is one; BuildKit's image, or why there is none."""
-        # Once, before two threads want it.
-        self._commit(case.group)
-        with ThreadPoolExecutor() as pool:
-            theirs = pool.submit(self._theirs, case)
-            result, ours = self._ours(case)
-            if ours:
-                self.built[case.id] = ours
-            return result, ours, theirs.result()
+        """Lineal's outcome; BuildKit's image, or why there is none."""
+        if case.id not in self.theirs:
+            self._begin([one for one in self.wanted if one.group == case.group])
+        if case.id not in self.ours:
+            self.ours[case.id] = self._ours([case])[case.name]
+        return *self.ours[case.id], self.theirs[case.id].result()
+
+    def _begin(self, cases: Sequence[Case]) -> None:
+        """Builds a group: with Lineal in one run what is to be built, and the rest when its turn comes."""
+        self._commit(cases[0].group)
+        self.theirs |= {case.id: self.pool.submit(self._theirs, case) for case in cases}
+        together = [case for case in cases if case.expected.is_plain]
+        outcomes = self._ours(together) if len(together) > 1 else {}
+        # Where one is refused all the same, each is asked for by itself.
+        self.ours |= {case.id: outcomes[case.name] for case in together if outcomes and outcomes[case.name][1]}
 
     def _theirs(self, case: Case) -> Image | str:
         checkout = self.scratch / "checkouts" / case.id
@@ -56,15 +74,17 @@ class Workshop:
         except buildkit.Refused as refused:
             return str(refused)
 
-    def _ours(self, case: Case) -> tuple[Result, Image | None]:
-        repo = self._commit(case.group)
-        report, store = self.scratch / f"{case.id.replace('/', '-')}.json", self.scratch / "store"
-        lineal = Lineal(repo.path, self.scratch, case.expected.env)
-        command = ["build", case.name, "--repo", f"layout:{store}", "--report", str(report)]
-        result = lineal(*command)
+    def _ours(self, cases: Sequence[Case]) -> dict[str, Outcome]:
+        """By the case's name; no case has an image when one of them is refused."""
+        repo = self._commit(cases[0].group)
+        report, store = self.scratch / "report.json", self.scratch / "store"
+        lineal = Lineal(repo.path, self.scratch, cases[0].expected.env)
+        names = [case.name for case in cases]
+        result = lineal("build", *names, "--repo", f"layout:{store}", "--report", str(report))
         if result.code:
-            return result, None
-        return result, read(store, json.loads(report.read_text())["images"][-1]["digest"])
+            return dict.fromkeys(names, (result, None))
+        digests = {image["name"]: image["digest"] for image in json.loads(report.read_text())["images"]}
+        return {name: (result, read(store, digests[name])) for name in names}
 
     def _commit(self, group: Group) -> servers.Repository:
         if group.name not in self.commits:
@@ -78,15 +98,17 @@ class Workshop:
 
 
 @contextmanager
-def workshop(registry: str, scratch: Path) -> Iterator[Workshop]:
+def workshop(registry: str, scratch: Path, wanted: Sequence[Case]) -> Iterator[Workshop]:
     arguments = bases.push(registry, scratch / "bases")
     # The path of a socket may have 107 characters only: pytest's directories are too deep.
     with (
         tempfile.TemporaryDirectory(prefix="buildkit-", dir=buildkit.fast(), ignore_cleanup_errors=True) as short,
         buildkit.buildkitd(Path(short), registry) as oracle,
         _web(scratch / "commits") as web,
+        ThreadPoolExecutor(1) as pool,
     ):
-        yield Workshop(oracle, arguments, scratch, web)
+        yield Workshop(oracle, arguments, scratch, web, pool, wanted)
+        pool.shutdown(cancel_futures=True)
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

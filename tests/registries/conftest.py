@@ -24,6 +24,8 @@ from tests.registries.faults import (
     Redirects,
     RelativeLocations,
     Reset,
+    Spoiled,
+    Statuses,
     Tokens,
 )
 from tests.registries.lists import (
@@ -70,6 +72,10 @@ QUIRKS: dict[str, Callable[[], Sequence[Quirk]]] = {
     "lists that lag": lambda: [Lagging(5)],
     "429": lambda: [Busy(20, 429)],
     "503": lambda: [Busy(20, 503)],
+    "520": lambda: [Busy(20, 520, 0)],
+    "a secondary limit": lambda: [Busy(20, 403)],
+    "uploads end with 200": lambda: [Statuses(200)],
+    "uploads end with 202, some spoiled": lambda: [Statuses(202), Spoiled(5)],
     "connections break": lambda: [Reset(11)],
     "answers are lost": lambda: [LostAnswer(11)],
     "short tokens": lambda: [Tokens()],

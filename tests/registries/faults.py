@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 import threading
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from tests.registries.proxy import Answer, Dropped, Forward, Quirk, Request, refusal
@@ -72,6 +73,37 @@ class LostAnswer(Sometimes):
     def go_wrong(self, request: Request, forward: Forward) -> Answer:
         forward(request)
         raise Dropped
+
+
+class Spoiled(Sometimes):
+    """What was uploaded is not what arrived: a digest that does not fit, or a session that broke."""
+
+    def go_wrong(self, request: Request, forward: Forward) -> Answer:
+        if request.kind != "uploads" or request.method != "PUT":
+            return forward(request)
+        return refusal(400, "BLOB_UPLOAD_INVALID", "blob upload invalid")
+
+
+class Statuses(Quirk):
+    """Uploads begin with 200 in place of 202, and end with another status of success than 201."""
+
+    def __init__(self, end: int) -> None:
+        self.end = end
+
+    def __call__(self, request: Request, forward: Forward) -> Answer:
+        answer = forward(request)
+        if request.kind != "uploads" or request.method not in ("POST", "PUT") or answer.status not in (201, 202):
+            return answer
+        return replace(answer, status=self.end if request.method == "PUT" else 200)
+
+
+class NoList(Quirk):
+    """A robot that may push and pull, and not list tags."""
+
+    def __call__(self, request: Request, forward: Forward) -> Answer:
+        if request.kind == "tags":
+            return refusal(403, "DENIED", "not authorized to perform: ListImages")
+        return forward(request)
 
 
 class Tokens(Quirk):

@@ -14,6 +14,9 @@ CACHED = 4
 # Other words for the same refusal, other sizes of pages make no other story; test_stores.py has them all.
 ALIKE = {
     "503",
+    "520",
+    "a secondary limit",
+    "uploads end with 200",
     "sorted pages of 2",
     "n above 1000 is refused",
     "last is ignored",

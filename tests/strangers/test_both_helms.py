@@ -19,7 +19,7 @@ from lineal.deploy.helm.client import Helm
 from lineal.deploy.release import Chart, Release
 from lineal.deploy.upgrade import Upgrade
 from lineal.deploy.watch.monitor import PollPolicy
-from lineal.errors import DeployFailed, LinealError
+from lineal.errors import BadConfiguration, DeployFailed, LinealError
 from lineal.progress import Notes
 from tests.cluster.client import Client, Refused
 from tests.cluster.fixtures import APP, Cluster
@@ -187,6 +187,24 @@ def what_crashes_once_while_it_starts(shop: Shop) -> None:
     assert shop.deploy() == "deployed"
 
 
+def fields_that_the_api_server_takes_over(shop: Shop) -> None:
+    shop.chart(app=APP)
+    if shop.helm.major == 3:
+        with pytest.raises(BadConfiguration, match=r"`deploy\.server_side` needs Helm 4"):
+            shop.deploy(server_side=True)
+        return
+    assert shop.deploy("text=one") == "deployed", "on the client first"
+    shop.edit("deployments", {"spec": {"replicas": 3}}, "horizontal-pod-autoscaler")
+    assert shop.deploy("text=two", server_side=True) == "deployed"
+    told = "Deployment shop: .spec.replicas had been set by horizontal-pod-autoscaler, and is set as the chart says."
+    assert told in shop.lines
+    spec = shop.get("deployments")["spec"]
+    assert spec["replicas"] == 2
+    shop.edit("deployments", {"spec": {"replicas": 3}}, "kubectl")
+    assert "as in revision 2 again" in shop.fails("text=three", "pods=crash", server_side=True)
+    assert shop.deploy("text=four") == "deployed", "and on the client again"
+
+
 CASES: list[Case] = [
     fields_that_an_autoscaler_or_kubectl_touched,
     a_strategy_that_leaves_no_room_for_what_the_api_server_filled_in,
@@ -195,6 +213,7 @@ CASES: list[Case] = [
     a_job_that_fails,
     a_job_that_its_ttl_deletes_and_one_that_takes_its_time,
     what_crashes_once_while_it_starts,
+    fields_that_the_api_server_takes_over,
 ]
 HELMS = ("helm3", "helm4")
 Running = dict[tuple[str, str], "Future[None]"]

@@ -233,5 +233,5 @@ def test_a_registry_that_stands_alone_is_not_left_unsaid(values: dict[str, Any])
     )
     relocation = Relocation({"app": IMAGE}, NEW)
     assert relocation.broken(relocation.bundle(bundle(values)), []) != []
-    other = {"cache": {"registry": HOST, "repository": "other/cache"}}
+    other: dict[str, object] = {"cache": {"registry": HOST, "repository": "other/cache"}}
     assert relocation.broken(relocation.bundle(bundle(other)), []) == []

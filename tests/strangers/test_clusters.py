@@ -307,7 +307,7 @@ def objects_that_a_chart_wants_kept(shop: Shop) -> None:
     left = LeftBehind.of(shop.helm, shop.release(), manifests.deployed(shop.helm, shop.release()))
     assert list(left.sentences()) == ["Kept, as the chart says: ConfigMap settings."]
     shop.helm.run(["uninstall", "shop", "-n", shop.namespace])
-    with pytest.raises(DeployFailed, match="wants kept: ConfigMap settings. .*--delete-kept"):
+    with pytest.raises(DeployFailed, match=r"wants kept: ConfigMap settings\. .*--delete-kept"):
         LeftBehind.of(shop.helm, shop.release(), None).check()
 
 

@@ -219,7 +219,8 @@ class _Copier:
             node.device,
             node.xattrs,
         )
-        if node.inode:
+        # BuildKit links the names of a file; it copies those of a link or a device.
+        if node.inode and node.kind == "file":
             staged = self._first.setdefault(node.inode, staged)
         if node.kind == "directory":
             self._target.directory(place, staged)

@@ -8,19 +8,19 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from posixpath import basename, dirname
+from posixpath import dirname
 from typing import Any, BinaryIO, NamedTuple
 
 from lineal.assemble import accounts
-from lineal.context.tree import Unresolvable, chown_number, clamp, owner_id, resolve_links
+from lineal.assemble.links import resolve
+from lineal.assemble.unpacked_layer import MAX_NAMES, Inode, Inside, UnpackedLayer
+from lineal.context.tree import chown_number, clamp, owner_id
 from lineal.errors import BuildFailed, Unreachable
 from lineal.tar.header import Malformed
-from lineal.tar.layer import OPAQUE, WHITEOUT
-from lineal.tar.reader import MAX_DEPTH, Entry, TarReader
-from lineal.text import printable
+from lineal.tar.reader import Entry, TarReader
 
 VERSION = 1
-MAX_DECODED = 256 << 20
+MAX_DECODED = MAX_NAMES
 """Bytes of an index that has been unpacked."""
 _MAX_ACCOUNTS = 4 << 20
 _PASSWD, _GROUP = "etc/passwd", "etc/group"
@@ -38,7 +38,7 @@ class DirectoryEntry(NamedTuple):
     """The lowest layer (from 0) of the image in which this directory exists: nothing below it matters to a reader."""
 
 
-_ROOT = DirectoryEntry(0o755, 0, 0, 0)
+_ROOT = _MADE = DirectoryEntry(0o755, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,47 @@ class Filesystem:
 
     def apply(self, layer_number: int, tar: BinaryIO) -> Filesystem:
         """The image after one more layer, read from its uncompressed tar to the end. Raises `Unreachable`."""
-        draft = self.draft()
+
+        def is_known(path: str) -> bool:
+            return path in self.directories or path in self.symlinks or path in (_PASSWD, _GROUP)
+
+        layer: UnpackedLayer[bytes] = UnpackedLayer(_may_be_account, is_known, _account)
         try:
-            LayerApplier(draft, layer_number).read(TarReader(tar))
+            layer.read(tar)
         except Malformed as error:
             raise Unreachable(f"Layer {layer_number} of the image cannot be read: {error}.", id="LN-5017") from error
-        return draft.freeze()
+        return self._below(layer, layer_number)
+
+    def _below(self, layer: UnpackedLayer[bytes], number: int) -> Filesystem:
+        """The image with a layer on top, as overlay shows it."""
+        directories, symlinks = dict(self.directories), dict(self.symlinks)
+        hides = Inside(layer.closed.__contains__)
+        if layer.closed:
+            directories = {path: entry for path, entry in directories.items() if not hides(path)}
+            symlinks = {path: target for path, target in symlinks.items() if not hides(path)}
+        for path, inode in layer.names.items():
+            if inode is None or inode.is_directory:
+                directories[path] = self._directory(path, inode, directories.get(path), number)
+                symlinks.pop(path, None)
+            elif inode.entry.kind == "symlink":
+                symlinks[path] = inode.entry.target
+        for path, target in layer.elsewhere.items():
+            if target in self.symlinks and not hides(target):
+                symlinks[path] = self.symlinks[target]
+        passwd, group = (
+            known if path not in layer.names and not hides(path) else _content(layer.names.get(path))
+            for path, known in ((_PASSWD, self.passwd), (_GROUP, self.group))
+        )
+        return Filesystem(directories, symlinks, passwd, group)
+
+    def _directory(
+        self, path: str, inode: Inode[bytes] | None, shown: DirectoryEntry | None, number: int
+    ) -> DirectoryEntry:
+        """One of a layer: without an entry of its own it is like the one below it."""
+        floor = number if shown is None else shown.layer
+        if inode is None:
+            return self.directories.get(path, _MADE)._replace(layer=floor)
+        return DirectoryEntry(inode.entry.mode, inode.entry.uid, inode.entry.gid, floor)
 
     def resolve(self, path: str, *, last: bool = True) -> str:
         """The path with symbolic links followed inside the root, in the last component only if `last`.
@@ -142,6 +177,19 @@ class Filesystem:
             ) from error
 
 
+def _may_be_account(path: str) -> bool:
+    """Also what an account file is often a hard link to, such as `/etc/passwd-`."""
+    return path.startswith((_PASSWD, _GROUP))
+
+
+def _account(entry: Entry, reader: TarReader) -> bytes:
+    return b"".join(reader.content()) if entry.size <= _MAX_ACCOUNTS else b""
+
+
+def _content(inode: Inode[bytes] | None) -> bytes:
+    return (inode.content if inode else b"") or b""
+
+
 def _checked(value: Any) -> Filesystem:
     if not isinstance(value, dict) or value.get("version") != VERSION:
         raise ValueError("it has another version")
@@ -161,19 +209,6 @@ def _checked(value: Any) -> Filesystem:
     if any(path and dirname(path) not in directories for path in (*directories, *symlinks)) or "" not in directories:
         raise ValueError("a parent directory is missing")
     return Filesystem(directories, symlinks, os.fsencode(value["passwd"]), os.fsencode(value["group"]))
-
-
-def resolve(symlinks: Mapping[str, str], path: str, *, last: bool = True, root: str = "") -> str:
-    """`path` with links followed, seen from `root` (a resolved directory) as if it were the root of all."""
-
-    def link_at(parts: list[str]) -> str | None:
-        return symlinks.get("/".join([root, *parts] if root else parts))
-
-    try:
-        done = resolve_links(path, link_at, last=last, deepest=MAX_DEPTH)
-    except Unresolvable as error:
-        raise BuildFailed(f"/{printable(clamp(path))} {error}.", id="LN-5015") from None
-    return "/".join([root, *done] if root and done else done) if done else root
 
 
 @dataclass
@@ -205,98 +240,27 @@ class FilesystemBuilder:
 
     def parents(self, path: str, layer: int) -> None:
         """Make missing parents as an engine does that meets an entry without them."""
-        parent = dirname(path)
-        if parent not in self.directories:
-            self.directory(parent, 0o755, 0, 0, layer)
+        missing = []
+        while (path := dirname(path)) not in self.directories:
+            missing.append(path)
+        for path in reversed(missing):
+            self.remove(path)
+            self.directories[path] = DirectoryEntry(*_MADE[:3], layer)
 
     def remove(self, path: str) -> None:
         self.symlinks.pop(path, None)
-        if path in self.directories and path:
-            self.clear(path, frozenset())
-            del self.directories[path]
         self.account(path, b"")
-
-    def clear(self, path: str, keep: frozenset[str] | set[str]) -> None:
-        """Remove what is in a directory, except for what `keep` names."""
-        prefix = f"{path}/" if path else ""
-        for table in (self.directories, self.symlinks):
-            for name in [name for name in table if name.startswith(prefix) and name != path and name not in keep]:
-                del table[name]
-        for name in (_PASSWD, _GROUP):
-            if name.startswith(prefix) and name not in keep:
-                self.account(name, b"")
+        if path and self.directories.pop(path, None) is not None:
+            prefix = f"{path}/"
+            for table in (self.directories, self.symlinks):
+                for name in [name for name in table if name.startswith(prefix)]:
+                    del table[name]
+            for name in (_PASSWD, _GROUP):
+                if name.startswith(prefix):
+                    self.account(name, b"")
 
     def account(self, path: str, data: bytes) -> None:
         if path == _PASSWD:
             self.passwd = data
         elif path == _GROUP:
             self.group = data
-
-
-class LayerApplier:
-    """One layer's entries put onto a draft, in their order, as an engine unpacks them."""
-
-    def __init__(self, draft: FilesystemBuilder, layer: int) -> None:
-        self._draft = draft
-        self._layer = layer
-        self._seen: set[str] = set()
-        self._accounts: dict[str, bytes] = {}
-
-    def read(self, reader: TarReader) -> None:
-        for entry in reader:
-            path = self._place(entry.path)
-            name = basename(path)
-            if name.startswith(WHITEOUT):
-                self._whiteout(dirname(path), name)
-                continue
-            self._put(path, entry)
-            if path.startswith((_PASSWD, _GROUP)):
-                self._account(path, entry, reader)
-            self._seen.add(path)
-
-    def _place(self, path: str) -> str:
-        if dirname(path) in self._draft.directories:
-            return path
-        return resolve(self._draft.symlinks, path, last=False)
-
-    def _put(self, path: str, entry: Entry) -> None:
-        if entry.kind == "directory":
-            self._draft.directory(path, entry.mode, entry.uid, entry.gid, self._layer)
-        elif entry.kind == "symlink":
-            self._draft.symlink(path, entry.target, self._layer)
-        elif not path:
-            raise Malformed("it replaces the root directory by a file")
-        else:
-            target = self._draft.symlinks.get(self._place(entry.target)) if entry.kind == "hardlink" else None
-            self._draft.file(path, self._layer)
-            if target is not None:
-                self._draft.symlinks[path] = target
-
-    def _account(self, path: str, entry: Entry, reader: TarReader) -> None:
-        data = b""
-        if entry.kind == "file" and entry.size <= _MAX_ACCOUNTS:
-            data = b"".join(reader.content())
-        elif entry.kind == "hardlink":
-            data = self._accounts.get(self._place(entry.target), b"")
-        self._accounts[path] = data
-        self._draft.account(path, data)
-
-    def _whiteout(self, parent: str, name: str) -> None:
-        if name == OPAQUE:
-            self._draft.parents(f"{parent}/x" if parent else "x", self._layer)
-            self._draft.clear(parent, self._ancestry())
-            for path in self._seen:
-                if path.startswith(f"{parent}/" if parent else "") and path in self._draft.directories and path:
-                    self._draft.directories[path] = self._draft.directories[path]._replace(layer=self._layer)
-            if parent:
-                self._draft.directories[parent] = self._draft.directories[parent]._replace(layer=self._layer)
-        elif not name.startswith(".wh..wh."):
-            self._draft.remove(f"{parent}/{name[len(WHITEOUT) :]}" if parent else name[len(WHITEOUT) :])
-
-    def _ancestry(self) -> set[str]:
-        """The entries that this layer has written, with the directories on the way to them."""
-        keep = set(self._seen)
-        for path in self._seen:
-            while (path := dirname(path)) and path not in keep:
-                keep.add(path)
-        return keep

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import requests
 from urllib3.exceptions import HTTPError
 
-from lineal.context.remote_source import HttpSource
+from lineal.context.remote_source import GitSource, HttpSource, inside, is_inside, is_local
 from lineal.context.tree import Node, SingleFile
-from lineal.errors import BuildFailed, Unreachable
+from lineal.errors import BadConfiguration, BuildFailed, Unreachable
 from lineal.store.registry.http_session import new_session
 from lineal.tar.spool import Spool
 
@@ -22,18 +25,25 @@ _CHUNK = 1 << 18
 _TIMEOUT = (30.0, 60.0)
 _LONGEST = 3600.0
 _REDIRECTS = 10
+_REFS = "/info/refs?service=git-upload-pack"
 _ATTEMPTS = 3
 _MODE = 0o600
 
 
-def download(wanted: HttpSource, workspace: Path) -> SingleFile:
-    """The file, kept in an unnamed file in `workspace`; 0600 of root, as BuildKit makes it.
+def download(
+    wanted: HttpSource, workspace: Path, told: Callable[[str], None] = lambda _: None, *, opens: bool = False
+) -> SingleFile:
+    """The file, kept in an unnamed file in `workspace`; 0600 of root, as BuildKit makes it. `told` is given its
+    digest. `opens` says whether a file without a checksum may come from a service of this network.
 
-    Raises `Unreachable`, and `BuildFailed` when it is not what the checksum says."""
+    Raises `Unreachable`, `BadConfiguration` for such a service, and `BuildFailed` when it is not what the checksum
+    says."""
     spool = Spool(workspace)
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            return _fetch(wanted, spool)
+            found, digest = _fetch(wanted, spool, opens or wanted.pinned)
+            told(digest)
+            return found
         except (requests.RequestException, HTTPError, OSError) as error:
             if attempt == _ATTEMPTS:
                 why = type(error).__name__ if isinstance(error, OSError) else "the connection broke"
@@ -44,11 +54,32 @@ def download(wanted: HttpSource, workspace: Path) -> SingleFile:
     raise AssertionError
 
 
-def _fetch(wanted: HttpSource, spool: Spool) -> SingleFile:
+def settled(wanted: GitSource) -> GitSource:
+    """The repository at the address to which redirects lead, none of which is a service of this network.
+
+    Raises `BadConfiguration`."""
+    _check_outside(wanted.url, wanted.url)
+    if urlsplit(wanted.url).scheme == "git":
+        return wanted
+    url = wanted.url + _REFS
+    try:
+        for _ in range(_REDIRECTS):
+            with _get(url) as response:
+                if not response.is_redirect:
+                    break
+                url = urljoin(url, response.headers["location"])
+            _check_outside(wanted.url, url)
+    except (requests.RequestException, HTTPError, OSError):
+        # git says why.
+        return replace(wanted, redirected=True)
+    return replace(wanted, url=url.removesuffix(_REFS) if url.endswith(_REFS) else wanted.url, redirected=True)
+
+
+def _fetch(wanted: HttpSource, spool: Spool, opens: bool) -> tuple[SingleFile, str]:
     algorithm, _, expected = (wanted.digest or "sha256:").partition(":")
     digest, size = hashlib.new(algorithm), 0
     ends = time.monotonic() + _LONGEST
-    with _answer(wanted) as response:
+    with _answer(wanted, opens) as response:
 
         def chunks() -> Iterator[bytes]:
             nonlocal size
@@ -68,15 +99,17 @@ def _fetch(wanted: HttpSource, spool: Spool) -> SingleFile:
             id="LN-5020",
             remedy="Look at what has changed there, then correct --checksum.",
         )
-    return SingleFile(Node(wanted.name, "file", _MODE, size=size), lambda: spool.read(offset, size))
+    found = SingleFile(Node(wanted.name, "file", _MODE, size=size), lambda: spool.read(offset, size))
+    return found, f"{algorithm}:{digest.hexdigest()}"
 
 
-def _answer(wanted: HttpSource) -> requests.Response:
+def _answer(wanted: HttpSource, opens: bool) -> requests.Response:
     """The last answer of a chain of redirects, which stays with http and https."""
     url = wanted.url.partition("#")[0]
-    session = new_session(urlsplit(url).netloc, os.environ)
     for _ in range(_REDIRECTS):
-        response = session.get(url, stream=True, allow_redirects=False, timeout=_TIMEOUT)
+        if not opens:
+            _check_outside(wanted.url, url)
+        response = _get(url)
         if not response.is_redirect:
             if 200 <= response.status_code < 300:
                 return response
@@ -87,6 +120,22 @@ def _answer(wanted: HttpSource) -> requests.Response:
         _check(wanted, url, following)
         url = following
     raise Unreachable(f"{wanted.url} redirects more than {_REDIRECTS} times.", id="LN-5019")
+
+
+def _get(url: str) -> requests.Response:
+    session = new_session(urlsplit(url).netloc, os.environ)
+    return session.get(url, stream=True, allow_redirects=False, timeout=_TIMEOUT)
+
+
+def _check_outside(written: str, url: str) -> None:
+    """Raises `BadConfiguration` for a service of this machine or its network."""
+    host = urlsplit(url).hostname or ""
+    addresses: set[str] = set()
+    with suppress(OSError, UnicodeError):
+        addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
+    if is_inside(host) or any(map(is_local, addresses)):
+        message, remedy = inside(written)
+        raise BadConfiguration(message, id="LN-2012", remedy=remedy)
 
 
 def _check(wanted: HttpSource, url: str, following: str) -> None:

@@ -10,12 +10,15 @@ from pathlib import Path
 from posixpath import basename, dirname
 from stat import S_ISGID
 
-from lineal.assemble.filesystem import DirectoryEntry, Filesystem, FilesystemBuilder, resolve
+from lineal.assemble.filesystem import DirectoryEntry, Filesystem, FilesystemBuilder
+from lineal.assemble.links import resolve
 from lineal.errors import BuildFailed
 from lineal.oci.types import Layer
-from lineal.tar.compression import open_layer
+from lineal.tar.compression import open_archive
 from lineal.tar.layer import WHITEOUT, LayerWriter
+from lineal.tar.reader import too_long
 from lineal.tar.writer import TarWriter
+from lineal.text import printable
 
 _ACCOUNTS = ("etc/passwd", "etc/group")
 _UNKNOWN = DirectoryEntry(0o755, 0, 0, 0)
@@ -76,15 +79,17 @@ class LayerBuilder:
 
         Below a setgid directory they are made as the kernel makes them for BuildKit: setgid too, and without an
         `owner` in that directory's group."""
-        if path in self._draft.directories:
-            return
-        if path in self._entries or path in self._draft.symlinks:
-            raise BuildFailed(f"/{path} is not a directory, so nothing can be put below it.", id="LN-5014")
-        self.make_directories(dirname(path), mode, owner)
-        parent = self._draft.directories[dirname(path)]
-        setgid = parent.mode & S_ISGID
-        uid, gid = owner or (0, parent.gid if setgid else 0)
-        self.directory(path, LayerEntry("directory", mode | setgid, uid, gid))
+        missing = []
+        while path not in self._draft.directories:
+            if path in self._entries or path in self._draft.symlinks:
+                raise BuildFailed(f"/{path} is not a directory, so nothing can be put below it.", id="LN-5014")
+            missing.append(path)
+            path = dirname(path)
+        for path in reversed(missing):
+            parent = self._draft.directories[dirname(path)]
+            setgid = parent.mode & S_ISGID
+            uid, gid = owner or (0, parent.gid if setgid else 0)
+            self.directory(path, LayerEntry("directory", mode | setgid, uid, gid))
 
     def directory(self, path: str, entry: LayerEntry) -> None:
         """A directory with exactly this mode and owner. Raises `BuildFailed` when something else is there."""
@@ -137,7 +142,7 @@ class LayerBuilder:
                 entries[path] = entry
         layer = self._layer_of(entries, workspace)
         with layer.path.open("rb") as file:
-            tar = open_layer(iter(partial(file.read, _CHUNK), b""), layer.media_type)
+            tar = open_archive(iter(partial(file.read, _CHUNK), b""))
             return AssembledLayer(layer, parent.apply(self._layer, tar))
 
     def _layer_of(self, entries: dict[str, LayerEntry], workspace: Path) -> Layer:
@@ -172,6 +177,8 @@ class LayerBuilder:
                 id="LN-5015",
                 remedy="The commit or the archive that it comes from is malformed: make it again.",
             )
+        if reason := too_long(path):
+            raise BuildFailed(f"/{printable(path, 60)} {reason}.", id="LN-5015", remedy="Give it a shorter name.")
         if basename(path).startswith(WHITEOUT):
             raise BuildFailed(
                 f"/{path} cannot be kept in an image: names that begin with {WHITEOUT!r} mean a removed file.",

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from posixpath import basename, dirname
 
 from lineal.assemble.filesystem import Filesystem
+from lineal.assemble.unpacked_layer import Inside
 from lineal.context import glob
 from lineal.context.tree import clamp
+from lineal.errors import BuildFailed
 
 
-@dataclass(slots=True)
 class Selection:
     """Exact paths, and patterns for the names in a directory; all with everything below them. Paths are resolved."""
 
-    files: dict[str, int] = field(default_factory=dict)
-    """Paths that are no directories, with the lowest layer where they can be."""
-    trees: dict[str, int] = field(default_factory=dict)
-    patterns: dict[str, list[re.Pattern[str]]] = field(default_factory=dict)
-    _pattern_floor: int | None = None
-    _covered: dict[str, bool] = field(default_factory=dict)
+    def __init__(self, files: Iterable[str] = ()) -> None:
+        self._files: dict[str, int] = {}
+        """Paths that are no directories, with the lowest layer where they can be."""
+        self._trees: dict[str, int] = {}
+        self._patterns: dict[str, list[re.Pattern[str]]] = {}
+        self._pattern_floor: int | None = None
+        self._above: set[str] = set()
+        self._inside = Inside(self._names)
+        for path in files:
+            self._file(path, 0)
 
     @staticmethod
     def of(filesystem: Filesystem, sources: Iterable[str]) -> Selection:
@@ -30,30 +35,26 @@ class Selection:
             selection._add(filesystem, clamp(source).split("/"))
         return selection
 
-    @staticmethod
-    def exactly(paths: Iterable[str]) -> Selection:
-        return Selection(files=dict.fromkeys(paths, 0))
-
     def covers(self, path: str) -> bool:
-        if path in self.files:
-            return True
-        known = self._covered.get(path)
-        if known is None:
-            parent = dirname(path)
-            known = path in self.trees or (path != "" and (self.covers(parent) or self._matches(parent, path)))
-            self._covered[path] = known
-        return known
+        return path in self._files or self._inside(path)
 
-    def needs(self, layer: int, found: Container[str]) -> bool:
-        """Whether this layer or one below it can hold something that is wanted and not found yet."""
+    def touches(self, path: str) -> bool:
+        """Whether what is at this path decides about something that is wanted: about itself, or what is below it."""
+        return path in self._above or self.covers(path)
+
+    def needs(self, layer: int, is_settled: Callable[[str], bool]) -> bool:
+        """Whether this layer or one below it can hold something that is wanted and not settled yet."""
         if self._pattern_floor is not None and self._pattern_floor <= layer:
             return True
-        if any(floor <= layer for floor in self.trees.values()):
+        if any(floor <= layer for floor in self._trees.values()):
             return True
-        return any(floor <= layer and path not in found for path, floor in self.files.items())
+        return any(floor <= layer and not is_settled(path) for path, floor in self._files.items())
 
-    def _matches(self, parent: str, path: str) -> bool:
-        return any(pattern.match(basename(path)) for pattern in self.patterns.get(parent, ()))
+    def _names(self, path: str) -> bool:
+        if path in self._trees:
+            return True
+        patterns = self._patterns.get(dirname(path), ()) if path else ()
+        return any(pattern.match(basename(path)) for pattern in patterns)
 
     def _add(self, filesystem: Filesystem, parts: list[str]) -> None:
         fixed = next((number for number, part in enumerate(parts) if glob.has_wildcards(part)), len(parts))
@@ -75,19 +76,30 @@ class Selection:
         matcher = glob.compile(parts[-1])
         for place in places:
             if place in filesystem.directories:
-                self._names(filesystem, place, matcher)
+                self._pattern(filesystem, place, matcher)
 
-    def _names(self, filesystem: Filesystem, place: str, matcher: re.Pattern[str]) -> None:
-        self.patterns.setdefault(place, []).append(matcher)
+    def _pattern(self, filesystem: Filesystem, place: str, matcher: re.Pattern[str]) -> None:
+        self._patterns.setdefault(place, []).append(matcher)
+        self._lead(f"{place}/x" if place else "x")
         floor = filesystem.directories[place].layer
         self._pattern_floor = floor if self._pattern_floor is None else min(floor, self._pattern_floor)
         for link in filesystem.symlinks:
             if dirname(link) == place and matcher.match(basename(link)):
-                self._path(filesystem, link)
+                with suppress(BuildFailed):  # it leads in circles, which is said where it is copied
+                    self._path(filesystem, link)
 
     def _path(self, filesystem: Filesystem, path: str) -> None:
         place = filesystem.resolve(path)
         if place in filesystem.directories:
-            self.trees[place] = filesystem.directories[place].layer
+            self._trees[place] = filesystem.directories[place].layer
+            self._lead(place)
         elif dirname(place) in filesystem.directories:
-            self.files[place] = filesystem.directories[dirname(place)].layer
+            self._file(place, filesystem.directories[dirname(place)].layer)
+
+    def _file(self, path: str, floor: int) -> None:
+        self._files[path] = floor
+        self._lead(path)
+
+    def _lead(self, path: str) -> None:
+        while (path := dirname(path)) and path not in self._above:
+            self._above.add(path)

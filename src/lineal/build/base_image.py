@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from lineal.assemble.filesystem import Filesystem
 from lineal.build.environment import BuildEnvironment, StageInputs
-from lineal.build.image_config import with_path
+from lineal.build.image_config import taken_over
+from lineal.dockerfile.instructions import FromInstruction
 from lineal.dockerfile.stage import Stage
-from lineal.errors import BadConfiguration, BuildFailed, MissingContent
+from lineal.errors import BadConfiguration, BuildFailed, MissingContent, Unreachable
+from lineal.oci import Store
 from lineal.oci.image import image_of, read_image
-from lineal.oci.types import Descriptor, Image, Layer
-from lineal.tar.compression import open_layer
+from lineal.oci.platform import normal, runs
+from lineal.oci.types import OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Descriptor, Image, Layer
+from lineal.tar.compression import open_archive
+
+_OF_THE_IMAGE = ("LN-4021", "LN-4022")
+"""Failures that are the image's fault, not the registry's: they belong to the line that names it."""
 
 
 def import_base(
@@ -23,15 +30,9 @@ def import_base(
 ) -> tuple[Image, Filesystem]:
     """Copy the base into the store, so that later runs never ask its registry again, and index its directories."""
     source, tag = environment.base_store(reference)
-    try:
-        base = read_image(source, tag, stage.platform)
-    except MissingContent:
-        raise BuildFailed(
-            f"The base image {reference} does not exist.",
-            id="LN-5021",
-            place=stage.place,
-            remedy="Check the name and the tag; a private base needs credentials in the docker config.",
-        ) from None
+    base = _find(source, tag, reference, stage)
+    if warning := check_platform(base, f"The base image {reference}", stage):
+        environment.notes.warn(warning)
     if (base.config_json.get("config") or {}).get("OnBuild"):
         raise BadConfiguration(
             f"The base image {reference} has ONBUILD instructions, which are not part of this commit.",
@@ -40,26 +41,94 @@ def import_base(
             remedy="Make it a target of your Dockerfile or an image of lineal.yaml: ONBUILD works there.",
         )
 
-    def fetch(number: int, layer: Descriptor) -> Path:
+    def fetch(number: int, layer: Descriptor) -> tuple[Path, Descriptor]:
         # The empty layer stands in some images several times.
         path = environment.workspace / f"base-{stage.checksum[:12]}-{number}"
-        with path.open("wb") as file:
-            for chunk in source.blob(layer.digest):
-                file.write(chunk)
+        try:
+            with path.open("wb") as file:
+                for chunk in source.blob(layer.digest):
+                    file.write(chunk)
+        except MissingContent:
+            raise BuildFailed(
+                f"The base image {reference} is not whole: its registry has no layer {layer.digest}.",
+                id="LN-5120",
+                place=stage.place,
+                remedy="Push it again; a layer that only its vendor hands out (`urls`) is not taken over.",
+            ) from None
+        layer = replace(layer, media_type=_media_type(path))
         if not environment.store.mount_blob(layer, source):
             environment.store.put_blob(Layer(path, layer.digest, layer.size, "").blob())
             inputs.moved.pushed += layer.size
         inputs.moved.pulled += layer.size
-        return path
+        return path, layer
 
-    filesystem = Filesystem.empty()
+    filesystem, layers = Filesystem.empty(), []
     with ThreadPoolExecutor(4) as pool:
-        paths = pool.map(fetch, count(), base.layers)
-        for number, (layer, path) in enumerate(zip(base.layers, paths, strict=True)):
+        for number, (path, layer) in enumerate(pool.map(fetch, count(), base.layers)):
             with path.open("rb") as file:
-                filesystem = filesystem.apply(number, open_layer(chunks(file), layer.media_type))
+                filesystem = filesystem.apply(number, open_archive(chunks(file)))
             path.unlink()
-    return image_of(with_path(base), base.layers), filesystem
+            layers.append(layer)
+    return image_of(taken_over(base, reference), layers), filesystem
+
+
+def _find(source: Store, tag: str, reference: str, stage: Stage) -> Image:
+    try:
+        return read_image(source, tag, stage.platform)
+    except MissingContent:
+        raise BuildFailed(
+            f"The base image {reference} does not exist.",
+            id="LN-5021",
+            place=stage.place,
+            remedy="Check the name and the tag; a private base needs credentials in the docker config.",
+        ) from None
+    except Unreachable as error:
+        if error.id in _OF_THE_IMAGE:
+            error.place = error.place or stage.place
+        raise
+
+
+def check_platform(base: Image, name: str, stage: Stage) -> str:
+    """Refuse to build on an image for machines that run nothing of this platform. Gives a warning, or an empty text,
+    for one that only some of them run, and for files of another platform's."""
+    try:
+        found = base.platform
+    except ValueError:
+        raise Unreachable(
+            f"{name} has a config whose platform makes no sense.", id="LN-4021", place=stage.place
+        ) from None
+    suitable = list(runs(stage.platform))
+    if found is None:
+        return ""
+    only_files = isinstance(stage.op, FromInstruction) and stage.op.only_files
+    if not only_files and _kind(found) not in {_kind(each) for each in suitable}:
+        raise Unreachable(
+            f"{name} is for {found}, and {stage.platform} is built.",
+            id="LN-4022",
+            place=stage.place,
+            remedy=f"Name an image that is made for {stage.platform}, or push one under this name.",
+        )
+    newer = base.config_json.get("variant") and found not in suitable
+    if not newer and _kind(found) == _kind(stage.platform):
+        return ""
+    return f"{name} is for {found}, and {stage.platform} is built: not all machines run it."
+
+
+def _kind(platform: str) -> tuple[str, ...]:
+    """The platform without its variant: a base whose variant differs is taken, as docker does."""
+    return tuple(normal(platform).split("/")[:2])
+
+
+def _media_type(path: Path) -> str:
+    """The type of a layer by its first bytes, which count for docker, whatever its manifest says."""
+    with path.open("rb") as file:
+        head = file.read(4)
+    if head.startswith(b"\x1f\x8b"):
+        return OCI_LAYER_GZIP
+    # A zstd file may begin with a frame to skip, of one of 16 numbers.
+    if head == b"\x28\xb5\x2f\xfd" or (head[1:] == b"\x2a\x4d\x18" and head[0] >> 4 == 5):
+        return OCI_LAYER_ZSTD
+    return OCI_LAYER
 
 
 def chunks(file: Any) -> Iterator[bytes]:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Protocol
 
 from lineal.assemble.filesystem import Filesystem
+from lineal.config.giterminism import Giterminism
 from lineal.engine import Engine
 from lineal.oci import Store
 from lineal.oci.types import Image
+from lineal.progress import QUIET, Notes
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,12 @@ class BuildEnvironment:
     workspace: Path
     agents: Callable[[str, str], Path | None] = lambda _image, _id: None
     """The socket of the SSH agent that an image calls by this id, None when none is configured."""
+    exceptions: Giterminism = field(default_factory=Giterminism)
+    notes: Notes = QUIET
+
+    def opens(self, source: str) -> bool:
+        """Whether an `ADD` may bring this from a service of this network although nothing pins it."""
+        return self.may_write and self.exceptions.opens(source)
 
     @property
     def cache_scope(self) -> str:

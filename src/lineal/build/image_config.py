@@ -36,10 +36,17 @@ def copy_of(image: Image) -> ImageConfig:
     return document
 
 
-def with_path(base: Image) -> ImageConfig | bytes:
-    """The base's config as it is, or with the PATH that BuildKit gives a base without one (`docker import`)."""
-    if "PATH" in metadata.environment(base.config_json.get("config") or {}):
-        return base.config
+def taken_over(base: Image, reference: str) -> ImageConfig | bytes:
+    """The base's config as it is, or with what BuildKit adds: the PATH where there is none (`docker import`), and the
+    entries of the history by which each layer has its own."""
     document = copy_of(base)
-    document["config"]["Env"] = [*(document["config"].get("Env") or []), f"PATH={DEFAULT_PATH}"]
-    return document
+    changed = "PATH" not in metadata.environment(document["config"])
+    if changed:
+        document["config"]["Env"] = [*(document["config"].get("Env") or []), f"PATH={DEFAULT_PATH}"]
+    history, left = document["history"], len(base.layers)
+    for entry in history:
+        if not entry.get("empty_layer") and (left := left - 1) < 0:
+            entry["empty_layer"] = changed = True
+    entry = {"created": document.get("created") or NO_TIME, "created_by": f"pulled from {reference}"}
+    history += [{**entry, "comment": "lineal"} for _ in range(left)]
+    return document if changed or left > 0 else base.config

@@ -54,7 +54,8 @@ class RunMountResolver:
             data = content.encode("utf-8", "surrogateescape")
             tree = SingleFile(Node(name, "file", 0o755, size=len(data)), lambda: iter([data]))
             mounts.append(BindMount("/dev/pipes", lambda: as_tar(tree, "")))
-        for mount in step.mounts:
+        known = [self._finished(mount) for mount in step.mounts]
+        for mount in known:
             if mount.type == "cache":
                 mounts.append(self._cache(mount))
             elif mount.type == "tmpfs":
@@ -63,7 +64,13 @@ class RunMountResolver:
                 mounts.append(self._bind(mount))
             elif mount.type == "secret":
                 mounts.extend(self._secret(mount, environ))
-        return [*mounts, *self._agents([mount for mount in step.mounts if mount.type == "ssh"], environ)]
+        return [*mounts, *self._agents([mount for mount in known if mount.type == "ssh"], environ)]
+
+    def _finished(self, mount: RunMount) -> RunMount:
+        try:
+            return mount.finished(self._finish)
+        except ValueError as error:
+            raise BadConfiguration(f"--mount={error}.", id="LN-2002") from None
 
     def _target(self, mount: RunMount) -> str:
         target = metadata.resolve_directory(self._config, self._finish(mount.target))
@@ -99,7 +106,8 @@ class RunMountResolver:
                 raise BuildFailed(f"--mount source {mount.source!r} is a file: a cache is a directory.", id="LN-5013")
             owner, tar = (node.mode, node.uid, node.gid), lambda: as_tar(tree, node.path)
             # With other contents to begin with, it is another cache.
-            content = f"{self._stage.sources[mount.source_stage].checksum}/{node.path}"
+            stage = self._stage.sources.get(mount.source_stage)
+            content = f"{stage.checksum if stage else 'scratch'}/{node.path}"
             name += f" from {hashlib.sha256(content.encode('utf-8', 'surrogateescape')).hexdigest()}"
         return CacheMount(self._target(mount), name, mount.sharing, *owner, not mount.readonly, tar)
 

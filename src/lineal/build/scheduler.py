@@ -17,6 +17,7 @@ from lineal.dockerfile.stage import Stage, closure
 from lineal.errors import Interrupted, MissingContent
 from lineal.oci import Store
 from lineal.oci.image import read_blob, read_image
+from lineal.oci.verify import is_digest
 from lineal.progress import Progress
 from lineal.report.model import Outcome, StageReport
 from lineal.stages.lookup import LOST, Candidate, Lookup, Resolution
@@ -209,11 +210,10 @@ class Scheduler:
 
     def _named(self, candidate: Candidate) -> set[str]:
         """All digests that a publication consists of, as far as its manifests are there."""
-        digests = {str(entry["digest"]) for entry in candidate.index.json["manifests"]}
-        for manifest in [self._store.manifest(digest) for digest in sorted(digests)]:
+        digests = set(candidate.index.references)
+        for manifest in [self._store.manifest(digest) for digest in sorted(digests) if is_digest(digest)]:
             if manifest is not None:
-                digests.add(str(manifest.json["config"]["digest"]))
-                digests |= {str(layer["digest"]) for layer in manifest.json["layers"]}
+                digests.update(manifest.references)
         return digests
 
     def _load(self, stage: Stage) -> StageImage:

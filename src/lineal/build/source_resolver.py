@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from lineal.assemble.copy import CopyItem
-from lineal.assemble.stage_tree import LayerSource, StageTree
+from lineal.assemble.stage_tree import StageTree
 from lineal.build.environment import BuildEnvironment, StageInputs
 from lineal.build.run_mount_resolver import RunMountResolver
 from lineal.context.path_filter import PathFilter
 from lineal.context.remote_source import GitSource, Remote
-from lineal.context.tree import SourceTree
+from lineal.context.tree import EmptyTree, SourceTree
 from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.instructions import RunInstruction
 from lineal.dockerfile.scope import Word
@@ -40,7 +40,10 @@ class SourceResolver:
         if source_stage is None:
             assert self._stage.context is not None
             return self._stage.context
-        source = self._inputs.sources[source_stage]
+        source = self._inputs.sources.get(source_stage)
+        if source is None:
+            # A target that is empty is no stage.
+            return EmptyTree()
 
         def opener(layer: Descriptor) -> Callable[[], Iterator[bytes]]:
             def read() -> Iterator[bytes]:
@@ -50,33 +53,43 @@ class SourceResolver:
 
             return read
 
-        layers = [LayerSource(opener(layer), layer.media_type) for layer in source.image.layers]
+        layers = [opener(layer) for layer in source.image.layers]
         return StageTree.read(source.filesystem, layers, wanted, self._environment.workspace)
 
     def items(self, step: CopyInstruction) -> list[CopyItem]:
-        """The sources of a `COPY` or `ADD` as they stand there."""
+        """The sources of a `COPY` or `ADD` as they stand there, once it is finished."""
         places = step.places()
         tree = self.tree(step.source_stage, places) if places else None
         items = []
-        for source in step.sources:
+        for source in map(self._finish, step.sources):
             remote = step.remote(source)
             if remote is not None:
-                items.append(self._remote(remote, step))
+                items.append(self._remote(source, remote, step))
             elif tree is not None:
                 root, path_filter = step.root(source)
                 unpack = step.add if step.unpack is None else step.unpack
                 items.append(CopyItem(tree, root, unpack, path_filter))
         return items
 
-    def _remote(self, remote: Remote, step: CopyInstruction) -> CopyItem:
+    def _remote(self, source: str, remote: Remote, step: CopyInstruction) -> CopyItem:
+        workspace, opens = self._environment.workspace, self._environment.opens(source)
+
+        def told(content: str) -> None:
+            if not remote.pinned and not self._environment.exceptions.unpinned(source):
+                note = f"{source} is {content}, and this stage keeps it."
+                self._environment.notes.note(f"{step.place}: {note} To pin it, write `{remote.fixed(content)} …`.")
+
         if isinstance(remote, GitSource):
+            from lineal.assemble.http_source import settled
             from lineal.context.git_source import clone
 
             path_filter = PathFilter(None, step.exclude)
-            return CopyItem(clone(remote, self._environment.workspace), "", path_filter=path_filter, exact=True)
+            if not remote.pinned and not opens:
+                remote = settled(remote)
+            return CopyItem(clone(remote, workspace, told), "", path_filter=path_filter, exact=True)
         from lineal.assemble.http_source import download
 
-        found = download(remote, self._environment.workspace)
+        found = download(remote, workspace, told, opens=opens)
         return CopyItem(found, remote.name, bool(step.unpack), exact=True)
 
     def mounts(self, step: RunInstruction, environ: dict[str, str]) -> list[Mount]:

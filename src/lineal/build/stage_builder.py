@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from posixpath import dirname
 from stat import S_ISGID
 from typing import Any
 
 from lineal.assemble.copy import Inline, copy, make_directories
 from lineal.assemble.filesystem import Filesystem
-from lineal.build.base_image import chunks, import_base
+from lineal.build.base_image import check_platform, chunks, import_base
 from lineal.build.environment import BuildEnvironment, StageImage, StageInputs
 from lineal.build.image_config import NO_TIME, copy_of, scratch
 from lineal.build.source_resolver import SourceResolver
+from lineal.context.tree import clamp
 from lineal.dockerfile import metadata
 from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.instructions import FromInstruction, RunInstruction
+from lineal.dockerfile.parser import undefined
 from lineal.dockerfile.planner import files_digest
-from lineal.dockerfile.scope import DEFAULT_PATH, PROXY_ARGS, Word, finish
+from lineal.dockerfile.scope import DEFAULT_PATH, PROXY_ARGS, Deferred, Word, finish
 from lineal.dockerfile.stage import Stage
-from lineal.engine import Command, CommandFailed, Directory
-from lineal.errors import BuildFailed, LinealError, Unreachable
+from lineal.engine import Command, CommandFailed, Directory, NoWorkingDirectory
+from lineal.errors import BadConfiguration, BuildFailed, LinealError, Unreachable
 from lineal.oci.image import image_of
 from lineal.oci.types import ContainerConfig, Image, Layer
 from lineal.stages.publish import Built
-from lineal.tar.compression import open_layer
+from lineal.tar.compression import open_archive
 
 _NOTHING = {"architecture": "", "os": "", "config": {}, "rootfs": {"type": "layers", "diff_ids": []}}
 
@@ -42,6 +45,8 @@ def build(
     if isinstance(stage.op, FromInstruction):
         image, filesystem = import_base(stage, stage.op.reference, inputs, environment)
     else:
+        if inputs.parent is not None:
+            check_platform(inputs.parent.image, "The image that this is built on", stage)
         try:
             image, filesystem = StageBuilder(stage, inputs, environment, output).make()
         except LinealError as error:
@@ -66,8 +71,12 @@ class StageBuilder:
         self.document = scratch(stage.platform) if inputs.parent is None else copy_of(self.parent.image)
         self.config: ContainerConfig = self.document.setdefault("config", {})
         self.directories: list[Directory] = []
+        self.missed: set[str] = set()
+        """The variables without a value that were told of."""
         self.maker: dict[str, Any] = {}
         """The history's entry of the last WORKDIR that makes directories."""
+        self.workdir = stage.place
+        """Where the work directory was named last, as far as this stage knows."""
         self.resolver = SourceResolver(stage, inputs, environment, self.config, self.finish)
 
     def make(self) -> tuple[Image, Filesystem]:
@@ -75,6 +84,7 @@ class StageBuilder:
             metadata.apply(self.document, meta, self.finish)
             made = len(self.directories)
             if meta.name == "WORKDIR":
+                self.workdir = meta.place
                 self._workdir()
             # As in BuildKit, an ONBUILD is in the config alone.
             if meta.name != "ONBUILD":
@@ -90,27 +100,52 @@ class StageBuilder:
 
     def finish(self, word: Word) -> str:
         try:
-            text = finish(word, metadata.environment(self.config))
+            text = finish(word, metadata.environment(self.config), self._missed)
         except ValueError as error:
             raise BuildFailed(f"`{self.stage.text}`: {error}.", id="LN-5006", place=self.stage.place) from None
         for name, reference in self.inputs.references.items():
             text = text.replace(name, reference)
         return text
 
+    def _missed(self, name: str) -> None:
+        scope = self.stage.scope
+        if name not in scope.declared and name not in self.missed:
+            self.missed.add(name)
+            self.environment.notes.warn(f"{self.stage.place}: {undefined(name)}.")
+
+    def _check_unset(self, names: Sequence[str]) -> None:
+        """The files of the context were chosen with these variables empty."""
+        environ = metadata.environment(self.config)
+        for name in names:
+            if environ.get(name):
+                raise BadConfiguration(
+                    f"A path in the context uses ${name}, which only the base image defines: what it reads is not "
+                    "known when checksums are made.",
+                    id="LN-2004",
+                    place=self.stage.place,
+                    remedy=f"Write `ENV {name}={shlex.quote(environ[name])}` above this line.",
+                )
+
     def _workdir(self) -> None:
-        """The WORKDIRs that do not exist belong to the user of this line, as BuildKit makes them: one by one, also
-        those that a `..` leaves again."""
-        if self.config["WorkingDir"] == "/":
-            return
-        owner = self._owner()
-        path = ""
-        for part in self.config["WorkingDir"].split("/"):
+        """The WORKDIRs that do not exist belong to the user of this line, as BuildKit makes them: one by one."""
+        if self.config["WorkingDir"] != "/":
+            self._make_directories(clamp(self.config["WorkingDir"]), self._owner())
+
+    def _enter(self) -> None:
+        """A RUN goes to its work directory as it is written: what a `..` leaves again must be there."""
+        path = self.config.get("WorkingDir") or "/"
+        if ".." in path:
+            self._make_directories(path, (0, 0))
+
+    def _make_directories(self, path: str, owner: tuple[int, int]) -> None:
+        where = ""
+        for part in path.split("/"):
             if part in ("", ".", ".."):
-                path = dirname(path).rstrip("/") if part == ".." else path
+                where = dirname(where).rstrip("/") if part == ".." else where
                 continue
-            path = f"{path}/{part}"
-            if not self._exists(path) and all(known.path != path for known in self.directories):
-                self.directories.append(self._directory(path, owner))
+            where = f"{where}/{part}"
+            if not self._exists(where) and all(known.path != where for known in self.directories):
+                self.directories.append(self._directory(where, owner))
 
     def _directory(self, path: str, owner: tuple[int, int]) -> Directory:
         """As the kernel makes it: below a setgid directory setgid too, and in its group when no USER is set."""
@@ -142,7 +177,11 @@ class StageBuilder:
 
     # --- layers ---
 
-    def _assembled(self, step: CopyInstruction) -> tuple[Image, Filesystem]:
+    def _assembled(self, written: CopyInstruction) -> tuple[Image, Filesystem]:
+        self._check_unset(written.unset)
+        step = written.finished(self.finish)
+        chmod = step.chmod
+        assert not isinstance(chmod, Deferred)
         inline = [
             Inline(heredoc.name, self.finish(heredoc.content).encode("utf-8", "surrogateescape"))
             for heredoc in step.heredocs
@@ -154,7 +193,7 @@ class StageBuilder:
             destination=self.finish(step.destination),
             workdir=self.config.get("WorkingDir") or "/",
             chown=None if step.chown is None else self.finish(step.chown),
-            chmod=step.chmod,
+            chmod=chmod,
             workspace=self.environment.workspace,
             directories=self.directories,
             link=step.link,
@@ -173,10 +212,11 @@ class StageBuilder:
         return self._image(made.layer, None), made.filesystem
 
     def _run(self, step: RunInstruction) -> tuple[Image, Filesystem]:
+        self._check_unset(step.unset)
         words = list(step.words) if step.exec_form else [*metadata.shell(self.config), *step.words]
         # What the base's environment left open is an ENV, and final in the config since its own line.
         known = self.stage.scope.variables.items()
-        variables = {name: self.finish(value) for name, value in known if isinstance(value, str)}
+        variables = {name: self.finish(value) for name, value in known if isinstance(value, str) or value.argument}
         environ = {"PATH": DEFAULT_PATH, **metadata.environment(self.config), **variables}
         proxies = self.environment.proxies.get(self.stage.image, {})
         for name, value in proxies.items():
@@ -184,15 +224,26 @@ class StageBuilder:
                 # BuildKit gives both spellings, whichever was given.
                 environ |= {name.lower(): value, name.upper(): value}
         mounts = self.resolver.mounts(step, environ)
+        self._enter()
+        etc = self.parent.filesystem.directories.get("etc")
         command = Command(
             argv=words, env=environ, workdir=self.config.get("WorkingDir") or "/", user=self.config.get("User") or "",
             network=step.network, mounts=mounts, directories=self.directories, existing=self._exists,
+            etc=(etc.mode, etc.uid, etc.gid) if etc else (0o755, 0, 0),
         )  # fmt: skip
         try:
             layer = self.environment.engine.run(
                 self.parent.image, self.environment.store, command,
                 lambda line: self.output(self.environment.secrets.mask(line)), self.environment.workspace,
             )  # fmt: skip
+        except NoWorkingDirectory:
+            # Files are not known before the engine looks.
+            raise BuildFailed(
+                f"WORKDIR {command.workdir} cannot be made: a part of this path is a file in the image.",
+                id="LN-5140",
+                place=self.workdir,
+                remedy="Choose another directory, or remove the file in an earlier RUN.",
+            ) from None
         except CommandFailed as failure:
             raise BuildFailed(
                 f"`{self.stage.text}` ended with status {failure.status}.",
@@ -202,9 +253,7 @@ class StageBuilder:
             ) from None
         self.document["created"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         with layer.path.open("rb") as file:
-            filesystem = self.parent.filesystem.apply(
-                len(self.parent.image.layers), open_layer(chunks(file), layer.media_type)
-            )
+            filesystem = self.parent.filesystem.apply(len(self.parent.image.layers), open_archive(chunks(file)))
         return self._image(layer), filesystem
 
     def _image(self, layer: Layer, text: str | None = "") -> Image:

@@ -50,7 +50,9 @@ class Context:
     repository: str | None = None
     """`owner/name` on the forge, lower case where it is used in an image name."""
     default_store: str | None = None
-    """`ghcr.io/<owner>/<repo>`, `$CI_REGISTRY_IMAGE`; None outside CI."""
+    """`ghcr.io/<owner>/<repo>`, `$CI_REGISTRY_IMAGE`; None outside CI, and in one that offers none."""
+    in_ci: bool = False
+    """Whether this is a job: what it leaves on its machine may be gone with it."""
     sources: dict[str, str] = field(default_factory=dict)
     """Field name -> where its value came from, e.g. `GITHUB_SHA`, `payload pull_request.head.sha`, `git`."""
     notes: tuple[str, ...] = ()

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from lineal.report.model import ErrorReport, Report
 
 
+_JOBS = ("CI", "JENKINS_URL", "TF_BUILD", "TEAMCITY_VERSION", "CODEBUILD_BUILD_ID", "bamboo_buildKey")
+"""`CI` is set by most; Jenkins, Azure, TeamCity, CodeBuild and Bamboo have their own alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Local:
     environ: Mapping[str, str]
@@ -35,6 +39,8 @@ class Local:
         draft = ContextBuilder("local", git.head())
         put_branch(draft, git)
         put_tag(draft, git)
+        if (variable := job_variable(self.environ)) is not None:
+            draft.put("in_ci", True, variable)
         return draft.context()
 
     def markers(self) -> Markers | None:
@@ -60,6 +66,12 @@ class Local:
 
     def write_error(self, command: str, error: ErrorReport, files: ResultFiles) -> None:
         """Nothing: the error is on the terminal."""
+
+
+def job_variable(environ: Mapping[str, str]) -> str | None:
+    """The variable by which a CI that Lineal does not know says that this is a job of it."""
+    said = (name for name in _JOBS if environ.get(name, "").strip().lower() not in ("", "0", "false", "no"))
+    return next(said, None)
 
 
 def put_branch(draft: ContextBuilder, git: GitReader) -> None:

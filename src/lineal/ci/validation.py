@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from lineal.ci.context import Context
@@ -20,7 +22,7 @@ class ContextBuilder:
     """A context in the making: each value with the source that said so, the first word counts."""
 
     def __init__(self, provider: str, commit: str) -> None:
-        self._values: dict[str, Any] = {"provider": provider, "event": "none"}
+        self._values: dict[str, Any] = {"provider": provider, "event": "none", "in_ci": provider != "local"}
         self._sources: dict[str, str] = {}
         self._notes: list[str] = []
         self.put("commit", commit_id(commit, "git HEAD"), "git HEAD")
@@ -60,11 +62,21 @@ def optional_id(value: object, source: str) -> str | None:
 
 
 def ref_name(value: object, source: str) -> str | None:
-    """A branch or tag name: not empty, no control character or line break. Raises `BadConfiguration`."""
+    """A branch or tag name: not empty, no control character or line break. git takes names of any bytes: those that
+    are no UTF-8 become U+FFFD here, because records and reports are text. Raises `BadConfiguration`."""
     if value is None or value == "":
         return None
+    if isinstance(value, str):
+        with suppress(UnicodeEncodeError):
+            value = os.fsencode(value).decode(errors="replace")
     if isinstance(value, str) and len(value) <= 1024 and not any(_breaks(char) for char in value):
         return value
+    if isinstance(value, str) and any(unicodedata.category(char) == "Cs" for char in value):
+        raise BadConfiguration(
+            f"{source} has the name {_shown(value)}, whose bytes are not UTF-8.",
+            id="LN-3140",
+            remedy="Give the branch or tag a name in UTF-8, in git and on the server.",
+        )
     raise BadConfiguration(
         f"{source} should be a branch or tag name but is {_shown(value)}.", id="LN-3012", remedy=_REMEDY
     )

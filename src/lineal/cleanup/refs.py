@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lineal.config.model import FILE
 from lineal.config.template import GitFacts
+from lineal.context.committed import dockerfile_of
 from lineal.dockerfile.images import read_images
 from lineal.dockerfile.stage import closure
 from lineal.errors import BadConfiguration, LinealError, Unreachable
@@ -117,7 +118,7 @@ def _add(session: Session, ref: Ref, wanted: Wanted, planned: set[tuple[str, byt
     repository = session.checkout.at(ref.commit)
     if repository is None:
         raise _Missing(ref.commit)
-    if repository.file(FILE) is None and repository.file("Dockerfile") is None:
+    if repository.file(FILE) is None and repository.file(dockerfile_of(repository, "Dockerfile")) is None:
         return
     exceptions = load_exceptions(repository)
     loaded = load_project(repository, session.settings, _facts(session, ref), exceptions)
@@ -125,7 +126,7 @@ def _add(session: Session, ref: Ref, wanted: Wanted, planned: set[tuple[str, byt
     wanted.deploys = wanted.deploys or loaded.project.deploy is not None
     key = (repository.tree, msgspec.json.encode(loaded.project))
     if key not in planned:
-        images = read_images(repository, loaded, unpinned=exceptions.unpinned)
+        images = read_images(repository, loaded, exceptions=exceptions)
         wanted.checksums |= {stage.checksum for stage in closure(list(images.last.values()))}
         planned.add(key)
 

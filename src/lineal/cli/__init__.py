@@ -1,7 +1,7 @@
 """The command line: click parses arguments, `commands/` works, and this module owns the process.
 
 `commands` and `bundles` declare the commands, `flags` the options that they share; `action` turns the inputs of the
-GitHub Action into variables and arguments. Here are the streams, the signals and the exit codes."""
+GitHub Action into variables and arguments; `streams` has the process's streams. Here are signals and exit codes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import click
 
+from lineal.cli import streams
 from lineal.cli.commands import cli as cli
 from lineal.errors import BadConfiguration, Interrupted, LinealError, as_lineal_error
 
@@ -44,11 +45,8 @@ def _flush_log() -> None:
 
 def _main(around: AbstractContextManager[object] = nullcontext()) -> int:  # noqa: B008 (it has no state)
     signal.signal(signal.SIGTERM, _interrupt)
-    for stream in (sys.stdout, sys.stderr):
-        # File names and a build's output may hold any bytes.
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
     try:
+        streams.prepare()
         with around:
             cli(standalone_mode=False, prog_name="lineal")
         return 0
@@ -78,7 +76,9 @@ def _complain(error: LinealError, cause: BaseException | None = None) -> int:
 
     # It may quote what a registry, a Dockerfile or helm wrote.
     with suppress(OSError):  # nobody reads stderr any more; the exit code still tells
-        if annotation := provider_of(os.environ).annotation(error):
-            sys.stderr.write(f"{annotation}\n")
-        sys.stderr.write(f"Error: {defuse_commands(strip_controls(' '.join(str(error).splitlines())))}\n")
+        for one in error.every():
+            if annotation := provider_of(os.environ).annotation(one):
+                sys.stderr.write(f"{annotation}\n")
+            sentence = " ".join(f"{one.words} [{one.id}]".splitlines())
+            sys.stderr.write(f"Error: {defuse_commands(strip_controls(sentence))}\n")
     return _INTERRUPTED if isinstance(error, Interrupted) else error.exit_code

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from lineal.cli import action_inputs
 from lineal.config.setting import variable_of
 from lineal.errors import BadConfiguration
+from lineal.text import lines
 
 _WITH_IMAGES = ("plan", "build")
 _PLAIN = ("repo", "env", "values", "set", "release", "namespace", "kube-context", "lock", "registry-username",
@@ -150,7 +151,7 @@ def _secret_variables(text: str) -> dict[str, str]:
 
 def _host_paths(text: str) -> dict[str, str]:
     """The runner's own directories, as it knows them outside of this container: lines `NAME PATH`."""
-    paths = dict(line.strip().partition(" ")[::2] for line in text.splitlines())
+    paths = dict(line.strip().partition(" ")[::2] for line in lines(text))
     return {f"LINEAL_ACTION_{name.upper()}": paths[name] for name in ("temp", "workspace") if paths.get(name)}
 
 

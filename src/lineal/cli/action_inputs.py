@@ -10,12 +10,15 @@ from typing import Any
 
 from lineal.errors import BadConfiguration
 from lineal.kube.kubeconfig import content, decoded
+from lineal.text import lines
 
 _ID = re.compile(r"[A-Za-z0-9_.-]+")
 _SHORTEST_LINE = 4
 """Of a text of several lines: shorter ones, such as a brace, would blank out the log."""
 _SHORTEST = 2
 _HOW = "Write one `ID=VALUE` a line; one with several lines between double quotes, a quote inside them twice."
+_BLANK = " \t"
+_QUOTED = re.compile(r'((?:[^"]|"")*+)"')
 _KEPT_SECRET = ("token", "password", "client-key-data")
 
 
@@ -37,42 +40,34 @@ def secret_values(text: str) -> list[str]:
     try:
         return [value for _, value in secrets(text)]
     except BadConfiguration:
-        lines = [line.strip().strip('"') for line in text.splitlines()]
-        return [*lines, *(line.partition("=")[2] for line in lines)]
+        found = [line.strip().strip('"') for line in lines(text)]
+        return [*found, *(line.partition("=")[2] for line in found)]
 
 
 def _entries(text: str) -> Iterator[str]:
-    lines = iter(text.splitlines())
+    """What is between quotes is kept byte for byte; a line without them is so up to the blanks around it."""
     number = 0
-    for line in lines:
-        line = line.strip()
-        if not line:
-            continue
+    while text := text.lstrip(_BLANK + "\r\n"):
         number += 1
-        yield _quoted(line[1:], lines, number) if line.startswith('"') else line
+        if text.startswith('"'):
+            entry, text = _quoted(text[1:], number)
+        else:
+            entry, _, text = text.partition("\n")
+            entry = entry.rstrip(_BLANK + "\r")
+        yield entry
 
 
-def _quoted(entry: str, lines: Iterator[str], number: int) -> str:
-    """The entry that begins behind a quote: up to the next single one, which has to end its line."""
-    while (end := _closing(entry)) is None:
-        try:
-            entry += "\n" + next(lines)
-        except StopIteration:
-            message = f"Entry {number} of the input `secrets` begins with a quote that is never closed."
-            raise BadConfiguration(message, id="LN-1019", remedy=_HOW) from None
-    if entry[end + 1 :].strip():
+def _quoted(text: str, number: int) -> tuple[str, str]:
+    """The entry that begins behind a quote, up to the next single one, which has to end its line; and the rest."""
+    found = _QUOTED.match(text)
+    if found is None:
+        message = f"Entry {number} of the input `secrets` begins with a quote that is never closed."
+        raise BadConfiguration(message, id="LN-1019", remedy=_HOW)
+    rest, _, after = text[found.end() :].partition("\n")
+    if rest.strip(_BLANK + "\r"):
         message = f"Entry {number} of the input `secrets` goes on behind its closing quote."
         raise BadConfiguration(message, id="LN-1019", remedy=_HOW)
-    return entry[:end].replace('""', '"')
-
-
-def _closing(entry: str) -> int | None:
-    position = 0
-    while (position := entry.find('"', position)) >= 0:
-        if entry[position : position + 2] != '""':
-            return position
-        position += 2
-    return None
+    return found[1].replace('""', '"'), after
 
 
 def kubeconfig(text: str) -> tuple[bytes | None, str | None]:
@@ -124,7 +119,9 @@ def masked_lines(texts: Iterable[str]) -> list[str]:
     command; of a text of several it would mask every one, be it a brace."""
     found: dict[str, None] = {}
     for text in texts:
-        lines = text.strip().splitlines()
-        shortest = _SHORTEST if len(lines) == 1 else _SHORTEST_LINE
-        found |= dict.fromkeys(line.strip() for line in lines if len(line.strip()) >= shortest)
+        # A program may print what another sees as lines one by one: the parts are as secret as the whole.
+        whole = re.split(r"[\r\n]+", text.strip())
+        parts = text.strip().splitlines()
+        shortest = _SHORTEST if len(parts) == 1 else _SHORTEST_LINE
+        found |= dict.fromkeys(line.strip() for line in [*whole, *parts] if len(line.strip()) >= shortest)
     return list(found)

@@ -32,6 +32,14 @@ from lineal.errors import Unreachable
 _PENDING = 2
 
 
+def _names(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """A job of a matrix may name several images in one word, with blanks between: no image has one in its name."""
+    return tuple(name for word in given for name in word.split() or [word])
+
+
+_images = click.argument("images", nargs=-1, metavar="[IMAGE]...", callback=_names)
+
+
 class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -62,7 +70,7 @@ def cli(debug: bool) -> None:
 @cli.command(epilog="\b\nExamples:\n  lineal plan\n  lineal plan --format json --repo registry.example.com/team/app\n"
              "  lineal plan --exit-code || echo 'there is work'\n"
              "  lineal plan --diff --env prod --kube-context prod")  # fmt: skip
-@click.argument("images", nargs=-1, metavar="[IMAGE]...")
+@_images
 @options(RUN)
 @option("--format", "A table, the report as JSON, or jobs for the images that need work: GitHub's matrix, or a child "
         "pipeline for GitLab.", type=click.Choice(["table", "json", *plan_formats()]),
@@ -84,7 +92,7 @@ def plan(images: tuple[str, ...], format: str | None, exit_code: bool | None, **
 
 @cli.command(epilog="\b\nExamples:\n  lineal build\n  docker run --rm $(lineal build api)\n"
              "  lineal build --dev --repo layout:/tmp/store")  # fmt: skip
-@click.argument("images", nargs=-1, metavar="[IMAGE]...")
+@_images
 @options(RUN, BUILD, DOTENV)
 def build(images: tuple[str, ...], **given: Any) -> None:
     """Build and publish the stages that are missing; print the images' references.

@@ -71,6 +71,8 @@ BUILD: list[Callable[[Any], Any]] = [
     option("--jobs", "How many stages to build at once (default 4).", type=click.IntRange(min=1), metavar="N"),
     option("--lock", "What keeps runs from publishing the same stage twice: auto, file, git, kubernetes[:NAMESPACE], "
             "etcd:https://HOST:PORT or none.", metavar="LOCK"),
+    option("--registry-mirror", "A mirror of Docker Hub to take base images from. May be repeated.",
+            metavar="HOST[:PORT][/PATH]", multiple=True),
     option("--engine-network", "The network of a RUN that names none: default or host.", metavar="NETWORK"),
 ]  # fmt: skip
 DOTENV: list[Callable[[Any], Any]] = [

@@ -68,10 +68,12 @@ def _environment(session: Session) -> BuildEnvironment:
     settings, project = session.settings, session.loaded.project
     return BuildEnvironment(
         store=session.store,
-        base_store=lambda reference: session.stores.image(reference, session.store),
+        base_store=lambda reference: session.stores.base(reference, session.store),
         engine=DockerEngine(network=settings.engine_network.value, environment=settings.environ),
         secrets=session.secrets,
         agents=session.agents.socket,
+        exceptions=session.giterminism,
+        notes=session.notes,
         proxies={name: image.args for name, image in project.images.items()},
         project=project.project,
         may_write=session.context.may_write,

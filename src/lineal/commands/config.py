@@ -36,6 +36,7 @@ def settings_of(session: Session) -> dict[str, Setting[Any]]:
         "report": settings.report,
         "cleanup.keep_days": store.keep_days,
         "insecure-registry": _listed(settings.insecure_registries),
+        "registry-mirror": _listed(settings.registry_mirrors),
         "values": _listed(settings.values),
         "var": Setting([f"{name}=…" for name in settings.vars.value], settings.vars.origin),
         "set": Setting([entry.partition("=")[0] + "=…" for entry in settings.sets.value], settings.sets.origin),

@@ -14,6 +14,7 @@ from lineal.commands.reporting import make_report, reporting
 from lineal.config.giterminism import FILE as GITERMINISM_FILE
 from lineal.config.model import FILE
 from lineal.context.uncommitted import find, refuse
+from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.images import ImageGraphs, read_images
 from lineal.dockerfile.stage import Stage
 from lineal.errors import BadConfiguration, LinealError
@@ -35,7 +36,9 @@ def plan(session: Session, names: Sequence[str], format: str) -> bool:
         release = _release_inputs(session) if session.settings.diff.value else None
         if release is None:
             introduce(session)
-        told.result = unbuilt(session, plan_images(session, names, release))
+        found = plan_images(session, names, release)
+        _note_unpinned(session, found)
+        told.result = unbuilt(session, found)
         if release is not None:
             from lineal.deploy.diff.preview import changes
 
@@ -71,7 +74,10 @@ def unbuilt(session: Session, found: BuildPlan) -> BuildResult:
 
 def _read_images(session: Session, names: Sequence[str], release: ReleaseInputs | None) -> ImageGraphs:
     """The graphs of the images, once nothing uncommitted would change them."""
-    graphs = read_images(session.repository, session.loaded, names, session.giterminism.unpinned)
+    trusted = session.context.may_write
+    graphs = read_images(
+        session.repository, session.loaded, names, session.giterminism, session.notes, trusted=trusted
+    )
     if not session.settings.dev.value:
         files, folders = (release.files, release.folders) if release else ([], [])
         read = {FILE, GITERMINISM_FILE, *graphs.files, *files}
@@ -81,16 +87,29 @@ def _read_images(session: Session, names: Sequence[str], release: ReleaseInputs 
     return graphs
 
 
+def _note_unpinned(session: Session, found: BuildPlan) -> None:
+    """Say of what is to be built where its content is still open; the build names it."""
+    for stage in found.needed:
+        if not isinstance(stage.op, CopyInstruction):
+            continue
+        for source, remote in stage.op.remotes:
+            if not remote.pinned and not session.giterminism.unpinned(source):
+                session.progress.note(
+                    f"{stage.place}: {source} is not pinned: what the first build brings stays, and that build "
+                    "prints the line that pins it."
+                )
+
+
 def _reasons(session: Session, images: Mapping[str, Stage]) -> dict[str, str]:
     """The changes since the commit before, by checksum; none when that commit is missing or cannot be planned."""
     from lineal.stages.rebuild_reason import explain
 
     earlier = next(iter(session.repository.parents(session.repository.commit)), None)
     try:
-        before = session.repository.at(earlier) if earlier else None
+        before = session.repository.at(earlier, fetch=False) if earlier else None
         if before is None:
             return {}
-        previous = read_images(before, session.loaded, list(images), session.giterminism.unpinned)
+        previous = read_images(before, session.loaded, list(images), session.giterminism)
         return explain(images, previous.last, before.commit[:7])
     except LinealError:
         return {}

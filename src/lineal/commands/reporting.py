@@ -164,6 +164,7 @@ def error_report(error: BaseException) -> ErrorReport:
         line=place.line,
         key=place.key,
         code=found.exit_code,
+        others=[error_report(one) for one in found.others],
     )
 
 

@@ -3,39 +3,43 @@
 from __future__ import annotations
 
 import types
+from collections.abc import Iterator
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
 from lineal.config.document import Document, Node, Path
-from lineal.errors import BadConfiguration, Location
+from lineal.errors import BadConfiguration, Location, Problems
 from lineal.text import did_you_mean, printable, quoted
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 
 def convert(document: Document, model: type[T]) -> T:
-    """Raises `BadConfiguration` for the first thing, in the order of the file, that does not fit `model`."""
+    """Raises `BadConfiguration` for all that does not fit `model`, in the order of the file."""
     try:
         return msgspec.convert(document.plain(), model)
     except msgspec.ValidationError as error:
-        _locate(document, document.root, model, ())
+        problems = Problems()
+        for found in _misfits(document, document.root, model, ()):
+            problems.add(found)
+        problems.end()
         raise BadConfiguration(f"{printable(str(error))}.", id="LN-1004", place=Location(document.file)) from None
 
 
-def _locate(document: Document, node: Node, kind: Any, path: Path) -> None:
-    """Raise for the part of `node` that is not a `kind`; return when all of it is."""
+def _misfits(document: Document, node: Node, kind: Any, path: Path) -> Iterator[BadConfiguration]:
+    """The parts of `node` that are not of this kind."""
     kind = _bare(kind)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(node.value, dict):
-        _locate_in_struct(document, node, kind, path)
+        yield from _in_struct(document, node, kind, path)
     elif get_origin(kind) is dict and isinstance(node.value, dict):
-        _locate_in_mapping(document, node, kind, path)
+        yield from _in_mapping(document, node, kind, path)
     elif get_origin(kind) is list and isinstance(node.value, list):
         for index, child in enumerate(node.value):
-            _locate(document, child, get_args(kind)[0], (*path, index))
+            yield from _misfits(document, child, get_args(kind)[0], (*path, index))
     elif not _fits(node, kind):
         message, remedy = _mismatch(node, kind, path)
-        raise BadConfiguration(message, id="LN-1004", place=document.place(path), remedy=remedy)
+        yield BadConfiguration(message, id="LN-1004", place=document.place(path), remedy=remedy)
 
 
 def _bare(kind: Any) -> Any:
@@ -61,32 +65,33 @@ def _fits(node: Node, kind: Any) -> bool:
     return True
 
 
-def _locate_in_struct(document: Document, node: Node, kind: type[msgspec.Struct], path: Path) -> None:
+def _in_struct(document: Document, node: Node, kind: type[msgspec.Struct], path: Path) -> Iterator[BadConfiguration]:
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     for key, child in node.value.items():
         if key not in fields:
             place = document.place((*path, key))
             remedy = did_you_mean(key, fields, owner="The keys here")
-            raise BadConfiguration(f"The key {quoted(key)} is not known.", id="LN-1002", place=place, remedy=remedy)
-        if not _allows_null(fields[key].type, child):
-            _locate(document, child, fields[key].type, (*path, key))
+            yield BadConfiguration(f"The key {quoted(key)} is not known.", id="LN-1002", place=place, remedy=remedy)
+        elif not _allows_null(fields[key].type, child):
+            yield from _misfits(document, child, fields[key].type, (*path, key))
     for key, field in fields.items():
         if field.required and key not in node.value:
             message = f"The key `{key}` is missing and has no default."
-            raise BadConfiguration(message, id="LN-1003", place=document.place(path), remedy=f"Write `{key}: …`.")
+            yield BadConfiguration(message, id="LN-1003", place=document.place(path), remedy=f"Write `{key}: …`.")
 
 
 def _allows_null(kind: Any, node: Node) -> bool:
     return node.value is None and _fits(node, kind)
 
 
-def _locate_in_mapping(document: Document, node: Node, kind: Any, path: Path) -> None:
+def _in_mapping(document: Document, node: Node, kind: Any, path: Path) -> Iterator[BadConfiguration]:
     key_kind, value_kind = get_args(kind)
     for key, child in node.value.items():
         if not _fits(Node(key, child.line), key_kind):
             message = f"{quoted(key)} is not a name that can be used here."
-            raise BadConfiguration(message, id="LN-1004", place=document.place((*path, key)), remedy=_rule(key_kind))
-        _locate(document, child, value_kind, (*path, key))
+            place = document.place((*path, key))
+            yield BadConfiguration(message, id="LN-1004", place=place, remedy=_rule(key_kind))
+        yield from _misfits(document, child, value_kind, (*path, key))
 
 
 def _rule(kind: Any) -> str:

@@ -11,11 +11,13 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from lineal.config.convert import convert
-from lineal.config.document import parse
+from lineal.config.document import Document, Path, parse
 from lineal.config.model import Variable
-from lineal.errors import BadConfiguration
+from lineal.context.wildcards import Part, matches
+from lineal.errors import BadConfiguration, Problems
 
 FILE = "lineal-giterminism.yaml"
+_SPELT_HOST = re.compile(r"[a-z]+://(\[[0-9a-f:]+\]|[^*?/:]+)([:/]|$)")
 
 
 class TemplateExceptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,12 +32,32 @@ class TemplateExceptions(Struct, frozen=True, kw_only=True, forbid_unknown_field
 class DockerfileExceptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What Dockerfiles may use that is not in the commit."""
 
+    pinned: Annotated[
+        bool,
+        Meta(
+            description="Whether every `ADD` of a URL or a git repository has to name a checksum or a full commit id "
+            "(default: false). Without one, what the first build of its stage brings stays."
+        ),
+    ] = False
     unpinned: Annotated[
         list[str],
         Meta(
-            description="URLs and git repositories that `ADD` may bring without a checksum or a full commit id, as "
-            "written there, `*` and `**` as below. Their text alone counts: what they held when the stage was built "
-            "stays."
+            description="URLs and git repositories that `ADD` may bring without a checksum or a full commit id, with "
+            "`pinned` too, as written there, `*` and `**` as below. Nothing is said about them. One whose host is "
+            "spelt out may be in this network."
+        ),
+    ] = []
+
+
+class SubmoduleExceptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the commit pins in submodules and builds do without."""
+
+    empty: Annotated[
+        list[str],
+        Meta(
+            description="Paths of submodules that count as empty folders, checked out or not; `*` and `**` as below. "
+            "Nothing of them is read, and `COPY` makes an empty folder, as `docker build` does in a clone without "
+            "submodules."
         ),
     ] = []
 
@@ -47,6 +69,7 @@ class Giterminism(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     dockerfile: Annotated[DockerfileExceptions, Meta(description="Exceptions for Dockerfiles.")] = (
         DockerfileExceptions()
     )
+    submodules: Annotated[SubmoduleExceptions, Meta(description="Exceptions for submodules.")] = SubmoduleExceptions()
     uncommitted: Annotated[
         list[str],
         Meta(
@@ -57,11 +80,21 @@ class Giterminism(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     def tolerates(self, path: str) -> bool:
         """Whether uncommitted changes of this path (of the commit, with `/`) are a warning instead of an error."""
-        return any(_regex(pattern).fullmatch(path) for pattern in self.uncommitted)
+        return any(matches(_parts(pattern), path) for pattern in self.uncommitted)
 
     def unpinned(self, source: str) -> bool:
         """Whether an `ADD` may bring this URL or repository, written like this, without a checksum or commit."""
-        return any(_regex(pattern).fullmatch(source) for pattern in self.dockerfile.unpinned)
+        return any(matches(_parts(pattern), source) for pattern in self.dockerfile.unpinned)
+
+    def opens(self, source: str) -> bool:
+        """Whether this URL or repository may be a service of this machine or its network although nothing pins it: a
+        pattern means it that has no wildcard in the host."""
+        spelt = [pattern for pattern in self.dockerfile.unpinned if _SPELT_HOST.match(pattern)]
+        return any(matches(_parts(pattern), source) for pattern in spelt)
+
+    def empty(self, path: str) -> bool:
+        """Whether the submodule at this path counts as an empty folder."""
+        return any(matches(_parts(pattern), one) for pattern in self.submodules.empty for one in (path, path + "/"))
 
 
 def load_giterminism(text: str | None, *, file: str = FILE) -> Giterminism:
@@ -72,22 +105,33 @@ def load_giterminism(text: str | None, *, file: str = FILE) -> Giterminism:
     if document.root.value is None:
         return Giterminism()
     found = convert(document, Giterminism)
-    for index, pattern in enumerate(found.uncommitted):
-        if pattern.startswith("/") or ".." in pattern.split("/") or not pattern.strip():
-            raise BadConfiguration(
-                "A pattern must be a path inside the repository.",
-                id="LN-1005",
-                place=document.place(("uncommitted", index)),
-                remedy="Write it relative to the root, such as `docs/**`.",
-            )
+    problems = Problems()
+    _check_paths(document, ("uncommitted",), found.uncommitted, problems)
+    _check_paths(document, ("submodules", "empty"), found.submodules.empty, problems)
+    problems.end()
     return found
 
 
+def _check_paths(document: Document, key: Path, patterns: list[str], problems: Problems) -> None:
+    for index, pattern in enumerate(patterns):
+        if pattern.startswith("/") or ".." in pattern.split("/") or not pattern.strip():
+            problems.add(BadConfiguration(
+                "A pattern must be a path inside the repository.",
+                id="LN-1005",
+                place=document.place((*key, index)),
+                remedy="Write it relative to the root, such as `docs/**`.",
+            ))  # fmt: skip
+
+
 @lru_cache(maxsize=256)
-def _regex(pattern: str) -> re.Pattern[str]:
+def _parts(pattern: str) -> list[Part]:
     """`**/` is any number of directories, `**` anything, `*` and `?` stay inside one name."""
     if pattern.endswith("/"):
         pattern += "**"
-    pieces = re.findall(r"\*\*/|\*\*|\*|\?|[^*?]+", pattern.removeprefix("./"))
-    special = {"**/": r"(?:.*/)?", "**": r".*", "*": r"[^/]*", "?": r"[^/]"}
-    return re.compile("".join(special.get(piece) or re.escape(piece) for piece in pieces), re.DOTALL)
+    anything, in_name = re.compile(".", re.DOTALL), re.compile("[^/]")
+    special = {
+        "**/": Part("folders", anything), "**": Part("many", anything), "*": Part("many", in_name),
+        "?": Part("one", in_name),
+    }  # fmt: skip
+    pieces = re.findall(r"\*\*/|\*\*|.", pattern.removeprefix("./"), re.DOTALL)
+    return [special.get(piece) or Part("one", re.compile(re.escape(piece))) for piece in pieces]

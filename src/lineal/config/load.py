@@ -21,8 +21,8 @@ from lineal.config.giterminism import Giterminism
 from lineal.config.model import FILE, Deploy, Image, Project, normal
 from lineal.config.setting import DEFAULT, Origin, Setting, known
 from lineal.config.template import GitFacts
-from lineal.config.validation import NAMESPACE_LENGTH, RELEASE_LENGTH, UNKNOWN_ENV, RuleViolation, check, release_name
-from lineal.errors import BadConfiguration, Location
+from lineal.config.validation import NAMESPACE_LENGTH, RELEASE_LENGTH, UNKNOWN_ENV, check, release_name
+from lineal.errors import BadConfiguration, Location, Problems
 
 _ENV_MARK = "\uefff"
 """One character, so that no filter can split it; private, so that no file means it."""
@@ -110,11 +110,11 @@ def load(
     if deferred:
         _defer_env(document)
     project = convert(document, Project)
-    try:
-        check(project)
-    except RuleViolation as broken:
+    problems = Problems()
+    for broken in check(project):
         place = document.place(broken.path)
-        raise BadConfiguration(broken.message, id="LN-1005", place=place, remedy=broken.remedy) from None
+        problems.add(BadConfiguration(broken.message, id="LN-1005", place=place, remedy=broken.remedy))
+    problems.end()
     return LoadedProject(_finish(project, env or None), file, document)
 
 

@@ -21,8 +21,8 @@ class Mask:
         self.hide(values)
 
     def hide(self, values: Iterable[str]) -> None:
-        """Mask these values too, line by line."""
-        lines = (line.strip() for value in values for line in value.splitlines())
+        """Mask these values too, line by line, by what anybody takes for the end of a line."""
+        lines = (line.strip() for value in values for line in [*value.split("\n"), *value.splitlines()])
         self._lines |= {line for line in lines if len(line) >= _SHORTEST}
 
     def mask(self, line: str) -> str:

@@ -32,26 +32,27 @@ class RuleViolation(Exception):
         self.remedy = remedy
 
 
-def check(project: Project) -> None:
-    """Raises `RuleViolation` for the first rule that is broken."""
+def check(project: Project) -> Iterator[RuleViolation]:
+    """The rules that are broken."""
     for name, image in project.images.items():
-        _check_image(project, image, ("images", name))
-    _check_cycles(project)
+        yield from _check_image(project, image, ("images", name))
+    if all(need in project.images for image in project.images.values() for need in image.needs.values()):
+        yield from _check_cycles(project)
     if project.deploy is not None:
-        _check_deploy(project.deploy)
+        yield from _check_deploy(project.deploy)
     if project.repo is not None and (not project.repo or re.search(r"\s", project.repo)):
         remedy = "Write `registry.example.com/team/app` or `layout:PATH`."
-        raise RuleViolation(("repo",), f"{quoted(project.repo)} is not a store's address.", remedy)
-    _check_lock(project.lock)
+        yield RuleViolation(("repo",), f"{quoted(project.repo)} is not a store's address.", remedy)
+    yield from _check_lock(project.lock)
 
 
-def _check_lock(lock: str) -> None:
+def _check_lock(lock: str) -> Iterator[RuleViolation]:
     if UNKNOWN_ENV in lock:
         return
     try:
         parse(lock)
     except BadAddress as error:
-        raise RuleViolation(("lock",), f"{error.problem}.", error.remedy) from None
+        yield RuleViolation(("lock",), f"{error.problem}.", error.remedy)
 
 
 def release_name(project: str, env: str | None, limit: int) -> str:
@@ -65,76 +66,76 @@ def release_name(project: str, env: str | None, limit: int) -> str:
     return f"{clean}-{digest}" if clean else f"x-{digest}"
 
 
-def _check_image(project: Project, image: Image, path: Path) -> None:
-    _check_inside((*path, "context"), image.context)
+def _check_image(project: Project, image: Image, path: Path) -> Iterator[RuleViolation]:
+    yield from _check_inside((*path, "context"), image.context)
     if image.dockerfile is not None:
-        _check_inside((*path, "dockerfile"), image.dockerfile)
+        yield from _check_inside((*path, "dockerfile"), image.dockerfile)
     if image.target is not None and not image.target.strip():
-        raise RuleViolation((*path, "target"), "The target is empty.", "Name a `FROM … AS name`, or remove the key.")
+        yield RuleViolation((*path, "target"), "The target is empty.", "Name a `FROM … AS name`, or remove the key.")
     for argument, needed in image.needs.items():
         if needed not in project.images:
             remedy = did_you_mean(needed, project.images, owner="The images are")
-            raise RuleViolation((*path, "needs", argument), f"There is no image {quoted(needed)}.", remedy)
+            yield RuleViolation((*path, "needs", argument), f"There is no image {quoted(needed)}.", remedy)
         if argument in image.args:
             message = f"{quoted(argument)} is given in both `args` and `needs`."
-            raise RuleViolation((*path, "needs", argument), message, "Keep one of them.")
-    _check_secrets(image.secrets, (*path, "secrets"))
-    _check_agents(image.ssh, (*path, "ssh"))
-    _check_platforms(image.platforms, (*path, "platforms"))
+            yield RuleViolation((*path, "needs", argument), message, "Keep one of them.")
+    yield from _check_secrets(image.secrets, (*path, "secrets"))
+    yield from _check_agents(image.ssh, (*path, "ssh"))
+    yield from _check_platforms(image.platforms, (*path, "platforms"))
 
 
-def _check_secrets(secrets: list[Secret], path: Path) -> None:
+def _check_secrets(secrets: list[Secret], path: Path) -> Iterator[RuleViolation]:
     seen: set[str] = set()
     for index, secret in enumerate(secrets):
         where = (*path, index)
         if (secret.env is None) == (secret.file is None):
             few = "neither `env` nor `file`" if secret.env is None else "both `env` and `file`"
             message = f"The secret {quoted(secret.id)} has {few}."
-            raise RuleViolation(where, message, "Give exactly one: the variable's name, or the file's path.")
+            yield RuleViolation(where, message, "Give exactly one: the variable's name, or the file's path.")
         if secret.env is not None and not _VARIABLE.fullmatch(secret.env):
             # The text is not repeated: this is where a value is pasted by mistake.
             message = "This is not the name of an environment variable."
-            raise RuleViolation((*where, "env"), message, "Write the variable's name, never its value.")
+            yield RuleViolation((*where, "env"), message, "Write the variable's name, never its value.")
         if secret.file is not None and not secret.file.strip():
-            raise RuleViolation(
+            yield RuleViolation(
                 (*where, "file"), "The file's path is empty.", "Write the path of the file with the value."
             )
         if secret.id in seen:
-            raise RuleViolation(
+            yield RuleViolation(
                 (*where, "id"), f"The secret {quoted(secret.id)} is given twice.", "Keep one of them."
             )
         seen.add(secret.id)
 
 
-def _check_agents(agents: list[Ssh], path: Path) -> None:
+def _check_agents(agents: list[Ssh], path: Path) -> Iterator[RuleViolation]:
     seen: set[str] = set()
     for index, agent in enumerate(agents):
         if agent.socket is not None and not agent.socket.strip():
             message = "The socket's path is empty."
-            raise RuleViolation((*path, index, "socket"), message, "Write it, or remove the key for SSH_AUTH_SOCK.")
+            yield RuleViolation((*path, index, "socket"), message, "Write it, or remove the key for SSH_AUTH_SOCK.")
         if agent.id in seen:
-            raise RuleViolation(
+            yield RuleViolation(
                 (*path, index), f"The SSH agent {quoted(agent.id)} is given twice.", "Keep one of them."
             )
         seen.add(agent.id)
 
 
-def _check_platforms(platforms: list[str], path: Path) -> None:
+def _check_platforms(platforms: list[str], path: Path) -> Iterator[RuleViolation]:
     if len(platforms) != 1:
         message = f"An image is built for exactly one platform for now, and this gives {len(platforms)}."
-        raise RuleViolation(path, message, f"Write `platforms: [{PLATFORM}]`.")
-    if not _PLATFORM.fullmatch(platforms[0]):
+        yield RuleViolation(path, message, f"Write `platforms: [{PLATFORM}]`.")
+    elif not _PLATFORM.fullmatch(platforms[0]):
         message = f"{quoted(platforms[0])} is not a platform that Lineal builds."
-        raise RuleViolation((*path, 0), message, f"Write it as linux/ARCHITECTURE, such as `{PLATFORM}`.")
+        yield RuleViolation((*path, 0), message, f"Write it as linux/ARCHITECTURE, such as `{PLATFORM}`.")
 
 
-def _check_cycles(project: Project) -> None:
+def _check_cycles(project: Project) -> Iterator[RuleViolation]:
     cycle = _cycle(project)
     if cycle is None:
         return
     argument = next(arg for arg, needed in project.images[cycle[0]].needs.items() if needed == cycle[1])
     message = f"The images need each other in a circle: {quoted(' -> '.join(cycle))}."
-    raise RuleViolation(("images", cycle[0], "needs", argument), message, "Remove one of these `needs`.")
+    yield RuleViolation(("images", cycle[0], "needs", argument), message, "Remove one of these `needs`.")
 
 
 def _cycle(project: Project) -> list[str] | None:
@@ -158,37 +159,38 @@ def _cycle(project: Project) -> list[str] | None:
     return None
 
 
-def _check_deploy(deploy: Deploy) -> None:
+def _check_deploy(deploy: Deploy) -> Iterator[RuleViolation]:
     if not re.fullmatch(r"(oci|https)://\S+", deploy.chart):
         if "://" in deploy.chart:
             message = f"The chart {quoted(deploy.chart)} is no directory of the commit, `oci://…` or `https://…`."
-            raise RuleViolation(("deploy", "chart"), message, "Put the chart in the repository or in a registry.")
-        _check_inside(("deploy", "chart"), deploy.chart)
+            yield RuleViolation(("deploy", "chart"), message, "Put the chart in the repository or in a registry.")
+        else:
+            yield from _check_inside(("deploy", "chart"), deploy.chart)
     for index, file in enumerate(deploy.values):
-        _check_inside(("deploy", "values", index), file)
+        yield from _check_inside(("deploy", "values", index), file)
     if not _DURATION.fullmatch(deploy.timeout):
         message = f"{quoted(deploy.timeout)} is not a duration."
-        raise RuleViolation(("deploy", "timeout"), message, "Write it with a unit, such as `10m` or `1h30m`.")
-    _check_name("release", deploy.release, _RELEASE, RELEASE_LENGTH)
-    _check_name("namespace", deploy.namespace, _LABEL, NAMESPACE_LENGTH)
+        yield RuleViolation(("deploy", "timeout"), message, "Write it with a unit, such as `10m` or `1h30m`.")
+    yield from _check_name("release", deploy.release, _RELEASE, RELEASE_LENGTH)
+    yield from _check_name("namespace", deploy.namespace, _LABEL, NAMESPACE_LENGTH)
 
 
-def _check_name(key: str, name: str, allowed: re.Pattern[str], limit: int) -> None:
+def _check_name(key: str, name: str, allowed: re.Pattern[str], limit: int) -> Iterator[RuleViolation]:
     if not name or UNKNOWN_ENV in name:
         return
     if len(name) > limit or not allowed.fullmatch(name):
         remedy = f"Use at most {limit} lower-case letters, digits and `-`, with a letter or digit at the ends."
-        raise RuleViolation(("deploy", key), f"{quoted(name)} is not a {key}'s name for Kubernetes.", remedy)
+        yield RuleViolation(("deploy", key), f"{quoted(name)} is not a {key}'s name for Kubernetes.", remedy)
 
 
-def _check_inside(path: Path, text: str) -> None:
+def _check_inside(path: Path, text: str) -> Iterator[RuleViolation]:
     if not text.strip() or not text.isprintable():
-        raise RuleViolation(path, f"{quoted(text)} is not a path.", "Write a path relative to the repository's root.")
-    if text.startswith(("/", "~")):
+        yield RuleViolation(path, f"{quoted(text)} is not a path.", "Write a path relative to the repository's root.")
+    elif text.startswith(("/", "~")):
         message = f"{quoted(text)} is outside the repository."
-        raise RuleViolation(
+        yield RuleViolation(
             path, message, "Write a path relative to the repository's root; only committed files count."
         )
-    if normal(text).split("/")[0] == "..":
+    elif normal(text).split("/")[0] == "..":
         message = f"{quoted(text)} leaves the repository."
-        raise RuleViolation(path, message, "Write a path inside the repository; only committed files count.")
+        yield RuleViolation(path, message, "Write a path inside the repository; only committed files count.")

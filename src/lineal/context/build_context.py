@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from threading import RLock
 
-from lineal.context.committed import COMMIT_IT, NOT_COMMITTED
 from lineal.context.dockerignore import Ignore
-from lineal.context.glob import expand
 from lineal.context.tree import Kind, Node
-from lineal.context.working_tree_names import WorkingTreeNames
 from lineal.errors import BadConfiguration
 from lineal.git.commit import Commit, CommitFiles
+from lineal.git.lfs import AttributeFiles
+from lineal.git.repository import folders_above
 from lineal.git.submodules import listing as submodule_listing
 
 _KINDS: dict[str, Kind] = {
@@ -23,6 +22,12 @@ _SUBMODULE = "160000"
 _POINTER = 1024
 
 
+def no_submodule(path: str) -> bool:
+    """No submodule counts as an empty folder."""
+    del path
+    return False
+
+
 class BuildContext:
     """A `SourceTree` of a directory of the commit. Paths are relative to the context.
 
@@ -30,23 +35,26 @@ class BuildContext:
     them: a submodule that nothing reads need not be on this machine."""
 
     def __init__(
-        self, repository: CommitFiles, context: str, listing: Sequence[tuple[str, str, str]], ignore: Ignore
-    ) -> None:
-        """`listing` holds at least the context's entries, as `Repository.listing` gives them."""
-        self._repository = repository
+        self, repository: CommitFiles, context: str, listing: Sequence[tuple[str, str, str]], ignore: Ignore,
+        empty: Callable[[str], bool] = no_submodule,
+    ) -> None:  # fmt: skip
+        """`listing` holds at least the context's entries, as `Repository.listing` gives them. `empty` tells which
+        submodules count as empty folders, by their paths in the outermost repository."""
+        self.repository = repository
+        self._empty = empty
         self._listing = listing
         self.context = context
         self.ignore = ignore
         self._guard = RLock()
         self.submodules: dict[str, Commit] = {}
         """The submodules that have been read so far, by their path in the outermost repository."""
+        self._emptied: set[str] = set()
         self._links: dict[str, str] = {}
         self._index = _Index({})
-        prefix = self._full("")
-        links = [entry for entry in listing if entry[1] == _SUBMODULE]
-        while around := next((e for e in links if prefix.startswith(e[0] + "/")), None):
-            listing = self._enter(around[0], around[2])
-            links = [entry for entry in listing if entry[1] == _SUBMODULE]
+        prefix = self.full("")
+        while around := next((e for e in listing if e[1] == _SUBMODULE and prefix.startswith(e[0] + "/")), None):
+            self._emptied |= {around[0]} if empty(around[0]) else set()
+            listing = [] if empty(around[0]) else self._enter(around[0], around[2])
         self._add([(path[len(prefix) :], mode, oid) for path, mode, oid in listing if path.startswith(prefix)])
 
     # --- submodules ---------------------------------------------------------------------------------------------
@@ -64,10 +72,14 @@ class BuildContext:
         while self.submodules and (place := place.rpartition("/")[0]):
             if place in self.submodules:
                 return self.submodules[place], full[len(place) + 1 :]
-        return self._repository, full
+        return self.repository, full
 
     def _add(self, entries: list[tuple[str, str, str]]) -> None:
         """Add the entries that `.dockerignore` does not exclude. Parents come before their children."""
+        emptied = {path for path, mode, _ in entries if mode == _SUBMODULE and self._empty(self.full(path))}
+        if emptied:
+            self._emptied |= {self.full(path) for path in emptied}
+            entries = [(path, "040000", "") if path in emptied else (path, mode, oid) for path, mode, oid in entries]
         kept = {path: (mode, oid) for path, mode, oid in self.ignore.keep(iter(entries))}
         links = {
             path: oid for path, mode, oid in entries
@@ -85,9 +97,9 @@ class BuildContext:
         with self._guard:
             while link := next((one for one in self._links if self._matters(one, path, below, names)), None):
                 commit = self._links.pop(link)
-                start = len(self._full(""))
+                start = len(self.full(""))
                 try:
-                    inside = [(name[start:], mode, oid) for name, mode, oid in self._enter(self._full(link), commit)]
+                    inside = [(name[start:], mode, oid) for name, mode, oid in self._enter(self.full(link), commit)]
                 except BadConfiguration:
                     self._links[link] = commit
                     raise
@@ -137,39 +149,34 @@ class BuildContext:
         alone can make the same object mean another content."""
         if not mode.startswith("100"):
             return oid
-        owner, inside = self._owner(self._full(path))
-        if owner is self._repository and not self._has_pointers:
+        owner, inside = self._owner(self.full(path))
+        if owner is self.repository and not self._attributes.name_lfs(inside):
             return oid
         pointer = owner.pointer(inside, oid)
         return oid if pointer is None else f"lfs:{pointer.oid}"
 
     @cached_property
-    def _has_pointers(self) -> bool:
-        """Whether a .gitattributes that applies to the context names LFS. Starts no process."""
-        above = self.context.split("/") if self.context not in ("", ".") else []
-        folders = ["", *("/".join([*above[:count], ""]) for count in range(1, len(above)))]
-        listed = [oid for path, mode, oid in self._listing
-                  if path.endswith(".gitattributes") and mode.startswith("100")]  # fmt: skip
-        higher = [oid for folder in folders if (oid := self._repository.oid(f"{folder}.gitattributes"))]
-        return any(b"lfs" in self._repository.object(oid) for oid in {*listed, *higher})
+    def _attributes(self) -> AttributeFiles:
+        """The .gitattributes that apply to the context."""
+        inside = {path: oid for path, mode, oid in self._listing
+                  if path.endswith(".gitattributes") and mode.startswith("100")}  # fmt: skip
+        below = self.full("")
 
-    def missing(self, pattern: str) -> str:
-        """Why nothing matches a source pattern, and what to do: the end of an error message."""
-        if self.ignore.file and self._excluded(pattern):
-            return f"it is excluded by {self.ignore.file}."
-        if expand(WorkingTreeNames(self._repository.root / self.context), pattern):
-            return f"it {NOT_COMMITTED} {COMMIT_IT}"
-        below = "" if self.context in ("", ".") else f", below {self.context!r}"
-        return f"there is no such file in the commit{below}."
+        def find(path: str) -> str:
+            return inside.get(path, "") if path.startswith(below) else self.repository.oid(path)
 
-    def _excluded(self, pattern: str) -> bool:
-        try:
-            return bool(expand(BuildContext(self._repository, self.context, self._listing, Ignore.none()), pattern))
-        except BadConfiguration:
-            # It leads into a submodule that is not here, which is no error only as long as it is excluded.
-            return True
+        return AttributeFiles(self.repository.object, find)
 
-    def _full(self, path: str) -> str:
+    def unfiltered(self) -> BuildContext:
+        """The same context as if there were no `.dockerignore`."""
+        return BuildContext(self.repository, self.context, self._listing, Ignore.none(), self._empty)
+
+    def counts_as_empty(self, path: str) -> bool:
+        """Whether a path of the outermost repository is or lies in a submodule that counts as an empty folder."""
+        return any(one in self._emptied for one in (*folders_above(path), path))
+
+    def full(self, path: str) -> str:
+        """A path of the context as the outermost repository has it."""
         return path if self.context in ("", ".") else f"{self.context}/{path}"
 
     def names(self) -> NamesOnly:
@@ -198,7 +205,7 @@ class BuildContext:
             yield self.node(name, *self._index.entries[name], sizes.get(name, 0))
 
     def open(self, node: Node) -> Iterator[bytes]:
-        owner, path = self._owner(self._full(node.path))
+        owner, path = self._owner(self.full(node.path))
         pointer = owner.pointer(path, node.oid)
         return owner.stream(node.oid) if pointer is None else owner.content(path, pointer)
 
@@ -209,7 +216,7 @@ class BuildContext:
         for path in paths:
             mode, oid = self._index.entries[path]
             if mode.startswith("100"):
-                owner, inside = self._owner(self._full(path))
+                owner, inside = self._owner(self.full(path))
                 owners[id(owner)] = owner
                 asked.setdefault(id(owner), []).append((path, inside, oid))
         sizes = {}
@@ -224,7 +231,7 @@ class BuildContext:
     def node(self, path: str, mode: str, oid: str, size: int = 0) -> Node:
         kind = _KINDS.get(mode, "file")
         if kind == "symlink":
-            owner, _ = self._owner(self._full(path))
+            owner, _ = self._owner(self.full(path))
             return Node(path, kind, 0o777, target=owner.object(oid).decode("utf-8", "surrogateescape"), oid=oid)
         permissions = 0o644 if kind == "file" and mode != "100755" else 0o755
         return Node(path, kind, permissions, size=size, oid=oid)

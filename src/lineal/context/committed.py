@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lineal.context.spelling import other_spelling
 from lineal.errors import BadConfiguration, LinealError, Location, Uncommitted
 from lineal.git.commit import Commit
 
@@ -21,12 +22,27 @@ def committed_text(commit: Commit, path: str) -> str | None:
         ) from None
 
 
+def dockerfile_of(commit: Commit, path: str) -> str:
+    """The Dockerfile that a path names: `dockerfile` beside it where there is no `Dockerfile`, as docker takes it."""
+    folder, slash, name = path.rpartition("/")
+    lower = f"{folder}{slash}{name.lower()}"
+    taken = name == "Dockerfile" and commit.file(path) is None and commit.file(lower) is not None
+    return lower if taken else path
+
+
 def absent(
     commit: Commit, path: str, named: str, *, remedy: str, place: Location | None = None, folder: bool = False
 ) -> LinealError:
     """The error for a file (or `folder`) that the commit does not have: `Uncommitted` where the working tree has it,
     else `BadConfiguration` with this remedy. `named` begins the sentence."""
     there = commit.root / path
+    other = other_spelling(path, commit.children)
+    if other:
+        message = f"{named} does not exist in the commit, but {other!r} does: case counts."
+        return BadConfiguration(message, id="LN-3015", place=place, remedy=remedy)
     if there.is_dir() if folder else there.is_file():
+        if rule := commit.ignored_by([path]):
+            message = f"{named} is in the working tree, and {rule} keeps it out of the commit."
+            return Uncommitted(message, id="LN-3002", place=place, remedy="Commit it with `git add --force`.")
         return Uncommitted(f"{named} {NOT_COMMITTED}", id="LN-3002", place=place, remedy=COMMIT_IT)
     return BadConfiguration(f"{named} does not exist in the commit.", id="LN-3015", place=place, remedy=remedy)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from e2b_dockerfile_utils import PatternMatcher
-
+from lineal.context.patterns import pattern_matcher
 from lineal.errors import BadConfiguration, Location
 
 
@@ -18,7 +17,7 @@ class Ignore:
 
     def __init__(self, text: str, *, file: str) -> None:
         try:
-            self._matcher = PatternMatcher(text.removeprefix("\ufeff").split("\n"))
+            self._matcher = pattern_matcher(text.removeprefix("\ufeff").split("\n"))
         except ValueError as error:
             raise BadConfiguration(str(error) + ".", id="LN-2010", place=Location(file)) from None
         if "!/" in self._matcher.patterns:

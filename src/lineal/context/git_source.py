@@ -6,7 +6,7 @@ import os
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lineal.context.remote_source import GitSource
@@ -63,13 +63,14 @@ class Folder:
                 yield chunk
 
 
-def clone(wanted: GitSource, workspace: Path) -> Folder:
-    """The files of the commit, in a temporary directory in `workspace` that is deleted together with the result.
+def clone(wanted: GitSource, workspace: Path, told: Callable[[str], None] = lambda _: None) -> Folder:
+    """The files of the commit, in a temporary directory in `workspace` that is deleted together with the result;
+    `told` is given the commit's id.
 
     Raises `Unreachable` when git cannot get them, `BuildFailed` for another commit or a folder that is not there."""
     holder = tempfile.TemporaryDirectory(prefix="clone-", dir=workspace)
     checkout = _Checkout(wanted, Path(holder.name))
-    checkout.make()
+    told(checkout.make())
     return Folder(checkout.folder(), holder, git=wanted.keep_git and not wanted.folder)
 
 
@@ -77,9 +78,10 @@ class _Checkout:
     def __init__(self, wanted: GitSource, directory: Path) -> None:
         self._wanted = wanted
         self._tree = directory / "tree"
-        self._environ = _environment(directory)
+        self._environ = _environment(directory, wanted.redirected)
 
-    def make(self) -> None:
+    def make(self) -> str:
+        """The commit's id."""
         wanted = self._wanted
         self._tree.mkdir()
         form = ["--object-format=sha256"] if len(wanted.commit) == 64 else []
@@ -94,6 +96,7 @@ class _Checkout:
             # An index without the inode numbers and times of this machine.
             (self._tree / _GIT / "index").unlink()
             self._git("read-tree", "HEAD")
+        return commit
 
     def folder(self) -> Path:
         """The wanted directory in the clone. A link on the way there is refused."""
@@ -154,9 +157,9 @@ class _Checkout:
         return done.stdout.decode()
 
 
-def _environment(home: Path) -> dict[str, str]:
+def _environment(home: Path, redirected: bool) -> dict[str, str]:
     """An environment for git without this machine's configuration and credentials, without prompts, hooks and other
-    protocols. Proxies and certificates of the network stay."""
+    protocols. Proxies and certificates of the network stay. `redirected`: redirects have been followed already."""
     environ = os.environ
     kept = {name: value for name, value in environ.items() if name in _PASSED or name.lower().endswith("_proxy")}
     return with_config(
@@ -174,6 +177,7 @@ def _environment(home: Path) -> dict[str, str]:
         ("core.hooksPath", os.devnull),
         ("core.logAllRefUpdates", "false"),
         ("credential.helper", ""),
+        ("http.followRedirects", "false" if redirected else "initial"),
         ("advice.detachedHead", "false"),
         ("gc.auto", "0"),
     )

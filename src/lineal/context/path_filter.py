@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from posixpath import dirname, normpath
 from typing import Protocol, TypeVar
 
-from e2b_dockerfile_utils import PatternMatcher
-
+from lineal.context.patterns import pattern_matcher
 from lineal.context.tree import clamp
 from lineal.errors import BadConfiguration
 
@@ -87,8 +86,8 @@ class _Patterns:
         # Unlike .dockerignore's reader it knows no comments, and a slash in front matches nothing.
         usable = [_cleaned(pattern) for pattern in patterns if pattern.strip()]
         try:
-            PatternMatcher(usable)  # for the complaint alone: also of those that match nothing
-            self._patterns = PatternMatcher([one for one in usable if not _rooted(one)])._patterns
+            pattern_matcher(usable)  # for the complaint alone: also of those that match nothing
+            self._patterns = pattern_matcher([one for one in usable if not _rooted(one)])._patterns
         except ValueError as error:
             raise BadConfiguration(
                 f"{error}.", id="LN-2010", remedy="Close every '[', or escape it with a backslash."

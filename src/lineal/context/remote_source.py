@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
+import socket
+import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass
 from posixpath import basename, normpath
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
@@ -11,6 +15,10 @@ _SCP = re.compile(r"[a-zA-Z0-9\-_]+@[a-zA-Z0-9\-.]+:")
 _SCHEMES = re.compile(r"(https?|git|ssh)://", re.IGNORECASE)
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
+_SPELT = re.compile(r"[0-9a-fx.]+")
+"""What may be an address of IPv4: `127.1`, `0x7f.1`, `2130706433`."""
+_INSIDE = (".localhost", ".localdomain", ".local", ".internal", ".intranet", ".lan", ".home.arpa", ".corp", ".home")
+_NAT64 = "0064:ff9b:"
 _SWITCH = {"": True, "true": True, "1": True, "false": False, "0": False}
 
 
@@ -26,6 +34,14 @@ class HttpSource:
     def pinned(self) -> bool:
         return bool(self.digest)
 
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    def fixed(self, digest: str) -> str:
+        """The instruction that says its content, without the destination."""
+        return f"ADD --checksum={digest} {self.url}"
+
 
 @dataclass(frozen=True, slots=True)
 class GitSource:
@@ -37,18 +53,44 @@ class GitSource:
     folder: str = ""
     submodules: bool = True
     keep_git: bool = False
+    redirected: bool = False
+    """Whether `url` is where all redirects have led."""
 
     @property
     def pinned(self) -> bool:
         return bool(self.commit)
 
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    def fixed(self, commit: str) -> str:
+        """The instruction that says its content, without the destination."""
+        options = [*["submodules=false"] * (not self.submodules), *["keep-git-dir=true"] * self.keep_git]
+        query = f"?{'&'.join(options)}" if options else ""
+        return f"ADD {self.url}{query}#{commit}{':' * bool(self.folder)}{self.folder}"
+
 
 Remote = HttpSource | GitSource
 
 
-def unpinned(text: str, remote: Remote) -> tuple[str, str]:
-    """Message and remedy for a remote source whose text does not fix its content."""
-    allow = "Or list it under `dockerfile.unpinned` in lineal-giterminism.yaml: then its text is all that counts."
+class BadRemote(ValueError):
+    """An address that cannot be used: the text goes on after "it"; `remedy` is what to do."""
+
+    def __init__(self, text: str, remedy: str = "Download it in a RUN and check its digest there.") -> None:
+        super().__init__(text)
+        self.remedy = remedy
+
+
+def inside(text: str) -> tuple[str, str]:
+    """Message and remedy for a remote source whose content is not fixed and may be a service of this network."""
+    message = f"ADD of {text!r} leads to this machine or its network, and no checksum says what it brings."
+    return message, "Write `ADD --checksum=sha256:<64 digits> …`, or a full commit id."
+
+
+def unpinned(text: str, remote: Remote | None) -> tuple[str, str]:
+    """Message and remedy for a remote source whose text does not fix its content, where a project wants that."""
+    allow = f'Or allow it in lineal-giterminism.yaml: `dockerfile: {{pinned: true, unpinned: ["{text}"]}}`.'
     if isinstance(remote, GitSource):
         what = f"{remote.ref!r} is no full commit id" if remote.ref else "no commit is named"
         return f"ADD of {text!r}: {what}, so it may mean something else tomorrow.", f"Write `…#<40 digits>`. {allow}"
@@ -56,29 +98,83 @@ def unpinned(text: str, remote: Remote) -> tuple[str, str]:
     return message, f"Write `ADD --checksum=sha256:<64 digits> …`. {allow}"
 
 
+def is_inside(host: str) -> bool:
+    """Whether a host is written as one that means something only on this machine or in its network: an address there,
+    in whatever spelling the C library takes, or a name that no public DNS has."""
+    name = unicodedata.normalize("NFKC", host).replace("\u3002", ".").lower().rstrip(".")
+    if ":" not in name and (_SPELT.fullmatch(name) or "." not in name):
+        with suppress(OSError):
+            name = socket.inet_ntoa(socket.inet_aton(name))
+    try:
+        return _is_private(name)
+    except ValueError:
+        return "." not in name or name.endswith(_INSIDE)
+
+
+def is_local(address: str) -> bool:
+    """Whether an address, to which a name of a host leads, is one that no other machine answers, or a cloud's
+    metadata service. Raises ValueError for what is no address."""
+    found = _embedded(address)
+    return found.is_loopback or found.is_link_local or found.is_unspecified or found.is_multicast
+
+
+def _is_private(address: str) -> bool:
+    found = _embedded(address)
+    return not found.is_global or found.is_multicast
+
+
+def _embedded(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The address, or that of IPv4 which one of IPv6 stands for."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        return found.ipv4_mapped or found.sixtofour or _nat64(found) or found
+    return found
+
+
+def _nat64(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    return ipaddress.IPv4Address(address.packed[-4:]) if address.exploded.startswith(_NAT64) else None
+
+
+def is_address(text: str) -> bool:
+    """Whether a word of ADD begins as an address does, whatever variables follow."""
+    return bool(_SCHEMES.match(text) or _SCP.match(text))
+
+
 def parse(text: str, checksum: str = "", keep_git: bool | None = None) -> Remote | None:
-    """The remote source that a word means; None for a path. Raises ValueError for one that cannot be used."""
+    """The remote source that a word means; None for a path. Raises `BadRemote` for one that cannot be used."""
     if not _SCHEMES.match(text):
         if _SCP.match(text):
-            raise ValueError(_SSH)
+            raise _ssh()
         return None
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname
+        _ = parts.port
+    except ValueError:
+        raise BadRemote("is no address", "Correct it.") from None
     scheme = parts.scheme.lower()
     if scheme == "ssh":
-        raise ValueError(_SSH)
-    if not parts.hostname:
-        raise ValueError("has no host")
+        raise _ssh()
+    if not host:
+        raise BadRemote("has no host", "Correct it.")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("has a user name or password in it, which would be kept in the image's history")
+        raise BadRemote("has a user name or password in it, which would be kept in the image's history",
+                        "Download it in a RUN with `--mount=type=secret`.")  # fmt: skip
     if scheme == "git" or parts.path.endswith(".git"):
         return _clone(parts._replace(scheme=scheme), checksum, keep_git)
     if checksum and not _DIGEST.fullmatch(checksum):
-        raise ValueError(f"--checksum={checksum} is not `sha256:` and 64 hexadecimal digits")
+        raise BadRemote(
+            f"has the --checksum {checksum!r}, which is no digest", "Write `sha256:` and 64 hexadecimal digits."
+        )
     last = basename(normpath(unquote(parts.path, errors="surrogateescape"))) if parts.path.strip("/") else ""
     return HttpSource(text, last or "__unnamed__", checksum)
 
 
-_SSH = "is reached with ssh, whose keys Lineal does not use for ADD"
+def _ssh() -> BadRemote:
+    return BadRemote(
+        "is reached with ssh, whose keys Lineal does not use for ADD",
+        "Write its https address, or clone it in a RUN with `--mount=type=ssh`.",
+    )
 
 
 def _clone(parts: SplitResult, checksum: str, keep_git: bool | None) -> GitSource:
@@ -95,14 +191,14 @@ def _clone(parts: SplitResult, checksum: str, keep_git: bool | None) -> GitSourc
     submodules = _switch(query, "submodules")
     keep = _switch(query, "keep-git-dir")
     if None not in (keep, keep_git) and keep != keep_git:
-        raise ValueError("says both to keep .git and not to")
+        raise BadRemote("says both to keep .git and not to")
     _switch(query, "fetch-by-commit")
     if query.pop("mtime", "checkout") not in ("checkout", "commit"):
-        raise ValueError("has an `mtime` that is neither checkout nor commit")
+        raise BadRemote("has an `mtime` that is neither checkout nor commit")
     if query:
-        raise ValueError(f"has an option that is not known: {next(iter(query))!r}")
+        raise BadRemote(f"has an option that is not known: {next(iter(query))!r}")
     if ".." in folder.split("/") or ref.startswith("-"):
-        raise ValueError("leads out of the repository")
+        raise BadRemote("leads out of the repository")
     return GitSource(
         url=urlunsplit((parts.scheme, parts.netloc, parts.path, "", "")),
         ref=ref,
@@ -116,17 +212,17 @@ def _clone(parts: SplitResult, checksum: str, keep_git: bool | None) -> GitSourc
 def _commit(ref: str, checksum: str) -> str:
     if _COMMIT.fullmatch(ref):
         if not ref.startswith(checksum):
-            raise ValueError(f"names the commit {ref}, and the checksum {checksum} is another one")
+            raise BadRemote(f"names the commit {ref}, and the checksum {checksum} is another one")
         return ref
     if checksum and not _COMMIT.fullmatch(checksum):
-        raise ValueError(f"has the checksum {checksum!r}, which is no full commit id")
+        raise BadRemote(f"has the checksum {checksum!r}, which is no full commit id")
     return checksum
 
 
 def _query(text: str) -> dict[str, str]:
     pairs = parse_qsl(text, keep_blank_values=True)
     if len(dict(pairs)) < len(pairs):
-        raise ValueError("has an option twice")
+        raise BadRemote("has an option twice")
     return dict(pairs)
 
 
@@ -135,11 +231,11 @@ def _switch(query: dict[str, str], name: str) -> bool | None:
         return None
     text = query.pop(name)
     if text.lower() not in _SWITCH:
-        raise ValueError(f"has {name}={text!r}, which is neither true nor false")
+        raise BadRemote(f"has {name}={text!r}, which is neither true nor false")
     return _SWITCH[text.lower()]
 
 
 def _agreed(name: str, first: str, second: str) -> str:
     if first and second and first != second:
-        raise ValueError(f"has two values for {name}: {first!r} and {second!r}")
+        raise BadRemote(f"has two values for {name}: {first!r} and {second!r}")
     return first or second

@@ -104,6 +104,22 @@ class SingleFile:
         return self._content()
 
 
+class EmptyTree:
+    """A `SourceTree` of a root directory with nothing in it."""
+
+    def lstat(self, path: str) -> Node | None:
+        return Node("", "directory", 0o755) if path == "" else None
+
+    def children(self, _path: str) -> list[str]:
+        return []
+
+    def walk(self, _path: str) -> Iterator[Node]:
+        return iter(())
+
+    def open(self, node: Node) -> Iterator[bytes]:
+        raise FileNotFoundError(node.path)
+
+
 class Unresolvable(Exception):
     """A path whose links lead nowhere; the text is the end of a sentence about it."""
 

@@ -26,6 +26,8 @@ class ReadPaths:
     def covers(self, path: str) -> bool:
         """Whether one of the instructions would read this path of the repository if it were committed."""
         prefix = "" if self.context.context in ("", ".") else self.context.context + "/"
+        if self.context.counts_as_empty(path):
+            return False
         if not path.startswith(prefix) or self.context.ignore.excludes(path[len(prefix) :]):
             return False
         parts = path[len(prefix) :].split("/")
@@ -36,7 +38,8 @@ def find(
     repository: Commit, files: Iterable[str], folders: Iterable[str], readings: Sequence[ReadPaths]
 ) -> list[Change]:
     """The changes of files that the run reads: single files, whole folders (a chart), and sources of instructions."""
-    exact, whole = set(files), set(folders)
+    exact = {one for file in files for one in repository.follow(file).read}
+    whole = set(folders)
     asked = exact | whole | {reading.context.context for reading in readings}
     if not asked:
         return []

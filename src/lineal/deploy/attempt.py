@@ -60,7 +60,8 @@ class Attempt:
             return None
         if signals:
             return Interrupted(f"The deployment of {self.release} was interrupted by {signals[0].name}.")
-        what = f"{str(self.release).capitalize()} was not ready within {self.release.timeout:g} s."
+        gone = "".join(f" {name} is not there." for name in self.monitor.missing)
+        what = f"{str(self.release).capitalize()} was not ready within {self.release.timeout:g} s.{gone}"
         remedy = f"See `kubectl -n {self.release.namespace} get pods,events`, or raise `--timeout`."
         return DeployFailed(what, id="LN-6032", remedy=remedy)
 

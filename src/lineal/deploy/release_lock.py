@@ -36,6 +36,8 @@ class ReleaseHold:
     """Set when another run may have begun."""
     doubtful: Callable[[], bool]
     """Whether another run may begin soon: helm must not go on for the moment."""
+    inherited: bool = False
+    """Whether the run before was killed: whatever is unfinished is its work."""
 
     @classmethod
     def none(cls) -> ReleaseHold:
@@ -97,7 +99,7 @@ class ReleaseLock(LeasedLock):
             return
         lease.keep()
         try:
-            yield ReleaseHold(True, lease.lost, lease.doubtful)
+            yield ReleaseHold(True, lease.lost, lease.doubtful, lease.inherited)
         finally:
             with suppress(LockFailed, OSError):  # the Lease ends by itself, and the deploy has its own result
                 self._service.release(name, lease.end())

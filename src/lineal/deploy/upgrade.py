@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from lineal.config.secrets import Mask
+from lineal.deploy import takeover
 from lineal.deploy.attempt import Attempt
 from lineal.deploy.cluster_objects import ClusterObjects
 from lineal.deploy.findings import findings, stays
@@ -56,20 +57,26 @@ class Upgrade:
         api = self._api()
         try:
             with self._locked(api) as hold:
-                if hold.held:
-                    self._tell(recovery.undo_killed(self.helm, self.release, hold.doubtful))
                 self._apply(api, hold, skip_unchanged)
         finally:
             self.report.duration = time.monotonic() - start
         return self.report
 
+    def _before(self, hold: ReleaseHold) -> ReleaseManifests | None:
+        """What is deployed, once the release that a killed run left is in order."""
+        found = manifests.deployed(self.helm, self.release)
+        if found is None or not hold.held or not recovery.is_cut_off(found.status):
+            return found
+        self._tell(recovery.undo_killed(self.helm, self.release, hold.doubtful, inherited=hold.inherited))
+        return manifests.deployed(self.helm, self.release)
+
     def _apply(self, api: KubeClient | None, hold: ReleaseHold, skip_unchanged: bool) -> None:
+        before = self._before(hold)
         try:
             wanted = manifests.dry_run(self.helm, self.release)
         except DeployFailed as error:
             error.place = error.place or template_location.find(error.message, self.release, "")
             raise
-        before = manifests.deployed(self.helm, self.release)
         objects = None if api is None else ClusterObjects(api, self.release.namespace)
         for sentence in findings(self.helm, self.release, wanted, before, objects):
             self.notes.warn(sentence)
@@ -82,6 +89,9 @@ class Upgrade:
                 )
                 return
             self._tell(f"Nothing changed in {self.release}, but {'; '.join(lost[:_NAMED])}: it is deployed again.")
+        if api is not None and before is not None and self.release.server_side:
+            for sentence in takeover.taken(api, self.release, wanted.objects):
+                self._tell(sentence)
         monitor = None if api is None else self._monitor(api, wanted)
         attempt = Attempt(self.helm, self.release, self._helm_said, hold, monitor)
         try:
@@ -106,7 +116,7 @@ class Upgrade:
         observer = WorkloadObserver(
             api, self.release, lambda text: given.mask(self.helm.mask(text)), wanted.jobs, wanted.namespaces
         )
-        return Monitor(observer, self._note_masked, self.policy)
+        return Monitor(observer, self._note_masked, self.policy, wanted.workloads(self.release.namespace))
 
     def _helm_said(self, line: str) -> None:
         self.notes.note(printable(line, _LINE))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from posixpath import join
-from typing import Any
+from typing import NoReturn
 
 from e2b_dockerfile_utils import DockerfileHeredoc, DockerfileInstruction, chomp_heredoc_content, parse_heredoc
 
@@ -13,7 +13,7 @@ from lineal.context.build_context import BuildContext
 from lineal.context.chmod import Chmod
 from lineal.context.glob import has_wildcards
 from lineal.context.path_filter import PathFilter, split
-from lineal.context.remote_source import Remote, parse
+from lineal.context.remote_source import BadRemote, Remote, is_address, parse
 from lineal.context.tree import chown_number
 from lineal.dockerfile.checksum import Inputs
 from lineal.dockerfile.parser import Parser
@@ -37,52 +37,121 @@ class Heredoc:
 @dataclass(frozen=True, slots=True)
 class CopyInstruction:
     """COPY or ADD. `sources` are paths in the context or in the stage named by `source_stage`, and the texts of
-    `remotes`."""
+    `remotes`. What waits for the base image is in place once it is `finished`."""
 
     add: bool
     place: Location
-    sources: tuple[str, ...]
+    sources: tuple[Word, ...]
     heredocs: tuple[Heredoc, ...]
     destination: Word
     source_stage: str | None = None
     chown: Word | None = None
-    chmod: Chmod | None = None
-    link: bool = False
+    chmod: Chmod | Deferred | None = None
     parents: bool = False
     exclude: tuple[str, ...] = ()
     unpack: bool | None = None
     """As written. Otherwise an `ADD` unpacks archives of the context."""
     remotes: tuple[tuple[str, Remote], ...] = ()
-    flags: tuple[tuple[str, str], ...] = ()
+    flags: tuple[tuple[str, Word], ...] = ()
     """Those flags, as written, that only count where they are given."""
+    unset: tuple[str, ...] = ()
+    """The variables that are taken for empty in paths of the context: the base must not have them."""
 
     def canonical(self) -> Inputs:
-        chmod = self.chmod and (self.chmod.text if self.chmod.octal is None else self.chmod.octal)
+        chmod = self.chmod
+        if isinstance(chmod, Chmod):
+            chmod_input = chmod.text if chmod.octal is None else chmod.octal
+        else:
+            chmod_input = canonical_word(chmod)
         return {
             "instruction": "ADD" if self.add else "COPY",
-            "sources": list(self.sources),
+            "sources": [canonical_word(source) for source in self.sources],
             "heredocs": [[heredoc.name, canonical_word(heredoc.content)] for heredoc in self.heredocs],
             "destination": canonical_word(self.destination),
             "chown": canonical_word(self.chown),
-            "chmod": chmod,
-            **({"flags": [list(flag) for flag in self.flags]} if self.flags else {}),
+            "chmod": chmod_input,
+            **({"flags": [[name, canonical_word(value)] for name, value in self.flags]} if self.flags else {}),
+            **({"unset": list(self.unset)} if self.unset else {}),
         }
 
-    def history(self, finish: Callable[[Word], str]) -> str:
-        """The instruction as BuildKit writes it into an image's history."""
-        words = ["ADD" if self.add else "COPY", *(["--parents"] if self.parents else [])]
-        chown = "" if self.chown is None else finish(self.chown)
-        words += [f"--chown={chown}"] if chown else []
-        words += [f"--chmod={self.chmod.text}"] if self.chmod else []
-        words += [*self.sources, *(f"<<{heredoc.name}" for heredoc in self.heredocs), finish(self.destination)]
-        return " ".join(words)
+    def finished(self, finish: Callable[[Word], str]) -> CopyInstruction:
+        """The instruction once the base image is known. Raises `BadConfiguration` without a place."""
+        chmod = self.chmod
+        copy = replace(
+            self,
+            sources=tuple(finish(source) for source in self.sources),
+            chown=None if self.chown is None else finish(self.chown),
+            chmod=_chmod(finish(chmod)) if isinstance(chmod, Deferred) else chmod,
+            flags=tuple((name, finish(value)) for name, value in self.flags),
+        )
+        return copy.checked()
 
-    def remote(self, source: str) -> Remote | None:
-        return dict(self.remotes).get(source)
+    @property
+    def link(self) -> bool:
+        # As in BuildKit, where `--chmod` switches `--link` off.
+        return self._links and self.chmod is None
+
+    @property
+    def _links(self) -> bool:
+        return ("link", "true") in self.flags
+
+    def checked(self) -> CopyInstruction:
+        """With its `remotes`, as far as it is known. Raises `BadConfiguration` without a place."""
+        remotes = self._remotes()
+        checksum = dict(self.flags).get("checksum")
+        waits = any(isinstance(word, Deferred) for word in (checksum, *self.sources))
+        if checksum and not waits and (len(self.sources) + len(self.heredocs) != 1 or not remotes):
+            message = "ADD --checksum is for exactly one source, a URL or a git repository."
+            raise BadConfiguration(message, id="LN-2002")
+        copy = replace(self, remotes=remotes)
+        for source in copy.paths():
+            root, path_filter = copy.root(source)
+            path_filter.check()
+            if path_filter.include == "":
+                message = f"COPY --parents {source!r} names nothing below {root or '/'!r}."
+                remedy = "Write a path or a pattern there, such as `dir` or `**`."
+                raise BadConfiguration(message, id="LN-2002", remedy=remedy)
+        if self._links and isinstance(self.chown, str) and not _numeric(self.chown):
+            message = f"--chown={self.chown} has a name in it, and a layer made with --link knows no names."
+            raise BadConfiguration(
+                message, id="LN-2003", remedy="Use numbers such as 1000:1000, or leave --link out."
+            )
+        return copy
+
+    def _remotes(self) -> tuple[tuple[str, Remote], ...]:
+        flags = {name: value for name, value in self.flags if isinstance(value, str)}
+        found = []
+        for source in self.sources:
+            if isinstance(source, Deferred):
+                continue
+            name = "ADD" if self.add else "COPY"
+            try:
+                remote = parse(source, flags.get("checksum", ""), _SWITCH.get(flags.get("keep-git-dir", "")))
+            except BadRemote as error:
+                message = f"{name} of {source!r}: it {error}."
+                raise BadConfiguration(message, id="LN-2002", remedy=error.remedy) from None
+            if remote is None:
+                continue
+            if not self.add:
+                message = f"COPY of {source!r}, which is not a file of the context."
+                raise BadConfiguration(message, id="LN-2009", remedy="Use ADD for it.")
+            found.append((source, remote))
+        return tuple(found)
+
+    def history(self, finish: Callable[[Word], str]) -> str:
+        """The instruction as BuildKit writes it into an image's history, once it is `finished`."""
+        words = ["ADD" if self.add else "COPY", *(["--parents"] if self.parents else [])]
+        words += [f"--chown={finish(self.chown)}"] if self.chown else []
+        words += [f"--chmod={self.chmod.text}"] if isinstance(self.chmod, Chmod) else []
+        words += [*map(finish, self.sources), *(f"<<{heredoc.name}" for heredoc in self.heredocs)]
+        return " ".join([*words, finish(self.destination)])
+
+    def remote(self, source: Word) -> Remote | None:
+        return next((remote for text, remote in self.remotes if text == source), None)
 
     def paths(self) -> tuple[str, ...]:
-        """The sources in the context or in a stage: those that are not remote."""
-        return tuple(source for source in self.sources if self.remote(source) is None)
+        """The sources in the context or in a stage: those that are not remote, and known."""
+        return tuple(one for one in self.sources if isinstance(one, str) and self.remote(one) is None)
 
     def places(self) -> tuple[str, ...]:
         """The patterns of all paths that are read. No file outside of them is copied."""
@@ -104,10 +173,14 @@ def _fixed(root: str, pattern: str) -> str:
 class CopyParser:
     """One instruction's words and flags in the scope that it sees. Raises `BadConfiguration` with its line."""
 
-    def __init__(self, parser: Parser, instruction: DockerfileInstruction, scope: Scope) -> None:
+    def __init__(
+        self, parser: Parser, instruction: DockerfileInstruction, scope: Scope, there: Callable[[str], bool]
+    ) -> None:
         self._parser = parser
         self._instruction = instruction
         self._scope = scope
+        self._there = there
+        self._unset: set[str] = set()
         self._add = instruction.name == "ADD"
         self._flags = parser.flags(instruction, _ADD if self._add else _COPY, _SWITCHES)
 
@@ -119,46 +192,56 @@ class CopyParser:
         if not instruction.json and parse_heredoc(raw_destination) is not None:
             self._refuse(f"A heredoc cannot be the destination of {instruction.name}.", id="LN-2002")
         sources, heredocs = self._sources(raw_sources)
-        chmod = self._chmod()
-        chown = (
-            self._parser.expand(instruction, self._scope, self._flags["chown"]) if "chown" in self._flags else None
-        )
+        chmod = self._expand(self._flags.get("chmod", ""))
+        exclude = self._exclude()
         copy = CopyInstruction(
             add=self._add,
             place=self._parser.place(instruction),
             sources=tuple(sources),
             heredocs=tuple(heredocs),
-            destination=self._parser.expand(instruction, self._scope, raw_destination),
+            destination=self._expand(raw_destination),
             source_stage=self._origin(),
-            chown=chown,
-            chmod=chmod,
-            # As in BuildKit, where `--chmod` switches `--link` off.
-            link=self._flags.get("link") == "true" and chmod is None,
+            chown=self._expand(self._flags["chown"]) if "chown" in self._flags else None,
             parents=self._flags.get("parents") == "true",
-            exclude=self._exclude(),
+            exclude=exclude,
             unpack=_SWITCH.get(self._flags.get("unpack", "")),
+            flags=tuple(self._given(exclude)),
+            unset=tuple(sorted(self._unset)),
         )
-        remotes = self._remotes(copy)
-        if "checksum" in self._flags and (len(sources) + len(heredocs) != 1 or not remotes):
-            self._refuse("ADD --checksum is for exactly one source, a URL or a git repository.", id="LN-2002")
-        return self._checked(replace(copy, remotes=remotes, flags=tuple(self._given(copy))))
+        try:
+            return replace(copy, chmod=chmod if isinstance(chmod, Deferred) else _chmod(chmod)).checked()
+        except BadConfiguration as error:
+            self._refuse(error.message, error.remedy, id=error.id)
 
-    def _refuse(self, message: str, remedy: str | None = None, *, id: str) -> Any:
+    def _refuse(self, message: str, remedy: str | None = None, *, id: str) -> NoReturn:
         self._parser.refuse(self._instruction, message, remedy, id=id)
 
-    def _known(self, raw: str, what: str) -> str:
-        return self._parser.known(self._instruction, self._scope, raw, what)
+    def _expand(self, raw: str) -> Word:
+        return self._parser.expand(self._instruction, self._scope, raw)
 
-    def _sources(self, raw_sources: Iterable[str]) -> tuple[list[str], list[Heredoc]]:
+    def _sources(self, raw_sources: Iterable[str]) -> tuple[list[Word], list[Heredoc]]:
         by_name = {heredoc.name: heredoc for heredoc in self._instruction.heredocs}
-        sources, heredocs = [], []
+        sources: list[Word] = []
+        heredocs: list[Heredoc] = []
         for raw in raw_sources:
             marker = None if self._instruction.json else parse_heredoc(raw)
             if marker is not None and marker.name in by_name:
                 heredocs.append(self._heredoc(by_name[marker.name]))
             else:
-                sources.append(self._known(raw, f"The source {raw!r}"))
+                sources.append(self._source(raw))
         return sources, heredocs
+
+    def _source(self, raw: str) -> Word:
+        """The files of a stage or from elsewhere are fixed by that stage or by their text; those of the context have
+        to be known."""
+        word = self._expand(raw)
+        text = word.without_base() if isinstance(word, Deferred) else word
+        if self._flags.get("from") or (self._add and is_address(text or raw)):
+            return word
+        what = f"The source {raw!r}"
+        source, assumed = self._parser.assumed(self._instruction, self._scope, word, self._there, what)
+        self._unset |= assumed
+        return source
 
     def _heredoc(self, heredoc: DockerfileHeredoc) -> Heredoc:
         content = chomp_heredoc_content(heredoc.content) if heredoc.chomp else heredoc.content
@@ -173,69 +256,28 @@ class CopyParser:
                          "Define a target with `FROM ${NAME} AS name` and copy from that.", id="LN-2003")  # fmt: skip
         return origin
 
-    def _chmod(self) -> Chmod | None:
-        if not self._flags.get("chmod"):
-            return None
-        text = self._known(self._flags["chmod"], "--chmod")
-        try:
-            return Chmod(text) if text else None
-        except ValueError as error:
-            self._refuse(f"--chmod={text} {error}.", id="LN-2002")
-            raise AssertionError from error
-
     def _exclude(self) -> tuple[str, ...]:
         """As in BuildKit, variables in a pattern mean nothing."""
         given = [flag.partition("=") for flag in self._instruction.flags]
         return tuple(value for name, _, value in given if name == "--exclude")
 
-    def _remotes(self, copy: CopyInstruction) -> tuple[tuple[str, Remote], ...]:
-        checksum = self._known(self._flags.get("checksum", ""), "--checksum")
-        keep = _SWITCH.get(self._flags.get("keep-git-dir", ""))
-        found = []
-        for source in copy.sources:
-            try:
-                remote = parse(source, checksum, keep)
-            except ValueError as error:
-                self._refuse(f"{self._instruction.name} of {source!r}: it {error}.",
-                             "Download it in a RUN and check its digest there.", id="LN-2002")  # fmt: skip
-            if remote is None:
-                continue
-            if not copy.add:
-                self._refuse(
-                    f"COPY of {source!r}, which is not a file of the context.", "Use ADD for it.", id="LN-2009"
-                )
-            found.append((source, remote))
-        return tuple(found)
-
-    def _given(self, copy: CopyInstruction) -> Iterable[tuple[str, str]]:
-        for name in ("checksum", "keep-git-dir", "unpack"):
+    def _given(self, exclude: Iterable[str]) -> Iterable[tuple[str, Word]]:
+        if "checksum" in self._flags:
+            yield "checksum", self._expand(self._flags["checksum"])
+        for name in ("keep-git-dir", "unpack"):
             if name in self._flags:
-                yield name, self._known(self._flags[name], f"--{name}")
+                yield name, self._flags[name]
         for name in ("link", "parents"):
             if self._flags.get(name) == "true":
                 yield name, "true"
-        yield from (("exclude", pattern) for pattern in copy.exclude)
+        yield from (("exclude", pattern) for pattern in exclude)
 
-    def _checked(self, copy: CopyInstruction) -> CopyInstruction:
-        try:
-            for source in copy.paths():
-                root, path_filter = copy.root(source)
-                path_filter.check()
-                if path_filter.include == "":
-                    self._refuse(f"COPY --parents {source!r} names nothing below {root or '/'!r}.",
-                                 "Write a path or a pattern there, such as `dir` or `**`.", id="LN-2002")  # fmt: skip
-        except BadConfiguration as error:
-            if error.place is None:
-                self._refuse(error.message, error.remedy, id=error.id)
-            raise
-        linked = self._flags.get("link") == "true"
-        if linked and isinstance(copy.chown, str) and not _numeric(copy.chown):
-            self._refuse(f"--chown={copy.chown} has a name in it, and a layer made with --link knows no names.",
-                         "Use numbers such as 1000:1000, or leave --link out.", id="LN-2003")  # fmt: skip
-        if linked and isinstance(copy.chown, Deferred):
-            self._refuse("--chown of a COPY --link uses a variable that only the base image defines.",
-                         "Declare it with ARG or ENV, or leave --link out.", id="LN-2004")  # fmt: skip
-        return copy
+
+def _chmod(text: str) -> Chmod | None:
+    try:
+        return Chmod(text) if text else None
+    except ValueError as error:
+        raise BadConfiguration(f"--chmod={text} {error}.", id="LN-2002") from None
 
 
 def identity_of_selected(context: BuildContext, root: str, path_filter: PathFilter) -> list[list[str]]:

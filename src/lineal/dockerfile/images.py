@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from lineal.config.giterminism import Giterminism
 from lineal.config.load import LoadedProject
 from lineal.config.model import Image
 from lineal.context.build_context import BuildContext
-from lineal.context.committed import absent, committed_text
+from lineal.context.committed import absent, committed_text, dockerfile_of
 from lineal.context.dockerignore import Ignore
 from lineal.context.uncommitted import ReadPaths
 from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.instructions import RunInstruction
 from lineal.dockerfile.planner import plan
 from lineal.dockerfile.run_mounts import literal
-from lineal.dockerfile.stage import PlanRequest, Stage, closure
-from lineal.errors import BadConfiguration
+from lineal.dockerfile.stage import PlanRequest, Stage, closure, unplanned
+from lineal.errors import BadConfiguration, Problems
 from lineal.git.commit import Commit
+from lineal.progress import QUIET, Notes, once
 from lineal.text import closest
 
 
@@ -47,20 +49,29 @@ def read_images(
     repository: Commit,
     loaded: LoadedProject,
     wanted: Iterable[str] = (),
-    unpinned: Callable[[str], bool] = lambda _: False,
+    exceptions: Giterminism = Giterminism(),  # noqa: B008 (it is frozen)
+    notes: Notes = QUIET,
+    *,
+    trusted: bool = True,
 ) -> ImageGraphs:
-    """Plan the wanted images (all by default) and those they need. Raises `BadConfiguration`."""
+    """Plan the wanted images (all by default) and those they need. `trusted` says whether the commit may open
+    services of this network to an `ADD`: see `Giterminism.opens`.
+
+    Raises `BadConfiguration` with all that is wrong."""
     project = loaded.project
     names = list(wanted) or list(project.images)
+    problems = Problems()
     for name in names:
         if name not in project.images:
             near = closest(name, project.images)
-            raise BadConfiguration(
+            problems.add(BadConfiguration(
                 f"There is no image {name!r} in {loaded.file}.",
                 id="LN-1018",
                 remedy=f"Did you mean {near!r}?" if near else f"It has {', '.join(project.images)}.",
-            )
-    return _Reader(repository, loaded, _with_needs(names, project.images), unpinned).read()
+            ))  # fmt: skip
+    problems.end()
+    reader = _Reader(repository, loaded, _with_needs(names, project.images), exceptions, once(notes), trusted)
+    return reader.read()
 
 
 def _with_needs(names: Iterable[str], images: Mapping[str, Image]) -> list[str]:
@@ -80,50 +91,68 @@ def _with_needs(names: Iterable[str], images: Mapping[str, Image]) -> list[str]:
 
 class _Reader:
     def __init__(
-        self, repository: Commit, loaded: LoadedProject, names: list[str], unpinned: Callable[[str], bool]
-    ) -> None:
-        self.unpinned = unpinned
+        self, repository: Commit, loaded: LoadedProject, names: list[str], exceptions: Giterminism, notes: Notes,
+        trusted: bool,
+    ) -> None:  # fmt: skip
+        self.exceptions = exceptions
+        self.notes = notes
+        self.trusted = trusted
         self.repository = repository
         self.loaded = loaded
         self.names = names
         self.images = ImageGraphs()
         self.trees: dict[tuple[str, str], BuildContext] = {}
-        contexts = [loaded.project.images[name].context_path for name in names]
-        self.listing = repository.listing(contexts)
+        self.listing = repository.listing([self._folder(loaded.project.images[name]) for name in names])
 
     def read(self) -> ImageGraphs:
+        problems = Problems()
         for name in self.names:
-            image = self.loaded.project.images[name]
-            file = image.dockerfile_path
-            text = self._text(file)
-            if text is None:
-                raise absent(
-                    self.repository, file, f"The Dockerfile {file} of image {name!r}",
-                    place=self.loaded.place(f"images.{name}"), remedy="Write it, or name it with `dockerfile:`.",
-                )  # fmt: skip
-            self.images.last[name] = plan(
-                PlanRequest(
-                    name=name,
-                    file=file,
-                    text=text,
-                    context=self._context(image.context_path, file),
-                    platform=image.platforms[0],
-                    target=image.target,
-                    args=image.args,
-                    needs={arg: (need, self.images.last[need]) for arg, need in image.needs.items()},
-                    cache_version=image.cache_version,
-                    siblings=self.loaded.project.images.keys(),
-                    unpinned=self.unpinned,
-                )
-            )
+            self.images.last[name] = unplanned(name, self.loaded.place(f"images.{name}"))
+            with problems.collected():
+                self.images.last[name] = plan(self._request(name))
+        problems.end()
         return self.images
+
+    def _request(self, name: str) -> PlanRequest:
+        image = self.loaded.project.images[name]
+        file = dockerfile_of(self.repository, image.dockerfile_path)
+        self.images.files.add(image.dockerfile_path)
+        text = self._text(file)
+        if text is None:
+            raise absent(
+                self.repository, file, f"The Dockerfile {file} of image {name!r}",
+                place=self.loaded.place(f"images.{name}"), remedy="Write it, or name it with `dockerfile:`.",
+            )  # fmt: skip
+        return PlanRequest(
+            name=name,
+            file=file,
+            text=text,
+            context=self._context(image, file),
+            platform=image.platforms[0],
+            target=image.target,
+            args=image.args,
+            needs={arg: (need, self.images.last[need]) for arg, need in image.needs.items()},
+            cache_version=image.cache_version,
+            siblings=self.loaded.project.images.keys(),
+            unpinned=self.exceptions.unpinned,
+            pinned=self.exceptions.dockerfile.pinned,
+            inside=self.exceptions.opens if self.trusted else lambda _: False,
+            notes=self.notes,
+        )
 
     def _text(self, path: str) -> str | None:
         self.images.files.add(path)
         return committed_text(self.repository, path)
 
-    def _context(self, context: str, dockerfile: str) -> BuildContext:
+    def _folder(self, image: Image) -> str:
+        """The folder of the image's context, with links of the commit followed."""
+        found = self.repository.follow(image.context_path)
+        self.images.files.update(found.links)
+        return found.path
+
+    def _context(self, image: Image, dockerfile: str) -> BuildContext:
         """The context after `<Dockerfile>.dockerignore` if there is one, else after its own `.dockerignore`."""
+        context = self._folder(image)
         for file in (f"{dockerfile}.dockerignore", posixpath.join(context, ".dockerignore")):
             text = self._text(file)
             if text is not None:
@@ -131,5 +160,5 @@ class _Reader:
         key = (context, file if text is not None else "")
         if key not in self.trees:
             ignore = Ignore(text, file=file) if text is not None else Ignore.none()
-            self.trees[key] = BuildContext(self.repository, context, self.listing, ignore)
+            self.trees[key] = BuildContext(self.repository, context, self.listing, ignore, self.exceptions.empty)
         return self.trees[key]

@@ -4,6 +4,7 @@ This module refuses instructions and flags that Lineal cannot build yet, and nam
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -49,6 +50,8 @@ class FromInstruction:
     """FROM of an external image: its reference as written. A FROM of a target or of scratch makes no stage."""
 
     reference: str
+    only_files: bool = False
+    """Whether a COPY or a mount takes files of it, and nothing is built on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ class RunInstruction:
     """A heredoc with a shebang: its name and content, run as a file."""
     mounts: tuple[RunMount, ...]
     network: str
+    unset: tuple[str, ...] = ()
+    """The variables that are taken for empty in the paths of mounts: the base must not have them."""
 
     def canonical(self) -> Inputs:
         return {
@@ -71,6 +76,7 @@ class RunInstruction:
             "script": list(self.script) if self.script else None,
             "mounts": [mount.canonical() for mount in self.mounts],
             "network": self.network,
+            **({"unset": list(self.unset)} if self.unset else {}),
         }
 
 
@@ -112,8 +118,11 @@ class InstructionParser(Parser):
             one_line(instruction),
         )
 
-    def _key(self, instruction: DockerfileInstruction, scope: Scope, raw: str) -> str:
-        key = self.known(instruction, scope, raw, f"The name {raw!r}")
+    def _key(self, instruction: DockerfileInstruction, scope: Scope, raw: str) -> Word:
+        if instruction.name == "LABEL":
+            key: Word = self.expand(instruction, scope, raw)
+        else:
+            key = self.known(instruction, scope, raw, f"The name {raw!r}")
         if not key:
             self.refuse(instruction, f"{instruction.name} needs a name before each `=`.", id="LN-2002")
         return key
@@ -143,12 +152,18 @@ class InstructionParser(Parser):
 
     # --- COPY and ADD -------------------------------------------------------------------------------------------
 
-    def copy(self, instruction: DockerfileInstruction, scope: Scope) -> CopyInstruction:
-        return CopyParser(self, instruction, scope).parse()
+    def copy(
+        self, instruction: DockerfileInstruction, scope: Scope, there: Callable[[str], bool] = lambda _: False
+    ) -> CopyInstruction:
+        """`there` says whether the context has something that a source means."""
+        return CopyParser(self, instruction, scope, there).parse()
 
     # --- RUN ----------------------------------------------------------------------------------------------------
 
-    def run(self, instruction: DockerfileInstruction, scope: Scope) -> RunInstruction:
+    def run(
+        self, instruction: DockerfileInstruction, scope: Scope, there: Callable[[str], bool] = lambda _: False
+    ) -> RunInstruction:
+        """`there` says whether the context has something at a path."""
         flags = self.flags(instruction, ("mount", "network", "security"))
         network, security = flags.get("network", "default"), flags.get("security", "sandbox")
         if security == "insecure":
@@ -170,14 +185,17 @@ class InstructionParser(Parser):
         if not instruction.args:
             self.refuse(instruction, "RUN needs a command.", id="LN-2002")
         words, script = self._command(instruction)
-        mounts = [flag.removeprefix("--mount=") for flag in instruction.flags if flag.startswith("--mount")]
+        texts = [flag.removeprefix("--mount=") for flag in instruction.flags if flag.startswith("--mount")]
+        unset: set[str] = set()
+        mounts = tuple(self._mount(instruction, scope, text, there, unset) for text in texts)
         return RunInstruction(
             place=self.place(instruction),
             words=words,
             exec_form=instruction.json,
             script=script,
-            mounts=tuple(self._mount(instruction, scope, text) for text in mounts),
+            mounts=mounts,
             network=network,
+            unset=tuple(sorted(unset)),
         )
 
     def _command(self, instruction: DockerfileInstruction) -> tuple[tuple[str, ...], tuple[str, str] | None]:
@@ -194,12 +212,17 @@ class InstructionParser(Parser):
         full = instruction.args[0] + "".join(f"\n{heredoc.content}{heredoc.name}" for heredoc in instruction.heredocs)
         return (full,), None
 
-    def _mount(self, instruction: DockerfileInstruction, scope: Scope, text: str) -> RunMount:
+    def _mount(
+        self, instruction: DockerfileInstruction, scope: Scope, text: str, there: Callable[[str], bool],
+        unset: set[str],
+    ) -> RunMount:  # fmt: skip
+        def in_context(raw: str) -> str:
+            word = self.expand(instruction, scope, raw)
+            source, assumed = self.assumed(instruction, scope, word, there, "--mount")
+            unset.update(assumed)
+            return source
+
         try:
-            return parse_mount(
-                text,
-                lambda raw: self.expand(instruction, scope, raw),
-                lambda raw: self.known(instruction, scope, raw, "--mount"),
-            )
+            return parse_mount(text, lambda raw: self.expand(instruction, scope, raw), in_context)
         except ValueError as error:
             self.refuse(instruction, f"--mount={error}.", id="LN-2002")

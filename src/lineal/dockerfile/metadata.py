@@ -23,6 +23,8 @@ _SIGNAL = re.compile(
     r"TRAP|TSTP|TTIN|TTOU|URG|USR1|USR2|VTALRM|WINCH|XCPU|XFSZ|RTMIN(?:\+(?:[1-9]|1[0-5]))?|RTMAX(?:-(?:[1-9]|1[0-4]))?)",
     re.IGNORECASE | re.ASCII,
 )
+_LONGEST = float(2**63 - 1)
+"""Nanoseconds that a duration of Go can have."""
 _NANOSECONDS = {
     "ns": 1,
     "us": 10**3,
@@ -187,14 +189,15 @@ def _nanoseconds(text: str, meta: MetadataInstruction) -> int:
     """A duration as Go writes it, in nanoseconds. 0 and the empty text mean Docker's default."""
     parts = _DURATION.findall(text)
     written = text.removeprefix("+")
-    if written not in ("", "0", "-0") and "".join(number + unit for number, unit in parts) != written:
+    duration = sum(float(number) * _NANOSECONDS[unit] for number, unit in parts)
+    is_known = written in ("", "0", "-0") or "".join(number + unit for number, unit in parts) == written
+    if not is_known or duration > _LONGEST:
         raise BadConfiguration(
             f"{text!r} is not a duration.", id="LN-2002", place=meta.place, remedy="Write it as 30s or 1m30s."
         )
-    duration = round(sum(float(number) * _NANOSECONDS[unit] for number, unit in parts))
-    if 0 < duration < _NANOSECONDS["ms"]:
+    if 0 < round(duration) < _NANOSECONDS["ms"]:
         raise BadConfiguration(f"{text!r} is less than the 1ms that Docker takes.", id="LN-2002", place=meta.place)
-    return duration
+    return round(duration)
 
 
 def _onbuild(config: ContainerConfig, _meta: MetadataInstruction, words: list[str]) -> None:

@@ -16,13 +16,15 @@ def parse_file(text: str) -> DockerfileAst:
 
     Raises `DockerfileSyntaxError`."""
     lines = re.findall(r"[^\n]*\n|[^\n]+$", text)
-    ours: set[int] = set()
-    for number, line in enumerate(lines):
-        found = _WITH_HEREDOC.match(line)
-        if found is not None and _begins(lines[:number]):
-            lines[number] = line[found.end() :]
-            ours.add(number + 1)
-    ast = parse_dockerfile_ast("".join(lines))
+    found = ((number, _WITH_HEREDOC.match(line)) for number, line in enumerate(lines, 1))
+    ours = {number: match.end() for number, match in found if match is not None}
+    while True:
+        ast = _parsed("".join(line[ours.get(number, 0) :] for number, line in enumerate(lines, 1)))
+        begins = {instruction.start_line for instruction in ast.instructions}
+        if ours.keys() <= begins:
+            break
+        # Such a line may be part of another instruction or of a heredoc.
+        ours = {number: end for number, end in ours.items() if number in begins}
     for instruction in ast.instructions:
         if instruction.start_line in ours:
             instruction.name, instruction.original = "ONBUILD", f"ONBUILD {instruction.original}"
@@ -30,13 +32,11 @@ def parse_file(text: str) -> DockerfileAst:
     return ast
 
 
-def _begins(above: list[str]) -> bool:
-    """Whether the line below these begins an instruction, and is not part of another one or of a heredoc."""
+def _parsed(text: str) -> DockerfileAst:
     try:
-        last = parse_dockerfile_ast("".join([*above, "MAINTAINER x\n"])).instructions[-1]
-    except DockerfileSyntaxError:
-        return False
-    return last.start_line == len(above) + 1
+        return parse_dockerfile_ast(text)
+    except RecursionError:
+        raise DockerfileSyntaxError("an argument is nested too deeply", 1) from None
 
 
 def trigger(instruction: DockerfileInstruction) -> str:
@@ -49,7 +49,7 @@ def instructions(triggers: tuple[str, ...], line: int) -> list[DockerfileInstruc
     """The instructions that a `FROM` on this line begins with. Raises `DockerfileSyntaxError`."""
     found = []
     for text in triggers:
-        parsed = parse_dockerfile_ast(text).instructions
+        parsed = _parsed(text).instructions
         if len(parsed) != 1:
             raise DockerfileSyntaxError(f"an ONBUILD is one instruction, which {text!r} is not", line)
         parsed[0].start_line = line

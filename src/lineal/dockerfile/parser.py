@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any, NoReturn
 
 from e2b_dockerfile_utils import DockerfileInstruction
 
-from lineal.dockerfile.scope import Deferred, Scope, Word
+from lineal.dockerfile.scope import Deferred, Missed, Scope, Word
 from lineal.errors import BadConfiguration, Location
+from lineal.progress import QUIET, Notes
 from lineal.text import closest
 
 
 class Parser:
     """Reads the flags and words of one Dockerfile. Raises `BadConfiguration` with file and line."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, notes: Notes = QUIET) -> None:
         self.file = file
+        self.notes = notes
+        self.before_from: Collection[str] = ()
+        """The arguments that only FROM sees, as long as a target does not repeat them."""
 
     def place(self, instruction: DockerfileInstruction) -> Location:
         return Location(self.file, instruction.start_line)
@@ -27,24 +32,63 @@ class Parser:
         raise BadConfiguration(message, id=id, place=self.place(instruction), remedy=remedy)
 
     def expand(self, instruction: DockerfileInstruction, scope: Scope, raw: str, *, quotes: bool = True) -> Word:
-        try:
-            return scope.expand(raw, quotes=quotes)
-        except ValueError as error:
-            self.refuse(instruction, f"{instruction.name}: {error}.", id="LN-2002")
+        """The text of a word of a target, which may wait for the base image. A variable that is not there is empty,
+        with docker's warning."""
+
+        def missed(name: str) -> None:
+            if name in self.before_from:
+                base = " unless the base sets it" if scope.open else ""
+                self._warn(instruction, f"`${name}` is not defined in this target, and empty{base} (UndefinedVar). "
+                           f"Write `ARG {name}` after its FROM to use the value from before it.")  # fmt: skip
+            elif not scope.open:
+                self._warn(instruction, f"{undefined(name)}.")
+
+        return self._expanded(instruction, scope, raw, quotes, missed)
 
     def known(self, instruction: DockerfileInstruction, scope: Scope, raw: str, what: str) -> str:
         """The text of a word that must be known before the base image is."""
-        word = self.expand(instruction, scope, raw)
+        word = self._expanded(instruction, scope, raw, True, lambda _: None)
         if isinstance(word, Deferred):
-            unknown = ", ".join(f"${name}" for name in _unknown(word))
-            self.refuse(
-                instruction,
-                f"{what} uses {unknown}, which the Dockerfile does not define before this line.",
-                "Give it a value: with ENV, a default of its ARG, or `args` in lineal.yaml. "
-                "What only the base image defines is not known when checksums are made.",
-                id="LN-2004",
-            )
+            self._refuse_unknown(instruction, word, what)
         return word
+
+    def assumed(
+        self, instruction: DockerfileInstruction, scope: Scope, word: Word, there: Callable[[str], bool], what: str
+    ) -> tuple[str, frozenset[str]]:
+        """A path in the context, whose files are known before the base image is: the variables that only the base may
+        have are taken for empty, as docker does when it has not, and are returned for the build to check. Refused
+        where nothing is `there` then."""
+        if isinstance(word, str):
+            return word, frozenset()
+        text = word.without_base()
+        if text is None or not there(text) or word.waits & scope.variables.keys():
+            self._refuse_unknown(instruction, word, what)
+        for name in sorted(word.waits.difference(self.before_from)):
+            self._warn(instruction, f"{undefined(name)} unless the base sets it.")
+        return text, word.waits
+
+    def _expanded(
+        self, instruction: DockerfileInstruction, scope: Scope, raw: str, quotes: bool, missed: Missed
+    ) -> Word:
+        try:
+            return scope.expand(raw, quotes=quotes, missed=missed)
+        except ValueError as error:
+            self.refuse(instruction, f"{instruction.name}: {error}.", id="LN-2002")
+
+    def _refuse_unknown(self, instruction: DockerfileInstruction, word: Deferred, what: str) -> NoReturn:
+        names = _unknown(word)
+        args = ", ".join(f'{name}: "…"' for name in names)
+        self.refuse(
+            instruction,
+            f"{what} uses {', '.join(f'${name}' for name in names)}, which the Dockerfile does not define before "
+            "this line.",
+            f"Give it a value: with ENV, a default of its ARG, or `args: {{{args}}}` in lineal.yaml. "
+            "What only the base image defines is not known when checksums are made.",
+            id="LN-2004",
+        )
+
+    def _warn(self, instruction: DockerfileInstruction, sentence: str) -> None:
+        self.notes.warn(f"{self.place(instruction)}: {sentence}")
 
     def flags(
         self, instruction: DockerfileInstruction, allowed: tuple[str, ...], switches: tuple[str, ...] = ()
@@ -72,6 +116,11 @@ class Parser:
                 self.refuse(instruction, f"{instruction.name} --{name} needs a value.", id="LN-2002")
             found[name] = value
         return found
+
+
+def undefined(name: str) -> str:
+    """Docker's words for a variable that nothing defines."""
+    return f"Usage of undefined variable `${name}`, which is empty (UndefinedVar)"
 
 
 def one_line(instruction: DockerfileInstruction, width: int = 200) -> str:

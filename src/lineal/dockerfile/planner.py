@@ -7,14 +7,15 @@ import re
 from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError
 
 from lineal.dockerfile import platform
+from lineal.dockerfile.build_args import unused
 from lineal.dockerfile.checksum import Inputs, checksum
 from lineal.dockerfile.instructions import FromInstruction, InstructionParser
 from lineal.dockerfile.onbuild import arguments, parse_file, trigger
 from lineal.dockerfile.parser import one_line
-from lineal.dockerfile.scope import PROXY_ARGS, Scope
-from lineal.dockerfile.stage import PlanRequest, Stage
-from lineal.dockerfile.target import Target, TargetBuilder
-from lineal.errors import BadConfiguration, Location
+from lineal.dockerfile.scope import Scope, Word
+from lineal.dockerfile.stage import PlanRequest, Stage, unplanned
+from lineal.dockerfile.target import Target, TargetBuilder, TooDeep
+from lineal.errors import BadConfiguration, Location, Problems
 from lineal.text import closest
 
 # Keeps the recursion over targets far away from Python's limit.
@@ -30,7 +31,8 @@ def plan(image: PlanRequest) -> Stage:
 class Planner:
     def __init__(self, image: PlanRequest) -> None:
         self.image = image
-        self.parser = InstructionParser(image.file)
+        self.parser = InstructionParser(image.file, image.notes)
+        self.problems = Problems()
         try:
             self.ast = parse_file(image.text)
         except DockerfileSyntaxError as error:
@@ -42,28 +44,49 @@ class Planner:
         self.targets = self._split()
         self.depth = 0
         self._check_args()
+        # Everything else would rest on what is wrong already.
+        self.problems.end()
+        self.parser.before_from = self.globals.variables.keys()
 
     def last_stage(self) -> Stage:
+        target = self._wanted()
+        stage, scope = self._plan_target(target)
+        self.problems.end()
+        return stage or self._nothing(target, scope)
+
+    def _wanted(self) -> Target:
         wanted = self.image.target
-        if wanted is None:
-            target = self.targets[-1]
-        else:
-            found = self._find_target(wanted, len(self.targets))
-            if found is None:
-                near = closest(wanted, [target.name for target in self.targets])
-                raise BadConfiguration(
-                    f"target {wanted!r} is not in {self.image.file}.",
-                    id="LN-2005",
-                    place=Location("lineal.yaml", key=f"images.{self.image.name}.target"),
-                    remedy=f"Did you mean {near!r}?" if near else "Name a `FROM … AS` of that file.",
-                )
-            target = found
-        stage, _ = self._plan_target(target)
-        if stage is None:
-            self.parser.refuse(
-                target.origin, "This target is `FROM scratch` with nothing in it: there is no image.", id="LN-2006"
+        target = self.targets[-1] if wanted is None else self._find_target(wanted, len(self.targets))
+        if target is None:
+            near = closest(str(wanted), [target.name for target in self.targets])
+            raise BadConfiguration(
+                f"target {wanted!r} is not in {self.image.file}.",
+                id="LN-2005",
+                place=Location("lineal.yaml", key=f"images.{self.image.name}.target"),
+                remedy=f"Did you mean {near!r}?" if near else "Name a `FROM … AS` of that file.",
             )
-        return stage
+        return target
+
+    def _nothing(self, target: Target, scope: Scope) -> Stage:
+        """An image without layers, which docker makes of `FROM scratch` alone."""
+        image = self.image
+        return Stage(
+            op=None,
+            image=image.name,
+            target=target.name,
+            place=self.parser.place(target.origin),
+            text=one_line(target.origin),
+            parent=None,
+            inputs={
+                "close": True, "metadata": [], "platform": image.platform, "cache_version": image.cache_version
+            },
+            scope=scope,
+            context=image.context,
+            platform=image.platform,
+        )  # fmt: skip
+
+    def stand_in(self, target: Target) -> Stage:
+        return unplanned(self.image.name, self.parser.place(target.origin), target.name)
 
     # --- targets ------------------------------------------------------------------------------------------------
 
@@ -83,81 +106,87 @@ class Planner:
     def _split(self) -> list[Target]:
         targets: list[Target] = []
         for instruction in self.ast.instructions:
-            if instruction.name == "FROM":
-                targets.append(self._open_target(instruction, len(targets)))
-            elif targets:
-                targets[-1].instructions.append(instruction)
-            elif instruction.name == "ARG":
-                self.globals = self.arg(instruction, self.globals, local=False)
-            else:
-                self.parser.refuse(instruction, f"{instruction.name} stands before the first FROM.", id="LN-2001")
+            with self.problems.collected():
+                if instruction.name == "FROM":
+                    targets.append(Target("", len(targets), instruction, []))
+                    targets[-1].name = self._target_name(instruction, targets[-1].number)
+                elif targets:
+                    targets[-1].instructions.append(instruction)
+                elif instruction.name == "ARG":
+                    self.globals = self.arg(instruction, self.globals, local=False)
+                else:
+                    sentence = f"{instruction.name} stands before the first FROM."
+                    self.parser.refuse(instruction, sentence, id="LN-2001")
         if not targets:
+            self.problems.end()
             raise BadConfiguration("there is no FROM in it.", id="LN-2001", place=Location(self.image.file),
                                    remedy="A Dockerfile starts with FROM.")  # fmt: skip
         return targets
 
-    def _open_target(self, instruction: DockerfileInstruction, number: int) -> Target:
+    def _target_name(self, instruction: DockerfileInstruction, number: int) -> str:
         words = instruction.args
-        if len(words) == 3 and words[1].lower() == "as":
-            name = words[2].lower()
-            if not _TARGET_NAME.match(name):
-                self.parser.refuse(instruction, f"{words[2]!r} is not a valid name for a target.", id="LN-2002")
-        elif len(words) == 1:
-            name = str(number)
-        else:
+        if len(words) == 1:
+            return str(number)
+        if len(words) != 3 or words[1].lower() != "as":
             self.parser.refuse(instruction, "FROM takes one reference, and optionally AS and a name.", id="LN-2002")
-        return Target(name, number, instruction, [])
+        if not _TARGET_NAME.match(words[2].lower()):
+            self.parser.refuse(instruction, f"{words[2]!r} is not a valid name for a target.", id="LN-2002")
+        return words[2].lower()
 
     def _find_target(self, name: str, before: int) -> Target | None:
         """The target of a name, or of a number as in COPY --from=0. The last one of a name wins, as in BuildKit."""
         for target in reversed(self.targets[:before]):
             if target.name == name.lower():
                 return target
-        return self.targets[int(name)] if name.isdigit() and int(name) < before else None
+        return self.targets[int(name)] if _is_number(name) and int(name) < before else None
 
     def _check_args(self) -> None:
-        """Refuse a build argument that no ARG declares: it is a typing error."""
+        """Say which build arguments no ARG takes. Another image that none takes is a typing error."""
         declared = {
             argument.split("=", 1)[0] for instruction in self.ast.instructions if instruction.name == "ARG"
             for argument in instruction.args
         }  # fmt: skip
         own = tuple(trigger(instruction) for instruction in self.ast.instructions if instruction.name == "ONBUILD")
         declared |= arguments((*own, *(text for stage in self.needs.values() for text in stage.scope.onbuild)))
-        for name in self.build_args:
-            if name not in declared and name not in PROXY_ARGS:
+        for note in unused(self.image, declared):
+            self.image.notes.note(note)
+        for name in self.image.needs:
+            if name not in declared:
                 near = closest(name, declared)
-                section = "needs" if name in self.image.needs else "args"
-                raise BadConfiguration(
+                self.problems.add(BadConfiguration(
                     f"{self.image.file} has no ARG {name}.",
                     id="LN-2007",
-                    place=Location("lineal.yaml", key=f"images.{self.image.name}.{section}.{name}"),
+                    place=Location("lineal.yaml", key=f"images.{self.image.name}.needs.{name}"),
                     remedy=f"Did you mean {near}?" if near else f"Add `ARG {name}` there, or remove the argument.",
-                )
+                ))  # fmt: skip
 
     def _plan_target(self, target: Target) -> tuple[Stage | None, Scope]:
         if target.scope is None:
             self.depth += 1
             if self.depth > _MAX_DEPTH:
-                self.parser.refuse(
-                    target.origin,
+                raise TooDeep(
                     f"More than {_MAX_DEPTH} targets build on each other here.",
-                    "Put some of them together, or split the Dockerfile into images.",
                     id="LN-2008",
+                    place=self.parser.place(target.origin),
+                    remedy="Put some of them together, or split the Dockerfile into images.",
                 )
-            stage, scope, triggers = self._base(target)
+            stage, scope, triggers = self._begun(target)
             builder = TargetBuilder(self, target, stage, scope)
             builder.begin(triggers)
             for instruction in target.instructions:
-                try:
-                    builder.add(instruction)
-                except BadConfiguration as error:
-                    if error.place is not None:
-                        raise
-                    # The files that it reads said so, which do not know for whom they are read.
-                    self.parser.refuse(instruction, error.message, error.remedy, id=error.id)
+                builder.add(instruction)
             target.last, target.scope = builder.finish(), builder.scope
             self.depth -= 1
         return target.last, target.scope
+
+    def _begun(self, target: Target) -> tuple[Stage | None, Scope, tuple[str, ...]]:
+        try:
+            return self._base(target)
+        except TooDeep:
+            raise
+        except BadConfiguration as error:
+            self.problems.add(error)
+            return self.stand_in(target), Scope(escape=self.ast.escape_token), ()
 
     def _base(self, target: Target) -> tuple[Stage | None, Scope, tuple[str, ...]]:
         """The stage that a target begins on, its scope, and its ONBUILD triggers. A FROM names scratch (no stage), an
@@ -171,12 +200,24 @@ class Planner:
                     instruction,
                     f"--platform={wanted} is not the image's platform "
                     f"{self.image.platform}; several platforms are not supported yet.",
+                    f"Give this target an image of its own with `platforms: [{platform.normal(wanted)}]`, "
+                    "or write --platform=$TARGETPLATFORM.",
                     id="LN-2003",
                 )
         text = self.parser.known(instruction, self.globals, instruction.args[0], "FROM")
         if not text:
-            self.parser.refuse(instruction, f"The base {instruction.args[0]!r} is empty.",
-                               "Give its ARG a default or a value in lineal.yaml.", id="LN-2006")  # fmt: skip
+            names = ", ".join(f'{name}: "…"' for name in re.findall(r"\$\{?(\w+)", instruction.args[0]))
+            self.parser.refuse(
+                instruction,
+                f"The base {instruction.args[0]!r} is empty.",
+                f"Give its ARG a default, or a value in lineal.yaml: `images: {{{self.image.name}: "
+                f"{{args: {{{names}}}}}}}`.",
+                id="LN-2006",
+            )
+        if platform.is_windows(text):
+            sentence = f"{text!r} is an image of Windows, and Lineal builds images of Linux."
+            remedy = "Build this one elsewhere, and leave it out of lineal.yaml."
+            self.parser.refuse(instruction, sentence, remedy, id="LN-2003")
         if text == "scratch":
             return None, Scope.scratch(self.ast.escape_token), ()
         earlier = self._find_target(text, target.number) if not text.isdigit() else None
@@ -213,7 +254,7 @@ class Planner:
         except BadConfiguration as error:
             self.parser.refuse(instruction, error.message, error.remedy, id=error.id)
         return Stage(
-            op=FromInstruction(reference),
+            op=FromInstruction(reference, only_files=instruction.name != "FROM"),
             image=self.image.name,
             target=target,
             place=self.parser.place(instruction),
@@ -224,8 +265,9 @@ class Planner:
             platform=self.image.platform,
         )
 
-    def source_stage(self, instruction: DockerfileInstruction, name: str, before: int) -> Stage:
-        """The last stage with files of the target or image that `--from=NAME` of COPY or of a mount names."""
+    def source_stage(self, instruction: DockerfileInstruction, name: str, before: int) -> Stage | None:
+        """The last stage with files of the target or image that `--from=NAME` of COPY or of a mount names; None for
+        an empty target."""
         target = self._find_target(name, len(self.targets))
         if target is not None and instruction.name == "RUN" and name.isdigit():
             self.parser.refuse(instruction, f"RUN --mount cannot name a target by its number, from={name}.",
@@ -242,11 +284,7 @@ class Planner:
             self.parser.refuse(instruction, f"--from={name} is not a target above this one.",
                                "Name an earlier `FROM … AS`, or another image.", id="LN-2005")  # fmt: skip
         stage, _ = self._plan_target(target)
-        if stage is None:
-            self.parser.refuse(
-                instruction, f"The target {name!r} is empty: there is nothing to take from it.", id="LN-2006"
-            )
-        return with_files(stage)
+        return with_files(stage) if stage else None
 
     def arg(self, instruction: DockerfileInstruction, scope: Scope, *, local: bool) -> Scope:
         """ARG: the value of lineal.yaml, else the default, else (in a target) what was set before the first FROM.
@@ -257,19 +295,34 @@ class Planner:
             name, separator, raw_default = argument.partition("=")
             if not name:
                 self.parser.refuse(instruction, "ARG needs a name before each `=`.", id="LN-2002")
+            value: Word | None = None
             if name in self.build_args:
-                scope = scope.with_arg(name, self.build_args[name])
+                value = self.build_args[name]
             elif separator:
-                default = self.parser.known(instruction, scope, raw_default, f"The default of ARG {name}")
-                scope = scope.with_arg(name, default)
-            elif local and name in self.globals.variables:
-                scope = scope.with_arg(name, self.globals.variables[name])
+                value = self._default(instruction, scope, name, raw_default, local)
+            elif local:
+                value = self.globals.variables.get(name)
+            try:
+                scope = scope.with_arg(name, value)
+            except ValueError as error:
+                self.parser.refuse(instruction, f"ARG: {error}.", "Write its value out.", id="LN-2004")
         return scope
+
+    def _default(self, instruction: DockerfileInstruction, scope: Scope, name: str, raw: str, local: bool) -> Word:
+        """Without the warnings of targets before the first FROM."""
+        if local:
+            return self.parser.expand(instruction, scope, raw)
+        return self.parser.known(instruction, scope, raw, f"The default of ARG {name}")
+
+
+def _is_number(name: str) -> bool:
+    """Whether a name stands for a target by its number: of digits as `int` takes them, and not thousands of these."""
+    return name.isascii() and name.isdigit() and len(name) < 10
 
 
 def with_files(stage: Stage) -> Stage:
     """The stage that a copy from this one depends on: closing metadata has no files, unless a WORKDIR makes some."""
-    while stage.op is None and stage.parent and not any(meta.name == "WORKDIR" for meta in stage.metadata):
+    while stage.op is None and stage.parent and not stage.makes_directories:
         stage = stage.parent
     return stage
 

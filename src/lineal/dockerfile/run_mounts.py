@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lineal.context.tree import owner_id
-from lineal.dockerfile.scope import Word, canonical_word
+from lineal.dockerfile.scope import Deferred, Word, canonical_word
 
-ExpandLate = Callable[[str], Word]
+Expand = Callable[[str], Word]
 """Expands the variables of a word; the result may wait for the base image."""
-ExpandNow = Callable[[str], str]
-"""Expands the variables of a word that must be known before the base image is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +38,8 @@ class RunMount:
     """`env=`: the secret is seen as this environment variable."""
     readonly: bool = False
     """For a cache or a tmpfs, which are otherwise writable."""
+    open: tuple[tuple[str, Word], ...] = ()
+    """All options of a mount some of which, beside the target, wait for the base image: see `finished`."""
 
     def canonical(self) -> dict[str, Any]:
         # A target's name is no input: what it stands for is entered as its checksum.
@@ -47,7 +47,15 @@ class RunMount:
         if not self.readonly:
             # It came later than the first checksums.
             del fields["readonly"]
-        return {**fields, "target": canonical_word(self.target)}
+        del fields["open"]
+        options = {"open": [[name, canonical_word(value)] for name, value in self.open]} if self.open else {}
+        return {**fields, "target": canonical_word(self.target), **options}
+
+    def finished(self, finish: Callable[[Word], str]) -> RunMount:
+        """The mount once every option but the target is known. Raises ValueError for what is wrong then."""
+        if not self.open:
+            return self
+        return _KINDS[self.type]({name: value if name == "target" else finish(value) for name, value in self.open})
 
     @property
     def has_files(self) -> bool:
@@ -55,11 +63,11 @@ class RunMount:
         return self.type == "bind" or self.source_stage is not None
 
 
-def parse_mount(text: str, late: ExpandLate, early: ExpandNow) -> RunMount:
-    """The mount that `type=...,target=...` describes. Raises ValueError for what is wrong or not supported, beginning
-    with the option."""
+def parse_mount(text: str, expand: Expand, in_context: Callable[[str], str]) -> RunMount:
+    """The mount that `type=...,target=...` describes; `in_context` expands a path in the context. Raises ValueError
+    for what is wrong or not supported, beginning with the option."""
     try:
-        return _parse(text, late, early)
+        return _parse(text, expand, in_context)
     except (ValueError, csv.Error, StopIteration) as error:
         reason = str(error) or "it cannot be read"
         raise ValueError(reason if reason.startswith("type=") else f"{text}: {reason}") from None
@@ -72,24 +80,40 @@ def literal(source: str) -> str:
     return "/".join(parts[:fixed]) or "/"
 
 
-def _parse(text: str, late: ExpandLate, early: ExpandNow) -> RunMount:
+def _parse(text: str, expand: Expand, in_context: Callable[[str], str]) -> RunMount:
     # The type may stand behind options of its own.
     options = dict(_option(part) for part in next(csv.reader([text], strict=True)) if part)
     if re.search(r"\$.", options.get("from", "")):
         raise ValueError("from does not expand variables: define a target with `FROM ${NAME} AS name`")
-    values: dict[str, Any] = {
-        name: late(value) if name == "target" else early(value) for name, value in options.items()
-    }
-    kind = values.pop("type", "bind").lower()
+    written = options.pop("type", "bind")
+    kind = expand(written)
+    if isinstance(kind, Deferred):
+        raise ValueError(f"type={written} has a variable that only the base image may define")
+    kind = kind.lower()
     if kind not in _OPTIONS:
         raise ValueError(f"type={kind} is not known, only {', '.join(sorted(_OPTIONS))}")
-    unknown = sorted(set(values) - _OPTIONS[kind])
+    unknown = sorted(set(options) - _OPTIONS[kind])
     if unknown:
         known = ", ".join(sorted(_OPTIONS[kind]))
         raise ValueError(f"type={kind} has no option {unknown[0]!r}, only {known}")
+    from_context = kind == "bind" and not options.get("from")
+    values: dict[str, Any] = {
+        name: in_context(value) if name == "source" and from_context else expand(value)
+        for name, value in options.items()
+    }
     target = values.get("target", "")
     if isinstance(target, str) and _clean(target) == "/":
         raise ValueError("its target is the root directory")
+    if any(isinstance(value, Deferred) for name, value in values.items() if name != "target"):
+        source = values.get("source", "")
+        literal_kind: Any = kind
+        return RunMount(
+            literal_kind,
+            target,
+            source=source if isinstance(source, str) else "",
+            source_stage=values.get("from") or None,
+            open=tuple(values.items()),
+        )
     return _KINDS[kind](values)
 
 

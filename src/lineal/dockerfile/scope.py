@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,6 +27,16 @@ PROXY_ARGS = frozenset(
 )
 
 
+_DEEPEST = 8
+"""Values of ARG that may wait for each other: each could double the one before."""
+Missed = Callable[[str], None]
+"""Takes the name of a variable that has no value, where a word uses it."""
+
+
+def _ignore(_name: str) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Deferred:
     """A word that depends on the base image's environment: its text and the variables of it that are known."""
@@ -34,6 +45,12 @@ class Deferred:
     known: tuple[tuple[str, Word], ...]
     escape: str
     quotes: bool = True
+    argument: bool = field(default=False, compare=False)
+    """The value of an ARG, which no image config holds: it is finished anew wherever it is used."""
+    waits: frozenset[str] = field(default=frozenset(), compare=False)
+    """The variables that the config of an image has to give."""
+    depth: int = field(default=0, compare=False)
+    """How many values of ARG are finished for it, one for the other."""
     identity: str = field(init=False, compare=False, repr=False)
     """Stands for the word in the words that use it, so that a long `ENV PATH=$PATH:...` chain stays flat."""
 
@@ -46,38 +63,60 @@ class Deferred:
     def __post_init__(self) -> None:
         object.__setattr__(self, "identity", checksum(self.canonical()))
 
-    def finish(self, environment: Mapping[str, str]) -> str:
+    def finish(self, environment: Mapping[str, str], missed: Missed = _ignore) -> str:
         """`environment` is the config's as it is at the word's line: an open ENV has its final value there."""
         known = dict(self.known)
 
         class Finished(_Values):
             def find(self, name: str) -> str | None:
                 value = known.get(name)
-                return value if isinstance(value, str) else environment.get(name)
+                if isinstance(value, Deferred):
+                    value = value.finish(environment, missed) if value.argument else environment.get(name)
+                elif value is None:
+                    value = environment.get(name)
+                if value is None:
+                    missed(name)
+                return value
 
         return _lex(self.escape, Finished(), skip_unset=False, quotes=self.quotes).process_word(self.raw)
+
+    def without_base(self) -> str | None:
+        """The text when the base image defines nothing; None for what then is an error."""
+        with suppress(ValueError):
+            return self.finish({})
+        return None
 
 
 Word = str | Deferred
 
 
-def finish(word: Word, environment: Mapping[str, str]) -> str:
+def finish(word: Word, environment: Mapping[str, str], missed: Missed = _ignore) -> str:
     """The final text, given the environment of the parent's config."""
-    return word if isinstance(word, str) else word.finish(environment)
+    return word if isinstance(word, str) else word.finish(environment, missed)
 
 
 def canonical_word(word: Word | None) -> Any:
     return word.canonical() if isinstance(word, Deferred) else word
 
 
+_MOST = 256 << 10
+"""Letters that the variables of one word may have together. A few lines of `ENV A=$A$A` would fill any memory; the
+kernel takes 128 KiB for a variable."""
+
+
 class _Values(Mapping[str, str]):
     """The lexer only ever calls `get`."""
+
+    _given = 0
 
     def find(self, name: str) -> str | None:
         raise KeyError(name)
 
     def get(self, name: str, default: Any = None) -> Any:
         value = self.find(name)
+        self._given += len(value or "")
+        if self._given > _MOST:
+            raise ValueError(f"its variables have more than the {_MOST >> 10} KiB that are the limit")
         return default if value is None else value
 
     def __getitem__(self, name: str) -> str:
@@ -127,6 +166,8 @@ class Scope:
     """The words of all WORKDIRs so far. The first one is absolute when the base image's own does not matter."""
     onbuild: tuple[str, ...] = ()
     """The instructions that a target `FROM` this one begins with."""
+    declared: frozenset[str] = frozenset()
+    """The names of all ARGs, those without a value too."""
 
     @staticmethod
     def scratch(escape: str) -> Scope:
@@ -137,10 +178,12 @@ class Scope:
         """For a target `FROM` this one. Within a Dockerfile its `ARG`s go on, `ENV` before them (as in BuildKit);
         they end with the image."""
         variables = {**self.variables, **self.env} if args else dict(self.env)
-        return replace(self, escape=escape, variables=variables, onbuild=())
+        declared = self.declared if args else frozenset()
+        return replace(self, escape=escape, variables=variables, onbuild=(), declared=declared)
 
-    def expand(self, raw: str, *, quotes: bool = True) -> Word:
-        """Raises ValueError for a bad substitution and for `${x:?message}`."""
+    def expand(self, raw: str, *, quotes: bool = True, missed: Missed = _ignore) -> Word:
+        """`missed` is told the variables without a value that no ARG declares. Raises ValueError for a bad
+        substitution and for `${x:?message}`."""
         _refuse_odd(raw)
         seen: dict[str, Word | None] = {}
         variables = self.variables
@@ -151,19 +194,46 @@ class Scope:
                 return value if isinstance(value, str) else None
 
         text: str = _lex(self.escape, Recorded(), skip_unset=True, quotes=quotes).process_word(raw)
-        if any(isinstance(value, Deferred) or (value is None and self.open) for value in seen.values()):
-            known = tuple(sorted((name, value) for name, value in seen.items() if value is not None))
-            return Deferred(raw, known, self.escape, quotes)
-        if any(value is None for value in seen.values()):
+        empty = [name for name, value in seen.items() if value is None]
+        for name in empty:
+            if name not in self.declared:
+                missed(name)
+        if any(isinstance(value, Deferred) for value in seen.values()) or (empty and self.open):
+            return self._deferred(raw, quotes, seen)
+        if empty:
             return _lex(self.escape, Recorded(), skip_unset=False, quotes=quotes).process_word(raw)
         return text
 
+    def _deferred(self, raw: str, quotes: bool, seen: Mapping[str, Word | None]) -> Deferred:
+        known = tuple(sorted((name, value) for name, value in seen.items() if value is not None))
+        waits: frozenset[str] = frozenset()
+        depth = 0
+        for name, value in seen.items():
+            if isinstance(value, Deferred) and value.argument:
+                waits, depth = waits | value.waits, max(depth, value.depth + 1)
+            elif not isinstance(value, str):
+                waits |= {name}
+        return Deferred(raw, known, self.escape, quotes, waits=waits, depth=depth)
+
     def with_env(self, pairs: Iterable[tuple[str, Word]]) -> Scope:
+        """Raises ValueError where an ARG waits for a variable of the base that goes away here."""
         new = dict(pairs)
+        for name, value in self.variables.items():
+            waits = value.waits if isinstance(value, Deferred) and value.argument and name not in new else frozenset()
+            if lost := waits & new.keys():
+                raise ValueError(f"it replaces ${min(lost)} of the base, for which the ARG {name} waits")
         return replace(self, env={**self.env, **new}, variables={**self.variables, **new})
 
-    def with_arg(self, name: str, value: Word) -> Scope:
-        return replace(self, variables={**self.variables, name: value})
+    def with_arg(self, name: str, value: Word | None) -> Scope:
+        """Raises ValueError for values that wait for each other without end."""
+        scope = replace(self, declared=self.declared | {name})
+        if value is None:
+            return scope
+        if isinstance(value, Deferred):
+            if value.depth >= _DEEPEST:
+                raise ValueError(f"the values of more than {_DEEPEST} ARGs wait for each other")
+            value = replace(value, argument=True)
+        return replace(scope, variables={**self.variables, name: value})
 
     def with_workdir(self, word: Word) -> Scope:
         absolute = isinstance(word, str) and word.startswith("/")

@@ -13,6 +13,7 @@ from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.instructions import FromInstruction, MetadataInstruction, RunInstruction
 from lineal.dockerfile.scope import Scope
 from lineal.errors import Location
+from lineal.progress import QUIET, Notes
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,15 @@ class Stage:
         an address."""
         return f"lineal-image:{self.checksum}"
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no files: metadata alone on scratch."""
+        return self.op is None and self.parent is None and not self.makes_directories
+
+    @property
+    def makes_directories(self) -> bool:
+        return any(meta.name == "WORKDIR" for meta in self.metadata)
+
     def dependencies(self) -> list[Stage]:
         """The stages whose content must be at hand to build this one."""
         return [*([self.parent] if self.parent else []), *self.sources.values(), *self.needs.values()]
@@ -79,7 +89,26 @@ class PlanRequest:
     siblings: Collection[str] = ()
     """The names of all images of lineal.yaml."""
     unpinned: Callable[[str], bool] = lambda _: False
-    """Whether a remote source of ADD may be one whose content its text does not fix."""
+    """Whether the project names a remote source of ADD as one whose content its text does not fix."""
+    pinned: bool = False
+    """Whether the text of every other one has to fix its content."""
+    inside: Callable[[str], bool] = lambda _: False
+    """Whether the content of a remote source, without such a text, may come from a service of this network."""
+    notes: Notes = QUIET
+
+
+def unplanned(image: str, place: Location, target: str = "") -> Stage:
+    """Stands for an image or a target that cannot be planned, while the problems of others are looked for."""
+    return Stage(
+        op=FromInstruction(""),
+        image=image,
+        target=target,
+        place=place,
+        text="",
+        parent=None,
+        inputs={},
+        scope=Scope(),
+    )
 
 
 def closure(stages: list[Stage]) -> list[Stage]:

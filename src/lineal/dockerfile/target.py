@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -9,9 +12,10 @@ from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError
 
 from lineal.context.glob import expand as expand_sources
 from lineal.context.glob import follow, has_wildcards, may_be_empty
+from lineal.context.missing_source import explain
 from lineal.context.path_filter import EVERYTHING, PathFilter
-from lineal.context.remote_source import unpinned
-from lineal.context.tree import clamp
+from lineal.context.remote_source import Remote, inside, is_inside, unpinned
+from lineal.context.tree import EmptyTree, clamp
 from lineal.dockerfile import metadata
 from lineal.dockerfile.checksum import Inputs
 from lineal.dockerfile.copy import CopyInstruction, identity_of_selected
@@ -19,9 +23,11 @@ from lineal.dockerfile.instructions import METADATA, InstructionParser, Metadata
 from lineal.dockerfile.onbuild import instructions
 from lineal.dockerfile.parser import one_line
 from lineal.dockerfile.run_mounts import RunMount, literal
-from lineal.dockerfile.scope import Deferred, Scope, canonical_word
+from lineal.dockerfile.scope import Deferred, Scope, Word, canonical_word
 from lineal.dockerfile.stage import PlanRequest, Stage
-from lineal.errors import BadConfiguration, Location
+from lineal.errors import BadConfiguration, Location, Problems
+
+_OF_WINDOWS = re.compile(r"\s*((?:powershell|cmd)(?:\.exe)?)(?=\s|$)", re.IGNORECASE)
 
 
 @dataclass
@@ -43,12 +49,20 @@ class Planning(Protocol):
     parser: InstructionParser
     needs: dict[str, Stage]
     """Placeholder of another image's reference -> that image's last stage."""
+    problems: Problems
 
     def arg(self, instruction: DockerfileInstruction, scope: Scope, *, local: bool) -> Scope:
         """The scope after an ARG; `local` is false before the first FROM."""
 
-    def source_stage(self, instruction: DockerfileInstruction, name: str, before: int) -> Stage:
-        """The stage that `--from=NAME` means in the target of number `before`."""
+    def source_stage(self, instruction: DockerfileInstruction, name: str, before: int) -> Stage | None:
+        """The stage that `--from=NAME` means in the target of number `before`; None for an empty target."""
+
+    def stand_in(self, target: Target) -> Stage:
+        """Any stage in place of one that cannot be planned, so that nothing follows from its absence."""
+
+
+class TooDeep(BadConfiguration):
+    """Targets build on each other without end: nothing else is looked for."""
 
 
 class TargetBuilder:
@@ -64,19 +78,63 @@ class TargetBuilder:
         self.pending: list[MetadataInstruction] = []
         self.first = True
         self.cmd_set = False
+        self.lost: set[str] = set()
+        """The variables whose value is not known because their instruction is wrong."""
 
     def add(self, instruction: DockerfileInstruction) -> None:
+        with self._separately(instruction):
+            self._add(instruction)
+
+    @contextmanager
+    def _separately(self, instruction: DockerfileInstruction) -> Iterator[None]:
+        """What is wrong in the block is said together with the other problems of the Dockerfile."""
+        try:
+            yield
+        except TooDeep:
+            raise
+        except BadConfiguration as error:
+            self._failed(instruction, error)
+
+    def _add(self, instruction: DockerfileInstruction) -> None:
         name = instruction.name
+        if self._uses_lost(instruction):
+            self._lose(instruction)
         if name == "ARG":
             self.scope = self.planner.arg(instruction, self.scope, local=True)
         elif name in METADATA:
-            self._metadata(self.parser.metadata(instruction, self.scope))
+            self._note_windows(instruction)
+            self._metadata(instruction, self.parser.metadata(instruction, self.scope))
         elif name == "RUN":
-            self._run(instruction, self.parser.run(instruction, self.scope))
+            self._note_windows(instruction)
+            self._run(instruction, self.parser.run(instruction, self.scope, self._in_context))
         elif name in ("COPY", "ADD"):
-            self._copy(instruction, self.parser.copy(instruction, self.scope))
+            self._copy(instruction, self.parser.copy(instruction, self.scope, self._in_context))
         else:
             self.parser.refuse(instruction, f"{name} is not known.", id="LN-2001")
+
+    def _note_windows(self, instruction: DockerfileInstruction) -> None:
+        found = _OF_WINDOWS.match(" ".join(instruction.args[:1])) if instruction.name in ("RUN", "SHELL") else None
+        if found:
+            note = f"`{found[1]}` is a program of Windows, and Lineal builds images of Linux."
+            self.image.notes.warn(f"{self.parser.place(instruction)}: {note}")
+
+    def _failed(self, instruction: DockerfileInstruction, error: BadConfiguration) -> None:
+        """What follows from another failure is no problem of its own."""
+        # The files that it reads said so, which do not know for whom they are read.
+        error.place = error.place or self.parser.place(instruction)
+        if not self._uses_lost(instruction):
+            self.planner.problems.add(error)
+        self._lose(instruction)
+        self.stage = self.stage or self.planner.stand_in(self.target)
+
+    def _uses_lost(self, instruction: DockerfileInstruction) -> bool:
+        return any(re.search(rf"\$\{{?{re.escape(name)}\b", instruction.original) for name in self.lost)
+
+    def _lose(self, instruction: DockerfileInstruction) -> None:
+        if instruction.name == "ARG":
+            self.lost.update(argument.partition("=")[0] for argument in instruction.args)
+        elif instruction.name == "ENV":
+            self.lost.update(instruction.args[0::3])
 
     def begin(self, triggers: tuple[str, ...]) -> None:
         """Add the instructions that the base's ONBUILDs hold, and take the ONBUILDs out of the config."""
@@ -84,20 +142,21 @@ class TargetBuilder:
             return
         origin = self.target.origin
         self.pending.append(MetadataInstruction("ONBUILD", self.parser.place(origin), ()))
-        try:
-            found = instructions(triggers, origin.start_line)
-        except DockerfileSyntaxError as error:
-            reason = str(error).split(": ", 1)[-1]
-            self.parser.refuse(origin, f"An ONBUILD of the base cannot be read: {reason}.", id="LN-2013")
-        for instruction in found:
-            self.add(instruction)
+        with self._separately(origin):
+            try:
+                found = instructions(triggers, origin.start_line)
+            except DockerfileSyntaxError as error:
+                reason = str(error).split(": ", 1)[-1]
+                self.parser.refuse(origin, f"An ONBUILD of the base cannot be read: {reason}.", id="LN-2013")
+            for instruction in found:
+                self.add(instruction)
 
     def finish(self) -> Stage | None:
         if self.pending:
             self._stage(None, self.pending[-1].place, self.pending[-1].text, {"close": True})
         return self.stage
 
-    def _metadata(self, meta: MetadataInstruction) -> None:
+    def _metadata(self, instruction: DockerfileInstruction, meta: MetadataInstruction) -> None:
         if meta.name == "ENTRYPOINT" and not self.cmd_set:
             meta = replace(meta, flags=(("reset-cmd", "true"),))
         self.cmd_set = self.cmd_set or meta.name == "CMD"
@@ -106,10 +165,12 @@ class TargetBuilder:
             metadata.apply({}, meta, str)
         self.pending.append(meta)
         if meta.name == "ENV":
-            self.scope = self.scope.with_env(
-                (str(canonical_word(name)), value)
-                for name, value in zip(meta.words[0::2], meta.words[1::2], strict=True)
-            )
+            names = map(str, meta.words[0::2])
+            try:
+                self.scope = self.scope.with_env(zip(names, meta.words[1::2], strict=True))
+            except ValueError as error:
+                remedy = "Give the ARG a value that does not wait, or the ENV another name."
+                self.parser.refuse(instruction, f"ENV: {error}.", remedy, id="LN-2004")
         elif meta.name == "WORKDIR":
             self.scope = self.scope.with_workdir(meta.words[0])
         elif meta.name == "USER":
@@ -124,15 +185,14 @@ class TargetBuilder:
         files: dict[str, Any] = {}
         for number, mount in enumerate(run.mounts):
             if mount.has_files:
-                files[str(number)] = self._mounted(instruction, mount, sources)
+                with self._separately(instruction):
+                    files[str(number)] = self._mounted(instruction, mount, sources)
         inputs = {**run.canonical(), "sees": self.scope.canonical_run(), "mounted": files}
         self._stage(run, run.place, one_line(instruction), inputs, sources)
 
     def _mounted(self, instruction: DockerfileInstruction, mount: RunMount, sources: dict[str, Stage]) -> Any:
         if mount.source_stage is not None:
-            stage = self.planner.source_stage(instruction, mount.source_stage, self.target.number)
-            sources[mount.source_stage] = stage
-            return stage.checksum
+            return self._other(instruction, mount.source_stage, (mount.source,), sources)
         if literal(mount.source) == (mount.source or "/"):
             return self._files(instruction, mount.source, "RUN --mount")
         context = self.image.context
@@ -150,27 +210,64 @@ class TargetBuilder:
         sources: dict[str, Stage] = {}
         files: Any = None
         if copy.source_stage is not None:
-            stage = self.planner.source_stage(instruction, copy.source_stage, self.target.number)
-            sources[copy.source_stage] = stage
-            files = stage.checksum
+            files = self._other(instruction, copy.source_stage, copy.places(), sources)
         else:
-            files = [self._copied(instruction, copy, source) for source in copy.sources]
+            files = []
+            for source in copy.sources:
+                with self._separately(instruction):
+                    files.append(self._copied(instruction, copy, source))
         inputs = {**copy.canonical(), "files": files}
         if isinstance(copy.destination, Deferred) or not copy.destination.startswith("/"):
             inputs["workdir"] = self.scope.canonical_workdir()
         self._stage(copy, copy.place, one_line(instruction), inputs, sources)
 
-    def _copied(self, instruction: DockerfileInstruction, copy: CopyInstruction, source: str) -> list[list[Any]]:
+    def _other(
+        self, instruction: DockerfileInstruction, name: str, paths: Iterable[str], sources: dict[str, Stage]
+    ) -> str | None:
+        """The files of another target or image for the checksum: its own, None for an empty target. Nothing can be
+        named there but the root and what wildcards would match."""
+        stage = self.planner.source_stage(instruction, name, self.target.number)
+        if stage is None or stage.is_empty:
+            for path in paths:
+                if not expand_sources(EmptyTree(), path) and not may_be_empty(EmptyTree(), path):
+                    self.parser.refuse(
+                        instruction,
+                        f"There is no {path!r} in the target {name!r}, which is empty.",
+                        "Take its root `/`, or put the file there.",
+                        id="LN-2006",
+                    )
+        if stage is None:
+            return None
+        sources[name] = stage
+        return stage.checksum
+
+    def _in_context(self, source: str) -> bool:
+        """Whether the context has something that a source means."""
+        names = self.image.context.names()
+        try:
+            return bool(expand_sources(names, source)) or may_be_empty(names, source)
+        except BadConfiguration:
+            return False
+
+    def _copied(self, instruction: DockerfileInstruction, copy: CopyInstruction, source: Word) -> list[list[Any]]:
         """The files of a source for the checksum; none for a remote one, whose text and flags are inputs already."""
         remote = copy.remote(source)
-        if remote is not None:
-            if not remote.pinned and not self.image.unpinned(source):
-                self.parser.refuse(instruction, *unpinned(source, remote), id="LN-2012")
+        if isinstance(source, Deferred) or remote is not None:
+            text = source.raw if isinstance(source, Deferred) else source
+            if remote is None or not remote.pinned:
+                self._check_unpinned(instruction, text, remote)
             return []
         root, path_filter = copy.root(source)
         if not path_filter:
             return self._files(instruction, source, instruction.name)
         return self._files(instruction, root, instruction.name, path_filter, source)
+
+    def _check_unpinned(self, instruction: DockerfileInstruction, text: str, remote: Remote | None) -> None:
+        """Like the `RUN curl` that it stands for, it is frozen by its first publication."""
+        if remote is not None and is_inside(remote.host) and not self.image.inside(text):
+            self.parser.refuse(instruction, *inside(text), id="LN-2012")
+        if self.image.pinned and not self.image.unpinned(text):
+            self.parser.refuse(instruction, *unpinned(text, remote), id="LN-2012")
 
     def _files(
         self,
@@ -191,7 +288,7 @@ class TargetBuilder:
             self.parser.refuse(instruction, error.message, error.remedy, id=error.id)
         written = written or source
         if not roots and not (may_be_empty(names, source) if source == written else has_wildcards(written)):
-            self.parser.refuse(instruction, f"{what} {written!r}: {context.missing(source)}", id="LN-2009")
+            self.parser.refuse(instruction, f"{what} {written!r}: {explain(context, source)}", id="LN-2009")
         matched: list[list[Any]] = []
         for root in roots:
             # A link as a source means what it points at.
@@ -206,7 +303,7 @@ class TargetBuilder:
             also = [meant.path] if meant is not None and meant.path != root else []
             matched.append([root, [list(entry) for path in (root, *also) for entry in context.identity(path)]])
         if path_filter.include is not None and not any(rows for _, rows in matched) and not has_wildcards(written):
-            self.parser.refuse(instruction, f"{what} {written!r}: {context.missing(clamp(written))}", id="LN-2009")
+            self.parser.refuse(instruction, f"{what} {written!r}: {explain(context, clamp(written))}", id="LN-2009")
         return matched
 
     def _stage(

@@ -95,6 +95,8 @@ class Command:
     network: str = "default"
     mounts: Sequence[Mount] = ()
     directories: Sequence[Directory] = ()
+    etc: tuple[int, int, int] = (0o755, 0, 0)
+    """Mode, uid and gid of the parent's /etc, where engines have files of their own."""
     existing: Callable[[str], bool] = field(default=bool)
     """Whether the parent has a directory at this path: mount points that the engine had to make are not kept."""
 
@@ -107,6 +109,10 @@ class CommandFailed(Exception):
         self.status = status
 
 
+class NoWorkingDirectory(Exception):
+    """The command's directory is a file, or below one."""
+
+
 class Engine(Protocol):
     """Raises `Unreachable` when the engine cannot be used."""
 
@@ -116,8 +122,8 @@ class Engine(Protocol):
         """Run the command in a container of `parent`, whose blobs are in `store`.
 
         `output` gets the command's lines as they come (decoded, without newline, not yet masked). The layer's file is
-        made in `workspace`. Raises `CommandFailed`; leaves no container or volume behind, interrupted or not
-        (cache mounts stay)."""
+        made in `workspace`. Raises `CommandFailed` and `NoWorkingDirectory`; leaves no container or volume behind,
+        interrupted or not (cache mounts stay)."""
 
     def stop(self) -> None:
         """End what runs, from any thread: every `run`, also later ones, raises `Interrupted`."""

@@ -17,6 +17,20 @@ _PACK_LIMITS = ("-c", "core.packedGitWindowSize=1m", "-c", "core.packedGitLimit=
 """How much of a pack git maps at once. By default git maps all of it, and the system counts that as used memory."""
 
 
+class MissingObject(GitFailed):
+    """The repository does not have an object that it needs, and it could not be fetched."""
+
+    exit_code = 3
+
+    def __init__(self, oid: str, root: Path) -> None:
+        super().__init__(
+            f"git has no object {oid} in {root}.",
+            id="LN-3007",
+            remedy="A partial clone lacks what it did not check out: clone without --filter.",
+        )
+        self.oid = oid
+
+
 class CatFilePool:
     """The processes of one repository. Several threads may stream at once."""
 
@@ -25,14 +39,14 @@ class CatFilePool:
         self._idle: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
 
     def stream(self, oid: str) -> Iterator[bytes]:
-        """An object's content in chunks of at most 1 MiB. Raises `GitFailed` for an object that is not here."""
+        """An object's content in chunks of at most 1 MiB. Raises `MissingObject`."""
         with self._process() as process:
             assert process.stdin is not None and process.stdout is not None
             process.stdin.write(oid.encode() + b"\n")
             process.stdin.flush()
             header = process.stdout.readline().split()
             if len(header) != 3:
-                raise no_object(oid, self._root)
+                raise MissingObject(oid, self._root)
             left = int(header[2])
             while left:
                 chunk = process.stdout.read(min(left, _CHUNK))
@@ -51,6 +65,7 @@ class CatFilePool:
             process = subprocess.Popen(
                 ["git", "-c", f"core.bigFileThreshold={_BIG_FILE}", *_PACK_LIMITS, "cat-file", "--batch"],
                 cwd=self._root, env=self._environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
             )  # fmt: skip
         done = False
         try:
@@ -66,14 +81,6 @@ class CatFilePool:
         with suppress(queue.Empty):
             while True:
                 _end(self._idle.get_nowait())
-
-
-def no_object(oid: str, root: Path) -> GitFailed:
-    return GitFailed(
-        f"git has no object {oid} in {root}.",
-        id="LN-3007",
-        remedy="A partial clone lacks what it did not check out: clone without --filter.",
-    )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -16,9 +16,9 @@ class GitFailed(LinealError):
 def git_environment(root: Path, environ: dict[str, str]) -> dict[str, str]:
     """The environment for git in this repository.
 
-    git trusts the repository, because CI workspaces often belong to another user. It fetches nothing on its own, asks
-    no questions and runs no hooks. Variables of the caller lead it to no other repository, no object stands for
-    another, and a path is no pattern."""
+    git trusts the repository, because CI workspaces often belong to another user. It fetches nothing on its own (see
+    `promisor`), asks no questions and runs no hooks. Variables of the caller lead it to no other repository (see
+    `discovery`), no object stands for another, and a path is no pattern."""
     env = {key: value for key, value in environ.items() if not key.startswith("GIT_") or key.startswith(_KEPT)}
     return {
         **with_config(env, ("safe.directory", str(root)), ("core.hooksPath", os.devnull)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,8 @@ from typing import Protocol
 
 from lineal.errors import BadConfiguration, Location
 from lineal.git.lfs import Lfs, Pointer, may_point
-from lineal.git.objects import SUBMODULE, SYMLINK
+from lineal.git.links import Followed, follow
+from lineal.git.objects import DIRECTORY, SUBMODULE
 from lineal.git.repository import Repository, folders_above
 from lineal.git.submodules import find
 
@@ -22,6 +23,12 @@ class CommitFiles(Protocol):
     def root(self) -> Path: ...
 
     def oid(self, path: str) -> str: ...
+
+    def entry(self, path: str) -> tuple[str, str]: ...
+
+    def ignored_by(self, paths: Sequence[str], *, every: bool = False) -> str: ...
+
+    def files_on_disk(self, folder: str) -> list[str]: ...
 
     def object(self, oid: str) -> bytes: ...
 
@@ -48,26 +55,49 @@ class Commit(Repository):
         return Commit(**{field.name: getattr(repository, field.name) for field in fields(Repository)})
 
     def file(self, path: str) -> bytes | None:
-        """The content of a file, None when there is no file at this path.
+        """The content of a file, through the links of the commit; None when there is no file at this path.
 
-        Raises `BadConfiguration` for a symbolic link: to follow it would read a file that nobody named."""
-        mode, oid = self.entry(path)
-        if mode.startswith("100"):
-            data = self.object(oid)
-            pointer = self.pointer(path, oid) if may_point(data) else None
-            return data if pointer is None else b"".join(self.content(path, pointer))
-        for one in [path] if mode else folders_above(path):
-            mode, oid = self.entry(one)
-            if mode == SUBMODULE and one != path:
-                return self.submodule(one, oid).file(path[len(one) + 1 :])
-            if mode == SYMLINK:
+        Raises `BadConfiguration` for a link that leads to no file of the commit: to follow it further would read what
+        is not committed."""
+        if not {"", ".", ".."}.isdisjoint(path.split("/")):
+            return None
+        found = self.follow(path)
+        owner, inside = self._owner(found.path)
+        mode, oid = owner.entry(inside)
+        if not mode.startswith("100"):
+            if found.final and not mode:
                 raise BadConfiguration(
-                    "is a symbolic link in the commit, and Lineal does not follow links to the files that it reads.",
+                    f"is a symbolic link to {found.path!r}, which the commit does not have.",
                     id="LN-2011",
-                    place=Location(self.prefix + one),
-                    remedy="Name the file that it points at, or commit a copy.",
+                    place=Location(found.links[-1]),
+                    remedy="Commit that file, or correct the link.",
                 )
-        return None
+            return None
+        data = owner.object(oid)
+        pointer = owner.pointer(inside, oid) if may_point(data) else None
+        return data if pointer is None else b"".join(owner.content(inside, pointer))
+
+    def follow(self, path: str) -> Followed:
+        """What a path means once the links of the commit are followed. Raises `BadConfiguration`."""
+
+        def entry(full: str) -> tuple[str, str]:
+            owner, inside = self._owner(full)
+            return owner.entry(inside)
+
+        def content(full: str, oid: str) -> bytes:
+            return self._owner(full)[0].object(oid)
+
+        return follow(path, entry, content)
+
+    def _owner(self, path: str) -> tuple[Commit, str]:
+        """The repository that has a path, this one or a submodule, and the path as that repository has it."""
+        for one in folders_above(path):
+            mode, oid = self.entry(one)
+            if mode == SUBMODULE:
+                return self.submodule(one, oid)._owner(path[len(one) + 1 :])
+            if mode != DIRECTORY:
+                break
+        return self, path
 
     # --- Git LFS ------------------------------------------------------------------------------------------------
 

@@ -7,16 +7,18 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 
 from lineal.errors import BadConfiguration, BuildFailed, Location
 from lineal.git.command import GitFailed, common_dir, run_git, text_of, with_config
-from lineal.git.repository import Repository
+from lineal.git.repository import Repository, folders_above
 
+_ATTRIBUTES = ".gitattributes"
 _CHUNK = 1 << 20
 _LONGEST = 1024
 """Bytes of a pointer, in the specification of Git LFS."""
@@ -45,10 +47,14 @@ class Lfs:
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
         self._verified: set[tuple[str, int, int, int]] = set()
+        self._attributes = AttributeFiles(repository.object, repository.oid)
+        self._guard = Lock()
+        self._asked: dict[str, bool] = {}
+        """Whether a file is tracked, for those that git was asked about."""
 
     def pointer(self, path: str, oid: str) -> Pointer | None:
         """The pointer that the object at `path` is, None when it is a file. Raises `BadConfiguration`."""
-        if path not in self._tracked:
+        if not self._tracked(path):
             return None
         chunks = self._repository.stream(oid)
         data = next(chunks, b"")
@@ -91,17 +97,26 @@ class Lfs:
 
     # --- which files --------------------------------------------------------------------------------------------
 
-    @cached_property
-    def _tracked(self) -> frozenset[str]:
-        """The files to which the commit's .gitattributes give `filter=lfs`."""
+    def _tracked(self, path: str) -> bool:
+        """Whether the commit's .gitattributes give `filter=lfs` to a file."""
+        if not self._attributes.name_lfs(path):
+            return False
+        with self._guard:
+            if path not in self._asked:
+                self._ask()
+            return self._asked.get(path, False)
+
+    def _ask(self) -> None:
+        """Ask git about all files whose .gitattributes are here: in a clone that is not partial, about all."""
         repository = self._repository
         files = [entry for entry in repository.listing() if entry[1].startswith("100")]
-        attributes = [entry for entry in files if entry[0].rpartition("/")[2] == ".gitattributes"]
-        if not any(b"lfs" in repository.object(oid) for _, _, oid in attributes):
-            return frozenset()
-        answers = iter(_check_attributes(repository, attributes, [path for path, _, _ in files]).split(b"\0"))
+        attributes = [entry for entry in files if entry[0].rpartition("/")[2] == _ATTRIBUTES]
+        absent = {path.removesuffix(_ATTRIBUTES) for path, _, oid in attributes if not repository.objects.has(oid)}
+        here = [entry for entry in attributes if entry[0].removesuffix(_ATTRIBUTES) not in absent]
+        asked = [path for path, _, _ in files if path not in self._asked and not _is_below(path, absent)]
+        answers = iter(_check_attributes(repository, here, asked).split(b"\0"))
         triples = zip(answers, answers, answers, strict=False)
-        return frozenset(os.fsdecode(path) for path, _, value in triples if value == b"lfs")
+        self._asked |= {os.fsdecode(path): value == b"lfs" for path, _, value in triples}
 
     # --- where their content is ---------------------------------------------------------------------------------
 
@@ -137,9 +152,39 @@ class Lfs:
         return True
 
 
+class AttributeFiles:
+    """The .gitattributes of a commit. Only those are read that stand on the way to a file that is asked about."""
+
+    def __init__(self, read: Callable[[str], bytes], find: Callable[[str], str]) -> None:
+        """`read` gives an object's content, `find` the object of the file at a path, empty when there is none."""
+        self._read, self._find = read, find
+        self._files: dict[str, bool] = {}
+        self._answers: dict[str, bool] = {}
+
+    def name_lfs(self, path: str) -> bool:
+        """Whether one of those that apply to the file at `path` speaks of LFS. Starts no process."""
+        folder = path.rpartition("/")[0]
+        if folder not in self._answers:
+            # All of them are read: a lower one may take back what a higher one says.
+            said = [self._names_lfs(one) for one in ("", *folders_above(path))]
+            self._answers[folder] = any(said)
+        return self._answers[folder]
+
+    def _names_lfs(self, folder: str) -> bool:
+        if folder not in self._files:
+            oid = self._find(f"{folder}/{_ATTRIBUTES}" if folder else _ATTRIBUTES)
+            self._files[folder] = bool(oid) and b"lfs" in self._read(oid)
+        return self._files[folder]
+
+
 def may_point(data: bytes) -> bool:
     """Whether a content looks like a pointer. Attributes decide whether it is one."""
     return len(data) < _LONGEST and data.startswith(b"version ")
+
+
+def _is_below(path: str, folders: Collection[str]) -> bool:
+    """Whether a path is in one of the folders, which end with a slash; the root is empty."""
+    return bool(folders) and ("" in folders or any(folder + "/" in folders for folder in folders_above(path)))
 
 
 def _read(path: Path, place: Location) -> Iterator[bytes]:

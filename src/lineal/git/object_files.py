@@ -6,6 +6,7 @@ import os
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 
@@ -56,6 +57,20 @@ class ObjectFiles:
         found.update(object_header(kind, len(content)))
         found.update(content)
         return content if found.hexdigest() == oid else None
+
+    def has(self, oid: str) -> bool:
+        """Whether a file has the object. False also where dulwich cannot read the file."""
+        with suppress(Exception):
+            raw = RawObjectID(bytes.fromhex(oid))
+            return any(raw in pack for pack in self._packs) or any(
+                Path(hex_to_filename(str(directory), oid)).exists() for directory in self._directories
+            )
+        return False
+
+    @cached_property
+    def promised(self) -> bool:
+        """Whether a pack is of a partial clone: git marks it with a file beside it."""
+        return any(True for directory in self._directories for _ in directory.glob("pack/*.promisor"))
 
     def close(self) -> None:
         with self._guard:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from lineal.git.cat_file import CatFilePool
+from lineal.git.cat_file import CatFilePool, MissingObject
 from lineal.git.command import run_git
+from lineal.git.promisor import Promisor
 
 if TYPE_CHECKING:
     from lineal.git.object_files import ObjectFiles
@@ -35,23 +37,58 @@ class Objects:
         self._root, self._environ = root, environ
         self._directories, self._format = directories, object_format
         self._git = CatFilePool(root, environ)
+        self.promisor = Promisor(root, environ)
         self._trees: dict[str, Entries] = {}
 
     def read(self, oid: str) -> bytes:
-        """The content of an object. Raises `GitFailed` for an object that is not here."""
+        """The content of an object; a partial clone fetches it. Raises `MissingObject`."""
         content = self._files.read(oid)
-        return b"".join(self._git.stream(oid)) if content is None else content
+        return b"".join(self._git_stream(oid)) if content is None else content
 
     def stream(self, oid: str) -> Iterator[bytes]:
-        """The content of an object in chunks of at most 1 MiB. Raises `GitFailed` as `read` does."""
+        """The content of an object in chunks of at most 1 MiB. Raises `MissingObject` as `read` does."""
         content = self._files.read(oid)
         if content is None:
-            yield from self._git.stream(oid)
+            yield from self._git_stream(oid)
         else:
             yield from (content[start : start + _CHUNK] for start in range(0, len(content), _CHUNK))
 
+    def _git_stream(self, oid: str) -> Iterator[bytes]:
+        try:
+            yield from self._git.stream(oid)
+        except MissingObject:
+            # It comes before the first chunk.
+            if not self.partial or not self.promisor.fetch([oid]):
+                raise
+            yield from self._git.stream(oid)
+
+    # --- partial clones -----------------------------------------------------------------------------------------
+
+    @property
+    def partial(self) -> bool:
+        """Whether the clone left objects at its remote."""
+        return self._files.promised
+
+    def has(self, oid: str) -> bool:
+        """Whether the object can be read without fetching it; for a clone that is not partial, always true."""
+        return not self.partial or self.promisor.has(oid) or self._files.has(oid)
+
+    def bring(self, oids: Iterable[str]) -> None:
+        """Fetch at once what a partial clone lacks of these objects. Raises `MissingObject`."""
+        absent = [oid for oid in oids if not self.has(oid)] if self.partial else []
+        if absent and not self.promisor.fetch(absent):
+            raise MissingObject(absent[0], self._root)
+
+    def without_fetching(self) -> Objects:
+        """The same objects for somebody who can do without those that a partial clone lacks."""
+        other = copy(self)
+        other.promisor = Promisor(self._root, self._environ, may_ask=False)
+        return other
+
+    # --- trees and commits --------------------------------------------------------------------------------------
+
     def tree(self, oid: str) -> Entries:
-        """The entries of a tree. Raises `GitFailed` for a malformed tree."""
+        """The entries of a tree. Raises `GitFailed` for a malformed or missing tree."""
         if oid not in self._trees:
             entries = _tree(self.read(oid), len(oid) // 2)
             if entries is None:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from lineal.errors import BadConfiguration
-from lineal.git.cat_file import no_object
-from lineal.git.command import GitFailed, common_dir, git_environment, run_git, text_of, with_config
-from lineal.git.objects import DIRECTORY, SUBMODULE, Objects, parse_listing
+from lineal.errors import BadConfiguration, Location
+from lineal.git.cat_file import MissingObject
+from lineal.git.command import GitFailed, common_dir, run_git, text_of, with_config
+from lineal.git.discovery import find
+from lineal.git.objects import DIRECTORY, SUBMODULE, Entries, Objects, parse_listing
 
 NO_LFS_FILTER = (("filter.lfs.clean", ""), ("filter.lfs.process", ""), ("filter.lfs.required", "false"))
 """Settings for git without the filter of Git LFS: git compares and adds the content of files as it is, whether
 git-lfs is installed or not."""
+
+_SOME = 1000
+"""Files that are named at most where an error looks for its reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +55,7 @@ class Repository:
     @classmethod
     def open(cls, start: Path, environ: dict[str, str] | None = None) -> Self:
         """The repository that contains `start`, at its HEAD. Raises `BadConfiguration` when there is none."""
-        root = _find_root(start)
-        env = git_environment(root, dict(os.environ) if environ is None else environ)
+        root, env = find(start, dict(os.environ) if environ is None else environ)
         facts = ["rev-parse", "--is-shallow-repository", "--show-object-format"]
         # --abbrev-ref would say `heads/main` beside a tag of the same name. The git directory is last because its
         # path may hold a line break.
@@ -62,7 +66,8 @@ class Repository:
             try:
                 run_git(facts, root, env)
             except GitFailed as error:
-                what = f"{root} has a .git, but git cannot use it ({error.message})"
+                where = f"GIT_DIR names {env['GIT_DIR']}" if "GIT_DIR" in env else f"{root} has a .git"
+                what = f"{where}, but git cannot use it ({error.message})"
                 raise BadConfiguration(what, id="LN-3004", remedy="Repair it, or clone it again.") from None
             raise BadConfiguration(
                 f"The git repository {root} has no commit yet.",
@@ -106,33 +111,80 @@ class Repository:
         out = self.run("for-each-ref", f"--points-at={self.commit}", "--format=%(refname:strip=2)", "refs/tags")
         return text_of(out).split("\n") if out else []
 
-    def at(self, commit: str) -> Self | None:
-        """The same repository with another commit to read, None when that commit is not here."""
+    def at(self, commit: str, *, fetch: bool = True) -> Self | None:
+        """The same repository with another commit to read, None when that commit is not here. Without `fetch` it has
+        only what is here of a partial clone."""
         if self.peel(commit) is None:
             return None
-        return replace(self, commit=commit, tree=self.objects.commit(commit).tree)
+        objects = self.objects if fetch else self.objects.without_fetching()
+        return replace(self, commit=commit, tree=objects.commit(commit).tree, objects=objects)
 
     # --- content ------------------------------------------------------------------------------------------------
 
     def object(self, oid: str) -> bytes:
-        """The content of an object. Raises `GitFailed` for an object that is not here."""
-        return self.objects.read(oid)
+        """The content of an object. Raises `MissingObject` for an object that is not here."""
+        with self._named():
+            return self.objects.read(oid)
 
     def stream(self, oid: str) -> Iterator[bytes]:
         """The content of an object in chunks of at most 1 MiB. Several threads may stream at once."""
-        return self.objects.stream(oid)
+        with self._named():
+            yield from self.objects.stream(oid)
 
     def sizes(self, oids: Iterable[str]) -> dict[str, int]:
-        """The sizes of objects in bytes. One process of git answers for all. Raises `GitFailed`."""
+        """The sizes of objects in bytes. One process of git answers for all; a partial clone fetches what it lacks of
+        them. Raises `MissingObject`."""
         wanted = sorted(set(oids))
         if not wanted:
             return {}
-        out = self.run("cat-file", "--batch-check=%(objectsize)", "--buffer", stdin="\n".join(wanted).encode())
-        lines = out.split(b"\n")
-        for oid, line in zip(wanted, lines, strict=False):
-            if line.endswith(b"missing"):
-                raise no_object(oid, self.root)
+        with self._named():
+            self.objects.bring(wanted)
+            out = self.run("cat-file", "--batch-check=%(objectsize)", "--buffer", stdin="\n".join(wanted).encode())
+            lines = out.split(b"\n")
+            for oid, line in zip(wanted, lines, strict=False):
+                if line.endswith(b"missing"):
+                    raise MissingObject(oid, self.root)
         return {oid: int(line) for oid, line in zip(wanted, lines, strict=False)}
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Says of an object that is missing which file of the commit it is."""
+        try:
+            yield
+        except MissingObject as error:
+            if error.place is None and (path := self._path_of(error.oid)):
+                error.place = Location(self.prefix + path)
+                error.message, error.remedy = self._why_missing()
+            raise
+
+    def _path_of(self, oid: str) -> str:
+        """A path at which the commit has this object, empty when it has none or its folders are missing, too."""
+        found = (folder + os.fsdecode(name) for folder, entries in self._folders(missing_ok=True)
+                 for name, (_, entry) in entries.items() if entry == oid)  # fmt: skip
+        return next(found, "")
+
+    def _folders(self, *, missing_ok: bool = False) -> Iterator[tuple[str, Entries]]:
+        """The folders of the commit, each path with a slash at its end, and their entries."""
+        left = [("", self.tree)]
+        for folder, tree in left:
+            try:
+                entries = self.objects.tree(tree)
+            except GitFailed:
+                if not missing_ok:
+                    raise
+                continue
+            yield folder, entries
+            inside = ((os.fsdecode(name), *entry) for name, entry in entries.items())
+            left += [(f"{folder}{name}/", oid) for name, mode, oid in inside if mode == DIRECTORY]
+
+    def _why_missing(self) -> tuple[str, str]:
+        if not self.objects.partial:
+            return "it is missing in the clone, which is damaged.", "Clone it again."
+        remote = self.objects.promisor.remote
+        return (
+            f"it was left out of this clone, and the remote {remote!r} did not give it.",
+            "Clone without `--filter`, or check out its folder, too (actions/checkout: `sparse-checkout`).",
+        )
 
     def listing(self, prefixes: Sequence[str] = ()) -> list[tuple[str, str, str]]:
         """(path, mode, object id) of everything in the commit, directories included, parents before children.
@@ -142,21 +194,42 @@ class Repository:
         paths = [prefix for prefix in prefixes if prefix not in ("", ".")]
         whole = len(paths) < len(prefixes) or not paths
         asked = [] if whole else sorted(set(paths))
-        entries = parse_listing(self.run("ls-tree", "-r", "-t", "-z", "--full-tree", self.tree, "--", *asked))
+        entries = self._listed("-r", "-t", self.tree, "--", *asked)
         found = {path for path, _, _ in entries}
         above = {one for path in asked if path not in found for one in folders_above(path)}
         if above:
             # git says nothing about a path inside a submodule. The submodule itself is in the commit.
-            shown = parse_listing(self.run("ls-tree", "-z", "--full-tree", self.tree, "--", *sorted(above)))
+            shown = self._listed(self.tree, "--", *sorted(above))
             entries += [entry for entry in shown if entry[1] == SUBMODULE and entry not in entries]
         return entries
+
+    def _listed(self, *args: str) -> list[tuple[str, str, str]]:
+        try:
+            return parse_listing(run_git(["ls-tree", "-z", "--full-tree", *args], self.root, self._fetching))
+        except GitFailed:
+            if self.objects.partial:
+                with self._named():
+                    list(self._folders())
+            raise
+
+    @property
+    def _fetching(self) -> dict[str, str]:
+        """The environment for a command that may need folders that a partial clone lacks: git fetches them then."""
+        allowed = {key: value for key, value in self.environ.items() if key != "GIT_NO_LAZY_FETCH"}
+        return allowed if self.objects.partial and self.objects.promisor.may_ask else self.environ
 
     def entry(self, path: str) -> tuple[str, str]:
         """(mode, object id) of exactly this path, empty texts when the commit has none."""
         mode, oid = DIRECTORY, self.tree
-        for name in path.split("/"):
-            mode, oid = self.objects.tree(oid).get(os.fsencode(name), ("", "")) if mode == DIRECTORY else ("", "")
+        with self._named():
+            for name in path.split("/"):
+                mode, oid = self.objects.tree(oid).get(os.fsencode(name), ("", "")) if mode == DIRECTORY else ("", "")
         return mode, oid
+
+    def children(self, folder: str) -> list[str]:
+        """The names in a folder of the commit, the root being empty; none where there is no folder."""
+        mode, oid = self.entry(folder) if folder else (DIRECTORY, self.tree)
+        return [os.fsdecode(name) for name in self.objects.tree(oid)] if mode == DIRECTORY else []
 
     def oid(self, path: str) -> str:
         """The object of a file in the commit, empty when there is none at this path."""
@@ -172,7 +245,7 @@ class Repository:
         although it is what the commit's pointer stands for."""
         asked = ["status", "--porcelain=v2", "-z", "--no-renames", "--untracked-files=all",
                  "--ignore-submodules=dirty", "--", *[path or "." for path in paths]]  # fmt: skip
-        out = run_git(asked, self.root, with_config(self.environ, *NO_LFS_FILTER))
+        out = run_git(asked, self.root, with_config(self._fetching, *NO_LFS_FILTER))
         changes = []
         for record in out.decode("utf-8", "surrogateescape").split("\0")[:-1]:
             if record.startswith("? "):
@@ -184,6 +257,29 @@ class Repository:
             elif record.startswith("u "):
                 changes.append(Change(record.split(" ", 10)[10], "modified"))
         return changes
+
+    def ignored_by(self, paths: Sequence[str], *, every: bool = False) -> str:
+        """The rule that makes git ignore the first of these paths of the working tree that it ignores, such as
+        `.gitignore:3 (bin/)`; empty when there is none, and with `every` when it does not ignore all of them."""
+        asked = os.fsencode("".join(f"./{path}\0" for path in paths))
+        # check-ignore takes no literal pathspecs. It matches paths as they are, without them, too.
+        environ = {key: value for key, value in self.environ.items() if key != "GIT_LITERAL_PATHSPECS"}
+        try:
+            out = run_git(["check-ignore", "--verbose", "-z", "--stdin"], self.root, environ, asked)
+        except GitFailed:
+            return ""
+        fields = iter(os.fsdecode(out).split("\0"))
+        rules = [(source, line, rule) for source, line, rule, _ in zip(*[fields] * 4, strict=False)
+                 if not rule.startswith("!")]  # fmt: skip
+        if not rules or (every and len(rules) < len(paths)):
+            return ""
+        source, line, rule = rules[0]
+        return f"{source}:{line} ({rule})"
+
+    def files_on_disk(self, folder: str) -> list[str]:
+        """Some of the files in a folder of the working tree, ignored ones too."""
+        asked = ["ls-files", "--others", "-z", "--", folder]
+        return os.fsdecode(self.run(*asked)).split("\0")[:-1][:_SOME]
 
     # --- processes ----------------------------------------------------------------------------------------------
 
@@ -203,15 +299,3 @@ def folders_above(path: str) -> list[str]:
 def _what(letters: str) -> str:
     """One word for the two letters of git: the state of the index, and that of the working tree."""
     return "deleted" if "D" in letters else "added" if "A" in letters else "modified"
-
-
-def _find_root(start: Path) -> Path:
-    start = start.resolve()
-    for folder in (start, *start.parents):
-        if (folder / ".git").exists():
-            return folder
-    raise BadConfiguration(
-        f"There is no git repository at {start}.",
-        id="LN-3004",
-        remedy="Run Lineal inside a clone (in CI: after the checkout step).",
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -14,7 +15,8 @@ from lineal.git.repository import Repository
 
 _REMEDY = (
     "Run `git submodule update --init --recursive` first (actions/checkout: `submodules: recursive`; GitLab: "
-    "`GIT_SUBMODULE_STRATEGY: recursive`), or exclude it with .dockerignore."
+    "`GIT_SUBMODULE_STRATEGY: recursive`), or exclude it with .dockerignore. Where no image needs it, let it count "
+    "as an empty folder, as for `docker build`, in lineal-giterminism.yaml: `submodules: {{empty: [{0}]}}`."
 )
 
 
@@ -31,7 +33,7 @@ def find(outer: Repository, path: str, commit: str) -> Repository:
     raise BadConfiguration(
         f"The submodule {outer.prefix + path} is pinned to commit {commit}, which is not here.",
         id="LN-3009",
-        remedy=_REMEDY,
+        remedy=_REMEDY.format(json.dumps(outer.prefix + path, ensure_ascii=False)),
     )
 
 

@@ -5,10 +5,11 @@ lightkube's own client sends no preconditions, and its models cost too much to i
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from lineal.kube.json_fields import entries
 from lineal.kube.login import KubeUnavailable, connect
 from lineal.text import printable
 
@@ -16,18 +17,20 @@ if TYPE_CHECKING:
     import httpx2
 
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT = 401, 403, 404, 409
+_JSON = "application/json"
 _GOOD = (200, 201, 202)
 """The statuses of an answer that is no error."""
 _HELM_ONLY = ("APISERVER", "TOKEN", "CAFILE", "ASUSER", "ASGROUPS", "TLS_SERVER_NAME", "INSECURE_SKIP_TLS_VERIFY")
 
 
 class KubeRefused(Exception):
-    """The API server answers with an error status; `message` is its own text."""
+    """The API server answers with an error status; `message` is its own text, `causes` are its reasons one by one."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, causes: Sequence[dict[str, Any]] = ()) -> None:
         super().__init__(f"{message or 'no reason is given'} (status {status})")
         self.status = status
         self.message = message
+        self.causes = causes
 
     @property
     def forbidden(self) -> bool:
@@ -86,10 +89,10 @@ class KubeClient:
 
     def ask(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *,
-        query: Mapping[str, str] | None = None, allowed: tuple[int, ...] = (NOT_FOUND,),
+        query: Mapping[str, str] | None = None, allowed: tuple[int, ...] = (NOT_FOUND,), kind: str = _JSON,
     ) -> dict[str, Any] | None:  # fmt: skip
-        """The answer as JSON; None when its status is one of `allowed`."""
-        status, data = self._exchange(method, path, query or {}, body)
+        """The answer as JSON; None when its status is one of `allowed`. `kind` is the media type of the body."""
+        status, data = self._exchange(method, path, query or {}, body, kind)
         if status in allowed:
             return None
         try:
@@ -97,15 +100,14 @@ class KubeClient:
         except (ValueError, RecursionError):
             answer = None
         if status not in _GOOD:
-            raise KubeRefused(
-                status, printable(str(answer.get("message", "")), 500) if isinstance(answer, dict) else ""
-            )
+            said = printable(str(answer.get("message", "")), 500) if isinstance(answer, dict) else ""
+            raise KubeRefused(status, said, entries(answer, "details", "causes"))
         if not isinstance(answer, dict):
             raise KubeUnavailable("its answer is not that of a Kubernetes API server")
         return answer
 
     def _exchange(
-        self, method: str, path: str, query: Mapping[str, str], body: Mapping[str, Any] | None
+        self, method: str, path: str, query: Mapping[str, str], body: Mapping[str, Any] | None, kind: str = _JSON
     ) -> tuple[int, bytes]:
         import httpx2
         from lightkube.core.exceptions import ConfigError
@@ -114,7 +116,7 @@ class KubeClient:
         content = None if body is None else json.dumps(body)
         try:
             with self._client.stream(method, path, params=dict(query) or None, content=content,
-                                     headers={"Content-Type": "application/json"}) as response:  # fmt: skip
+                                     headers={"Content-Type": kind}) as response:  # fmt: skip
                 for chunk in response.iter_bytes():
                     data += chunk
                     if len(data) > self._biggest:

@@ -149,7 +149,9 @@ class LeasedLock:
             with suppress(LockFailed, OSError):
                 self._service.release(checksum, token)
             raise
-        return Lease(self._service, checksum, token, started, self._timeouts) if claimed else None
+        if not claimed:
+            return None
+        return Lease(self._service, checksum, token, started, self._timeouts, inherited=over is not None)
 
     def _release(self, checksum: str, token: str) -> None:
         try:
@@ -172,8 +174,13 @@ class LeasedLock:
 class Lease:
     """A lock that this run holds, renewed as long as the work under it takes."""
 
-    def __init__(self, service: Service, checksum: str, token: str, started: float, timeouts: LockTimeouts) -> None:
+    def __init__(
+        self, service: Service, checksum: str, token: str, started: float, timeouts: LockTimeouts, *,
+        inherited: bool = False,
+    ) -> None:  # fmt: skip
         """`started` is when the claim was sent: the service may count from then on."""
+        self.inherited = inherited
+        """Whether the lock was taken over from a run that did not free it: it was killed."""
         self._service = service
         self._checksum = checksum
         self.token = token

@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, TypedDict
 
+from lineal.oci.platform import named
+
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -17,6 +19,7 @@ OCI_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 OCI_LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
 
@@ -147,3 +150,8 @@ class Image:
     @property
     def diff_ids(self) -> list[str]:
         return list(self.config_json.get("rootfs", {}).get("diff_ids", []))
+
+    @property
+    def platform(self) -> str | None:
+        """What its config says that it is for; None when it does not say so. Raises ValueError."""
+        return named(self.config_json)

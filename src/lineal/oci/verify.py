@@ -28,6 +28,14 @@ def digest_of(descriptor: Mapping[str, Any]) -> str:
     return digest
 
 
+def size_of(descriptor: Mapping[str, Any]) -> int:
+    """The bytes that a descriptor names. Raises `KeyError`, `TypeError` or `ValueError`."""
+    size = descriptor["size"]
+    if type(size) is not int or not 0 <= size < 1 << 63:
+        raise ValueError("no size")
+    return size
+
+
 def invalid_response(where: str, what: str) -> Unreachable:
     """The error for an answer that no registry gives; `what` completes "`where` answers"."""
     return Unreachable(

@@ -115,6 +115,8 @@ class ErrorReport(msgspec.Struct, kw_only=True):
     key: str | None = None
     code: int
     """The exit code."""
+    others: list[ErrorReport] = []
+    """What else was found wrong before the run ended, in the order of files and lines."""
 
 
 class Report(msgspec.Struct, kw_only=True):

@@ -175,7 +175,8 @@ def _work(report: Report) -> Iterator[str]:
     pulled = sum(stage.bytes_pulled for stage in report.stages)
     pushed = sum(stage.bytes_pushed for stage in report.stages)
     moved = [f"{size(pulled)} pulled"] * bool(pulled) + [f"{size(pushed)} pushed"] * bool(pushed)
-    moved += [plural(report.requests, "registry request")] * bool(report.requests)
+    if not (report.store or "").startswith("layout:"):
+        moved += [plural(report.requests, "registry request")] * bool(report.requests)
     moved += [duration(report.duration)] * bool(duration(report.duration))
     yield f"{line} {', '.join(moved)}{'.' if moved else ''}"
     if not report.may_write and any(stage.outcome in MADE for stage in report.stages):

@@ -40,6 +40,7 @@ class Options:
     secret: tuple[str, ...] = ()
     ssh: tuple[str, ...] = ()
     insecure_registry: tuple[str, ...] = ()
+    registry_mirror: tuple[str, ...] = ()
     ignore_ref: tuple[str, ...] = ()
     api_versions: tuple[str, ...] = ()
     kube_contexts: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from lineal.config.giterminism import Giterminism, load_giterminism
 from lineal.config.load import LoadedProject, implicit_project, load
 from lineal.config.model import FILE
 from lineal.config.template import GitFacts
-from lineal.context.committed import committed_text
+from lineal.context.committed import committed_text, dockerfile_of
 from lineal.git.commit import Commit
 from lineal.session.settings import Settings
 
@@ -33,7 +33,7 @@ def project_of_dockerfile(repository: Commit, forge_name: str | None) -> LoadedP
     """The project of a commit without a `lineal.yaml`: its Dockerfile, if it has one, as an image named as the
     repository. `forge_name` is `owner/name`, None outside CI."""
     name = (forge_name or repository.root.name).rpartition("/")[2]
-    return implicit_project(repository.file("Dockerfile") is not None, name)
+    return implicit_project(repository.file(dockerfile_of(repository, "Dockerfile")) is not None, name)
 
 
 def load_exceptions(repository: Commit) -> Giterminism:

@@ -36,6 +36,7 @@ from lineal.session.project import load_exceptions, load_project, project_of_doc
 from lineal.session.settings import Settings, StoreSettings
 from lineal.stages.lookup import Lookup
 from lineal.stages.visibility import HistoryPosition
+from lineal.store.mirror import Mirrors
 from lineal.store.open import LAYOUT, REGISTRY_LOGIN, StoreOpener
 from lineal.store.registry.credentials import Credential
 
@@ -156,7 +157,10 @@ class Session:
     @cached_property
     def store_settings(self) -> StoreSettings:
         default, source = self.context.default_store, self.context.sources.get("default_store", "the CI")
-        if not default:
+        if not default and self.context.in_ci:
+            # A folder of the job would be gone with it, and the pipeline green.
+            default, source = "", "no registry of the CI"
+        elif not default:
             cache = cache_directory(self.settings.environ) / "stores" / self.loaded.project.project
             default, source = f"{LAYOUT}{cache}", "default outside CI"
         return StoreSettings.of(self.settings, self.loaded, Setting(default, Origin(source)))
@@ -165,7 +169,8 @@ class Session:
     def store(self) -> Store:
         """The store; for a run that may not write, one that keeps in private what the run builds."""
         insecure = self.settings.insecure_registries.value
-        own = StoreOpener(self.repository.root, self._registry_login, insecure, self._job_credentials)
+        note = self.progress.note
+        own = StoreOpener(self.repository.root, self._registry_login, insecure, self._job_credentials, note=note)
         store = own.store(self.store_settings.repo.value)
         if self.context.may_write:
             return store
@@ -192,9 +197,21 @@ class Session:
     @cached_property
     def stores(self) -> StoreOpener:
         """Opens stores and images that the user names; directories start from the run's private one."""
-        settings = self.settings
-        insecure = settings.insecure_registries.value
-        return StoreOpener(self.workspace, settings.environ, insecure, self._job_credentials)
+        settings, note = self.settings, self.progress.note
+
+        def of_engine() -> list[str]:
+            from lineal.engine.docker.mirrors import registry_mirrors
+
+            return registry_mirrors(settings.environ)
+
+        return StoreOpener(
+            self.workspace,
+            settings.environ,
+            settings.insecure_registries.value,
+            self._job_credentials,
+            Mirrors(settings.registry_mirrors.value, of_engine, note),
+            note,
+        )
 
     @property
     def _job_credentials(self) -> Mapping[str, Credential]:

@@ -12,7 +12,9 @@ from lineal.config.model import MOST_DAYS, Deploy
 from lineal.config.setting import DEFAULT, Origin, Setting, resolve, variable_of
 from lineal.errors import BadConfiguration
 from lineal.session.options import Options
+from lineal.store.mirror import parse_mirror
 from lineal.store.open import check_address
+from lineal.text import lines
 
 if TYPE_CHECKING:
     from lineal.config.load import LoadedProject
@@ -33,6 +35,7 @@ class Settings:
     dev: Setting[bool]
     ignore_uncommitted: Setting[bool]
     insecure_registries: Lines
+    registry_mirrors: Lines
     secrets: Lines
     ssh: Lines
     jobs: Setting[int]
@@ -72,11 +75,19 @@ class StoreSettings:
 
     @classmethod
     def of(cls, settings: Settings, loaded: LoadedProject, default_repo: Setting[str]) -> StoreSettings:
-        """`default_repo` is for a run that names no store. Raises `BadConfiguration`."""
+        """`default_repo` is for a run that names no store, empty where there is none. Raises `BadConfiguration`."""
         read, given = _Reader(settings.environ), settings.given
         kept = Setting(loaded.project.cleanup.keep_days, loaded.origins["cleanup.keep_days"])
+        repo = read.text("repo", given.repo, loaded.setting("repo"), default_repo)
+        if not repo.value and repo.origin == default_repo.origin:
+            raise BadConfiguration(
+                "This CI offers no registry, and nothing says where the stages are to be kept.",
+                id="LN-1140",
+                remedy="Give a store, HOST/REPOSITORY, by `--repo`, LINEAL_REPO or `repo:` in lineal.yaml; with "
+                "`layout:PATH` it is a directory, which may be gone with the job.",
+            )
         return cls(
-            repo=_shown(read.text("repo", given.repo, loaded.setting("repo"), default_repo)),
+            repo=_shown(repo),
             lock=read.text("lock", given.lock, loaded.setting("lock"), Setting("auto")),
             keep_days=read.days("keep-days", given.keep_days, kept),
         )
@@ -116,6 +127,7 @@ def _settings(options: Options) -> Settings:
         dev=read.flag("dev", options.dev),
         ignore_uncommitted=read.flag("ignore-uncommitted", options.ignore_uncommitted),
         insecure_registries=read.lines("insecure-registry", options.insecure_registry),
+        registry_mirrors=_mirrors(read.lines("registry-mirror", options.registry_mirror)),
         secrets=read.lines("secret", options.secret),
         ssh=read.lines("ssh", options.ssh),
         jobs=resolve("jobs", flag=options.jobs, environ=options.environ, default=4, parse=_positive),
@@ -164,7 +176,7 @@ class _Reader:
         if flag:
             return Setting(flag, Origin(f"--{name}"))
         variable = variable_of(name)
-        entries = tuple(line.strip() for line in self.environ.get(variable, "").splitlines() if line.strip())
+        entries = tuple(entry for line in lines(self.environ.get(variable, "")) if (entry := line.strip(" \t\r")))
         return Setting(entries, Origin(variable) if entries else DEFAULT)
 
 
@@ -179,6 +191,13 @@ def _variables(lines: Lines) -> Setting[Mapping[str, str]]:
             raise BadConfiguration(what, id="LN-1012", remedy="Write each as NAME=VALUE, on one line.")
         pairs[name] = value
     return Setting(pairs, lines.origin)
+
+
+def _mirrors(lines: Lines) -> Lines:
+    """The mirrors, which may be shown: one with a password in it is refused."""
+    for text in lines.value:
+        parse_mirror(text)
+    return lines
 
 
 def _shown(repo: Setting[str]) -> Setting[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from lineal.errors import DeployFailed, MissingContent, Unreachable
 from lineal.oci import Conflict, Store
 from lineal.oci.types import Blob, Descriptor, Manifest
-from lineal.oci.verify import is_digest
+from lineal.oci.verify import is_digest, size_of
 
 _AT_ONCE = 4
 _DEEPEST = 4
@@ -85,7 +85,7 @@ def _blobs(manifest: Manifest, source: Store) -> Iterator[Descriptor]:
         return
     for part in [manifest.json.get("config"), *manifest.json.get("layers", [])]:
         try:
-            found = Descriptor(str(part["mediaType"]), part["digest"], int(part["size"]))
+            found = Descriptor(str(part["mediaType"]), part["digest"], size_of(part))
         except (TypeError, KeyError, ValueError):
             raise Unreachable(
                 f"{source.address}@{manifest.digest} is not a valid image manifest.", id="LN-4021"

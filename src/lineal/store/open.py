@@ -9,7 +9,8 @@ from pathlib import Path
 
 from lineal.errors import BadConfiguration
 from lineal.oci import Store
-from lineal.oci.reference import EXAMPLE, parse_address, parse_reference
+from lineal.oci.reference import DOCKER_HUB, EXAMPLE, parse_address, parse_reference
+from lineal.store.mirror import TRIES, Mirror, MirroredStore, Mirrors
 from lineal.store.registry.credentials import Credential
 
 LAYOUT = "layout:"
@@ -28,6 +29,10 @@ class StoreOpener:
     """Hosts (with port) that are spoken to without encryption."""
     job_credentials: Mapping[str, Credential] = field(default_factory=dict)
     """Host -> the credential that the CI gives its job for this host, used when no file has one."""
+    mirrors: Mirrors | None = None
+    """Mirrors of Docker Hub, for base images."""
+    note: Callable[[str], None] = lambda _text: None
+    """Takes a line for people: what is waited for."""
 
     def store(self, address: str) -> Store:
         """The store at `layout:PATH` or `host[:port]/path`. Raises `BadConfiguration`.
@@ -40,15 +45,45 @@ class StoreOpener:
 
         On the host of the store `near` it is read with that store's credentials and connections."""
         host, repository, version = parse_reference(reference)
+        return self._repository(host, repository, near), version
+
+    def base(self, reference: str, near: Store) -> tuple[Store, str]:
+        """The same for an image that is only read: one of Docker Hub is asked for at the mirrors first."""
+        host, repository, version = parse_reference(reference)
+        home = self._repository(host, repository, near)
+        if host != DOCKER_HUB or self.mirrors is None or not self.mirrors.usable():
+            return home, version
+
+        def there(mirror: Mirror) -> Store:
+            name = mirror.repository(repository)
+            return self._repository(mirror.host, name, near, insecure=mirror.insecure, most_tries=TRIES)
+
+        return MirroredStore(home, self.mirrors, there), version
+
+    def _repository(
+        self,
+        host: str,
+        repository: str,
+        near: Store | None,
+        *,
+        insecure: bool = False,
+        most_tries: int | None = None,
+    ) -> Store:
         if near is not None and near.directory is None and parse_address(near.address)[0] == host:
             found = near.sibling(repository)
             if found is not None:
-                return found, version
+                return found
         from lineal.store.registry.client import Registry
 
-        insecure = host in self.insecure_hosts
-        fallback = self.job_credentials.get(host)
-        return Registry(host, repository, insecure=insecure, environ=self.environ, fallback=fallback), version
+        return Registry(
+            host,
+            repository,
+            insecure=insecure or host in self.insecure_hosts,
+            environ=self.environ,
+            fallback=self.job_credentials.get(host),
+            note=self.note,
+            most_tries=most_tries,
+        )
 
 
 def check_address(address: str) -> None:
@@ -96,6 +131,7 @@ def _open_registry(address: str, opener: StoreOpener) -> Store:
         credential=_explicit(opener.environ),
         fallback=opener.job_credentials.get(host),
         environ=opener.environ,
+        note=opener.note,
     )
 
 

@@ -10,7 +10,7 @@ from lineal.errors import MissingContent
 from lineal.oci import Store
 from lineal.oci.image import encode
 from lineal.oci.types import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Image, Manifest
-from lineal.oci.verify import digest_of
+from lineal.oci.verify import digest_of, size_of
 from lineal.store.tags import stage_tag
 
 PREFIX = "dev.lineal."
@@ -106,7 +106,7 @@ def record_documents(
 
 def stage_index(image: Image, record_manifest: Manifest, record: Record, platform: str) -> Manifest:
     """The index that a stage tag points at: the image, and its record. Annotations repeat what selection needs."""
-    named = dict(zip(("os", "architecture", "variant"), platform.split("/"), strict=False))
+    named = dict(zip(("os", "architecture", "variant"), _platform(image, platform).split("/"), strict=False))
     index = {
         "schemaVersion": 2,
         "mediaType": OCI_INDEX,
@@ -127,6 +127,12 @@ def stage_index(image: Image, record_manifest: Manifest, record: Record, platfor
         "annotations": record.annotations(),
     }
     return Manifest(encode(index), OCI_INDEX)
+
+
+def _platform(image: Image, built: str) -> str:
+    """The platform that was built, unless the image itself is for another processor (386 on amd64)."""
+    found = image.platform or built
+    return built if found.split("/")[:2] == built.split("/")[:2] else found
 
 
 _RECORD_KEYS = ("checksum", "commits", "tree", "branch", "parent", "project", "version")
@@ -159,7 +165,7 @@ def record_descriptors(store: Store, index: Manifest) -> dict[str, Descriptor]:
         raise MissingContent(digest, store.address)
     try:
         parts = {
-            str(entry["mediaType"]): Descriptor(str(entry["mediaType"]), digest_of(entry), int(entry["size"]))
+            str(entry["mediaType"]): Descriptor(str(entry["mediaType"]), digest_of(entry), size_of(entry))
             for entry in manifest.json["layers"]
         }
     except (KeyError, TypeError, ValueError):

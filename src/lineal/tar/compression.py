@@ -1,4 +1,4 @@
-"""Compressed streams read as plain ones: layers by their media type, archives by how they begin."""
+"""Compressed streams, known by how they begin, read as plain ones."""
 
 from __future__ import annotations
 
@@ -7,43 +7,45 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
-from lineal.errors import Unreachable
 from lineal.tar.header import Malformed
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 CHUNK = 1 << 18
+HEAD = 6
+"""Bytes by which a compression is known."""
 _XZ_MEMORY = 256 << 20
 """Bytes that unpacking xz may take, which the archive chooses."""
 
 
-def open_layer(chunks: Iterator[bytes], media_type: str) -> BinaryIO:
-    """A layer as an uncompressed tar. Raises `Unreachable` for a type that is not supported, `Malformed` while
-    reading."""
-    for ending, start in (("gzip", _gzip), ("zstd", _zstd), ("tar", None)):
-        if media_type.endswith(ending):
-            return _opened(chunks, start)
-    raise Unreachable(f"A layer of the type {media_type} cannot be read.", id="LN-5017")
-
-
 def open_archive(chunks: Iterator[bytes]) -> BinaryIO:
-    """An archive as an uncompressed tar: gzip, bzip2, xz and zstd are known by their first bytes. Raises `Malformed`
-    while reading."""
+    """An archive or a layer as an uncompressed tar: gzip, bzip2, xz and zstd are known by their first bytes, whatever
+    a name or a media type says, as engines know them. Raises `Malformed` while reading."""
     head = b""
     for chunk in chunks:
         head += chunk
-        if len(head) >= 6:
+        if len(head) >= HEAD:
             break
-    start = next((start for magic, start in _MAGIC.items() if head.startswith(magic)), None)
-    return _opened(chain([head], chunks), start)
-
-
-def _opened(chunks: Iterator[bytes], start: Callable[[], Any] | None) -> BinaryIO:
-    raw = ChunkStream(chunks) if start is None else _Inflated(chunks, start)
+    method = compression_of(head)
+    raw = ChunkStream(chain([head], chunks)) if not method else _Inflated(chain([head], chunks), _DECODERS[method])
     return cast(BinaryIO, io.BufferedReader(raw, CHUNK))
+
+
+def compression_of(head: bytes) -> Literal["gzip", "bzip2", "xz", "zstd", ""]:
+    """How a stream is compressed that begins with these bytes (`HEAD` of them are enough); empty for a plain one."""
+    if head.startswith(b"\x1f\x8b"):
+        return "gzip"
+    if head.startswith(b"BZh"):
+        return "bzip2"
+    if head.startswith(b"\xfd7zXZ\0"):
+        return "xz"
+    # A frame, or one to be skipped, as lazily pulled layers begin with.
+    if head.startswith(b"\x28\xb5\x2f\xfd") or (head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5):
+        return "zstd"
+    return ""
 
 
 class ChunkStream(io.RawIOBase):
@@ -142,4 +144,4 @@ def _xz() -> Any:
     return lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
 
 
-_MAGIC = {b"\x1f\x8b": _gzip, b"BZh": _bzip2, b"\xfd7zXZ\0": _xz, b"\x28\xb5\x2f\xfd": _zstd}
+_DECODERS = {"gzip": _gzip, "bzip2": _bzip2, "xz": _xz, "zstd": _zstd}

@@ -21,14 +21,15 @@ from lineal.tar.header import (
     number,
     parse_records,
 )
+from lineal.text import printable
 
 Kind = Literal["file", "directory", "symlink", "hardlink", "special"]
 
-MAX_DEPTH = 200
-"""Directories in a path. Nobody nests as deep, and what walks a tree may then call itself."""
+MAX_PATH, MAX_NAME = 4095, 255
+"""Bytes that a path and a name in it can have on Linux (limits.h)."""
 _CHUNK = 1 << 18
 _MAX_EXTENSION = 1 << 20
-"""Bytes of an extended header; nothing real comes near."""
+"""Bytes of the extended headers of one entry, and of those for all; nothing real comes near."""
 _KINDS: dict[bytes, Kind] = {
     b"0": "file",
     b"7": "file",
@@ -79,11 +80,13 @@ class HeaderReader:
 
     def __iter__(self) -> Iterator[Header]:
         records: dict[bytes, bytes] = {}
+        held = ever = 0
         while (block := self._block()) is not None:
             flag = block[156:157].replace(b"\0", FILE)
             size = count(block[124:136], "size")
             if flag in b"xgLK":
-                body = self._extension(size)
+                held, ever = (held, ever + size) if flag == b"g" else (held + size, ever)
+                body = self._extension(size, max(held, ever))
                 if flag == b"g":
                     self._defaults.update(parse_records(body))
                 elif flag == b"x":
@@ -92,7 +95,7 @@ class HeaderReader:
                     records[b"path" if flag == b"L" else b"linkpath"] = body.rstrip(b"\0")
                 continue
             header = _header(block, flag, size, {**self._defaults, **records} if self._defaults else records)
-            records = {}
+            records, held = {}, 0
             self._left, self._padding = header.size, -header.size % BLOCK
             yield header
             self._skip()
@@ -124,8 +127,9 @@ class HeaderReader:
             raise Malformed("a tar header has a wrong checksum")
         return block
 
-    def _extension(self, size: int) -> bytes:
-        if size > _MAX_EXTENSION:
+    def _extension(self, size: int, held: int) -> bytes:
+        """The content of an extended header. `held` bytes of such headers, this one included, count for an entry."""
+        if held > _MAX_EXTENSION:
             raise Malformed("a tar header is longer than 1 MiB")
         body = self._stream.read(size + -size % BLOCK)
         if len(body) < size:
@@ -190,16 +194,38 @@ def _entry(header: Header) -> Entry:
         uid, gid = owner_id(uid), owner_id(gid)
     except ValueError as error:
         raise Unsupported(f"it has a wrong owner: {error}") from error
-    if header.name.count(b"/") > MAX_DEPTH or header.link.count(b"/") > MAX_DEPTH:
-        raise Unsupported("it has a path that is too deep")
     kind, path, mode = header.kind, clamp(os.fsdecode(header.name)), number(block[100:108]) & 0o7777
+    _check_length(path)
     entry = Entry(path, kind, header.flag, mode, uid, gid, header.size, mtime, xattrs=xattrs)
     if kind == "symlink":
         entry.target = os.fsdecode(header.link)
+        if len(header.link) > MAX_PATH:
+            raise Unsupported(
+                f"/{printable(path, 60)} is a link to {len(header.link)} bytes; the limit is {MAX_PATH}"
+            )
     elif kind == "hardlink":
         entry.target = clamp(os.fsdecode(header.link))
+        _check_length(entry.target)
     elif kind == "special":
         entry.device = (count(block[329:337], "device"), count(block[337:345], "device"))
         if max(entry.device) > MAX_OCTAL:
             raise Malformed("a tar header has a wrong device")
     return entry
+
+
+def too_long(path: str) -> str:
+    """What Linux refuses in a path, as the end of a sentence; empty for a path that it takes."""
+    if len(path) < MAX_NAME // 4:  # a letter has four bytes at most
+        return ""
+    data = os.fsencode(path)
+    longest = max(map(len, data.split(b"/")))
+    if longest > MAX_NAME:
+        return f"has a name of {longest} bytes in it; the limit is {MAX_NAME}"
+    if len(data) > MAX_PATH:
+        return f"is a path of {len(data)} bytes; the limit is {MAX_PATH}"
+    return ""
+
+
+def _check_length(path: str) -> None:
+    if reason := too_long(path):
+        raise Unsupported(f"/{printable(path, 60)} {reason}")

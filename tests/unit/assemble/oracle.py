@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import json
@@ -10,14 +9,20 @@ import os
 import subprocess
 import tarfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lineal.assemble.filesystem import Filesystem
-from lineal.assemble.stage_tree import LayerSource
+from lineal.assemble.layer_stack import LayerSource
 from lineal.context.tree import Node
 from lineal.oci.types import Layer
+
+if TYPE_CHECKING:
+    import docker
 
 DOCKER = "/usr/bin/docker" if Path("/usr/bin/docker").exists() else "docker"
 
@@ -110,10 +115,7 @@ class SavedImage:
 
 
 def sources_of(layer: bytes) -> LayerSource:
-    return LayerSource(
-        lambda: (layer[at : at + 65536] for at in range(0, len(layer), 65536)),
-        "application/vnd.oci.image.layer.v1.tar",
-    )
+    return lambda: (layer[at : at + 65536] for at in range(0, len(layer), 65536))
 
 
 def with_layer(image: SavedImage, layer: Layer) -> Files:
@@ -122,24 +124,34 @@ def with_layer(image: SavedImage, layer: Layer) -> Files:
     return files
 
 
-def loaded(image: SavedImage, layer: Layer) -> Files:
-    """The image with one more layer, as the engine has it in a container: loaded, unpacked on disk and exported."""
-    layers = [*image.layers, gzip.decompress(layer.path.read_bytes())]
-    tag = f"lineal-assemble-test:{uuid.uuid4().hex}"
-    diff_ids = [f"sha256:{hashlib.sha256(one).hexdigest()}" for one in layers]
-    rootfs = {"type": "layers", "diff_ids": diff_ids}
-    # An image of its own: while one test removes an image's last tag, another that loads the same one loses it too.
-    config = {"architecture": "amd64", "os": "linux", "author": tag, "rootfs": rootfs}
-    names = [f"{number}.tar" for number in range(len(layers))]
-    manifest = [{"Config": "config.json", "RepoTags": [tag], "Layers": names}]
-    contents = [json.dumps(manifest).encode(), json.dumps(config).encode(), *layers]
-    pairs = zip(["manifest.json", "config.json", *names], contents, strict=True)
-    saved = archive(*[(name, "f", 0o644, 0, 0, content) for name, content in pairs])
-    subprocess.run([DOCKER, "load", "--quiet"], input=saved, capture_output=True, check=True)
+def engines_files(images: Mapping[str, SavedImage], engine: docker.DockerClient) -> dict[str, Files]:
+    """Name -> the files of an image as the engine has them in a container: loaded, unpacked on disk and exported. One
+    load for all, so that layers which images share are sent and unpacked once."""
+    tags = {name: f"lineal-assemble-test:{uuid.uuid4().hex}" for name in images}
+    subprocess.run([DOCKER, "load", "--quiet"], input=_saved(images, tags), capture_output=True, check=True)
     try:
-        return exported(tag)
+        return {name: _exported(engine, tag) for name, tag in tags.items()}
     finally:
-        subprocess.run([DOCKER, "rmi", "-f", tag], capture_output=True)
+        subprocess.run([DOCKER, "rmi", "-f", *tags.values()], capture_output=True)
+
+
+def _saved(images: Mapping[str, SavedImage], tags: Mapping[str, str]) -> bytes:
+    """The images as `docker save` writes them."""
+    manifest: list[dict[str, Any]] = []
+    contents: dict[str, bytes] = {}
+    for name, image in images.items():
+        digests = [hashlib.sha256(layer).hexdigest() for layer in image.layers]
+        rootfs = {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in digests]}
+        # An image of its own: who removes an image's last tag takes it away from others that have loaded it.
+        config = {"architecture": "amd64", "os": "linux", "author": tags[name], "rootfs": rootfs}
+        files = [f"{digest}.tar" for digest in digests]
+        manifest.append({"Config": f"{len(manifest)}.json", "RepoTags": [tags[name]], "Layers": files})
+        contents |= {
+            manifest[-1]["Config"]: json.dumps(config).encode(),
+            **dict(zip(files, image.layers, strict=True)),
+        }
+    contents["manifest.json"] = json.dumps(manifest).encode()
+    return archive(*[(name, "f", 0o644, 0, 0, content) for name, content in contents.items()])
 
 
 ENGINE_OWN = (
@@ -149,14 +161,14 @@ ENGINE_OWN = (
 """What every container has of the engine."""
 
 
-def exported(tag: str) -> Files:
+def _exported(engine: docker.DockerClient, tag: str) -> Files:
     """The files of a container of the image, without what the engine puts into each."""
-    name = f"lineal-assemble-test-{uuid.uuid4().hex}"
-    subprocess.run([DOCKER, "create", "--name", name, tag, "/none"], capture_output=True, check=True)
+    container = engine.containers.create(tag, ["/none"])
     try:
-        data = subprocess.run([DOCKER, "export", name], capture_output=True, check=True).stdout
+        chunks: Any = container.export()
+        data = b"".join(chunks)
     finally:
-        subprocess.run([DOCKER, "rm", "-f", name], capture_output=True)
+        container.remove(force=True)
     files: Files = {}
     put_layer(files, data)
     return of_the_image(files)
@@ -171,26 +183,51 @@ class BuildError(Exception):
 
 
 def docker_build(dockerfile: str, context: Path) -> SavedImage:
-    """Build with BuildKit, save, and remove the image again."""
-    tag = f"lineal-assemble-test:{uuid.uuid4().hex}"
+    """Build with BuildKit, save, and remove the image again. Raises `BuildError`."""
+    (built,) = docker_builds({"": dockerfile}, context).values()
+    if isinstance(built, BuildError):
+        raise built
+    return built
+
+
+def docker_builds(dockerfiles: Mapping[str, str], context: Path) -> dict[str, SavedImage | BuildError]:
+    """Name -> the image of a Dockerfile, or why there is none. All images are saved at once."""
+    tags = {name: f"lineal-assemble-test:{uuid.uuid4().hex}" for name in dockerfiles}
+    with ThreadPoolExecutor(2) as pool:
+        refusals = dict(
+            zip(tags, pool.map(partial(_build, context), dockerfiles.values(), tags.values()), strict=True)
+        )
+    built = {name: tag for name, tag in tags.items() if not refusals[name]}
+    images = _save(list(built.values())) if built else {}
+    refused = {name: BuildError(text) for name, text in refusals.items() if text}
+    return refused | {name: images[tag] for name, tag in built.items()}
+
+
+def _build(context: Path, dockerfile: str, tag: str) -> str:
+    """Makes the image `tag`, or returns why it cannot be built."""
     built = subprocess.run(
-        # With a label, so that it is an image of its own, see `loaded`.
+        # With a label, so that it is an image of its own, see `_saved`.
         [DOCKER, "build", "--progress=plain", "--network=none", "--label", tag, "-t", tag, "-f", "-", str(context)],
         input=dockerfile.encode(),
         capture_output=True,
         env={**os.environ, "DOCKER_BUILDKIT": "1"},
     )
-    if built.returncode:
-        text = built.stderr.decode(errors="replace")[-2000:]
-        # An engine that is away has refused nothing.
-        raise (RuntimeError if "docker daemon" in text.lower() else BuildError)(text)
+    text = built.stderr.decode(errors="replace")[-2000:] if built.returncode else ""
+    # An engine that is away has refused nothing.
+    assert "docker daemon" not in text.lower(), text
+    return text
+
+
+def _save(tags: Sequence[str]) -> dict[str, SavedImage]:
+    """Tag -> the image, which the engine no longer has."""
     try:
-        saved = subprocess.run([DOCKER, "save", tag], capture_output=True, check=True).stdout
+        saved = subprocess.run([DOCKER, "save", *tags], capture_output=True, check=True).stdout
     finally:
-        subprocess.run([DOCKER, "rmi", "-f", tag], capture_output=True)
+        subprocess.run([DOCKER, "rmi", "-f", *tags], capture_output=True)
     with tarfile.open(fileobj=io.BytesIO(saved)) as tar:
-        manifest = json.loads(_member(tar, "manifest.json"))[0]
-        return SavedImage([_member(tar, name) for name in manifest["Layers"]])
+        entries = json.loads(_member(tar, "manifest.json"))
+        read = cache(partial(_member, tar))
+        return {entry["RepoTags"][0]: SavedImage([read(name) for name in entry["Layers"]]) for entry in entries}
 
 
 def _member(tar: tarfile.TarFile, name: str) -> bytes:

@@ -9,6 +9,7 @@ import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,16 +19,23 @@ from lineal.assemble.stage_tree import StageTree
 from lineal.context.chmod import Chmod
 from lineal.engine import Directory
 from lineal.errors import BuildFailed
+from lineal.oci.types import Layer
+from tests.scheduling import cases
 from tests.unit.assemble.oracle import (
     BuildError,
+    Files,
     FolderTree,
     SavedImage,
     archive,
     docker_build,
-    loaded,
+    docker_builds,
+    engines_files,
     of_the_image,
     with_layer,
 )
+
+if TYPE_CHECKING:
+    import docker
 
 pytestmark = pytest.mark.engine
 
@@ -323,33 +331,81 @@ def _named(case: Case) -> str:
     return case.name
 
 
+@dataclass(frozen=True)
+class Compared:
+    """A case by `docker build` and by Lineal; what the engine makes of Lineal's layer."""
+
+    expected: SavedImage | BuildError
+    assembled: AssembledLayer | BuildFailed
+    engine: Files
+
+
+@pytest.fixture(scope="module")
+def compared(
+    request: pytest.FixtureRequest,
+    base: SavedImage,
+    context: Path,
+    engine: docker.DockerClient,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Compared]:
+    """All cases that were asked for, by name."""
+    chosen = cases(request, *COMPARISONS)
+    expected = docker_builds({case.name: _dockerfile(case) for case in chosen}, context)
+    ours = {case.name: _assembled(case, base, context, tmp_path_factory.mktemp("workspace")) for case in chosen}
+    images = {name: _with(base, one.layer) for name, one in ours.items() if isinstance(one, AssembledLayer)}
+    files = engines_files(images, engine)
+    return {name: Compared(expected[name], one, files.get(name, {})) for name, one in ours.items()}
+
+
+def _assembled(case: Case, base: SavedImage, context: Path, workspace: Path) -> AssembledLayer | BuildFailed:
+    try:
+        if case.instruction:
+            return assemble(case, base, context, workspace)
+        made = make_directories(base.filesystem(), len(base.layers), _directories(case), workspace)
+        assert made is not None
+        return made
+    except BuildFailed as failed:
+        assert not list(workspace.glob("layer-*")), "no file is left behind"
+        return failed
+
+
+def _with(base: SavedImage, layer: Layer) -> SavedImage:
+    return SavedImage([*base.layers, gzip.decompress(layer.path.read_bytes())])
+
+
+def _check_same(found: Compared, base: SavedImage) -> None:
+    assert isinstance(found.expected, SavedImage), found.expected
+    assert isinstance(found.assembled, AssembledLayer), found.assembled
+    files = found.expected.files()
+    assert with_layer(base, found.assembled.layer) == files
+    assert found.engine == of_the_image(files)
+
+
 @pytest.mark.parametrize("case", COPIES + WORKDIRS, ids=_named)
-def test_the_same_files_as_docker_build(case: Case, base: SavedImage, context: Path, tmp_path: Path) -> None:
-    expected = docker_build(_dockerfile(case), context)
-    copied = assemble(case, base, context, tmp_path)
-    assert with_layer(base, copied.layer) == expected.files()
-    assert loaded(base, copied.layer) == of_the_image(expected.files())
+def test_the_same_files_as_docker_build(case: Case, base: SavedImage, compared: dict[str, Compared]) -> None:
+    found = compared[case.name]
+    _check_same(found, base)
     # The index that is carried on equals the one that reading the result gives.
-    read = SavedImage([*base.layers, gzip.decompress(copied.layer.path.read_bytes())]).filesystem()
-    assert copied.filesystem == read
+    assert isinstance(found.assembled, AssembledLayer)
+    assert found.assembled.filesystem == _with(base, found.assembled.layer).filesystem()
 
 
 @pytest.mark.parametrize("case", CLOSING, ids=_named)
-def test_the_same_closing_working_directory(case: Case, base: SavedImage, context: Path, tmp_path: Path) -> None:
-    expected = docker_build(_dockerfile(case), context)
-    made = make_directories(base.filesystem(), len(base.layers), _directories(case), tmp_path)
-    assert made is not None
-    assert with_layer(base, made.layer) == expected.files()
-    assert loaded(base, made.layer) == of_the_image(expected.files())
+def test_the_same_closing_working_directory(case: Case, base: SavedImage, compared: dict[str, Compared]) -> None:
+    _check_same(compared[case.name], base)
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=_named)
-def test_what_docker_build_refuses_is_refused(case: Case, base: SavedImage, context: Path, tmp_path: Path) -> None:
-    with pytest.raises(BuildError):
-        docker_build(_dockerfile(case), context)
-    with pytest.raises(BuildFailed):
-        assemble(case, base, context, tmp_path)
-    assert not list(tmp_path.glob("layer-*")), "no file is left behind"
+def test_what_docker_build_refuses_is_refused(case: Case, compared: dict[str, Compared]) -> None:
+    assert isinstance(compared[case.name].expected, BuildError)
+    assert isinstance(compared[case.name].assembled, BuildFailed)
+
+
+COMPARISONS = (
+    test_the_same_files_as_docker_build,
+    test_the_same_closing_working_directory,
+    test_what_docker_build_refuses_is_refused,
+)
 
 
 def test_the_engine_loads_and_runs_an_assembled_layer(base: SavedImage, context: Path, tmp_path: Path) -> None:

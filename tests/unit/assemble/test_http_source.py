@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import pytest
 
 from lineal.assemble.http_source import download
 from lineal.context.remote_source import HttpSource
-from lineal.errors import BuildFailed, LinealError, Unreachable
+from lineal.errors import BadConfiguration, BuildFailed, LinealError, Unreachable
 
 DATA = bytes(range(256)) * 5000
 DIGEST = "sha256:" + hashlib.sha256(DATA).hexdigest()
@@ -77,7 +78,7 @@ def test_nothing_of_this_machine_is_sent(server: Server, tmp_path: Path, monkeyp
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password hidden\n")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
-    download(HttpSource(f"{server.url}/a", "a"), tmp_path)
+    download(HttpSource(f"{server.url}/a", "a", DIGEST), tmp_path)
     ((_, headers),) = server.asked
     assert not {"authorization", "cookie"} & {name.lower() for name in headers}
 
@@ -103,7 +104,7 @@ def test_redirects_are_followed_within_http(server: Server, tmp_path: Path) -> N
 
 def test_redirects_end(server: Server, tmp_path: Path) -> None:
     with pytest.raises(Unreachable, match="more than 10 times"):
-        download(HttpSource(f"{server.url}" + "/to/" * 12 + "a", "a"), tmp_path)
+        download(HttpSource(f"{server.url}" + "/to/" * 12 + "a", "a"), tmp_path, opens=True)
 
 
 def test_a_connection_that_breaks_is_tried_again(server: Server, tmp_path: Path) -> None:
@@ -114,9 +115,32 @@ def test_a_connection_that_breaks_is_tried_again(server: Server, tmp_path: Path)
 
 def test_what_is_not_there_is_said_without_the_address_it_led_to(server: Server, tmp_path: Path) -> None:
     with pytest.raises(LinealError) as refused:
-        download(HttpSource(f"{server.url}/to/{server.url}/none?signature=secret", "a"), tmp_path)
+        download(HttpSource(f"{server.url}/to/{server.url}/none?signature=secret", "a"), tmp_path, opens=True)
     assert "answers with status 404" in str(refused.value)
     server.shutdown()
     server.server_close()
     with pytest.raises(Unreachable, match="cannot be downloaded"):
-        download(HttpSource(f"{server.url}/a", "a"), tmp_path)
+        download(HttpSource(f"{server.url}/a", "a"), tmp_path, opens=True)
+
+
+def test_what_nothing_pins_is_told_once_it_is_there(server: Server, tmp_path: Path) -> None:
+    told: list[str] = []
+    download(HttpSource(f"{server.url}/a", "a"), tmp_path, told.append, opens=True)
+    assert told == [DIGEST]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "ip6-localhost.localdomain"])
+def test_what_nothing_pins_is_not_fetched_from_this_machine(server: Server, tmp_path: Path, host: str) -> None:
+    with pytest.raises(BadConfiguration, match="leads to this machine or its network"):
+        download(HttpSource(f"http://{host}:{server.server_address[1]}/a", "a"), tmp_path)
+    assert not server.asked
+
+
+def test_a_name_that_leads_to_this_machine_is_this_machine(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_rest: found)
+    with pytest.raises(BadConfiguration, match="leads to this machine"):
+        download(HttpSource(f"http://files.example.com:{server.server_address[1]}/a", "a"), tmp_path)
+    assert not server.asked

@@ -21,7 +21,7 @@ from lineal.errors import MissingContent
 from lineal.lock import NoLock
 from lineal.oci import Store
 from lineal.oci.types import Blob, Image, Layer, sha256
-from lineal.progress import Progress
+from lineal.progress import Notes, Progress
 from lineal.report.model import StageReport
 from lineal.stages.lookup import Lookup
 from lineal.stages.plan import resolve
@@ -175,6 +175,7 @@ class Factory:
             may_write=True,
             workspace=self.folder / "work",
             agents=lambda _, name: self.agents.get(name),
+            notes=Notes(self.told.note, self.told.warn),
         )
 
     def outcomes(self) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from lineal.config.model import Image, Project, Ssh
 from lineal.config.ssh_agents import SshAgents, parse_ssh
-from lineal.config.validation import RuleViolation, check
+from lineal.config.validation import check
 from lineal.errors import BadConfiguration
 
 HERE = Path("/here")
@@ -68,6 +68,6 @@ def test_what_is_no_agent_is_refused(tmp_path: Path) -> None:
 
 def test_agents_of_an_image_have_names_of_their_own_and_a_path() -> None:
     for agents, says in (([Ssh(), Ssh(socket="a")], "given twice"), ([Ssh(socket=" ")], "path is empty")):
-        with pytest.raises(RuleViolation, match=says):
-            check(Project(project="s", images={"a": Image(ssh=agents)}))
-    check(Project(project="s", images={"a": Image(ssh=[Ssh(), Ssh(id="b", socket="/s")])}))
+        (broken,) = check(Project(project="s", images={"a": Image(ssh=agents)}))
+        assert says in str(broken)
+    assert not list(check(Project(project="s", images={"a": Image(ssh=[Ssh(), Ssh(id="b", socket="/s")])})))

@@ -11,6 +11,7 @@ import pytest
 from lineal.context.build_context import BuildContext
 from lineal.context.dockerignore import Ignore
 from lineal.context.glob import expand
+from lineal.context.missing_source import explain
 from lineal.git.commit import Commit
 from tests import servers
 
@@ -122,12 +123,20 @@ def test_names_of_any_bytes_come_through(repo: servers.Repository) -> None:
 # --- why nothing matched --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pattern", ["x.log", "./x.log", "*.log", "/d/*.log", "link/x.log"])
-def test_what_dockerignore_excludes_is_said_so(repo: servers.Repository, pattern: str) -> None:
+@pytest.mark.parametrize(
+    ("pattern", "line"),
+    [("x.log", "!x.log"), ("./x.log", "!x.log"), ("*.log", "!*.log"), ("/d/*.log", "!d/*.log"),
+     ("link/x.log", "!d/x.log")],
+)  # fmt: skip
+def test_what_dockerignore_excludes_is_said_so(repo: servers.Repository, pattern: str, line: str) -> None:
     committed(repo, {"x.log": "1", "d/x.log": "1"}, {"link": "d"})
     tree = context(repo, ignore="**/*.log")
     assert expand(tree, pattern) == []
-    assert tree.missing(pattern) == "it is excluded by .dockerignore."
+    assert (
+        explain(tree, pattern)
+        == f"it is excluded by .dockerignore. Take it back there with `{line}` as the last line."
+    )
+    assert expand(context(repo, ignore=f"**/*.log\n{line}"), pattern) != []
 
 
 @pytest.mark.parametrize("pattern", ["new", "/new", "ne?", "d/new", "*/new", "link/new", "[mn]ew", "d/../new"])
@@ -135,7 +144,7 @@ def test_what_is_not_committed_is_said_so(repo: servers.Repository, pattern: str
     committed(repo, {"api/a": "1"})
     repo.put({"api/new": "1", "api/d/new": "1"})
     (repo.path / "api/link").symlink_to("d")
-    assert context(repo, "api", ignore="other").missing(pattern) == (
+    assert explain(context(repo, "api", ignore="other"), pattern) == (
         "it is in the working tree, but not in the commit. Run `git add` and `git commit` first, or build the "
         "working tree with --dev."
     )
@@ -151,16 +160,17 @@ def test_what_is_nowhere_is_said_so(repo: servers.Repository, pattern: str) -> N
         repo.git("rm", "-r", "--quiet", "api")
         repo.commit()
         assert not (repo.path / "api").exists()
-        assert context(repo, "api").missing("x") == "there is no such file in the commit, below 'api'."
+        assert explain(context(repo, "api"), "x") == "there is no such file in the commit, below 'api'."
     else:
-        assert context(repo, "api").missing(pattern) == "there is no such file in the commit, below 'api'."
+        outside = " 'outside' lies outside of this context." if pattern == "../outside" else ""
+        assert explain(context(repo, "api"), pattern) == f"there is no such file in the commit, below 'api'.{outside}"
 
 
 def test_the_root_is_called_the_root(repo: servers.Repository) -> None:
     committed(repo, {"a": "1"})
-    assert context(repo).missing("none") == "there is no such file in the commit."
+    assert explain(context(repo), "none") == "there is no such file in the commit."
 
 
 def test_git_s_own_folder_is_no_part_of_the_working_tree(repo: servers.Repository) -> None:
     committed(repo, {"a": "1"})
-    assert "no such file" in context(repo).missing(".gi*")
+    assert "no such file" in explain(context(repo), ".gi*")

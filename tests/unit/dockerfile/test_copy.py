@@ -50,7 +50,6 @@ def test_a_file_may_be_called_as_a_heredoc_elsewhere() -> None:
         ("COPY", "at least one source and a destination"),
         ("COPY --link=perhaps a /d", "--link is true or false"),
         ("COPY --link --chown=app a /d", "knows no names"),
-        ("COPY --link --chown=$X a /d", "only the base image defines"),
         ("COPY --parents=true . /d", "names nothing below"),
         ("COPY --parents dir/nope /d", "'dir/nope': there is no such file"),
         ("COPY --exclude=[a . /d", "Invalid ignore pattern"),
@@ -60,9 +59,8 @@ def test_a_file_may_be_called_as_a_heredoc_elsewhere() -> None:
         ("COPY --chown=1 --chown=2 a /d", "given twice"),
         ("COPY --chmod=u+y a /d", "--chmod=u+y is neither an octal mode"),
         ("COPY --chmod=77777 a /d", "--chmod=77777 is neither an octal mode"),
-        ("COPY --chmod=$M a /d", "uses $M, which the Dockerfile does not define"),
-        ("COPY $NOPE /d", "uses $NOPE, which the Dockerfile does not define"),
-        ("COPY ${A:-$B} /d", "uses $A, $B, which"),
+        ("COPY $NOPE/x /d", "uses $NOPE, which the Dockerfile does not define"),
+        ("COPY ${A:-$B}/x /d", "uses $A, $B, which"),
         ("COPY --from=$X a /d", "does not expand variables"),
         ("COPY --from=later a /d\nFROM x AS later\nFROM base:1\nCOPY --from=0 /a /d", "not a target above"),
         ("COPY --from=3 a /d", "not a target above"),
@@ -70,14 +68,10 @@ def test_a_file_may_be_called_as_a_heredoc_elsewhere() -> None:
         ("COPY --from=UP/../x a /d", "reference"),
         ("COPY nope /d", "there is no such file in the commit"),
         ("COPY [a-] /d", "malformed"),
-        ("ADD https://example.com/x /d", "has no checksum, so it may bring something else tomorrow"),
-        ("ADD https://example.com/x.git#main /d", "'main' is no full commit id"),
-        ("ADD https://example.com/x.git /d", "no commit is named"),
         ("ADD git@example.com:x /d", "is reached with ssh"),
         ("ADD https://me:pass@example.com/x /d", "has a user name or password in it"),
-        ("ADD --checksum=sha256:1 https://example.com/x /d", "is not `sha256:` and 64 hexadecimal digits"),
+        ("ADD --checksum=sha256:1 https://example.com/x /d", "has the --checksum 'sha256:1', which is no digest"),
         ("ADD --checksum=sha256:1 a /d", "for exactly one source, a URL or a git repository"),
-        ("ADD --checksum=$X https://example.com/x /d", "--checksum uses $X"),
         ("ADD --from=x a /d", "ADD --from is not supported"),
         ("COPY ${a /d", "failed to process"),
         ("COPY <<E /d\nnever ends", "unterminated heredoc"),
@@ -126,11 +120,6 @@ def test_remote_sources() -> None:
     commit = "a" * 40
     ((_, found),) = copied(f"ADD --keep-git-dir https://example.com/r.git#{commit}:sub /d/").remotes
     assert found == GitSource("https://example.com/r.git", commit, commit, "sub", keep_git=True)
-
-
-def test_a_remote_source_may_be_loose_where_the_project_says_so() -> None:
-    text = "https://example.com/latest"
-    assert copied(f"ADD {text} /d/", unpinned=lambda source: source == text).remotes[0][1].pinned is False
 
 
 def test_a_wildcard_may_match_nothing_as_long_as_the_assembler_says_so() -> None:

@@ -135,18 +135,12 @@ def test_a_dockerfile_that_the_commit_lacks(repo: servers.Repository, written: b
     if written:
         assert str(refused.value).startswith(
             "lineal.yaml:3: images.one: The Dockerfile api/Dockerfile of image 'one' "
-            "is in the working tree, but not in the commit."
+            "is in the working tree, and .git/info/exclude:1 (api/Dockerfile) keeps it out of the commit. "
+            "Commit it with `git add --force`."
         )
     else:
         assert "does not exist in the commit. Write it, or name it with `dockerfile:`." in str(refused.value)
     assert isinstance(refused.value, Uncommitted if written else BadConfiguration)
-
-
-def test_a_dockerfile_that_is_a_link_is_refused(repo: servers.Repository) -> None:
-    repo.put({"real": SCRATCH})
-    (repo.path / "Dockerfile").symlink_to("real")
-    with pytest.raises(BadConfiguration, match=r"^Dockerfile: is a symbolic link"):
-        read(repo, {}, config="project: shop\nimages: {one: {}}\n")
 
 
 @pytest.mark.parametrize("file", ["Dockerfile", ".dockerignore", "Dockerfile.dockerignore"])

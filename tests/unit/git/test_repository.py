@@ -277,15 +277,20 @@ def test_the_working_tree_does_not_change_a_file_of_the_commit(repo: servers.Rep
     assert opened(repo).file("a") == b"committed"
 
 
-@pytest.mark.parametrize(("asked", "link"), [("Dockerfile", "Dockerfile"), ("d/e/Dockerfile", "d")])
-def test_a_link_instead_of_a_file_is_refused_by_name(repo: servers.Repository, asked: str, link: str) -> None:
+def test_a_link_is_followed_to_a_file_of_the_commit(repo: servers.Repository) -> None:
     repo.put({"real/e/Dockerfile": "FROM scratch\n"})
     (repo.path / "Dockerfile").symlink_to("real/e/Dockerfile")
     (repo.path / "d").symlink_to("real")
+    (repo.path / "x").symlink_to("/etc/passwd")
     repo.git("add", "--all")
     repo.commit()
-    with pytest.raises(BadConfiguration, match=f"^{link}: is a symbolic link"):
-        opened(repo).file(asked)
+    commit = opened(repo)
+    assert [commit.file(path) for path in ("Dockerfile", "d/e/Dockerfile", "d/none", "Dockerfile/x")] == [
+        b"FROM scratch\n", b"FROM scratch\n", None, None
+    ]  # fmt: skip
+    assert commit.follow("d/e/Dockerfile").read == ("d", "real/e/Dockerfile")
+    with pytest.raises(BadConfiguration, match=r"^x: is a symbolic link that leads to the absolute path"):
+        commit.file("x")
 
 
 def test_many_readers_do_not_mix_up_and_one_may_stop_in_the_middle(repo: servers.Repository) -> None:
@@ -315,15 +320,17 @@ def test_sizes_of_many_and_the_sentence_for_an_object_that_is_not_there(repo: se
             ask()
 
 
-def test_a_partial_clone_reads_what_it_has_and_fetches_nothing(repo: servers.Repository, tmp_path: Path) -> None:
+def test_a_partial_clone_reads_what_it_has_and_fetches_the_rest(repo: servers.Repository, tmp_path: Path) -> None:
     repo.write({"a": "old"})
     old = repo.git("rev-parse", "HEAD:a")
     repo.write({"a": "new"})
     repo.git("config", "uploadpack.allowFilter", "true")
-    repository = opened(repo.clone(tmp_path / "partial", "--filter=blob:none"))
+    partial = repo.clone(tmp_path / "partial", "--filter=blob:none")
+    repository = opened(partial)
     assert repository.file("a") == b"new"
+    assert (repository.objects.has(old), repository.object(old), repository.objects.has(old)) == (False, b"old", True)
     with pytest.raises(GitFailed):
-        repository.object(old)
+        repository.object("f" * 40)
 
 
 # --- changes --------------------------------------------------------------------------------------------------------

@@ -73,10 +73,11 @@ def test_cached_stages_in_a_row_share_a_line_and_a_cached_image_is_one() -> None
 
 
 def test_the_last_line_sums_up() -> None:
-    lines = shown(*WORK, duration=84.9, requests=23)
+    lines = shown(*WORK, duration=84.9, requests=23, store="registry.example.com/shop")
     assert lines[-1] == (
         "2 images, 6 stages: 4 cached, 1 assembled, 1 built. 12.4 MB pushed, 23 registry requests, 1m25s."
     )
+    assert "registry" not in shown(*WORK, requests=23, store="layout:/stores/shop")[-1]
 
 
 def test_two_hundred_cached_images_are_one_line_and_the_work_is_not_lost_among_them() -> None:

@@ -46,6 +46,18 @@ class Objects:
         """There are no attributes above the context."""
         return ""
 
+    def entry(self, path: str) -> tuple[str, str]:
+        """There is nothing outside of the context."""
+        return "", ""
+
+    def ignored_by(self, paths: Sequence[str], *, every: bool = False) -> str:
+        """There is no .gitignore."""
+        return ""
+
+    def files_on_disk(self, folder: str) -> list[str]:
+        """There is no working tree."""
+        return []
+
     def submodule(self, path: str, commit: str) -> Commit:
         raise BadConfiguration(f"The submodule {path} is not here.", id="LN-3009")
 

@@ -50,7 +50,7 @@ def changed(change: Callable[[dict[str, Any]], object]) -> Manifest:
 
 
 def test_a_stage_is_an_index_of_an_image_and_its_record() -> None:
-    made = image_of(CONFIG, [LAYER])
+    made = image_of({**CONFIG, "architecture": "arm"}, [LAYER])
     blobs, beside = record_documents(RECORDED, {"x": 1}, b"files", made.manifest.digest)
     index = stage_index(made, beside, RECORDED, "linux/arm/v7")
     first, second = index.json["manifests"]

@@ -144,6 +144,11 @@ class Helm:
     def apply_flags(self, release: Release) -> list[str]:
         """How objects are changed. Helm 3 merges on the client, and so does Helm 4 for us: on the server, a field
         that an autoscaler or `kubectl` has touched would stop each later upgrade."""
+        if self.major == 3 and release.server_side:
+            what = f"`deploy.server_side` needs Helm 4, and {quoted(self.path)} is helm {self.version}."
+            raise BadConfiguration(
+                what, id="LN-6012", remedy="Install Helm 4, or take `server_side` out of lineal.yaml."
+            )
         if self.major == 3:
             return []
         return ["--server-side=true", "--force-conflicts"] if release.server_side else ["--server-side=false"]

@@ -14,10 +14,11 @@ from lineal.deploy.helm.definitions import definitions
 from lineal.deploy.helm.objects import objects_of
 from lineal.deploy.release import Release
 from lineal.errors import DeployFailed
-from lineal.kube.json_fields import at, entries, mapping
+from lineal.kube.json_fields import at, entries, mapping, text
 
 _LIMIT = 120.0
 """Seconds for a command that reads."""
+_WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 _UNKNOWN_KIND = re.compile(r"The cluster knows no (\S+) of ")
 
 
@@ -78,6 +79,17 @@ class ReleaseManifests:
         plain = [str(value) for one in found for value in mapping(one, "stringData").values()]
         coded = [str(value) for one in found for value in mapping(one, "data").values()]
         return [*plain, *map(_coded, plain), *coded, *map(_decoded, coded)]
+
+    def workloads(self, namespace: str) -> list[str]:
+        """The Deployments, StatefulSets and DaemonSets in that namespace: `Deployment shop`."""
+        return [
+            f"{text(one, 'kind')} {text(one, 'metadata', 'name')}"
+            for one in self.objects
+            if text(one, "apiVersion").startswith("apps/")
+            and one.get("kind") in _WORKLOADS
+            and at(one, "metadata", "namespace") in (None, "", namespace)
+            and text(one, "metadata", "name")
+        ]
 
     def same(self, other: ReleaseManifests) -> bool:
         """Whether both ask the same of the cluster. Comments and white space do not count: Helm 3 and 4 differ in

@@ -25,6 +25,11 @@ _ROLLBACK = "Rollback "
 """The first word of the description of a rollback, whether it worked or not."""
 
 
+def is_cut_off(status: str) -> bool:
+    """Whether a revision of that status is one that helm is working on, or was killed amid."""
+    return status.startswith(_CUT_OFF)
+
+
 def may_have_begun(answer: Answer, error: LinealError) -> bool:
     """Whether a `helm upgrade` that ended with `error` may have left a revision.
 
@@ -50,14 +55,17 @@ def undo_own(
     return left.put_back(revisions, wait=True)[0]
 
 
-def undo_killed(helm: Helm, release: Release, pause: Callable[[], bool] = process.go_on) -> str:
+def undo_killed(
+    helm: Helm, release: Release, pause: Callable[[], bool] = process.go_on, *, inherited: bool = False
+) -> str:
     """Undo the unfinished revision of an earlier run that was killed. Returns a sentence, empty for nothing.
 
-    The caller holds the release's lock, so no other run works on it. A revision that no run of ours made is left
-    alone: helm itself refuses to go on beside it. Raises `Interrupted`."""
+    The caller holds the release's lock, so no other run works on it; `inherited` says that the lock was that of a
+    killed run. A revision that no run of ours made is left alone: helm itself refuses to go on beside it. Raises
+    `Interrupted`."""
     left = _Leftover(helm, release, shielded=False, pause=pause)
     revisions = left.revisions()
-    if not revisions or not revisions[-1].status.startswith(_CUT_OFF) or not left.run_of(revisions):
+    if not revisions or not is_cut_off(revisions[-1].status) or not left.run_of(revisions, inherited):
         return ""
     done, signals = left.put_back(revisions, wait=False)
     said = f"A run before left {release} {revisions[-1].status}, because it was killed. {done}"
@@ -109,18 +117,19 @@ class _Leftover:
             return None
         return sorted(found, key=lambda revision: revision.number)
 
-    def run_of(self, revisions: Sequence[Revision]) -> str:
+    def run_of(self, revisions: Sequence[Revision], inherited: bool = False) -> str:
         """The mark of our run that made the last revision, or the revision that a rollback was undoing. Empty when no
         run of ours made it.
 
-        Helm copies labels to the next revision, even to one that somebody else makes. So a revision is ours only when
-        its mark differs from that of the revision before."""
+        A rollback from what helm takes for deployed may be anybody's, unless the lock is `inherited`. Helm copies
+        labels to the next revision, even to one that somebody else makes. So a revision is ours only when its mark
+        differs from that of the revision before."""
         last = len(revisions) - 1
         if revisions[last].status == "uninstalling" and last > 0:
             return ""  # our runs uninstall only what was a first installation
         if revisions[last].status == "pending-rollback":
             last -= 1
-            if last < 0 or not revisions[last].status.startswith(_BAD):
+            if last < 0 or not (inherited or revisions[last].status.startswith(_BAD)):
                 return ""
         mark = self._mark(revisions[last])
         return mark if mark and (last == 0 or self._mark(revisions[last - 1]) != mark) else ""

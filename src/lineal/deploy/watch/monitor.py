@@ -6,7 +6,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from lineal.deploy.watch.diagnosis import Diagnosis
@@ -51,9 +51,15 @@ class Monitor:
 
     When the cluster does not let itself be watched, one line says so, and helm waits alone."""
 
-    def __init__(self, observer: WorkloadObserver, say: Say, policy: PollPolicy | None = None) -> None:
-        """Make it before helm changes anything: it looks at the workloads that are there already."""
+    def __init__(
+        self, observer: WorkloadObserver, say: Say, policy: PollPolicy | None = None, wanted: Collection[str] = ()
+    ) -> None:
+        """Make it before helm changes anything: it looks at the workloads that are there already. `wanted` are those
+        that must be there in the end: `Deployment shop`."""
         self._observer = observer
+        self._wanted = wanted
+        self.missing: list[str] = []
+        """Those of `wanted` that were not there at the last look."""
         self._say = say
         self._policy = policy or PollPolicy()
         self._ended = threading.Event()
@@ -67,7 +73,7 @@ class Monitor:
         self._seen: dict[str, Observation] = {}
         self._unready: dict[str, Observation] = {}
         """The workloads that this deploy changed and that were not ready yet, in their last state."""
-        self._given_up = False
+        self._settled, self._given_up = False, False
         self._explained: set[str] = set()
         self._before = {found.uid: found.version for found in self._first_look()}
 
@@ -78,7 +84,7 @@ class Monitor:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join(2 * self._policy.poll + 30)
-        if not self._blind:
+        if not self._blind and not self._settled:
             with self._turn:
                 self._show()  # the final state
 
@@ -110,7 +116,8 @@ class Monitor:
             looked, spent = self.poll(), time.monotonic() - start
             if self.verdict is not None or not go_on():
                 return False
-            if looked and not self._awaited(with_jobs=spent < min(seconds, self._policy.jobs)):
+            if looked and not self.missing and not self._awaited(with_jobs=spent < min(seconds, self._policy.jobs)):
+                self._settled = True
                 return True
             if spent >= seconds:
                 return False
@@ -145,7 +152,9 @@ class Monitor:
             if str(one) in self._seen or not untouched or not one.done:
                 self._update(one)
         if found is not None:
-            self._forget_jobs({str(one) for one in found})
+            there = {str(one) for one in found}
+            self.missing = [name for name in self._wanted if name not in there]
+            self._forget_jobs(there)
         return found is not None
 
     def _forget_jobs(self, there: set[str]) -> None:

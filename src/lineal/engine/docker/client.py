@@ -13,6 +13,7 @@ from io import BufferedReader
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 from urllib.parse import quote
 
+from lineal.engine.docker import endpoint
 from lineal.errors import LinealError, Unreachable
 from lineal.tar.compression import ChunkStream
 
@@ -21,15 +22,15 @@ if TYPE_CHECKING:
     import requests
 
 T = TypeVar("T")
-DEFAULT_HOST = "unix:///var/run/docker.sock"
 TIMEOUT = 600.0
 """Seconds without an answer to an ordinary call. Calls that last as long as the user's command have no limit."""
 _CHECK_EVERY = 0.2
 """Seconds between two checks whether the run goes on, while the engine is silent."""
+_INTERACTIVE = {"stdin": 1, "stdout": 1, "stream": 1}
 
 _REMEDY = (
-    "Start Docker or set DOCKER_HOST; in GitLab CI add the service docker:dind (or a runner with a Docker socket), "
-    "on GitHub use a Linux runner, which has one."
+    "Start Docker, choose another `docker context` or set DOCKER_HOST; in GitLab CI add the service docker:dind "
+    "(or a runner with a Docker socket), on GitHub use a Linux runner, which has one."
 )
 
 
@@ -53,25 +54,23 @@ class Client:
         *,
         timeout: float = TIMEOUT,
     ) -> None:
-        """Connects and negotiates the API version; `environment` gives `DOCKER_HOST` and so on.
+        """Connects to the engine that `environment` names (see `endpoint`) and negotiates the API version.
 
         `check` is called between the chunks of what is sent or received and raises when that is to stop. `timeout` is
         in seconds, for calls that do not last as long as the user's command."""
         self._check = check
         self._timeout = timeout
-        chosen = os.environ if environment is None else environment
-        self.host = chosen.get("DOCKER_HOST") or DEFAULT_HOST
+        found = endpoint.find(os.environ if environment is None else environment)
+        self.host = str(found)
         self._attached: list[Any] = []
-        self._api = self._connect(chosen)
+        self._api = self._connect(found)
 
-    def _connect(self, environment: Mapping[str, str]) -> docker.APIClient:
+    def _connect(self, found: endpoint.Endpoint) -> docker.APIClient:
         import docker
-        import docker.utils
 
         try:
-            options = docker.utils.kwargs_from_env(dict(environment))
-            options.setdefault("base_url", DEFAULT_HOST)
-            api = docker.APIClient(version="auto", timeout=int(self._timeout), max_pool_size=32, **options)
+            options = {"base_url": found.host, "tls": endpoint.tls_of(found), "timeout": int(self._timeout)}
+            api = docker.APIClient(version="auto", max_pool_size=32, **options)
         except (docker.errors.DockerException, OSError, ValueError) as error:
             self._unreachable(error)
         # Otherwise the daemon gzips archive answers, which takes thirteen times as long as reading them.
@@ -169,12 +168,28 @@ class Client:
             self._check()
             yield chunk
 
-    def attach(self, container: str, what: str) -> socket.socket:
+    @contextmanager
+    def output(self, container: str, what: str) -> Iterator[BufferedReader]:
+        """What a container prints, in Docker's frames; to be asked for before it starts.
+
+        An engine's log that is followed may lose the last lines of a short command."""
+        connection = self.attach(container, what, {"stdout": 1, "stderr": 1, "stream": 1})
+
+        def chunks() -> Iterator[bytes]:
+            with self._errors():
+                yield from self._checked(iter(lambda: connection.recv(1 << 16), b""))
+
+        try:
+            yield BufferedReader(ChunkStream(chunks()), 1 << 16)
+        finally:
+            self.detach(connection)
+
+    def attach(self, container: str, what: str, streams: Mapping[str, int] = _INTERACTIVE) -> socket.socket:
         """A container's standard input and output: bytes as they are there, output in Docker's frames."""
         import docker
 
         try:
-            found = self._api.attach_socket(container, params={"stdin": 1, "stdout": 1, "stream": 1})
+            found = self._api.attach_socket(container, params=dict(streams))
         except docker.errors.APIError as error:
             raise Refused(error.status_code or 500, str(error.explanation or error), what, self.host) from error
         except (OSError, docker.errors.DockerException) as error:

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lineal.engine.docker.client import Client, Refused
+from lineal.engine.docker.engine_files import INIT
 from lineal.engine.docker.layer import LayerTar
 from lineal.engine.docker.resources import RunResources
 from lineal.errors import LinealError, Unreachable
 from lineal.tar.compression import open_archive
 
+UPPER = "/upper"
 _DELETED = 2
 
 
@@ -34,15 +36,20 @@ def reads_upper(info: dict[str, Any]) -> bool:
 
 
 def upper_helper(client: Client, resources: RunResources, container: str, image: str) -> str | None:
-    """A container that never starts and shows `container`'s upper directory; None where the engine will not have it.
+    """A container that never starts and shows `container`'s upper directory, and the engine's own layer below it;
+    None where the engine will not have it.
 
-    Made while the command runs. It costs a third of what `docker commit` and reading the image cost."""
+    It costs a third of what `docker commit` and reading the image cost."""
     inspected = client.json("GET", f"/containers/{container}/json", "look at a container")
-    upper = ((inspected.get("GraphDriver") or {}).get("Data") or {}).get("UpperDir")
-    if not upper:
+    overlay = (inspected.get("GraphDriver") or {}).get("Data") or {}
+    upper, init = overlay.get("UpperDir"), overlay.get("LowerDir", "").partition(":")[0]
+    if not upper or not init.endswith("-init/diff"):
         return None
-    mount = {"Type": "bind", "Source": upper, "Target": "/upper", "ReadOnly": True}
-    body = {"Image": image, "Cmd": ["-"], "NetworkDisabled": True, "HostConfig": {"Mounts": [mount]}}
+    mounts = [
+        {"Type": "bind", "Source": upper, "Target": UPPER, "ReadOnly": True},
+        {"Type": "bind", "Source": init, "Target": INIT},
+    ]
+    body = {"Image": image, "Cmd": ["-"], "NetworkDisabled": True, "HostConfig": {"Mounts": mounts}}
     try:
         return resources.container(body, "create a container to read a layer")
     except Refused:
@@ -56,7 +63,7 @@ def deletions(client: Client, container: str) -> list[str]:
 
 
 def copy_upper(client: Client, helper: str, tar: LayerTar) -> None:
-    with client.reader(f"/containers/{helper}/archive", "read a layer", {"path": "/upper/."}) as stream:
+    with client.reader(f"/containers/{helper}/archive", "read a layer", {"path": f"{UPPER}/."}) as stream:
         tar.copy(stream)
 
 

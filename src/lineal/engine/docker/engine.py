@@ -11,7 +11,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lineal.engine import Command, CommandFailed
+from lineal.engine import Command, CommandFailed, NoWorkingDirectory
 from lineal.errors import BuildFailed, Interrupted, LinealError
 from lineal.oci import Store
 from lineal.oci.types import Image, Layer
@@ -34,7 +34,7 @@ class DockerEngine:
     """An `Engine`. Connects at the first `run`; `run` may be called from several threads.
 
     `network` is what a `RUN` with the default network gets: `default`, or `host` for an engine without a bridge.
-    `environment` gives `DOCKER_HOST`, `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`; by default the process's own.
+    `environment` says where the engine is (see `endpoint`); by default the process's own.
     `connect` makes a client of its own from it and from what that must call between chunks. `upper` says whether
     layers are read from the overlay's upper directory; by default the engine's settings say whether they can be."""
 
@@ -54,6 +54,7 @@ class DockerEngine:
         self._parts: tuple[Client, ImageLoader] | None = None
         self._make_client = connect
         self._upper = upper
+        self._bare_hostname = True
         self._running: dict[str, Client] = {}
         self._caches: dict[str, threading.Lock] = {}
         self._stopped = threading.Event()
@@ -71,6 +72,8 @@ class DockerEngine:
     ) -> Layer:
         """See `Engine.run`. Raises `BuildFailed` when the parent cannot run here or a secret is in the layer."""
         from lineal.engine.docker.cache_mounts import locked_caches, shared_caches
+        from lineal.engine.docker.client import Refused
+        from lineal.engine.docker.engine_files import NOWHERE
         from lineal.engine.docker.mounts import Mounts
         from lineal.engine.docker.resources import RunResources
 
@@ -82,6 +85,13 @@ class DockerEngine:
                 mounts = Mounts(client, resources, command)
                 mounts.fill(image)
             self._check()
+            try:
+                return self._run(client, resources, mounts, image, command, output, workspace)
+            except Refused as refused:
+                if NOWHERE not in refused.reason:
+                    raise
+            # Podman and Docker Desktop look at what is to be mounted: there the engine's /etc/hostname stays.
+            self._bare_hostname = False
             return self._run(client, resources, mounts, image, command, output, workspace)
 
     def _run(
@@ -96,24 +106,21 @@ class DockerEngine:
     ) -> Layer:
         from lineal.engine.docker import container_diff
         from lineal.engine.docker.container_files import ContainerFiles
+        from lineal.engine.docker.engine_files import uncover
         from lineal.engine.docker.layer import LayerTar
         from lineal.engine.docker.ssh_forward import SshForward
         from lineal.tar.layer import LayerWriter
 
-        body = self._body(image, command, mounts)
-        container = resources.container(body, "create a container")
+        container = self._container(resources, image, command, mounts)
+        helper, uncovered = None, False
+        if self._reads_upper(client):
+            helper = container_diff.upper_helper(client, resources, container, image)
+            uncovered = helper is not None and self._bare_hostname and uncover(client, helper, command.etc)
         paths = ContainerFiles(client, container)
         mounts.place(paths)
-        exclusions = mounts.exclusions(paths)
-        helper = None
-
-        def meanwhile() -> None:
-            nonlocal helper
-            if self._reads_upper(client):
-                helper = container_diff.upper_helper(client, resources, container, image)
-
+        exclusions = mounts.exclusions(paths, uncovered=uncovered)
         with SshForward(client, resources, image, mounts.sockets, mounts.socket_volume):
-            self._execute(client, container, output, meanwhile)
+            self._execute(client, container, output)
         mounts.wipe_secrets()
         with LayerWriter(workspace) as writer:
             tar = LayerTar(writer.write, exclusions, container_diff.deletions(client, container) if helper else ())
@@ -168,7 +175,22 @@ class DockerEngine:
                 held.callback(lock.release)
             yield
 
+    def _container(self, resources: RunResources, image: str, command: Command, mounts: Mounts) -> str:
+        from lineal.engine.docker.client import Refused
+        from lineal.engine.docker.engine_files import NOWHERE
+
+        try:
+            return resources.container(self._body(image, command, mounts), "create a container")
+        except Refused as refused:
+            if NOWHERE in refused.reason or "not a directory" not in refused.reason:
+                raise
+            raise NoWorkingDirectory from refused
+
     def _body(self, image: str, command: Command, mounts: Mounts) -> dict[str, Any]:
+        from lineal.engine.docker.engine_files import HOSTNAME as HOSTNAME_FILE
+        from lineal.engine.docker.engine_files import NOWHERE
+
+        binds = [f"{NOWHERE}:{HOSTNAME_FILE}"] if self._bare_hostname and not mounts.covers(HOSTNAME_FILE) else []
         network = self._network if command.network == "default" else command.network
         host = {"NetworkMode": network, "LogConfig": {"Type": "json-file"}}
         return {
@@ -182,17 +204,16 @@ class DockerEngine:
             # With the host's network the name is the host's too, and the engine refuses another.
             "Hostname": "" if network == "host" else HOSTNAME,
             "Healthcheck": {"Test": ["NONE"]},
-            "HostConfig": {**host, **mounts.settings()},
+            "HostConfig": {**host, "Binds": binds, **mounts.settings()},
         }
 
-    def _execute(
-        self, client: Client, container: str, output: Callable[[str], None], meanwhile: Callable[[], None]
-    ) -> None:
+    def _execute(self, client: Client, container: str, output: Callable[[str], None]) -> None:
         """Start, pass the output on, wait. Raises `CommandFailed`, `Interrupted`."""
         from lineal.engine.docker.client import Refused
 
         said = _ExecFormatWatcher(output)
-        with self._killable(client, container):
+        printed = client.output(container, "read the command's output")
+        with self._killable(client, container), printed as stream:
             try:
                 client.call("POST", f"/containers/{container}/start", "start the command")
             except Refused as refused:
@@ -200,11 +221,8 @@ class DockerEngine:
             if self._stopped.is_set():
                 # `stop` came before there was anything to kill.
                 self._kill(client, container)
-            meanwhile()
-            params = {"follow": "1", "stdout": "1", "stderr": "1"}
-            with client.reader(f"/containers/{container}/logs", "read the command's output", params) as stream:
-                for line in lines(stream):
-                    said(line)
+            for line in lines(stream):
+                said(line)
             ended = client.json("POST", f"/containers/{container}/wait", "wait for the command", endless=True)
         self._check()
         status = int(ended["StatusCode"])

@@ -15,6 +15,7 @@ from lineal.tar.raw import Entry
 
 WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"
+_COVER = 0o755
 _ANYWHERE = 16
 """Bytes from which on a secret is looked for inside files; a short one can occur by chance ..."""
 _WHOLE = 8
@@ -29,6 +30,8 @@ class LayerExclusions:
     """Files put there for the time of the run: neither they nor their deletion belong to the layer."""
     stubs: frozenset[bytes] = frozenset()
     """Directories made to mount something: kept only when they hold something else."""
+    covers: frozenset[bytes] = frozenset()
+    """Files of the engine in the image's place, made 0755: what a command writes there would be 0644 without them."""
     owners: Mapping[bytes, tuple[int, int, int]] = field(default_factory=dict)
     """Mode, uid and gid of directories that could not be given theirs in the container."""
     secrets: tuple[bytes, ...] = field(default=(), repr=False)
@@ -96,6 +99,8 @@ class LayerTar:
         elif (parted := entry.name.rpartition(b"/"))[2].startswith(WHITEOUT):
             self._whiteout(parted[0], parted[2])
         else:
+            if entry.name in self._exclusions.covers and entry.mode == _COVER:
+                entry.mode = 0o644
             self._ancestors(entry.name)
             self._sink(entry.encode())
             self._content(entry, body)

@@ -23,15 +23,16 @@ from lineal.engine import BindMount, CacheMount, Command, Mount, SecretMount, Ss
 from lineal.engine.docker.cache_mounts import Caches
 from lineal.engine.docker.client import Client
 from lineal.engine.docker.container_files import ContainerFiles, Content
+from lineal.engine.docker.engine_files import HOSTNAME
 from lineal.engine.docker.layer import LayerExclusions
 from lineal.engine.docker.resources import RunResources
 from lineal.errors import BadConfiguration, Unreachable
 from lineal.tar import raw
 from lineal.tar.compression import ChunkStream
-from lineal.tar.header import SYMLINK, padding
+from lineal.tar.header import END, HARDLINK, SYMLINK, padding
 
-ENGINE_FILES = frozenset({b".dockerenv"})
-"""Files that the engine makes in every container; only their deletion could show up in a layer."""
+_MARK = b".dockerenv"
+"""A file that an engine makes in every container; only its deletion could show up in a layer."""
 
 _PLAIN = (0o755, 0, 0)
 """Mode, uid and gid of a new volume's root."""
@@ -174,6 +175,10 @@ class Mounts:
         """The part of a container's `HostConfig`."""
         return {"Mounts": [one.spec(one.target, one.writable) for one in self._volumes], "Tmpfs": self._tmpfs}
 
+    def covers(self, path: str) -> bool:
+        """Whether a mount is at this path itself."""
+        return path in self._tmpfs or any(volume.target == path for volume in self._volumes)
+
     def fill(self, image: str) -> None:
         """Put the mounts' contents into their volumes."""
         filled = [volume for volume in self._volumes if volume.tar or volume.files or volume.owner]
@@ -189,7 +194,7 @@ class Mounts:
             if volume.owner:
                 paths.directory(place, *volume.owner, again=True)
             for tar in volume.tar:
-                self._client.put(helper, place, tar, f"fill the mount at {volume.target}")
+                self._client.put(helper, "/", _below(_key(place), tar), f"fill the mount at {volume.target}")
             for target, content in volume.files.items():
                 inner = place + target.removeprefix(volume.target.rstrip("/"))
                 if target.endswith("/"):
@@ -231,8 +236,9 @@ class Mounts:
                 where = paths.real(_parent(over)) + _tidy(one.path).removeprefix(_parent(over).rstrip("/"))
                 yield _key(where), (one.mode, one.uid, one.gid)
 
-    def exclusions(self, paths: ContainerFiles) -> LayerExclusions:
-        """The paths of these mounts, which must not be in the layer."""
+    def exclusions(self, paths: ContainerFiles, *, uncovered: bool) -> LayerExclusions:
+        """The paths of these mounts, which must not be in the layer; `uncovered` when nothing of the engine hides the
+        image's own files."""
         dropped, stubs = set(self._files), set(self._tmpfs)
         for volume in self._volumes:
             stubs.add(volume.target)
@@ -242,7 +248,8 @@ class Mounts:
         values = (mount.value.strip() for mount in self._command.mounts if isinstance(mount, SecretMount))
         return LayerExclusions(
             dropped=frozenset(_key(paths.real(_parent(path)) + "/" + path.rpartition("/")[2]) for path in dropped)
-            | ENGINE_FILES,
+            | (set() if uncovered else {_MARK}),
+            covers=frozenset() if uncovered else frozenset({_key(HOSTNAME)}),
             stubs=frozenset(_key(paths.real(path)) for path in around if self._is_missing(path)),
             owners=dict(self._hidden(paths)),
             secrets=tuple({value for value in values if value}),
@@ -284,6 +291,18 @@ def _single(mount: BindMount, name: bytes) -> Iterator[bytes]:
     raise BadConfiguration(
         f"There is no file to mount at {mount.target}.", id="LN-5011", remedy="Check the mount's source."
     )
+
+
+def _below(directory: bytes, tar: Iterator[bytes]) -> Iterator[bytes]:
+    """A tar with its names in a directory of the root: the engine refuses links that lead out of where it unpacks."""
+    for entry, body in raw.read(io.BufferedReader(ChunkStream(tar))):
+        if entry.name:
+            entry.name = directory + b"/" + entry.name
+            entry.link = directory + b"/" + entry.link if entry.kind == HARDLINK else entry.link
+            yield entry.encode()
+            yield from body
+            yield padding(entry.size)
+    yield END
 
 
 def _tidy(path: str) -> str:

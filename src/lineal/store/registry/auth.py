@@ -19,11 +19,14 @@ Exchange = Callable[[str, str, dict[str, str], bytes | None], tuple[int, bytes]]
 """Sends method, URL, headers and form to a token server; gives status and body. Follows no redirect."""
 
 _DEFAULT_SECONDS = 60
+_MOST_SECONDS = 24 * 3600
 _MARGIN_SECONDS = 10
 _PARAMETER = re.compile(r'([A-Za-z_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _SCHEME = re.compile(r"(?:^|,)\s*(bearer|basic)(?=[\s,]|$)", re.IGNORECASE)
 _TOKEN = re.compile(r"[\x21-\x7e]+")
+LISTING = "list the tags of"
+"""What some registries have a right of its own for."""
 
 
 class Denied(Unreachable):
@@ -126,20 +129,27 @@ class Authenticator:
             return None if failed == f"Bearer {token}" else f"Bearer {token}"
 
     def denied(self, doing: str) -> Denied:
-        """The error for a 401 or 403 while `doing` ("read", "write" or "delete")."""
+        """The error for a 401 or 403 while `doing` ("read", "write", "delete" or `LISTING`)."""
         with self._lock:
             credential, problem = self._credential, self._problem
         login = f"`docker login {self._host}`, or LINEAL_REGISTRY_USERNAME and LINEAL_REGISTRY_PASSWORD for the store"
+        why = f" {problem}" if problem else ""
         if credential is None:
-            why = f" {problem}" if problem else ""
             return Denied(
                 f"{self._host} does not let anyone {doing} {self._repository} without credentials, "
                 f"and none were found.{why}",
                 id="LN-4004",
                 remedy=f"Log in: {login}.",
             )
+        if doing == LISTING:
+            return Denied(
+                f"{self._host} does not let the credentials from {credential.source} {doing} {self._repository}, "
+                "though they may read there.",
+                id="LN-4121",
+                remedy="Publishing needs that right: ecr:ListImages in ECR, List Tag for a robot of Harbor.",
+            )
         return Denied(
-            f"{self._host} refuses to let the credentials from {credential.source} {doing} {self._repository}.",
+            f"{self._host} refuses to let the credentials from {credential.source} {doing} {self._repository}.{why}",
             id="LN-4005",
             remedy=f"Check that they are right and may {doing} there, or give others: {login}.",
         )
@@ -176,9 +186,9 @@ class Authenticator:
         token, seconds = answer.get("token") or answer.get("access_token"), answer.get("expires_in")
         if not isinstance(token, str) or not _TOKEN.fullmatch(token):
             raise self._nonsense()
-        if isinstance(refresh := answer.get("refresh_token"), str):
+        if isinstance(refresh := answer.get("refresh_token"), str) and _TOKEN.fullmatch(refresh):
             self._refresh_token = refresh
-        valid = seconds if isinstance(seconds, int | float) and seconds > 0 else _DEFAULT_SECONDS
+        valid = min(seconds, _MOST_SECONDS) if isinstance(seconds, int | float) and seconds > 0 else _DEFAULT_SECONDS
         expiry = self._monotonic() + valid - min(_MARGIN_SECONDS, valid / 4)
         self._tokens[frozenset(scopes)] = (token, expiry)
         return token

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
-from urllib.parse import urlencode
 
 import requests
 
 from lineal.clock import Time
-from lineal.errors import LinealError, MissingContent, Unreachable
+from lineal.errors import LinealError, MissingContent
 from lineal.oci import Conflict, Store
 from lineal.oci.types import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Manifest
 from lineal.oci.verify import MAX_MANIFEST, invalid_response, is_digest, read_manifest
-from lineal.store.registry.auth import Denied, Scope, repository_scopes
+from lineal.store.registry.auth import LISTING, Denied, repository_scopes
 from lineal.store.registry.credentials import Credential
-from lineal.store.registry.errors import ConnectionFailed, codes, connection_error, refused
+from lineal.store.registry.errors import ConnectionFailed, connection_error, refused
+from lineal.store.registry.response import Response, codes
 from lineal.store.registry.tag_list import TagList
-from lineal.store.registry.transport import CHUNK, RETRIED, SMALL, TRIES, Response, Transport
+from lineal.store.registry.transport import CHUNK, SMALL, Transport
+from lineal.store.registry.tries import TRIES, Tries
+from lineal.store.registry.uploads import WRITTEN, Uploads
 
 ACCEPT = ", ".join((OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST))
-_SMALL_BLOB = 64 * 1024
-UPLOAD_SECONDS = 300.0
-"""A registry may copy a whole blob to its storage before it answers."""
 SETTLING = 5
 """Tries to publish a manifest that a registry says lacks a blob: when two runs upload the same one at once,
 docker-registry on a plain disk shows the first of them an empty file for a moment."""
@@ -49,7 +48,10 @@ class Registry(Store):
         environ: Mapping[str, str] | None = None,
         time: Time | None = None,
         session: requests.Session | None = None,
+        note: Callable[[str], None] = lambda _text: None,
+        most_tries: int | None = None,
     ) -> None:
+        """`note` takes a line for people: what is waited for. `most_tries` is for each request."""
         self.host, self.repository = host, repository
         self.address = address or f"{host}/{repository}"
         self._insecure, self._credential, self._fallback = insecure, credential, fallback
@@ -63,13 +65,17 @@ class Registry(Store):
             fallback=fallback,
             time=self._time,
             session=session,
+            note=note,
+            most_tries=most_tries,
         )
+        self._note = note
         self.traffic = self._http.traffic
         self._base = f"/v2/{repository}"
         self._pull = repository_scopes(repository, "pull")
         self._push = repository_scopes(repository, "pull", "push")
         self._delete = repository_scopes(repository, "pull", "delete")
-        self._listing = TagList(self._http, self._base, partial(self._read, "GET"), self._error)
+        self._uploads = Uploads(self._http, repository, self.has_blob, self._error)
+        self._listing = TagList(self._http, self._base, self._list, self._error)
 
     def sibling(self, repository: str) -> Registry:
         return Registry(
@@ -81,6 +87,7 @@ class Registry(Store):
             environ=self._environ,
             time=self._time,
             session=self._http.session,
+            note=self._note,
         )
 
     def manifest(self, reference: str) -> Manifest | None:
@@ -110,31 +117,29 @@ class Registry(Store):
         return digest
 
     def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
-        for number in range(1, TRIES + 1):
+        tries = self._http.tries()
+        while not self._try(manifest, tag, tries):
             # Another run may have been first since the last try, and this one may have done it without hearing so.
-            if number > 1 and tag and self._is_there(manifest, tag):
-                return
-            if self._try(manifest, tag, number):
+            if tag and self._is_there(manifest, tag):
                 return
 
     def try_tag(self, manifest: Manifest, tag: str) -> bool:
-        return self._try(manifest, tag, 1)
+        return self._try(manifest, tag, self._http.tries())
 
-    def _try(self, manifest: Manifest, tag: str | None, number: int) -> bool:
-        """PUT once. False, after a pause, when another try may succeed; the last try raises what is wrong."""
+    def _try(self, manifest: Manifest, tag: str | None, tries: Tries) -> bool:
+        """PUT once. False, after a pause, when another try may succeed; else raises what is wrong."""
         answer = None
         try:
             answer = self._put(manifest, tag)
         except ConnectionFailed:
-            if number == TRIES:
+            if not tries.again():
                 raise
-        if answer is not None:
-            again = answer.status in RETRIED or (_unsettled(answer) and number < SETTLING)
-            if not again or number == TRIES:
-                self._accept(answer, manifest, tag)
-                return True
-        self._http.pause(number, answer)
-        return False
+            return False
+        unsettled = _unsettled(answer) and tries.number < SETTLING
+        if (answer.passing or unsettled) and tries.again(answer):
+            return False
+        self._accept(answer, manifest, tag)
+        return True
 
     def _accept(self, answer: Response, manifest: Manifest, tag: str | None) -> None:
         refused = answer.status in (403, 405, 409, 412) or (answer.status == 400 and _immutable(answer))
@@ -144,7 +149,7 @@ class Registry(Store):
             for digest in manifest.references:
                 if not (self.digest(digest) if manifest.is_index else self.has_blob(digest)):
                     raise MissingContent(digest, self.address)
-        self._expect(answer, "write", 200, 201, 202)
+        self._expect(answer, "write", *WRITTEN)
         stored = answer.headers.get("Docker-Content-Digest", manifest.digest)
         if is_digest(stored) and stored != manifest.digest:
             raise invalid_response(self.host, f"that it stored {stored} when given {manifest.digest}")
@@ -179,8 +184,8 @@ class Registry(Store):
         return True
 
     def blob(self, digest: str) -> Iterator[bytes]:
-        hashed, position = hashlib.sha256(), 0
-        for number in range(1, TRIES + 1):
+        hashed, position, tries = hashlib.sha256(), 0, self._http.tries()
+        while True:
             answer = self._open_blob(digest, position)
             # A server that does not know ranges starts again: what has been handed out is skipped.
             skip = position if answer.status == 200 else 0
@@ -194,46 +199,20 @@ class Registry(Store):
                         yield fresh
                 break
             except requests.RequestException as error:
-                if number == TRIES:
+                if not tries.again():
                     raise connection_error(self.host, error) from None
-                self._http.pause(number)
         if f"sha256:{hashed.hexdigest()}" != digest:
             raise invalid_response(self.host, f"with content that is not {digest} when asked for it")
 
     def put_blob(self, blob: Blob) -> None:
-        for number in range(1, TRIES + 1):
-            # Sending something small costs what asking would, and it is nearly always new.
-            if (number > 1 or blob.size > _SMALL_BLOB) and self.has_blob(blob.digest):
-                return
-            answer = None
-            try:
-                answer = self._upload(blob)
-                if answer.status not in RETRIED | {404, 416} or number == TRIES:
-                    self._expect(answer, "write", 201, 204)
-                    return
-            except ConnectionFailed:
-                if number == TRIES:
-                    raise
-            # A lost session, a restarted server: begin a new upload (registries differ too much in resuming one).
-            self._http.pause(number, answer)
+        self._uploads.put(blob)
 
     def mount_blob(self, descriptor: Descriptor, source: Store) -> bool:
         if not isinstance(source, Registry) or source.host != self.host:
             return False
         if source.repository == self.repository:
             return self.has_blob(descriptor.digest)
-        query = urlencode({"mount": descriptor.digest, "from": source.repository})
-        scopes = (*self._push, *repository_scopes(source.repository, "pull"))
-        try:
-            answer = self._http.ask("POST", f"{self._base}/blobs/uploads/?{query}", scopes)
-        except Denied:
-            # Some registries deny instead of answering that a mount is not possible (goharbor/harbor#17097).
-            return False
-        if answer.status == 202 and (location := answer.headers.get("Location")):
-            self._abandon(answer, location)
-        if answer.status in RETRIED:
-            self._expect(answer, "write", 201)
-        return answer.status == 201
+        return self._uploads.mount(descriptor, source.repository)
 
     def delete(self, digest: str) -> None:
         answer = self._http.ask("DELETE", f"{self._base}/manifests/{digest}", self._delete)
@@ -249,26 +228,40 @@ class Registry(Store):
             self._http.ask("GET", "/v2/", self._pull)
         return clock.now()
 
+    def _list(self, where: str, *, limit: int, tries: int = TRIES) -> Response:
+        """A page of tags. Who may read images and not list their tags is told so."""
+        try:
+            return self._read("GET", where, limit=limit, tries=tries, doing=LISTING)
+        except Denied as error:
+            denied = error
+        self.digest("latest")  # Raises for who may read nothing there.
+        raise denied
+
     def _read(
-        self, method: str, where: str, *, accept: str = "*/*", limit: int = SMALL, tries: int = TRIES
+        self,
+        method: str,
+        where: str,
+        *,
+        accept: str = "*/*",
+        limit: int = SMALL,
+        tries: int = TRIES,
+        doing: str = "read",
     ) -> Response:
         """Ask for something small. 401 and 403 raise `Denied`."""
+        asked = partial(self._http.ask, method, where, headers={"Accept": accept}, limit=limit, tries=tries)
         try:
-            return self._readable(method, where, self._pull, accept, limit, tries)
+            return self._readable(asked(self._pull), doing)
         except Denied:
             if not self._http.auth.known:
                 raise
             with suppress(Denied):
                 # Docker Hub denies reading a repository that does not exist yet, except to who may write (make) it.
-                return self._readable(method, where, self._push, accept, limit, tries)
+                return self._readable(asked(self._push), doing)
             raise
 
-    def _readable(
-        self, method: str, where: str, scopes: Sequence[Scope], accept: str, limit: int, tries: int
-    ) -> Response:
-        answer = self._http.ask(method, where, scopes, headers={"Accept": accept}, limit=limit, tries=tries)
+    def _readable(self, answer: Response, doing: str) -> Response:
         if answer.status in (401, 403):
-            raise self._error(answer, "read")
+            raise self._error(answer, doing)
         return answer
 
     def _open_blob(self, digest: str, position: int) -> Response:
@@ -289,37 +282,18 @@ class Registry(Store):
         finally:
             answer.stream.close()
 
-    def _upload(self, blob: Blob) -> Response:
-        """One upload from its beginning: ask for a place, then send everything at once (every registry takes that,
-        not every one takes pieces)."""
-        opened = self._http.ask("POST", f"{self._base}/blobs/uploads/", self._push)
-        self._expect(opened, "write", 202)
-        url, _ = self._http.resolve(opened.url, opened.headers.get("Location", ""), "an upload")
-        url += ("&" if "?" in url else "?") + urlencode({"digest": blob.digest})
-        headers = {"Content-Type": "application/octet-stream"}
-        return self._http.ask("PUT", url, self._push, headers=headers, body=blob, tries=1, seconds=UPLOAD_SECONDS)
-
-    def _abandon(self, answer: Response, location: str) -> None:
-        """A mount that was not possible opened an upload instead: tidy it away, if the registry lets us."""
-        try:
-            url, foreign = self._http.resolve(answer.url, location, "an upload")
-            if not foreign:
-                self._http.ask("DELETE", url, self._push, tries=1)
-        except Unreachable:
-            pass
-
     def _expect(self, answer: Response, doing: str, *statuses: int) -> None:
         if answer.status not in statuses:
             raise self._error(answer, doing)
 
     def _error(self, answer: Response, doing: str) -> LinealError:
-        if answer.status in (401, 403) and not answer.foreign:
+        if answer.status in (401, 403) and not answer.foreign and not answer.limited:
             denied = self._http.auth.denied(doing)
             _, message = codes(answer.body)
             if message:
                 denied.message = f"{denied.message} It says: {message!r}."
             return denied
-        return refused(self.host, self.repository, answer.status, answer.body, doing)
+        return refused(self.host, self.repository, answer, doing, answer.pause(self._time))
 
 
 def _immutable(answer: Response) -> bool:

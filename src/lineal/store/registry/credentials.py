@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lineal.oci.reference import DOCKER_HUB_HOSTS
 
+AUTH_VARIABLE = "DOCKER_AUTH_CONFIG"
+"""A configuration as text, as GitLab's runner and newer dockers take it."""
 DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 _HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LONELY = re.compile("[\ud800-\udfff]")
+"""Half a character: JSON can name it, no text holds it."""
 _HELPER_SECONDS = 60
 
 
@@ -37,20 +41,21 @@ class Credential:
 
 
 def find_credential(host: str, repository: str, environ: Mapping[str, str]) -> tuple[Credential | None, str | None]:
-    """The credential of the first file that has one, and what went wrong on the way (a sentence without secrets).
+    """The credential of the first configuration that has one, and what went wrong on the way (a sentence without
+    secrets).
 
-    A broken file or helper is no reason to stop: the registry may be readable by anyone."""
-    problem = None
-    for path in _files(environ):
-        try:
-            config = _read(path)
-            found = config and _from_config(config, path, _keys(host, repository), environ)
-        except _Problem as error:
-            problem = problem or str(error)
-            continue
-        if found:
-            return found, problem
-    return None, problem
+    A broken file or helper is no reason to stop: another entry may be right, or the registry readable by anyone."""
+    problems: list[str] = []
+    for source, config in _configurations(environ, problems):
+        for candidate in _candidates(config, source, _keys(host, repository), environ):
+            try:
+                found = candidate()
+            except _Problem as error:
+                problems.append(str(error))
+                continue
+            if found:
+                return found, problems[0] if problems else None
+    return None, problems[0] if problems else None
 
 
 class _Problem(Exception):
@@ -68,16 +73,27 @@ def _files(environ: Mapping[str, str]) -> Iterator[Path]:
     yield Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "containers" / "auth.json"
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _configurations(environ: Mapping[str, str], problems: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each configuration that can be read, with the name of its file or variable."""
+    if text := environ.get(AUTH_VARIABLE):
+        yield from _parsed(AUTH_VARIABLE, text.encode("utf-8", "surrogateescape"), problems)
+    for path in _files(environ):
+        try:
+            yield from _parsed(str(path), path.read_bytes(), problems)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            problems.append(f"{path} cannot be read ({error.strerror}).")
+
+
+def _parsed(source: str, text: bytes, problems: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
-        config = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise _Problem(f"{path} cannot be read ({error.strerror}).") from None
-    except ValueError:
-        raise _Problem(f"{path} is not valid JSON.") from None
-    return config if isinstance(config, dict) else None
+        config = json.loads(text)
+    except (ValueError, RecursionError):
+        problems.append(f"{source} is not valid JSON.")
+        return
+    if isinstance(config, dict):
+        yield source, config
 
 
 def _keys(host: str, repository: str) -> list[str]:
@@ -88,22 +104,22 @@ def _keys(host: str, repository: str) -> list[str]:
     return [*(f"{host}/{'/'.join(parts[:count])}" for count in range(len(parts), 0, -1)), host]
 
 
-def _from_config(
-    config: dict[str, Any], path: Path, keys: list[str], environ: Mapping[str, str]
-) -> Credential | None:
+def _candidates(
+    config: dict[str, Any], source: str, keys: list[str], environ: Mapping[str, str]
+) -> Iterator[Callable[[], Credential | None]]:
+    """Where a file may have the credential, in docker's order: the host's helper, the store, an entry. Each raises
+    `_Problem` when it cannot be used; the next one may."""
     helpers = _table(config, "credHelpers")
     for key in keys:
-        if (helper := helpers.get(key)) and (found := _from_helper(str(helper), key, environ)):
-            return found
-    server = DOCKER_HUB_KEY if DOCKER_HUB_KEY in keys else keys[-1]
-    if (store := config.get("credsStore")) and (found := _from_helper(str(store), server, environ)):
-        return found
+        if helper := helpers.get(key):
+            yield partial(_from_helper, str(helper), key, environ)
+    if store := config.get("credsStore"):
+        yield partial(_from_helper, str(store), DOCKER_HUB_KEY if DOCKER_HUB_KEY in keys else keys[-1], environ)
     auths = _table(config, "auths")
     by_host = {_hostname(key): entry for key, entry in auths.items()}
-    for entry in [*(auths.get(key) for key in keys), by_host.get(keys[-1])]:
-        if isinstance(entry, dict) and (found := _from_entry(entry, path)):
-            return found
-    return None
+    for entry in [*(auths.get(key) for key in keys), *(by_host.get(key) for key in keys)]:
+        if isinstance(entry, dict):
+            yield partial(_from_entry, entry, source)
 
 
 def _table(config: dict[str, Any], key: str) -> dict[str, Any]:
@@ -113,25 +129,30 @@ def _table(config: dict[str, Any], key: str) -> dict[str, Any]:
 
 def _hostname(key: str) -> str:
     """`https://host/v1/`, as old logins wrote it, means `host`."""
-    return re.sub(r"^https?://|/(v[12]/?)?$", "", key)
+    return re.sub(r"^https?://([^/]*).*|/(v[12]/?)?$", r"\1", key)
 
 
-def _from_entry(entry: dict[str, Any], path: Path) -> Credential | None:
+def _from_entry(entry: dict[str, Any], source: str) -> Credential | None:
     username, password = _text(entry, "username"), _text(entry, "password")
     if auth := _text(entry, "auth"):
         try:
-            username, _, password = base64.b64decode(auth, validate=True).decode().rstrip("\0").partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            raise _Problem(f"{path} has an `auth` that is not base64.") from None
+            # Whoever wrote it with `base64` left line ends in it, which docker passes over.
+            plain = base64.b64decode("".join(auth.split()), validate=True).decode()
+            username, _, password = plain.rstrip("\0").partition(":")
+        except ValueError:
+            raise _Problem(f"{source} has an `auth` that is not base64.") from None
     identity, registry = _text(entry, "identitytoken"), _text(entry, "registrytoken")
+    if not (registry.isascii() and registry.isprintable()):
+        raise _Problem(f"{source} has a `registrytoken` that no header can hold.")
     if not (identity or registry or (username and password)):
         return None
-    return Credential(str(path), username, password, identity, registry)
+    return Credential(source, username, password, identity, registry)
 
 
 def _text(entry: dict[str, Any], key: str) -> str:
+    """The text of a key; empty for what is none, or cannot be sent."""
     value = entry.get(key)
-    return value if isinstance(value, str) else ""
+    return value if isinstance(value, str) and not _LONELY.search(value) else ""
 
 
 def _from_helper(name: str, server: str, environ: Mapping[str, str]) -> Credential | None:
@@ -164,7 +185,7 @@ def _from_helper(name: str, server: str, environ: Mapping[str, str]) -> Credenti
 def _from_answer(output: bytes, program: str) -> Credential | None:
     try:
         answer = json.loads(output)
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
         raise _Problem(f"{program} did not answer with JSON.")

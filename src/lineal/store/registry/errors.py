@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 from lineal.errors import BadConfiguration, LinealError, Unreachable
-
-MAX_SAID = 200
+from lineal.oci.reference import DOCKER_HUB_HOSTS
+from lineal.store.registry.response import PASSING, Response, codes
+from lineal.store.registry.tries import LONGEST_PAUSE
 
 
 class ConnectionFailed(Unreachable):
@@ -77,24 +77,10 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         waiting += [getattr(link, "reason", None), *link.args, link.__cause__, link.__context__]
 
 
-def codes(body: bytes) -> tuple[str, str]:
-    """Error codes and messages of a registry's error answer, as far as it is one; printable and short."""
-    try:
-        errors = json.loads(body)["errors"]
-        found = [(str(error.get("code", "")), str(error.get("message", ""))) for error in errors]
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return "", ""
-    return " ".join(code for code, _ in found)[:MAX_SAID], _printable("; ".join(text for _, text in found if text))
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in text[:MAX_SAID]).strip()
-
-
-def refused(host: str, repository: str, status: int, body: bytes, doing: str) -> LinealError:
-    """The error for an unexpected answer (401 and 403 excepted) while `doing` ("read", "write" or
-    "delete")."""
-    code, message = codes(body)
+def refused(host: str, repository: str, answer: Response, doing: str, again: float = 0.0) -> LinealError:
+    """The error for an unexpected answer, not for one that denies, while `doing` ("read", "write" or "delete").
+    `again`: after how many seconds the registry wants to be asked again, if it says so."""
+    status, (code, message) = answer.status, codes(answer.body)
     said = f" and says: {message!r}" if message else ""
     if "NAME_INVALID" in code:
         return BadConfiguration(
@@ -114,11 +100,13 @@ def refused(host: str, repository: str, status: int, body: bytes, doing: str) ->
             id="LN-4013",
             remedy="Raise its limit for request bodies.",
         )
-    if status == 429:
+    if answer.limited:
+        wait = f"Wait {_duration(again)}" if again >= 1 else "Wait"
+        mirror = ", or name a mirror with --registry-mirror" if host in DOCKER_HUB_HOSTS else ""
         return Unreachable(
             f"{host} limits how often it may be asked, and the limit is used up{said}.",
             id="LN-4014",
-            remedy="Wait, or log in for a higher limit.",
+            remedy=f"{wait}, or log in for a higher limit{mirror}.",
         )
     if doing == "delete" and (status in (400, 405, 501) or "UNSUPPORTED" in code):
         return Unreachable(
@@ -139,9 +127,16 @@ def refused(host: str, repository: str, status: int, body: bytes, doing: str) ->
             id="LN-4017",
             remedy="Check the store's address.",
         )
-    if status >= 500:
+    if status in PASSING and again > LONGEST_PAUSE:
         return Unreachable(
-            f"{host} fails with status {status} at each try to {doing} {repository}{said}.",
+            f"{host} fails with status {status} and wants to be left alone for {_duration(again)}{said}.",
+            id="LN-4018",
+            remedy="Wait, or ask who runs it.",
+        )
+    if status in PASSING or status >= 500:
+        tried = " at each try" if status in PASSING else ""
+        return Unreachable(
+            f"{host} fails with status {status}{tried} to {doing} {repository}{said}.",
             id="LN-4018",
             remedy="Look at the registry's log; its disk may be full.",
         )
@@ -150,3 +145,10 @@ def refused(host: str, repository: str, status: int, body: bytes, doing: str) ->
         id="LN-4019",
         remedy="Check that it is an OCI registry and that the address is right.",
     )
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

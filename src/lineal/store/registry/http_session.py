@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 
 import lineal
 from lineal.errors import BadConfiguration
+from lineal.store.registry.proxies import Proxies
 
 POOL = 16
 CERTIFICATES = Path("/etc/docker/certs.d")
@@ -21,7 +23,7 @@ CERTIFICATES = Path("/etc/docker/certs.d")
 def new_session(endpoint: str, environ: Mapping[str, str]) -> requests.Session:
     """Proxies and certificate authorities come from the environment, as for every tool, and from Docker's
     certificate directory for `endpoint`."""
-    session = requests.Session()
+    session = _Session(Proxies(environ))
     session.headers.update({"User-Agent": f"lineal/{lineal.__version__}", "Accept-Encoding": "identity"})
     # Without an `auth`, requests puts a ~/.netrc entry in place of our Authorization header (psf/requests#3929).
     session.auth = _as_it_is
@@ -33,6 +35,21 @@ def new_session(endpoint: str, environ: Mapping[str, str]) -> requests.Session:
     if directory.is_dir():
         session.mount(f"https://{endpoint}/", _CertificateAdapter(directory))
     return session
+
+
+class _Session(requests.Session):
+    """Asks our own reading of the environment for the proxy of each request: requests compares NO_PROXY otherwise."""
+
+    def __init__(self, proxies: Proxies) -> None:
+        super().__init__()
+        self.trust_env = False
+        self._of_environment = proxies
+
+    def merge_environment_settings(self, url: Any, proxies: Any, *others: Any) -> Any:
+        proxy = self._of_environment.of(str(url))
+        if proxy:
+            proxies = {urlsplit(str(url)).scheme: proxy}
+        return super().merge_environment_settings(url, proxies, *others)
 
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -16,8 +16,11 @@ from requests.utils import parse_header_links
 
 from lineal.errors import LinealError
 from lineal.oci.verify import invalid_response, read_json
+from lineal.store.registry.auth import LISTING
 from lineal.store.registry.errors import ConnectionFailed
-from lineal.store.registry.transport import RETRIED, TRIES, Response, Transport
+from lineal.store.registry.response import Response
+from lineal.store.registry.transport import Transport
+from lineal.store.registry.tries import TRIES
 from lineal.store.tags import is_checksum, parse_stage_tag
 
 PAGE = 1000
@@ -106,7 +109,7 @@ class TagList:
             answer = self._get(self._url(n=1, last=_just_below(tag)), tries=1)
         except ConnectionFailed:
             return None
-        if answer.status in RETRIED - {500}:
+        if answer.passing and answer.status != 500:
             return None
         return answer.status == 200 and self._page(answer)[:1] == [tag]
 
@@ -140,7 +143,7 @@ class TagList:
 
     def _page(self, answer: Response) -> list[str]:
         if answer.status != 200:
-            raise self._refuse(answer, "read")
+            raise self._refuse(answer, LISTING)
         page = read_json(answer.body, self._http.host).get("tags") or []
         if not isinstance(page, list) or not all(isinstance(tag, str) for tag in page):
             raise invalid_response(self._http.host, "with something that is not a list of tags")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any, BinaryIO
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
@@ -20,36 +17,18 @@ from lineal.oci.types import Blob
 from lineal.oci.verify import invalid_response
 from lineal.store.registry.auth import Authenticator, Scope
 from lineal.store.registry.credentials import Credential
-from lineal.store.registry.errors import ConnectionFailed, connection_error
+from lineal.store.registry.errors import ConnectionFailed, connection_error, refused
 from lineal.store.registry.http_session import new_session
 from lineal.store.registry.network_policy import is_loopback, may_redirect
+from lineal.store.registry.response import Response
 from lineal.store.registry.server_clock import ServerClock
+from lineal.store.registry.tries import STRANGER_TRIES, TRIES, Tries, Waiting
 
-RETRIED = frozenset({408, 429, 499, 500, 502, 503, 504, 522})
-TRIES = 8
-STRANGER_TRIES = 4
-"""For a host that has not answered yet in this run: that its address is wrong is likelier than that it restarts."""
-FIRST_DELAY = 0.3
-MAX_DELAY = 4.0
-MAX_RETRY_AFTER = 60.0
 MAX_REDIRECTS = 5
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
 SMALL = 1024 * 1024
 CHUNK = 256 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """An answer whose body has been read, or, when a stream was asked for and granted, is still to be read."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    url: str
-    foreign: bool
-    """From another host than the registry, after a redirect."""
-    stream: requests.Response | None = None
 
 
 class Transport:
@@ -64,8 +43,12 @@ class Transport:
         fallback: Credential | None = None,
         time: Time,
         session: requests.Session | None = None,
+        note: Callable[[str], None] = lambda _text: None,
+        most_tries: int | None = None,
     ) -> None:
+        """`note` takes a line for people: what is waited for."""
         self.host, self.traffic, self.clock, self.time = host, Traffic(), ServerClock(time), time
+        self._note, self._waiting, self._most_tries = note, Waiting(host, time, note), most_tries or TRIES
         self.endpoint = DOCKER_HUB if host in DOCKER_HUB_HOSTS else host
         self._scheme = "http" if insecure or is_loopback(host) else "https"
         self.session = session or new_session(self.endpoint, environ)
@@ -111,27 +94,25 @@ class Transport:
 
     def _retried(self, send: Callable[[], Response], host: str, tries: int) -> Response:
         """The first answer of `host` that another try would not change, else the last one. Raises as `ask` does."""
-        number = 0
+        tries = min(tries, self._most_tries)
+        counted = Tries(self._waiting if host == self.host else Waiting(host, self.time, self._note), tries)
         while True:
-            number += 1
             answer = None
             try:
                 answer = send()
             except requests.RequestException as error:
                 failure = connection_error(host, error)
                 patience = tries if self.clock.known or host != self.host else min(tries, STRANGER_TRIES)
-                if number >= patience or not isinstance(failure, ConnectionFailed):
+                if counted.number >= patience or not isinstance(failure, ConnectionFailed):
                     raise failure from None
-            if answer and (answer.status not in RETRIED or number >= tries):
+            if answer and not (answer.passing and counted.again(answer)):
                 return answer
-            self.pause(number, answer)
+            if not answer:
+                counted.again()
 
-    def pause(self, number: int, answer: Response | None = None) -> None:
-        """Wait before try `number` + 1: as long as the registry says, else longer each time, never in step."""
-        wait = min(FIRST_DELAY * 2 ** (number - 1), MAX_DELAY) * random.uniform(0.5, 1.5)  # noqa: S311
-        if answer and (said := answer.headers.get("Retry-After")):
-            wait = min(max(wait, self._seconds(said)), MAX_RETRY_AFTER)
-        self.time.sleep(wait)
+    def tries(self) -> Tries:
+        """For a request that its caller sends again by itself."""
+        return Tries(self._waiting, self._most_tries)
 
     def resolve(self, base: str, location: str, what: str) -> tuple[str, bool]:
         """The URL that an answer from `base` points to, and whether it is on another host.
@@ -233,8 +214,6 @@ class Transport:
                 allow_redirects=False,
                 timeout=(CONNECT_SECONDS, seconds),
                 verify=self.session.verify,
-                # A proxy cannot reach this machine's loopback; Go's tools never ask one for it either.
-                proxies={"http": None, "https": None, "all": None} if is_loopback(urlsplit(url).netloc) else None,  # type: ignore[dict-item]
             )
         finally:
             size = data.sent if isinstance(data, _Upload) else len(data or b"")
@@ -271,17 +250,11 @@ class Transport:
         def send() -> Response:
             return self._finish(self._send(method, url, headers, body, READ_SECONDS), True, SMALL, False)
 
-        answer = self._retried(send, urlsplit(url).netloc, TRIES)
+        server = urlsplit(url).netloc
+        answer = self._retried(send, server, TRIES)
+        if answer.limited:
+            raise refused(server, "tokens", answer, "read", answer.pause(self.time))
         return answer.status, answer.body
-
-    def _seconds(self, said: str) -> float:
-        """`Retry-After`: seconds or a date."""
-        if said.strip().isdecimal():
-            return float(said[:9])
-        try:
-            return parsedate_to_datetime(said).timestamp() - self.time.wall()
-        except (TypeError, ValueError, OverflowError):
-            return 0.0
 
 
 class _Upload:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +27,16 @@ def test_a_stale_image_that_only_published_ones_need_has_a_job() -> None:
 def test_of_two_images_that_end_in_the_same_stage_one_has_a_job() -> None:
     made = report([image("a", "a/1", None), image("b", "a/1", None)], [stage("a/1", "COPY x y", "missing")])
     assert stale(made) == {"a": [], "b": ["a"]} and json.loads(matrix(made)) == {"include": [{"image": "b"}]}
+
+
+@pytest.mark.parametrize(("count", "jobs", "largest"), [(255, 255, 1), (256, 256, 1), (257, 256, 2), (1000, 256, 4)])
+def test_more_images_than_github_takes_jobs_share_them_evenly(count: int, jobs: int, largest: int) -> None:
+    names = [f"i{number}" for number in range(count)]
+    stages = [stage(f"{name}/1", f"COPY {name} x", "missing") for name in names]
+    made = report([image(name, f"{name}/1", None) for name in names], stages)
+    shares = [one["image"].split(" ") for one in json.loads(matrix(made))["include"]]
+    assert [name for share in shares for name in share] == list(stale(made))
+    assert (len(shares), max(map(len, shares))) == (jobs, largest) and min(map(len, shares)) >= largest - 1
 
 
 @st.composite

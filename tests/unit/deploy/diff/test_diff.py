@@ -95,8 +95,8 @@ def test_a_file_in_a_config_map_is_compared_line_by_line() -> None:
     ]  # fmt: skip
     (created,) = changes(rendering(), rendering(thing("ConfigMap", "c", data={"a": FILE, "b": "x\ny"})))
     assert created.diff[4:] == [
-        "+data:", "+  a: |", "+    # settings ", "+    level = info", "+    \tpath = x", "+    cr\\r", "+", "+    user = app",
-        "+  b: |-", "+    x", "+    y",
+        "+data:", "+  a: |", "+    # settings ", "+    level = info", "+    \tpath = x", "+    cr\\r", "+",
+        "+    user = app", "+  b: |-", "+    x", "+    y",
     ]  # fmt: skip
 
 

@@ -204,6 +204,20 @@ def test_a_rollback_that_was_cut_off_is_finished(
     assert (cluster.releases()["shop.v4"], text_of(cluster)) == ("deployed", "one")
 
 
+def test_a_rollback_from_what_helm_calls_deployed_is_finished_after_a_killed_run_only(
+    helm_of_cluster: Helm, make: Callable[..., Release], deploy: Deploy, cluster: Cluster
+) -> None:
+    """The run had seen that it never became ready; else somebody rolls back by hand."""
+    deploy("one")
+    deploy("two")
+    killed(helm_of_cluster, ["rollback", "shop", "1", "-n", "ns"], cluster, once(("PUT",), "shop.v3"))
+    assert cluster.releases()["shop.v3"] == "pending-rollback"
+    assert recovery.undo_killed(helm_of_cluster, make("x")) == ""
+    told = recovery.undo_killed(helm_of_cluster, make("x"), inherited=True)
+    assert told.endswith("because it was killed. It has been rolled back to revision 1.")
+    assert (cluster.releases()["shop.v4"], text_of(cluster)) == ("deployed", "one")
+
+
 def test_a_revision_that_helm_gave_up_but_did_not_roll_back_is_rolled_back(
     helm_of_cluster: Helm, make: Callable[..., Release], deploy: Deploy, cluster: Cluster
 ) -> None:
@@ -221,6 +235,7 @@ def test_a_revision_that_helm_gave_up_but_did_not_roll_back_is_rolled_back(
 def test_a_revision_whose_rollback_failed_too_is_not_gone_back_to(deploy: Deploy, cluster: Cluster) -> None:
     """Helm calls it superseded from then on, as one that worked."""
     deploy("one")
+    cluster.objects["configmaps", "ns", "small"]["data"]["text"] = "by hand"
     cluster.break_ = lambda method, path: method in ("PUT", "PATCH") and "/configmaps" in path
     with pytest.raises(DeployFailed, match=r"It is left unfinished: run `helm rollback shop 1 -n ns`\."):
         deploy("two")

@@ -166,6 +166,14 @@ def test_a_job_gets_a_while_in_which_it_may_fail() -> None:
     assert not settled(monitor, 3600.0) and monitor.verdict is not None
 
 
+def test_what_is_not_there_is_not_ready() -> None:
+    api = Canned()
+    monitor = Monitor(observer(api), lambda _: None, PollPolicy(0.01, 0.0), ["Deployment app"])
+    assert not settled(monitor) and monitor.missing == ["Deployment app"]
+    api.lists = {"deployments": [thing("app", {"replicas": 1}, READY)]}
+    assert settled(monitor)
+
+
 def test_what_somebody_changes_meanwhile_is_still_what_is_waited_for() -> None:
     """A controller of others, `kubectl rollout restart`."""
     api = Canned()

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from lineal.engine import BindMount, CacheMount, CommandFailed, Directory
-from lineal.engine.docker.client import Client
+from lineal.engine import BindMount, CacheMount, CommandFailed, Directory, NoWorkingDirectory
+from lineal.engine.docker.client import Client, Refused
 from lineal.engine.docker.engine import DockerEngine
 from lineal.errors import BuildFailed, Interrupted, MissingContent
 
-from .conftest import Bench, Contents, Members, base_tar, directory, regular, tar_of
+from .conftest import Bench, Contents, Members, base_tar, directory, entries_of, regular, tar_of
 
 pytestmark = pytest.mark.engine
 
@@ -73,6 +73,48 @@ def test_a_command_without_effect_gives_an_empty_layer(bench: Bench) -> None:
 def test_the_engine_s_own_files_are_not_in_the_layer(bench: Bench) -> None:
     script = "echo 127.0.0.1 x >>/etc/hosts; rm -f /.dockerenv; touch /dev/shm/x; echo >>/etc/resolv.conf"
     assert bench.names(script) == []
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_command_s_hostname_file_is_in_the_layer(bench: Bench, contents: Contents, *, fast: bool) -> None:
+    bench.engine = DockerEngine(upper=None if fast else False)
+    layer = bench.run(
+        "echo a >/etc/hostname; sed -i s/a/b/ /etc/hostname; mv /etc/hostname /etc/h; cp /etc/h /etc/hostname"
+    )
+    assert contents(layer) == {"etc/h": b"b\n", "etc/hostname": b"b\n"}
+    assert entries_of(bench.run("echo a >/etc/hostname"))["etc/hostname"].mode == 0o644
+
+
+def test_the_image_s_own_hostname_file_is_seen_and_can_be_removed(bench: Bench) -> None:
+    own = bench.store.image([base_tar(), tar_of(regular("etc/hostname", b"own\n"), regular(".dockerenv", b"mark"))])
+    layer = bench.run("cat /etc/hostname /.dockerenv; ls /etc; rm /etc/hostname /.dockerenv", parent=own)
+    assert bench.said[:2] == ["own", "markgroup"] and "mtab" not in bench.said
+    assert sorted(entries_of(layer)) == [".wh..dockerenv", "etc", "etc/.wh.hostname"]
+
+
+def test_a_file_can_be_mounted_in_the_hostname_file_s_place(bench: Bench) -> None:
+    file = BindMount("/etc/hostname", lambda: iter([tar_of(regular("x", b"mounted\n"))]), single=True)
+    assert bench.names("cat /etc/hostname", mounts=[file]) == ["etc"] and bench.said == ["mounted"]
+
+
+def test_an_engine_that_looks_at_its_mounts_keeps_its_own_hostname_file(bench: Bench) -> None:
+    class Strict(Client):
+        """As Podman, which refuses a mount of what is not there."""
+
+        def call(self, method: str, path: str, what: str, **options: Any) -> Any:
+            if "/dev/null/" in str(options.get("body")):
+                raise Refused(500, "statfs /dev/null/lineal: not a directory", what, self.host)
+            return super().call(method, path, what, **options)
+
+    bench.engine = DockerEngine(connect=Strict)
+    assert bench.names("cat /etc/hostname; echo x >/data/x") == ["data", "data/x"]
+    assert bench.said == ["buildkitsandbox"]
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "/etc/passwd/x"])
+def test_a_working_directory_over_a_file_is_no_failure_of_the_engine(bench: Bench, path: str) -> None:
+    with pytest.raises(NoWorkingDirectory):
+        bench.run("true", workdir=path)
 
 
 def test_both_ways_to_read_a_layer_agree_on_a_nasty_case(bench: Bench, members: Members, contents: Contents) -> None:
@@ -196,7 +238,9 @@ def test_user_directory_host_name_and_environment_are_the_command_s_alone(bench:
     }
     parent = bench.store.image([base_tar()], config | {"Entrypoint": ["/bin/false"], "WorkingDir": "/etc"})
     layer = bench.run(
-        "id -u; pwd; env; cat /etc/hostname; touch /data/kept", parent=parent, env={"PATH": "/bin", "A": "b c"}
+        "id -u; pwd; env; cat /proc/sys/kernel/hostname; touch /data/kept",
+        parent=parent,
+        env={"PATH": "/bin", "A": "b c"},
     )
     assert bench.said[:2] == ["0", "/"]
     assert "A=b c" in bench.said

@@ -89,7 +89,9 @@ def test_the_most_specific_path_wins(tmp_path: Path) -> None:
     assert user(found(tmp_path, repository="teams/app")) == "host"
 
 
-@pytest.mark.parametrize("key", [f"https://{HOST}", f"https://{HOST}/v1/", f"http://{HOST}/v2"])
+@pytest.mark.parametrize(
+    "key", [f"https://{HOST}", f"https://{HOST}/v1/", f"http://{HOST}/v2", f"https://{HOST}/team/app"]
+)
 def test_old_logins_are_kept_under_a_url(tmp_path: Path, key: str) -> None:
     write(tmp_path / ".docker" / "config.json", auths={key: auth("old")})
     assert user(found(tmp_path)) == "old"
@@ -148,6 +150,71 @@ def test_a_helper_that_fails_is_reported_without_its_output(
     assert problem is not None
     assert says in problem
     assert "secret" not in problem
+
+
+def wrapped(text: str, end: str, width: int = 12) -> str:
+    return end.join(text[start : start + width] for start in range(0, len(text), width)) + end
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", " ", "\t", "\n  "])
+def test_an_auth_that_was_wrapped_is_read(tmp_path: Path, end: str) -> None:
+    """As `base64` and `openssl base64` write it without the option against it."""
+    text = auth("somebody")["auth"]
+    for given in (wrapped(text, end), text + end):
+        write(tmp_path / ".docker" / "config.json", auths={HOST: {"auth": given}})
+        credential = found(tmp_path)
+        assert credential is not None
+        assert (credential.username, credential.password) == ("somebody", "pw:somebody")
+
+
+@pytest.mark.parametrize("entry", ["credsStore", "credHelpers"])
+@pytest.mark.parametrize("script", [None, "exit 1", "echo nonsense"])
+def test_a_helper_that_cannot_be_used_leaves_the_entry(tmp_path: Path, entry: str, script: str | None) -> None:
+    """A desktop's configuration that was copied to a runner: docker takes the entry, too."""
+    if script:
+        helper(tmp_path, "nowhere", script)
+    file = tmp_path / ".docker" / "config.json"
+    more = {entry: "nowhere" if entry == "credsStore" else {HOST: "nowhere"}}
+    write(file, auths={HOST: auth("file")}, **more)
+    credential, problem = find_credential(HOST, "team/app", environ(tmp_path))
+    assert user(credential) == "file"
+    assert problem is not None
+    assert "docker-credential-nowhere" in problem
+    write(file, auths={HOST: {}}, **more)
+    assert find_credential(HOST, "team/app", environ(tmp_path)) == (None, problem)
+
+
+def test_a_helper_of_the_host_that_is_missing_leaves_the_store(tmp_path: Path) -> None:
+    helper(tmp_path, "store", """echo '{"Username":"store","Secret":"s"}'""")
+    write(tmp_path / ".docker" / "config.json", credsStore="store", credHelpers={HOST: "nowhere"})
+    assert user(found(tmp_path)) == "store"
+
+
+@pytest.mark.parametrize(
+    "entry", [{}, {"auth": ""}, {"auth": "%"}, {"username": "", "password": ""}, {"email": "a@example.com"}, None]
+)
+def test_an_entry_without_a_login_is_none(tmp_path: Path, entry: Any) -> None:
+    write(tmp_path / ".docker" / "config.json", auths={f"{HOST}/team": entry, HOST: auth("host")})
+    assert user(found(tmp_path)) == "host"
+    write(tmp_path / ".docker" / "config.json", auths={HOST: entry})
+    assert found(tmp_path) is None
+
+
+def test_an_identity_token_stands_beside_an_auth(tmp_path: Path) -> None:
+    entry = {"auth": base64.b64encode(b"00000000-0000-0000-0000-000000000000:").decode(), "identitytoken": "refresh"}
+    write(tmp_path / ".docker" / "config.json", auths={HOST: entry})
+    credential = found(tmp_path)
+    assert credential is not None
+    assert credential.identity_token == "refresh"
+
+
+def test_a_configuration_may_be_a_variable(tmp_path: Path) -> None:
+    write(tmp_path / ".docker" / "config.json", auths={HOST: auth("file")})
+    text = json.dumps({"auths": {HOST: auth("variable")}})
+    assert user(found(tmp_path, DOCKER_AUTH_CONFIG=text)) == "variable"
+    assert user(found(tmp_path, "other.example.com", DOCKER_AUTH_CONFIG=text)) is None
+    credential, problem = find_credential(HOST, "team/app", environ(tmp_path, DOCKER_AUTH_CONFIG="{secret"))
+    assert (user(credential), problem) == ("file", "DOCKER_AUTH_CONFIG is not valid JSON.")
 
 
 @pytest.mark.parametrize("text", ["{", '{"auths": {"registry.example.com": {"auth": "%"}}}'])

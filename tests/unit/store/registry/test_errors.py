@@ -7,7 +7,8 @@ import json
 import pytest
 
 from lineal.errors import BadConfiguration, Unreachable
-from lineal.store.registry.errors import MAX_SAID, codes, connection_error, refused
+from lineal.store.registry.errors import connection_error, refused
+from lineal.store.registry.response import MAX_SAID, Response, codes
 
 
 def said(code: str, message: str = "because") -> bytes:
@@ -42,7 +43,8 @@ def said(code: str, message: str = "because") -> bytes:
     ],
 )  # fmt: skip
 def test_a_refusal_says_what_to_do(status: int, body: bytes, doing: str, sentence: str, remedy: str) -> None:
-    error = refused("registry.example.com", "team/app", status, body, doing)
+    answer = Response(status, {}, body, "https://registry.example.com/v2/", foreign=False)
+    error = refused("registry.example.com", "team/app", answer, doing)
     assert error.message.startswith(f"registry.example.com {sentence}")
     assert remedy in str(error.remedy)
     assert isinstance(error, BadConfiguration if b"NAME_INVALID" in body else Unreachable)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from lineal.errors import Unreachable
 from lineal.store.registry.client import Registry
+from lineal.store.registry.credentials import Credential
 from lineal.store.registry.tag_list import _just_below
 from lineal.store.tags import stage_tag
 from tests.registries.lists import (
@@ -39,6 +40,7 @@ from tests.registries.lists import (
 from tests.registries.proxy import Answer, Dropped, Forward, Quirk, Request, refusal, serve
 from tests.unit.store.conftest import Naps, environ
 
+FORBIDDEN = refusal(403, "DENIED", "not authorized to perform: ListImages")
 KINDS = (Unpaged, Pages, OffByOne, NotFound, Cursors, Numbers, OldestFirst, AnyLast)
 OURS = hashlib.sha256(b"ours").hexdigest()
 checksums = st.binary(max_size=2).map(lambda seed: hashlib.sha256(seed).hexdigest())
@@ -323,3 +325,22 @@ def test_a_circle_of_pages_ends(tags: New) -> None:
     with served.open() as store, pytest.raises(Unreachable, match="has no end"):
         store.tags(OURS)
     assert len(served.lists) < 5
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_robot_that_may_not_list_tags_is_told_which_right_is_missing(tmp_path: Path, status: int) -> None:
+    """ECR's usual policy for pushing, robots of Harbor: `docker push` needs no list."""
+    answer = Answer(status, FORBIDDEN.headers, FORBIDDEN.body)
+    robot = Credential("LINEAL_REGISTRY_USERNAME", "robot", "secret")
+    with serve(lambda request: answer if request.kind == "tags" else Answer(404)) as host:
+        with pytest.raises(Unreachable) as error:
+            Registry(host, "team/app", environ=environ(tmp_path), credential=robot).tags()
+        assert "does not let the credentials from LINEAL_REGISTRY_USERNAME list the tags of team/app" in str(
+            error.value
+        )
+        assert "though they may read there. It says: 'not authorized to perform: ListImages'." in str(error.value)
+        assert "ecr:ListImages" in str(error.value)
+    with serve(lambda _: answer) as host, pytest.raises(Unreachable, match="_USERNAME read team/app"):
+        Registry(host, "team/app", environ=environ(tmp_path), credential=robot).tags()
+    with serve(lambda _: answer) as host, pytest.raises(Unreachable, match="let anyone read team/app"):
+        Registry(host, "team/app", environ=environ(tmp_path)).tags()

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from lineal.errors import BadConfiguration, Unreachable
-from lineal.oci.types import OCI_MANIFEST, Manifest, sha256
+from lineal.oci.types import OCI_MANIFEST, Blob, Manifest, sha256
 from lineal.store.registry.client import Registry
-from lineal.store.registry.transport import STRANGER_TRIES, TRIES, Transport
+from lineal.store.registry.transport import Transport
+from lineal.store.registry.tries import PATIENCE, STRANGER_TRIES, TRIES
 from tests.unit.store.conftest import SELF_SIGNED, Fake, Naps, environ, free_port, manifest_of
 
 Open = Callable[..., Registry]
@@ -52,13 +53,104 @@ def test_too_many_requests_waits_as_long_as_the_registry_says(fake: Start, open_
     assert naps.naps == [7.0]
 
 
-def test_a_long_retry_after_is_cut_short(fake: Start, open_registry: Open, naps: Naps) -> None:
-    server = fake(in_turn((429, {"Retry-After": "86400"}, b""), GOOD))
-    assert open_registry(server.host).manifest("one") == MANIFEST
-    assert naps.naps == [60.0]
+@pytest.fixture
+def notes() -> list[str]:
+    return []
 
 
-@pytest.mark.parametrize("status", [408, 429, 499, 500, 502, 503, 504, 522])
+REACHED = "limits how often it may be asked, and the limit is used up"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "says"),
+    [
+        (429, {"Retry-After": "3600"}, b"", rf"{REACHED}\. Wait 60 minutes, or log in"),
+        (429, {"Retry-After": formatdate(1_000_000 + 7200, usegmt=True)}, b"", rf"{REACHED}\. Wait 2 hours"),
+        (429, {"X-Retry-After": "1000000900"}, b"", REACHED),
+        (403, {"Retry-After": "90"}, b"", rf"{REACHED}\. Wait 90 s"),
+        (403, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "5400"}, b"", rf"{REACHED}\. Wait 90 minutes"),
+        (503, {"Retry-After": "7200"}, b"", "fails with status 503 and wants to be left alone for 2 hours"),
+    ],
+)
+def test_a_registry_that_wants_a_long_pause_is_said_at_once(
+    fake: Start, open_registry: Open, naps: Naps, status: int, headers: dict[str, str], body: bytes, says: str
+) -> None:
+    """No second request: the limit would still be used up after a minute."""
+    for use in ("manifest", "put_manifest", "put_blob"):
+        server = fake(always(status, headers, body))
+        given = {"manifest": "one", "put_manifest": MANIFEST, "put_blob": Blob.of(b"x")}[use]
+        with pytest.raises(Unreachable, match=says):
+            getattr(open_registry(server.host), use)(given)
+        assert len(server.seen) == 1
+    assert naps.naps == []
+
+
+def test_a_pause_is_waited_for_with_one_line_and_within_a_bound(
+    fake: Start, open_registry: Open, naps: Naps, notes: list[str]
+) -> None:
+    server = fake(in_turn((429, {"Retry-After": "2"}, b""), GOOD))
+    assert open_registry(server.host, note=notes.append).manifest("one") == MANIFEST
+    assert notes == [f"{server.host} limits how often it may be asked: asking again in 2 s."]
+    busy = fake(always(503, {"Retry-After": "50"}))
+    with pytest.raises(Unreachable, match="fails with status 503 at each try"):
+        open_registry(busy.host, note=notes.append).manifest("one")
+    assert naps.naps[1:] == [50.0] * int(PATIENCE / 50)
+    assert notes[1:] == [f"{busy.host} is busy (status 503): asking again in 50 s."] * 3
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body"),
+    [
+        (403, {"Retry-After": "1"}, b'{"message": "You have exceeded a secondary rate limit."}'),
+        (403, {}, b'{"message": "You have exceeded a secondary rate limit. Please wait."}'),
+        (403, {}, errors("DENIED", "Too Many Requests")),
+        (400, {}, errors("TOOMANYREQUESTS", "Rate exceeded")),
+        (429, {"Retry-After": "nonsense"}, b""),
+    ],
+)
+def test_a_secondary_limit_is_a_limit(
+    fake: Start, open_registry: Open, notes: list[str], status: int, headers: dict[str, str], body: bytes
+) -> None:
+    """As ghcr.io answers to who writes much: not wrong credentials."""
+    server = fake(in_turn((status, headers, body), GOOD))
+    assert open_registry(server.host, note=notes.append).manifest("one") == MANIFEST
+    assert ["limits how often" in note for note in notes] == [True]
+    server = fake(always(status, headers, body))
+    with pytest.raises(Unreachable, match=REACHED):
+        open_registry(server.host).manifest("one")
+    assert len(server.seen) == TRIES
+    put = fake(in_turn((status, headers, body), (201, {}, b"")))
+    assert open_registry(put.host).try_tag(MANIFEST, "one") is False
+    assert open_registry(put.host).try_tag(MANIFEST, "one") is True
+
+
+def test_a_limit_of_the_token_server_is_a_limit(fake: Start, open_registry: Open) -> None:
+    tokens = fake(always(429, {"Retry-After": "3600"}))
+    bearer = {"WWW-Authenticate": f'Bearer realm="http://{tokens.host}/token"'}
+    server = fake(always(401, bearer))
+    with pytest.raises(Unreachable, match=rf"^{tokens.host} {REACHED}"):
+        open_registry(server.host).manifest("one")
+    assert len(tokens.seen) == 1
+
+
+def test_a_refusal_is_not_a_limit(fake: Start, open_registry: Open) -> None:
+    server = fake(always(403, {"X-RateLimit-Remaining": "4999"}, errors("DENIED", "quota exceeded")))
+    with pytest.raises(Unreachable, match="without credentials"):
+        open_registry(server.host).manifest("one")
+
+
+@pytest.mark.parametrize("status", [501, 505, 511])
+def test_what_is_not_tried_again_is_not_said_to_be(fake: Start, open_registry: Open, status: int) -> None:
+    server = fake(always(status))
+    with pytest.raises(Unreachable, match=rf"fails with status {status} to read team/app"):
+        open_registry(server.host).manifest("one")
+    assert len(server.seen) == 1
+
+
+PASSING = [408, 425, 429, 499, 500, 502, 503, 504, 520, 521, 522, 523, 524, 525, 526, 527, 529, 530]
+
+
+@pytest.mark.parametrize("status", PASSING)
 def test_passing_failures_are_tried_again_with_growing_waits(
     fake: Start, open_registry: Open, naps: Naps, status: int
 ) -> None:
@@ -196,17 +288,18 @@ def test_a_netrc_does_not_take_the_place_of_the_credential(
 
 
 def test_a_proxy_is_used_but_not_for_loopback(
-    fake: Start, open_registry: Open, monkeypatch: pytest.MonkeyPatch
+    fake: Start, open_registry: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy, server = fake(always(*GOOD)), fake(always(*GOOD))
-    for name in ("HTTP_PROXY", "http_proxy"):
-        monkeypatch.setenv(name, f"http://{proxy.host}")
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    assert open_registry(server.host).manifest("one") == MANIFEST
+    monkeypatch.setenv("NO_PROXY", "registry.example")  # The environment of the run counts, not the process's.
+    chosen = {"environ": environ(tmp_path, http_proxy=f"http://{proxy.host}", NO_PROXY="*.example.test")}
+    assert open_registry(server.host, **chosen).manifest("one") == MANIFEST
     assert proxy.seen == []
-    assert open_registry("registry.example", insecure=True).manifest("one") == MANIFEST
+    assert open_registry("registry.example", insecure=True, **chosen).manifest("one") == MANIFEST
     assert proxy.paths("GET") == ["http://registry.example/v2/team/app/manifests/one"]
+    with pytest.raises(Unreachable, match="its name is not known"):
+        open_registry("registry.example.test", insecure=True, **chosen).manifest("one")
+    assert len(proxy.seen) == 1
 
 
 def test_cookies_are_not_kept(fake: Start, open_registry: Open) -> None:

@@ -9,12 +9,18 @@ from lineal.report.model import ErrorReport, Report, StageReport
 
 _OUTPUTS = 3
 """Failed stages whose output is shown: when several fail at once, the first ones tell."""
+_OTHERS = 49
+"""Failures that are shown beside the first; the log has all."""
 _AGAIN = (5, 130)
 """Exit codes of what may pass: unreachable, interrupted."""
 
 
 def sentence(error: ErrorReport) -> str:
-    """The error as a quotation block, its place first."""
+    """The error as a quotation block, its place first; and what else is wrong, a line each."""
+    return "  \n".join(_sentence(one) for one in [error, *error.others[:_OTHERS]])
+
+
+def _sentence(error: ErrorReport) -> str:
     place = error.file or ""
     if error.file and error.line is not None:
         place += f":{error.line}"

@@ -1,0 +1,45 @@
+"""Patterns as in `.dockerignore`: the library's matcher, without the patterns that would keep it busy for years."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from e2b_dockerfile_utils import PatternMatcher
+
+from lineal.context.wildcards import Part, matches
+
+_PIECE = re.compile(r"\*\*/?|\[\^?(?:\\.|[^\]\\])*\]|\\.|.", re.DOTALL)
+_WAYS = 2_000_000
+"""Ways to share a path among its wildcards that a regular expression may have to try: some hundredths of a second."""
+_LETTER, _IN_NAME = re.compile("."), re.compile(r"[^/]")
+
+
+def pattern_matcher(lines: Sequence[str], ways: int = _WAYS) -> PatternMatcher:
+    """A regular expression has at most so many `ways` to try. Raises `ValueError` for a malformed pattern."""
+    found = PatternMatcher(list(lines))
+    for pattern in found._patterns:
+        parts = list(_parts("/".join(pattern.dirs)))
+        wildcards = sum(part.kind != "one" for part in parts)
+        pattern.match = partial(_match, pattern.match, parts, wildcards, ways)
+    return found
+
+
+def _match(by_expression: Callable[[str], bool], parts: Sequence[Part], wildcards: int, ways: int, path: str) -> bool:
+    """By the regular expression, which is the faster one, where it has few ways to try."""
+    return by_expression(path) if len(path) ** wildcards <= ways else matches(parts, path)
+
+
+def _parts(pattern: str) -> Iterator[Part]:
+    """What the library makes of a pattern that it has cleaned and checked."""
+    for found in _PIECE.finditer(pattern):
+        piece = found[0]
+        if piece.startswith("**"):
+            yield Part("many" if found.end() == len(pattern) else "folders", _LETTER)
+        elif piece in ("*", "?"):
+            yield Part("many" if piece == "*" else "one", _IN_NAME)
+        elif len(piece) > 1 and piece.startswith("["):
+            yield Part("one", re.compile(piece))
+        else:
+            yield Part("one", re.compile(re.escape(piece[-1])))

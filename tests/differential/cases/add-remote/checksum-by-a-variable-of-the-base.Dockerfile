@@ -1,0 +1,4 @@
+ARG BASE
+FROM $BASE
+ARG HTTP
+ADD --checksum=${FROM_BASE:+sha256:67948dd9afd6afe5043b0029d5aa7cf0f8b2824baf16f4f097d40d830edb686d} $HTTP/tool.txt /x

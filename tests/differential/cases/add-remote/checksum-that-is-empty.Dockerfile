@@ -1,0 +1,5 @@
+ARG BASE
+FROM $BASE
+ARG HTTP
+ARG SUM
+ADD --checksum=$SUM $HTTP/tool.txt /x

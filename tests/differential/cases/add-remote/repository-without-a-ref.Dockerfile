@@ -1,0 +1,4 @@
+ARG BASE
+FROM $BASE
+ARG HTTP
+ADD $HTTP/repo.git /src

@@ -1,0 +1,4 @@
+ARG BASE
+FROM $BASE
+ARG HTTP
+ADD $HTTP/${FROM_BASE:+tool}.txt /n/

@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+ADD too-long.tar /x/

@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+COPY --link --chmod=$NOPE a.txt /opt/www/x

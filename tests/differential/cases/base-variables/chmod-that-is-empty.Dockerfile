@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+COPY --chmod=$NOPE a.txt /x

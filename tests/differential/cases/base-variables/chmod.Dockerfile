@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+COPY --chmod=${FROM_BASE:+0700} a.txt /x

@@ -1,0 +1,5 @@
+ARG BASE
+FROM $BASE
+ARG P=$FROM_BASE
+ARG Q=[$P]
+RUN echo "$Q" >/seen

@@ -1,0 +1,5 @@
+ARG BASE
+FROM $BASE
+ARG P=/${FROM_BASE%?value} Q=$P/y
+ENV SEEN=$Q
+COPY a.txt $Q

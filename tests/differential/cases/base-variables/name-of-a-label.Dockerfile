@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+LABEL of-${FROM_BASE%?value}=1

@@ -1,0 +1,3 @@
+ARG BASE
+FROM $BASE
+COPY ${FROM_BASE:+a.txt} /d/

@@ -1,0 +1,3 @@
+ARG DIR=conf
+FROM scratch
+COPY ${DIR}/app.ini /etc/

@@ -1,0 +1,4 @@
+ARG BASE
+ARG DIR=conf
+FROM $BASE
+COPY ${DIR}/app.ini /etc/

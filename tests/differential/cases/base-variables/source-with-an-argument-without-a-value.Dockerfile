@@ -1,0 +1,4 @@
+ARG BASE
+FROM $BASE
+ARG SRC
+COPY ${SRC}a.txt /d/

@@ -1,0 +1,4 @@
+ARG BASE
+FROM scratch AS none
+FROM $BASE
+COPY --from=none /a/* /opt/

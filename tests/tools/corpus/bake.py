@@ -1,0 +1,68 @@
+"""Builds of docker bake files: https://docs.docker.com/build/bake/reference/.
+
+A file in HCL is read by `hcl.py`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from posixpath import dirname
+from typing import Any
+
+from tests.tools.corpus.build import UNKNOWN, Build, inside
+from tests.tools.corpus.compose import written
+
+Targets = Mapping[str, Mapping[str, Any]]
+
+
+def is_bake(path: str) -> bool:
+    """Whether it may be one: HCL says many things, and only a bake file has targets."""
+    name = path.rpartition("/")[2]
+    return name.endswith(".hcl") or re.fullmatch(r"(docker-)?bake([.-][\w.-]+)?\.json", name) is not None
+
+
+def builds(path: str, document: Any, files: Collection[str]) -> Iterator[Build]:
+    """The builds of a bake file that was read as JSON. Its paths start where bake is called: beside the file or at
+    the root, wherever the Dockerfile is."""
+    targets = document.get("target") if isinstance(document, dict) else None
+    if not isinstance(targets, dict):
+        return
+    for name in targets:
+        found = _inherited(name, targets)
+        for folder in dict.fromkeys((dirname(path), "")):
+            context = inside(folder, _text(found, "context", "."))
+            dockerfile = None if context is None else inside(context, _text(found, "dockerfile", "Dockerfile"))
+            if context is not None and dockerfile is not None and dockerfile in files:
+                args = _table(found, "args")
+                given = {str(key): _known(written(value)) for key, value in args.items() if value is not None}
+                yield Build(dockerfile, context, _text(found, "target", "") or None, given, path)
+                break
+
+
+def _inherited(name: str, targets: Targets, below: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A target with what it inherits: own attributes win, then the last parent's; arguments are put together."""
+    own = targets.get(name)
+    if not isinstance(own, dict) or name in below:
+        return {}
+    found: dict[str, Any] = {}
+    parents = own.get("inherits")
+    known = parents if isinstance(parents, list) else []
+    for part in [*(_inherited(str(one), targets, (*below, name)) for one in known), own]:
+        args = {**_table(found, "args"), **_table(part, "args")}
+        found |= {key: value for key, value in part.items() if value is not None} | {"args": args}
+    return found
+
+
+def _table(found: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = found.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _text(found: Mapping[str, Any], key: str, default: str) -> str:
+    value = found.get(key)
+    return default if value is None else _known(value) if isinstance(value, str) else UNKNOWN
+
+
+def _known(value: str) -> str:
+    """JSON may hold the templates of HCL, which are not read there."""
+    return UNKNOWN if "${" in value else value

@@ -1,0 +1,77 @@
+"""Builds of GitHub's workflows and composite actions: the steps with docker/build-push-action."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import product
+from typing import Any
+
+from tests.tools.corpus.build import UNKNOWN, Build, inside
+
+_MOST_JOBS = 64
+_EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}", re.DOTALL)
+
+
+def is_workflow(path: str) -> bool:
+    return re.fullmatch(r"\.github/(workflows/[^/]+|.*action)\.ya?ml", path) is not None
+
+
+def builds(path: str, document: Any) -> Iterator[Build]:
+    for job in _jobs(document):
+        steps = job.get("steps")
+        for step in steps if isinstance(steps, list) else ():
+            if isinstance(step, dict) and str(step.get("uses")).startswith("docker/build-push-action@"):
+                given = _table(step, "with")
+                for matrix in _matrix(job.get("strategy")):
+                    values = {str(key): _value(value, matrix) for key, value in given.items()}
+                    yield from _build(path, values)
+
+
+def _jobs(document: Any) -> Iterator[Mapping[str, Any]]:
+    """The jobs of a workflow; of an action, what it runs."""
+    parts = document if isinstance(document, dict) else {}
+    found = [*_table(parts, "jobs").values(), parts.get("runs")]
+    yield from (job for job in found if isinstance(job, dict))
+
+
+def _table(found: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = found.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _build(path: str, values: Mapping[str, str]) -> Iterator[Build]:
+    # Without a context the action takes the repository of the event. `{{defaultContext}}` is its root.
+    context = inside("", re.sub(r"^\{\{defaultContext\}\}:?", "", values.get("context") or ".") or ".")
+    file = values.get("file")
+    dockerfile = None if context is None else inside("", file) if file else inside(context, "Dockerfile")
+    if context is not None and dockerfile is not None:
+        lines = (line.strip().partition("=") for line in values.get("build-args", "").splitlines())
+        args = {name: value for name, equals, value in lines if equals and UNKNOWN not in name}
+        yield Build(dockerfile, context, values.get("target") or None, args, path)
+
+
+def _matrix(strategy: Any) -> list[dict[str, Any]]:
+    """The combinations of a job's matrix that are written there; one empty one for a job without."""
+    matrix = strategy.get("matrix") if isinstance(strategy, dict) else None
+    if not isinstance(matrix, dict):
+        return [{}]
+    axes = {
+        key: value for key, value in matrix.items() if isinstance(value, list) and key not in ("include", "exclude")
+    }
+    found = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())][:_MOST_JOBS] if axes else []
+    included = matrix.get("include")
+    more = [one for one in included if isinstance(one, dict)] if isinstance(included, list) else []
+    return [*found, *more] or [{}]
+
+
+def _value(value: Any, matrix: Mapping[str, Any]) -> str:
+    """A text with what its expressions give, as far as the matrix says it."""
+
+    def known(found: re.Match[str]) -> str:
+        at: Any = {"matrix": matrix}
+        for name in found[1].split("."):
+            at = at.get(name) if isinstance(at, dict) else None
+        return str(at) if isinstance(at, str | int | float) else UNKNOWN
+
+    return _EXPRESSION.sub(known, str(value))

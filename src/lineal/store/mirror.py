@@ -49,7 +49,7 @@ def parse_mirror(text: str) -> Mirror:
         raise BadConfiguration(
             "A mirror of Docker Hub is not the address of a registry.",
             id="LN-4122",
-            remedy="Write it as HOST[:PORT][/PATH] or http://HOST[:PORT], without user and password.",
+            remedy="Write it as HOST[:PORT][/PATH] or http://HOST[:PORT], without user and password, each on a line.",
         ) from None
     return Mirror(host, path, insecure=url.scheme == "http")
 
@@ -78,7 +78,8 @@ class Mirrors:
             known = mirror.host in self._broken
             self._broken.add(mirror.host)
         if not known:
-            self.note(f"The mirror {mirror.host} is passed over, and Docker Hub asked itself. {error.words}")
+            instead = "" if self.usable() else ", and Docker Hub asked itself"
+            self.note(f"The mirror {mirror.host} is passed over{instead}. {error.words}")
 
     def _of_the_engine(self) -> list[Mirror]:
         found = []

@@ -116,6 +116,14 @@ def test_a_mirror_that_cannot_be_used_is_passed_over_once_and_said(tmp_path: Pat
     assert notes == ["The mirror m0.example.com is passed over, and Docker Hub asked itself. It is down."]
 
 
+def test_docker_hub_is_named_only_where_no_mirror_is_left() -> None:
+    home, second, notes = MemoryStore(), MemoryStore(), list[str]()
+    wanted = image(second, "of the second")
+    store = mirrored(home, Broken(), second, notes=notes)
+    assert store.manifest("t") == wanted
+    assert notes == ["The mirror m0.example.com is passed over. It is down."]
+
+
 def opener(home: Path, named: Sequence[str], of_engine: Callable[[], Sequence[str]] = list) -> StoreOpener:
     notes: list[str] = []
     return StoreOpener(home, environ(home), mirrors=Mirrors(named, of_engine, notes.append))

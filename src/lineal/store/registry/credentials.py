@@ -37,7 +37,7 @@ class Credential:
     def basic(self) -> str:
         """The value of an `Authorization` header."""
         pair = f"{self.username or '<token>'}:{self.password or self.identity_token}"
-        return "Basic " + base64.b64encode(pair.encode()).decode()
+        return "Basic " + base64.b64encode(pair.encode("utf-8", "surrogateescape")).decode()
 
 
 def find_credential(host: str, repository: str, environ: Mapping[str, str]) -> tuple[Credential | None, str | None]:
@@ -138,7 +138,7 @@ def _from_entry(entry: dict[str, Any], source: str) -> Credential | None:
     if auth := _text(entry, "auth"):
         try:
             # Whoever wrote it with `base64` left line ends in it, which docker passes over.
-            plain = base64.b64decode("".join(auth.split()), validate=True).decode()
+            plain = base64.b64decode("".join(auth.split()), validate=True).decode("utf-8", "surrogateescape")
             username, _, password = plain.rstrip("\0").partition(":")
         except ValueError:
             raise _Problem(f"{source} has an `auth` that is not base64.") from None

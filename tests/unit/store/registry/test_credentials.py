@@ -81,6 +81,13 @@ def test_a_password_may_have_colons(tmp_path: Path) -> None:
     assert credential.password == "pw:me"
 
 
+def test_a_password_may_have_bytes_that_are_not_utf_8(tmp_path: Path) -> None:
+    entry = base64.b64encode(b"robot:p\xe9ss").decode()
+    write(tmp_path / ".docker" / "config.json", auths={HOST: {"auth": entry}})
+    credential = found(tmp_path)
+    assert credential is not None and credential.basic() == f"Basic {entry}"
+
+
 def test_the_most_specific_path_wins(tmp_path: Path) -> None:
     entries = {HOST: auth("host"), f"{HOST}/team": auth("team"), f"{HOST}/team/app": auth("app")}
     write(tmp_path / ".config" / "containers" / "auth.json", auths=entries)

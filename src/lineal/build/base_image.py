@@ -101,6 +101,8 @@ def check_platform(base: Image, name: str, stage: Stage) -> str:
     suitable = list(runs(stage.platform))
     if found is None:
         return ""
+    if base.listed_as and _kind(base.listed_as) != _kind(found):
+        return f"{name} calls itself one for {found}; its index names it for {base.listed_as}, and that counts."
     only_files = isinstance(stage.op, FromInstruction) and stage.op.only_files
     if not only_files and _kind(found) not in {_kind(each) for each in suitable}:
         raise Unreachable(

@@ -37,11 +37,16 @@ def copy_of(image: Image) -> ImageConfig:
 
 
 def taken_over(base: Image, reference: str) -> ImageConfig | bytes:
-    """The base's config as it is, or with what BuildKit adds: the PATH where there is none (`docker import`), and the
-    entries of the history by which each layer has its own."""
+    """The base's config as it is, or with what BuildKit adds: the PATH where there is none (`docker import`), the
+    entries of the history by which each layer has its own, and the processor that its index names it for."""
     document = copy_of(base)
-    changed = "PATH" not in metadata.environment(document["config"])
-    if changed:
+    changed = without_path = "PATH" not in metadata.environment(document["config"])
+    if base.listed_as and base.platform and base.listed_as.split("/")[:2] != base.platform.split("/")[:2]:
+        document["os"], document["architecture"], *variant = base.listed_as.split("/")
+        document.pop("variant", None)
+        document |= {"variant": variant[0]} if variant else {}
+        changed = True
+    if without_path:
         document["config"]["Env"] = [*(document["config"].get("Env") or []), f"PATH={DEFAULT_PATH}"]
     history, left = document["history"], len(base.layers)
     for entry in history:

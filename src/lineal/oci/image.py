@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from lineal.errors import MissingContent, Unreachable
@@ -98,7 +99,7 @@ class _Choice:
             if manifest.is_index:
                 image = self.best(manifest)
             elif name is not None:
-                image = _read(self._store, manifest)
+                image = replace(_read(self._store, manifest), listed_as=name)
             else:
                 image = self._unnamed(manifest)
             if image is not None:

@@ -139,6 +139,8 @@ class Image:
     manifest: Manifest
     config: bytes
     layers: tuple[Descriptor, ...] = field(default=())
+    listed_as: str | None = field(default=None, compare=False)
+    """The platform that an index names it for."""
 
     @cached_property
     def config_json(self) -> ImageConfig:

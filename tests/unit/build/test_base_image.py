@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import subprocess
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from lineal.dockerfile.stage import Stage
 from lineal.errors import BuildFailed, Unreachable
 from lineal.oci.image import image_of, read_image
-from lineal.oci.types import Blob, Descriptor, Image, sha256
+from lineal.oci.types import OCI_INDEX, Blob, Descriptor, Image, Manifest, sha256
 from lineal.store.record import image_digest
 from tests.unit.build.factory import Factory, layer
 from tests.unit.stages.workbench import planned
@@ -94,6 +95,26 @@ def test_an_index_does_not_say_another_processor_than_its_image(factory: Factory
     assert ["linux/386" in warning for warning in factory.told.warnings] == [True]
     named, image = built(factory, planned("FROM b:1\nCOPY a /\n", {"a": "x"}))
     assert (named["architecture"], image.config_json["architecture"]) == ("386", "386")
+
+
+@pytest.mark.parametrize("platform", ["linux/arm64", "linux/arm/v7"])
+def test_an_index_counts_before_the_config_that_it_leads_to(factory: Factory, platform: str) -> None:
+    """As cross-built images have it whose tool left the config as it was; docker takes them, and warns."""
+    factory.base_with({}, "image", architecture="amd64", os="linux")
+    image = factory.bases.manifest("image")
+    assert image is not None
+    name, architecture, *variant = platform.split("/")
+    listed = {"os": name, "architecture": architecture} | ({"variant": variant[0]} if variant else {})
+    entry = {"mediaType": image.media_type, "digest": image.digest, "size": len(image.data), "platform": listed}
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]}
+    factory.bases.put_manifest(Manifest(json.dumps(index).encode(), OCI_INDEX), "1")
+    warning = (
+        f"The base image b:1 calls itself one for linux/amd64; its index names it for {platform}, and that counts."
+    )
+    for text, warnings in (("FROM b:1\n", [warning]), ("FROM b:1\nCOPY a /\n", [])):
+        named, made = built(factory, planned(text, {"a": "x"}, platform=platform))
+        assert "/".join(named.values()) == platform == made.platform
+        assert factory.told.warnings == warnings
 
 
 def test_another_processor_s_files_may_be_copied_and_nothing_built_on_them(factory: Factory) -> None:

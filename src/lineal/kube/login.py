@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,11 +19,7 @@ class KubeUnavailable(Exception):
 
 
 def preload() -> None:
-    """Begin to import what `connect` needs, beside other work: it takes a quarter of a second."""
-    Thread(target=_import, name="import", daemon=True).start()
-
-
-def _import() -> None:
+    """Import what `connect` needs, beside other work: it takes a quarter of a second."""
     with suppress(ImportError):
         from lightkube.config import client_adapter, kubeconfig  # noqa: F401
 

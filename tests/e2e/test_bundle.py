@@ -127,9 +127,9 @@ def test_a_bundle_is_a_chart_with_the_digests_of_this_commit(project: Project) -
     images = {image["name"]: image for image in project.plan().report["images"]}
     printed = project.run("bundle", "publish").stdout
     version = f"0.1.0-g{commit[:12]}"
-    bundles = Published(f"{project.store}/bundle")
+    bundles = Published(f"{project.store}/shop")
     digest = bundles.tags()[version]
-    assert printed == f"oci://{project.store}/bundle:{version}@{digest}\n"
+    assert printed == f"oci://{project.store}/shop:{version}@{digest}\n"
     assert bundles.tags() == {version: digest, commit: digest}
     manifest = bundles.json(digest)
     assert manifest["config"]["mediaType"] == "application/vnd.cncf.helm.config.v1+json"
@@ -175,20 +175,20 @@ def test_a_published_version_never_changes(project: Project) -> None:
     published = project.run("bundle", "publish", "--version", "1.0.0").stdout
     again = project.run("bundle", "publish", "--version", "1.0.0")
     assert again.stdout == published and "The bundle 1.0.0 is published already." in again.stderr
-    before = Published(f"{project.store}/bundle").tags()
+    before = Published(f"{project.store}/shop").tags()
     later = project.run("bundle", "publish", "--version", "1.0.1")
     assert f"The tag {project.repo.head()} stays" in later.stderr
     project.repo.write({"deploy/values.yaml": "greeting: good day\n"})
     project.build()
     refused = project.run("bundle", "publish", "--version", "1.0.0", code=1)
     assert "a published version never changes. Give another one with `--version`." in refused.error
-    assert before.items() <= Published(f"{project.store}/bundle").tags().items()
+    assert before.items() <= Published(f"{project.store}/shop").tags().items()
 
 
 def test_the_version_is_that_of_the_tag(project: Project) -> None:
     project.repo.git("tag", "v2.1.0")
     env = {"GITLAB_CI": "true", "CI_COMMIT_SHA": project.repo.head(), "CI_COMMIT_TAG": "v2.1.0"}
-    assert f"{project.store}/bundle:2.1.0@" in project.run("bundle", "publish", env=env).stdout
+    assert f"{project.store}/shop:2.1.0@" in project.run("bundle", "publish", env=env).stdout
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_what_cannot_be_published_is_refused_at_once(
 def test_images_that_are_missing_are_named(project: Project) -> None:
     project.repo.write({"app": "2"})
     assert "Images are missing for this commit: api, web" in project.run("bundle", "publish", code=1).error
-    assert Published(f"{project.store}/bundle").tags() == {}
+    assert Published(f"{project.store}/shop").tags() == {}
 
 
 def test_a_directory_as_a_store_is_no_place_for_clusters(project: Project) -> None:
@@ -239,11 +239,11 @@ def test_a_bundle_is_installed_without_a_repository(project: Project, cluster: C
 @pytest.mark.parametrize(
     ("reference", "code", "says"),
     [
-        ("STORE/bundle", 3, "has no version, so every run might install another one"),
-        ("oci://STORE/bundle:9.9.9", 1, "There is no bundle `oci://STORE/bundle:9.9.9`."),
+        ("STORE/shop", 3, "has no version, so every run might install another one"),
+        ("oci://STORE/shop:9.9.9", 1, "There is no bundle `oci://STORE/shop:9.9.9`."),
         ("STORE:TAG", 1, "is no Helm chart"),
         ("bundle:1.0.0", 3, "is not a bundle in a registry"),
-        ("https://STORE/bundle:1.0.0", 3, "is not a bundle in a registry"),
+        ("https://STORE/shop:1.0.0", 3, "is not a bundle in a registry"),
     ],
 )
 def test_what_is_no_bundle_is_named(
@@ -287,8 +287,8 @@ def test_a_bundle_is_copied_with_its_images_to_another_registry(
         assert new.tags()[image["tag"]] == image["digest"]
     moved = dict(new.everything())
     assert moved.items() <= dict(old.everything()).items() and len(moved) > 4
-    bundles = Published(f"{elsewhere}/customer/shop/bundle")
-    assert done.stdout == f"oci://{elsewhere}/customer/shop/bundle:1.0.0@{bundles.tags()['1.0.0']}\n"
+    bundles = Published(f"{elsewhere}/customer/shop/shop")
+    assert done.stdout == f"oci://{elsewhere}/customer/shop/shop:1.0.0@{bundles.tags()['1.0.0']}\n"
     text = b"".join(files(bundles, "1.0.0").values()).decode()
     assert project.store.partition("/")[0] not in text and "still names" not in done.stderr
     applied(project, done.stdout.strip(), "--release", "mine", "--namespace", "mine")
@@ -303,7 +303,7 @@ def test_copying_within_a_registry_mounts_what_is_there(project: Project) -> Non
     done = project.lineal("bundle", "copy", reference, f"{project.store}-customer", cwd=away(project))
     assert done.code == 0, done.stderr
     assert "0 streamed" in done.stderr
-    assert json.loads(files(Published(f"{project.store}-customer/bundle"), "1.0.0")["shop/values.yaml"])["api"] == {
+    assert json.loads(files(Published(f"{project.store}-customer/shop"), "1.0.0")["shop/values.yaml"])["api"] == {
         "image": f"{project.store}-customer@{project.plan().report['images'][0]['digest']}"
     }
 
@@ -322,10 +322,10 @@ def test_an_image_that_is_gone_stops_the_copy(project: Project, elsewhere: str) 
     assert requests.delete(f"http://{host}/v2/{path}/manifests/{digest}", timeout=30).status_code == 202
     done = project.lineal("bundle", "copy", reference, f"{elsewhere}/customer", cwd=away(project))
     assert done.code == 1 and "is not whole" in done.stderr
-    assert Published(f"{elsewhere}/customer/bundle").tags() == {}
+    assert Published(f"{elsewhere}/customer/shop").tags() == {}
 
 
 @pytest.mark.parametrize("target", ["layout:/tmp/x", "registry.example.com", "registry.example.com/a:1"])
 def test_a_target_that_is_no_repository_is_refused(project: Project, target: str) -> None:
-    done = project.lineal("bundle", "copy", f"{project.store}/bundle:1.0.0", target, cwd=away(project))
+    done = project.lineal("bundle", "copy", f"{project.store}/shop:1.0.0", target, cwd=away(project))
     assert done.code == 3 and "Traceback" not in done.stderr

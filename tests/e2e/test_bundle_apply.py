@@ -98,7 +98,7 @@ def test_a_bundle_is_installed_left_alone_and_upgraded(shop: Shop, kubernetes: C
     release = done.report["release"]
     assert (release["name"], release["namespace"], release["status"]) == ("shop", namespace, "deployed")
     assert release["revision"] == 1 and release["told"] == ["It was installed as revision 1."]
-    bundles = f"{shop.project.store}/bundle"
+    bundles = f"{shop.project.store}/small"
     assert done.report["bundle"] == {
         "reference": first, "name": "small", "version": "1.0.0", "commit": shop.project.repo.head(),
         "digest": Published(bundles).tags()["1.0.0"],
@@ -149,12 +149,12 @@ def test_a_first_installation_that_fails_is_gone(shop: Shop, kubernetes: Cluster
     assert failed.report["release"]["status"] == "uninstalled"
     assert "ImagePullBackOff" in failed.stderr and kubernetes.releases(namespace) == {}
     assert seen(failed.page).heading == "❌ shop 1.0.0 was not deployed."
-    shop.apply(f"{shop.project.store}/bundle:1.0.0")
+    shop.apply(f"{shop.project.store}/small:1.0.0")
     assert kubernetes.releases(namespace) == {1: "deployed"}
 
 
 def test_what_is_known_of_a_bundle_that_is_not_there_is_told(shop: Shop, kubernetes: Cluster, namespace: str) -> None:
-    reference = f"{shop.project.store}/bundle:9.9.9"
+    reference = f"{shop.project.store}/small:9.9.9"
     failed = shop.apply(reference, code=1)
     assert failed.report["bundle"]["reference"] == reference and failed.report["bundle"]["commit"] is None
     assert failed.report["release"] is None and failed.report["images"] == []
@@ -165,7 +165,7 @@ def test_what_is_known_of_a_bundle_that_is_not_there_is_told(shop: Shop, kuberne
 
 
 def test_files_that_could_not_be_written_are_refused_at_once(shop: Shop, kubernetes: Cluster, namespace: str) -> None:
-    reference = f"{shop.project.store}/bundle:1.0.0"
+    reference = f"{shop.project.store}/small:1.0.0"
     env = {"GITHUB_STEP_SUMMARY": str(shop.away / "page")}
     done = shop.project.lineal("bundle", "apply", reference, "--report", "no/report.json", cwd=shop.away, env=env)
     assert done.code == 3 and "There is no directory for the report no/report.json." in done.stderr

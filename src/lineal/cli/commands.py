@@ -111,6 +111,8 @@ def build(images: tuple[str, ...], **given: Any) -> None:
 @option("--output", "Write one file for each template there instead of printing.", metavar="DIR",
         envvar="LINEAL_OUTPUT")  # fmt: skip
 @option("--kube-version", "The Kubernetes version that templates see.", metavar="VERSION")
+@option("--api-versions", "An API that templates see (`.Capabilities.APIVersions`). May be repeated.",
+        metavar="GROUP/VERSION[/KIND]", multiple=True)  # fmt: skip
 def render(output: str | None, **given: Any) -> None:
     """Print the manifests with the images' digests. Needs helm, no cluster; every image must be published."""
     from lineal.commands.render import render
@@ -148,7 +150,9 @@ def converge(**given: Any) -> None:
              "  lineal dismiss --release shop-review-42 --namespace shop-review-42")  # fmt: skip
 @options(NAMES, REPORT, TARGET, PLACE)
 @click.option("--with-namespace", is_flag=True, help="Delete its namespace too, unless other releases are in it.")
-def dismiss(with_namespace: bool, **given: Any) -> None:
+@click.option("--delete-kept", is_flag=True,
+              help="Delete the namespace also when it has objects that the chart wants kept.")  # fmt: skip
+def dismiss(with_namespace: bool, delete_kept: bool, **given: Any) -> None:
     """Uninstall the Helm release, as at the end of a review app. Nothing there is nothing to do.
 
     With --release and --namespace no repository is needed.
@@ -156,7 +160,7 @@ def dismiss(with_namespace: bool, **given: Any) -> None:
     from lineal.commands.dismiss import dismiss
 
     with session_of(given) as session:
-        dismiss(session, with_namespace=with_namespace)
+        dismiss(session, with_namespace=with_namespace, delete_kept=delete_kept)
 
 
 @cli.command(epilog="\b\nExamples:\n  lineal cleanup --dry-run\n"

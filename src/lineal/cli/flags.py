@@ -83,8 +83,13 @@ TARGET: list[Callable[[Any], Any]] = [
     option("--release", "The Helm release's name.", metavar="NAME"),
     option("--namespace", "The namespace it goes to.", metavar="NAME"),
 ]
+SCHEMA: list[Callable[[Any], Any]] = [
+    option("--skip-schema-validation", "Do not check the values against the chart's values.schema.json.",
+            is_flag=True),
+]  # fmt: skip
 RELEASE: list[Callable[[Any], Any]] = [
     *TARGET,
+    *SCHEMA,
     option("--values", "One more values file. May be repeated; later ones win.", metavar="FILE", multiple=True),
     option("--set", "A single value, as for helm. May be repeated; wins over files.", metavar="KEY=VALUE",
             multiple=True),
@@ -98,6 +103,11 @@ PLACE: list[Callable[[Any], Any]] = [
 ]
 CLUSTER: list[Callable[[Any], Any]] = [
     *PLACE,
+    option(
+        "--take-ownership",
+        "Take over objects of the chart that are in the cluster already, whoever made them.",
+        is_flag=True,
+    ),
     option(
         "--skip-unchanged/--no-skip-unchanged",
         "Deploy nothing when the manifests are what was deployed before (default yes).",

@@ -9,12 +9,12 @@ from lineal.report.model import ReleaseReport
 from lineal.session.session import Session
 
 
-def dismiss(session: Session, *, with_namespace: bool) -> ReleaseReport:
+def dismiss(session: Session, *, with_namespace: bool, delete_kept: bool = False) -> ReleaseReport:
     """The whole command; what has become of the release. Raises `LinealError`."""
     with reporting(session, "dismiss", table=False) as told:
         check_files(session, dotenv=False)
         dismissal = Dismissal.of(session)
         told.release = dismissal.report
         told.report = lambda: bare_report(session, "dismiss", dismissal.project)
-        dismissal.carry_out(with_namespace)
+        dismissal.carry_out(with_namespace, delete_kept)
     return dismissal.report

@@ -8,7 +8,9 @@ from lineal.build.result import BuildResult
 from lineal.commands.output import introduce, show
 from lineal.commands.plan import plan_images, unbuilt
 from lineal.commands.reporting import reporting
+from lineal.deploy.image_use import unused
 from lineal.deploy.inputs import ReleaseInputs
+from lineal.deploy.release import Release
 from lineal.deploy.render import render as render_text
 from lineal.deploy.render import render_to
 from lineal.session.session import Session
@@ -25,10 +27,20 @@ def render(session: Session, output: str | None) -> None:
             show(render_release(session, inputs, told.result))
             return
         release = inputs.release(told.result)
-        for path in render_to(inputs.helm, release, Path(output), session.progress.note):
+        paths = render_to(inputs.helm, release, Path(output), session.progress.note)
+        _warn(session, release, "\n".join((Path(output) / path).read_text(errors="replace") for path in paths))
+        for path in paths:
             show(f"{output.rstrip('/')}/{path}\n")
 
 
 def render_release(session: Session, inputs: ReleaseInputs, result: BuildResult) -> str:
     """The manifests as YAML. Raises `DeployFailed` when an image is not published or the chart does not render."""
-    return render_text(inputs.helm, inputs.release(result), session.progress.note)
+    release = inputs.release(result)
+    manifests = render_text(inputs.helm, release, session.progress.note)
+    _warn(session, release, manifests)
+    return manifests
+
+
+def _warn(session: Session, release: Release, manifests: str) -> None:
+    for sentence in unused(release.images, manifests):
+        session.progress.warn(sentence)

@@ -47,7 +47,8 @@ def _bare(kind: Any) -> Any:
     if get_origin(kind) is Annotated and not _constrained(kind):
         return _bare(get_args(kind)[0])
     if get_origin(kind) in (Union, types.UnionType):
-        return _bare(next(arg for arg in get_args(kind) if arg is not type(None)))
+        kinds = [arg for arg in get_args(kind) if arg is not type(None)]
+        return _bare(kinds[0]) if len(kinds) == 1 else kind
     return kind
 
 
@@ -99,7 +100,7 @@ def _rule(kind: Any) -> str:
 
 
 def _mismatch(node: Node, kind: Any, path: Path) -> tuple[str, str]:
-    choices = [str(arg) for arg in get_args(kind)] if str(get_origin(kind)) == "typing.Literal" else []
+    choices = _choices(kind)
     if choices:
         written = quoted(str(node.raw if node.raw is not None else _title(node.value)))
         return f"{written} is none of the possible values.", did_you_mean(str(node.raw), choices, owner="They are")
@@ -118,6 +119,13 @@ def _mismatch(node: Node, kind: Any, path: Path) -> tuple[str, str]:
         return f"There is no value, and {wanted} is needed.", f"Write {written} for the defaults, or remove the key."
     shape = "`- item` lines or `[item, …]`" if wanted == "a list" else "indented `key: value` lines"
     return f"The value must be {wanted}, and this is {_title(node.value)}.", f"Write {shape}."
+
+
+def _choices(kind: Any) -> list[str]:
+    """The values of a kind that has only a few: words, and `true` or `false` among them."""
+    if get_origin(kind) in (Union, types.UnionType):
+        return [choice for arg in get_args(kind) for choice in (["true", "false"] if arg is bool else _choices(arg))]
+    return [str(arg) for arg in get_args(kind)] if str(get_origin(kind)) == "typing.Literal" else []
 
 
 def _wants_text(kind: Any) -> bool:

@@ -5,7 +5,7 @@ Rules that a type cannot say (names, paths, cycles) are in `rules.py`."""
 from __future__ import annotations
 
 import posixpath
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -154,6 +154,10 @@ class Deploy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="Values files of the commit, later ones win; `*.j2` files are rendered with Jinja2 first."),
     ] = []
     timeout: Annotated[str, Meta(description="How long to wait for the release, such as `10m` or `1h30m`.")] = "10m"
+    global_: Annotated[
+        bool | Literal["images"],
+        Meta(description="Whether the chart gets `global.lineal`: `true`, `images` (nothing else in it) or `false`."),
+    ] = field(default=True, name="global")
     server_side: Annotated[
         bool,
         Meta(description="Let the API server apply the manifests, and take fields that somebody else has (Helm 4)."),

@@ -26,9 +26,7 @@ def pattern_matcher(lines: Sequence[str], ways: int = _WAYS) -> PatternMatcher:
     return found
 
 
-def _match(
-    by_expression: Callable[[str], bool], parts: Sequence[Part], wildcards: int, ways: int, path: str
-) -> bool:
+def _match(by_expression: Callable[[str], bool], parts: Sequence[Part], wildcards: int, ways: int, path: str) -> bool:
     """By the regular expression, which is the faster one, where it has few ways to try."""
     return by_expression(path) if len(path) ** wildcards <= ways else matches(parts, path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from lineal.deploy.values import ImageValue, ValuesText
 
 
+_MOST_CHARTS = 100
+"""Charts of the commit that one chart may need."""
+
+
 class ReleaseInputs:
     """A run's release. Made before anything is built, so that a wrong name or file does not cost a build."""
 
@@ -35,10 +40,20 @@ class ReleaseInputs:
         self.settings = ReleaseSettings.of(session.settings, None if bundled else session.loaded, self.deploy)
         self.seconds = seconds_of(self.settings.timeout)
 
-    @property
+    @cached_property
     def folders(self) -> list[str]:
-        """Directories of the commit that the release is made of."""
-        return [] if "://" in self.deploy.chart else [self.deploy.chart]
+        """Directories of the commit that the release is made of: the chart, and charts that it needs (`file://`)."""
+        from lineal.deploy.helm.dependencies import entries_of, local_path
+
+        found = [] if "://" in self.deploy.chart else [self.deploy.chart]
+        for folder in found:
+            for file in ("Chart.yaml", "requirements.yaml"):
+                entries = entries_of(self.session.repository.file(posixpath.normpath(f"{folder}/{file}")) or b"")
+                paths = (posixpath.normpath(f"{folder}/{path}") for path in map(local_path, entries) if path)
+                # What leads out of the commit is refused later, with its place.
+                inside = (path for path in paths if path.partition("/")[0] not in ("", ".."))
+                found += [path for path in dict.fromkeys(inside) if path not in found][: _MOST_CHARTS - len(found)]
+        return found
 
     @property
     def files(self) -> list[str]:
@@ -81,7 +96,9 @@ class ReleaseInputs:
             session.workspace / "values",
             self._decrypted(),
             template_names(common, project, images),
-            global_values(project, env, commit, None if self.bundled else session.context.branch, images),
+            global_values(
+                project, env, commit, None if self.bundled else session.context.branch, images, self.deploy.global_
+            ),
         )
         return Release(
             name="bundle" if self.bundled else self.settings.name.value,
@@ -89,13 +106,22 @@ class ReleaseInputs:
             chart=self._chart,
             values=values,
             sets=settings.sets.value,
+            images={name: image.ref for name, image in images.items() if name not in self._bases},
             kube_context=settings.kube_context.value or None,
             kube_version=settings.kube_version.value or None,
+            api_versions=settings.api_versions.value,
+            skip_schema=settings.skip_schema_validation.value,
+            take_ownership=settings.take_ownership.value,
             timeout=self.seconds,
             description=f"{project} {commit[:12]}",
             plain_http=self.plain_http,
             server_side=self.deploy.server_side,
         )
+
+    @property
+    def _bases(self) -> set[str]:
+        """Images that others of lineal.yaml are made from: nobody deploys them."""
+        return {base for image in self.session.loaded.project.images.values() for base in image.needs.values()}
 
     @property
     def plain_http(self) -> bool:
@@ -132,11 +158,16 @@ class ReleaseInputs:
         if "://" in written:
             chart = Chart.registry(written)
             return self._fetched() if self.bundled else chart
-        folder = self.session.workspace / "chart" / (Path(written).name or "root")
-        folder.parent.mkdir(exist_ok=True)
-        repository = self.session.repository
+        # Where they are in the commit, so that charts find each other.
+        root = self.session.workspace / "chart" / "root"
+        folder, repository = root / written, self.session.repository
+        folder.parent.mkdir(parents=True, exist_ok=True)
         if check_out(repository, written, folder):
-            return Chart.directory(folder, written)
+            for other in self.folders[1:]:
+                (root / other).parent.mkdir(parents=True, exist_ok=True)
+                if not (root / other).exists():
+                    check_out(repository, other, root / other)
+            return Chart.directory(folder, written, root)
         named, place, remedy = f"The chart {written}", self.session.loaded.place("deploy.chart"), "Correct the path."
         if repository.file(written) is not None:
             raise BadConfiguration(f"{named} is a file, not a directory.", id="LN-6008", place=place, remedy=remedy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,10 +54,13 @@ class Chart:
     """The absolute path of the directory or the archive, or the reference."""
     name: str
     """The path in the commit, or the reference, as the user wrote it."""
+    root: str = ""
+    """The absolute path of the directory that stands for the commit's: charts of the same commit lie there."""
 
     @classmethod
-    def directory(cls, path: Path, name: str) -> Chart:
+    def directory(cls, path: Path, name: str, root: Path | None = None) -> Chart:
         """The chart in the directory `path`, which has the files of the commit's `name`; helm may add dependencies.
+        Those of the same commit (`file://`) lie inside `root`, by default inside the chart.
 
         Raises `BadConfiguration` when it is no chart, or has a link that leads out of it."""
         if not (path / "Chart.yaml").is_file():
@@ -64,13 +68,13 @@ class Chart:
             raise BadConfiguration(
                 what, id="LN-6008", place=Location(name), remedy="Correct `deploy.chart`, or commit the chart."
             )
-        root = path.resolve()
+        own = path.resolve()
         for link in path.rglob("*"):
-            if link.is_symlink() and not link.resolve().is_relative_to(root):
+            if link.is_symlink() and not link.resolve().is_relative_to(own):
                 place = Location(f"{name}/{link.relative_to(path).as_posix()}")
                 what = "This symbolic link leads out of the chart, and helm would read what it finds there."
                 raise BadConfiguration(what, id="LN-6008", place=place, remedy="Put the file itself into the chart.")
-        return cls(str(root), name)
+        return cls(str(own), name, str((root or path).resolve()))
 
     @classmethod
     def registry(cls, reference: str) -> Chart:
@@ -111,6 +115,14 @@ class Release:
     kube_context: str | None = None
     kube_version: str | None = None
     """For `render`, which asks no cluster: the Kubernetes version that templates see."""
+    images: Mapping[str, str] = field(default_factory=dict)
+    """The images that the manifests should use, by name, as `repository:tag@digest`."""
+    api_versions: tuple[str, ...] = ()
+    """For `render`: the APIs that templates see beside those of every cluster."""
+    skip_schema: bool = False
+    """Whether the values need not fit the chart's schema."""
+    take_ownership: bool = False
+    """Whether objects that are in the cluster already become the release's, whoever made them."""
     timeout: float = DEFAULT_TIMEOUT
     """Seconds that one step, e.g. becoming ready, may take."""
     description: str = ""

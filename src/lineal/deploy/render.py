@@ -13,8 +13,11 @@ from lineal.deploy.release import Release
 from lineal.errors import BadConfiguration, Unreachable
 from lineal.text import quoted
 
-LEDGER = ".lineal-render.json"
-"""The files that an earlier run wrote into the directory: these may be replaced or removed, no others."""
+LEDGER = ".lineal-render"
+"""The files that an earlier run wrote into the directory: these may be replaced or removed, no others. `kubectl apply
+-R` and Argo CD take every .json and .yaml for manifests."""
+_OLD_LEDGER = ".lineal-render.json"
+"""Its earlier name."""
 
 
 def render(helm: Helm, release: Release, output: Output = silent) -> str:
@@ -57,6 +60,7 @@ def _exchange(scratch: Path, directory: Path) -> list[str]:
     for name in old - set(new):
         _remove(directory, name)
     _write_ledger(scratch, directory, new)
+    (directory / _OLD_LEDGER).unlink(missing_ok=True)
     return new
 
 
@@ -75,8 +79,9 @@ def _refuse_foreign(made: Path, directory: Path, name: str, old: set[str]) -> No
 def _ledger(directory: Path) -> set[str]:
     """The files that an earlier run listed. The list may be anybody's: names that lead out of the directory are
     ignored."""
+    file = directory / LEDGER if (directory / LEDGER).exists() else directory / _OLD_LEDGER
     try:
-        listed = json.loads((directory / LEDGER).read_bytes())["files"]
+        listed = json.loads(file.read_bytes())["files"]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return set()
     names = [PurePosixPath(name) for name in listed if isinstance(name, str)] if isinstance(listed, list) else []

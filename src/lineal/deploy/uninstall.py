@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from lineal.deploy.helm import errors, manifests
 from lineal.deploy.helm.client import Helm
 from lineal.deploy.inputs import ReleaseInputs, seconds_of
+from lineal.deploy.left_behind import LeftBehind
 from lineal.deploy.release import Chart, Release
 from lineal.deploy.release_lock import ReleaseHold, ReleaseLock
 from lineal.errors import BadConfiguration, DeployFailed, LinealError, Unreachable
@@ -57,19 +58,23 @@ class Dismissal:
         report = ReleaseReport(name=name, namespace=namespace, status="unknown")
         return cls(session, Helm.find(session.settings.environ), release, project, report)
 
-    def carry_out(self, with_namespace: bool) -> None:
-        """Uninstall the release, unless there is none. Raises `DeployFailed`, `BadConfiguration`, `Unreachable`,
+    def carry_out(self, with_namespace: bool, delete_kept: bool = False) -> None:
+        """Uninstall the release, unless there is none. `delete_kept`: the namespace is deleted although there are
+        objects in it that the chart wants kept. Raises `DeployFailed`, `BadConfiguration`, `Unreachable`,
         `Interrupted`."""
         start = time.monotonic()
         try:
-            self._carry_out(with_namespace)
+            self._carry_out(with_namespace, delete_kept)
         finally:
             self.report.duration = time.monotonic() - start
 
-    def _carry_out(self, with_namespace: bool) -> None:
+    def _carry_out(self, with_namespace: bool, delete_kept: bool) -> None:
         if with_namespace:
             self._check_namespace()
-        self._look("not deployed")
+        found = self._look("not deployed")
+        left = LeftBehind.of(self.helm, self.release, found)
+        if with_namespace and not delete_kept:
+            left.check()
         if self.report.status == "not deployed":
             self._tell(f"There is no {self.release}, so nothing is uninstalled.")
         else:
@@ -79,6 +84,8 @@ class Dismissal:
                 finally:
                     self._look_again()
         if not with_namespace:
+            for sentence in left.sentences():
+                self._tell(sentence)
             return
         namespace = self.release.namespace
         if self._delete_namespace():
@@ -86,9 +93,10 @@ class Dismissal:
         else:
             self._tell(f"There is no namespace {namespace}, so none is deleted.")
 
-    def _look(self, none: str) -> None:
+    def _look(self, none: str) -> manifests.ReleaseManifests | None:
         found = manifests.deployed(self.helm, self.release)
         self.report.status, self.report.revision = (none, None) if found is None else (found.status, found.number)
+        return found
 
     def _look_again(self) -> None:
         try:

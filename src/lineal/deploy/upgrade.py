@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from lineal.config.secrets import Mask
 from lineal.deploy import takeover
 from lineal.deploy.attempt import Attempt
+from lineal.deploy.cluster_objects import ClusterObjects
+from lineal.deploy.findings import findings, stays
 from lineal.deploy.helm import dependencies, manifests, recovery, template_location
 from lineal.deploy.helm.client import Helm
 from lineal.deploy.helm.manifests import ReleaseManifests
+from lineal.deploy.namespace import wait_until_gone
 from lineal.deploy.release import Release
 from lineal.deploy.release_lock import ReleaseHold, ReleaseLock, make_namespace
 from lineal.deploy.watch.monitor import Monitor, PollPolicy
@@ -23,6 +26,12 @@ from lineal.kube.login import KubeUnavailable
 from lineal.lock import LockTimeouts
 from lineal.progress import Notes
 from lineal.report.model import ReleaseReport
+from lineal.text import printable
+
+_NAMED = 5
+"""Objects of the cluster that are named."""
+_LINE = 500
+"""Characters of a line of helm that are shown: an object in it may be pages of JSON."""
 
 
 @dataclass(slots=True)
@@ -68,12 +77,18 @@ class Upgrade:
         except DeployFailed as error:
             error.place = error.place or template_location.find(error.message, self.release, "")
             raise
+        objects = None if api is None else ClusterObjects(api, self.release.namespace)
+        for sentence in findings(self.helm, self.release, wanted, before, objects):
+            self.notes.warn(sentence)
         if skip_unchanged and before is not None and before.status == "deployed" and before.same(wanted):
-            self.report.status, self.report.revision = "unchanged", before.number
-            self.notes.note(
-                f"Nothing changed in {self.release} since revision {before.number}, so nothing is deployed."
-            )
-            return
+            lost = objects.lost(wanted.objects)[1] if objects else []
+            if not lost:
+                self.report.status, self.report.revision = "unchanged", before.number
+                self.notes.note(
+                    f"Nothing changed in {self.release} since revision {before.number}, so nothing is deployed."
+                )
+                return
+            self._tell(f"Nothing changed in {self.release}, but {'; '.join(lost[:_NAMED])}: it is deployed again.")
         if api is not None and before is not None and self.release.server_side:
             for sentence in takeover.taken(api, self.release, wanted.objects):
                 self._tell(sentence)
@@ -81,15 +96,20 @@ class Upgrade:
         monitor = None if api is None else self._monitor(api, wanted, repairs)
         # Helm 4 alone does not wait for these either; for all else there is the monitor.
         skip = self.helm.major > 3 and monitor is not None and wanted.never_ready and not wanted.after_hooks
-        attempt = Attempt(self.helm, self.release, self.notes.note, hold, monitor, wait=not skip)
+        attempt = Attempt(self.helm, self.release, self._helm_said, hold, monitor, wait=not skip)
         try:
             with monitor or nullcontext():
                 attempt.run()
         except LinealError as error:
             error.place = error.place or template_location.find(error.message, self.release, wanted.manifest)
-            raise self._failed(error, before, attempt) from None
+            failed = self._failed(error, before, attempt)
+            if objects and self.report.status == "uninstalled" and (claims := objects.claims(wanted.objects)):
+                self._tell(stays(claims))
+                failed.message = f"{failed.message} {stays(claims)}"
+            raise failed from None
         self.report.status, self.report.revision = "deployed", wanted.number
         done = "installed" if before is None else "upgraded"
+        self._show_notes(wanted)
         self._tell(f"It was {done} as revision {wanted.number}.")
         for seen in monitor.still_running() if monitor else ():
             self._tell(f"{seen}: it has not ended, and a deploy waits only for Jobs that are hooks.")
@@ -98,9 +118,20 @@ class Upgrade:
 
     def _monitor(self, api: KubeClient, wanted: ReleaseManifests, repairs: bool) -> Monitor:
         given = Mask(wanted.secrets)  # a container that dies often prints the secrets that it was given
-        observer = WorkloadObserver(api, self.release, lambda text: given.mask(self.helm.mask(text)), wanted.jobs)
+        observer = WorkloadObserver(
+            api, self.release, lambda text: given.mask(self.helm.mask(text)), wanted.jobs, wanted.namespaces
+        )
         must_be = wanted.workloads(self.release.namespace)
         return Monitor(observer, self._note_masked, self.policy, must_be, repairs=repairs)
+
+    def _helm_said(self, line: str) -> None:
+        self.notes.note(printable(line, _LINE))
+
+    def _show_notes(self, wanted: ReleaseManifests) -> None:
+        """The chart's notes without the values of its Secrets, which many charts print there."""
+        given = Mask(wanted.secrets)
+        for line in wanted.notes.splitlines():
+            self._note_masked(given.mask(line))
 
     def _failed(self, error: LinealError, before: ReleaseManifests | None, attempt: Attempt) -> LinealError:
         """The error with the cause that the monitor knows, and the state that the release is in now."""
@@ -119,7 +150,8 @@ class Upgrade:
         """The error with the pod that is not ready, and why: helm does not know either."""
         if monitor.verdict is not None:
             workload, diagnosis = monitor.verdict
-            what = f"{workload} in namespace {self.release.namespace} will not become ready: {diagnosis}."
+            where = "" if workload.elsewhere else f" in namespace {self.release.namespace}"
+            what = f"{workload}{where} will not become ready: {diagnosis}."
             error = DeployFailed(what, id="LN-6032", remedy=diagnosis.remedy)
         else:
             unready = [str(seen) for seen in monitor.unready()[:3]]
@@ -172,6 +204,7 @@ class Upgrade:
 
     def _answers(self, api: KubeClient) -> bool:
         try:
+            wait_until_gone(api, self.release, self.notes)
             make_namespace(api, self.release.namespace)
         except KubeUnavailable as error:
             self.notes.warn(f"Whether another job deploys {self.release} at the same time is not known: {error}.")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lineal.config.document import Lines, same
 from lineal.deploy.release import ValuesFile
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 GLOBAL = "global.lineal"
 _TEMPLATE = ".j2"
+_SHORT = 12
 NOT_BUILT = "sha256:" + "0" * 64
 """Stands for the digest of an image that is not built yet."""
 
@@ -35,6 +36,11 @@ class ImageValue:
     @classmethod
     def of(cls, repository: str, tag: str, digest: str) -> ImageValue:
         return cls(f"{repository}:{tag}@{digest}", f"{repository}@{digest}", repository, tag, digest)
+
+    @property
+    def short(self) -> str:
+        """A text of 12 characters that is another one for another image: a label takes no more than 63."""
+        return self.digest.removeprefix("sha256:")[:_SHORT]
 
     @classmethod
     def not_built(cls, repository: str, checksum: str) -> ImageValue:
@@ -59,12 +65,16 @@ class ValuesText:
 
 
 def global_values(
-    project: str, env: str | None, commit: str, branch: str | None, images: Mapping[str, ImageValue]
-) -> dict[str, object]:
+    project: str, env: str | None, commit: str, branch: str | None, images: Mapping[str, ImageValue],
+    wanted: bool | Literal["images"] = True,
+) -> dict[str, object]:  # fmt: skip
     """The values that every chart and subchart finds under `.Values.global.lineal`. An unknown one is an empty
-    text."""
+    text. `wanted` is `deploy.global`: all of it, the images alone, or nothing."""
+    if not wanted:
+        return {}
     about = {"project": project, "env": env or "", "commit": commit, "branch": branch or ""}
-    return {"global": {"lineal": {**about, "images": {name: asdict(images[name]) for name in sorted(images)}}}}
+    known = {"images": {name: asdict(images[name]) for name in sorted(images)}}
+    return {"global": {"lineal": known if wanted == "images" else {**about, **known}}}
 
 
 def template_names(common: Mapping[str, object], project: str, images: Mapping[str, ImageValue]) -> dict[str, object]:
@@ -75,7 +85,8 @@ def template_names(common: Mapping[str, object], project: str, images: Mapping[s
 def write(
     directory: Path, files: Iterable[ValuesText], names: Mapping[str, object], last: Mapping[str, object]
 ) -> tuple[ValuesFile, ...]:
-    """Write the files for helm, in order, with `last` after all of them. `directory` is private to the run.
+    """Write the files for helm, in order, with `last`, unless it is empty, after all of them. `directory` is private
+    to the run.
 
     Raises `BadConfiguration` for a template or a file that cannot be read."""
     directory.mkdir(mode=0o700, exist_ok=True)
@@ -84,6 +95,8 @@ def write(
         text, lines = _rendered(file, names) if file.name.endswith(_TEMPLATE) else (file.text, same)
         _check(file.name, text, lines)
         made.append(_put(directory / f"{number}.yaml", file.name, text))
+    if not last:
+        return tuple(made)
     # JSON is YAML, but not with the surrogate pairs of its \u escapes.
     return (*made, _put(directory / "global.yaml", GLOBAL, json.dumps(last, ensure_ascii=False, indent=1)))
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from lineal.errors import MissingContent, Unreachable
 from lineal.oci import Store
-from lineal.oci.config import check_config
 from lineal.oci.platform import named, runs
 from lineal.oci.types import (
     DOCKER_CONFIG,
@@ -159,7 +158,7 @@ def _is_other(entry: dict[str, Any]) -> bool:
 
 
 def _read(store: Store, manifest: Manifest) -> Image:
-    from lineal.oci.config_shape import check_config
+    from lineal.oci.config import check_config
 
     if manifest.media_type not in (OCI_MANIFEST, DOCKER_MANIFEST):
         raise Unreachable(

@@ -30,6 +30,8 @@ class Options:
     dev: bool | None = None
     ignore_uncommitted: bool | None = None
     skip_unchanged: bool | None = None
+    skip_schema_validation: bool | None = None
+    take_ownership: bool | None = None
     diff: bool | None = None
     dry_run: bool | None = None
     values: tuple[str, ...] = ()
@@ -40,5 +42,6 @@ class Options:
     insecure_registry: tuple[str, ...] = ()
     registry_mirror: tuple[str, ...] = ()
     ignore_ref: tuple[str, ...] = ()
+    api_versions: tuple[str, ...] = ()
     kube_contexts: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)

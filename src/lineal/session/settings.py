@@ -43,9 +43,12 @@ class Settings:
     kube_context: Setting[str]
     kube_contexts: Lines
     kube_version: Setting[str]
+    api_versions: Lines
     values: Lines
     sets: Lines
     skip_unchanged: Setting[bool]
+    skip_schema_validation: Setting[bool]
+    take_ownership: Setting[bool]
     diff: Setting[bool]
     dry_run: Setting[bool]
     ignored_refs: Lines
@@ -132,9 +135,12 @@ def _settings(options: Options) -> Settings:
         kube_context=read.text("kube-context", options.kube_context),
         kube_contexts=read.lines("kube-context", options.kube_contexts),
         kube_version=read.text("kube-version", options.kube_version),
+        api_versions=read.lines("api-versions", options.api_versions),
         values=read.lines("values", options.values),
         sets=read.lines("set", options.set),
         skip_unchanged=read.flag("skip-unchanged", options.skip_unchanged, default=True),
+        skip_schema_validation=read.flag("skip-schema-validation", options.skip_schema_validation),
+        take_ownership=read.flag("take-ownership", options.take_ownership),
         diff=read.flag("diff", options.diff),
         dry_run=read.flag("dry-run", options.dry_run),
         ignored_refs=read.lines("ignore-ref", options.ignore_ref),

@@ -222,7 +222,7 @@ def test_an_immutable_field(deploys: Deploys) -> None:
 def test_a_namespace_that_goes_away(deploys: Deploys, kubernetes: Cluster) -> None:
     kubernetes.client.create("namespaces", "", {"metadata": {"name": deploys.namespace}})
     kubernetes.client.delete("namespaces", "", deploys.namespace)
-    assert deploys.fails().startswith(f"The namespace {deploys.namespace} is being deleted")
+    assert deploys.fails(timeout=1.0).startswith(f"The namespace {deploys.namespace} is being deleted")
 
 
 def test_no_permission(deploys: Deploys, kubernetes: Cluster) -> None:

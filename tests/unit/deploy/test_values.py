@@ -80,7 +80,7 @@ def test_files_keep_their_order_and_names_and_global_lineal_is_the_last(tmp_path
 
 
 def test_only_the_user_can_read_the_files(tmp_path: Path) -> None:
-    made = values.write(tmp_path / "v", [ValuesText("a.yaml", "password: x\n")], {}, {})
+    made = values.write(tmp_path / "v", [ValuesText("a.yaml", "password: x\n")], {}, {"global": {}})
     assert [oct(file.path.stat().st_mode & 0o777) for file in made] == ["0o600", "0o600"]
 
 

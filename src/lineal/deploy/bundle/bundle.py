@@ -24,6 +24,8 @@ OLD_CHART = "application/tar+gzip"
 """The media type of charts from Helm before 3.8."""
 ENCRYPTED = "lineal/sealed/"
 """The folder of encrypted values files in a bundle. They are never decrypted to publish them."""
+ABOUT = "lineal/about.json"
+"""The project, commit and images of a bundle whose values do not hold them (`deploy.global`)."""
 _SEMVER = re.compile(
     r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
     r"(-(0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)(\.(0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*))*)?"
@@ -60,28 +62,48 @@ def default_version(chart_version: str, git_tag: str | None, commit: str) -> str
     return check_version(f"{core}{'.' if '-' in core else '-'}g{commit[:12]}")
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A bundle, or one that it depends on."""
+
+    values: dict[str, Any]
+    about: dict[str, Any]
+    """Its `project`, `commit` and `images`."""
+
+    def images(self, prefix: str) -> dict[str, ImageValue]:
+        told = self.about["images"]
+        return {
+            f"{prefix}{name}": ImageValue.of(told[name]["repository"], told[name]["tag"], told[name]["digest"])
+            for name in sorted(told)
+        }
+
+
 @dataclass(frozen=True)
 class Bundle:
-    """A chart with the values of one commit. `files` are its files by path; its `values.yaml` is JSON with
-    `global.lineal`."""
+    """A chart with the values of one commit. `files` are its files by path; its `values.yaml` is JSON. The commit is
+    in `global.lineal` of the values, or in the file ABOUT."""
 
     name: str
     files: Mapping[str, bytes]
 
     @cached_property
-    def parts(self) -> dict[str, dict[str, Any]]:
-        """The values of this bundle (`""`) and of bundles that it depends on (`api`, `api/db`), by where they are."""
+    def parts(self) -> dict[str, Part]:
+        """This bundle (`""`) and the bundles that it depends on (`api`, `api/db`), by where they are."""
         found = {}
         for path in sorted(self.files):
             matched = _VALUES.fullmatch(path)
-            values = _values(self.files[path]) if matched else None
-            if matched and values is not None:
-                found["/".join(matched[1].split("/")[1::2])] = values
+            part = _part(self.files[path], self.files.get(matched[1] + ABOUT)) if matched else None
+            if matched and part is not None:
+                found["/".join(matched[1].split("/")[1::2])] = part
         return found
 
-    @cached_property
+    @property
     def values(self) -> dict[str, Any]:
         """Its own values. Raises `DeployFailed` when this is a chart, but no bundle."""
+        return self._own.values
+
+    @property
+    def _own(self) -> Part:
         if "" not in self.parts:
             what = f"The chart {quoted(self.name)} is no bundle: its values do not say which commit it is."
             raise DeployFailed(
@@ -90,16 +112,21 @@ class Bundle:
         return self.parts[""]
 
     @property
+    def tells_environment(self) -> bool:
+        """Whether its templates may read `global.lineal.env`."""
+        return ABOUT not in self.files
+
+    @property
     def project(self) -> str:
-        return printable(self.values["global"]["lineal"]["project"], 63)
+        return printable(self._own.about["project"], 63)
 
     @property
     def commit(self) -> str:
-        return str(self.values["global"]["lineal"]["commit"])
+        return str(self._own.about["commit"])
 
     @property
     def images(self) -> dict[str, ImageValue]:
-        return _images(self.values, "")
+        return self._own.images("")
 
     @property
     def all_images(self) -> dict[str, ImageValue]:
@@ -107,7 +134,7 @@ class Bundle:
         return {
             name: image
             for part in sorted(self.parts)
-            for name, image in _images(self.parts[part], f"{part}/" if part else "").items()
+            for name, image in self.parts[part].images(f"{part}/" if part else "").items()
         }
 
     @cached_property
@@ -133,12 +160,14 @@ class Bundle:
 
     def changed(self, change: Callable[[Any], Any]) -> Bundle:
         """The bundle with other values, its own and those of the bundles that it depends on."""
-        made = {self.path(part): written(change(values)) for part, values in self.parts.items()}
-        return Bundle(self.name, {**self.files, **made})
+        made = {self.path(name): written(change(part.values)) for name, part in self.parts.items()}
+        about = {self.path(name, ABOUT): self.parts[name].about for name in self.parts}
+        known = {path: written(change(value)) for path, value in about.items() if path in self.files}
+        return Bundle(self.name, {**self.files, **made, **known})
 
-    def path(self, part: str) -> str:
-        """The path of the values file of a part."""
-        return "".join(f"charts/{name}/" for name in part.split("/") if name) + "values.yaml"
+    def path(self, part: str, file: str = "values.yaml") -> str:
+        """The path of a file of a part."""
+        return "".join(f"charts/{name}/" for name in part.split("/") if name) + file
 
     def archive(self) -> bytes:
         return pack(self.name, self.files)
@@ -172,24 +201,17 @@ def written(values: Mapping[str, Any]) -> bytes:
     return (_STRANGE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n").encode()
 
 
-def _values(data: bytes) -> dict[str, Any] | None:
-    """The values of a file that `written` made, None for any other values file."""
+def _part(data: bytes, about: bytes | None) -> Part | None:
+    """The part with the values that `written` made, None for any other values file. Told in a file of its own, the
+    commit counts before the values: these hold the images alone then, or nothing."""
     try:
         values = json.loads(data)
-        about = values["global"]["lineal"]
-        known = isinstance(about["project"], str) and _COMMIT.fullmatch(about["commit"]) is not None
-        known = known and all(_is_image(image) for image in about["images"].values())
+        told = values["global"]["lineal"] if about is None else json.loads(about)
+        known = isinstance(told["project"], str) and _COMMIT.fullmatch(told["commit"]) is not None
+        known = known and isinstance(values, dict) and all(_is_image(image) for image in told["images"].values())
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return dict(values) if known else None
-
-
-def _images(values: Mapping[str, Any], prefix: str) -> dict[str, ImageValue]:
-    told = values["global"]["lineal"]["images"]
-    return {
-        f"{prefix}{name}": ImageValue.of(told[name]["repository"], told[name]["tag"], told[name]["digest"])
-        for name in sorted(told)
-    }
+    return Part(values, told) if known else None
 
 
 def _is_image(image: Any) -> bool:

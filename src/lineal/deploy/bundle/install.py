@@ -77,6 +77,8 @@ class Installation:
             values=self._values(given),
             sets=settings.sets.value,
             kube_context=settings.kube_context.value or None,
+            skip_schema=settings.skip_schema_validation.value,
+            take_ownership=settings.take_ownership.value,
             timeout=seconds_of(names.timeout),
             description=f"{bundle.project} {bundle.commit[:12]}",
         )
@@ -94,6 +96,7 @@ class Installation:
         encrypted = [ValuesText(path, text.decode("utf-8", "replace")) for path, text in bundle.encrypted.items()]
         sops_policy.check(encrypted, settings.environ)
         files = decrypted([*encrypted, *given], settings.environ, self.secrets, session.workspace / "decrypted")
-        about: dict[str, object] = {"global": {"lineal": {"env": settings.env.value}}} if settings.env.value else {}
+        told = settings.env.value and bundle.tells_environment
+        about: dict[str, object] = {"global": {"lineal": {"env": settings.env.value}}} if told else {}
         known = template_names(common, bundle.project, bundle.images)
         return write(session.workspace / "values", files, known, about)

@@ -70,17 +70,22 @@ def _chart(manifest: Manifest) -> str | None:
     return str(found[0]) if len(found) == 1 and is_digest(str(found[0])) else None
 
 
-def put(store: Store, bundle: Bundle, source: str | None, note: Callable[[str], None]) -> Manifest:
-    """Publish a bundle under its version, and under its commit unless the commit has another bundle already.
+def check_free(store: Store, bundle: Bundle, source: str | None) -> None:
+    """Raises `DeployFailed` when the version is another bundle already: people who installed that must find it
+    again."""
+    there = store.digest(tag_of(bundle.version))
+    if there not in (None, bundle.documents(source)[2].digest):
+        raise _taken(store, bundle, str(there))
 
-    Raises `DeployFailed` when the version is another bundle already: people who installed that must find it again."""
+
+def put(store: Store, bundle: Bundle, source: str | None, note: Callable[[str], None]) -> Manifest:
+    """Publish a bundle under its version, and under its commit unless the commit has another bundle already. Raises
+    as `check_free`."""
     config, chart, manifest = bundle.documents(source)
     version = tag_of(bundle.version)
-    there = store.digest(version)
-    if there == manifest.digest:
+    check_free(store, bundle, source)
+    if store.digest(version) is not None:
         note(f"The bundle {bundle.version} is published already.")
-    elif there is not None:
-        raise _taken(store, bundle, there)
     else:
         for blob in (config, chart):
             store.put_blob(blob)
@@ -91,6 +96,19 @@ def put(store: Store, bundle: Bundle, source: str | None, note: Callable[[str], 
     elif named != manifest.digest:
         note(f"The tag {bundle.commit} stays with the bundle that was published first for this commit.")
     return manifest
+
+
+def list_in(store: Store, bundle: Bundle, source: str | None) -> None:
+    """Put a bundle into the list of all bundles of a store too, where cleanup looks for the images they need.
+
+    There it has a tag that no other bundle can have, and those of its version and commit unless others have them."""
+    config, chart, manifest = bundle.documents(source)
+    for blob in (config, chart):
+        store.put_blob(blob)
+    free = [tag for tag in (tag_of(bundle.version), bundle.commit) if store.digest(tag) is None]
+    for tag in (manifest.digest.replace(":", "-"), *free):
+        with suppress(Conflict):
+            store.put_manifest(manifest, tag)
 
 
 def _tag(store: Store, bundle: Bundle, manifest: Manifest, tag: str) -> None:

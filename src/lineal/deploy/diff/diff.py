@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from lineal.config.secrets import Mask
+from lineal.deploy.diff.layout import lines_of
 from lineal.deploy.diff.masking import mask_all
-from lineal.deploy.helm.manifests import UNREADABLE, ReleaseManifests, equal
+from lineal.deploy.helm.manifests import ReleaseManifests, equal
+from lineal.deploy.helm.objects import UNREADABLE
 from lineal.kube.json_fields import at, mapping, text
 from lineal.report.model import Action, ChangeReport
 
@@ -88,13 +90,10 @@ def _shown(
 ) -> list[str]:
     """The lines of the object as YAML, with words for the values of a Secret. Texts are masked before they become
     YAML, which quotes and folds them."""
-    import yaml
-
     if one is None:
         return []
     shown = _without_values(one, other, new) if text(one, "kind") == "Secret" else one
-    dumped = yaml.safe_dump(mask_all(shown, mask), sort_keys=False, allow_unicode=True, width=10_000)
-    return [mask(line) for line in dumped.splitlines()]
+    return [mask(line) for line in lines_of(mask_all(shown, mask))]
 
 
 def _without_values(one: dict[str, Any], other: dict[str, Any] | None, new: bool) -> dict[str, Any]:

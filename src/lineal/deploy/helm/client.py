@@ -104,6 +104,7 @@ class Helm:
             flags += ["--output-dir", str(directory)]
         if release.kube_version:
             flags += ["--kube-version", release.kube_version]
+        flags += [flag for version in release.api_versions for flag in ("--api-versions", version)]
         answer = self.run(["template", *flags, *common_flags(release)], output=output)
         return answer.or_raise("Rendering", self.explains(release))
 
@@ -134,7 +135,8 @@ class Helm:
             *("--install", "--create-namespace", "--reset-values"),
             *(*(self._wait_flags if wait else ()), *self.apply_flags(release)),
             *("--timeout", f"{round(release.timeout * 1000)}ms", "--history-max", _HISTORY),
-            *("--description", release.description, "--labels", f"{RUN_LABEL}={mark}"),
+            *("--description", release.description, "--labels", f"{RUN_LABEL}={mark}", "--hide-notes"),
+            *ownership_flags(release),
         ]
 
     def rollback_flags(self, release: Release, *, wait: bool) -> list[str]:
@@ -227,6 +229,10 @@ def _path(environ: Mapping[str, str]) -> str:
     return found
 
 
+def ownership_flags(release: Release) -> list[str]:
+    return ["--take-ownership"] if release.take_ownership else []
+
+
 def common_flags(release: Release) -> list[str]:
     """The flags of both `template` and `upgrade`, so that the rendered manifests are those that are deployed."""
     flags = ["--namespace", release.namespace]
@@ -236,6 +242,8 @@ def common_flags(release: Release) -> list[str]:
         flags += ["--set", expression]
     if release.plain_http:
         flags.append("--plain-http")
+    if release.skip_schema:
+        flags.append("--skip-schema-validation")
     return [*flags, "--", release.name, release.chart.location]
 
 

@@ -5,7 +5,8 @@ these of any chart, and they win over Chart.yaml and Chart.lock."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,13 @@ def complete(helm: Helm, release: Release, output: Callable[[str], None]) -> Non
 
     Without a lock file only charts of the commit itself are taken: a range of versions may mean another chart
     tomorrow. Raises `BadConfiguration`, `DeployFailed`, `Unreachable`, `Interrupted`."""
-    chart = release.chart
+    _complete(helm, release.chart, ["--plain-http"] if release.plain_http else [], output, ())
+
+
+def _complete(
+    helm: Helm, chart: Chart, flags: Sequence[str], output: Callable[[str], None], inside: tuple[str, ...]
+) -> None:
+    """`inside`: the charts of the commit that need this one."""
     if not chart.is_directory:
         return
     directory = Path(chart.location)
@@ -37,10 +44,15 @@ def complete(helm: Helm, release: Release, output: Callable[[str], None]) -> Non
     place = Location(f"{chart.name}/{declared}")
     locked = (directory / lock).is_file()
     for wanted in missing:
-        _check(directory, wanted, place, None if locked else lock_of(chart))
+        _check(chart, wanted, place, None if locked else lock_of(chart))
+        local = local_path(wanted)
+        if local is not None and chart.location not in inside:
+            # Helm packs a chart of the same commit as it is, without what this one needs in turn.
+            other = Path(chart.location, local).resolve()
+            named = other.relative_to(chart.root).as_posix()
+            _complete(helm, Chart(str(other), named, chart.root), flags, output, (*inside, chart.location))
     if locked:
         _check_lock(chart, lock, {wanted["name"] for wanted in missing})
-    flags = ["--plain-http"] if release.plain_http else []
     answer = helm.run(["dependency", "build", *flags, "--", chart.location], output=output)
     answer.or_raise("Fetching the chart's dependencies", lambda failed: _failure(failed, chart, place))
 
@@ -63,7 +75,8 @@ def _last(directory: Path, files: tuple[str, str]) -> str:
 
 def lock_of(chart: Chart) -> str:
     """The lock file that `helm dependency update` writes for a chart in a directory."""
-    return _LOCKED[_read(Path(chart.location) / "Chart.yaml").get("apiVersion") in (None, "", "v1")]
+    about = _read((Path(chart.location) / "Chart.yaml").read_bytes())
+    return _LOCKED[about.get("apiVersion") in (None, "", "v1")]
 
 
 def _check_lock(chart: Chart, lock: str, names: set[str]) -> None:
@@ -79,26 +92,31 @@ def _check_lock(chart: Chart, lock: str, names: set[str]) -> None:
             raise BadConfiguration(what, id="LN-6016", place=Location(f"{chart.name}/{lock}"), remedy=remedy)
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(data: bytes) -> dict[str, Any]:
     """A YAML file of the chart, empty when it is none; anything malformed is left for helm to name."""
     import yaml
 
     try:
-        content: Any = yaml.safe_load(file.read_bytes())
+        content: Any = yaml.safe_load(data)
     except (yaml.YAMLError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 
 
+def entries_of(data: bytes) -> list[dict[str, Any]]:
+    """The dependencies with a name that a Chart.yaml, or a file in its place, has."""
+    listed = _read(data).get("dependencies")
+    entries = listed if isinstance(listed, list) else []
+    return [entry for entry in entries if isinstance(entry, dict) and entry.get("name")]
+
+
+def _entries(file: Path) -> list[dict[str, Any]]:
+    return entries_of(file.read_bytes()) if file.is_file() else []
+
+
 def _wanted(file: Path) -> list[dict[str, str]]:
     """`name`, `version`, `repository` of each dependency."""
-    listed = _read(file).get("dependencies")
-    entries = listed if isinstance(listed, list) else []
-    return [
-        {key: str(entry.get(key) or "") for key in ("name", "version", "repository")}
-        for entry in entries
-        if isinstance(entry, dict) and entry.get("name")
-    ]
+    return [{key: str(entry.get(key) or "") for key in ("name", "version", "repository")} for entry in _entries(file)]
 
 
 def hosts(chart: Chart) -> set[str]:
@@ -106,6 +124,20 @@ def hosts(chart: Chart) -> set[str]:
     directory = Path(chart.location)
     addresses = [wanted["repository"] for wanted in _wanted(directory / _last(directory, _DECLARED))]
     return {text.removeprefix("oci://").partition("/")[0] for text in addresses if text.startswith("oci://")}
+
+
+def children(chart: Path) -> set[str]:
+    """The names under which the values of a chart hold those of its subcharts."""
+    entries = [entry for file in _DECLARED for entry in _entries(chart / file)]
+    found = {str(entry.get("alias") or entry["name"]) for entry in entries}
+    inside = sorted((chart / "charts").iterdir()) if (chart / "charts").is_dir() else []
+    known = {str(entry["name"]) for entry in entries}
+    for path in inside:
+        name = re.sub(r"-v?\d[^/]*\.tgz$", "", path.name)
+        if (path / "Chart.yaml").is_file():
+            name = str(_read((path / "Chart.yaml").read_bytes()).get("name", name))
+        found |= {name} - known
+    return found
 
 
 def _vendored(directory: Path, name: str) -> bool:
@@ -117,16 +149,19 @@ def _vendored(directory: Path, name: str) -> bool:
     return any(entry == name or (entry.startswith(f"{name}-") and entry.endswith(".tgz")) for entry in found)
 
 
-def _check(directory: Path, wanted: dict[str, str], place: Location, lacking: str | None) -> None:
+def local_path(wanted: Mapping[str, Any]) -> str | None:
+    """The path of a dependency in the same commit, from the chart's directory; None for one from elsewhere."""
+    repository = str(wanted.get("repository") or "")
+    return repository.removeprefix(_LOCAL) if repository.startswith(_LOCAL) else None
+
+
+def _check(chart: Chart, wanted: dict[str, str], place: Location, lacking: str | None) -> None:
     """Raises unless the commit says which chart it is. `lacking`: the lock file that the chart lacks, if any."""
-    name, repository = wanted["name"], wanted["repository"]
-    if repository.startswith(_LOCAL):
-        root = directory.resolve()
-        if not (root / repository.removeprefix(_LOCAL)).resolve().is_relative_to(root):
-            what = f"The dependency {quoted(name)} lies outside the chart ({printable(repository)})."
-            raise BadConfiguration(
-                what, id="LN-6016", place=place, remedy="Move it into the chart's charts/ directory."
-            )
+    name, local = wanted["name"], local_path(wanted)
+    if local is not None:
+        if not Path(chart.location, local).resolve().is_relative_to(chart.root or chart.location):
+            what = f"The dependency {quoted(name)} lies outside the commit ({printable(wanted['repository'])})."
+            raise BadConfiguration(what, id="LN-6016", place=place, remedy="Commit it beside the chart.")
     elif lacking:
         what = f"The dependency {quoted(name)} is not in charts/, and there is no {lacking} that says which it is."
         remedy = f"Run `helm dependency update` and commit {lacking} (or charts/)."

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from lineal.deploy.helm import yaml_errors
+from lineal.deploy.helm.refusals import FIRST, without_dumps
 from lineal.deploy.release import Release
 from lineal.errors import BadConfiguration, DeployFailed, LinealError, Location, Unreachable
 from lineal.kube import kubeconfig
@@ -24,16 +25,23 @@ TIMED_OUT = "context deadline exceeded|timed out waiting|would exceed context de
 """The words of helm when its time-out ends."""
 _LIMIT = 1000
 """Characters of a reason that are kept."""
+_WHOLE = 50_000
+"""Characters of a reason that are searched for what is behind it."""
 
 
 def explain(stderr: Sequence[str], release: Release, environ: Mapping[str, str], doing: str) -> LinealError:
     """The error for the lines that helm printed. `doing` is the command, for a failure that is not recognised."""
-    reason = reason_of(stderr)
+    whole = reason_of(stderr, _WHOLE)
     for values in release.values:
-        reason = reason.replace(str(values.path), values.name)
+        whole = whole.replace(str(values.path), values.name)
     if release.chart.is_directory:
-        reason = reason.replace(release.chart.location, release.chart.name)
-    reason = _PREFIX.sub("", reason) if doing == "helm upgrade" else reason
+        whole = whole.replace(release.chart.location, release.chart.name)
+    whole = without_dumps(_PREFIX.sub("", whole) if doing == "helm upgrade" else whole)
+    for pattern, make in FIRST:
+        matched = re.search(pattern, whole, re.IGNORECASE | re.DOTALL)
+        if matched is not None:
+            return make(matched, whole, release, environ)
+    reason = printable(whole, _LIMIT)
     for pattern, make in _KNOWN:
         matched = re.search(pattern, reason, re.IGNORECASE | re.DOTALL)
         if matched is not None:
@@ -47,14 +55,14 @@ def explain(stderr: Sequence[str], release: Release, environ: Mapping[str, str],
     )
 
 
-def reason_of(stderr: Sequence[str]) -> str:
+def reason_of(stderr: Sequence[str], limit: int = _LIMIT) -> str:
     """The text after `Error:`, on one line; all lines when none begins so."""
     lines = [line.strip() for line in stderr]
     starts = [number for number, line in enumerate(lines) if line.startswith("Error: ")]
     if starts:
         lines = [lines[starts[-1]].removeprefix("Error: "), *lines[starts[-1] + 1 :]]
     kept = [line for line in lines if line and not _NOISE.match(line)]
-    return printable(" ".join(kept), _LIMIT)
+    return printable(" ".join(kept), limit)
 
 
 _PREFIX = re.compile(r"^(UPGRADE FAILED: |INSTALLATION FAILED: )?(1 error occurred: \* )?")

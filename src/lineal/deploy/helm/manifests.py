@@ -5,22 +5,21 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from lineal.deploy.helm.client import BEFORE_CHANGES, Answer, Helm, common_flags
+from lineal.deploy.helm.client import BEFORE_CHANGES, Answer, Helm, common_flags, ownership_flags
+from lineal.deploy.helm.definitions import definitions
+from lineal.deploy.helm.objects import objects_of
 from lineal.deploy.release import Release
 from lineal.errors import DeployFailed
 from lineal.kube.json_fields import at, entries, mapping, text
 
 _LIMIT = 120.0
 """Seconds for a command that reads."""
-UNREADABLE = "(unreadable)"
-"""The kind that stands for an object whose YAML cannot be read."""
 _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
-_DEEPEST = 5
-"""Levels of lists in lists that are read."""
+_UNKNOWN_KIND = re.compile(r"The cluster knows no (\S+) of ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +33,39 @@ class ReleaseManifests:
     """Name and manifest of each."""
     restored: int | None = None
     """The revision that this one is a rollback to."""
+    notes: str = ""
+    """What the chart's NOTES.txt says."""
 
     @property
     def objects(self) -> list[dict[str, Any]]:
-        return list(_objects([self.manifest]))
+        return list(objects_of([self.manifest]))
 
     @property
     def hook_objects(self) -> list[dict[str, Any]]:
-        return list(_objects(manifest for _, manifest in self.hooks))
+        """Without those for `helm test`, which no deploy runs."""
+        return [one for one in self._all_hooks if not _is_test(one)]
+
+    @property
+    def _all_hooks(self) -> list[dict[str, Any]]:
+        return list(objects_of(text for _, text in self.hooks))
+
+    def without(self, gone: Sequence[dict[str, Any]]) -> ReleaseManifests:
+        """The same without these of its objects."""
+        if not gone:
+            return self
+        left = [one for one in self.objects if not any(equal(one, other) for other in gone)]
+        return replace(self, manifest="\n---\n".join(json.dumps(one, default=str) for one in left))
+
+    @property
+    def whole(self) -> str:
+        """All manifests, those of hooks too."""
+        return "\n".join([self.manifest, *(text for _, text in self.hooks)])
+
+    @property
+    def namespaces(self) -> list[str]:
+        """The namespaces that its objects name."""
+        named = {at(one, "metadata", "namespace") for one in [*self.objects, *self.hook_objects]}
+        return sorted(name for name in named if isinstance(name, str) and name)
 
     @property
     def jobs(self) -> set[str]:
@@ -51,10 +75,10 @@ class ReleaseManifests:
     @property
     def secrets(self) -> list[str]:
         """The values of its Secrets, plain and in base64: a program that gets them may print either."""
-        found = [one for one in [*self.objects, *self.hook_objects] if one.get("kind") == "Secret"]
+        found = [one for one in [*self.objects, *self._all_hooks] if one.get("kind") == "Secret"]
         plain = [str(value) for one in found for value in mapping(one, "stringData").values()]
         coded = [str(value) for one in found for value in mapping(one, "data").values()]
-        return [*plain, *coded, *map(_decoded, coded)]
+        return [*plain, *map(_coded, plain), *coded, *map(_decoded, coded)]
 
     def workloads(self, namespace: str) -> list[str]:
         """The Deployments, StatefulSets and DaemonSets in that namespace: `Deployment shop`."""
@@ -89,19 +113,52 @@ class ReleaseManifests:
         return equal(self.objects, other.objects) and equal(self.hook_objects, other.hook_objects)
 
 
-def deployed(helm: Helm, release: Release) -> ReleaseManifests | None:
-    """The manifests of the last revision, None when there is no such release."""
-    answer = helm.run(["status", *release.place_flags, "--output", "json", "--", release.name], limit=_LIMIT)
+def deployed(helm: Helm, release: Release, number: int | None = None) -> ReleaseManifests | None:
+    """The manifests of the last revision, or of that `number`; None when there is no such release."""
+    revision = [] if number is None else ["--revision", str(number)]
+    command = ["status", *release.place_flags, *revision, "--output", "json", "--", release.name]
+    answer = helm.run(command, limit=_LIMIT)
     if answer.code != 0 and any("release: not found" in line for line in answer.stderr):
         return None
     return _read(helm, release, answer)
 
 
+def last_deployed(helm: Helm, release: Release) -> ReleaseManifests | None:
+    """The manifests of the last revision that was deployed, None when none was."""
+    command = ["history", *release.place_flags, "--max", "256", "--output", "json", "--", release.name]
+    answer = helm.run(command, limit=_LIMIT)
+    answer.or_interrupted(f"Reading {release}", BEFORE_CHANGES)
+    try:
+        found = [int(one["revision"]) for one in json.loads(answer.stdout or "[]") if one["status"] == "deployed"]
+    except (ValueError, KeyError, TypeError):
+        found = []
+    return deployed(helm, release, max(found)) if found else None
+
+
 def dry_run(helm: Helm, release: Release) -> ReleaseManifests:
     """The manifests that `helm upgrade` would deploy now. The cluster answers `lookup` and says what it can do;
-    nothing is changed there."""
+    nothing is changed there.
+
+    Of a first installation that brings the definitions of its kinds along (crds/), they are those that helm renders:
+    the cluster does not know the kinds yet."""
+    try:
+        return _dry_run(helm, release)
+    except DeployFailed as error:
+        kind = _UNKNOWN_KIND.search(error.message)
+        if kind is None or kind[1] not in {at(one, "spec", "names", "kind") for one, _ in definitions(helm, release)}:
+            raise
+        if deployed(helm, release) is None:
+            return rendered(helm, release, 1, [])
+        error.remedy = (
+            "Helm installs crds/ with the first installation only: run `kubectl apply --server-side` on the chart's "
+            "crds/, and deploy again."
+        )
+        raise
+
+
+def _dry_run(helm: Helm, release: Release) -> ReleaseManifests:
     command = ["upgrade", "--install", "--reset-values", "--dry-run=server", "--output", "json"]
-    flags = [*helm.apply_flags(release), *release.context_flags, *common_flags(release)]
+    flags = [*helm.apply_flags(release), *ownership_flags(release), *release.context_flags, *common_flags(release)]
     answer = helm.run([*command, *flags], limit=release.timeout + _LIMIT)
     return _read(helm, release, answer)
 
@@ -114,11 +171,39 @@ def _read(helm: Helm, release: Release, answer: Answer) -> ReleaseManifests:
         hooks = tuple((str(hook.get("name")), str(hook.get("manifest"))) for hook in entries(found, "hooks"))
         back = re.match(r"Rollback to (\d+)", str(at(found, "info", "description")))
         restored = int(back[1]) if back else None
+        notes = str(at(found, "info", "notes") or "")
         # Helm leaves an empty manifest out: that of a chart with only hooks or crds/, or with all switched off.
-        return ReleaseManifests(int(found["version"]), status, str(found.get("manifest") or ""), hooks, restored)
+        manifest = str(found.get("manifest") or "")
+        return ReleaseManifests(int(found["version"]), status, manifest, hooks, restored, notes)
     except (ValueError, KeyError, TypeError, RecursionError):
         what = f"{answer.command} of {release} printed nothing that can be read."
         raise DeployFailed(what, id="LN-6013", remedy="Use Helm 3.17 or later, or 4.") from None
+
+
+def rendered(
+    helm: Helm, release: Release, number: int, asked: Sequence[str] = ("--dry-run=server",)
+) -> ReleaseManifests:
+    """The manifests that `helm upgrade` would deploy, where it cannot be asked: before a first installation that
+    brings its own definitions (crds/), and while another deploy goes on. By `asked` the cluster answers `lookup`,
+    and must know every kind."""
+    flags = [*asked, *(["--is-upgrade"] if number > 1 else []), *release.context_flags]
+    answer = helm.run(["template", *flags, *common_flags(release)], limit=release.timeout + _LIMIT)
+    printed = answer.or_raise(f"Reading {release}", helm.explains(release), state=BEFORE_CHANGES)
+    texts = [text for text in re.split(r"^---$", printed, flags=re.MULTILINE) if text.strip()]
+    hooks = tuple((str(index), text) for index, text in enumerate(texts) if any(map(_events, objects_of([text]))))
+    plain = [text for index, text in enumerate(texts) if (str(index), text) not in hooks]
+    return ReleaseManifests(number, "rendered", "---".join(["", *plain]), hooks)
+
+
+def _events(one: dict[str, Any]) -> list[str]:
+    """When a hook runs, as `pre-install`; empty for an object that is no hook."""
+    said = at(one, "metadata", "annotations", "helm.sh/hook")
+    return [event.strip() for event in said.split(",")] if isinstance(said, str) else []
+
+
+def _is_test(one: dict[str, Any]) -> bool:
+    events = _events(one)
+    return bool(events) and all(event.startswith("test") for event in events)
 
 
 def equal(one: Any, other: Any) -> bool:
@@ -136,44 +221,12 @@ def _canonical(value: Any) -> str:
     return json.dumps(value, default=repr)
 
 
+def _coded(value: str) -> str:
+    return base64.b64encode(value.encode()).decode()
+
+
 def _decoded(value: object) -> str:
     try:
         return base64.b64decode(str(value)).decode()
     except ValueError:
         return ""  # it is no text, so no program prints it
-
-
-def _objects(texts: Iterable[str]) -> Iterable[dict[str, Any]]:
-    import yaml
-
-    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    for written in texts:
-        try:
-            for document in yaml.load_all(written, Loader=loader):
-                yield from _flat(document, _DEEPEST)
-        except (yaml.YAMLError, ValueError, RecursionError):
-            # Go's YAML takes more than Python's. As a text, the manifest can still be compared.
-            yield _unreadable(written)
-
-
-def _unreadable(content: Any) -> dict[str, Any]:
-    return {"kind": UNREADABLE, "metadata": {"name": "text"}, "text": content}
-
-
-def _flat(thing: Any, deeper: int) -> Iterator[dict[str, Any]]:
-    """The objects of a list, which may hold lists. To Kubernetes anything with `items` is a list of objects, and its
-    kind (`ConfigMapList`) says their kind."""
-    if not isinstance(thing, dict):
-        return
-    items = thing.get("items")
-    if not isinstance(items, list) or (items and not any(isinstance(item, dict) for item in items)):
-        yield thing
-        return
-    if not deeper:
-        yield _unreadable(items)
-        return
-    kind = str(thing.get("kind", "")).removesuffix("List")
-    known = {"apiVersion": thing.get("apiVersion"), "kind": kind} if kind else {}
-    for item in items:
-        if isinstance(item, dict):
-            yield from _flat(item if item.get("kind") else {**item, **known}, deeper - 1)

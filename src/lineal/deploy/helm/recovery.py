@@ -11,7 +11,7 @@ from itertools import pairwise
 from signal import Signals
 
 from lineal import process
-from lineal.deploy.helm import errors
+from lineal.deploy.helm import errors, hooks_left
 from lineal.deploy.helm.client import BEFORE_CHANGES, RUN_LABEL, Answer, Helm
 from lineal.deploy.release import Release
 from lineal.errors import BadConfiguration, Interrupted, LinealError
@@ -140,6 +140,8 @@ class _Leftover:
     ) -> tuple[str, tuple[Signals, ...]]:
         """Roll back, or uninstall a first installation. Returns a sentence about it, and the signals that arrived
         meanwhile."""
+        cut_off = revisions[-1].status.startswith(_CUT_OFF)
+        hooks = hooks_left.hooks_of(self.helm, self.release, revisions[-1].number)
         good = last_good(revisions)
         if killed and good == revisions[-2].number and self._mark(revisions[-2]) == killed:
             good = last_good(revisions[:-1]) or good
@@ -161,7 +163,8 @@ class _Leftover:
             )
         elif answer.code != 0:
             done = f"It is left unfinished: run `{' '.join(['helm', *command])} -n {self.release.namespace}`."
-        return done, answer.signals
+        left = hooks_left.delete(self.helm, self.release, hooks, running_only=not cut_off)
+        return f"{done} {left}".rstrip(), answer.signals
 
     def _mark(self, revision: Revision) -> str:
         """The mark of a revision, empty when it has none."""

@@ -10,6 +10,7 @@ from lineal.deploy.release import Release
 from lineal.errors import Location
 
 _OBJECTS = (
+    re.compile(r"cannot be changed, \S+ of (?P<kind>\w+) (?P<name>\S+?):"),
     re.compile(r'(?P<kind>[A-Z]\w+)(?:\.[\w.]+)? "(?P<name>[^"]+)" is invalid'),
     re.compile(r"object \S*?/?(?P<name>[^/\s]+) \S+, Kind=(?P<kind>\w+)"),
     re.compile(r'"(?P<name>[^"]+)" with kind (?P<kind>\w+)'),
@@ -18,6 +19,7 @@ _OBJECTS = (
     re.compile(r"knows no (?P<kind>\w+) of"),
 )
 _FIELDS = (
+    re.compile(r"cannot be changed, [^ ]*?(\w+)(?:\[\d+\])? of "),
     re.compile(r"struct field [\w.]*?(\w+) of type"),
     re.compile(r"[.\]](\w+): (?:expected|field not declared)"),
     re.compile(

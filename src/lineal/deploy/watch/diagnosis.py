@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lineal.deploy.helm.errors import sentence
@@ -43,6 +43,8 @@ class Diagnosis:
     container: str = ""
     restarts: int = 0
     """How often the container was started again. If it was, the log of interest is that of the run before."""
+    namespace: str = field(default="", compare=False)
+    """That of the pod."""
 
     def __str__(self) -> str:
         where = f"pod {self.pod}: " if self.pod else ""
@@ -79,6 +81,11 @@ def of_pod(pod: dict[str, Any]) -> Diagnosis | None:
     """Of the first container that cannot start; else of a pod that has no node, or is not ready.
 
     None for a pod that is fine, or is being deleted."""
+    found = _of_pod(pod)
+    return None if found is None else replace(found, namespace=text(pod, "metadata", "namespace"))
+
+
+def _of_pod(pod: dict[str, Any]) -> Diagnosis | None:
     if text(pod, "metadata", "deletionTimestamp"):
         return None
     name = text(pod, "metadata", "name")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -25,14 +26,16 @@ class WorkloadObserver:
     """All methods but `diagnose` raise `KubeRefused` and `KubeUnavailable`."""
 
     def __init__(
-        self, api: KubeClient, release: Release, mask: Callable[[str], str], jobs: Collection[str] = ()
-    ) -> None:
-        """`mask` takes secrets out of messages and logs; `jobs` are the names of the Jobs that are hooks.
+        self, api: KubeClient, release: Release, mask: Callable[[str], str], jobs: Collection[str] = (),
+        namespaces: Iterable[str] = (),
+    ) -> None:  # fmt: skip
+        """`mask` takes secrets out of messages and logs; `jobs` are the names of the Jobs that are hooks;
+        `namespaces` are those of the manifests, beside that of the release.
 
         Make it before helm changes anything: it reads the events that are there already, since those of an earlier
         deploy stay for an hour."""
         self._api = api
-        self._namespace = release.namespace
+        self._namespaces = list(dict.fromkeys([release.namespace, *namespaces]))
         self._release = release.name
         self._mask = mask
         self._jobs = jobs
@@ -49,7 +52,8 @@ class WorkloadObserver:
         """The trouble of a workload, None when there is none, or when the API server does not answer."""
         own, of_pod = found.diagnosis(), self._of_pods(found)
         if own is not None and of_pod is not None:
-            own = replace(own, pod=of_pod.pod, container=of_pod.container, restarts=of_pod.restarts)
+            about = {"container": of_pod.container, "restarts": of_pod.restarts, "namespace": of_pod.namespace}
+            own = replace(own, pod=of_pod.pod, **about)  # type: ignore[arg-type]
         said = own or of_pod
         if said is None:
             return None
@@ -73,13 +77,18 @@ class WorkloadObserver:
         if found.restarts:
             query["previous"] = "true"
         try:
-            printed = self._api.data(path("api/v1", self._namespace, "pods", found.pod) + "/log", **query)
+            printed = self._api.data(path("api/v1", found.namespace, "pods", found.pod) + "/log", **query)
         except KubeRefused:
             return None
         return [self._mask(line) for line in printed.decode("utf-8", "replace").splitlines()[-LINES:]]
 
     def _of_kind(self, kind: str) -> list[Workload]:
-        found = [Workload(kind, thing) for thing in self._api.items(path(GROUPS[kind], self._namespace, kind))]
+        own, *others = self._namespaces
+        found = [Workload(kind, thing) for thing in self._api.items(path(GROUPS[kind], own, kind))]
+        for other in others:
+            with suppress(KubeRefused):  # an account may be for its own namespace only
+                things = self._api.items(path(GROUPS[kind], other, kind))
+                found += [Workload(kind, thing, elsewhere=True) for thing in things]
         return [one for one in found if one.belongs_to(self._release) or (kind == "jobs" and one.name in self._jobs)]
 
     def _of_pods(self, found: Workload) -> Diagnosis | None:
@@ -103,10 +112,11 @@ class WorkloadObserver:
         """Those of the present revision, and its own of earlier ones."""
         if not found.selector:
             return [], []
-        pods = self._api.items(path("api/v1", self._namespace, "pods"), labelSelector=found.selector)
+        pods = self._api.items(path("api/v1", found.namespace, "pods"), labelSelector=found.selector)
         sets: list[dict[str, Any]] = []
         if found.kind == "deployments":
-            sets = self._api.items(path("apis/apps/v1", self._namespace, "replicasets"), labelSelector=found.selector)
+            where = path("apis/apps/v1", found.namespace, "replicasets")
+            sets = self._api.items(where, labelSelector=found.selector)
         present = newest(found, pods, sets)
         return present, [pod for pod in pods if owned(pod, found.uid) and pod not in present]
 
@@ -119,7 +129,12 @@ class WorkloadObserver:
 
     def _events(self, selector: str) -> list[dict[str, Any]]:
         """The warnings that match a field selector, the oldest first."""
-        found = self._api.items(path("api/v1", self._namespace, "events"), fieldSelector=f"{selector},type=Warning")
+        own, *others = self._namespaces
+        query = {"fieldSelector": f"{selector},type=Warning"}
+        found = self._api.items(path("api/v1", own, "events"), **query)
+        for other in others:
+            with suppress(KubeRefused):
+                found += self._api.items(path("api/v1", other, "events"), **query)
         return sorted(found, key=lambda event: (text(event, "lastTimestamp"), number(event, "count")))
 
 

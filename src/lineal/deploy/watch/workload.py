@@ -39,9 +39,15 @@ class Workload:
     """In the plural, as in the API server's paths: a key of KINDS."""
     thing: dict[str, Any]
     """The object as the API server answers it."""
+    elsewhere: bool = False
+    """Whether it is in another namespace than its release."""
 
     def __str__(self) -> str:
-        return f"{KINDS[self.kind]} {self.name}"
+        return f"{KINDS[self.kind]} {self.name}{f' in namespace {self.namespace}' if self.elsewhere else ''}"
+
+    @property
+    def namespace(self) -> str:
+        return text(self.thing, "metadata", "namespace")
 
     @property
     def name(self) -> str:

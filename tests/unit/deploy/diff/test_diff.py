@@ -82,6 +82,24 @@ def test_no_value_of_a_secret_is_ever_shown(
         assert old[key] == new[key] or f"+  {key}: (changed)" in shown
 
 
+FILE = "# settings \nlevel = info\n\tpath = x\ncr\r\n\nuser = app\n"
+
+
+def test_a_file_in_a_config_map_is_compared_line_by_line() -> None:
+    """Whatever is in it: YAML itself writes a text with tabs, or blanks at the end of a line, as one line."""
+    old, new = FILE, FILE.replace("info", "debug")
+    (found,) = changes(rendering(thing("ConfigMap", "c", data={"app.conf": old, "list": [old]})),
+                       rendering(thing("ConfigMap", "c", data={"app.conf": new, "list": [new]})))  # fmt: skip
+    assert [line for line in found.diff if line[0] in "+-"] == [
+        "-    level = info", "+    level = debug", "-    level = info", "+    level = debug",
+    ]  # fmt: skip
+    (created,) = changes(rendering(), rendering(thing("ConfigMap", "c", data={"a": FILE, "b": "x\ny"})))
+    assert created.diff[4:] == [
+        "+data:", "+  a: |", "+    # settings ", "+    level = info", "+    \tpath = x", "+    cr\\r", "+",
+        "+    user = app", "+  b: |-", "+    x", "+    y",
+    ]  # fmt: skip
+
+
 # --- secrets elsewhere ----------------------------------------------------------------------------------------------
 
 SECRETS = ["pg: it's#hunter2", 'p\\w"é\x01hunter2', "hunter2\tsecret", "hunter2 " * 2000 + "end", "a%hunter2&b/c+d"]

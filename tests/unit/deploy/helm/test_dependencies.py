@@ -93,7 +93,7 @@ def test_a_chart_of_helm_2_with_its_dependency_in_it(helm: Helm, release: MakeRe
     assert "kind: Sub" in render(helm, release())
     shutil.rmtree(chart / "charts")
     (chart / "requirements.yaml").write_text((chart / "requirements.yaml").read_text().replace("lib/sub", "../sub"))
-    with pytest.raises(BadConfiguration, match=r"^deploy/chart/requirements\.yaml: .* lies outside the chart"):
+    with pytest.raises(BadConfiguration, match=r"^deploy/chart/requirements\.yaml: .* lies outside the commit"):
         render(helm, release())
 
 
@@ -102,7 +102,7 @@ def test_a_dependency_outside_the_chart_is_refused(
     helm: Helm, release: MakeRelease, chart: Path, repository: str
 ) -> None:
     depends(chart, repository)
-    with pytest.raises(BadConfiguration, match="lies outside the chart"):
+    with pytest.raises(BadConfiguration, match="lies outside the commit"):
         render(helm, release())
 
 

@@ -1,0 +1,66 @@
+"""Nulls in a bundle's values, which take defaults of a subchart away: they are taken away in the subchart itself.
+
+Helm 3 heeds a null in a chart's own values, Helm 4 leaves it out, and the default would be back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from lineal.deploy.bundle.bundle import written
+
+Read = Callable[[bytes], dict[str, Any]]
+"""Reads a chart's values as Helm does."""
+
+
+def settle(
+    files: Mapping[str, bytes], values: dict[str, Any], given: Mapping[str, Any], read: Read, folder: str = ""
+) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The files of a chart whose values are `values`, and these values, without the nulls of `given` that say what a
+    subchart shall not have. `folder` is that of the chart in `files`.
+
+    A null of the chart itself stays: Helm 4 heeds it nowhere. So does one where two names (`alias`) stand for one
+    subchart: it is not for both."""
+    changed, left = dict(files), dict(values)
+    for key, inner in _subcharts(files, folder):
+        asked, theirs, path = given.get(key), values.get(key), f"{inner}values.yaml"
+        if not isinstance(asked, dict) or not isinstance(theirs, dict) or not _has_null(asked):
+            continue
+        own = read(changed[path]) if path in changed else {}
+        without = _without(own, asked, own)
+        # The subcharts of the subchart have defaults of their own.
+        changed, rest = settle(changed, theirs, asked, read, inner)
+        left[key] = _without(rest, asked, own)
+        if without != own:
+            changed[path] = written(without)
+    return changed, left
+
+
+def _subcharts(files: Mapping[str, bytes], folder: str) -> Iterator[tuple[str, str]]:
+    """Each subchart that has one name only: the key of its values, and its folder."""
+    from lineal.deploy.helm.dependencies import entries_of
+
+    named = (files.get(f"{folder}{file}", b"") for file in ("Chart.yaml", "requirements.yaml"))
+    entries = [entry for data in named for entry in entries_of(data)]
+    start = f"{folder}charts/"
+    inside = {path[len(start) :].partition("/")[0] for path in files if path.startswith(start)}
+    for name in sorted(inside):
+        keys = {str(entry.get("alias") or name) for entry in entries if entry["name"] == name} or {name}
+        if len(keys) == 1:
+            yield keys.pop(), f"{start}{name}/"
+
+
+def _has_null(value: Any) -> bool:
+    return value is None or (isinstance(value, dict) and any(map(_has_null, value.values())))
+
+
+def _without(values: Mapping[str, Any], nulls: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` without the keys that `nulls` has a null for, as far as they are in `own`."""
+    kept = dict(values)
+    for key, value in nulls.items():
+        inner = own.get(key)
+        if key in own and value is None:
+            kept.pop(key, None)
+        elif isinstance(value, dict) and isinstance(inner, dict) and isinstance(kept.get(key), dict):
+            kept[key] = _without(kept[key], value, inner)
+    return kept

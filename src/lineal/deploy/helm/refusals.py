@@ -1,0 +1,224 @@
+"""Failures of helm whose words blame the wrong one: the cluster, a template, the user. Tried before all others, on
+the whole of what helm says, since the cause often stands at its end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from lineal.deploy.helm.chart_archive import unpack
+from lineal.deploy.release import Release
+from lineal.errors import BadConfiguration, DeployFailed, LinealError, Location, Unreachable
+from lineal.kube import kubeconfig
+from lineal.text import printable, size
+
+Explain = Callable[[re.Match[str], str, Release, Mapping[str, str]], LinealError]
+_LONGEST = 300
+"""Characters of a reason that are shown."""
+_LARGEST = 3
+"""Files of a chart that are named when it is too large."""
+
+
+def _program(matched: re.Match[str], _reason: str, release: Release, environ: Mapping[str, str]) -> LinealError:
+    cluster = kubeconfig.choose(environ, release.kube_context)
+    what = f"The kubeconfig ({cluster}) logs in by the program {printable(matched[1])}, which is not there."
+    return BadConfiguration(
+        what,
+        id="LN-6240",
+        remedy="Install it where this job runs, or use a kubeconfig with a token or a certificate.",
+    )
+
+
+def _program_failed(
+    matched: re.Match[str], _reason: str, release: Release, environ: Mapping[str, str]
+) -> LinealError:
+    cluster = kubeconfig.choose(environ, release.kube_context)
+    name, code = matched[1], matched[2]
+    what = f"The program {printable(name)}, by which the kubeconfig ({cluster}) logs in, ended with {code}."
+    return Unreachable(what, id="LN-6241", remedy="Run `kubectl get namespaces` in this job: it shows what it says.")
+
+
+def _provider(matched: re.Match[str], _reason: str, release: Release, environ: Mapping[str, str]) -> LinealError:
+    cluster = kubeconfig.choose(environ, release.kube_context)
+    what = f"The kubeconfig ({cluster}) logs in by `auth-provider: {printable(matched[1])}`, which helm has no more."
+    return BadConfiguration(what, id="LN-6240", remedy="Make it again with the tools of that cloud (`exec:`).")
+
+
+def _webhook(matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    url = re.search(r'"(https?://[^"]+)"', matched[2])
+    host = urlsplit(url[1]).netloc if url else ""
+    service = re.fullmatch(r"([^.]+)\.([^.]+)\.svc(?:\..*)?(?::\d+)?", host)
+    where = f"the Service {service[1]} in namespace {service[2]}" if service else host or "no address"
+    said = _short(re.sub(r'.*"https?://[^"]+": ', "", matched[2]))
+    what = f"The webhook {printable(matched[1])} ({where}) does not answer, so the cluster refuses {release}: {said}"
+    return DeployFailed(
+        what, id="LN-6242", remedy="Bring its pods up again, or ask those who installed it. The cluster itself is up."
+    )
+
+
+def _api_down(matched: re.Match[str], _reason: str, _release: Release, _environ: Mapping[str, str]) -> LinealError:
+    what = f"An API of the cluster is down, {printable(matched[1])}: {_short(matched[2])}"
+    return DeployFailed(
+        what,
+        id="LN-6242",
+        remedy="See `kubectl get apiservices`, and bring it up or remove it. The cluster itself is up.",
+    )
+
+
+def _web_schema(matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    what = (
+        f"The schema of the chart {printable(matched[1])} refers to {printable(matched[2])}, which cannot be read: "
+    )
+    return Unreachable(
+        what + _short(matched[3].rpartition('": ')[2]), id="LN-6243", place=Location(release.chart.name),
+        remedy="Give `--skip-schema-validation`, or let this machine reach it.",
+    )  # fmt: skip
+
+
+def _no_global(matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    chart = printable((re.findall(r"(\S+): - ", matched[1]) or ["?"])[-1])
+    key = next(found for found in matched.groups()[1:] if found)
+    what = f"The schema of the chart {chart} does not allow `{'global.lineal' if key == 'lineal' else key}`"
+    if chart in _subcharts(release):
+        what = f"{what}, which Helm gives to every subchart."
+        return BadConfiguration(
+            what, id="LN-6019", place=Location(release.chart.name), remedy="Give `--skip-schema-validation`."
+        )
+    what = f"{what}: Lineal adds `global.lineal` to the values."
+    return BadConfiguration(
+        what, id="LN-6244", place=Location(release.chart.name),
+        remedy="Write `global: false` under `deploy` in lineal.yaml.",
+    )  # fmt: skip
+
+
+def _subcharts(release: Release) -> set[str]:
+    charts = Path(release.chart.location) / "charts"
+    return {path.name for path in charts.iterdir()} if charts.is_dir() else set()
+
+
+def _too_large(_matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    files = sorted(_sizes(release).items(), key=lambda one: -one[1])[:_LARGEST]
+    named = ", ".join(f"{printable(path)} ({size(count)})" for path, count in files)
+    what = f"Helm keeps a chart and its manifests, compressed, in a Secret of at most 1 MiB, and {release} is larger."
+    what = f"{what} The chart's largest files: {named}." if named else what
+    return DeployFailed(what, id="LN-6245", remedy="Name those that templates do not need in .helmignore.")
+
+
+def _sizes(release: Release) -> dict[str, int]:
+    """The size of each file of the chart; none for a chart that is in a registry."""
+    location, name = Path(release.chart.location), release.chart.name
+    if release.chart.is_directory:
+        files = (path for path in location.rglob("*") if path.is_file())
+        return {f"{name}/{path.relative_to(location).as_posix()}": path.stat().st_size for path in files}
+    if not location.is_file():
+        return {}
+    return {path: len(data) for path, data in unpack(location.read_bytes(), name)[1].items()}
+
+
+def _immutable(matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    kind, name = matched["kind"], matched["name"]
+    field = matched["field"] or "spec"
+    what = (
+        f"{str(release).capitalize()} changes a field that cannot be changed, {printable(field)} of {kind} "
+        f"{printable(name)}: {_short(matched['said'])}"
+    )
+    return DeployFailed(what, id="LN-6026", remedy=_way_out(kind, name, release))
+
+
+def _way_out(kind: str, name: str, release: Release) -> str:
+    delete = f"`kubectl -n {release.namespace} delete {kind.lower()} {printable(name)}`"
+    if kind == "Job":
+        return (
+            "Make it a hook (`helm.sh/hook: pre-upgrade`), or put something that changes into its name, such as "
+            f"`{{{{ .Values.global.lineal.commit | trunc 12 }}}}`; once, {delete} helps too."
+        )
+    if kind == "StatefulSet":
+        return f"Run {delete[:-1]} --cascade=orphan`, which keeps its pods and volumes, and deploy again."
+    if kind in ("PersistentVolumeClaim", "PersistentVolume"):
+        return "Give the object another name, or leave the field as it was: to delete it deletes its data."
+    return f"Give the object another name, or delete it in the cluster first ({delete}), and deploy again."
+
+
+def _taken(matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    owner = re.search(r'"meta\.helm\.sh/release-name" must equal "[^"]*": current value is "([^"]*)"', reason)
+    place = re.search(r'"meta\.helm\.sh/release-namespace" must equal "[^"]*": current value is "([^"]*)"', reason)
+    whose = "no release"
+    if owner or place:
+        of = owner[1] if owner else release.name
+        whose = f"the release {of} in namespace {place[1] if place else release.namespace}"
+    where = f" in namespace {matched[3]}" if matched[3] else ""
+    what = f"{matched[1]} {printable(matched[2])}{where} is there already, and belongs to {printable(whose)}."
+    return DeployFailed(
+        what, id="LN-6246",
+        remedy="Delete it, give it another name, or take it over with `--take-ownership`.",
+    )  # fmt: skip
+
+
+def _removed(matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    what = (
+        f"What is deployed of {release} has a {matched[1]} of {matched[2]}, a kind that the cluster has no more, and "
+        "helm does not go on from there."
+    )
+    remedy = (
+        "Install its definition (CRD) again; for an API that Kubernetes removed, run the plugin `helm mapkubeapis "
+        f"{release.name} --namespace {release.namespace}` and deploy again."
+    )
+    return DeployFailed(what, id="LN-6247", remedy=remedy)
+
+
+def without_dumps(text: str) -> str:
+    """The text without the objects in it, which may be pages of JSON, with secrets in them."""
+    kept, depth = [], 0
+    for number, char in enumerate(text):
+        opens = char == "{" or (char == "[" and (depth > 0 or text[number + 1 : number + 2] in ('"', "{")))
+        if opens and not depth:
+            kept.append("…")
+        depth += opens
+        if not depth:
+            kept.append(char)
+        elif char in "}]":
+            depth -= 1
+    return "".join(kept)
+
+
+def _short(text: str) -> str:
+    return f"{printable(text.strip(), _LONGEST).rstrip('. ]')}."
+
+
+_IMMUTABLE = (
+    r"immutable|(?:may|can) ?not (?:be )?(?:chang|unset|updat)|may not change fields other than|"
+    r"updates? to [^:]{1,200}? (?:for fields other than|(?:is|are) forbidden)"
+)
+_OF_SCHEMA = r"schema\(s\) in the following chart\(s\): "
+FIRST: tuple[tuple[str, Explain], ...] = (
+    (r"exec: executable (\S+) not found", _program),
+    (r"exec: executable (\S+) failed with exit code (\d+)", _program_failed),
+    (r'no auth provider found for name "([^"]+)"', _provider),
+    (r'failed calling webhook "([^"]+)": (.*)', _webhook),
+    (r"conversion webhook for (\S+?),? .*?failed: (.*)", _webhook),
+    (r"unable to retrieve the complete list of server APIs: (\S+): (.*)", _api_down),
+    (_OF_SCHEMA + r'([^:\s]+):[^-]*?(?:Get|loading) "([^"]+)": (.*)', _web_schema),
+    (
+        _OF_SCHEMA + r"(.*?)(?:\(root\): Additional property (global)|at '': additional properties [^-]*?'(global)'|"
+        r"global: Additional property (lineal)|at '/global': additional properties [^-]*?'(lineal)')",
+        _no_global,
+    ),
+    (
+        r'Secret "sh\.helm\.release\.v1\.[^"]+" is invalid: data: Too long|etcdserver: request is too large|'
+        r"Request entity too large: limit is",
+        _too_large,
+    ),
+    (
+        r'(?P<kind>[A-Z]\w+)(?:\.[\w.]+)? "(?P<name>[^"]+)" is invalid: \[?(?:(?P<field>[\w.\[\]]+): )?'
+        rf"(?P<said>.*?(?:{_IMMUTABLE}).*)",
+        _immutable,
+    ),
+    (r'(\w+) "([^"]+)" in namespace "([^"]*)" exists and cannot be imported', _taken),
+    (
+        r"(?:from current release manifest|from the current release|objects? for delet\w+).*?no matches for kind "
+        r'"([^"]+)" in version "([^"]+)"',
+        _removed,
+    ),
+)

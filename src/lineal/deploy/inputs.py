@@ -67,9 +67,9 @@ class ReleaseInputs:
     def _prepare(self) -> None:
         from lineal.kube.login import preload
 
-        with suppress(LinealError):  # raised again where helm is needed
+        with suppress(LinealError, ImportError):  # raised again where they are needed
             _ = self.helm
-        preload()
+            preload()
 
     @cached_property
     def helm(self) -> Helm:

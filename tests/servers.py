@@ -101,6 +101,7 @@ def write_base_layout(directory: Path) -> None:
         "os": "linux",
         "config": {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"], "Cmd": ["sh"]},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
+        "history": [{"created": "1980-01-02T00:00:00Z", "created_by": "busybox"}],
     }
     oci = "application/vnd.oci.image"
     manifest = {

@@ -71,6 +71,9 @@ class Example:
     files: Files
     programs: tuple[Program, ...] = field(default=())
 
+    def only(self, program: Program) -> Example:
+        return Example(self.files, (program,))
+
     def smaller(self) -> Iterator[Example]:
         """The same, for its first program, with one thing less."""
         program = self.programs[0]

@@ -28,6 +28,7 @@ LENIENT = {
     # Of a folder that is there, BuildKit has only what some instruction copies.
     r'"/(?P<there>[^"\n]*)": not found\n(.*\n)*COPY .*--parents.*/\./': "A link before `/./`",
     r"lstat /(?P<there>[^\n]*): no such file or directory": "A wildcard without a match",
+    r'"/[^"\n]*\\\\[^"\n]*": not found': "A backslash in a name",
 }
 # Lineal's reason, and where docs/dockerfile.md says that only BuildKit builds it.
 UNSUPPORTED = {
@@ -35,7 +36,7 @@ UNSUPPORTED = {
     "has a pattern that Lineal does not read as BuildKit does": "Refused: patterns",
     # Of a .dockerignore, BuildKit compiles no more than it has to.
     "Invalid ignore pattern": "Refused: patterns",
-    "which only the base image defines: what it reads": "Refused: variables of the base",
+    "which only the base image defines, is needed": "Refused: variables of the base",
 }
 
 

@@ -172,7 +172,7 @@ def test_a_missing_dockerfile(layout: Project) -> None:
         ("FROM scratch\nCOPI a /a\n", "Dockerfile:2: "),
         ("FROM scratch\nRUN --security=insecure true\n", "Dockerfile:2: RUN --security=insecure needs "),
         ("FROM scratch\nRUN --mount=type=volume true\n", "Dockerfile:2: "),
-        ("FROM scratch\nADD https://example.com/a /a\n", "Dockerfile:2: ADD of 'https://example.com/a'"),
+        ("FROM scratch\nADD http://localhost/a /a\n", "Dockerfile:2: ADD of 'http://localhost/a'"),
         ("FROM ${BASE}\n", "Dockerfile:1: "),
         ("FROM Debian:13\n", "Dockerfile:1: 'Debian:13' is not an image reference: its name must be lower case."),
         ("RUN true\n", "Dockerfile:1: RUN stands before the first FROM."),

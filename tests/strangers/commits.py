@@ -27,7 +27,7 @@ def planned(commit: Commit) -> ImageGraphs:
     else:
         facts = GitFacts(commit.commit, commit.commit[:7], "main", None)
         loaded = load(text, env=None, vars={}, git=facts, environ={}, giterminism=Giterminism())
-    return read_images(commit, loaded, (), exceptions.unpinned, exceptions.empty)
+    return read_images(commit, loaded, (), exceptions)
 
 
 def checksums(commit: Commit) -> dict[str, str]:

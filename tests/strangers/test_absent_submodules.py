@@ -40,6 +40,19 @@ def test_the_message_prints_the_line_that_helps(repo: servers.Repository, path: 
     assert context is not None and (path, "040000", "") in context.identity("")
 
 
+def test_one_line_names_all_of_them(repo: servers.Repository) -> None:
+    repo.write(ALL)
+    for path in ("theme", "web/other", "ignored"):
+        pin(repo, path, "1" * 40)
+    repo.put({".dockerignore": "ignored\n"})
+    repo.git("add", ".dockerignore")
+    repo.commit()
+    with pytest.raises(BadConfiguration) as refused:
+        planned(opened(repo))
+    assert "The pinned commits of the submodules theme, web/other are not here." in str(refused.value)
+    assert '`submodules: {empty: ["theme", "web/other"]}`' in str(refused.value)
+
+
 def test_it_is_copied_as_an_empty_folder_as_docker_does(
     repo: servers.Repository, lineal: Lineal, tmp_path: Path
 ) -> None:

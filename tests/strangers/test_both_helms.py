@@ -5,7 +5,9 @@ All cases run at once, each with both helms, in namespaces of their own: most of
 from __future__ import annotations
 
 import secrets
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +27,7 @@ from tests.cluster.client import Client, Refused
 from tests.cluster.fixtures import APP, Cluster
 from tests.tools import helm as binaries
 from tests.unit.deploy.conftest import environment
+from tests.unit.deploy.test_upgrade import ROOT, WORKER
 
 pytestmark = pytest.mark.server
 WORKLOAD = """\
@@ -205,7 +208,99 @@ def fields_that_the_api_server_takes_over(shop: Shop) -> None:
     assert shop.deploy("text=four") == "deployed", "and on the client again"
 
 
+SERVICE = """\
+apiVersion: v1
+kind: Service
+metadata: {name: shop}
+spec: {type: LoadBalancer, selector: {app: shop}, ports: [{port: 80}]}
+"""
+
+
+def a_service_to_which_no_load_balancer_gives_an_address(shop: Shop) -> None:
+    """Helm 3 alone waits for it in vain, Helm 4 alone does not."""
+    if shop.helm.major == 3:
+        return
+    shop.chart(app=workload("Deployment", pods="late"), service=SERVICE)
+    assert shop.deploy() == "deployed"
+    assert "Deployment shop: 1 of 1 ready" in shop.lines
+    assert "as in revision 1 again" in shop.fails("pods=crash")
+
+
+def _cut_off(shop: Shop, number: signal.Signals) -> str:
+    """A run that gets a signal after helm has ended well, while only we wait."""
+    shop.chart(app=workload("Deployment", spec="strategy: {rollingUpdate: {maxUnavailable: 1}}"))
+    assert shop.deploy() == "deployed"
+    about = [shop.helm.path, str(shop.kubeconfig), str(shop.folder), shop.namespace, "pods=never"]
+    process = subprocess.Popen([sys.executable, str(WORKER), *about], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    while shop.statuses != ["superseded", "deployed"]:
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(number)
+    return process.communicate(timeout=60)[0]
+
+
+def a_run_that_is_stopped_while_only_we_wait(shop: Shop) -> None:
+    told = _cut_off(shop, signal.SIGTERM)
+    assert "was interrupted by SIGTERM. It was rolled back: it is as in revision 1 again." in told, told
+    assert shop.statuses[-1] == "deployed"
+
+
+def a_run_that_is_killed_while_only_we_wait(shop: Shop) -> None:
+    """Helm calls its revision deployed, and nobody has seen it ready."""
+    _cut_off(shop, signal.SIGKILL)
+    assert "as in revision 1 again" in shop.fails("pods=unpulled")
+
+
+SWITCHED = """\
+{{- if .Values.on }}
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: shop}
+{{- end }}
+"""
+HOOK = """\
+apiVersion: batch/v1
+kind: Job
+metadata: {name: migrate, annotations: {helm.sh/hook: "pre-install,pre-upgrade"}}
+spec:
+  template:
+    spec: {restartPolicy: Never, containers: [{name: app, image: registry.example.com/app}]}
+"""
+DEFINITION = """\
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: kettles.GROUP}
+spec:
+  group: GROUP
+  scope: Namespaced
+  names: {plural: kettles, singular: kettle, kind: Kettle}
+  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]
+"""
+
+
+def a_chart_that_renders_nothing(shop: Shop) -> None:
+    shop.chart(switched=SWITCHED)
+    assert shop.deploy() == "deployed", "all is switched off"
+    assert shop.deploy("on=true") == "deployed", "a release that is empty in the cluster is not stuck"
+    assert [shop.deploy(), shop.deploy()] == ["deployed", "unchanged"]
+    with pytest.raises(Refused, match="not found"):
+        shop.get("configmaps")
+    shop.chart(switched=HOOK)
+    assert [shop.deploy(), shop.deploy()] == ["deployed", "unchanged"], "only a hook"
+
+
+def a_chart_with_nothing_but_definitions(shop: Shop) -> None:
+    shop.chart()
+    (shop.folder / "crds").mkdir()
+    (shop.folder / "crds/kettle.yaml").write_text(DEFINITION.replace("GROUP", f"{shop.namespace}.example.org"))
+    assert [shop.deploy(), shop.deploy()] == ["deployed", "unchanged"]
+
+
 CASES: list[Case] = [
+    a_run_that_is_killed_while_only_we_wait,
+    a_run_that_is_stopped_while_only_we_wait,
+    a_chart_that_renders_nothing,
+    a_chart_with_nothing_but_definitions,
     fields_that_an_autoscaler_or_kubectl_touched,
     a_strategy_that_leaves_no_room_for_what_the_api_server_filled_in,
     a_crashing_stateful_set_is_mended_and_rolled_back,
@@ -214,6 +309,7 @@ CASES: list[Case] = [
     a_job_that_its_ttl_deletes_and_one_that_takes_its_time,
     what_crashes_once_while_it_starts,
     fields_that_the_api_server_takes_over,
+    a_service_to_which_no_load_balancer_gives_an_address,
 ]
 HELMS = ("helm3", "helm4")
 Running = dict[tuple[str, str], "Future[None]"]

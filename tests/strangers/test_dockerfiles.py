@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lineal.config.giterminism import load_giterminism
 from lineal.context.chmod import Chmod
+from lineal.context.remote_source import GitSource, parse
 from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.instructions import RunInstruction
 from lineal.dockerfile.scope import finish
@@ -17,6 +20,7 @@ from lineal.errors import BadConfiguration, LinealError
 from lineal.progress import Notes
 from tests import servers
 from tests.conftest import Lineal
+from tests.unit.assemble.test_http_source import DIGEST, running
 from tests.unit.stages.workbench import Files, planned
 
 FILES: Files = {"a": "a", "app.ini": "root", "conf/app.ini": "folder"}
@@ -76,6 +80,32 @@ def test_a_project_may_want_all_of_them_pinned(source: str) -> None:
     # The line to paste is one that is taken.
     pasted = line.partition("lineal-giterminism.yaml: `")[2].partition("`")[0]
     assert planned(text, FILES, **allowed(pasted))
+
+
+@pytest.mark.parametrize("source", [*REMOTE, "https://example.com/a.git?ref=v1&subdir=d&submodules=0#:d",
+                                    "https://example.com/a.git?keep-git-dir=1#v1:d"])  # fmt: skip
+def test_the_line_that_the_build_prints_pins_it(source: str) -> None:
+    remote = parse(source)
+    assert remote is not None and not remote.pinned
+    content = "a" * 40 if isinstance(remote, GitSource) else "sha256:" + "1" * 64
+    ((_, pinned),) = copy_of(f"FROM b:1\n{remote.fixed(content)} /d/\n", {}).remotes
+    if isinstance(remote, GitSource):
+        assert pinned == replace(remote, ref=content, commit=content)
+    else:
+        assert pinned == replace(remote, digest=content)
+
+
+def test_a_build_says_what_it_brought_once(repo: servers.Repository, lineal: Lineal) -> None:
+    repo.write({"Dockerfile": "FROM scratch\nADD http://files.example.com/b /d/\n"})
+    with running() as server:
+        lineal.env |= {"http_proxy": server.url}
+        first = lineal("build", "--repo", "layout:store")
+        again = lineal("build", "--repo", "layout:store")
+    url = "http://files.example.com/b"
+    note = f"{url} is {DIGEST}, and this stage keeps it. To pin it, write `ADD --checksum={DIGEST} {url} …`."
+    assert f"Dockerfile:2: {note}" in first.stderr
+    assert (first.code, again.code, first.stdout) == (0, 0, again.stdout)
+    assert DIGEST not in again.stderr and len(server.asked) == 1
 
 
 def test_a_pinned_add_has_the_checksum_that_it_had() -> None:
@@ -208,10 +238,10 @@ def test_a_remote_add_may_wait_for_the_base() -> None:
     ((source, remote),) = copy_of("FROM b:1\nADD --checksum=$S https://example.com/v$V.tgz /d/\n",
                                   {"S": digest, "V": "7"}).remotes  # fmt: skip
     assert (source, remote.pinned) == ("https://example.com/v7.tgz", True)
-    (line,) = refused(
-        "FROM b:1\nADD --checksum=$S https://example.com/x /d/\n", **allowed("dockerfile: {pinned: yes}")
-    )
+    pinned = allowed("dockerfile: {pinned: true}")
+    (line,) = refused("FROM b:1\nADD --checksum=$S https://example.com/x /d/\n", **pinned)
     assert "has no checksum" in line
+    assert planned(f"FROM b:1\nADD --checksum={digest} https://example.com/$V /d/\n", FILES, **pinned)
 
 
 def test_a_mount_may_wait_for_the_base() -> None:
@@ -238,10 +268,15 @@ def test_the_text_of_what_waits_counts() -> None:
 def test_a_value_of_arg_may_wait_for_the_base() -> None:
     found = copy_of("FROM b:1\nARG A=${HOME}/x B=$A/y\nARG C=[$B]\nCOPY --from=b:2 $C /d\n", {"HOME": "/h"})
     assert found.sources == ("[/h/x/y]",)
-    # What an ENV says later is not what the ARG saw.
-    (line,) = refused("FROM b:1\nARG OLD=$PATH\nENV PATH=/x:$PATH\nCOPY --from=b:2 $OLD /d\n")
-    assert line.startswith("Dockerfile:3: ENV: it replaces $PATH of the base, for which the ARG OLD waits.")
-    assert planned("FROM b:1\nARG OLD=$PATH\nARG OLD=1\nENV PATH=/x\n")
+
+
+def test_what_an_env_says_later_is_not_what_the_arg_saw() -> None:
+    last = planned("FROM b:1\nARG V=[$APP_V]\nENV APP_V=$V\nCOPY a /$V\n", FILES)
+    assert isinstance(last.op, CopyInstruction) and last.op.destination == "/[]"
+    assert last.metadata[0].flags == (("unset", "APP_V"),)
+    assert planned("FROM b:1\nARG OLD=$PATH\nARG OLD=1\nENV PATH=/x\nRUN x\n").metadata[0].flags == ()
+    (line,) = refused("FROM b:1\nENV A=$X\nARG OLD=$A\nENV A=1\nRUN x\n")
+    assert line.startswith("Dockerfile:4: ENV: it replaces $A, for which the ARG OLD waits. Give the ARG a value")
 
 
 def test_values_that_wait_for_each_other_end() -> None:
@@ -280,12 +315,23 @@ def test_what_only_the_base_may_have_is_taken_for_empty_where_the_context_is_rea
     last = told.plan("FROM b:1\nCOPY ${X}a /d/\n")
     assert isinstance(last.op, CopyInstruction) and last.op.unset == ("X",)
     assert last.checksum != planned("FROM b:1\nCOPY a /d/\n", FILES).checksum
-    assert "`$X`, which is empty (UndefinedVar) unless the base sets it." in told.warnings[0]
+    assert "`$X`, which is empty (UndefinedVar); a base that sets it is refused." in told.warnings[0]
     mounted = told.plan("FROM b:1\nRUN --mount=source=${X}conf,target=/c x\n").op
     assert isinstance(mounted, RunInstruction) and mounted.unset == ("X",)
     # Where nothing would be there, the base has to be meant.
     for text in ("COPY $X/none /d/", "COPY ${X:?} /d/", "ENV Y=$X\nCOPY ${Y}a /d/"):
         assert "which the Dockerfile does not define before this line" in refused(f"FROM b:1\n{text}\n")[0]
+
+
+def test_a_build_says_what_no_base_defines(repo: servers.Repository, lineal: Lineal, base_image: str) -> None:
+    text = f"FROM {base_image}\nARG DECLARED\nENV A=$PATH$NOPE B=$DECLARED\nCOPY a /$NOPE/$OTHER\n"
+    repo.write({"Dockerfile": text, "a": "a"})
+    done = lineal("build", "--repo", "layout:store")
+    warnings = [line for line in done.stderr.splitlines() if "UndefinedVar" in line]
+    assert done.code == 0 and warnings == [
+        f"warning: Dockerfile:4: Usage of undefined variable `${name}`, which is empty (UndefinedVar)."
+        for name in ("NOPE", "OTHER")
+    ]
 
 
 # --- arguments that nothing takes -----------------------------------------------------------------------------------
@@ -353,6 +399,14 @@ def test_what_follows_from_another_mistake_is_not_said() -> None:
 def test_mistakes_before_the_targets_are_said_together() -> None:
     lines = refused("RUN x\nARG A=${B:?}\nFROM b:1 AS 1x\nFROM b:1 too many\n")
     assert [line.partition(": ")[0] for line in lines] == [f"Dockerfile:{n}" for n in (1, 2, 3, 4)]
+
+
+def test_all_lines_that_cannot_be_read_are_said() -> None:
+    lines = refused('FROM b:1\nNOPE x \\\n  and more\nENV A\nRUN x\nCMD ["a", 1]\nNO\nLABEL b\n')
+    assert [line.partition(": ")[0] for line in lines] == [f"Dockerfile:{n}" for n in (2, 4, 6, 7, 8)], lines
+    assert [line.partition(": ")[0] for line in refused("FROM b:1\nNOPE\nRUN <<E\nENV A\n")] == [
+        "Dockerfile:2", "Dockerfile:3",
+    ]  # fmt: skip
 
 
 def test_a_run_of_mistakes_without_end_is_cut() -> None:
@@ -434,7 +488,9 @@ def test_a_program_of_windows_is_noted(told: Told) -> None:
     ]
 
 
-@pytest.mark.parametrize("base", ["windows-exporter:1", "me/windowsill:2", "mcr.microsoft.com/dotnet/sdk:9.0"])
+@pytest.mark.parametrize(
+    "base", ["windows-exporter:1", "me/windowsill:2", "x:windows-exporter", "mcr.microsoft.com/dotnet/sdk:9.0"]
+)
 def test_other_bases_are_of_linux(base: str) -> None:
     assert planned(f"FROM {base}\n")
 
@@ -463,3 +519,26 @@ def test_a_plan_notes_what_is_not_pinned_as_long_as_it_is_to_be_built(
 def test_a_dockerfile_of_hostile_variables_ends() -> None:
     text = "FROM scratch\nENV A=x\n" + "ENV A=$A:$B\n" * 400 + "RUN x\n"
     assert len(closure([planned(text)])) == 1
+
+
+PIECES = [
+    "FROM b:1", "FROM scratch AS s", "FROM $A", "FROM s AS t", "ARG A", "ARG A=$B", "ARG B=${A:-$C}x", "ENV A=$A:$B",
+    "ENV B=${A:?}", "COPY a /", "COPY $A /$B", "COPY ${A}a /", "COPY --from=s / /x/", "COPY --from=s $A /x",
+    "COPY --from=t --chmod=$A --link --chown=$B a b", "COPY --parents --exclude=$A . /d", "ADD http://$A/x /d",
+    "ADD https://e.com/$A.git#$B /d", "ADD --checksum=$A https://e.com/x /d", "ADD http://127.0.0.1/x /d",
+    "RUN --mount=type=cache,id=$A,target=/c x", "RUN --mount=from=s,source=$A,target=$B x",
+    "RUN --mount=source=$A,target=/c x", "LABEL $A=$B", "WORKDIR $A", "USER $B", "EXPOSE $A", "ONBUILD COPY $A /",
+    "ONBUILD RUN x", "NOPE", "COPY", "ARG", "COPY <<E /x\n$A\nE", "# escape=`", 'SHELL ["cmd"]', "STOPSIGNAL $A",
+]  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=12), st.sampled_from(["", "x", "../a", "$B", "a b"]))
+def test_any_dockerfile_is_planned_or_refused_with_lines_in_order(lines: list[str], value: str) -> None:
+    told = Told()
+    try:
+        told.plan("\n".join(["ARG A B", *lines, ""]), args={"A": value, "C": value})
+    except BadConfiguration as error:
+        numbers = [one.place.line or 0 for one in error.every() if one.place and one.place.file == "Dockerfile"]
+        assert numbers == sorted(numbers) and len(numbers) == len(error.every())
+        assert all(one.id.startswith("LN-2") and str(one).isprintable() for one in error.every()[1:])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from lineal.context.uncommitted import find
 from lineal.errors import BadConfiguration
 from tests import servers
 from tests.strangers.commits import checksums, copied, opened, planned, write
+from tests.unit.git.modules import add, create
 
 DOCKERFILE = "FROM scratch\nCOPY . /\n"
 YAML = "project: shop\nimages:\n  app: {context: current, dockerfile: current/Dockerfile}\n"
@@ -108,6 +111,29 @@ def test_uncommitted_changes_of_links_and_of_what_they_lead_to_are_found(repo: s
         (repo.path / link).unlink()
         (repo.path / link).symlink_to("v2")
     assert changed() == {"v1/Dockerfile", "v1/a", "current", "link"}
+
+
+def test_links_reach_into_submodules_and_out_of_them(tmp_path: Path) -> None:
+    outer = create(tmp_path / "outer", {"real": DOCKERFILE, "a": "1"})
+    inner = create(tmp_path / "inner", {"x": "1"})
+    (inner.path / "up").symlink_to("../../real")
+    inner.git("add", "up")
+    inner.commit()
+    add(outer, inner, "vendor/lib")
+    (outer.path / "Dockerfile").symlink_to("lib/up")
+    (outer.path / "lib").symlink_to("vendor/lib")
+    outer.git("add", "Dockerfile", "lib")
+    outer.commit()
+    assert opened(outer).follow("Dockerfile").read == ("Dockerfile", "lib", "vendor/lib/up", "real")
+    assert opened(outer).follow("lib").path == "vendor/lib"
+    assert "a" in copied(opened(outer))
+
+
+def test_a_deep_link_of_a_stranger_is_answered_at_once(repo: servers.Repository) -> None:
+    deep = "a/" * 400
+    target = deep + "../a/" * 400 + "x"
+    write(repo, {f"{deep}x": "FROM scratch\n"}, {"Dockerfile": target})
+    assert opened(repo).file("Dockerfile") == b"FROM scratch\n"
 
 
 def test_docker_s_lower_case_name_counts_where_there_is_no_other(repo: servers.Repository) -> None:

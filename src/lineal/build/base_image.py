@@ -19,8 +19,9 @@ from lineal.oci import Store
 from lineal.oci.image import image_of, read_image
 from lineal.oci.platform import normal, runs
 from lineal.oci.types import OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Descriptor, Image, Layer
-from lineal.tar.compression import open_archive
+from lineal.tar.compression import HEAD, compression_of, open_archive
 
+_TYPES = {"gzip": OCI_LAYER_GZIP, "zstd": OCI_LAYER_ZSTD}
 _OF_THE_IMAGE = ("LN-4021", "LN-4022")
 """Failures that are the image's fault, not the registry's: they belong to the line that names it."""
 
@@ -122,13 +123,7 @@ def _kind(platform: str) -> tuple[str, ...]:
 def _media_type(path: Path) -> str:
     """The type of a layer by its first bytes, which count for docker, whatever its manifest says."""
     with path.open("rb") as file:
-        head = file.read(4)
-    if head.startswith(b"\x1f\x8b"):
-        return OCI_LAYER_GZIP
-    # A zstd file may begin with a frame to skip, of one of 16 numbers.
-    if head == b"\x28\xb5\x2f\xfd" or (head[1:] == b"\x2a\x4d\x18" and head[0] >> 4 == 5):
-        return OCI_LAYER_ZSTD
-    return OCI_LAYER
+        return _TYPES.get(compression_of(file.read(HEAD)), OCI_LAYER)
 
 
 def chunks(file: Any) -> Iterator[bytes]:

@@ -24,7 +24,7 @@ from lineal.dockerfile.planner import files_digest
 from lineal.dockerfile.scope import DEFAULT_PATH, PROXY_ARGS, Deferred, Word, finish
 from lineal.dockerfile.stage import Stage
 from lineal.engine import Command, CommandFailed, Directory, NoWorkingDirectory
-from lineal.errors import BadConfiguration, BuildFailed, LinealError, Unreachable
+from lineal.errors import BadConfiguration, BuildFailed, LinealError, Location, Unreachable
 from lineal.oci.image import image_of
 from lineal.oci.types import ContainerConfig, Image, Layer
 from lineal.stages.publish import Built
@@ -81,6 +81,7 @@ class StageBuilder:
 
     def make(self) -> tuple[Image, Filesystem]:
         for meta in self.stage.metadata:
+            self._check_unset([value for flag, value in meta.flags if flag == "unset"], meta.place)
             metadata.apply(self.document, meta, self.finish)
             made = len(self.directories)
             if meta.name == "WORKDIR":
@@ -113,17 +114,17 @@ class StageBuilder:
             self.missed.add(name)
             self.environment.notes.warn(f"{self.stage.place}: {undefined(name)}.")
 
-    def _check_unset(self, names: Sequence[str]) -> None:
-        """The files of the context were chosen with these variables empty."""
+    def _check_unset(self, names: Sequence[str], place: Location) -> None:
+        """What is known since the plan was worked out with these variables empty."""
         environ = metadata.environment(self.config)
         for name in names:
             if environ.get(name):
                 raise BadConfiguration(
-                    f"A path in the context uses ${name}, which only the base image defines: what it reads is not "
-                    "known when checksums are made.",
+                    f"${name}, which only the base image defines, is needed where the base is not known: checksums "
+                    "are made before.",
                     id="LN-2004",
-                    place=self.stage.place,
-                    remedy=f"Write `ENV {name}={shlex.quote(environ[name])}` above this line.",
+                    place=place,
+                    remedy=f"Write `ENV {name}={shlex.quote(environ[name])}` before its first use.",
                 )
 
     def _workdir(self) -> None:
@@ -178,7 +179,7 @@ class StageBuilder:
     # --- layers ---
 
     def _assembled(self, written: CopyInstruction) -> tuple[Image, Filesystem]:
-        self._check_unset(written.unset)
+        self._check_unset(written.unset, written.place)
         step = written.finished(self.finish)
         chmod = step.chmod
         assert not isinstance(chmod, Deferred)
@@ -212,7 +213,7 @@ class StageBuilder:
         return self._image(made.layer, None), made.filesystem
 
     def _run(self, step: RunInstruction) -> tuple[Image, Filesystem]:
-        self._check_unset(step.unset)
+        self._check_unset(step.unset, step.place)
         words = list(step.words) if step.exec_form else [*metadata.shell(self.config), *step.words]
         # What the base's environment left open is an ENV, and final in the config since its own line.
         known = self.stage.scope.variables.items()

@@ -13,6 +13,7 @@ from lineal.errors import BadConfiguration
 from lineal.git.commit import Commit, CommitFiles
 from lineal.git.lfs import AttributeFiles
 from lineal.git.repository import folders_above
+from lineal.git.submodules import AbsentSubmodules
 from lineal.git.submodules import listing as submodule_listing
 
 _KINDS: dict[str, Kind] = {
@@ -95,16 +96,23 @@ class BuildContext:
         if not self._links:
             return self._index
         with self._guard:
-            while link := next((one for one in self._links if self._matters(one, path, below, names)), None):
+            absent: dict[str, tuple[tuple[str, str], ...]] = {}
+            while link := next((one for one in self._links if one not in absent
+                                and self._matters(one, path, below, names)), None):  # fmt: skip
                 commit = self._links.pop(link)
                 start = len(self.full(""))
                 try:
                     inside = [(name[start:], mode, oid) for name, mode, oid in self._enter(self.full(link), commit)]
-                except BadConfiguration:
+                except BadConfiguration as error:
                     self._links[link] = commit
-                    raise
+                    if not isinstance(error, AbsentSubmodules):
+                        raise
+                    absent[link] = error.pins
+                    continue
                 above = [link[:at] for at, letter in enumerate(link) if letter == "/"]
                 self._add([*((folder, "040000", "") for folder in (*above, link)), *inside])
+            if absent:
+                raise AbsentSubmodules([pin for pins in absent.values() for pin in pins])
             return self._index
 
     def _matters(self, link: str, path: str, below: bool, names: bool) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from dataclasses import dataclass, field
 from signal import SIGKILL, Signals
@@ -28,6 +27,8 @@ class Attempt:
     output: Output = silent
     hold: ReleaseHold = field(default_factory=ReleaseHold.none)
     monitor: Monitor | None = None
+    wait: bool = True
+    """Whether helm waits too. It always does for hooks."""
     undone: str = field(init=False, default="")
     """A sentence about how the release was put back, which the error ends with; empty when it was not."""
 
@@ -35,8 +36,8 @@ class Attempt:
         """As long as the cluster can be reached, no revision of ours stays unfinished or broken; only when the Lease
         is lost, because another run may have begun, nothing is undone beside it. Raises `DeployFailed`,
         `BadConfiguration`, `Unreachable`, `Interrupted`."""
-        mark, start = secrets.token_hex(8), time.monotonic()
-        answer = self.helm.upgrade(self.release, mark, self.output, self._stop, self.hold.doubtful)
+        mark, start = self.hold.mark, time.monotonic()
+        answer = self.helm.upgrade(self.release, mark, self.output, self._stop, self.hold.doubtful, wait=self.wait)
         with process.noticed() as signals:
             good = answer.code == 0 and not answer.signals
             error = self._not_ready(start, signals) if good else self.helm.upgrade_failure(answer, self.release)
@@ -46,7 +47,13 @@ class Attempt:
                 if self.monitor is not None:
                     self.monitor.give_up()
                 self.undone = recovery.undo_own(
-                    self.helm, self.release, mark, deployed=good, pause=self.hold.doubtful
+                    self.helm,
+                    self.release,
+                    mark,
+                    deployed=good,
+                    wait=self.wait,
+                    killed=self.hold.killed,
+                    pause=self.hold.doubtful,
                 )
                 error.message = f"{error.message} {self.undone}".rstrip()
         raise error
@@ -55,13 +62,14 @@ class Attempt:
         """The error when the cluster does not have ready what helm calls deployed."""
         if self.monitor is None:
             return None
-        left = max(self.release.timeout + start - time.monotonic(), _AT_LEAST)
+        timeout = self.release.timeout
+        left = max(timeout + start - time.monotonic(), min(timeout, _AT_LEAST))
         if self.monitor.settled(left, lambda: not signals and self._stop() is None):
             return None
         if signals:
             return Interrupted(f"The deployment of {self.release} was interrupted by {signals[0].name}.")
         gone = "".join(f" {name} is not there." for name in self.monitor.missing)
-        what = f"{str(self.release).capitalize()} was not ready within {self.release.timeout:g} s.{gone}"
+        what = f"{str(self.release).capitalize()} was not ready within {timeout:g} s.{gone}"
         remedy = f"See `kubectl -n {self.release.namespace} get pods,events`, or raise `--timeout`."
         return DeployFailed(what, id="LN-6032", remedy=remedy)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -36,12 +37,14 @@ class ReleaseHold:
     """Set when another run may have begun."""
     doubtful: Callable[[], bool]
     """Whether another run may begin soon: helm must not go on for the moment."""
-    inherited: bool = False
-    """Whether the run before was killed: whatever is unfinished is its work."""
+    mark: str
+    """Tells the revisions of this run from those of others: the token of its Lease."""
+    killed: str = ""
+    """The mark of the run before when that was killed: whatever is unfinished is its work. Empty for none."""
 
     @classmethod
     def none(cls) -> ReleaseHold:
-        return cls(False, threading.Event(), lambda: False)
+        return cls(False, threading.Event(), lambda: False, secrets.token_hex(16))
 
 
 class ReleaseLeases(Leases):
@@ -99,7 +102,7 @@ class ReleaseLock(LeasedLock):
             return
         lease.keep()
         try:
-            yield ReleaseHold(True, lease.lost, lease.doubtful, lease.inherited)
+            yield ReleaseHold(True, lease.lost, lease.doubtful, lease.token, lease.killed)
         finally:
             with suppress(LockFailed, OSError):  # the Lease ends by itself, and the deploy has its own result
                 self._service.release(name, lease.end())

@@ -67,7 +67,7 @@ class Upgrade:
         found = manifests.deployed(self.helm, self.release)
         if found is None or not hold.held or not recovery.is_cut_off(found.status):
             return found
-        self._tell(recovery.undo_killed(self.helm, self.release, hold.doubtful, inherited=hold.inherited))
+        self._tell(recovery.undo_killed(self.helm, self.release, hold.killed, pause=hold.doubtful))
         return manifests.deployed(self.helm, self.release)
 
     def _apply(self, api: KubeClient | None, hold: ReleaseHold, skip_unchanged: bool) -> None:
@@ -92,8 +92,11 @@ class Upgrade:
         if api is not None and before is not None and self.release.server_side:
             for sentence in takeover.taken(api, self.release, wanted.objects):
                 self._tell(sentence)
-        monitor = None if api is None else self._monitor(api, wanted)
-        attempt = Attempt(self.helm, self.release, self._helm_said, hold, monitor)
+        repairs = bool(hold.killed) or (before is not None and before.same(wanted))
+        monitor = None if api is None else self._monitor(api, wanted, repairs)
+        # Helm 4 alone does not wait for these either; for all else there is the monitor.
+        skip = self.helm.major > 3 and monitor is not None and wanted.never_ready and not wanted.after_hooks
+        attempt = Attempt(self.helm, self.release, self._helm_said, hold, monitor, wait=not skip)
         try:
             with monitor or nullcontext():
                 attempt.run()
@@ -110,13 +113,16 @@ class Upgrade:
         self._tell(f"It was {done} as revision {wanted.number}.")
         for seen in monitor.still_running() if monitor else ():
             self._tell(f"{seen}: it has not ended, and a deploy waits only for Jobs that are hooks.")
+        for workload in monitor.left_alone() if monitor else ():
+            self._tell(f"{workload}: {workload.left_alone}.")
 
-    def _monitor(self, api: KubeClient, wanted: ReleaseManifests) -> Monitor:
+    def _monitor(self, api: KubeClient, wanted: ReleaseManifests, repairs: bool) -> Monitor:
         given = Mask(wanted.secrets)  # a container that dies often prints the secrets that it was given
         observer = WorkloadObserver(
             api, self.release, lambda text: given.mask(self.helm.mask(text)), wanted.jobs, wanted.namespaces
         )
-        return Monitor(observer, self._note_masked, self.policy, wanted.workloads(self.release.namespace))
+        must_be = wanted.workloads(self.release.namespace)
+        return Monitor(observer, self._note_masked, self.policy, must_be, repairs=repairs)
 
     def _helm_said(self, line: str) -> None:
         self.notes.note(printable(line, _LINE))

@@ -64,7 +64,7 @@ class Parser:
         if text is None or not there(text) or word.waits & scope.variables.keys():
             self._refuse_unknown(instruction, word, what)
         for name in sorted(word.waits.difference(self.before_from)):
-            self._warn(instruction, f"{undefined(name)} unless the base sets it.")
+            self._warn(instruction, f"{undefined(name)}; a base that sets it is refused.")
         return text, word.waits
 
     def _expanded(

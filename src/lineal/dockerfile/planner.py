@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError
+from e2b_dockerfile_utils import DockerfileAst, DockerfileInstruction, DockerfileSyntaxError
 
 from lineal.dockerfile import platform
 from lineal.dockerfile.build_args import unused
@@ -20,6 +20,9 @@ from lineal.text import closest
 
 # Keeps the recursion over targets far away from Python's limit.
 _MAX_DEPTH = 100
+_MOST_UNREAD = 20
+_READS_ANYTHING = "MAINTAINER"
+"""Before a line that cannot be read, this makes one instruction of it and of the lines that it goes on in."""
 _TARGET_NAME = re.compile(r"^[a-z][a-z0-9-_.]*$")
 
 
@@ -33,11 +36,7 @@ class Planner:
         self.image = image
         self.parser = InstructionParser(image.file, image.notes)
         self.problems = Problems()
-        try:
-            self.ast = parse_file(image.text)
-        except DockerfileSyntaxError as error:
-            text = str(error).split(": ", 1)[-1]
-            raise BadConfiguration(f"{text}.", id="LN-2002", place=Location(image.file, error.line)) from None
+        self.ast = self._parsed()
         self.needs = {stage.placeholder: stage for _, stage in image.needs.values()}
         self.build_args = {**image.args, **{arg: stage.placeholder for arg, (_, stage) in image.needs.items()}}
         self.globals = self._platform_scope()
@@ -47,6 +46,23 @@ class Planner:
         # Everything else would rest on what is wrong already.
         self.problems.end()
         self.parser.before_from = self.globals.variables.keys()
+
+    def _parsed(self) -> DockerfileAst:
+        """Raises `BadConfiguration` for all lines that cannot be read, as far as it is clear where they end."""
+        lines = self.image.text.split("\n")
+        for _ in range(_MOST_UNREAD):
+            try:
+                ast = parse_file("\n".join(lines))
+                break
+            except DockerfileSyntaxError as error:
+                text = str(error).split(": ", 1)[-1]
+                place = Location(self.image.file, error.line)
+                self.problems.add(BadConfiguration(f"{text}.", id="LN-2002", place=place))
+                if error.line is None or "heredoc" in text or lines[error.line - 1].startswith(_READS_ANYTHING):
+                    break
+                lines[error.line - 1] = f"{_READS_ANYTHING} {lines[error.line - 1]}"
+        self.problems.end()
+        return ast
 
     def last_stage(self) -> Stage:
         target = self._wanted()

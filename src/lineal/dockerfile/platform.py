@@ -9,7 +9,7 @@ from lineal.oci.platform import normal
 _WINDOWS = re.compile(
     r"^mcr\.microsoft\.com/(windows|dotnet/framework|windowsservercore|nanoserver)\b"
     r"|^microsoft/(nanoserver|windowsservercore|windows)\b"
-    r"|:[^/]*(nanoserver|windowsservercore|windows)"
+    r"|:[^/]*(nanoserver|windowsservercore|ltsc20\d\d)"
 )
 
 __all__ = ["arguments", "normal"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -216,13 +216,22 @@ class Scope:
         return Deferred(raw, known, self.escape, quotes, waits=waits, depth=depth)
 
     def with_env(self, pairs: Iterable[tuple[str, Word]]) -> Scope:
-        """Raises ValueError where an ARG waits for a variable of the base that goes away here."""
         new = dict(pairs)
-        for name, value in self.variables.items():
-            waits = value.waits if isinstance(value, Deferred) and value.argument and name not in new else frozenset()
-            if lost := waits & new.keys():
-                raise ValueError(f"it replaces ${min(lost)} of the base, for which the ARG {name} waits")
         return replace(self, env={**self.env, **new}, variables={**self.variables, **new})
+
+    def before_env(self, names: Collection[str]) -> tuple[Scope, frozenset[str]]:
+        """For an ENV that sets these: ARGs that wait for what the base says in their place have to have their value
+        now. They get the one that they have when the base says nothing, and the variables that it must not have are
+        returned. Raises ValueError where that cannot be."""
+        settled: dict[str, Word] = {}
+        unset: frozenset[str] = frozenset()
+        for name, value in self.variables.items():
+            if isinstance(value, Deferred) and value.argument and name not in names and value.waits & set(names):
+                text = value.without_base()
+                if text is None or value.waits & self.env.keys():
+                    raise ValueError(f"it replaces ${min(value.waits)}, for which the ARG {name} waits")
+                settled[name], unset = text, unset | value.waits
+        return replace(self, variables={**self.variables, **settled}), unset
 
     def with_arg(self, name: str, value: Word | None) -> Scope:
         """Raises ValueError for values that wait for each other without end."""

@@ -163,14 +163,11 @@ class TargetBuilder:
         if all(isinstance(word, str) for word in meta.words):
             # What can never be applied, such as a wrong port, is refused before anything is built.
             metadata.apply({}, meta, str)
+        if meta.name == "ENV":
+            meta = self._env(instruction, meta)
         self.pending.append(meta)
         if meta.name == "ENV":
-            names = map(str, meta.words[0::2])
-            try:
-                self.scope = self.scope.with_env(zip(names, meta.words[1::2], strict=True))
-            except ValueError as error:
-                remedy = "Give the ARG a value that does not wait, or the ENV another name."
-                self.parser.refuse(instruction, f"ENV: {error}.", remedy, id="LN-2004")
+            self.scope = self.scope.with_env(zip(map(str, meta.words[0::2]), meta.words[1::2], strict=True))
         elif meta.name == "WORKDIR":
             self.scope = self.scope.with_workdir(meta.words[0])
         elif meta.name == "USER":
@@ -179,6 +176,14 @@ class TargetBuilder:
             self.scope = replace(self.scope, shell=tuple(str(word) for word in meta.words))
         elif meta.name == "ONBUILD":
             self.scope = replace(self.scope, onbuild=(*self.scope.onbuild, str(meta.words[0])))
+
+    def _env(self, instruction: DockerfileInstruction, meta: MetadataInstruction) -> MetadataInstruction:
+        try:
+            self.scope, unset = self.scope.before_env([str(word) for word in meta.words[0::2]])
+        except ValueError as error:
+            remedy = "Give the ARG a value that does not wait, or the ENV another name."
+            self.parser.refuse(instruction, f"ENV: {error}.", remedy, id="LN-2004")
+        return replace(meta, flags=(*meta.flags, *(("unset", name) for name in sorted(unset))))
 
     def _run(self, instruction: DockerfileInstruction, run: RunInstruction) -> None:
         sources: dict[str, Stage] = {}
@@ -254,7 +259,8 @@ class TargetBuilder:
         remote = copy.remote(source)
         if isinstance(source, Deferred) or remote is not None:
             text = source.raw if isinstance(source, Deferred) else source
-            if remote is None or not remote.pinned:
+            checksum = dict(copy.flags).get("checksum")
+            if not (remote.pinned if remote else isinstance(checksum, str) and checksum):
                 self._check_unpinned(instruction, text, remote)
             return []
         root, path_filter = copy.root(source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -80,12 +81,23 @@ class Commit(Repository):
     def follow(self, path: str) -> Followed:
         """What a path means once the links of the commit are followed. Raises `BadConfiguration`."""
 
+        folders: dict[str, tuple[Commit, str, str]] = {"": (self, DIRECTORY, self.tree)}
+
         def entry(full: str) -> tuple[str, str]:
-            owner, inside = self._owner(full)
-            return owner.entry(inside)
+            # The folder was asked about before: a path of any depth takes linear time.
+            folder, _, name = full.rpartition("/")
+            owner, kind, oid = folders[folder]
+            if kind == SUBMODULE:
+                owner = owner.submodule((self.prefix + folder)[len(owner.prefix) :], oid)
+                folders[folder] = owner, DIRECTORY, (oid := owner.tree)
+            with owner._named():
+                found = owner.objects.tree(oid).get(os.fsencode(name), ("", ""))
+            if found[0] in (DIRECTORY, SUBMODULE):
+                folders[full] = owner, *found
+            return found
 
         def content(full: str, oid: str) -> bytes:
-            return self._owner(full)[0].object(oid)
+            return folders[full.rpartition("/")[0]][0].object(oid)
 
         return follow(path, entry, content)
 

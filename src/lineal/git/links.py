@@ -11,6 +11,8 @@ from lineal.git.objects import DIRECTORY, SUBMODULE, SYMLINK
 
 _MOST = 40
 """Links that are followed in one path, as Linux does."""
+_LONGEST = 4096
+"""Bytes of a path in Linux."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Followed:
 
 def follow(path: str, entry: Callable[[str], tuple[str, str]], content: Callable[[str, str], bytes]) -> Followed:
     """The path that `path` means. `entry` gives the mode and object id of a path, empty texts when nothing is there,
-    and `content` that of a link, by its path and object id.
+    and `content` that of a link, by its path and object id; a path is asked for after the folder that it is in.
 
     Raises `BadConfiguration` for a link that leads out of the commit, to an absolute path, or in a circle."""
     done: list[str] = []
@@ -54,6 +56,8 @@ def follow(path: str, entry: Callable[[str], tuple[str, str]], content: Callable
             target = os.fsdecode(content(here, oid))
             links.append(here)
             final = final or not left
+            if len(target) > _LONGEST:
+                raise _refused(here, "is longer than a path can be")
             if target.startswith("/"):
                 raise _refused(here, f"leads to the absolute path {target!r}")
             if len(links) > _MOST:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,28 +13,39 @@ from lineal.git.command import GitFailed, common_dir, git_environment, run_git, 
 from lineal.git.objects import DIRECTORY, Objects
 from lineal.git.repository import Repository
 
-_REMEDY = (
-    "Run `git submodule update --init --recursive` first (actions/checkout: `submodules: recursive`; GitLab: "
-    "`GIT_SUBMODULE_STRATEGY: recursive`), or exclude it with .dockerignore. Where no image needs it, let it count "
-    "as an empty folder, as for `docker build`, in lineal-giterminism.yaml: `submodules: {{empty: [{0}]}}`."
-)
+
+class AbsentSubmodules(BadConfiguration):
+    """Submodules whose pinned commits are not on this machine."""
+
+    def __init__(self, pins: Sequence[tuple[str, str]]) -> None:
+        """`pins` are their paths in the outermost repository, and the commits."""
+        self.pins = tuple(pins)
+        paths = [path for path, _ in pins]
+        if len(pins) == 1:
+            message = f"The submodule {paths[0]} is pinned to commit {pins[0][1]}, which is not here."
+        else:
+            message = f"The pinned commits of the submodules {', '.join(paths)} are not here."
+        super().__init__(
+            message,
+            id="LN-3009",
+            remedy="Run `git submodule update --init --recursive` first (actions/checkout: `submodules: recursive`; "
+            "GitLab: `GIT_SUBMODULE_STRATEGY: recursive`), or exclude them with .dockerignore. Where no image needs "
+            "them, let them count as empty folders, as for `docker build`, in lineal-giterminism.yaml: "
+            f"`submodules: {{empty: {json.dumps(paths, ensure_ascii=False)}}}`.",
+        )
 
 
 def find(outer: Repository, path: str, commit: str) -> Repository:
     """The repository of the submodule at `path`, at the `commit` that is pinned there.
 
     It may be checked out there, or be left over below `.git/modules`. A repository that has the commit is the right
-    one. Raises `BadConfiguration` when there is none."""
+    one. Raises `AbsentSubmodules` when there is none."""
     places = [*_checked_out(outer, path), *((folder, folder) for folder in _modules(outer, path))]
     for git_dir, root in places:
         found = _open(outer, path, git_dir, root, commit)
         if found is not None:
             return found
-    raise BadConfiguration(
-        f"The submodule {outer.prefix + path} is pinned to commit {commit}, which is not here.",
-        id="LN-3009",
-        remedy=_REMEDY.format(json.dumps(outer.prefix + path, ensure_ascii=False)),
-    )
+    raise AbsentSubmodules([(outer.prefix + path, commit)])
 
 
 def checked_out(outer: Repository, path: str) -> Repository | None:

@@ -65,7 +65,7 @@ class Leases:
         said = spec if isinstance(spec, dict) else {}
         who, seconds = said.get("holderIdentity"), said.get("leaseDurationSeconds")
         lease = float(seconds) if isinstance(seconds, int) and seconds > 0 else None
-        return Holder(_version(found), one_line(str(who or "")) or SOMEBODY, lease)
+        return Holder(_version(found), one_line(str(who or "")) or SOMEBODY, lease, _token(found))
 
     def identify(self, checksum: str, holder: Holder) -> Holder:
         del checksum
@@ -85,8 +85,7 @@ class Leases:
     def _own(self, checksum: str, token: str) -> str | None:
         """The version of the Lease, None when it is not held with this token."""
         found = self._ask("GET", self._object(checksum), allowed=(NOT_FOUND,))
-        notes = found.get("metadata", {}).get("annotations") if found else None
-        return _version(found) if found and isinstance(notes, dict) and notes.get(_NONCE) == token else None
+        return _version(found) if found and _token(found) == token else None
 
     def _object(self, checksum: str) -> str:
         return f"lineal-{hashlib.sha256(self._store.encode()).hexdigest()[:12]}-{checksum}"
@@ -139,6 +138,12 @@ def _refusal(error: KubeRefused, method: str, namespace: str) -> str:
         return f"{may_not}; docs/locks.md has the Role that it needs"
     said = one_line(error.message)
     return f"the API server answers status {error.status}" + (f" and says {said!r}" if said else "")
+
+
+def _token(lease: Mapping[str, Any]) -> str:
+    metadata = lease.get("metadata")
+    notes = metadata.get("annotations") if isinstance(metadata, dict) else None
+    return str(notes.get(_NONCE, "")) if isinstance(notes, dict) else ""
 
 
 def _version(lease: Mapping[str, Any]) -> str:

@@ -40,6 +40,8 @@ class Holder:
     who: str = SOMEBODY
     lease: float | None = None
     """Seconds, when the holder says them."""
+    token: str = ""
+    """Its token, where the service tells it."""
 
 
 class Service(Protocol):
@@ -107,6 +109,7 @@ class LeasedLock:
             if claimable:
                 lease = self._try(checksum, observed.version)
                 if lease is not None:
+                    lease.killed = observed.token
                     return lease
                 losses += 1
             observed.look()
@@ -149,9 +152,7 @@ class LeasedLock:
             with suppress(LockFailed, OSError):
                 self._service.release(checksum, token)
             raise
-        if not claimed:
-            return None
-        return Lease(self._service, checksum, token, started, self._timeouts, inherited=over is not None)
+        return Lease(self._service, checksum, token, started, self._timeouts) if claimed else None
 
     def _release(self, checksum: str, token: str) -> None:
         try:
@@ -174,13 +175,10 @@ class LeasedLock:
 class Lease:
     """A lock that this run holds, renewed as long as the work under it takes."""
 
-    def __init__(
-        self, service: Service, checksum: str, token: str, started: float, timeouts: LockTimeouts, *,
-        inherited: bool = False,
-    ) -> None:  # fmt: skip
+    def __init__(self, service: Service, checksum: str, token: str, started: float, timeouts: LockTimeouts) -> None:
         """`started` is when the claim was sent: the service may count from then on."""
-        self.inherited = inherited
-        """Whether the lock was taken over from a run that did not free it: it was killed."""
+        self.killed = ""
+        """The token of the run from which the lock was taken over, because it was killed; empty for none."""
         self._service = service
         self._checksum = checksum
         self.token = token
@@ -241,6 +239,10 @@ class _Observation:
     @property
     def version(self) -> str | None:
         return None if self._holder is None else self._holder.version
+
+    @property
+    def token(self) -> str:
+        return "" if self._holder is None else self._holder.token
 
     @property
     def who(self) -> str:

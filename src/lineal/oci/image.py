@@ -158,7 +158,7 @@ def _is_other(entry: dict[str, Any]) -> bool:
 
 
 def _read(store: Store, manifest: Manifest) -> Image:
-    from lineal.oci.config_shape import check_config
+    from lineal.oci.config import check_config
 
     if manifest.media_type not in (OCI_MANIFEST, DOCKER_MANIFEST):
         raise Unreachable(

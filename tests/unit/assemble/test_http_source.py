@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from lineal.assemble.http_source import download
-from lineal.context.remote_source import HttpSource
+from lineal.assemble.http_source import download, settled
+from lineal.context.remote_source import GitSource, HttpSource
 from lineal.errors import BadConfiguration, BuildFailed, LinealError, Unreachable
 
 DATA = bytes(range(256)) * 5000
@@ -36,9 +36,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append((self.path, dict(self.headers)))
-        if self.path.startswith("/to/"):
+        # As a proxy it is asked for whole addresses.
+        path = self.path.removeprefix("http://files.example.com")
+        if path.startswith("/to/"):
             self.send_response(302)
-            self.send_header("Location", self.path.removeprefix("/to/"))
+            self.send_header("Location", path.removeprefix("/to/"))
             self.end_headers()
             return
         self.send_response(404 if self.path.startswith("/none") else 200)
@@ -144,3 +146,41 @@ def test_a_name_that_leads_to_this_machine_is_this_machine(
     with pytest.raises(BadConfiguration, match="leads to this machine"):
         download(HttpSource(f"http://files.example.com:{server.server_address[1]}/a", "a"), tmp_path)
     assert not server.asked
+
+
+@pytest.fixture
+def outside(server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of a public host: the server, as the proxy of this network, answers for it."""
+    monkeypatch.setenv("http_proxy", server.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    return "http://files.example.com"
+
+
+INSIDE = [
+    "http://169.254.169.254/latest",
+    "http://127.0.0.1:1/x",
+    "http://localhost/x",
+    "//10.0.0.1/x",
+    "http://[::1]/x",
+]
+
+
+@pytest.mark.parametrize("place", INSIDE)
+def test_a_redirect_leads_to_no_service_of_this_network(
+    server: Server, outside: str, tmp_path: Path, place: str
+) -> None:
+    with pytest.raises(BadConfiguration, match=r"ADD of .* leads to this machine or its network"):
+        download(HttpSource(f"{outside}/to/{place}", "a"), tmp_path)
+    with pytest.raises(BadConfiguration, match="leads to this machine or its network"):
+        settled(GitSource(f"{outside}/to/{place}"))
+    assert len(server.asked) == 2
+
+
+def test_a_redirect_to_another_public_place_is_followed(server: Server, outside: str, tmp_path: Path) -> None:
+    tree = download(HttpSource(f"{outside}/to/{outside}/b", "a"), tmp_path)
+    assert tree.children("") == ["a"]
+    refs = "info/refs?service=git-upload-pack"
+    found = settled(GitSource(f"{outside}/to/{outside}/new.git", "main"))
+    assert found == GitSource(f"{outside}/new.git", "main", redirected=True)
+    assert server.asked[-1][0] == f"{outside}/new.git/{refs}"

@@ -107,6 +107,24 @@ def test_names_that_no_layer_can_have_are_refused(builder: LayerBuilder, path: s
         builder.put(path, file())
 
 
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("d/" + "é" * 128, r"^/d/é.*… has a name of 256 bytes in it; the limit is 255\."),
+        ("/".join(["n" * 255] * 16 + ["f"]), r"^/nnn.*… is a path of 4097 bytes; the limit is 4095\."),
+    ],
+)
+def test_names_that_linux_does_not_have_are_refused(builder: LayerBuilder, path: str, message: str) -> None:
+    with pytest.raises(BuildFailed, match=message):
+        builder.put(path, file())
+
+
+def test_directories_may_be_as_deep_as_a_path_is_long(builder: LayerBuilder, tmp_path: Path) -> None:
+    deep = "/".join(["d"] * 2047)
+    builder.make_directories(deep, 0o755, None)
+    assert builder.write(tmp_path).filesystem.is_directory(deep)
+
+
 def test_what_was_put_onto_an_empty_image_wins(tmp_path: Path) -> None:
     below, above = LayerBuilder(PARENT, 1), LayerBuilder(Filesystem.empty(), 1)
     below.put("srv/f", file(b"below"))

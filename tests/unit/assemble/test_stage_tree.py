@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import os
+import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,11 @@ from lineal.assemble.stage_tree import StageTree, as_tar
 from lineal.context import glob
 from lineal.errors import BuildFailed, Unreachable
 from tests.unit.assemble.oracle import FolderTree, archive, sources_of
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 Row = tuple[str, str, int, int, int, str | bytes]
 
@@ -33,6 +41,15 @@ def hard(name: str, target: str) -> Row:
 
 def link(name: str, target: str) -> Row:
     return (name, "l", 0o777, 5, 6, target)
+
+
+def special(name: str, letter: str = "p") -> Row:
+    return (name, letter, 0o600, 7, 8, "")
+
+
+def skipping(data: bytes) -> bytes:
+    """As layers that can be pulled in parts begin, with a frame that says nothing."""
+    return b"\x5e\x2a\x4d\x18\x04\x00\x00\x00toc." + zstd.compress(data)
 
 
 class Image:
@@ -150,6 +167,89 @@ def test_a_hard_link_to_nothing_is_refused(rows: list[Row]) -> None:
         Image(rows).read("/a")
 
 
+@pytest.mark.parametrize("between", [file("e/d"), link("e/d", "x"), special("e/d"), file("e/.wh.d"), file("e")])
+def test_what_stood_in_a_folder_s_place_hides_it_for_good(between: Row) -> None:
+    image = Image([folder("e"), folder("e/d"), file("e/d/f", b"secret")], [between], [folder("e"), folder("e/d")])
+    for wanted in ("/e", "/e/d", "/e/d/f", "/e/*", "/"):
+        assert contents(image.read(wanted)) == {}
+
+
+def test_a_folder_that_a_link_has_replaced_is_not_the_link_s_target() -> None:
+    image = Image(
+        [folder("new"), file("new/f", b"2"), file("new/kept", b"2")],
+        [folder("old"), file("old/f", b"1"), file("old/kept"), file("old/more")],
+        [folder("old"), file("old/.wh.kept")],
+        [link("old", "new")],
+    )
+    for wanted in ("/old", "/new", "/", "/*"):
+        assert contents(image.read(wanted)) == {"new/f": b"2", "new/kept": b"2"}
+    assert contents(image.read("/old/more")) == {}
+
+
+def test_a_link_to_itself_is_read_as_it_is() -> None:
+    image = Image([folder("e/d"), file("e/d/f")], [link("e/d", "d")])
+    for wanted in ("/e", "/e/*", "/"):
+        node = image.read(wanted).lstat("e/d")
+        assert node is not None and node.target == "d"
+    with pytest.raises(BuildFailed, match=r"^/e/d/f has too many symbolic links in it"):
+        image.read("/e/d/f")
+
+
+@pytest.mark.parametrize("row", [link("a/l", "f"), special("a/l"), special("a/l", "c"), file("a/l", b"x")])
+def test_two_names_of_anything_are_one(row: Row) -> None:
+    image = Image([folder("a"), folder("b"), row, hard("b/m", "a/l"), hard("b/n", "b/m")], [file("a/.wh.l")])
+    for wanted in ("/", "/b"):
+        tree = image.read(wanted)
+        m, n = tree.lstat("b/m"), tree.lstat("b/n")
+        assert m and n and m.inode == n.inode != ""
+        assert m.kind == n.kind == {"l": "symlink", "f": "file"}.get(row[1], "special")
+        assert (m.target, m.device, m.size) == (n.target, n.device, n.size)
+        assert (m.uid, m.gid) == (3, 4), "what the last name says is everyone's"
+    assert {node.path for node in image.read("/b").walk("a")} == set()
+
+
+def test_a_hard_link_has_the_file_that_its_target_was_when_it_was_made() -> None:
+    rows = [folder("a"), folder("b"), file("a/f", b"1"), hard("b/f", "a/f"), file("a/f", b"2"), hard("b/g", "a/f")]
+    tree = Image(rows).read("/b")
+    assert contents(tree) == {"b/f": b"1", "b/g": b"2"}
+    assert contents(Image(rows).read("/")) == {"a/f": b"2", "b/f": b"1", "b/g": b"2"}
+
+
+@pytest.mark.parametrize("lower", [[], [folder("d"), file("d/x")]])
+def test_a_hard_link_to_a_directory_is_refused(lower: list[Row]) -> None:
+    with pytest.raises(Unreachable, match=r"hard link to (a directory|nothing)"):
+        Image(lower, [*([] if lower else [folder("d")]), hard("h", "d")]).read("/h")
+
+
+def test_overlay_s_own_mark_removes_too() -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        info = tarfile.TarInfo("a/gone")
+        info.type = tarfile.CHRTYPE
+        tar.addfile(info)
+    image = Image([folder("a"), folder("a/gone"), file("a/gone/f")])
+    image.filesystem = image.filesystem.apply(1, io.BytesIO(buffer.getvalue()))
+    image.sources.append(sources_of(buffer.getvalue()))
+    assert [node.path for node in image.read("/").walk("")] == ["a"]
+
+
+def test_a_tree_may_be_as_deep_as_a_path_is_long() -> None:
+    deep = "/".join(["d"] * 2046)
+    tree = Image([file(f"{deep}/f", b"f")]).read("/d/d")
+    assert contents(tree) == {f"{deep}/f": b"f"}
+    assert len(list(tree.walk(""))) == 2047
+
+
+def test_names_of_one_file_stay_one_in_a_stream() -> None:
+    tree = Image([folder("a"), file("a/f", b"x"), hard("a/g", "a/f"), link("a/l", "f"), hard("a/m", "a/l")]).read(
+        "/a"
+    )
+    with tarfile.open(fileobj=io.BytesIO(b"".join(as_tar(tree, "a")))) as tar:
+        assert [(entry.name, entry.type, entry.linkname) for entry in tar] == [
+            ("f", b"0", ""), ("g", b"1", "f"), ("l", b"2", "f"), ("m", b"1", "l"),
+        ]  # fmt: skip
+
+
 def test_a_directory_as_a_stream() -> None:
     image = Image([folder("a"), folder("a/d", 0o700), file("a/d/f", os.urandom(70_000)), link("a/l", "d/f")])
     tree = image.read("/a")
@@ -171,8 +271,9 @@ def test_a_file_as_a_stream_is_one_entry(tmp_path: Path) -> None:
         list(as_tar(FolderTree(tmp_path), "absent"))
 
 
-def test_gzip_layers_are_read() -> None:
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstd.compress, bytes, skipping])
+def test_a_layer_is_read_by_its_bytes(pack: Callable[[bytes], bytes]) -> None:
     image = Image([file("f", b"f")])
-    packed = gzip.compress(b"".join(image.sources[0]()))
-    image.sources = [lambda: iter([packed])]
+    packed = pack(b"".join(image.sources[0]()))
+    image.sources = [lambda: iter([packed[:3], packed[3:]])]
     assert contents(image.read("f")) == {"f": b"f"}

@@ -108,7 +108,9 @@ def test_refs_are_looked_up_and_compared_with_the_commit(forge: Forge, tmp_path:
     forge.git("r", "tag", "v1")
     forge.publish("r")
     for ref in ("", "main", "v1", "refs/tags/v1"):
-        assert contents(clone(GitSource(forge.of("r"), ref), tmp_path)) == {"a": "1"}
+        told: list[str] = []
+        assert contents(clone(GitSource(forge.of("r"), ref), tmp_path, told.append)) == {"a": "1"}
+        assert told == [commit]
         assert contents(clone(GitSource(forge.of("r"), ref, commit), tmp_path)) == {"a": "1"}
         with pytest.raises(BuildFailed, match=f"is {commit}, not {'0' * 40}"):
             clone(GitSource(forge.of("r"), ref, "0" * 40), tmp_path)

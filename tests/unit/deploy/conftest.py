@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.tools import helm as binaries
 GOLDEN = Path(__file__).parents[2] / "golden" / "chart"
 DIGEST = "sha256:" + "a" * 64
 IMAGES = {"api": values.ImageValue.of("registry.example.com/team/app", "v1", DIGEST)}
-GLOBAL = values.global_values("shop", "prod", "c" * 40, "main", IMAGES)
+GLOBAL: dict[str, Any] = values.global_values("shop", "prod", "c" * 40, "main", IMAGES)
 
 MakeRelease = Callable[..., Release]
 

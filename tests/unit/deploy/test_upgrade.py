@@ -96,46 +96,6 @@ def test_a_changed_hook_or_secret_is_a_change(deploys: Deploys, kubernetes: Clus
     assert deploys("text=one", "password=other") == "unchanged"
 
 
-SWITCHED = """\
-{{- if .Values.on }}
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: shop}
-{{- end }}
-"""
-CRD = """\
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: kettles.%(group)s}
-spec:
-  group: %(group)s
-  scope: Namespaced
-  names: {plural: kettles, singular: kettle, kind: Kettle}
-  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]
-"""
-
-
-def test_a_chart_that_renders_nothing_is_deployed_as_any_other(deploys: Deploys, kubernetes: Cluster) -> None:
-    templates = deploys.chart / "templates"
-    for file in templates.iterdir():
-        file.unlink()
-    (templates / "switched.yaml").write_text(SWITCHED)
-    assert [deploys(), deploys()] == ["deployed", "unchanged"], "all is switched off"
-    assert deploys("on=true") == "deployed"
-    assert deploys() == "deployed" and not kubernetes.client.list("configmaps", deploys.namespace, "?limit=1")
-    assert deploys("on=true") == "deployed", "a release that is empty in the cluster is not stuck"
-    (templates / "switched.yaml").write_text(HOOK.replace("crash", "ready"))
-    assert [deploys(), deploys()] == ["deployed", "unchanged"], "only a hook"
-
-
-def test_a_chart_with_nothing_but_definitions_is_deployed(deploys: Deploys) -> None:
-    for file in (deploys.chart / "templates").iterdir():
-        file.unlink()
-    (deploys.chart / "crds").mkdir()
-    (deploys.chart / "crds" / "kettle.yaml").write_text(CRD % {"group": f"{deploys.namespace}.example.org"})
-    assert [deploys(), deploys()] == ["deployed", "unchanged"]
-
-
 STUCK = [
     ("unpulled", r"pod shop-\w+-0: ImagePullBackOff: .*not found\.", "imagePullSecrets"),
     ("crash", r"CrashLoopBackOff: its container app ended with 2, restarted 4 times\.", "printed last"),

@@ -24,11 +24,10 @@ def report(*stages: StageReport, may_write: bool = True, **values: Any) -> Repor
         lineal="0.1",
         command="build",
         project="shop",
-        store="layout:x",
         context=ContextReport(provider="local", event="none", commit="1" * 40, may_write=may_write),
         images=[ImageReport(name=name, digest="sha256:" + "0f3a9c2b71de" * 5 + "0000") for name in names],
         stages=list(stages),
-        **values,
+        **{"store": "layout:x", **values},
     )
 
 

@@ -110,15 +110,15 @@ class Helm:
 
     def upgrade(
         self, release: Release, mark: str, output: Output, stop: process.Stop = process.never,
-        pause: Callable[[], bool] = process.go_on,
+        pause: Callable[[], bool] = process.go_on, *, wait: bool = True,
     ) -> Answer:  # fmt: skip
-        """Install or upgrade, and wait until helm takes all for ready. What fails stays as it is: see `recovery`.
+        """Install or upgrade, and `wait` until helm takes all for ready. What fails stays as it is: see `recovery`.
 
         The chart has its dependencies by now. The new revision gets the label RUN_LABEL with the value `mark`.
         `output` gets helm's lines; `stop` says when waiting does not help any more (SIGTERM), or must not go on
         (SIGKILL); as long as `pause` says so, helm is suspended. Call it on the main thread: SIGINT and SIGTERM are
         forwarded to helm; a second one kills it."""
-        flags = [*self.upgrade_flags(release, mark), *release.context_flags, *common_flags(release)]
+        flags = [*self.upgrade_flags(release, mark, wait=wait), *release.context_flags, *common_flags(release)]
         return self.run(["upgrade", *flags], output=output, echo=True, stop=stop, pause=pause, tethered=True)
 
     def upgrade_failure(self, answer: Answer, release: Release) -> LinealError:
@@ -130,9 +130,10 @@ class Helm:
             return Interrupted(f"Interrupted by {name}, just when {release} was done.")
         return Interrupted(f"The deployment of {release} was interrupted by {name}.")
 
-    def upgrade_flags(self, release: Release, mark: str) -> list[str]:
+    def upgrade_flags(self, release: Release, mark: str, *, wait: bool = True) -> list[str]:
         return [
-            *("--install", "--create-namespace", "--reset-values", *self._wait_flags, *self.apply_flags(release)),
+            *("--install", "--create-namespace", "--reset-values"),
+            *(*(self._wait_flags if wait else ()), *self.apply_flags(release)),
             *("--timeout", f"{round(release.timeout * 1000)}ms", "--history-max", _HISTORY),
             *("--description", release.description, "--labels", f"{RUN_LABEL}={mark}", "--hide-notes"),
             *ownership_flags(release),

@@ -91,6 +91,22 @@ class ReleaseManifests:
             and text(one, "metadata", "name")
         ]
 
+    @property
+    def never_ready(self) -> bool:
+        """Whether the legacy wait may wait for ever for something that Helm 4's own way does not wait for: a load
+        balancer's address, which many clusters give to nobody, or a pod that ends."""
+        return any(
+            (one.get("kind") == "Service" and at(one, "spec", "type") == "LoadBalancer")
+            or (one.get("kind") == "Pod" and at(one, "spec", "restartPolicy") in ("Never", "OnFailure"))
+            for one in self.objects
+        )
+
+    @property
+    def after_hooks(self) -> bool:
+        """Whether hooks run after all is ready."""
+        kinds = [text(one, "metadata", "annotations", "helm.sh/hook") for one in self.hook_objects]
+        return any(word.strip().startswith("post-") for hook in kinds for word in hook.split(","))
+
     def same(self, other: ReleaseManifests) -> bool:
         """Whether both ask the same of the cluster. Comments and white space do not count: Helm 3 and 4 differ in
         them."""

@@ -39,12 +39,15 @@ def may_have_begun(answer: Answer, error: LinealError) -> bool:
 
 
 def undo_own(
-    helm: Helm, release: Release, mark: str, *, deployed: bool = False, pause: Callable[[], bool] = process.go_on
-) -> str:
+    helm: Helm, release: Release, mark: str, *, deployed: bool = False, wait: bool = True, killed: str = "",
+    pause: Callable[[], bool] = process.go_on,
+) -> str:  # fmt: skip
     """Undo the revision of the run `mark` when it failed or is unfinished; with `deployed`, also when helm takes it
     for deployed. Returns a sentence about what was done, empty for nothing.
 
-    Waits until what worked before is ready again. Raises nothing, and leaves the revisions of other jobs alone."""
+    `killed` is the mark of the run before when that was killed: helm may call its revision deployed, but nobody has
+    seen it ready. `wait`: until what worked before is ready again. Raises nothing, and leaves the revisions of other
+    jobs alone."""
     left = _Leftover(helm, release, shielded=True, pause=pause)
     revisions = left.revisions()
     if revisions is None:
@@ -52,20 +55,18 @@ def undo_own(
     bad = (*_BAD, "deployed") if deployed else _BAD
     if not revisions or not revisions[-1].status.startswith(bad) or left.run_of(revisions) != mark:
         return ""
-    return left.put_back(revisions, wait=True)[0]
+    return left.put_back(revisions, wait=wait, killed=killed)[0]
 
 
-def undo_killed(
-    helm: Helm, release: Release, pause: Callable[[], bool] = process.go_on, *, inherited: bool = False
-) -> str:
+def undo_killed(helm: Helm, release: Release, killed: str = "", *, pause: Callable[[], bool] = process.go_on) -> str:
     """Undo the unfinished revision of an earlier run that was killed. Returns a sentence, empty for nothing.
 
-    The caller holds the release's lock, so no other run works on it; `inherited` says that the lock was that of a
-    killed run. A revision that no run of ours made is left alone: helm itself refuses to go on beside it. Raises
+    The caller holds the release's lock, so no other run works on it; `killed` is the mark of the run from which it
+    was taken over. A revision that no run of ours made is left alone: helm itself refuses to go on beside it. Raises
     `Interrupted`."""
     left = _Leftover(helm, release, shielded=False, pause=pause)
     revisions = left.revisions()
-    if not revisions or not is_cut_off(revisions[-1].status) or not left.run_of(revisions, inherited):
+    if not revisions or not is_cut_off(revisions[-1].status) or not left.run_of(revisions, killed):
         return ""
     done, signals = left.put_back(revisions, wait=False)
     said = f"A run before left {release} {revisions[-1].status}, because it was killed. {done}"
@@ -117,11 +118,11 @@ class _Leftover:
             return None
         return sorted(found, key=lambda revision: revision.number)
 
-    def run_of(self, revisions: Sequence[Revision], inherited: bool = False) -> str:
+    def run_of(self, revisions: Sequence[Revision], killed: str = "") -> str:
         """The mark of our run that made the last revision, or the revision that a rollback was undoing. Empty when no
         run of ours made it.
 
-        A rollback from what helm takes for deployed may be anybody's, unless the lock is `inherited`. Helm copies
+        A rollback from what helm takes for deployed may be anybody's, unless a run of ours was `killed`. Helm copies
         labels to the next revision, even to one that somebody else makes. So a revision is ours only when its mark
         differs from that of the revision before."""
         last = len(revisions) - 1
@@ -129,17 +130,21 @@ class _Leftover:
             return ""  # our runs uninstall only what was a first installation
         if revisions[last].status == "pending-rollback":
             last -= 1
-            if last < 0 or not (inherited or revisions[last].status.startswith(_BAD)):
+            if last < 0 or not (killed or revisions[last].status.startswith(_BAD)):
                 return ""
         mark = self._mark(revisions[last])
         return mark if mark and (last == 0 or self._mark(revisions[last - 1]) != mark) else ""
 
-    def put_back(self, revisions: Sequence[Revision], *, wait: bool) -> tuple[str, tuple[Signals, ...]]:
+    def put_back(
+        self, revisions: Sequence[Revision], *, wait: bool, killed: str = ""
+    ) -> tuple[str, tuple[Signals, ...]]:
         """Roll back, or uninstall a first installation. Returns a sentence about it, and the signals that arrived
         meanwhile."""
         cut_off = revisions[-1].status.startswith(_CUT_OFF)
         hooks = hooks_left.hooks_of(self.helm, self.release, revisions[-1].number)
         good = last_good(revisions)
+        if killed and good == revisions[-2].number and self._mark(revisions[-2]) == killed:
+            good = last_good(revisions[:-1]) or good
         command, done = ["uninstall", self.release.name], "It was a first installation and has been uninstalled."
         flags: list[str] = []
         if good is not None:

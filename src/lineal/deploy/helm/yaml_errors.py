@@ -10,7 +10,8 @@ from typing import Any
 
 _LINE = re.compile(r"\byaml: line (\d+)")
 _STEPS = re.compile(
-    r"^(?:(?:error converting YAML to JSON|error unmarshaling JSON|while decoding JSON|yaml|line \d+): )+"
+    r"^(?:(?:cannot unmarshal yaml document|error converting YAML to JSON|error unmarshaling JSON|"
+    r"while decoding JSON|yaml|line \d+): )+"
 )
 
 
@@ -22,7 +23,7 @@ def reason(said: str) -> str:
 def remedy(said: str) -> str:
     if "invalid map key" in said:
         return "Put quotes around a text that begins with a brace, such as `{{ … }}`."
-    return "Correct the file."
+    return "Put the key in quotes." if "unsupported map key" in said else "Correct the file."
 
 
 def line(said: str, file: Path | None) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -97,6 +98,16 @@ def _of_pod(pod: dict[str, Any]) -> Diagnosis | None:
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             return Diagnosis(text(condition, "reason") or "Unscheduled", text(condition, "message"), None, name)
     return _not_ready(name, containers)
+
+
+def of_old_pods(pods: Iterable[dict[str, Any]]) -> Diagnosis | None:
+    """Of a StatefulSet's pods of another version: while one is not ready, Kubernetes replaces none in order."""
+    for pod in pods:
+        found = of_pod(pod)
+        if found is not None and found.container:
+            said = f"it is still of another version ({found.reason}), and may stay so until it is deleted"
+            return Diagnosis("OldPod", said, None, found.pod)
+    return None
 
 
 def _of_container(pod: str, status: dict[str, Any]) -> Diagnosis | None:

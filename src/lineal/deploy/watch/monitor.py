@@ -52,10 +52,12 @@ class Monitor:
     When the cluster does not let itself be watched, one line says so, and helm waits alone."""
 
     def __init__(
-        self, observer: WorkloadObserver, say: Say, policy: PollPolicy | None = None, wanted: Collection[str] = ()
-    ) -> None:
+        self, observer: WorkloadObserver, say: Say, policy: PollPolicy | None = None, wanted: Collection[str] = (), *,
+        repairs: bool = False,
+    ) -> None:  # fmt: skip
         """Make it before helm changes anything: it looks at the workloads that are there already. `wanted` are those
-        that must be there in the end: `Deployment shop`."""
+        that must be there in the end: `Deployment shop`. `repairs`: the deploy is to make ready what is not, so that
+        counts as what it changes."""
         self._observer = observer
         self._wanted = wanted
         self.missing: list[str] = []
@@ -75,7 +77,7 @@ class Monitor:
         """The workloads that this deploy changed and that were not ready yet, in their last state."""
         self._settled, self._given_up = False, False
         self._explained: set[str] = set()
-        self._before = {found.uid: found.version for found in self._first_look()}
+        self._before = {found.uid: found.version for found in self._first_look() if found.done or not repairs}
 
     def __enter__(self) -> Monitor:
         self._thread.start()
@@ -111,7 +113,7 @@ class Monitor:
     def settled(self, seconds: float, go_on: Callable[[], bool]) -> bool:
         """Wait until everything that this deploy changed was seen ready: helm takes some for ready that is not. False
         when that does not come, or not within `seconds`, or when `go_on` says so."""
-        start = time.monotonic()
+        start, told = time.monotonic(), False
         while not self._blind:
             looked, spent = self.poll(), time.monotonic() - start
             if self.verdict is not None or not go_on():
@@ -121,12 +123,20 @@ class Monitor:
                 return True
             if spent >= seconds:
                 return False
+            if not told:
+                told = True
+                self._say("helm takes all of it for ready. What it changed is waited for until it is.")
             self._ended.wait(min(self._policy.poll, 0.5))
         return True
 
     def still_running(self) -> list[Observation]:
         """The Jobs of this deploy, hooks apart, that have not ended."""
         return [seen for seen in self._unready.values() if seen.workload.kind == "jobs" and not self._is_hook(seen)]
+
+    def left_alone(self) -> list[Workload]:
+        """The workloads that this deploy changed, and whose controllers wait for somebody."""
+        changed = [seen.workload for seen in self._seen.values() if seen.workload.left_alone]
+        return [one for one in changed if self._before.get(one.uid) != one.version]
 
     def _awaited(self, *, with_jobs: bool) -> list[Observation]:
         jobs = self.still_running() if with_jobs else []

@@ -10,7 +10,7 @@ from typing import Any
 from lineal.deploy.release import Release
 from lineal.deploy.watch import diagnosis
 from lineal.deploy.watch.diagnosis import Diagnosis
-from lineal.deploy.watch.workload import GROUPS, KINDS, Workload, newest
+from lineal.deploy.watch.workload import GROUPS, KINDS, Workload, newest, owned
 from lineal.kube.client import KubeClient, KubeRefused, path
 from lineal.kube.json_fields import number, text
 from lineal.kube.login import KubeUnavailable
@@ -93,7 +93,7 @@ class WorkloadObserver:
 
     def _of_pods(self, found: Workload) -> Diagnosis | None:
         try:
-            pods = self._pods(found)
+            pods, older = self._pods(found)
         except (KubeRefused, KubeUnavailable):
             return None
         known = [one for one in map(diagnosis.of_pod, pods) if one is not None]
@@ -101,19 +101,24 @@ class WorkloadObserver:
             return min(known, key=lambda one: (one.certain is not True, one.certain is None, one.pod))
         if len(pods) >= found.wanted:
             return None  # refused once, and made later
+        stuck = diagnosis.of_old_pods(older) if found.kind == "statefulsets" else None
+        if stuck is not None:
+            return stuck
         warnings = self._warnings(f"involvedObject.uid={found.uid}")
         refused = [diagnosis.of_event(event) for event in warnings if _mark(event) not in self._old]
         return next((one for one in reversed(refused) if one is not None), None)
 
-    def _pods(self, found: Workload) -> list[dict[str, Any]]:
+    def _pods(self, found: Workload) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Those of the present revision, and its own of earlier ones."""
         if not found.selector:
-            return []
+            return [], []
         pods = self._api.items(path("api/v1", found.namespace, "pods"), labelSelector=found.selector)
         sets: list[dict[str, Any]] = []
         if found.kind == "deployments":
             where = path("apis/apps/v1", found.namespace, "replicasets")
             sets = self._api.items(where, labelSelector=found.selector)
-        return newest(found, pods, sets)
+        present = newest(found, pods, sets)
+        return present, [pod for pod in pods if owned(pod, found.uid) and pod not in present]
 
     def _warnings(self, selector: str) -> list[dict[str, Any]]:
         """The warnings of `_events`; an empty list when the API server does not answer."""

@@ -105,15 +105,17 @@ class Workload:
 
     @property
     def done(self) -> bool:
-        return self.left_alone or (self.current and self.ready >= self.wanted)
+        return bool(self.left_alone) or (self.current and self.ready >= self.wanted)
 
     @property
-    def left_alone(self) -> bool:
-        """Whether its controller changes no pods by itself: somebody lets a paused Deployment or a suspended Job go
-        on, or deletes the pods (OnDelete)."""
-        if self.kind in ("deployments", "jobs"):
-            return at(self.thing, "spec", "paused" if self.kind == "deployments" else "suspend") is True
-        return text(self.thing, "spec", "updateStrategy", "type") == "OnDelete"
+    def left_alone(self) -> str:
+        """Why its controller changes no pods by itself, in a few words; empty when it does."""
+        if at(self.thing, "spec", "paused") is True:
+            return "it is paused"
+        if at(self.thing, "spec", "suspend") is True:
+            return "it is suspended"
+        by_hand = text(self.thing, "spec", "updateStrategy", "type") == "OnDelete"
+        return "its pods change when somebody deletes them (OnDelete)" if by_hand else ""
 
     @property
     def gave_up(self) -> bool:
@@ -148,10 +150,10 @@ def newest(
         owners = [
             text(one, "metadata", "uid")
             for one in sets
-            if _owned(one, workload.uid) and at(one, "metadata", "annotations", _REVISION) == revision
+            if owned(one, workload.uid) and at(one, "metadata", "annotations", _REVISION) == revision
         ]
-        return [pod for pod in pods if any(_owned(pod, owner) for owner in owners)]
-    mine = [pod for pod in pods if _owned(pod, workload.uid)]
+        return [pod for pod in pods if any(owned(pod, owner) for owner in owners)]
+    mine = [pod for pod in pods if owned(pod, workload.uid)]
     if workload.kind == "statefulsets":
         wanted = at(workload.thing, "status", "updateRevision")
         return [pod for pod in mine if at(pod, "metadata", "labels", _HASH) == wanted]
@@ -161,5 +163,5 @@ def newest(
     return mine
 
 
-def _owned(thing: Any, uid: str) -> bool:
+def owned(thing: Any, uid: str) -> bool:
     return bool(uid) and any(owner.get("uid") == uid for owner in entries(thing, "metadata", "ownerReferences"))

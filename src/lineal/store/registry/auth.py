@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
 from lineal.errors import Unreachable
-from lineal.store.registry.credentials import Credential, find_credential
+from lineal.store.registry.credentials import AUTH_VARIABLE, Credential, find_credential
 from lineal.store.registry.network_policy import hostname, is_inside
 
 Scope = tuple[str, str]
@@ -158,7 +158,8 @@ class Authenticator:
         if not self._looked_up:
             self._looked_up = True
             found, self._problem = find_credential(self._host, self._repository, self._environ)
-            self._credential = found or self._fallback
+            given_to_runner = found is not None and found.source == AUTH_VARIABLE
+            self._credential = (self._fallback or found) if given_to_runner else (found or self._fallback)
         return self._credential
 
     def _cached(self, scopes: Sequence[Scope]) -> str | None:

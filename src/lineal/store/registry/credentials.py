@@ -75,8 +75,6 @@ def _files(environ: Mapping[str, str]) -> Iterator[Path]:
 
 def _configurations(environ: Mapping[str, str], problems: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each configuration that can be read, with the name of its file or variable."""
-    if text := environ.get(AUTH_VARIABLE):
-        yield from _parsed(AUTH_VARIABLE, text.encode("utf-8", "surrogateescape"), problems)
     for path in _files(environ):
         try:
             yield from _parsed(str(path), path.read_bytes(), problems)
@@ -84,6 +82,9 @@ def _configurations(environ: Mapping[str, str], problems: list[str]) -> Iterator
             continue
         except OSError as error:
             problems.append(f"{path} cannot be read ({error.strerror}).")
+    # The last one: in a GitLab job it is there for the runner, and the job may have logged in for more.
+    if text := environ.get(AUTH_VARIABLE):
+        yield from _parsed(AUTH_VARIABLE, text.encode("utf-8", "surrogateescape"), problems)
 
 
 def _parsed(source: str, text: bytes, problems: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -26,7 +26,7 @@ class Waiting:
     def __init__(self, host: str, time: Time, note: Callable[[str], None]) -> None:
         self._host, self.time, self._note = host, time, note
         self._guard = threading.Lock()
-        self._told_until = 0.0
+        self._told_until = float("-inf")
 
     def wait(self, seconds: float, answer: Response | None) -> None:
         if answer is not None and (answer.limited or answer.pause(self.time) >= 1):
@@ -40,7 +40,7 @@ class Waiting:
                 return
             self._told_until = until
         why = "limits how often it may be asked" if answer.limited else f"is busy (status {answer.status})"
-        self._note(f"{self._host} {why}: asking again in {seconds:.0f} s.")
+        self._note(f"{self._host} {why}: asking again in {max(seconds, 1):.0f} s.")
 
 
 class Tries:

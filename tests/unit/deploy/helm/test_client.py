@@ -133,9 +133,9 @@ def test_a_broken_chart_file_is_named(
 
 UNREADABLE = [
     # What YAML takes, and JSON has not.
-    ("a: 1\nhost: {{ .Values.x }}\n", 2, "invalid map key: map[", "Put quotes around a text"),
+    ("a: 1\nhost: {{ .Values.x }}\n", 2, ": invalid map key: map[", "Put quotes around a text"),
     ("a: 1\nb:\n  - {c: {[d]: e}}\n", 3, "invalid map key: ", "Put quotes around a text"),
-    ("a: 1\n? null\n: x\n", 2, "key", "Correct the file."),
+    ("a: 1\n? null\n: x\n", 2, ": unsupported map key of type: ", "Put the key in quotes."),
     ("a: 1\nb: *unknown\n", 2, "unknown anchor 'unknown' referenced", "Correct the file."),
 ]
 

@@ -213,7 +213,7 @@ def test_a_rollback_from_what_helm_calls_deployed_is_finished_after_a_killed_run
     killed(helm_of_cluster, ["rollback", "shop", "1", "-n", "ns"], cluster, once(("PUT",), "shop.v3"))
     assert cluster.releases()["shop.v3"] == "pending-rollback"
     assert recovery.undo_killed(helm_of_cluster, make("x")) == ""
-    told = recovery.undo_killed(helm_of_cluster, make("x"), inherited=True)
+    told = recovery.undo_killed(helm_of_cluster, make("x"), "its mark")
     assert told.endswith("because it was killed. It has been rolled back to revision 1.")
     assert (cluster.releases()["shop.v4"], text_of(cluster)) == ("deployed", "one")
 

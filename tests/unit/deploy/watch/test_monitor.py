@@ -166,6 +166,26 @@ def test_a_job_gets_a_while_in_which_it_may_fail() -> None:
     assert not settled(monitor, 3600.0) and monitor.verdict is not None
 
 
+def test_what_a_deploy_is_to_repair_is_waited_for_though_it_did_not_change_it() -> None:
+    """A run that was killed while it waited leaves what helm calls deployed."""
+    api = Canned(deployments=[thing("app", {"replicas": 1}), thing("db", {"replicas": 1}, READY)])
+    monitor = Monitor(observer(api), lambda _: None, PollPolicy(0.01, 0.0), repairs=True)
+    assert not settled(monitor)
+    assert [str(seen) for seen in monitor.unready()] == ["Deployment app: 0 of 1 ready"]
+
+
+def test_what_waits_for_somebody_is_told() -> None:
+    before = thing("vault", {"replicas": 1, "image": "old"}, READY)
+    api = Canned(statefulsets=[before], deployments=[thing("old", {"paused": True})])
+    monitor, _ = monitoring(api)
+    vault = thing("vault", {"replicas": 1, "image": "new", "updateStrategy": {"type": "OnDelete"}}, READY)
+    api.lists = {"statefulsets": [vault], "deployments": [thing("old", {"paused": True})]}
+    assert settled(monitor)
+    assert [f"{one}: {one.left_alone}" for one in monitor.left_alone()] == [
+        "StatefulSet vault: its pods change when somebody deletes them (OnDelete)"
+    ]
+
+
 def test_what_is_not_there_is_not_ready() -> None:
     api = Canned()
     monitor = Monitor(observer(api), lambda _: None, PollPolicy(0.01, 0.0), ["Deployment app"])

@@ -19,6 +19,19 @@ def test_a_refusal_of_before_and_one_that_is_over_are_none() -> None:
     assert seen.diagnose(Workload("statefulsets", db)) is None
 
 
+def test_a_pod_of_another_version_that_is_in_the_way_is_named() -> None:
+    """A StatefulSet's pods are replaced in order, each once the one before is ready."""
+    db = thing("db", {"replicas": 1}, {"observedGeneration": 1, "updateRevision": "db-2"})
+    old = crashing("db-0", "db", 9)
+    old["metadata"]["labels"] = {"controller-revision-hash": "db-1"}
+    found = observer(Canned(pods=[old])).diagnose(Workload("statefulsets", db))
+    assert found is not None and found.certain is None and "until it is deleted" in str(found)
+    assert str(found).startswith("pod db-0: OldPod: it is still of another version (CrashLoopBackOff)")
+    old["metadata"]["labels"] = {"controller-revision-hash": "db-2"}
+    found = observer(Canned(pods=[old])).diagnose(Workload("statefulsets", db))
+    assert found is not None and found.reason == "CrashLoopBackOff"
+
+
 def test_a_job_decides_itself_how_often_it_is_tried() -> None:
     migrate = thing("migrate", {})
     api = Canned(jobs=[migrate], pods=[crashing("migrate-x", "migrate", 9)])

@@ -209,12 +209,25 @@ def test_an_identity_token_stands_beside_an_auth(tmp_path: Path) -> None:
 
 
 def test_a_configuration_may_be_a_variable(tmp_path: Path) -> None:
-    write(tmp_path / ".docker" / "config.json", auths={HOST: auth("file")})
+    """GitLab's, for its runner: what a job has logged in to goes before it."""
     text = json.dumps({"auths": {HOST: auth("variable")}})
     assert user(found(tmp_path, DOCKER_AUTH_CONFIG=text)) == "variable"
     assert user(found(tmp_path, "other.example.com", DOCKER_AUTH_CONFIG=text)) is None
-    credential, problem = find_credential(HOST, "team/app", environ(tmp_path, DOCKER_AUTH_CONFIG="{secret"))
-    assert (user(credential), problem) == ("file", "DOCKER_AUTH_CONFIG is not valid JSON.")
+    nothing = find_credential(HOST, "team/app", environ(tmp_path, DOCKER_AUTH_CONFIG="{secret"))
+    assert nothing == (None, "DOCKER_AUTH_CONFIG is not valid JSON.")
+    write(tmp_path / ".docker" / "config.json", auths={HOST: auth("file")})
+    assert user(found(tmp_path, DOCKER_AUTH_CONFIG=text)) == "file"
+
+
+def test_the_job_s_credential_goes_before_the_runner_s(
+    password_host: str, open_registry: Callable[..., Any], tmp_path: Path
+) -> None:
+    """The runner may only read there, and the job may write."""
+    runner = environ(tmp_path, DOCKER_AUTH_CONFIG=json.dumps({"auths": {password_host: auth("reader")}}))
+    job = Credential("CI_REGISTRY_USER", USER, PASSWORD)
+    store = open_registry(password_host, "runner/app", environ=runner, fallback=job)
+    store.put_manifest(manifest_of(store), "one")
+    assert store.tags() == ["one"]
 
 
 @pytest.mark.parametrize("text", ["{", '{"auths": {"registry.example.com": {"auth": "%"}}}'])

@@ -1,4 +1,4 @@
-"""The kinds of the parts of an image's config: whoever wrote it may have put anything there."""
+"""The parts of an image's config that Lineal reads or changes, checked before anything believes them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Rootfs(msgspec.Struct):
 
 
 class _Config(msgspec.Struct):
-    """The parts of an image's config that Lineal reads or changes, as the OCI image spec and Docker have them."""
+    """As the OCI image spec and Docker have it."""
 
     config: _Container | None = None
     rootfs: _Rootfs | None = None

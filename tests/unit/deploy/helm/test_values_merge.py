@@ -83,7 +83,7 @@ def test_a_bundle_renders_what_a_deployment_renders(
         asked = release(chart(folder / "chart", own, sub), files, folder / "values")
         wanted = helm.template(asked)
         together = merged(helm, asked, folder / "merge")
-        assert together.values["global"]["lineal"] == GLOBAL["global"]["lineal"]  # type: ignore[index]
+        assert together.values["global"]["lineal"] == GLOBAL["global"]["lineal"]
         bundled(helm, folder / "chart", together, folder / "bundle")
         assert shown(helm.template(Release(name="shop", namespace="shop", chart=asked.chart))) == shown(wanted)
     finally:

@@ -42,7 +42,7 @@ def told(api: Answers, *objects: dict[str, Any]) -> list[str]:
 
 
 def test_what_is_gone_is_named_and_what_cannot_be_asked_is_not() -> None:
-    there = {"/api/v1/namespaces/shop/configmaps/a": {}, "/api/v1/namespaces/x": {}}
+    there: dict[str, Any] = {"/api/v1/namespaces/shop/configmaps/a": {}, "/api/v1/namespaces/x": {}}
     api = Answers(there, refused=("/api/v1/namespaces/shop/configmaps/secret", "/apis/other.io/v1"))
     assert told(api, thing("ConfigMap", "a"), thing("Namespace", "x")) == []
     assert told(api, thing("ConfigMap", "b"), thing("Namespace", "y")) == [

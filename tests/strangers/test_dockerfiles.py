@@ -299,6 +299,19 @@ def test_an_argument_from_before_from_is_empty_where_it_is_not_repeated(told: To
     assert [root for root, _ in planned(repeated, FILES).inputs["files"][0]] == ["conf/app.ini"]
 
 
+def test_where_the_files_are_elsewhere_it_is_said_to_repeat_the_argument() -> None:
+    (line,) = refused("ARG DIR=conf\nFROM b:1\nCOPY ${DIR}/gone.ini app-$TARGETARCH /etc/\n", args={"DIR": "conf"})
+    assert line.startswith("Dockerfile:3: The source '${DIR}/gone.ini' uses $DIR, which has a value only before")
+    assert "Write `ARG DIR` after the FROM of this target" in line
+
+
+@pytest.mark.parametrize("platform", ["$P", "${P}", "$P$Q"])
+def test_a_platform_without_a_value_names_its_argument(platform: str) -> None:
+    (line,) = refused(f"ARG P\nARG Q\nFROM --platform={platform} b:1\nRUN x\n")
+    assert line.startswith(f"Dockerfile:3: --platform={platform} is empty. Give its ARG a default")
+    assert 'args: {P: "…"' in line
+
+
 def test_predefined_arguments_are_such_arguments(told: Told) -> None:
     told.plan("FROM b:1\nRUN --mount=type=cache,id=go-$TARGETPLATFORM,target=/c x\n")
     assert "Write `ARG TARGETPLATFORM` after its FROM" in told.warnings[0]

@@ -77,11 +77,18 @@ class Parser:
 
     def _refuse_unknown(self, instruction: DockerfileInstruction, word: Deferred, what: str) -> NoReturn:
         names = _unknown(word)
+        variables = ", ".join(f"${name}" for name in names)
+        if self.before_from and all(name in self.before_from for name in names):
+            self.refuse(
+                instruction,
+                f"{what} uses {variables}, which has a value only before the first FROM.",
+                f"Write `ARG {' '.join(names)}` after the FROM of this target to use it here.",
+                id="LN-2004",
+            )
         args = ", ".join(f'{name}: "…"' for name in names)
         self.refuse(
             instruction,
-            f"{what} uses {', '.join(f'${name}' for name in names)}, which the Dockerfile does not define before "
-            "this line.",
+            f"{what} uses {variables}, which the Dockerfile does not define before this line.",
             f"Give it a value: with ENV, a default of its ARG, or `args: {{{args}}}` in lineal.yaml. "
             "What only the base image defines is not known when checksums are made.",
             id="LN-2004",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import NoReturn
 
 from e2b_dockerfile_utils import DockerfileAst, DockerfileInstruction, DockerfileSyntaxError
 
@@ -211,6 +212,8 @@ class Planner:
         flags = self.parser.flags(instruction, ("platform",))
         if "platform" in flags:
             wanted = self.parser.known(instruction, self.globals, flags["platform"], "--platform")
+            if not wanted:
+                self._refuse_empty(instruction, f"--platform={flags['platform']}", flags["platform"])
             if platform.normal(wanted) != platform.normal(self.image.platform):
                 self.parser.refuse(
                     instruction,
@@ -222,14 +225,7 @@ class Planner:
                 )
         text = self.parser.known(instruction, self.globals, instruction.args[0], "FROM")
         if not text:
-            names = ", ".join(f'{name}: "…"' for name in re.findall(r"\$\{?(\w+)", instruction.args[0]))
-            self.parser.refuse(
-                instruction,
-                f"The base {instruction.args[0]!r} is empty.",
-                f"Give its ARG a default, or a value in lineal.yaml: `images: {{{self.image.name}: "
-                f"{{args: {{{names}}}}}}}`.",
-                id="LN-2006",
-            )
+            self._refuse_empty(instruction, f"The base {instruction.args[0]!r}", instruction.args[0])
         if platform.is_windows(text):
             sentence = f"{text!r} is an image of Windows, and Lineal builds images of Linux."
             remedy = "Build this one elsewhere, and leave it out of lineal.yaml."
@@ -247,6 +243,12 @@ class Planner:
         # What an external image says cannot be known yet: its ONBUILDs are refused when it is taken over.
         stage = self.external(instruction, target.name, text)
         return stage, Scope(escape=self.ast.escape_token), ()
+
+    def _refuse_empty(self, instruction: DockerfileInstruction, what: str, raw: str) -> NoReturn:
+        names = ", ".join(f'{name}: "…"' for name in re.findall(r"\$\{?(\w+)", raw))
+        remedy = "Give its ARG a default"
+        remedy += f", or a value in lineal.yaml: `images: {{{self.image.name}: {{args: {{{names}}}}}}}`."
+        self.parser.refuse(instruction, f"{what} is empty.", remedy, id="LN-2006")
 
     def _refuse_undeclared(self, instruction: DockerfileInstruction, name: str, other: Stage | None) -> None:
         """Refuse a name of lineal.yaml without `needs`: it would quietly mean a stranger's image of that name."""

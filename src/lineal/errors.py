@@ -84,6 +84,9 @@ class Problems:
         self._found: dict[str, LinealError] = {}
         """By its text: what several images have in common is wrong once."""
 
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
     def add(self, error: LinealError) -> None:
         if len(self._found) >= _MOST:
             return

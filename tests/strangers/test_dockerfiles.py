@@ -422,6 +422,18 @@ def test_all_lines_that_cannot_be_read_are_said() -> None:
     ]  # fmt: skip
 
 
+def test_what_is_wrong_beside_a_line_that_cannot_be_read_is_said_too() -> None:
+    lines = refused("FROM b:1\nCOPY gone /\nRUNN x\nENTRYPOIN y \\\n  z\nHEALTHCHECK x\nCOPY lost /\nENV\n")
+    assert [line.partition(": ")[0] for line in lines] == [f"Dockerfile:{n}" for n in (2, 3, 4, 6, 7, 8)], lines
+
+
+@pytest.mark.parametrize("line", ["EVN A=a", "ENV A", "AGR A=a", "FORM b:2 AS x", "ARGS A=a"])
+def test_what_rests_on_a_line_that_cannot_be_read_is_not_said(line: str) -> None:
+    lines = refused(f"FROM b:1\n{line}\nCOPY $A /\nCOPY --from=x /y /\nCOPY gone /\n")
+    assert [line.partition(": ")[0] for line in lines] == ["Dockerfile:2"]
+    assert len(refused("NOPE x\nRUN y\n")) == 1
+
+
 def test_a_run_of_mistakes_without_end_is_cut() -> None:
     lines = refused("FROM b:1\n" + "".join(f"COPY gone{n} /\n" for n in range(500)))
     assert len(lines) == 100

@@ -5,25 +5,23 @@ from __future__ import annotations
 import re
 from typing import NoReturn
 
-from e2b_dockerfile_utils import DockerfileAst, DockerfileInstruction, DockerfileSyntaxError
+from e2b_dockerfile_utils import DockerfileInstruction
 
 from lineal.dockerfile import platform
 from lineal.dockerfile.build_args import unused
 from lineal.dockerfile.checksum import Inputs, checksum
 from lineal.dockerfile.instructions import FromInstruction, InstructionParser
-from lineal.dockerfile.onbuild import arguments, parse_file, trigger
+from lineal.dockerfile.onbuild import arguments, trigger
 from lineal.dockerfile.parser import one_line
 from lineal.dockerfile.scope import Scope, Word
 from lineal.dockerfile.stage import PlanRequest, Stage, unplanned
+from lineal.dockerfile.syntax import read
 from lineal.dockerfile.target import Target, TargetBuilder, TooDeep
 from lineal.errors import BadConfiguration, Location, Problems
 from lineal.text import closest
 
 # Keeps the recursion over targets far away from Python's limit.
 _MAX_DEPTH = 100
-_MOST_UNREAD = 20
-_READS_ANYTHING = "MAINTAINER"
-"""Before a line that cannot be read, this makes one instruction of it and of the lines that it goes on in."""
 _TARGET_NAME = re.compile(r"^[a-z][a-z0-9-_.]*$")
 
 
@@ -37,33 +35,20 @@ class Planner:
         self.image = image
         self.parser = InstructionParser(image.file, image.notes)
         self.problems = Problems()
-        self.ast = self._parsed()
+        self.ast, unread = read(image.text, image.file)
         self.needs = {stage.placeholder: stage for _, stage in image.needs.values()}
         self.build_args = {**image.args, **{arg: stage.placeholder for arg, (_, stage) in image.needs.items()}}
         self.globals = self._platform_scope()
         self.targets = self._split()
         self.depth = 0
         self._check_args()
-        # Everything else would rest on what is wrong already.
-        self.problems.end()
+        rests = bool(self.problems)
+        for error in unread:
+            self.problems.add(error)
+        if rests:
+            # Everything else would rest on what is wrong already.
+            self.problems.end()
         self.parser.before_from = self.globals.variables.keys()
-
-    def _parsed(self) -> DockerfileAst:
-        """Raises `BadConfiguration` for all lines that cannot be read, as far as it is clear where they end."""
-        lines = self.image.text.split("\n")
-        for _ in range(_MOST_UNREAD):
-            try:
-                ast = parse_file("\n".join(lines))
-                break
-            except DockerfileSyntaxError as error:
-                text = str(error).split(": ", 1)[-1]
-                place = Location(self.image.file, error.line)
-                self.problems.add(BadConfiguration(f"{text}.", id="LN-2002", place=place))
-                if error.line is None or "heredoc" in text or lines[error.line - 1].startswith(_READS_ANYTHING):
-                    break
-                lines[error.line - 1] = f"{_READS_ANYTHING} {lines[error.line - 1]}"
-        self.problems.end()
-        return ast
 
     def last_stage(self) -> Stage:
         target = self._wanted()

@@ -36,7 +36,7 @@ def test_no_program_of_somebody_elses_repository_runs(repo: servers.Repository, 
     start = given_away(repo, (key, str(included) if key == "include.path" else program))
     with pytest.raises(BadConfiguration, match="belongs to another user: its configuration may name") as refused:
         Commit.open(start, repo.environment()).changes([""])
-    assert refused.value.id == "LN-3260"
+    assert refused.value.id == "LN-3017"
     assert (
         refused.value.remedy == f"If you trust its owner, run `git config --global --add safe.directory {repo.path}`."
     )

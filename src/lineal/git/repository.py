@@ -38,7 +38,7 @@ class Change:
 def _distrusted(root: Path) -> BadConfiguration:
     what = f"The repository {root} belongs to another user: its configuration may name programs, so git refuses it."
     remedy = f"If you trust its owner, run `git config --global --add safe.directory {root}`."
-    return BadConfiguration(what, id="LN-3260", remedy=remedy)
+    return BadConfiguration(what, id="LN-3017", remedy=remedy)
 
 
 @dataclass(frozen=True)

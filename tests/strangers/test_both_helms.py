@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -316,9 +317,13 @@ Running = dict[tuple[str, str], "Future[None]"]
 
 
 @pytest.fixture(scope="module")
-def running(kubernetes: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def running(
+    request: pytest.FixtureRequest, kubernetes: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
     """Every case that is wanted, with both helms."""
     binaries.fetch(binaries.directory())
+    asked = [item for item in request.session.items if item.path == request.path]
+    wanted = {tuple(item.callspec.params[name] for name in ("case", "helm")) for item in asked}  # type: ignore[attr-defined]
     shops: list[Shop] = []
 
     def one(case: Case, name: str) -> None:
@@ -329,7 +334,11 @@ def running(kubernetes: Cluster, tmp_path_factory: pytest.TempPathFactory) -> It
         case(shop)
 
     with ThreadPoolExecutor(6) as pool:
-        yield {(case.__name__, name): pool.submit(one, case, name) for case in CASES for name in HELMS}
+        yield {
+            (case.__name__, name): pool.submit(one, case, name)
+            for case, name in product(CASES, HELMS)
+            if (case.__name__, name) in wanted
+        }
     for shop in shops:
         kubernetes.client.clear(shop.namespace)
 

@@ -139,6 +139,9 @@ def test_apis_that_a_chart_asks_for(project: Project) -> None:
     ran = rendered(project, {"deploy/chart/templates/watch.yaml": text})
     assert "Watcher" not in ran.stdout
     assert "kind: Watcher" in project.run("render", "--api-versions", "monitoring.example.org/v1").stdout
+    fails = text.replace("{{ end }}", '{{ else }}{{ fail "install it" }}{{ end }}')
+    told = rendered(project, {"deploy/chart/templates/watch.yaml": fails}, code=1).error
+    assert told.endswith("name those of the cluster with `--api-versions`, or give the value.")
     env = {"LINEAL_API_VERSIONS": "other.example.org/v1\nmonitoring.example.org/v1"}
     assert "kind: Watcher" in project.run("render", env=env).stdout
 

@@ -52,7 +52,7 @@ def import_base(
         except MissingContent:
             raise BuildFailed(
                 f"The base image {reference} is not whole: its registry has no layer {layer.digest}.",
-                id="LN-5120",
+                id="LN-5022",
                 place=stage.place,
                 remedy="Push it again; a layer that only its vendor hands out (`urls`) is not taken over.",
             ) from None

@@ -241,7 +241,7 @@ class StageBuilder:
             # Files are not known before the engine looks.
             raise BuildFailed(
                 f"WORKDIR {command.workdir} cannot be made: a part of this path is a file in the image.",
-                id="LN-5140",
+                id="LN-5023",
                 place=self.workdir,
                 remedy="Choose another directory, or remove the file in an earlier RUN.",
             ) from None

@@ -74,7 +74,7 @@ def ref_name(value: object, source: str) -> str | None:
     if isinstance(value, str) and any(unicodedata.category(char) == "Cs" for char in value):
         raise BadConfiguration(
             f"{source} has the name {_shown(value)}, whose bytes are not UTF-8.",
-            id="LN-3140",
+            id="LN-3016",
             remedy="Give the branch or tag a name in UTF-8, in git and on the server.",
         )
     raise BadConfiguration(

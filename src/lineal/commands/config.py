@@ -33,6 +33,8 @@ def settings_of(session: Session) -> dict[str, Setting[Any]]:
         "engine-network": settings.engine_network,
         "kube-context": settings.kube_context,
         "skip-unchanged": settings.skip_unchanged,
+        "skip-schema-validation": settings.skip_schema_validation,
+        "take-ownership": settings.take_ownership,
         "report": settings.report,
         "cleanup.keep_days": store.keep_days,
         "insecure-registry": _listed(settings.insecure_registries),

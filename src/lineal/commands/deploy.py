@@ -12,7 +12,6 @@ from lineal.deploy.helm.client import Helm
 from lineal.deploy.inputs import ReleaseInputs
 from lineal.deploy.release import Release
 from lineal.deploy.upgrade import Upgrade
-from lineal.kube.login import preload
 from lineal.report.model import ReleaseReport
 from lineal.session.session import Session, require_write
 
@@ -20,10 +19,10 @@ from lineal.session.session import Session, require_write
 def deploy(session: Session) -> None:
     """The whole command. Raises `LinealError`."""
     with reporting(session, "deploy") as told:
-        preload()
         inputs = ReleaseInputs(session)
         introduce(session)
         require_write(session, "it does not deploy")
+        inputs.prepare()
         told.result = unbuilt(session, plan_images(session, release=inputs))
         deploy_release(session, inputs.helm, inputs.release(told.result), told.keep_release)
 

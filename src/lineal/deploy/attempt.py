@@ -8,7 +8,7 @@ from signal import SIGKILL, Signals
 
 from lineal import process
 from lineal.deploy.helm import recovery
-from lineal.deploy.helm.client import Helm, Output, silent
+from lineal.deploy.helm.client import Answer, Helm, Output, silent
 from lineal.deploy.release import Release
 from lineal.deploy.release_lock import ReleaseHold
 from lineal.deploy.watch.monitor import Monitor
@@ -39,8 +39,9 @@ class Attempt:
         mark, start = self.hold.mark, time.monotonic()
         answer = self.helm.upgrade(self.release, mark, self.output, self._stop, self.hold.doubtful, wait=self.wait)
         with process.noticed() as signals:
-            good = answer.code == 0 and not answer.signals
-            error = self._not_ready(start, signals) if good else self.helm.upgrade_failure(answer, self.release)
+            signals += answer.signals
+            unready = self._not_ready(start, signals) if answer.code == 0 else None
+            error = unready or self._ended(answer, signals)
             if error is None:
                 return
             if self._stop() is not SIGKILL and recovery.may_have_begun(answer, error):
@@ -50,13 +51,21 @@ class Attempt:
                     self.helm,
                     self.release,
                     mark,
-                    deployed=good,
+                    deployed=unready is not None,
                     wait=self.wait,
                     killed=self.hold.killed,
                     pause=self.hold.doubtful,
                 )
                 error.message = f"{error.message} {self.undone}".rstrip()
         raise error
+
+    def _ended(self, answer: Answer, signals: list[Signals]) -> LinealError | None:
+        """The error of helm, or the interruption that came too late to change anything."""
+        if answer.code != 0:
+            return self.helm.upgrade_failure(answer, self.release)
+        return (
+            Interrupted(f"Interrupted by {signals[0].name}, just when {self.release} was done.") if signals else None
+        )
 
     def _not_ready(self, start: float, signals: list[Signals]) -> LinealError | None:
         """The error when the cluster does not have ready what helm calls deployed."""

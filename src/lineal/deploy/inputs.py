@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from lineal.config.setting import Setting
 from lineal.context.committed import absent, committed_text
 from lineal.deploy.release import seconds
-from lineal.errors import BadConfiguration, DeployFailed
+from lineal.errors import BadConfiguration, DeployFailed, LinealError
 from lineal.session.session import Session
 from lineal.session.settings import ReleaseSettings
 
@@ -57,6 +59,17 @@ class ReleaseInputs:
     def files(self) -> list[str]:
         extra = (self._in_repository(Path(path)) for path in self.session.settings.values.value)
         return [*self.deploy.values, *(path for path in extra if path is not None)]
+
+    def prepare(self) -> None:
+        """Begin what a deploy needs later and takes a while, beside the plan of what is to be built."""
+        Thread(target=self._prepare, name="prepare", daemon=True).start()
+
+    def _prepare(self) -> None:
+        from lineal.kube.login import preload
+
+        with suppress(LinealError, ImportError):  # raised again where they are needed
+            _ = self.helm
+            preload()
 
     @cached_property
     def helm(self) -> Helm:

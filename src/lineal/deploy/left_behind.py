@@ -44,7 +44,7 @@ class LeftBehind:
         if kept:
             what = f"The namespace {here} has objects that their chart wants kept: {', '.join(kept)}."
             remedy = "Leave --with-namespace out, or give --delete-kept, and they are deleted with it."
-            raise DeployFailed(what, id="LN-6248", remedy=remedy)
+            raise DeployFailed(what, id="LN-6054", remedy=remedy)
 
     def sentences(self) -> Iterator[str]:
         """About what is left when the release is uninstalled."""

@@ -12,16 +12,21 @@ from lineal.errors import BadConfiguration, LinealError
 class GitFailed(LinealError):
     """git ended with an error."""
 
+    distrusted = False
+    """Whether git refused a repository because it belongs to another user."""
+
 
 def git_environment(root: Path, environ: dict[str, str]) -> dict[str, str]:
     """The environment for git in this repository.
 
-    git trusts the repository, because CI workspaces often belong to another user. It fetches nothing on its own (see
-    `promisor`), asks no questions and runs no hooks. Variables of the caller lead it to no other repository (see
+    In a CI, whose workspaces often belong to another user, git trusts the repository; elsewhere git itself decides,
+    because a repository's configuration names programs. Git fetches nothing on its own (see `promisor`), asks no
+    questions, and runs no hooks and no monitor of files. Variables of the caller lead it to no other repository (see
     `discovery`), no object stands for another, and a path is no pattern."""
     env = {key: value for key, value in environ.items() if not key.startswith("GIT_") or key.startswith(_KEPT)}
+    trusted = [("safe.directory", str(root))] if any(environ.get(name) for name in _CI) else []
     return {
-        **with_config(env, ("safe.directory", str(root)), ("core.hooksPath", os.devnull)),
+        **with_config(env, *trusted, ("core.hooksPath", os.devnull), ("core.fsmonitor", "false")),
         "GIT_LITERAL_PATHSPECS": "1",
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_TERMINAL_PROMPT": "0",
@@ -33,6 +38,8 @@ def git_environment(root: Path, environ: dict[str, str]) -> dict[str, str]:
     }
 
 
+_CI = ("GITHUB_ACTIONS", "GITLAB_CI")
+"""Variables of the systems that make the workspace themselves."""
 _KEPT = ("GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM",
          "GIT_CONFIG_NOSYSTEM", "GIT_SSH", "GIT_ASKPASS", "GIT_SSL_", "GIT_EXEC_PATH")  # fmt: skip
 
@@ -63,7 +70,11 @@ def run_git(args: list[str], cwd: Path, env: dict[str, str], stdin: bytes | None
         raise BadConfiguration("git is not installed.", id="LN-3003", remedy="Install git 2.31 or newer.") from None
     if done.returncode != 0:
         reason = done.stderr.decode(errors="replace").strip().splitlines()
-        raise GitFailed(f"`git {args[0]}` failed in {cwd}: {reason[-1] if reason else done.returncode}", id="LN-3006")
+        failed = GitFailed(
+            f"`git {args[0]}` failed in {cwd}: {reason[-1] if reason else done.returncode}", id="LN-3006"
+        )
+        failed.distrusted = any("dubious ownership" in line or "unsafe repository" in line for line in reason)
+        raise failed
     return done.stdout
 
 

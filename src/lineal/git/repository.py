@@ -35,6 +35,12 @@ class Change:
     """The commit's object at this path, where only the content differs; else empty."""
 
 
+def _distrusted(root: Path) -> BadConfiguration:
+    what = f"The repository {root} belongs to another user: its configuration may name programs, so git refuses it."
+    remedy = f"If you trust its owner, run `git config --global --add safe.directory {root}`."
+    return BadConfiguration(what, id="LN-3017", remedy=remedy)
+
+
 @dataclass(frozen=True)
 class Repository:
     """A git repository and the commit of it that is built. No method writes to it."""
@@ -66,6 +72,8 @@ class Repository:
             try:
                 run_git(facts, root, env)
             except GitFailed as error:
+                if error.distrusted:
+                    raise _distrusted(root) from None
                 where = f"GIT_DIR names {env['GIT_DIR']}" if "GIT_DIR" in env else f"{root} has a .git"
                 what = f"{where}, but git cannot use it ({error.message})"
                 raise BadConfiguration(what, id="LN-3004", remedy="Repair it, or clone it again.") from None

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lineal.errors import BadConfiguration, Location
-from lineal.git.command import GitFailed, common_dir, git_environment, run_git, text_of, with_config
+from lineal.git.command import GitFailed, common_dir, git_environment, run_git, text_of
 from lineal.git.objects import DIRECTORY, Objects
 from lineal.git.repository import Repository
 
@@ -79,9 +79,9 @@ def check_names(entries: Iterable[tuple[str, str, str]], top: str = "") -> None:
 
 def _open(outer: Repository, path: str, git_dir: Path, root: Path, rev: str) -> Repository | None:
     # With both directories given, git looks for no other repository, asks for no owner, and ignores core.worktree,
-    # whose folder may be gone. core.fsmonitor may name a program.
+    # whose folder may be gone.
     environ = {
-        **with_config(git_environment(root, outer.environ), ("core.fsmonitor", "false")),
+        **git_environment(root, outer.environ),
         "GIT_DIR": str(git_dir),
         "GIT_WORK_TREE": str(root),
     }

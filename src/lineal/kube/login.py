@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
-from threading import Thread
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import httpx2
 
+_IMPORTING = Lock()
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -20,19 +20,20 @@ class KubeUnavailable(Exception):
 
 
 def preload() -> None:
-    """Begin to import what `connect` needs, beside other work: it takes a quarter of a second."""
-    Thread(target=_import, name="import", daemon=True).start()
-
-
-def _import() -> None:
-    with suppress(ImportError):
-        from lightkube.config import client_adapter, kubeconfig  # noqa: F401
+    """Import what `connect` and a client need: it takes a quarter of a second, which may be beside other work. One
+    thread at a time: its modules import each other in a circle, and Python gives up when two threads meet there.
+    Raises `ImportError`."""
+    with _IMPORTING:
+        import httpx2  # noqa: F401
+        from lightkube.config import client_adapter, kubeconfig, models  # noqa: F401
+        from lightkube.core import exceptions  # noqa: F401
 
 
 def connect(environ: Mapping[str, str], context: str, timeout: float) -> tuple[httpx2.Client, str]:
     """A client of the API server of `context` (empty: the kubeconfig's own, or the cluster of this pod), and the
     namespace that goes with it. `timeout`: seconds for each request. Raises `KubeUnavailable`."""
     try:
+        preload()
         import httpx2
         from lightkube.config import client_adapter
     except ImportError:

@@ -82,7 +82,7 @@ class StoreSettings:
         if not repo.value and repo.origin == default_repo.origin:
             raise BadConfiguration(
                 "This CI offers no registry, and nothing says where the stages are to be kept.",
-                id="LN-1140",
+                id="LN-1022",
                 remedy="Give a store, HOST/REPOSITORY, by `--repo`, LINEAL_REPO or `repo:` in lineal.yaml; with "
                 "`layout:PATH` it is a directory, which may be gone with the job.",
             )

@@ -48,7 +48,7 @@ def parse_mirror(text: str) -> Mirror:
     except (ValueError, BadConfiguration):
         raise BadConfiguration(
             "A mirror of Docker Hub is not the address of a registry.",
-            id="LN-4122",
+            id="LN-4032",
             remedy="Write it as HOST[:PORT][/PATH] or http://HOST[:PORT], without user and password, each on a line.",
         ) from None
     return Mirror(host, path, insecure=url.scheme == "http")

@@ -116,7 +116,7 @@ class BundleCopy:
         others = [image for image in images or () if image not in broken and not self._is_here(image)]
         if broken or (all_images and (others or images is None)):
             what = f"The copied bundle would still use the old place: {_listed(broken or others or ['unknown'])}."
-            raise DeployFailed(what, id="LN-7240", remedy=_REMEDY)
+            raise DeployFailed(what, id="LN-7010", remedy=_REMEDY)
         left = relocation.left(copied)
         if left:
             self.session.progress.warn(f"The copied bundle still names the old place in {_listed(left)}.")

@@ -125,10 +125,7 @@ class Helm:
         """The error of an `upgrade` that failed or was interrupted."""
         if not answer.signals:
             return self.explains(release)(answer)
-        name = answer.signals[0].name
-        if answer.code == 0:
-            return Interrupted(f"Interrupted by {name}, just when {release} was done.")
-        return Interrupted(f"The deployment of {release} was interrupted by {name}.")
+        return Interrupted(f"The deployment of {release} was interrupted by {answer.signals[0].name}.")
 
     def upgrade_flags(self, release: Release, mark: str, *, wait: bool = True) -> list[str]:
         return [

@@ -224,7 +224,15 @@ def _template(_matched: re.Match[str], reason: str, release: Release, _environ: 
     remedy = "Correct the template, or give the value that it needs." if "executing" in said else "Correct the chart."
     if reason.startswith("execution error at"):
         remedy = "The chart itself asks for this: give the value."
+        if at is not None and _asks_for_apis(at, release):
+            remedy = "The chart asks for an API: name those of the cluster with `--api-versions`, or give the value."
     return DeployFailed(f"helm cannot render the chart: {sentence(said)}", id="LN-6017", place=place, remedy=remedy)
+
+
+def _asks_for_apis(at: re.Match[str], release: Release) -> bool:
+    """Whether the template looks at what the cluster can do, which `render` cannot know."""
+    file = Path(release.chart.location, at.group("file").partition("/")[2])
+    return file.is_file() and "APIVersions" in file.read_text(errors="replace")
 
 
 def _in_commit(at: re.Match[str], release: Release) -> Location:

@@ -26,7 +26,7 @@ def _program(matched: re.Match[str], _reason: str, release: Release, environ: Ma
     what = f"The kubeconfig ({cluster}) logs in by the program {printable(matched[1])}, which is not there."
     return BadConfiguration(
         what,
-        id="LN-6240",
+        id="LN-6046",
         remedy="Install it where this job runs, or use a kubeconfig with a token or a certificate.",
     )
 
@@ -37,13 +37,13 @@ def _program_failed(
     cluster = kubeconfig.choose(environ, release.kube_context)
     name, code = matched[1], matched[2]
     what = f"The program {printable(name)}, by which the kubeconfig ({cluster}) logs in, ended with {code}."
-    return Unreachable(what, id="LN-6241", remedy="Run `kubectl get namespaces` in this job: it shows what it says.")
+    return Unreachable(what, id="LN-6047", remedy="Run `kubectl get namespaces` in this job: it shows what it says.")
 
 
 def _provider(matched: re.Match[str], _reason: str, release: Release, environ: Mapping[str, str]) -> LinealError:
     cluster = kubeconfig.choose(environ, release.kube_context)
     what = f"The kubeconfig ({cluster}) logs in by `auth-provider: {printable(matched[1])}`, which helm has no more."
-    return BadConfiguration(what, id="LN-6240", remedy="Make it again with the tools of that cloud (`exec:`).")
+    return BadConfiguration(what, id="LN-6046", remedy="Make it again with the tools of that cloud (`exec:`).")
 
 
 def _webhook(matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
@@ -54,7 +54,7 @@ def _webhook(matched: re.Match[str], _reason: str, release: Release, _environ: M
     said = _short(re.sub(r'.*"https?://[^"]+": ', "", matched[2]))
     what = f"The webhook {printable(matched[1])} ({where}) does not answer, so the cluster refuses {release}: {said}"
     return DeployFailed(
-        what, id="LN-6242", remedy="Bring its pods up again, or ask those who installed it. The cluster itself is up."
+        what, id="LN-6048", remedy="Bring its pods up again, or ask those who installed it. The cluster itself is up."
     )
 
 
@@ -62,7 +62,7 @@ def _api_down(matched: re.Match[str], _reason: str, _release: Release, _environ:
     what = f"An API of the cluster is down, {printable(matched[1])}: {_short(matched[2])}"
     return DeployFailed(
         what,
-        id="LN-6242",
+        id="LN-6048",
         remedy="See `kubectl get apiservices`, and bring it up or remove it. The cluster itself is up.",
     )
 
@@ -72,7 +72,7 @@ def _web_schema(matched: re.Match[str], _reason: str, release: Release, _environ
         f"The schema of the chart {printable(matched[1])} refers to {printable(matched[2])}, which cannot be read: "
     )
     return Unreachable(
-        what + _short(matched[3].rpartition('": ')[2]), id="LN-6243", place=Location(release.chart.name),
+        what + _short(matched[3].rpartition('": ')[2]), id="LN-6049", place=Location(release.chart.name),
         remedy="Give `--skip-schema-validation`, or let this machine reach it.",
     )  # fmt: skip
 
@@ -88,7 +88,7 @@ def _no_global(matched: re.Match[str], _reason: str, release: Release, _environ:
         )
     what = f"{what}: Lineal adds `global.lineal` to the values."
     return BadConfiguration(
-        what, id="LN-6244", place=Location(release.chart.name),
+        what, id="LN-6050", place=Location(release.chart.name),
         remedy="Write `global: false` under `deploy` in lineal.yaml.",
     )  # fmt: skip
 
@@ -103,7 +103,7 @@ def _too_large(_matched: re.Match[str], _reason: str, release: Release, _environ
     named = ", ".join(f"{printable(path)} ({size(count)})" for path, count in files)
     what = f"Helm keeps a chart and its manifests, compressed, in a Secret of at most 1 MiB, and {release} is larger."
     what = f"{what} The chart's largest files: {named}." if named else what
-    return DeployFailed(what, id="LN-6245", remedy="Name those that templates do not need in .helmignore.")
+    return DeployFailed(what, id="LN-6051", remedy="Name those that templates do not need in .helmignore.")
 
 
 def _sizes(release: Release) -> dict[str, int]:
@@ -151,7 +151,7 @@ def _taken(matched: re.Match[str], reason: str, release: Release, _environ: Mapp
     where = f" in namespace {matched[3]}" if matched[3] else ""
     what = f"{matched[1]} {printable(matched[2])}{where} is there already, and belongs to {printable(whose)}."
     return DeployFailed(
-        what, id="LN-6246",
+        what, id="LN-6052",
         remedy="Delete it, give it another name, or take it over with `--take-ownership`.",
     )  # fmt: skip
 
@@ -165,7 +165,7 @@ def _removed(matched: re.Match[str], _reason: str, release: Release, _environ: M
         "Install its definition (CRD) again; for an API that Kubernetes removed, run the plugin `helm mapkubeapis "
         f"{release.name} --namespace {release.namespace}` and deploy again."
     )
-    return DeployFailed(what, id="LN-6247", remedy=remedy)
+    return DeployFailed(what, id="LN-6053", remedy=remedy)
 
 
 def without_dumps(text: str) -> str:

@@ -116,12 +116,12 @@ class Monitor:
         start, told = time.monotonic(), False
         while not self._blind:
             looked, spent = self.poll(), time.monotonic() - start
-            if self.verdict is not None or not go_on():
+            if self.verdict is not None:
                 return False
             if looked and not self.missing and not self._awaited(with_jobs=spent < min(seconds, self._policy.jobs)):
                 self._settled = True
                 return True
-            if spent >= seconds:
+            if spent >= seconds or not go_on():
                 return False
             if not told:
                 told = True

@@ -91,7 +91,7 @@ def _of(folder: Path, name: str, origin: str) -> Endpoint:
 def _unusable(name: str, origin: str, reason: str) -> BadConfiguration:
     return BadConfiguration(
         f"{origin} names docker's context {quoted(name)}, which cannot be used: {reason}.",
-        id="LN-5141",
+        id="LN-5024",
         remedy="`docker context ls` lists them; choose one with `docker context use`, or set DOCKER_HOST.",
     )
 
@@ -116,7 +116,7 @@ def _checked(found: Endpoint) -> Endpoint:
     else:
         sentence += "it begins with none of unix://, tcp://, http:// and https://."
         remedy = f"Correct {found.origin}."
-    raise BadConfiguration(sentence, id="LN-5142", remedy=remedy)
+    raise BadConfiguration(sentence, id="LN-5025", remedy=remedy)
 
 
 def _with_port(address: str, found: Endpoint) -> str:

@@ -145,7 +145,7 @@ class Authenticator:
             return Denied(
                 f"{self._host} does not let the credentials from {credential.source} {doing} {self._repository}, "
                 "though they may read there.",
-                id="LN-4121",
+                id="LN-4031",
                 remedy="Publishing needs that right: ecr:ListImages in ECR, List Tag for a robot of Harbor.",
             )
         return Denied(

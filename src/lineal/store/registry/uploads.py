@@ -96,7 +96,7 @@ class Uploads:
         raise Unreachable(
             f"{self._http.host} answers {code} to each of {tries} uploads to {self._repository}"
             f"{f', and says: {message!r}' if message else ''}.",
-            id="LN-4120",
+            id="LN-4030",
             remedy="What was sent is right: look at the registry's log and storage, and at a proxy before it.",
         )
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lineal.deploy.helm.chart_archive import pack
 from lineal.deploy.helm.chart_metadata import rewritten
-from lineal.deploy.helm.client import Helm
+from lineal.deploy.helm.client import Helm, common_flags
 from lineal.deploy.helm.dependencies import complete
 from lineal.deploy.release import Chart, Release
 from lineal.errors import BadConfiguration, Location
@@ -20,8 +21,6 @@ from tests.tools import helm as binaries
 pytestmark = pytest.mark.helm
 HEAD = "apiVersion: v2\nname: shop\nversion: 1.0.0\n"
 ENTRY = "dependencies:\n- name: evil\n  version: 1.0.0\n"
-
-Refused = Callable[[str, str | None], BadConfiguration]
 
 
 @pytest.fixture
@@ -161,3 +160,50 @@ def test_a_tree_of_aliases_ends(tmp_path: Path) -> None:
     file.write_text("k0: &a0 x\n" + "".join(lines))
     with pytest.raises(BadConfiguration, match="has more than 20000 values"):
         rewritten(file, Location("Chart.yaml"))
+
+
+# --- schemas --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("schema", "led"),
+    [
+        ('{"properties": {"global": {"$ref": "http://127.0.0.1/s"}}}', "http://127.0.0.1/s"),
+        ('{"allOf": [{"$ref": "file:///proc/self/environ"}]}', "file:///proc/self/environ"),
+        ('{"$id": "http://127.0.0.1/a/", "properties": {"a": {"$ref": "b.json"}}}', "b.json"),
+        ('{"$ref": "//127.0.0.1/s"}', "//127.0.0.1/s"),
+        ('{"\\u0024ref": "/etc/passwd"}', "/etc/passwd"),
+        ('{"a": {"$ref": "http://x/", "$ref": "#/b"}}', "http://x/"),
+        ('{"$dynamicRef": "http://127.0.0.1/s"}', "http://127.0.0.1/s"),
+        ('{"$schema": "http://127.0.0.1/meta"}', "http://127.0.0.1/meta"),
+        ('{"$schema": "http://json-schema.org@127.0.0.1/"}', "http://json-schema.org@127.0.0.1/"),
+        ('{"default": {"$id": "http://h/x"}, "$ref": "http://h/x"}', "http://h/x"),
+        (
+            '{"$schema": "http://json-schema.org/draft-07/schema#", "$ref": "#/a", "$id": "http://h/s"}',
+            None,
+        ),
+        (
+            '{"$schema": "https://json-schema.org/draft/2020-12/schema", "properties": {"$ref": {}}}',
+            None,
+        ),
+        ('{"$ref": "#"', None),
+    ],
+)
+@pytest.mark.parametrize("place", ["", "charts/a", "charts/a.tgz"])
+def test_a_schema_leads_nowhere_out_of_itself(tmp_path: Path, schema: str, led: str | None, place: str) -> None:
+    chart = tmp_path / "chart"
+    (chart / "charts" / "a").mkdir(parents=True)
+    (chart / "Chart.yaml").write_text(HEAD)
+    if place.endswith(".tgz"):
+        (chart / place).write_bytes(pack("a", {"Chart.yaml": HEAD.encode(), "values.schema.json": schema.encode()}))
+    else:
+        (chart / place / "values.schema.json").write_text(schema)
+    wanted = Release(name="shop", namespace="shop", chart=Chart.directory(chart, "chart"))
+    assert common_flags(replace(wanted, skip_schema=True))
+    if led is None:
+        assert common_flags(wanted)
+        return
+    with pytest.raises(BadConfiguration) as refused:
+        common_flags(wanted)
+    assert refused.value.id == "LN-6261" and refused.value.message.startswith(f"The schema refers to `{led}`")
+    assert refused.value.remedy and "--skip-schema-validation" in refused.value.remedy

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lineal import process
-from lineal.deploy.helm import environment, errors
+from lineal.deploy.helm import environment, errors, schemas
 from lineal.deploy.release import Release
 from lineal.errors import BadConfiguration, Interrupted, LinealError
 from lineal.text import printable, quoted
@@ -233,7 +233,8 @@ def ownership_flags(release: Release) -> list[str]:
 
 
 def common_flags(release: Release) -> list[str]:
-    """The flags of both `template` and `upgrade`, so that the rendered manifests are those that are deployed."""
+    """The flags of both `template` and `upgrade`, so that the rendered manifests are those that are deployed. Raises
+    `BadConfiguration` for a chart whose schema leads helm elsewhere."""
     flags = ["--namespace", release.namespace]
     for values in release.values:
         flags += ["--values", _as_csv(str(values.path))]
@@ -243,6 +244,8 @@ def common_flags(release: Release) -> list[str]:
         flags.append("--plain-http")
     if release.skip_schema:
         flags.append("--skip-schema-validation")
+    else:
+        schemas.check(release.chart)
     return [*flags, "--", release.name, release.chart.location]
 
 

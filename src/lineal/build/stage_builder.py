@@ -230,6 +230,7 @@ class StageBuilder:
         command = Command(
             argv=words, env=environ, workdir=self.config.get("WorkingDir") or "/", user=self.config.get("User") or "",
             network=step.network, mounts=mounts, directories=self.directories, existing=self._exists,
+            secrets=self.resolver.secrets,
             etc=(etc.mode, etc.uid, etc.gid) if etc else (0o755, 0, 0),
         )  # fmt: skip
         try:
@@ -237,6 +238,10 @@ class StageBuilder:
                 self.parent.image, self.environment.store, command,
                 lambda line: self.output(self.environment.secrets.mask(line)), self.environment.workspace,
             )  # fmt: skip
+        except LinealError as error:
+            # An engine quotes what it was given.
+            error.message = self.environment.secrets.mask(error.message)
+            raise
         except NoWorkingDirectory:
             # Files are not known before the engine looks.
             raise BuildFailed(

@@ -42,6 +42,7 @@ def settings_of(session: Session) -> dict[str, Setting[Any]]:
         "set": Setting([entry.partition("=")[0] + "=…" for entry in settings.sets.value], settings.sets.origin),
         "secret": _listed(settings.secrets),
         "ssh": _listed(settings.ssh),
+        "allow": _listed(settings.allowed),
     }
     if loaded.project.deploy is not None:
         release = ReleaseSettings.of(settings, loaded, loaded.project.deploy)

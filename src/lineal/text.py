@@ -93,6 +93,11 @@ def _harmless(part: str, colour: bool) -> str:
     return f"{text} ... ({cut} more characters)" if cut > 0 else text
 
 
+def bare(line: str) -> str:
+    """The line without control characters and escape sequences, colour included: what a reader sees of it."""
+    return _strip(line) if not line.isprintable() else line
+
+
 def _strip(piece: str) -> str:
     return _CONTROL.sub("", _ESCAPE.sub("", piece))
 

@@ -51,6 +51,8 @@ class BuildEnvironment:
     """The socket of the SSH agent that an image calls by this id, None when none is configured."""
     exceptions: Giterminism = field(default_factory=Giterminism)
     notes: Notes = QUIET
+    host_network: bool = False
+    """Whether the caller lets a `RUN` have the network of the engine's host."""
 
     def opens(self, source: str) -> bool:
         """Whether an `ADD` may bring this from a service of this network although nothing pins it."""

@@ -45,6 +45,8 @@ class RunMountResolver:
         self._config = config
         self._finish = finish
         self._tree = tree
+        self.secrets: list[bytes] = []
+        """The values that were mounted or entered so far."""
 
     def mounts(self, step: RunInstruction, environ: dict[str, str]) -> list[Mount]:
         """Secrets that are variables are entered into `environ`, and where the first agent's socket is."""
@@ -122,7 +124,15 @@ class RunMountResolver:
                     remedy=f"Name it under `secrets:` in lineal.yaml, or pass --secret id={mount.id},env=NAME.",
                 )
             return []
+        self.secrets.append(value)
         if mount.variable is not None:
+            if b"\0" in value:
+                raise BadConfiguration(
+                    f"The secret {mount.id!r} has a NUL byte in it, which no environment variable can have.",
+                    id="LN-1260",
+                    place=self._stage.place,
+                    remedy="Mount it as a file (without env=), or correct its value.",
+                )
             environ[mount.variable] = value.decode("utf-8", "surrogateescape")
             if not mount.target:
                 return []

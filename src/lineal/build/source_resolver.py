@@ -35,6 +35,8 @@ class SourceResolver:
         self._environment = environment
         self._config = config
         self._finish = finish
+        self.secrets: tuple[bytes, ...] = ()
+        """The values of the secrets among the mounts."""
 
     def tree(self, source_stage: str | None, wanted: tuple[str, ...]) -> SourceTree:
         if source_stage is None:
@@ -93,6 +95,7 @@ class SourceResolver:
         return CopyItem(found, remote.name, bool(step.unpack), exact=True)
 
     def mounts(self, step: RunInstruction, environ: dict[str, str]) -> list[Mount]:
-        return RunMountResolver(self._stage, self._environment, self._config, self._finish, self.tree).mounts(
-            step, environ
-        )
+        resolver = RunMountResolver(self._stage, self._environment, self._config, self._finish, self.tree)
+        mounts = resolver.mounts(step, environ)
+        self.secrets = tuple(resolver.secrets)
+        return mounts

@@ -212,8 +212,24 @@ class StageBuilder:
         self.maker.pop("empty_layer", None)
         return self._image(made.layer, None), made.filesystem
 
+    def _check_network(self, step: RunInstruction) -> None:
+        """The host's network reaches what only this machine may reach. A commit asks for it, the caller gives it."""
+        if step.network != "host":
+            return
+        if not self.environment.may_write:
+            raise BadConfiguration(
+                "RUN --network=host is for the project's own commits, and this run is of somebody else's.",
+                id="LN-2260", place=step.place, remedy="Do without it, or build from a branch of the project.",
+            )  # fmt: skip
+        if not self.environment.host_network:
+            raise BadConfiguration(
+                "RUN --network=host gives the command the network of this machine, which nobody allowed.",
+                id="LN-2260", place=step.place, remedy="Do without it, or pass --allow network.host (LINEAL_ALLOW).",
+            )  # fmt: skip
+
     def _run(self, step: RunInstruction) -> tuple[Image, Filesystem]:
         self._check_unset(step.unset, step.place)
+        self._check_network(step)
         words = list(step.words) if step.exec_form else [*metadata.shell(self.config), *step.words]
         # What the base's environment left open is an ENV, and final in the config since its own line.
         known = self.stage.scope.variables.items()
@@ -230,6 +246,7 @@ class StageBuilder:
         command = Command(
             argv=words, env=environ, workdir=self.config.get("WorkingDir") or "/", user=self.config.get("User") or "",
             network=step.network, mounts=mounts, directories=self.directories, existing=self._exists,
+            secrets=self.resolver.secrets,
             etc=(etc.mode, etc.uid, etc.gid) if etc else (0o755, 0, 0),
         )  # fmt: skip
         try:
@@ -237,6 +254,10 @@ class StageBuilder:
                 self.parent.image, self.environment.store, command,
                 lambda line: self.output(self.environment.secrets.mask(line)), self.environment.workspace,
             )  # fmt: skip
+        except LinealError as error:
+            # An engine quotes what it was given.
+            error.message = self.environment.secrets.mask(error.message)
+            raise
         except NoWorkingDirectory:
             # Files are not known before the engine looks.
             raise BuildFailed(

@@ -73,6 +73,8 @@ BUILD: list[Callable[[Any], Any]] = [
             "etcd:https://HOST:PORT or none.", metavar="LOCK"),
     option("--registry-mirror", "A mirror of Docker Hub to take base images from. May be repeated.",
             metavar="HOST[:PORT][/PATH]", multiple=True),
+    option("--allow", "What a RUN may use beyond a container: network.host. May be repeated.", multiple=True,
+            metavar="ENTITLEMENT"),
     option("--engine-network", "The network of a RUN that names none: default or host.", metavar="NETWORK"),
 ]  # fmt: skip
 DOTENV: list[Callable[[Any], Any]] = [

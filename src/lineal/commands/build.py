@@ -64,6 +64,7 @@ def _scheduler(session: Session, plan: BuildPlan) -> Scheduler:
 def _environment(session: Session) -> BuildEnvironment:
     from lineal.build.environment import BuildEnvironment
     from lineal.engine.docker.engine import DockerEngine
+    from lineal.session.settings import NETWORK_HOST
 
     settings, project = session.settings, session.loaded.project
     return BuildEnvironment(
@@ -77,5 +78,6 @@ def _environment(session: Session) -> BuildEnvironment:
         proxies={name: image.args for name, image in project.images.items()},
         project=project.project,
         may_write=session.context.may_write,
+        host_network=NETWORK_HOST in settings.allowed.value,
         workspace=session.workspace,
     )

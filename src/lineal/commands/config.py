@@ -10,7 +10,7 @@ from lineal.config.load import LoadedProject
 from lineal.config.setting import Setting
 from lineal.session.session import Session
 from lineal.session.settings import ReleaseSettings
-from lineal.text import printable
+from lineal.text import defuse_commands, printable
 
 
 def config(session: Session) -> None:
@@ -44,6 +44,7 @@ def settings_of(session: Session) -> dict[str, Setting[Any]]:
         "set": Setting([entry.partition("=")[0] + "=…" for entry in settings.sets.value], settings.sets.origin),
         "secret": _listed(settings.secrets),
         "ssh": _listed(settings.ssh),
+        "allow": _listed(settings.allowed),
     }
     if loaded.project.deploy is not None:
         release = ReleaseSettings.of(settings, loaded, loaded.project.deploy)
@@ -78,7 +79,8 @@ def describe(loaded: LoadedProject, settings: Mapping[str, Setting[Any]]) -> str
         tree["settings"] = others
     lines = list(_lines(tree, "", 0, origins))
     width = min(max((len(text) for text, _ in lines), default=0), 60)
-    return "".join(f"{text:<{width}}  # {origin}\n" if origin else f"{text}\n" for text, origin in lines)
+    told = ((text, defuse_commands(origin)) for text, origin in lines)
+    return "".join(f"{text:<{width}}  # {origin}\n" if origin else f"{text}\n" for text, origin in told)
 
 
 def _put(tree: dict[str, Any], name: str, value: object) -> bool:
@@ -135,4 +137,5 @@ def _scalar(value: object) -> str:
         if text[0].isalnum() and not text.endswith(":") and tag == "tag:yaml.org,2002:str":
             return text
     dumped: str = yaml.dump(text, default_style='"', width=10**9)
-    return dumped.rstrip("\n")
+    # To YAML the same; GitHub's runner would take `##[` in the output of a step for a command.
+    return dumped.rstrip("\n").replace("##[", "##\\x5B")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lineal.config.model import Secret
 from lineal.errors import BadConfiguration
+from lineal.text import bare
 
 _MASK = "***"
 _SHORTEST = 4
@@ -22,10 +23,17 @@ class Mask:
 
     def hide(self, values: Iterable[str]) -> None:
         """Mask these values too, line by line, by what anybody takes for the end of a line."""
-        lines = (line.strip() for value in values for line in [*value.split("\n"), *value.splitlines()])
-        self._lines |= {line for line in lines if len(line) >= _SHORTEST}
+        lines = {line.strip() for value in values for line in [*value.split("\n"), *value.splitlines()]}
+        self._lines |= {line for line in lines | set(map(bare, lines)) if len(line) >= _SHORTEST}
 
     def mask(self, line: str) -> str:
+        """The line without any of the values; also of one that codes for a terminal hide in it."""
+        masked = self._replaced(line)
+        seen = bare(masked)
+        hidden = self._replaced(seen)
+        return masked if hidden == seen else hidden
+
+    def _replaced(self, line: str) -> str:
         for secret in sorted(self._lines, key=len, reverse=True):
             line = line.replace(secret, _MASK)
         return line

@@ -97,6 +97,8 @@ class Command:
     directories: Sequence[Directory] = ()
     etc: tuple[int, int, int] = (0o755, 0, 0)
     """Mode, uid and gid of the parent's /etc, where engines have files of their own."""
+    secrets: Sequence[bytes] = field(default=(), repr=False)
+    """The values of its secrets, those given as environment included: none may be in the layer."""
     existing: Callable[[str], bool] = field(default=bool)
     """Whether the parent has a directory at this path: mount points that the engine had to make are not kept."""
 

@@ -39,6 +39,7 @@ class Options:
     var: tuple[str, ...] = ()
     secret: tuple[str, ...] = ()
     ssh: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
     insecure_registry: tuple[str, ...] = ()
     registry_mirror: tuple[str, ...] = ()
     ignore_ref: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from lineal.errors import BadConfiguration
 from lineal.session.options import Options
 from lineal.store.mirror import parse_mirror
 from lineal.store.open import check_address
-from lineal.text import lines
+from lineal.text import lines, quoted
 
 if TYPE_CHECKING:
     from lineal.config.load import LoadedProject
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 _TRUE = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 Lines = Setting[tuple[str, ...]]
+
+
+NETWORK_HOST = "network.host"
+"""BuildKit's name of the entitlement to the network of the engine's host."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class Settings:
     registry_mirrors: Lines
     secrets: Lines
     ssh: Lines
+    allowed: Lines
+    """Entitlements that the caller gives to `RUN`: `network.host`."""
     jobs: Setting[int]
     engine_network: Setting[str]
     kube_context: Setting[str]
@@ -130,6 +136,7 @@ def _settings(options: Options) -> Settings:
         registry_mirrors=_mirrors(read.lines("registry-mirror", options.registry_mirror)),
         secrets=read.lines("secret", options.secret),
         ssh=read.lines("ssh", options.ssh),
+        allowed=_entitlements(read.lines("allow", options.allow)),
         jobs=resolve("jobs", flag=options.jobs, environ=options.environ, default=4, parse=_positive),
         engine_network=read.text("engine-network", options.engine_network, default=Setting("default")),
         kube_context=read.text("kube-context", options.kube_context),
@@ -191,6 +198,14 @@ def _variables(lines: Lines) -> Setting[Mapping[str, str]]:
             raise BadConfiguration(what, id="LN-1012", remedy="Write each as NAME=VALUE, on one line.")
         pairs[name] = value
     return Setting(pairs, lines.origin)
+
+
+def _entitlements(lines: Lines) -> Lines:
+    for text in lines.value:
+        if text != NETWORK_HOST:
+            what = f"--allow {quoted(text)} ({lines.origin}) is nothing that Lineal can give to a RUN."
+            raise BadConfiguration(what, id="LN-1261", remedy=f"Write --allow {NETWORK_HOST}, or leave it out.")
+    return lines
 
 
 def _mirrors(lines: Lines) -> Lines:

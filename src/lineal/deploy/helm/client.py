@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lineal import process
-from lineal.deploy.helm import errors
+from lineal.deploy.helm import environment, errors, schemas
 from lineal.deploy.release import Release
 from lineal.errors import BadConfiguration, Interrupted, LinealError
 from lineal.text import printable, quoted
@@ -62,7 +62,8 @@ class Answer(process.Outcome):
 
 @dataclass(frozen=True, slots=True)
 class Helm:
-    """`mask` takes secrets out of every line that helm prints, except manifests, before anything else sees it."""
+    """`mask` takes secrets out of every line that helm prints, except manifests, before anything else sees it.
+    `environ` is the job's: each command gets its part of it (see `environment`)."""
 
     path: str
     version: str
@@ -75,9 +76,7 @@ class Helm:
 
         Raises `BadConfiguration` when there is none, or a version that is not supported: a missing tool is a matter
         of set-up, not a service that is down."""
-        # With HELM_DEBUG, helm prints all values.
-        kept = {name: value for name, value in environ.items() if name != "HELM_DEBUG"}
-        unknown = cls(_path(environ), "", kept, mask)
+        unknown = cls(_path(environ), "", environ, mask)
         answer = unknown.run(["version", "--template", "{{.Version}}"], limit=_QUICK)
         answer.or_interrupted("The run", BEFORE_CHANGES)
         found = _VERSION.match(answer.stdout.strip())
@@ -88,7 +87,7 @@ class Helm:
             raise BadConfiguration(
                 f"{quoted(unknown.path)} is helm {found[0]}, which is not supported.", id="LN-6012", remedy=_REMEDY
             )
-        return cls(unknown.path, found[0], kept, mask)
+        return cls(unknown.path, found[0], environ, mask)
 
     @property
     def major(self) -> int:
@@ -196,7 +195,7 @@ class Helm:
         try:
             outcome = process.run(
                 [self.path, *args],
-                env=self.environ,
+                env=environment.of_command(self.environ, args),
                 output=take,
                 grace=grace,
                 shielded=shielded,
@@ -231,7 +230,8 @@ def ownership_flags(release: Release) -> list[str]:
 
 
 def common_flags(release: Release) -> list[str]:
-    """The flags of both `template` and `upgrade`, so that the rendered manifests are those that are deployed."""
+    """The flags of both `template` and `upgrade`, so that the rendered manifests are those that are deployed. Raises
+    `BadConfiguration` for a chart whose schema leads helm elsewhere."""
     flags = ["--namespace", release.namespace]
     for values in release.values:
         flags += ["--values", _as_csv(str(values.path))]
@@ -241,6 +241,8 @@ def common_flags(release: Release) -> list[str]:
         flags.append("--plain-http")
     if release.skip_schema:
         flags.append("--skip-schema-validation")
+    else:
+        schemas.check(release.chart)
     return [*flags, "--", release.name, release.chart.location]
 
 

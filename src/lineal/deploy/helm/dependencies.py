@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lineal.deploy.helm import errors
+from lineal.deploy.helm.chart_metadata import rewritten
 from lineal.deploy.helm.client import Answer, Helm
 from lineal.deploy.release import Chart, Release, is_pin
 from lineal.errors import BadConfiguration, DeployFailed, LinealError, Location, Unreachable
@@ -38,22 +39,31 @@ def _complete(
         return
     directory = Path(chart.location)
     declared, lock = _last(directory, _DECLARED), _last(directory, _LOCKED)
-    missing = [wanted for wanted in _wanted(directory / declared) if not _vendored(directory, wanted["name"])]
-    if not missing:
+    if all(_vendored(directory, wanted["name"]) for wanted in _wanted(directory / declared)):
         return
     place = Location(f"{chart.name}/{declared}")
+    # Helm must read the files that name places as Lineal does. Afterwards they are again what was committed.
+    written = {file: file.read_bytes() for file in map(directory.joinpath, (*_DECLARED, *_LOCKED)) if file.is_file()}
+    read = {file: rewritten(directory / file, Location(f"{chart.name}/{file}")) for file in (*_DECLARED, *_LOCKED)}
     locked = (directory / lock).is_file()
+    for file, entries in read.items():
+        for wanted in entries:
+            _check_inside(chart, wanted, Location(f"{chart.name}/{file}"))
+    missing = [wanted for wanted in read[declared] if not _vendored(directory, wanted["name"])]
     for wanted in missing:
-        _check(chart, wanted, place, None if locked else lock_of(chart))
         local = local_path(wanted)
+        if local is None and not locked:
+            raise _not_locked(wanted["name"], lock_of(chart), place)
         if local is not None and chart.location not in inside:
             # Helm packs a chart of the same commit as it is, without what this one needs in turn.
             other = Path(chart.location, local).resolve()
             named = other.relative_to(chart.root).as_posix()
             _complete(helm, Chart(str(other), named, chart.root), flags, output, (*inside, chart.location))
     if locked:
-        _check_lock(chart, lock, {wanted["name"] for wanted in missing})
+        _check_lock(chart, lock, [wanted for wanted in read[lock] if not _vendored(directory, wanted["name"])])
     answer = helm.run(["dependency", "build", *flags, "--", chart.location], output=output)
+    for file, content in written.items():
+        file.write_bytes(content)
     answer.or_raise("Fetching the chart's dependencies", lambda failed: _failure(failed, chart, place))
 
 
@@ -79,11 +89,11 @@ def lock_of(chart: Chart) -> str:
     return _LOCKED[about.get("apiVersion") in (None, "", "v1")]
 
 
-def _check_lock(chart: Chart, lock: str, names: set[str]) -> None:
+def _check_lock(chart: Chart, lock: str, entries: Sequence[Mapping[str, str]]) -> None:
     """Helm takes a range of versions in a lock file as in Chart.yaml. Here each version must be whole."""
-    for wanted in _wanted(Path(chart.location) / lock):
-        remote = wanted["repository"] and not wanted["repository"].startswith(_LOCAL)
-        if remote and wanted["name"] in names and not is_pin(wanted["version"]):
+    for wanted in entries:
+        remote = wanted["repository"] and local_path(wanted) is None
+        if remote and not is_pin(wanted["version"]):
             what = (
                 f"The dependency {quoted(wanted['name'])} has no whole version here: {quoted(wanted['version'])} may "
                 "be another one tomorrow."
@@ -155,14 +165,15 @@ def local_path(wanted: Mapping[str, Any]) -> str | None:
     return repository.removeprefix(_LOCAL) if repository.startswith(_LOCAL) else None
 
 
-def _check(chart: Chart, wanted: dict[str, str], place: Location, lacking: str | None) -> None:
-    """Raises unless the commit says which chart it is. `lacking`: the lock file that the chart lacks, if any."""
-    name, local = wanted["name"], local_path(wanted)
-    if local is not None:
-        if not Path(chart.location, local).resolve().is_relative_to(chart.root or chart.location):
-            what = f"The dependency {quoted(name)} lies outside the commit ({printable(wanted['repository'])})."
-            raise BadConfiguration(what, id="LN-6016", place=place, remedy="Commit it beside the chart.")
-    elif lacking:
-        what = f"The dependency {quoted(name)} is not in charts/, and there is no {lacking} that says which it is."
-        remedy = f"Run `helm dependency update` and commit {lacking} (or charts/)."
-        raise BadConfiguration(what, id="LN-6016", place=place, remedy=remedy)
+def _check_inside(chart: Chart, wanted: Mapping[str, str], place: Location) -> None:
+    """Raises for a chart that the dependency takes from this machine and not from the commit."""
+    local = local_path(wanted)
+    if local is not None and not Path(chart.location, local).resolve().is_relative_to(chart.root or chart.location):
+        what = f"The dependency {quoted(wanted['name'])} lies outside the commit ({printable(wanted['repository'])})."
+        raise BadConfiguration(what, id="LN-6016", place=place, remedy="Commit it beside the chart.")
+
+
+def _not_locked(name: str, lacking: str, place: Location) -> BadConfiguration:
+    what = f"The dependency {quoted(name)} is not in charts/, and there is no {lacking} that says which it is."
+    remedy = f"Run `helm dependency update` and commit {lacking} (or charts/)."
+    return BadConfiguration(what, id="LN-6016", place=place, remedy=remedy)

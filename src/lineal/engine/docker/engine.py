@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -120,7 +120,7 @@ class DockerEngine:
         mounts.place(paths)
         exclusions = mounts.exclusions(paths, uncovered=uncovered)
         with SshForward(client, resources, image, mounts.sockets, mounts.socket_volume):
-            self._execute(client, container, output)
+            self._execute(client, container, output, command.secrets)
         mounts.wipe_secrets()
         with LayerWriter(workspace) as writer:
             tar = LayerTar(writer.write, exclusions, container_diff.deletions(client, container) if helper else ())
@@ -207,7 +207,9 @@ class DockerEngine:
             "HostConfig": {**host, "Binds": binds, **mounts.settings()},
         }
 
-    def _execute(self, client: Client, container: str, output: Callable[[str], None]) -> None:
+    def _execute(
+        self, client: Client, container: str, output: Callable[[str], None], secrets: Sequence[bytes]
+    ) -> None:
         """Start, pass the output on, wait. Raises `CommandFailed`, `Interrupted`."""
         from lineal.engine.docker.client import Refused
 
@@ -221,7 +223,7 @@ class DockerEngine:
             if self._stopped.is_set():
                 # `stop` came before there was anything to kill.
                 self._kill(client, container)
-            for line in lines(stream):
+            for line in lines(stream, secrets):
                 said(line)
             ended = client.json("POST", f"/containers/{container}/wait", "wait for the command", endless=True)
         self._check()
@@ -287,17 +289,31 @@ def _explain_start(refused: Refused, output: Callable[[str], None]) -> None:
     raise refused
 
 
-def lines(stream: BufferedReader) -> Iterator[str]:
-    """Lines of a multiplexed log (frames of 1 byte stream, 3 zero, 4 length), each stream's joined on its own."""
+def lines(stream: BufferedReader, secrets: Sequence[bytes] = ()) -> Iterator[str]:
+    """Lines of a multiplexed log (frames of 1 byte stream, 3 zero, 4 length), each stream's joined on its own. A line
+    that is cut because it is long is not cut inside a secret, which nobody would mask then."""
+    whole_ones = {line.strip() for value in secrets for line in value.splitlines() if line.strip()}
     parts: dict[int, bytes] = {}
     while len(head := stream.read(8)) == 8:
         channel, length = struct.unpack(">BxxxL", head)
         *whole, rest = (parts.get(channel, b"") + stream.read(length)).split(b"\n")
         if len(rest) > _LINE:
-            whole, rest = [*whole, rest], b""
+            cut = _cut(rest, whole_ones)
+            whole, rest = [*whole, rest[:cut]], rest[cut:]
         parts[channel] = rest
         yield from map(_decoded, whole)
     yield from (_decoded(part) for part in parts.values() if part)
+
+
+def _cut(text: bytes, secrets: Collection[bytes]) -> int:
+    """Where to cut the text: what may begin a secret at its end stays for the next part."""
+    cut = len(text)
+    for secret in sorted(secrets, key=len):
+        for size in range(min(len(secret), _LINE) - 1, 0, -1):
+            if text.endswith(secret[:size]):
+                cut = min(cut, len(text) - size)
+                break
+    return cut or len(text)
 
 
 def _decoded(line: bytes) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from lineal.engine.docker.secret_parts import ANYWHERE
 from lineal.errors import BuildFailed, Unreachable
 from lineal.tar import raw
 from lineal.tar.header import DIRECTORY, END, HARDLINK, padding
@@ -16,10 +17,8 @@ from lineal.tar.raw import Entry
 WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"
 _COVER = 0o755
-_ANYWHERE = 16
-"""Bytes from which on a secret is looked for inside files; a short one can occur by chance ..."""
 _WHOLE = 8
-"""... so it only counts as a file's whole content, and below this not at all."""
+"""A secret shorter than ANYWHERE counts only as a file's whole content or name, and below this length not at all."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,22 @@ class LayerTar:
             self._settle(parent.encode())
         self._sink(END)
 
+    def _check_names(self, entry: Entry) -> None:
+        """Names, targets of links and extended attributes are content too."""
+        texts = (entry.name, entry.link, *entry.records.keys(), *entry.records.values())
+        words = {word for text in texts[:2] for word in text.split(b"/")}
+        for secret in self._exclusions.secrets:
+            if (len(secret) >= ANYWHERE and any(secret in text for text in texts)) or (
+                len(secret) >= _WHOLE and secret in words
+            ):
+                # Its name may be the secret.
+                raise BuildFailed(
+                    "The command left a secret in a name, a link or an attribute, which would be part of the image.",
+                    id="LN-5009", remedy="Delete the file in the same RUN, or keep it in a tmpfs mount.",
+                )  # fmt: skip
+
     def _take(self, entry: Entry, body: Iterator[bytes]) -> None:
+        self._check_names(entry)
         if entry.is_whiteout_device or (entry.kind == HARDLINK and entry.link in self._whiteouts):
             self._whiteouts.add(entry.name)
             self._delete(entry.name)
@@ -126,7 +140,7 @@ class LayerTar:
                 self._sink(held)
 
     def _content(self, entry: Entry, body: Iterator[bytes]) -> None:
-        looked_for = [s for s in self._exclusions.secrets if len(s) >= _ANYWHERE or len(s) == entry.size >= _WHOLE]
+        looked_for = [s for s in self._exclusions.secrets if len(s) >= ANYWHERE or len(s) == entry.size >= _WHOLE]
         keep = max(map(len, looked_for), default=1) - 1
         tail = b""
         for chunk in body:

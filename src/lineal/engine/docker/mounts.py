@@ -26,6 +26,7 @@ from lineal.engine.docker.container_files import ContainerFiles, Content
 from lineal.engine.docker.engine_files import HOSTNAME
 from lineal.engine.docker.layer import LayerExclusions
 from lineal.engine.docker.resources import RunResources
+from lineal.engine.docker.secret_parts import parts
 from lineal.errors import BadConfiguration, Unreachable
 from lineal.tar import raw
 from lineal.tar.compression import ChunkStream
@@ -245,14 +246,14 @@ class Mounts:
             if volume.kept:
                 dropped.update(volume.files)
         around = {part for path in (*stubs, *dropped) for part in _prefixes(path)} - dropped
-        values = (mount.value.strip() for mount in self._command.mounts if isinstance(mount, SecretMount))
+        mounted = (mount.value for mount in self._command.mounts if isinstance(mount, SecretMount))
         return LayerExclusions(
             dropped=frozenset(_key(paths.real(_parent(path)) + "/" + path.rpartition("/")[2]) for path in dropped)
             | (set() if uncovered else {_MARK}),
             covers=frozenset() if uncovered else frozenset({_key(HOSTNAME)}),
             stubs=frozenset(_key(paths.real(path)) for path in around if self._is_missing(path)),
             owners=dict(self._hidden(paths)),
-            secrets=tuple({value for value in values if value}),
+            secrets=tuple({part for value in (*mounted, *self._command.secrets) for part in parts(value)}),
         )
 
     def kept(self) -> list[str]:

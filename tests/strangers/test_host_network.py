@@ -1,0 +1,63 @@
+"""`RUN --network=host`: the commit asks for it, the caller gives it, and a stranger's commit never has it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lineal.build.environment import BuildEnvironment
+from lineal.errors import BadConfiguration
+from lineal.session.settings import Settings
+from tests.unit.build.factory import Factory
+from tests.unit.build.test_stage_builder import build, command
+
+TEXT = "FROM base:base\nRUN --network=host x\n"
+
+
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, allowed: bool, may_write: bool) -> Factory:
+    factory = Factory(tmp_path)
+    usual = Factory.environment
+
+    def environment(self: Factory) -> BuildEnvironment:
+        return replace(usual(self), host_network=allowed, may_write=may_write)
+
+    monkeypatch.setattr(Factory, "environment", environment)
+    return factory
+
+
+@pytest.mark.parametrize(
+    ("allowed", "may_write", "said"),
+    [
+        (False, True, "which nobody allowed. Do without it, or pass --allow network.host (LINEAL_ALLOW)."),
+        (False, False, "is for the project's own commits, and this run is of somebody else's."),
+        (True, False, "is for the project's own commits, and this run is of somebody else's."),
+    ],
+)
+def test_it_is_refused_where_nobody_or_a_stranger_would_have_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: bool, may_write: bool, said: str
+) -> None:
+    factory = made(tmp_path, monkeypatch, allowed=allowed, may_write=may_write)
+    with pytest.raises(BadConfiguration) as refused:
+        build(factory, TEXT)
+    assert str(refused.value).startswith("Dockerfile:2: RUN --network=host ") and said in str(refused.value)
+    assert not factory.engine.commands
+
+
+def test_it_works_where_the_caller_gives_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert command(made(tmp_path, monkeypatch, allowed=True, may_write=True), TEXT).network == "host"
+
+
+def test_other_networks_need_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    factory = made(tmp_path, monkeypatch, allowed=False, may_write=False)
+    assert command(factory, "FROM base:base\nRUN --network=none x\n").network == "none"
+
+
+def test_only_the_flag_and_the_variable_say_so() -> None:
+    assert Settings.of(allow=("network.host",), environ={}).allowed.value == ("network.host",)
+    assert Settings.of(environ={"LINEAL_ALLOW": "network.host\n"}).allowed.value == ("network.host",)
+    for text in ("security.insecure", "network", "*"):
+        with pytest.raises(BadConfiguration, match="is nothing that Lineal can give to a RUN") as refused:
+            Settings.of(environ={"LINEAL_ALLOW": text})
+        assert refused.value.remedy == "Write --allow network.host, or leave it out."

@@ -28,6 +28,9 @@ settings.register_profile("tests", derandomize=True, database=None, deadline=Non
 settings.register_profile("fuzz", deadline=None, print_blob=True)
 settings.load_profile("tests")
 
+# Most of the servers and programs of the tests are written in Go. This machine's processors are scarcer than its memory.
+os.environ.setdefault("GOGC", "400")
+
 # A shell starts what runs in the background with Ctrl-C ignored, which every child would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -123,7 +126,7 @@ class Lineal:
         )
 
     def environment(self) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in ("PATH", "DOCKER_HOST", "LANG") if name in os.environ}
+        kept = {name: os.environ[name] for name in ("PATH", "DOCKER_HOST", "LANG", "GOGC") if name in os.environ}
         return kept | servers.GIT_ISOLATION | {"HOME": str(self.home), "COLUMNS": "160"} | self.env
 
 

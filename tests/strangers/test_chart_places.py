@@ -99,7 +99,7 @@ def test_no_spelling_hides_a_place_from_lineal(
         BadConfiguration, match=rf"^chart/{place}: helm might read this file otherwise than Lineal"
     ) as no:
         complete(helm, wanted, print)
-    assert no.value.id == "LN-6260"
+    assert no.value.id == "LN-6055"
 
 
 def test_a_vendored_dependency_with_a_place_outside_is_refused_beside_one_that_is_fetched(
@@ -205,5 +205,5 @@ def test_a_schema_leads_nowhere_out_of_itself(tmp_path: Path, schema: str, led: 
         return
     with pytest.raises(BadConfiguration) as refused:
         common_flags(wanted)
-    assert refused.value.id == "LN-6261" and refused.value.message.startswith(f"The schema refers to `{led}`")
+    assert refused.value.id == "LN-6056" and refused.value.message.startswith(f"The schema refers to `{led}`")
     assert refused.value.remedy and "--skip-schema-validation" in refused.value.remedy

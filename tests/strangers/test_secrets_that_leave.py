@@ -57,7 +57,7 @@ def test_a_long_line_is_not_cut_inside_a_secret(inside: int) -> None:
     text = b"." * (_LINE + 1 - inside) + SECRET.encode() + b"." * 10
     first, rest = text[: _LINE + 1], text[_LINE + 1 :]
     stream = b"".join(struct.pack(">BxxxL", 1, len(part)) + part for part in (first, rest))
-    found = list(lines(io.BufferedReader(io.BytesIO(stream)), (SECRET.encode() + b"\n",)))  # type: ignore[arg-type]
+    found = list(lines(io.BufferedReader(io.BytesIO(stream)), (SECRET.encode() + b"\n",)))
     assert "".join(found) == text.decode() and sum(SECRET in line for line in found) == 1
 
 

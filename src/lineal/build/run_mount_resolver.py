@@ -129,7 +129,7 @@ class RunMountResolver:
             if b"\0" in value:
                 raise BadConfiguration(
                     f"The secret {mount.id!r} has a NUL byte in it, which no environment variable can have.",
-                    id="LN-1260",
+                    id="LN-1023",
                     place=self._stage.place,
                     remedy="Mount it as a file (without env=), or correct its value.",
                 )

@@ -219,12 +219,12 @@ class StageBuilder:
         if not self.environment.may_write:
             raise BadConfiguration(
                 "RUN --network=host is for the project's own commits, and this run is of somebody else's.",
-                id="LN-2260", place=step.place, remedy="Do without it, or build from a branch of the project.",
+                id="LN-2014", place=step.place, remedy="Do without it, or build from a branch of the project.",
             )  # fmt: skip
         if not self.environment.host_network:
             raise BadConfiguration(
                 "RUN --network=host gives the command the network of this machine, which nobody allowed.",
-                id="LN-2260", place=step.place, remedy="Do without it, or pass --allow network.host (LINEAL_ALLOW).",
+                id="LN-2014", place=step.place, remedy="Do without it, or pass --allow network.host (LINEAL_ALLOW).",
             )  # fmt: skip
 
     def _run(self, step: RunInstruction) -> tuple[Image, Filesystem]:

@@ -204,7 +204,7 @@ def _entitlements(lines: Lines) -> Lines:
     for text in lines.value:
         if text != NETWORK_HOST:
             what = f"--allow {quoted(text)} ({lines.origin}) is nothing that Lineal can give to a RUN."
-            raise BadConfiguration(what, id="LN-1261", remedy=f"Write --allow {NETWORK_HOST}, or leave it out.")
+            raise BadConfiguration(what, id="LN-1024", remedy=f"Write --allow {NETWORK_HOST}, or leave it out.")
     return lines
 
 

@@ -116,5 +116,5 @@ def _text(node: Any, place: Location) -> str:
 def _odd(place: Location, why: str, remedy: str | None = None) -> BadConfiguration:
     what = f"helm might read this file otherwise than Lineal: {why}."
     return BadConfiguration(
-        what, id="LN-6260", place=place, remedy=remedy or "Write it as `helm dependency update` does, in plain YAML."
+        what, id="LN-6055", place=place, remedy=remedy or "Write it as `helm dependency update` does, in plain YAML."
     )

@@ -43,7 +43,7 @@ def _complete(
         return
     place = Location(f"{chart.name}/{declared}")
     # Helm must read the files that name places as Lineal does. Afterwards they are again what was committed.
-    written = {file: file.read_bytes() for file in map(directory.joinpath, (*_DECLARED, *_LOCKED)) if file.is_file()}
+    written = {path: path.read_bytes() for path in map(directory.joinpath, (*_DECLARED, *_LOCKED)) if path.is_file()}
     read = {file: rewritten(directory / file, Location(f"{chart.name}/{file}")) for file in (*_DECLARED, *_LOCKED)}
     locked = (directory / lock).is_file()
     for file, entries in read.items():
@@ -62,8 +62,8 @@ def _complete(
     if locked:
         _check_lock(chart, lock, [wanted for wanted in read[lock] if not _vendored(directory, wanted["name"])])
     answer = helm.run(["dependency", "build", *flags, "--", chart.location], output=output)
-    for file, content in written.items():
-        file.write_bytes(content)
+    for path, content in written.items():
+        path.write_bytes(content)
     answer.or_raise("Fetching the chart's dependencies", lambda failed: _failure(failed, chart, place))
 
 

@@ -33,7 +33,7 @@ def check(chart: Chart) -> None:
         if reference is not None:
             what = f"The schema refers to {quoted(reference)}, which is not in it: helm would fetch that."
             raise BadConfiguration(
-                what, id="LN-6261", place=Location(f"{chart.name}/{name}"),
+                what, id="LN-6056", place=Location(f"{chart.name}/{name}"),
                 remedy="Write it into the schema (`$defs`), or pass --skip-schema-validation.",
             )  # fmt: skip
 

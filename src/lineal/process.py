@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import IO, Literal
 
@@ -105,6 +106,29 @@ def run(
             return Outcome(_wait(process, signals), tuple(signals.received))
         finally:
             _end(process, grace)
+
+
+@contextlib.contextmanager
+def reaped(directory: Path) -> Iterator[None]:
+    """Has the directory removed when the block ends, or this process, however it ends: of SIGKILL, too.
+
+    A shell waits for the end of a pipe whose other end only this process has. Without a shell nothing is done."""
+    reader, writer = os.pipe()
+    try:
+        shell = subprocess.Popen(
+            ["/bin/sh", "-c", 'trap "" INT TERM HUP; read -r _; rm -rf -- "$1"', "sh", str(directory)],
+            stdin=reader, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+    except OSError:
+        shell = None
+    finally:
+        os.close(reader)
+    try:
+        yield
+    finally:
+        os.close(writer)
+        if shell is not None:
+            shell.wait()
 
 
 def _lines(process: subprocess.Popen[bytes], signals: _Signals) -> Iterator[tuple[Stream, bytes]]:

@@ -199,6 +199,8 @@ class ReleaseInputs:
             from lineal.deploy import sops_policy
 
             sops_policy.check(filter(is_encrypted, files), environ)
+        if any(map(is_encrypted, files)):
+            session.holds_secrets()
         return decrypted(files, environ, session.secrets, session.workspace / "decrypted")
 
     def _values(self) -> list[ValuesText]:

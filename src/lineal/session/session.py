@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+from lineal import process
 from lineal.ci.context import Context
 from lineal.ci.provider import provider_of, run_name
 from lineal.config.giterminism import Giterminism
@@ -49,11 +50,12 @@ class Session:
         self.settings = settings
         self.progress = progress
         self.workspace = workspace
+        self._reaped = False
         self.start = start
         self.started = time.monotonic()
         self.stopped = threading.Event()
         """Set when building ends early: whoever waits for something gives up."""
-        self._closing = ExitStack()
+        self._closing, self._at_last = ExitStack(), ExitStack()
 
     @classmethod
     @contextmanager
@@ -62,14 +64,16 @@ class Session:
     ) -> Iterator[Session]:
         """A session with a private directory; both are gone afterwards. `start` is inside the repository, by default
         the working directory; `progress` goes to stderr by default."""
-        from lineal.kube.kubeconfig import on_disk
+        from lineal.kube.kubeconfig import content, on_disk
         from lineal.report.select import choose as choose_progress
 
         progress = progress or choose_progress(sys.stderr, settings.environ, provider_of(settings.environ).markers())
         workspace = Path(tempfile.mkdtemp(prefix="lineal-"))
         try:
-            settings = replace(settings, environ=on_disk(settings.environ, workspace))
             session = cls(settings, progress, workspace, start or Path.cwd())
+            if content(settings.environ.get("KUBECONFIG", "")) is not None:
+                session.holds_secrets()
+                session.settings = replace(settings, environ=on_disk(settings.environ, workspace))
             try:
                 yield session
             finally:
@@ -78,8 +82,15 @@ class Session:
             progress.close()
             shutil.rmtree(workspace, ignore_errors=True)
 
+    def holds_secrets(self) -> None:
+        """Before a secret is written to the workspace: it is gone even when this process is killed."""
+        if not self._reaped:
+            self._reaped = True
+            self._at_last.enter_context(process.reaped(self.workspace))
+
     def close(self) -> None:
         self._closing.close()
+        self._at_last.close()
 
     # --- the commit ---------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from lineal.deploy.bundle import registry
 from lineal.deploy.bundle.bundle import Bundle
 from lineal.deploy.inputs import read_values, seconds_of
 from lineal.deploy.release import Chart, Release, ValuesFile
-from lineal.deploy.sops import decrypted
+from lineal.deploy.sops import decrypted, is_encrypted
 from lineal.deploy.values import ValuesText, template_names, write
 from lineal.oci.types import Manifest
 from lineal.report.model import BundleReport
@@ -95,6 +95,8 @@ class Installation:
         )  # fmt: skip
         encrypted = [ValuesText(path, text.decode("utf-8", "replace")) for path, text in bundle.encrypted.items()]
         sops_policy.check(encrypted, settings.environ)
+        if encrypted or any(map(is_encrypted, given)):
+            session.holds_secrets()
         files = decrypted([*encrypted, *given], settings.environ, self.secrets, session.workspace / "decrypted")
         told = settings.env.value and bundle.tells_environment
         about: dict[str, object] = {"global": {"lineal": {"env": settings.env.value}}} if told else {}

@@ -28,7 +28,7 @@ settings.register_profile("tests", derandomize=True, database=None, deadline=Non
 settings.register_profile("fuzz", deadline=None, print_blob=True)
 settings.load_profile("tests")
 
-# Most of the servers and programs of the tests are written in Go. This machine's processors are scarcer than its memory.
+# Most servers and programs of the tests are written in Go. Processors are scarcer here than memory.
 os.environ.setdefault("GOGC", "400")
 
 # A shell starts what runs in the background with Ctrl-C ignored, which every child would inherit.

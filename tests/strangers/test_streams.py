@@ -30,6 +30,12 @@ def shell(project: Lineal, words: str, **variables: str) -> subprocess.Completed
     return subprocess.run(["sh", "-c", script, sys.executable], cwd=project.cwd, env=env, capture_output=True)
 
 
+def test_a_pattern_of_docker_s_is_no_warning_of_python_s(project: Lineal, repo: Repository) -> None:
+    repo.write({".dockerignore": "[[a]b\n", "[b": "1", "c": "1"})
+    ended = shell(project, "plan")
+    assert ended.returncode == 0 and b"Warning" not in ended.stderr, ended.stderr
+
+
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
 def test_closed_streams_are_no_failure(project: Lineal, tmp_path: Path, closed: str) -> None:
     report = tmp_path / "report.json"
@@ -66,7 +72,11 @@ def test_names_of_files_need_no_locale(project: Lineal, variables: dict[str, str
     assert ended.returncode == 4 and ("ü (modified)" in said or "\\xfc (modified)" in said)
 
 
-@pytest.mark.parametrize("name", ["f\udcfcr", "\udce9"])
-def test_a_branch_name_that_is_not_utf_8_is_refused_with_the_reason(name: str) -> None:
-    with pytest.raises(BadConfiguration, match=r"BRANCH has the name .*, whose bytes are not UTF-8.*in UTF-8"):
-        validation.ref_name(name, "CI_COMMIT_BRANCH")
+@pytest.mark.parametrize(("name", "shown"), [("f\udcfcr", "f\ufffdr"), ("\udce9", "\ufffd")])
+def test_a_branch_name_that_is_not_utf_8_is_taken(name: str, shown: str) -> None:
+    assert validation.ref_name(name, "CI_COMMIT_BRANCH") == shown
+
+
+def test_a_branch_name_that_no_bytes_can_be_is_refused_with_the_reason() -> None:
+    with pytest.raises(BadConfiguration, match=r"ref has the name .*, whose bytes are not UTF-8.*in UTF-8"):
+        validation.ref_name("f\ud800", "ref")

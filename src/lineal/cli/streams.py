@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import sys
+import warnings
 
 
 def prepare() -> None:
@@ -14,6 +15,8 @@ def prepare() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    # `[[a]` in a .dockerignore means what it does in docker; what Python may once make of it is nobody's business.
+    warnings.simplefilter("ignore", FutureWarning)
 
 
 def _speak_utf8() -> None:

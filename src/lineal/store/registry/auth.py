@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 
 from lineal.errors import Unreachable
 from lineal.store.registry.credentials import AUTH_VARIABLE, Credential, find_credential
-from lineal.store.registry.network_policy import hostname, is_inside
+from lineal.store.registry.network_policy import hostname, is_inside, is_metadata
 
 Scope = tuple[str, str]
 """A resource and an action on it: `("repository:team/app", "pull")`."""
@@ -239,7 +239,7 @@ class Authenticator:
             not name
             or url.scheme not in schemes
             or url.username
-            or (self._secure and name != own and is_inside(name))
+            or (name != own and (is_metadata(name) or (self._secure and is_inside(name))))
         ):
             raise Unreachable(
                 f"{self._host} sends credentials to a token server that is not safe to give them to.",

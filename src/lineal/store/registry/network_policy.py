@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from urllib.parse import SplitResult, urlsplit
 
 
@@ -26,16 +27,21 @@ def is_inside(name: str) -> bool:
     return not address.is_global if address else is_loopback(name)
 
 
+def is_metadata(name: str) -> bool:
+    """Whether a host is written as an address where no server of registries is, but a cloud's metadata may be."""
+    address = _address(name)
+    return address is not None and (address.is_link_local or address.is_unspecified or address.is_multicast)
+
+
 def may_redirect(url: SplitResult, home: str, *, secure: bool) -> bool:
     """Whether a registry at `home` may send a request, without credentials, on to another host.
 
     Storage inside a company's network is common; no storage is behind the link-local addresses, where clouds have
     their metadata services, or on this machine. Raises ValueError for a malformed URL."""
     name = url.hostname or ""
-    address = _address(name)
     if not name or url.username or url.scheme not in (("https",) if secure else ("http", "https")):
         return False
-    if address and (address.is_link_local or address.is_unspecified or address.is_multicast):
+    if is_metadata(name):
         return False
     return is_loopback(home) or not is_loopback(url.netloc)
 
@@ -44,5 +50,9 @@ def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         address = ipaddress.ip_address(name)
     except ValueError:
-        return None
+        try:
+            # Systems read `2852039166` and `0xa9fea9fe` as addresses too.
+            address = ipaddress.ip_address(socket.inet_aton(name.removesuffix(".")))
+        except (OSError, ValueError):
+            return None
     return (address.ipv4_mapped or address) if isinstance(address, ipaddress.IPv6Address) else address

@@ -15,8 +15,8 @@ WORKFLOWS := $(wildcard .github/workflows/*.yml examples/ci/github*.yml)
 help:
 	@echo 'make demo    a small shop is built, changed, branched, merged and rendered, as a story (STORE=host/repo for a registry)'
 	@echo 'make check   lint, types, unit tests without servers: what to run before a commit'
-	@echo 'make test    all tests, against a real engine, registry and Helm (ARGS="-k name" for some of them)'
-	@echo 'make test-long  100,000 schedules of runs that meet, many generated Dockerfiles, the image from nothing'
+	@echo 'make test    all tests but the long searches, against a real engine, registry and Helm (ARGS="-k name" for some of them)'
+	@echo 'make test-long  the long searches: 100,000 schedules of runs that meet, many generated Dockerfiles, the image from nothing'
 	@echo 'make fuzz    the Hypothesis tests search with new examples (SECONDS=300)'
 	@echo 'make corpus  Lineal plans the Dockerfiles of other projects: DIR= has their checkouts (ARGS="--json FILE")'
 	@echo 'make lint    ruff, mypy, shellcheck, yamllint, actionlint, zizmor, schemas'
@@ -38,15 +38,16 @@ check-tests:
 
 test:
 	@scripts/setup test
-	$(PYTHON) -m pytest -n $(WORKERS) --timeout 600 $(ARGS)
+	$(PYTHON) -m pytest -n $(WORKERS) --timeout 600 -m "not long" $(ARGS)
 
+KILLED := test_a_run_killed_at_any_step_loses_at_most_one_stage
 # The long searches, and the image built from nothing: some 25 minutes; .ci/run tries fewer schedules.
 test-long: export LINEAL_SCHEDULES ?= 100000
 test-long: export LINEAL_GENERATED ?= 32
 test-long:
 	@scripts/setup test
 	LINEAL_REBUILD=1 $(PYTHON) -m pytest -n $(WORKERS) tests/simulation tests/differential/test_generated.py \
-	  tests/runner/test_image.py $(ARGS)
+	  tests/runner/test_image.py tests/e2e/test_races.py tests/e2e/test_faults.py::$(KILLED) $(ARGS)
 
 # What is found is printed as an example to paste above the test.
 fuzz: SECONDS ?= 300

@@ -60,6 +60,7 @@ def tags_of(project: Project) -> dict[str, str]:
 # --- SIGKILL at every step ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("where", ["a new line", "beside a hidden publication"])
 def test_a_run_killed_at_any_step_loses_at_most_one_stage(stored: Project, where: str, tmp_path: Path) -> None:
     """Killed at its first step, at its second, ... until it gets to its end; each time in a store of its own."""

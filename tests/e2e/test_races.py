@@ -23,7 +23,7 @@ from tests.e2e.parts import NOWHERE, Project, Published, Ran, check
 from tests.registries.faults import without_authorization
 from tests.registries.proxy import Answer, Dropped, Forward, Proxy, Quirk, Request, proxy, refusal
 
-pytestmark = pytest.mark.registry
+pytestmark = [pytest.mark.registry, pytest.mark.long]
 
 RUNS = 40
 WRONG = 0.3

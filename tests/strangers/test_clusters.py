@@ -31,6 +31,7 @@ from lineal.lock import LockTimeouts
 from lineal.progress import Notes
 from lineal.report.model import ChangeReport
 from tests.cluster.client import Client, Refused
+from tests.cluster.controller import BEHAVIOUR
 from tests.cluster.fixtures import APP, SECRET, Cluster
 from tests.tools import helm as binaries
 from tests.unit.deploy.conftest import environment
@@ -209,7 +210,10 @@ def objects_that_are_gone_or_not_ready(shop: Shop) -> None:
     assert shop.deploy() == "deployed"
     assert "but ConfigMap settings is not there: it is deployed again" in shop.said
     assert shop.deploy() == "unchanged"
-    shop.client.status("deployments", shop.namespace, "shop", {"readyReplicas": 0, "availableReplicas": 0})
+    place = shop.client.path("deployments", shop.namespace, "shop")
+    by_hand = {"spec": {"template": {"metadata": {"annotations": {BEHAVIOUR: "never"}}}}}
+    shop.client.ask("PATCH", place, by_hand, "application/merge-patch+json")
+    wait_until(lambda: not shop.client.ask("GET", place)["status"].get("readyReplicas"))
     assert shop.deploy() == "deployed" and "but Deployment shop: 0 of 2 ready" in shop.said
 
 

@@ -56,7 +56,7 @@ def fetched(folder: Path, *files: tuple[str, bytes]) -> Chart:
 
 def test_the_files_of_an_archive(tmp_path: Path) -> None:
     chart = unpacked(fetched(tmp_path, ("c/./a/b.yaml", b"1")), tmp_path / "out")
-    assert chart == Chart(str(tmp_path / "out"), "oci://h/c:1.0.0")
+    assert chart == Chart.directory(tmp_path / "out", "oci://h/c:1.0.0")
     assert (tmp_path / "out/a/b.yaml").read_bytes() == b"1"
 
 

@@ -53,6 +53,7 @@ def check(both: Pair, example: Example) -> None:
 @example(written({"A": File(link="é")}, "COPY --exclude=/a/../?hid/a.tx? [^x]c/.. /opt/up"))
 @example(Example({}, (Program(("a/**/a/../[--z]d/*\r",), ("ARG BASE", "FROM $BASE", "COPY . /x/")),)))
 @example(Example({"b\\s/!n": File()}, (Program((), ("ARG BASE", "FROM $BASE", 'COPY ["./b\\\\\\\\s", "/x"]')),)))
+@example(written({"!n": File(executable=True)}, "COPY !* ${V}/y"))
 def test_the_same_files(both: Pair, example: Example) -> None:
     check(both, example)
 

@@ -26,6 +26,7 @@ PEM = (
     b"-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\nAQC7VJTUt9Us8cKjsecondline0000\n"
     b"-----END PRIVATE KEY-----\n"
 )
+BUNDLE = b"-----BEGIN CERTIFICATE-----\nMIIBcertificate0123456789\n-----END CERTIFICATE-----\n" + PEM
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,8 @@ def test_a_long_line_is_not_cut_inside_a_secret(inside: int) -> None:
         (SECRET.encode(), SECRET.encode(), True),
         (PEM, b"x AQC7VJTUt9Us8cKjsecondline0000 y", True),
         (PEM, b"-----BEGIN PRIVATE KEY-----\nof somebody else", False),
+        (BUNDLE, b"MIIBcertificate0123456789", False),
+        (BUNDLE, b"x AQC7VJTUt9Us8cKjsecondline0000 y", True),
         (NPMRC, b"token npm_0123456789abcdef", True),
         (NPMRC, b"registry=https://registry.example.org/\nstrict-ssl=false", False),
         (b'{"key": "0123456789abcdef0123"}', b"0123456789abcdef0123", False),

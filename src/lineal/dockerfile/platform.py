@@ -12,7 +12,7 @@ _WINDOWS = re.compile(
     r"|:[^/]*(nanoserver|windowsservercore|ltsc20\d\d)"
 )
 
-__all__ = ["arguments", "normal"]
+__all__ = ["arguments", "is_windows", "normal"]
 
 
 def is_windows(reference: str) -> bool:

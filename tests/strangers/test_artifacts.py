@@ -48,7 +48,9 @@ def made(repo: servers.Repository, files: Mapping[str, str | bytes], links: Mapp
         (repo.path / name).symlink_to(target)
 
 
-def graphs(repo: servers.Repository, commit: Commit | None = None, loaded: LoadedProject | None = None) -> ImageGraphs:
+def graphs(
+    repo: servers.Repository, commit: Commit | None = None, loaded: LoadedProject | None = None
+) -> ImageGraphs:
     checkout = opened(repo)
     commit = commit or checkout
     text = commit.file("lineal-giterminism.yaml")
@@ -100,7 +102,11 @@ def uncommitted(repo: servers.Repository) -> dict[str, str]:
     ],
 )
 def test_they_count_as_if_they_were_committed(tmp_path: Path, dockerfile: str) -> None:
-    files = {"web/dist/app.js": "code", "web/dist/css/a.css": b"\r\n\xff", "web/dist/run": "#!/bin/sh\n"}
+    files: dict[str, str | bytes] = {
+        "web/dist/app.js": "code",
+        "web/dist/css/a.css": b"\r\n\xff",
+        "web/dist/run": "#!/bin/sh\n",
+    }
     links = {"web/dist/latest": "app.js", "web/dist/gone": "../nowhere"}
     sums = []
     for name in ("made", "committed"):
@@ -187,7 +193,7 @@ def test_patterns_mean_files_and_all_in_a_folder(repo: servers.Repository, patte
 
 def test_names_that_are_no_text(repo: servers.Repository) -> None:
     shop(repo)
-    os.makedirs(repo.path / "web/dist")
+    (repo.path / "web/dist").mkdir()
     name = os.fsencode(repo.path) + b"/web/dist/\xff\n"
     Path(os.fsdecode(name)).write_text("odd")
     assert contents(context(graphs(repo)), "web/dist") == {"web/dist/\udcff\n": b"odd"}
@@ -283,7 +289,7 @@ def test_a_file_that_changes_while_it_is_read_is_no_layer(repo: servers.Reposito
     assert node is not None
     for data in ("2" * 10, "1" * 11, "1"):
         (repo.path / "web/dist/app.js").write_text(data)
-        with pytest.raises(BuildFailed, match="The artifact web/dist/app.js changed while it was read"):
+        with pytest.raises(BuildFailed, match=r"The artifact web/dist/app\.js changed while it was read"):
             list(tree.open(node))
 
 
@@ -294,7 +300,10 @@ def test_somebody_elses_repository_in_there_is_left_out(repo: servers.Repository
 
 
 def test_those_in_a_submodule_stand_beside_its_files(tmp_path: Path) -> None:
-    outer, inner = create(tmp_path / "outer", {"a": "1"}), create(tmp_path / "inner", {"b": "2", ".gitignore": "dist"})
+    outer, inner = (
+        create(tmp_path / "outer", {"a": "1"}),
+        create(tmp_path / "inner", {"b": "2", ".gitignore": "dist"}),
+    )
     add(outer, inner, "web")
     outer.write({"Dockerfile": ALL, "lineal-giterminism.yaml": "artifacts: [web/dist/**]\n"})
     made(outer, {"web/dist/app.js": "1", "web/b2": "undeclared"})
@@ -346,7 +355,9 @@ def test_sparse_checkouts_have_them(repo: servers.Repository) -> None:
 def test_one_that_is_needed_and_not_there_names_the_job_to_run(repo: servers.Repository, dockerfile: str) -> None:
     shop(repo, dockerfile)
     said = refused(repo)
-    assert "Dockerfile:2: The artifact web/dist/** of lineal-giterminism.yaml is needed here and is not there." in said
+    assert (
+        "Dockerfile:2: The artifact web/dist/** of lineal-giterminism.yaml is needed here and is not there." in said
+    )
     assert "Run the job that makes it first" in said and "[LN-3602]" in said
     assert graphs(repo).last["app"].unknown == ("web/dist/**",)
 

@@ -70,8 +70,10 @@ class Unknown:
 def is_base(store: Store, digest: str) -> bool:
     """Whether a published stage is the FROM of an image, as its record says; also when it has lost its record."""
     index = store.manifest(digest)
+    if index is None:
+        return True
     try:
-        record = json.loads(read_blob(store, record_descriptors(store, index)[RECORD].digest, _MAX_RECORD)) if index else {}
-        return "from" in record.get("inputs", {"from": ""})
-    except (MissingContent, KeyError, ValueError, AttributeError, TypeError):
+        document = record_descriptors(store, index)[RECORD]
+        return "from" in json.loads(read_blob(store, document.digest, _MAX_RECORD))["inputs"]
+    except (MissingContent, KeyError, ValueError, TypeError):
         return True

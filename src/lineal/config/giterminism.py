@@ -101,7 +101,9 @@ class Giterminism(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     def empty(self, path: str) -> bool:
         """Whether the submodule at this path counts as an empty folder."""
-        return any(matches(path_pattern(pattern), one) for pattern in self.submodules.empty for one in (path, path + "/"))
+        return any(
+            matches(path_pattern(pattern), one) for pattern in self.submodules.empty for one in (path, path + "/")
+        )
 
 
 def load_giterminism(text: str | None, *, file: str = FILE) -> Giterminism:

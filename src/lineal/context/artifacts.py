@@ -22,7 +22,6 @@ from lineal.git.objects import DIRECTORY, SUBMODULE, SYMLINK
 from lineal.git.submodules import AbsentSubmodules
 
 _CHUNK = 1 << 20
-_REMEDY = "Make it otherwise in the job that makes it, or leave it out with .dockerignore."
 _Place = tuple[Commit, str] | None
 """The commit that has a folder, and the folder's path in there; None for a folder that none has."""
 
@@ -94,11 +93,11 @@ class Artifacts:
         """Where a link leads. Raises `BadConfiguration` when that is outside of the repository."""
         target = self._files[oid].target
         if target.startswith(b"/"):
-            raise _refused(oid, f"is a link to the absolute path {os.fsdecode(target)!r}")
+            raise _refused(f"The artifact {oid} is a link to the absolute path {os.fsdecode(target)!r}.")
         top = os.path.realpath(self._root)
         meant = (os.path.realpath(self._root / oid), os.path.normpath(f"{top}/{oid}/../{os.fsdecode(target)}"))
         if any(one != top and not one.startswith(top + "/") for one in meant):
-            raise _refused(oid, f"is a link to {os.fsdecode(target)!r}, out of the repository")
+            raise _refused(f"The artifact {oid} is a link to {os.fsdecode(target)!r}, out of the repository.")
         return target
 
     def stream(self, oid: str) -> Iterator[bytes]:
@@ -136,7 +135,7 @@ class Artifacts:
             return dict(sorted(self._found(checkout)))
 
     def _found(self, checkout: Commit) -> Iterator[tuple[str, _Artifact]]:
-        """What the patterns mean. No link is followed to find it, and where the commit has a path, the commit counts."""
+        """What the patterns mean. No link is followed to find it. Where the commit has a path, the commit counts."""
         left: list[tuple[str, _Place, frozenset[str]]] = [("", (checkout, ""), frozenset())]
         while left:
             folder, place, above = left.pop()
@@ -149,7 +148,7 @@ class Artifacts:
                         left.append((path, below, meant))
                 elif meant and not _enter(place, entry.name)[0]:
                     self._matched |= meant
-                    target = os.readlink(os.fsencode(entry.path)) if entry.is_symlink() else b""
+                    target = os.fsencode(os.readlink(entry.path)) if entry.is_symlink() else b""  # noqa: PTH115
                     yield path, _Artifact.of(entry.stat(follow_symlinks=False), target)
 
     def _entries(self, folder: str, *, meant: bool) -> list[os.DirEntry[str]]:
@@ -159,7 +158,7 @@ class Artifacts:
                 return [entry for entry in found if entry.name.lower() != ".git"]
         except OSError as error:
             if meant:
-                raise _refused(folder, f"cannot be read: {error.strerror}") from None
+                raise _refused(f"The artifact {folder} cannot be read: {error.strerror}.") from None
             return []
 
     def _may_mean_below(self, folder: str) -> bool:
@@ -169,13 +168,13 @@ class Artifacts:
         """The content of a file, of the size that it had when it was found."""
         artifact = self._files[path]
         if not artifact.mode:
-            raise _refused(path, "is no file, folder or link")
+            raise _refused(f"The artifact {path} is no file, folder or link.")
         try:
             handle = os.open(self._root / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
-            raise _refused(path, f"cannot be read: {error.strerror}") from None
+            raise _refused(f"The artifact {path} cannot be read: {error.strerror}.") from None
         left = artifact.size
-        with open(handle, "rb", buffering=0) as file:
+        with os.fdopen(handle, "rb", buffering=0) as file:
             if _Artifact.of(os.fstat(handle)) != artifact:
                 raise _changed(path)
             while left and (chunk := file.read(min(left, _CHUNK))):
@@ -217,7 +216,9 @@ def _enter(place: _Place, name: str) -> tuple[str, _Place]:
 def means(pattern: str, path: str) -> bool:
     """Whether a pattern means exactly this path. The last name alone tells most others off, and in less time."""
     last = pattern.rpartition("/")[2] or "**"
-    return ("**" in last or matches(path_pattern(last), path.rpartition("/")[2])) and matches(path_pattern(pattern), path)
+    return ("**" in last or matches(path_pattern(last), path.rpartition("/")[2])) and matches(
+        path_pattern(pattern), path
+    )
 
 
 def leads_below(pattern: str, folder: str) -> bool:
@@ -231,8 +232,12 @@ def leads_below(pattern: str, folder: str) -> bool:
     return True
 
 
-def _refused(path: str, why: str) -> BadConfiguration:
-    return BadConfiguration(f"The artifact {path} {why}.", id="LN-3601", remedy=_REMEDY)
+def _refused(message: str) -> BadConfiguration:
+    return BadConfiguration(
+        message,
+        id="LN-3601",
+        remedy="Let the job that makes it make it otherwise, or leave it out with .dockerignore.",
+    )
 
 
 def _changed(path: str) -> BuildFailed:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import takewhile
-from posixpath import dirname
 
 from lineal.context.artifacts import means
 from lineal.context.build_context import BuildContext
@@ -46,10 +46,8 @@ def _meant(context: BuildContext, source: str) -> str:
         node = tree.lstat("/".join(place))
         return node.target if node is not None and node.kind == "symlink" else None
 
-    try:
+    with suppress(Unresolvable):
         parts = [*resolve_links("/".join(fixed), link_at, last=True), *parts[len(fixed) :]]
-    except Unresolvable:
-        pass
     return context.full("/".join(parts)).rstrip("/")
 
 
@@ -106,7 +104,9 @@ def _excluded(example: str, source: str, patterns: tuple[str, ...]) -> bool:
     """Whether `--exclude` leaves the path out of a source that is a folder above it."""
     if not patterns or (source and not example.startswith(source + "/")):
         return False
-    return not any(node.path == example for node, _ in PathFilter(None, patterns).select(source, _nodes(example, source)))
+    return not any(
+        node.path == example for node, _ in PathFilter(None, patterns).select(source, _nodes(example, source))
+    )
 
 
 def _nodes(path: str, folder: str) -> Iterator[Node]:

@@ -138,7 +138,7 @@ class Session:
 
     @cached_property
     def artifacts(self) -> Artifacts:
-        """What earlier jobs made in the working tree; with --dev, too, what the commit has counts for the commit's."""
+        """What earlier jobs made in the working tree. What HEAD has is none of it, with --dev neither."""
         return Artifacts(self.giterminism.artifacts, self.checkout)
 
     @cached_property

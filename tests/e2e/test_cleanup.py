@@ -433,7 +433,7 @@ def test_what_may_be_made_of_artifacts_stays_on_its_history(published: Project, 
         assert project.build().code == 0
         return {tag for tag in set(project.contents.tags()) - before if _STAGE.fullmatch(tag)}
 
-    project.write(f"FROM scratch\n{base}COPY dist /dist\nCOPY app /app\n", ARTIFACTS)
+    project.write(f"FROM scratch\n{base}COPY dist /dist\nCOPY app /app\n", ARTIFACTS | {"base": "new"})
     first = built("1")
     project.repo.branch("dropped", "main")
     project.repo.write({"app": "dropped"})

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from lineal.cleanup.unknown import Unknown
 from lineal.config.model import FILE
 from lineal.config.template import GitFacts
 from lineal.context.committed import dockerfile_of
@@ -47,6 +48,8 @@ class Wanted:
     checksums: set[str] = field(default_factory=set)
     deploys: bool = False
     """Whether the project of one of the commits deploys."""
+    unknown: Unknown = field(default_factory=Unknown)
+    """Those that are made of artifacts."""
 
 
 def read_refs(repository: Repository, ignored: Sequence[str]) -> list[Ref]:
@@ -87,25 +90,30 @@ def read_wanted(session: Session, refs: Sequence[Ref]) -> Wanted:
 
     Raises `BadConfiguration` when a commit cannot be planned: the stages that it needs would be deleted."""
     wanted, problems = Wanted(), []
-    planned: set[tuple[str, bytes]] = set()
+    planned: dict[tuple[str, bytes], set[str]] = {}
+    open_ends: list[str] = []
     for ref in refs:
         try:
-            _add(session, ref, wanted, planned)
+            if _add(session, ref, wanted, planned):
+                open_ends.append(ref.commit)
         except LinealError as error:
             problems.append((ref, error))
     if problems:
         raise _refusal(problems)
+    if open_ends:
+        wanted.unknown.add_histories(session.checkout, open_ends)
     return wanted
 
 
-def _add(session: Session, ref: Ref, wanted: Wanted, planned: set[tuple[str, bytes]]) -> None:
+def _add(session: Session, ref: Ref, wanted: Wanted, planned: dict[tuple[str, bytes], set[str]]) -> bool:
+    """Whether some of what the commit needs is unknown."""
     import msgspec
 
     repository = session.checkout.at(ref.commit)
     if repository is None:
         raise _Missing(ref.commit)
     if repository.file(FILE) is None and repository.file(dockerfile_of(repository, "Dockerfile")) is None:
-        return
+        return False
     exceptions = load_exceptions(repository)
     grants = session.given.templates(exceptions)
     loaded = load_project(repository, session.settings, _facts(session, ref), exceptions, grants)
@@ -114,8 +122,11 @@ def _add(session: Session, ref: Ref, wanted: Wanted, planned: set[tuple[str, byt
     key = (repository.tree, msgspec.json.encode(loaded.project))
     if key not in planned:
         images = read_images(repository, loaded, exceptions=exceptions)
-        wanted.checksums |= {stage.checksum for stage in closure(list(images.last.values()))}
-        planned.add(key)
+        stages = closure(list(images.last.values()))
+        wanted.checksums |= {stage.checksum for stage in stages if not stage.unknown}
+        planned[key] = Unknown.below_of(stages)
+        wanted.unknown.below |= planned[key]
+    return bool(planned[key])
 
 
 def _facts(session: Session, ref: Ref) -> GitFacts:

@@ -24,6 +24,7 @@ from lineal.config.secrets import SecretValues
 from lineal.config.setting import Origin, Setting
 from lineal.config.ssh_agents import SshAgents
 from lineal.config.template import GitFacts
+from lineal.context.artifacts import Artifacts
 from lineal.context.committed import COMMIT_IT, NOT_COMMITTED
 from lineal.directories import cache_directory
 from lineal.errors import DeployFailed, Uncommitted
@@ -139,6 +140,11 @@ class Session:
     @cached_property
     def giterminism(self) -> Giterminism:
         return load_exceptions(self.repository)
+
+    @cached_property
+    def artifacts(self) -> Artifacts:
+        """What earlier jobs made in the working tree. What HEAD has is none of it, with --dev neither."""
+        return Artifacts(self.giterminism.artifacts, self.checkout)
 
     @cached_property
     def git_facts(self) -> GitFacts:

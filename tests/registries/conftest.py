@@ -1,5 +1,5 @@
-"""The registries that the black-box tests run on: a real one behind a proxy with one quirk, or several; and other real
-ones behind a proxy that only counts."""
+"""The registries that the black-box tests run on: a real one behind a proxy with one quirk, or several; and
+other real ones behind a proxy that only counts."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ class GitHub(Quirk):
     def _account(self) -> str:
         if self.kind == "Organization":
             return f"/orgs/{OWNER}"
-        return "/user" if self.login == OWNER else f"/users/{OWNER}"
+        return "/user" if self.login.lower() == OWNER else f"/users/{OWNER}"
 
     def _page(self, request: Request) -> Answer:
         size, number = min(int(request.query.get("per_page", 30)), 100), int(request.query.get("page", 1))
@@ -117,7 +117,9 @@ class GitHub(Quirk):
         headers = {}
         if start + size < len(newest_first):
             query = urlencode({**request.query, "page": number + 1})
-            headers["Link"] = f'<http://{self.home}{request.path}?{query}>; rel="next", <http://x/?page=9>; rel="last"'
+            headers["Link"] = (
+                f'<http://{self.home}{request.path}?{query}>; rel="next", <http://x/?page=9>; rel="last"'
+            )
         page = [version.json() for version in newest_first[start : start + size]]
         return Answer(200, headers, json.dumps(page).encode())
 

@@ -1,9 +1,11 @@
-"""The real registries: Debian's docker-registry, and those that `make registries` builds from their Go modules."""
+"""The real registries: Debian's docker-registry, those that `make registries` builds from their Go modules, and zot and
+olareg, which are tried where they are on PATH."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +27,8 @@ class Real:
     command: Callable[[Path, str], list[str]]
     """Of a private directory and its `HOST:PORT`."""
     deletes: bool = True
+    mounts: bool = True
+    """Whether a blob is taken over from another repository; one that shares all blobs has it already."""
     referrers: bool = True
     immutable: bool = False
     """Whether a tag that exists is not written again."""
@@ -55,6 +59,14 @@ def _built(name: str) -> str:
     return str(path)
 
 
+def _at_hand(name: str) -> str:
+    """The path of a program that only some have."""
+    path = shutil.which(name)
+    if path is None:
+        pytest.skip(f"{name} is not on PATH.")
+    return path
+
+
 def _distribution(directory: Path, address: str, *, of_debian: bool = False, delete: bool = True) -> list[str]:
     config = {
         "version": 0.1,
@@ -78,14 +90,31 @@ def _zot(directory: Path, address: str, *, immutable: bool = False) -> list[str]
         "http": http,
         "log": {"level": "warn"},
     }
-    return [_built("zot"), "serve", _config(directory, config)]
+    return [_at_hand("zot"), "serve", _config(directory, config)]
 
 
 def _olareg(directory: Path, address: str) -> list[str]:
     host, _, port = address.partition(":")
-    place = ["--addr", host, "--port", port, "--dir", str(directory / "data")]
     (directory / "data").mkdir()
-    return [_built("olareg"), "serve", *place]
+    return [
+        _at_hand("olareg"),
+        "serve",
+        "--addr",
+        host,
+        "--port",
+        port,
+        "--dir",
+        str(directory / "data"),
+        "--api-delete",
+    ]
+
+
+def _ggcr(_directory: Path, address: str) -> list[str]:
+    return [_built("ggcr"), "-port", address.partition(":")[2]]
+
+
+def _ociregistry(_directory: Path, address: str, *, immutable: bool = False) -> list[str]:
+    return [_built("ociregistry"), address, *["immutable"] * immutable]
 
 
 def _config(directory: Path, document: object) -> str:
@@ -97,8 +126,13 @@ def _config(directory: Path, document: object) -> str:
 
 REAL = {
     "docker-registry": Real(partial(_distribution, of_debian=True), referrers=False),
-    "docker-registry that keeps all": Real(partial(_distribution, of_debian=True, delete=False), False, False),
+    "docker-registry that keeps all": Real(
+        partial(_distribution, of_debian=True, delete=False), deletes=False, referrers=False
+    ),
     "distribution": Real(_distribution, referrers=False),
+    "ggcr": Real(_ggcr, mounts=False, referrers=False),
+    "ociregistry": Real(_ociregistry),
+    "ociregistry with immutable tags": Real(partial(_ociregistry, immutable=True), deletes=False, immutable=True),
     "zot": Real(_zot),
     "zot with immutable tags": Real(partial(_zot, immutable=True), immutable=True),
     "olareg": Real(_olareg),

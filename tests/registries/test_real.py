@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from tests.e2e.test_cleanup import branch, cleanup, opened
 from tests.registries.real import REAL, Real
 from tests.servers import Repository
 from tests.unit.store.conftest import manifest_of
+
 
 @pytest.fixture(params=REAL)
 def name(request: pytest.FixtureRequest) -> str:
@@ -57,7 +59,9 @@ def project(repo: Repository, lineal: Lineal, address: str, tmp_path: Path) -> P
 def test_two_that_publish_at_once_agree(project: Project) -> None:
     project.write("FROM scratch\nCOPY src /src\n", {"src/a": "one"})
     with ThreadPoolExecutor(2) as pool:
-        both = list(pool.map(lambda _: project.lineal("build", "app", "--repo", project.store, "--lock", "none"), "ab"))
+        both = list(
+            pool.map(lambda _: project.lineal("build", "app", "--repo", project.store, "--lock", "none"), "ab")
+        )
     assert [done.code for done in both] == [0, 0], both
     again = project.build()
     assert again.made == []
@@ -72,7 +76,7 @@ def test_what_nothing_needs_is_deleted_or_the_run_says_why_not(project: Project,
     before = project.contents.tags()
     if not real.deletes:
         refused = cleanup(project, code=5)
-        assert "does not allow to delete stages of" in refused.stderr
+        assert re.search("does not allow to delete stages|deletion of tagged manifest not permitted", refused.stderr)
         assert (refused.stdout, project.contents.tags()) == ("", before)
         return
     assert set(cleanup(project).stdout.split()) == dropped
@@ -91,14 +95,15 @@ def test_a_list_of_more_than_a_page_is_whole(store: Registry) -> None:
         assert sorted(store.tags(checksum)) == sorted(tag for tag in tags if tag.startswith(checksum))
 
 
-def test_a_large_layer_arrives_and_is_mounted_without_being_sent(store: Registry, tmp_path: Path) -> None:
+def test_a_large_layer_is_sent_once(store: Registry, real: Real, tmp_path: Path) -> None:
+    """Then it is mounted, or there already."""
     file = tmp_path / "layer"
     file.write_bytes(os.urandom(1 << 20) * 20)
     blob = Blob(sha256(file.read_bytes()), file.stat().st_size, file)
     base = store.sibling(f"{store.repository}/base")
     base.put_blob(blob)
     base.put_manifest(manifest_of(base), "base")
-    assert store.mount_blob(Descriptor(OCI_LAYER_GZIP, blob.digest, blob.size), base)
+    assert store.mount_blob(Descriptor(OCI_LAYER_GZIP, blob.digest, blob.size), base) == real.mounts
     assert store.has_blob(blob.digest)
     assert store.traffic.bytes_sent < blob.size
     assert b"".join(store.blob(blob.digest)) == file.read_bytes()
@@ -109,7 +114,7 @@ def test_an_image_of_a_directory_is_copied_there_and_back(store: Registry, tmp_p
     project.store, kept = f"layout:{tmp_path / 'built'}", project.store
     built = str(project.build().digests["app"])
     source, back = Layout(tmp_path / "built"), Layout(tmp_path / "back")
-    assert copy_image(built, "moved", source, store, tmp_path).streamed > 0
+    copy_image(built, "moved", source, store, tmp_path)
     assert copy_image(built, "moved", source, store, tmp_path).streamed == 0
     copy_image(built, "moved", store, back, tmp_path)
     for digest in [built, *json.loads(back.manifest(built).data)["manifests"]]:  # type: ignore[union-attr]

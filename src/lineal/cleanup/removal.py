@@ -57,6 +57,4 @@ class _ByDigest:
 
     def sweep(self) -> str:
         freed = self._store.sweep()
-        return (
-            "is freed by the registry's own garbage collection" if freed is None else f"{freed / 1e6:.1f} MB freed"
-        )
+        return "is freed by the registry's own garbage collection" if freed is None else f"{freed / 1e6:.1f} MB freed"

@@ -29,7 +29,7 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """A checksum to delete: its digests in the order of their deletion, that of the anchor last, each with its tags."""
+    """A checksum to delete: its digests in the order of their deletion, that of the anchor last, and their tags."""
 
     checksum: str
     digests: Mapping[str, tuple[str, ...]]
@@ -177,9 +177,7 @@ def _order(checksum: str, publications: Sequence[Publication]) -> dict[str, tupl
     anchored = {found.digest for found in publications if found.tag == checksum}
     latest = sorted(publications, key=lambda found: _stamp(found.tag), reverse=True)
     ordered = sorted(latest, key=lambda found: found.digest in anchored)
-    return {
-        one.digest: tuple(found.tag for found in ordered if found.digest == one.digest) for one in ordered
-    }
+    return {one.digest: tuple(found.tag for found in ordered if found.digest == one.digest) for one in ordered}
 
 
 def _stamp(tag: str) -> int:

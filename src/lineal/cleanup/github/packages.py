@@ -58,8 +58,8 @@ class Version:
 
 
 class Kept(Exception):
-    """GitHub does not delete a version, whoever asks; the text is its reason: one that was downloaded 5,000 times from
-    a public package, the last one with a tag."""
+    """GitHub does not delete a version, whoever asks, such as one that was downloaded 5,000 times from a public
+    package, or the last one with a tag. The text is its reason."""
 
 
 class Packages:

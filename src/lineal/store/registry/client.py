@@ -226,6 +226,10 @@ class Registry(Store):
         if tags and answer.status in _TAGS_FIRST and all(self._delete(tag).status in _DELETED for tag in tags):
             answer = self._delete(digest)
         self._expect(answer, "delete", *_DELETED)
+        if tags and self.digest(tags[0]) == digest:
+            # Some keep a tag's own copy.
+            for tag in tags:
+                self._expect(self._delete(tag), "delete", *_DELETED)
 
     def _delete(self, reference: str) -> Response:
         return self._http.ask("DELETE", f"{self._base}/manifests/{reference}", self._deleting)

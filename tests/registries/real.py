@@ -1,5 +1,5 @@
-"""The real registries: Debian's docker-registry, those that `make registries` builds from their Go modules, and zot and
-olareg, which are tried where they are on PATH."""
+"""The real registries: Debian's docker-registry, those that `make registries` builds from their Go modules, and two
+that are tried where they are on PATH."""
 
 from __future__ import annotations
 

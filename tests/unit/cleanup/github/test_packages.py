@@ -106,7 +106,10 @@ def test_a_token_is_sent_to_no_other_host() -> None:
         seen.append(request)
         return Answer(404)
 
-    with serve(elsewhere) as other, serve(lambda _: Answer(302, {"Location": f"http://{other}/"})) as address:
-        with pytest.raises(Unreachable, match="does not let the token from a test see the package acme/"):
-            packages(address, GitHub()).versions()
+    with (
+        serve(elsewhere) as other,
+        serve(lambda _: Answer(302, {"Location": f"http://{other}/"})) as address,
+        pytest.raises(Unreachable, match="does not let the token from a test see the package acme/"),
+    ):
+        packages(address, GitHub()).versions()
     assert [request.headers.get("authorization") for request in seen] == [None]

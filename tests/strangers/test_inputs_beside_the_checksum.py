@@ -33,8 +33,8 @@ def test_a_proxy_of_the_commit_is_refused_with_the_way_out(name: str) -> None:
         planned("FROM b:1\nRUN x\n", args={name: "http://attacker.example"})
     assert str(refused.value) == (
         f"lineal.yaml: images.app.args.{name}: {name} is the job's: a proxy is part of no checksum, so no commit "
-        f"says which one a RUN sees. Set {name} in the environment of the job, or write `ARG {name}` in the Dockerfile: "
-        "then it counts. [LN-2201]"
+        f"says which one a RUN sees. Set {name} in the environment of the job, or write `ARG {name}` in the "
+        "Dockerfile: then it counts. [LN-2201]"
     )
 
 
@@ -131,11 +131,9 @@ def test_a_cache_that_a_branch_fills_is_no_other_line_s(tmp_path: Path, monkeypa
 
 
 def test_no_id_of_a_cache_leads_into_another_line_s(factory: Factory) -> None:
-    text = "FROM base:base\nRUN --mount=type=cache,id='{}',target=/c x\n"
-    with_id = [
-        command(factory, text.format(id)).mounts[0] for id in ("npm", "protected: npm", "test, protected: npm")
-    ]
-    assert all(isinstance(one, CacheMount) and one.id.startswith("test, branch main: ") for one in with_id)
+    for id in ("npm", "protected:npm", "../../x", "\u2028"):
+        (mount,) = command(factory, f"FROM base:base\nRUN --mount=type=cache,id={id},target=/c x\n").mounts
+        assert isinstance(mount, CacheMount) and mount.id == f"test, branch main: {id}"
 
 
 def test_a_build_of_the_shared_base_still_works(factory: Factory) -> None:

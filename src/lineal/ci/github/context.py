@@ -73,6 +73,8 @@ def read(environ: Mapping[str, str], git: GitReader) -> Context:
         _put_workflow_run(run)
     else:
         _put_ref(run, event)
+    if run.at_ci_commit and validation.text(environ, "GITHUB_REF_PROTECTED") == "true":
+        draft.put("protected", True, "GITHUB_REF_PROTECTED")
     return draft.context()
 
 

@@ -54,6 +54,8 @@ def read(environ: Mapping[str, str], git: GitReader) -> Context:
         _put_merge_request(job)
     else:
         _put_ref(job)
+    if job.at_ci_commit and job.text("CI_COMMIT_REF_PROTECTED") == "true":
+        draft.put("protected", True, "CI_COMMIT_REF_PROTECTED")
     return draft.context()
 
 

@@ -111,6 +111,11 @@ CLUSTER: list[Callable[[Any], Any]] = [
         is_flag=True,
     ),
     option(
+        "--server-side",
+        "With Helm 4: let the API server apply the manifests, and take over fields that somebody else has.",
+        is_flag=True,
+    ),
+    option(
         "--skip-unchanged/--no-skip-unchanged",
         "Deploy nothing when the manifests are what was deployed before (default yes).",
         is_flag=True,

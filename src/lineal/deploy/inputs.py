@@ -115,7 +115,7 @@ class ReleaseInputs:
             timeout=self.seconds,
             description=f"{project} {commit[:12]}",
             plain_http=self.plain_http,
-            server_side=self.deploy.server_side,
+            server_side=settings.server_side.value or self.deploy.server_side,
         )
 
     @property
@@ -156,8 +156,8 @@ class ReleaseInputs:
         if written.startswith("https://"):
             return self._fetched()
         if "://" in written:
-            chart = Chart.registry(written)
-            return self._fetched() if self.bundled else chart
+            Chart.registry(written)
+            return self._fetched()
         # Where they are in the commit, so that charts find each other.
         root = self.session.workspace / "chart" / "root"
         folder, repository = root / written, self.session.repository

@@ -51,13 +51,17 @@ def test_the_image_s_name_is_put_in() -> None:
     assert tag_of("  ", "api", MAIN, PLACE) is None
 
 
+SIGNATURE = f"sha256-{'0' * 64}"
+
+
 @pytest.mark.parametrize(
-    "text", ["feature/x", ".x", "-x", "a b", "ä", "x" * 129, "a:b", "a\n", "{{ image }}", "a" * 64, f"{'a' * 64}-{1:013}",
-             f"sha256-{'0' * 64}", f"sha256-{'0' * 64}.sig"],
+    "text",
+    ["feature/x", ".x", "-x", "a b", "ä", "x" * 129, "a:b", "a\nb", "{{ image }}", "a" * 64, f"{'a' * 64}-{1:013}",
+     SIGNATURE, f"{SIGNATURE}.sig"],
 )  # fmt: skip
 def test_what_is_no_tag_is_refused_with_its_place(text: str) -> None:
     with pytest.raises(BadConfiguration) as raised:
-        tag_of(text if text != "a\n" else "a\nb", "team/web", MAIN, PLACE)
+        tag_of(text, "team/web", MAIN, PLACE)
     assert str(raised.value).startswith("lineal.yaml:7: publish.tags[0]: ")
     assert raised.value.id == "LN-1401"
 

@@ -123,10 +123,12 @@ class Story:
         return any(commit == after and end >= time - GRACE for (_, commit), end in zip(self.pushes, until, strict=True))
 
     def newest(self, pipelines: Sequence[Pipeline]) -> str | None:
-        """The commit that all others are ancestors of, if there is one; the last one that was pushed."""
+        """The commit that all others are ancestors of, if there is one; or the last one that was pushed, unless that
+        only took others back: a slow pipeline of those goes forward."""
         commits = [one.commit for one in pipelines]
         if self.shape == "pushes":
-            return commits[-1]
+            last = commits[-1]
+            return None if any(last in past(other) for other in commits if other != last) else last
         return next((one for one in commits if all(other in past(one) for other in commits)), None)
 
     def points_at(self, commit: str) -> bool:

@@ -47,14 +47,7 @@ def without_memory(patch: pytest.MonkeyPatch) -> None:
 def without_looking_again(patch: pytest.MonkeyPatch) -> None:
     """A run that has written its claim writes the tag."""
     real = _Mover._look
-
-    def look(self: Any) -> _Look:
-        seen = self.__dict__.setdefault("seen", []) if hasattr(self, "__dict__") else []
-        if self._own is None:
-            return real(self)
-        return _Look(self._final.digest(self._tag), (self._own,), ())
-
-    patch.setattr(_Mover, "_look", look)
+    patch.setattr(_Mover, "_look", lambda self, at: _Look(at, (self._own,), ()) if self._own else real(self, at))
 
 
 def without_a_claim(patch: pytest.MonkeyPatch) -> None:
@@ -69,14 +62,17 @@ def with_an_old_look(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(moving_tag, "LOOK", 10_000.0)
 
 
-def burying_the_living(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(_Mover, "_withdraw", lambda self, claims: None)
+def forgetting_old_claims_at_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(moving_tag, "LIVE", 0)
 
 
-def forgetting_its_own_burial(patch: pytest.MonkeyPatch) -> None:
+def without_minding_its_burial(patch: pytest.MonkeyPatch) -> None:
+    """The claims of the living are withdrawn, and their runs go on."""
     real = _Mover._has_claim
-    patch.setattr(_Mover, "_has_claim", lambda self, seen: real(self, replace(seen, withdrawn=())))
+    patch.setattr(
+        _Mover, "_has_claim",
+        lambda self, seen: real(self, replace(seen, standing=(*seen.standing, self._own), withdrawn=())),
+    )  # fmt: skip
     patch.setattr(moving_tag, "DEAD", 0.0)
 
 
@@ -85,12 +81,11 @@ def with_an_old_claim(patch: pytest.MonkeyPatch) -> None:
 
 
 def with_the_list_first(patch: pytest.MonkeyPatch) -> None:
-    def look(self: Any) -> _Look:
-        found = [parsed for tag in self._store.tags(self._key) if (parsed := moving_tag.parse_claim(tag)) is not None]
-        claims = {claim for claim, gone in found if not gone}
-        withdrawn = {claim for claim, gone in found if gone}
-        at = self._final.digest(self._tag)
-        return _Look(at, tuple(sorted(claims - withdrawn, key=moving_tag._order)), tuple(sorted(withdrawn & claims)))
+    real = _Mover._look
+
+    def look(self: Any, at: str | None) -> _Look:
+        seen = real(self, at)
+        return replace(seen, at=self._final.digest(self._tag))
 
     patch.setattr(_Mover, "_look", look)
 
@@ -106,7 +101,7 @@ def without_giving_way(patch: pytest.MonkeyPatch) -> None:
 MUTATIONS = [
     (without_memory, "quiet", "line"), (without_looking_again, "quiet", "line"), (without_a_claim, "quiet", "line"),
     (without_leaving_time, "quiet", "line"), (with_an_old_look, "hanging runners", "line"),
-    (burying_the_living, "hanging runners", "line"), (forgetting_its_own_burial, "hanging runners", "line"),
+    (forgetting_old_claims_at_once, "quiet", "line"), (without_minding_its_burial, "quiet", "line"),
     (with_an_old_claim, "hanging runners", "line"), (with_the_list_first, "quiet", "line"),
     (never_withdrawing, "quiet", "branches"), (without_giving_way, "quiet", "line"),
 ]  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from lineal.build.result import BuildResult, settle
+from lineal.commands.finish import Finishing
 from lineal.commands.output import introduce, introduce_lock, references, show
 from lineal.commands.plan import plan_images, unbuilt
 from lineal.commands.reporting import reporting
@@ -31,9 +32,16 @@ def build(session: Session, names: Sequence[str]) -> None:
 def build_images(
     session: Session, plan: BuildPlan, failed: Callable[[BuildResult], None] = lambda _: None
 ) -> BuildResult:
-    """Build and publish what the plan needs. `failed` is told what there is when that ends early.
+    """Build and publish what the plan needs, then finish and tag the images. `failed` is told what there is when that
+    ends early.
 
     Raises `LinealError`."""
+    finishing = Finishing(session)
+    finishing.prepare(plan)
+    return finishing.publish(_built(session, plan, failed), failed)
+
+
+def _built(session: Session, plan: BuildPlan, failed: Callable[[BuildResult], None]) -> BuildResult:
     if not plan.needed:
         return settle(unbuilt(session, plan), session.lookup)
     scheduler = _scheduler(session, plan)

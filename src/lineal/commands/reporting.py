@@ -138,6 +138,11 @@ def _images(result: BuildResult) -> list[ImageReport]:
             value = values[name]
             image.ref, image.image = value.ref, value.image
             image.repository, image.tag, image.digest = value.repository, value.tag, value.digest
+        manifest = result.finished[name].manifest if name in result.finished else None
+        if manifest is not None:
+            image.media_type, image.size = manifest.media_type, len(manifest.data)
+            image.config = str(manifest.json["config"]["digest"])
+        image.tags = list(result.tags.get(name, ()))
         found.append(image)
     return found
 

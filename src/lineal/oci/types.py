@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, TypedDict
 
+from lineal.errors import Unreachable
 from lineal.oci.platform import named
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -97,11 +100,12 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Content to upload: bytes in memory (configs, records) or a file on disk (layers)."""
+    """Content to upload: bytes in memory (configs, records), a file on disk (layers), or what another store has, read
+    from its beginning each time it is opened."""
 
     digest: str
     size: int
-    content: bytes | Path
+    content: bytes | Path | Callable[[], Iterator[bytes]]
 
     @staticmethod
     def of(data: bytes) -> Blob:
@@ -109,10 +113,42 @@ class Blob:
 
     def open(self) -> BinaryIO:
         if isinstance(self.content, bytes):
-            import io
-
             return io.BytesIO(self.content)
-        return self.content.open("rb")
+        if isinstance(self.content, Path):
+            return self.content.open("rb")
+        return io.BufferedReader(_Stream(self.content(), self.size, self.digest), _BUFFER)
+
+
+_BUFFER = 256 * 1024
+
+
+class _Stream(io.RawIOBase):
+    """The chunks of a blob as a file of exactly `size` bytes: a request says its length before its content."""
+
+    def __init__(self, chunks: Iterator[bytes], size: int, digest: str) -> None:
+        self._chunks, self._left, self._digest = chunks, size, digest
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                self._check(self._left == 0)
+                return 0
+            self._left -= len(chunk)
+            self._check(self._left >= 0)
+            self._rest = memoryview(chunk)
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+    def _check(self, right: bool) -> None:
+        if not right:
+            raise Unreachable(f"{self._digest} has another size than the manifest that names it says.", id="LN-4021")
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,9 @@ class Registry(Store):
             note=self._note,
         )
 
+    def check_push(self) -> None:
+        self._uploads.probe()
+
     def manifest(self, reference: str) -> Manifest | None:
         answer = self._read("GET", f"{self._base}/manifests/{reference}", accept=ACCEPT, limit=MAX_MANIFEST)
         if answer.status == 404:

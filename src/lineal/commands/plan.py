@@ -20,6 +20,7 @@ from lineal.dockerfile.images import ImageGraphs, read_images
 from lineal.dockerfile.stage import Stage
 from lineal.errors import BadConfiguration, LinealError
 from lineal.publish.publication import publications
+from lineal.report.stage_graph import planned
 from lineal.session.session import Session
 from lineal.stages.plan import BuildPlan, resolve
 
@@ -49,7 +50,7 @@ def plan(session: Session, names: Sequence[str], format: str) -> bool:
         told.report = lambda: report  # the file says what stdout says
         session.progress.close()
         show(encode(report))
-    return bool(told.result.plan.needed or told.changes)
+    return bool(told.result.plan.needed or told.changes or any(map(planned, told.result.tags.values())))
 
 
 def plan_images(

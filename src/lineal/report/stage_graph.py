@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from lineal.report.model import ImageReport, Report, StageReport
+from lineal.report.model import ImageReport, Report, StageReport, TagReport
 
 ORDER = ("failed", "missing", "built", "assembled", "adopted", "cached")
 """Outcomes, the one that tells most first."""
@@ -73,10 +73,16 @@ def counted(stages: Iterable[StageReport], order: Iterable[str] = ORDER) -> str:
 
 
 def stale(report: Report) -> dict[str, list[str]]:
-    """The images that are not there, in the order in which they are built: name -> the stale images that it needs."""
+    """The images that are not there or lack a tag, in the order in which they are built: name -> the stale images
+    that it needs."""
     graph = StageGraph(report)
-    names = [image.name for image in report.images if image.digest is None]
+    names = [image.name for image in report.images if image.digest is None or planned(image.tags)]
     return {name: [need for need in graph.needs(name) if need in names] for name in names}
+
+
+def planned(tags: Iterable[TagReport]) -> bool:
+    """Whether a build would write one of these tags."""
+    return any(tag.outcome == "planned" for tag in tags)
 
 
 def _needed(image: ImageReport, order: Mapping[str, int], ends: Mapping[str, list[str]], past: set[str]) -> list[str]:

@@ -102,7 +102,7 @@ MUTATIONS = [
     (without_memory, "quiet", "line"), (without_looking_again, "quiet", "line"), (without_a_claim, "quiet", "line"),
     (without_leaving_time, "quiet", "line"), (with_an_old_look, "hanging runners", "line"),
     (forgetting_old_claims_at_once, "quiet", "line"), (without_minding_its_burial, "quiet", "line"),
-    (with_an_old_claim, "hanging runners", "line"), (with_the_list_first, "quiet", "line"),
+    (with_an_old_claim, "hanging runners", "branches"), (with_the_list_first, "quiet", "line"),
     (never_withdrawing, "quiet", "branches"), (without_giving_way, "quiet", "line"),
 ]  # fmt: skip
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from lineal.config.document import Document, Node, Path, spell
 from lineal.config.filters import slug
-from lineal.config.sandbox import NO_VALUE, NOTHING_ELSE, Deferred
+from lineal.config.sandbox import NO_VALUE, Deferred
 from lineal.config.setting import Origin, Setting, known
 from lineal.config.validation import UNKNOWN_ENV
 from lineal.errors import BadConfiguration, Location
-from lineal.text import printable
 
-_ENV, _IMAGE, _IMAGE_SLUG, _PROJECT, _PROJECT_SLUG, _ABSENT, _NOTHING = (chr(0xEFFF - n) for n in range(7))
-_ALL = (_ENV, _IMAGE, _IMAGE_SLUG, _PROJECT, _PROJECT_SLUG, _ABSENT, _NOTHING)
+_ENV, _IMAGE, _IMAGE_SLUG, _PROJECT, _PROJECT_SLUG, _ABSENT = _ALL = [chr(0xEFFF - number) for number in range(6)]
 _IN_TEXT = {_IMAGE: "{{ image }}", _IMAGE_SLUG: "{{ image | slug }}"}
 """As a project's values keep them until they are asked for an image."""
 _LISTED = ("to", "tags", "annotations")
@@ -30,7 +28,6 @@ def deferred(env: str | None) -> Deferred:
         prints={"image": _IMAGE, "project": _PROJECT},
         slugs={"image": _IMAGE_SLUG, "project": _PROJECT_SLUG},
         absent=_ABSENT,
-        nothing=_NOTHING,
     )
 
 
@@ -56,9 +53,8 @@ def for_image(text: str, image: str) -> str:
 
 
 def _is_listed(path: Path) -> bool:
-    inside = (
-        path[1:] if path[0] == "publish" else path[3:] if path[0] == "images" and path[2:3] == ("publish",) else ()
-    )
+    at_image = path[0] == "images" and path[2:3] == ("publish",)
+    inside = path[3:] if at_image else path[1:] if path[0] == "publish" else ()
     return len(inside) > 1 and inside[0] in _LISTED
 
 
@@ -69,7 +65,7 @@ def _published(document: Document, path: Path, node: Node) -> str:
         return ""
     project = document.node(("project",))
     name = str(project.value) if project is not None else ""
-    texts = {**_IN_TEXT, _PROJECT: name, _PROJECT_SLUG: slug(name) or "", _NOTHING: ""}
+    texts = {**_IN_TEXT, _PROJECT: name, _PROJECT_SLUG: slug(name) or ""}
     text = str(node.value)
     for mark, stands_for in texts.items():
         text = text.replace(mark, stands_for)
@@ -78,16 +74,14 @@ def _published(document: Document, path: Path, node: Node) -> str:
 
 def _refusal(document: Document, path: Path, text: str) -> BadConfiguration:
     place = document.place(path)
-    names = {mark: printable(name) for mark, name in ((_ENV, UNKNOWN_ENV), *_IN_TEXT.items())}
-    clean = Location(place.file, place.line, place.key)
+    key = place.key or ""
     for mark in _ALL:
-        key = (clean.key or "").replace(spell((mark,)), names.get(mark, "…"))
-        clean = Location(place.file, place.line, key or None)
+        key = key.replace(spell((mark,)), UNKNOWN_ENV if mark == _ENV else _IN_TEXT.get(mark, "…"))
+    clean = Location(place.file, place.line, key or None)
     if _ENV in text:
         known(Setting(UNKNOWN_ENV, Origin(document.file, clean)))
-    for mark, (message, remedy) in ((_ABSENT, NO_VALUE), (_NOTHING, NOTHING_ELSE)):
-        if mark in text:
-            return BadConfiguration(message, id="LN-1008", place=clean, remedy=remedy)
+    if _ABSENT in text:
+        return BadConfiguration("An expression has no value.", id="LN-1008", place=clean, remedy=NO_VALUE)
     return BadConfiguration(
         "`image` and `project` are known under `publish` only.",
         id="LN-1008",

@@ -23,14 +23,8 @@ _REMEDIES = {
     "image": "It can be printed under `publish`, as {{ image }} or {{ image | slug }}, and nothing else.",
     "project": "It can be printed under `publish`, as {{ project }} or {{ project | slug }}, and nothing else.",
 }
-NO_VALUE = (
-    "An expression has no value.",
-    "Test it with `{% if … %}`, or write a default: `{{ … | default('text', true) }}`.",
-)
-NOTHING_ELSE = (
-    "An expression with `if` gives nothing here, because it has no `else`.",
-    "Write one: `{{ … if … else 'text' }}`.",
-)
+NO_VALUE = "Test it with `{% if … %}`, or write a default: `{{ … | default('text', true) }}`."
+"""The remedy for an expression without a value."""
 _TEXT_FILTERS = ("capitalize", "lower", "replace", "string", "title", "trim", "truncate", "upper")
 """Filters that would make the word `None` of no value."""
 
@@ -47,8 +41,6 @@ class Deferred:
     """... or printed as a slug."""
     absent: str = ""
     """For an expression without a value."""
-    nothing: str = ""
-    """For an `if` without `else` that does not hold."""
 
 
 NONE_DEFERRED = Deferred()
@@ -99,8 +91,6 @@ def environment(names: Mapping[str, object], deferred: Deferred = NONE_DEFERRED)
             return self._fail_with_undefined_error()
 
         def printed(self) -> Any:
-            if deferred.nothing and (self._undefined_hint or "").startswith("the inline if-expression"):
-                return deferred.nothing
             return self.mark({**deferred.texts, **deferred.prints})
 
     class Environment(ImmutableSandboxedEnvironment):
@@ -175,7 +165,7 @@ def _public(value: object) -> list[str]:
 def _printed(value: Any) -> Any:
     """The text of an expression's value. An object's address or a `None` would make the text differ or mislead."""
     if value is None:
-        raise Refused(Refusal(*NO_VALUE))
+        raise Refused(Refusal("An expression has no value.", NO_VALUE))
     _check_spelling(value)
     return value
 

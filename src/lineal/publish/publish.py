@@ -80,14 +80,12 @@ def publish(
         what = f"An image is not whole in the store: {error.digest} is missing in {source.address}."
         raise Unreachable(what, id="LN-4402", remedy="Change its `cache_version` to build it again.") from None
     _each(pool, lambda place: place.repository.store.put_manifest(place.manifest), missing)
-    written = pool.map(
-        lambda item: _write_tag_or_fail(item[0], item[1], move),
-        [(one, tag) for one in outcomes for tag in one.placement.tags],
-    )
+    tags = [(one, tag) for one in outcomes for tag in one.placement.tags]
+    written = pool.map(lambda item: _write_tag_or_fail(item[0], item[1], move), tags)
     failures: list[tuple[TagReport, LinealError]] = []
-    for one, tag, failure in written:
-        one.tags.append(tag)
-        failures += [(tag, failure)] if failure is not None else []
+    for one, report, failure in written:
+        one.tags.append(report)
+        failures += [(report, failure)] if failure is not None else []
     if failures:
         raise _refusal(outcomes, failures)
     return outcomes

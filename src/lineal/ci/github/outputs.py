@@ -51,10 +51,11 @@ def outputs(report: Report, path: str = "") -> dict[str, str]:
     if len(report.images) == 1 and published:
         # Without the digest: what attestations and scanners call a subject's name.
         found["image"], found["digest"] = published[0].repository or "", published[0].digest or ""
-    if report.context is not None and published:
-        found["metadata"] = metadata(published, whole=len(report.images) == 1)
+    finished = [image for image in published if image.media_type]
+    if finished:
+        found["metadata"] = metadata(finished, whole=len(report.images) == 1)
         # A line for each, as docker/metadata-action has them.
-        found["tags"] = "\n".join(tag for image in published for tag in references(image))
+        found["tags"] = "\n".join(tag for image in finished for tag in references(image))
     return found
 
 

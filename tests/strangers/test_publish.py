@@ -16,6 +16,7 @@ from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project, Published
 from tests.registries.proxy import Answer, Forward, Quirk, Request, proxy, refusal
 from tests.runner.runner import file_command
+from tests.tools.helm import directory as helm_directory
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 KEYS = "org.opencontainers.image."
@@ -275,3 +276,45 @@ def test_without_publish_nothing_is_new(project: Project) -> None:
     assert image["repository"] == project.store
     assert (image["tags"], image["media_type"]) == ([], None)
     assert all(len(tag) >= 64 for tag in Published(project.store).tags())
+
+
+def test_an_image_that_needs_another_sees_its_finished_reference(project: Project, final: str) -> None:
+    images = "{base: {dockerfile: base.Dockerfile}, app: {needs: {BASE: base}}}"
+    user = "ARG BASE\nFROM ${BASE}\nARG BASE\nENV SEEN=${BASE}\nCOPY hello /\n"
+    commit(project, [f"{final}/{{{{ image }}}}"], ["a-{{ git.short }}"], images,
+           **{"base.Dockerfile": "FROM scratch\nCOPY hello /\n", "Dockerfile": user})  # fmt: skip
+    base, app = sorted(project.build().report["images"], key=lambda image: image["name"], reverse=True)
+    config = Published(f"{final}/app").json(app["config"])
+    assert f"SEEN={base['ref']}" in config["config"]["Env"]
+    assert base["ref"] == f"{final}/base:a-{project.repo.head()[:7]}@{base['digest']}"
+
+
+CHART = {
+    "chart/Chart.yaml": "apiVersion: v2\nname: c\nversion: 0.1.0\n",
+    "chart/templates/d.yaml": """apiVersion: v1
+kind: ConfigMap
+metadata: {name: c, labels: {app.kubernetes.io/version: {{ .Values.image.tag | quote }}}}
+data: {image: "{{ .Values.image.repository }}:{{ .Values.image.tag }}@{{ .Values.image.digest }}"}
+""",
+    "images.yaml.j2": "image: {repository: '{{ images.app.repository }}', tag: '{{ images.app.tag }}', "
+    "digest: '{{ images.app.digest }}'}\n",
+}
+
+
+@pytest.mark.helm
+def test_a_chart_gets_the_finished_digest_and_a_tag_that_fits_a_label(project: Project, final: str) -> None:
+    project.lineal.env["LINEAL_HELM"] = str(helm_directory() / "helm4")
+    deploy = "deploy: {chart: chart, values: [images.yaml.j2]}\n"
+    commit(project, [final], [VERSION], **CHART)
+    project.repo.write({"lineal.yaml": config([final], [VERSION]) + deploy})
+    missing = project.run("render", code=1)
+    assert "An image is missing for this commit: app (not published yet)." in missing.error
+    digest = project.build().digests["app"]
+    rendered = project.run("render").stdout
+    tag = f"image-{str(digest)[7:23]}"
+    assert f'app.kubernetes.io/version: "{tag}"' in rendered
+    assert f"{final}:{tag}@{digest}" in rendered
+    # Built for another final repository, it has yet to go to this one.
+    project.repo.write({"lineal.yaml": config([f"{final}/new"], [VERSION]) + deploy})
+    error = project.run("render", code=1).error
+    assert f"app (it is built, and not in {final}/new yet)." in error

@@ -16,6 +16,8 @@ from lineal.stages.plan import BuildPlan
 if TYPE_CHECKING:
     from lineal.build.environment import BuildEnvironment
     from lineal.build.scheduler import Scheduler
+    from lineal.oci.types import Image
+    from lineal.stages.lookup import Candidate
 
 
 def build(session: Session, names: Sequence[str]) -> None:
@@ -38,13 +40,15 @@ def build_images(
     Raises `LinealError`."""
     finishing = Finishing(session)
     finishing.prepare(plan)
-    return finishing.publish(_built(session, plan, failed), failed)
+    return finishing.publish(_built(session, plan, finishing, failed), failed)
 
 
-def _built(session: Session, plan: BuildPlan, failed: Callable[[BuildResult], None]) -> BuildResult:
+def _built(
+    session: Session, plan: BuildPlan, finishing: Finishing, failed: Callable[[BuildResult], None]
+) -> BuildResult:
     if not plan.needed:
         return settle(unbuilt(session, plan), session.lookup)
-    scheduler = _scheduler(session, plan)
+    scheduler = _scheduler(session, plan, finishing)
     try:
         return scheduler.run()
     except BaseException:
@@ -52,7 +56,7 @@ def _built(session: Session, plan: BuildPlan, failed: Callable[[BuildResult], No
         raise
 
 
-def _scheduler(session: Session, plan: BuildPlan) -> Scheduler:
+def _scheduler(session: Session, plan: BuildPlan, finishing: Finishing) -> Scheduler:
     from lineal.build.scheduler import Provenance, Scheduler
     from lineal.stages.publish import Publisher
 
@@ -61,7 +65,7 @@ def _scheduler(session: Session, plan: BuildPlan) -> Scheduler:
         plan,
         session.lookup,
         Publisher(session.store, session.lock, session.lookup),
-        _environment(session),
+        _environment(session, finishing.reference_in(plan)),
         Provenance(position.recorded, position.tree, position.branch, session.loaded.project.project),
         session.progress,
         session.settings.jobs.value,
@@ -69,7 +73,7 @@ def _scheduler(session: Session, plan: BuildPlan) -> Scheduler:
     )
 
 
-def _environment(session: Session) -> BuildEnvironment:
+def _environment(session: Session, finished: Callable[[Candidate, Image], str | None]) -> BuildEnvironment:
     from lineal.build.environment import BuildEnvironment
     from lineal.engine.docker.engine import DockerEngine
     from lineal.session.settings import NETWORK_HOST
@@ -86,6 +90,7 @@ def _environment(session: Session) -> BuildEnvironment:
         proxies={name: image.args for name, image in project.images.items()},
         project=project.project,
         may_write=session.context.may_write,
+        finished=finished,
         host_network=NETWORK_HOST in settings.allowed.value,
         workspace=session.workspace,
     )

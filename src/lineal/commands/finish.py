@@ -18,7 +18,7 @@ from lineal.store.record import image_digest
 
 if TYPE_CHECKING:
     from lineal.oci import Store
-    from lineal.oci.types import Manifest
+    from lineal.oci.types import Image, Manifest
     from lineal.publish.final_repository import FinalRepository
     from lineal.publish.moving_tag import Move, MovingTags
     from lineal.publish.publish import Outcome, Placement
@@ -93,23 +93,39 @@ class Finishing:
         planned = self._planned(result.plan.images, manifests) if tags else {}
         return replace(result, finished=self._references(there), tags=planned)
 
+    def reference_in(self, plan: BuildPlan) -> Callable[[Candidate, Image], str | None]:
+        """What another image sees of one that it needs: the reference that it will be published under. Of several
+        images with one last stage, that of the first."""
+        names = {stage.checksum: name for name, stage in reversed([*plan.images.items()]) if name in self._wanted}
+
+        def reference(candidate: Candidate, image: Image) -> str | None:
+            name = names.get(candidate.record.checksum)
+            if name is None:
+                return None
+            return str(self._references({name: self._manifest(name, candidate, image.manifest)})[name])
+
+        return reference
+
     # --- the parts ----------------------------------------------------------------------------------------------
 
     def _manifests(self, result: BuildResult) -> dict[str, Manifest]:
         """The manifests of the images whose last stage is there."""
-        from lineal.git.remote import web_address
+        stages = {name: stage for name, stage in result.stages().items() if name in self._wanted}
+        made = self._pool.map(
+            lambda name: self._manifest(name, stages[name], self._stage_image(stages[name])), stages
+        )
+        return dict(zip(stages, made, strict=True))
+
+    def _manifest(self, name: str, candidate: Candidate, image: Manifest) -> Manifest:
         from lineal.publish.finished_image import finished_image
 
-        page = web_address(self._session.checkout)
-        stages = {name: stage for name, stage in result.stages().items() if name in self._wanted}
+        return finished_image(image, candidate.record, name, self._page, self._wanted[name].annotations)
 
-        def made(name: str) -> Manifest:
-            candidate = stages[name]
-            return finished_image(
-                self._stage_image(candidate), candidate.record, name, page, self._wanted[name].annotations
-            )
+    @cached_property
+    def _page(self) -> str | None:
+        from lineal.git.remote import web_address
 
-        return dict(zip(stages, self._pool.map(made, stages), strict=True))
+        return web_address(self._session.checkout)
 
     def _stage_image(self, candidate: Candidate) -> Manifest:
         store, digest = self._session.store, image_digest(candidate.index)

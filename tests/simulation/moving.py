@@ -1,4 +1,4 @@
-"""Pipelines of several commits that move one tag: the real code over two modelled registries, and what must be true."""
+"""Pipelines that move one tag: the real code over two modelled registries, and what must be true."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ TAG = "latest"
 CHAIN = {"0": "A", "b": "B", "c": "A", "d": "D"}
 """A line of history, with the content of its finished image; the third commit restores that of the first."""
 Shape = Literal["line", "branches", "pushes"]
-"""Which commits the pipelines build: those of one line, of several, or whatever somebody pushes by force to a branch."""
+SHAPES: tuple[Shape, ...] = ("line", "branches", "pushes")
+"""Which commits the pipelines build: those of one line, of several, or what is pushed by force to a branch."""
 HALT = (0.0, 0.0, 0.1, 2.0, 30.0)
 
 
@@ -71,7 +72,10 @@ class Pipeline:
             actor.wait(actor.world.choices.one(HALT))
 
             def is_head() -> bool:
-                return actor.request("asks the forge", READ, lambda: story.pushes[-1:] and story.pushes[-1][1]) == self.commit
+                return (
+                    actor.request("asks the forge", READ, lambda: story.pushes[-1:] and story.pushes[-1][1])
+                    == self.commit
+                )
 
             here = line(self.commit)
             if story.shape == "pushes":
@@ -120,7 +124,9 @@ class Story:
         if self.shape != "pushes":
             return False
         until = [*(when for when, _ in self.pushes[1:]), float("inf")]
-        return any(commit == after and end >= time - GRACE for (_, commit), end in zip(self.pushes, until, strict=True))
+        return any(
+            commit == after and end >= time - GRACE for (_, commit), end in zip(self.pushes, until, strict=True)
+        )
 
     def newest(self, pipelines: Sequence[Pipeline]) -> str | None:
         """The commit that all others are ancestors of, if there is one; or the last one that was pushed, unless that
@@ -189,7 +195,9 @@ def _judge_end(story: Story) -> None:
             story.wrong.append("no run wrote the tag")
     if story.shape != "pushes":
         for one in (one for one in ended if one.holds):
-            if not any(one.commit in past(other.commit) and story.points_at(other.commit) for other in story.pipelines):
+            if not any(
+                one.commit in past(other.commit) and story.points_at(other.commit) for other in story.pipelines
+            ):
                 story.wrong.append(f"{one.name} says that the tag is at {one.commit}, and it is behind")
 
 
@@ -203,7 +211,7 @@ def _judge_moves(story: Story) -> None:
         if earlier is not None and not story.is_forward(earlier, commit, time):
             story.wrong.append(f"G11: {writer} moves the tag from {earlier} to {commit}")
         for one in story.pipelines:
-            if one.holds and one.digest == at and one.ended is not None and one.ended < time:
-                if not story.is_forward(one.commit, commit, time):
-                    story.wrong.append(f"G11: {writer} ({commit}) moves the tag that {one.name} left at {one.commit}")
+            held = one.holds and one.digest == at and one.ended is not None and one.ended < time
+            if held and not story.is_forward(one.commit, commit, time):
+                story.wrong.append(f"G11: {writer} ({commit}) moves the tag that {one.name} left at {one.commit}")
         earlier, at = commit, digest

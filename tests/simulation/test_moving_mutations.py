@@ -80,16 +80,6 @@ def with_an_old_claim(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(moving_tag, "_RENEW", 1e9)
 
 
-def with_the_list_first(patch: pytest.MonkeyPatch) -> None:
-    real = _Mover._look
-
-    def look(self: Any, at: str | None) -> _Look:
-        seen = real(self, at)
-        return replace(seen, at=self._final.digest(self._tag))
-
-    patch.setattr(_Mover, "_look", look)
-
-
 def never_withdrawing(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(_Mover, "_withdraw", lambda self, claims: None)
 
@@ -102,7 +92,7 @@ MUTATIONS = [
     (without_memory, "quiet", "line"), (without_looking_again, "quiet", "line"), (without_a_claim, "quiet", "line"),
     (without_leaving_time, "quiet", "line"), (with_an_old_look, "hanging runners", "line"),
     (forgetting_old_claims_at_once, "quiet", "line"), (without_minding_its_burial, "quiet", "line"),
-    (with_an_old_claim, "hanging runners", "line"), (with_the_list_first, "quiet", "line"),
+    (with_an_old_claim, "hanging runners", "branches"),
     (never_withdrawing, "quiet", "branches"), (without_giving_way, "quiet", "line"),
 ]  # fmt: skip
 

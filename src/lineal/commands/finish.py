@@ -190,8 +190,17 @@ class Finishing:
 
         session = self._session
         return MovingTags(
-            session.store, session.position, session.history, overwrite=session.settings.overwrite_tag.value
-        )
+            session.store, session.position, session.history, is_head=self._is_head,
+            overwrite=session.settings.overwrite_tag.value,
+        )  # fmt: skip
+
+    def _is_head(self) -> bool:
+        """Whether the remote says that this commit is the head of its branch now."""
+        from lineal.git.branch_head import branch_head
+
+        session = self._session
+        branch = session.context.branch
+        return branch is not None and branch_head(session.checkout, branch) == session.position.recorded[-1]
 
     @property
     def _pool(self) -> Executor:

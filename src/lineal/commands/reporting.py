@@ -104,6 +104,8 @@ def _report_of_commit(session: Session, command: str, result: BuildResult) -> Re
         may_write=context.may_write,
     )
     report.images = _images(result)
+    for image in report.images:
+        image.requires = list(session.loaded.project.images[image.name].requires)
     missing = {stage.checksum for stage in result.missing()}
     report.stages = [_stage(stage, result, missing) for stage in result.plan.stages()]
     return report

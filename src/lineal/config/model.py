@@ -115,6 +115,13 @@ class Image(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         dict[Variable, str],
         Meta(description="Build arguments whose value is the reference of another image of this file."),
     ] = {}
+    requires: Annotated[
+        list[ImageName],
+        Meta(
+            description="Other images of this file, such as tests, that must have built before this one is finished, "
+            "tagged or deployed."
+        ),
+    ] = []
     secrets: Annotated[list[OneSecret], Meta(description="Secrets that the Dockerfile mounts.")] = []
     ssh: Annotated[
         list[Ssh], Meta(description="SSH agents that the Dockerfile mounts; `[{}]` is the default one.")

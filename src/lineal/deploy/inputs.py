@@ -120,8 +120,11 @@ class ReleaseInputs:
 
     @property
     def _bases(self) -> set[str]:
-        """Images that others of lineal.yaml are made from: nobody deploys them."""
-        return {base for image in self.session.loaded.project.images.values() for base in image.needs.values()}
+        """Images that nobody deploys: those that others of lineal.yaml are made from, and those that are never
+        finished."""
+        images = self.session.loaded.project.images
+        kept = {name for name, image in images.items() if image.publish is False}
+        return kept | {base for image in images.values() for base in image.needs.values()}
 
     @property
     def plain_http(self) -> bool:

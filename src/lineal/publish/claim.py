@@ -83,4 +83,6 @@ def _label(store: Store, manifest: Manifest) -> str | None:
 
 
 def _texts(found: Any) -> Mapping[str, str]:
-    return {str(key): value for key, value in found.items() if isinstance(value, str)} if isinstance(found, dict) else {}
+    return (
+        {str(key): value for key, value in found.items() if isinstance(value, str)} if isinstance(found, dict) else {}
+    )

@@ -5,10 +5,10 @@ digest, and its annotations tell of the first of them. So the store remembers. B
 claim, a tag of the store whose name says the moving tag, the digest, the time and the commit. The tag is *at* the
 commits of the claims that name the digest it points at.
 
-No registry can compare and swap, so the order of the steps keeps runs apart: write a claim, look, write the tag. A run
-that does not see this claim looked before, and writes within `GRACE`, for which this run waits. A run that sees the
-claim of a commit that is not behind its own does not write. The claim of a run that died is withdrawn by others, who
-then wait again. docs/guarantees.md says what this rests on; tests/simulation tries it."""
+No registry can compare and swap, so the order of the steps keeps runs apart: write a claim, look, write the tag. A
+run that does not see this claim looked before, and writes within `GRACE`, for which this run waits. A run that sees
+the claim of a commit that is not behind its own does not write. The claim of a run that died is withdrawn by others,
+who then wait again. docs/guarantees.md says what this rests on; tests/simulation tries it."""
 
 from __future__ import annotations
 

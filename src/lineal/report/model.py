@@ -76,6 +76,8 @@ class ImageReport(msgspec.Struct, kw_only=True):
     """In the order of lineal.yaml: those of the first final repository, then those of the others."""
     built: bool = False
     """Whether this run made any of its stages."""
+    requires: list[str] = []
+    """The images that must have built before this one is finished, tagged or deployed."""
 
 
 class ContextReport(msgspec.Struct, kw_only=True):

@@ -68,12 +68,13 @@ def _rows(report: Report) -> Iterator[_Row]:
 
 def _image_row(name: str, outcome: str, image: ImageReport | None, stages: list[StageReport]) -> _Row:
     digest = image.digest if image is not None and image.digest else ""
+    requires = strip_controls(f"requires {', '.join(image.requires)}") if image is not None and image.requires else ""
     return _Row(
         strip_controls(name),
         outcome,
         sum(stage.duration for stage in stages),
         sum(stage.bytes_pushed for stage in stages),
-        digest[:19],
+        "  ".join(text for text in (digest[:19], requires) if text),
         is_image=True,
     )
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 _CHECKSUM = re.compile(r"[0-9a-f]{64}")
 _STAGE_TAG = re.compile(r"([0-9a-f]{64})-([0-9]{13})")
 _NAMED = re.compile(rb"sha256:[0-9a-f]{64}|(?<![0-9a-f])[0-9a-f]{64}-[0-9]{13}(?![0-9])")
-_CLAIM = re.compile(r"(moving-[0-9a-f]{20})-([0-9a-f]{16})-([0-9]{13})-([0-9a-f]{64}|[0-9a-f]{40})(-x)?")
+_CLAIM_KEY = re.compile(r"moving-[0-9a-f]{20}")
+_CLAIM = re.compile(rf"({_CLAIM_KEY.pattern})-([0-9a-f]{{16}})-([0-9]{{13}})-([0-9a-f]{{64}}|[0-9a-f]{{40}})(-x)?")
 LAST = 10**13 - 1
 """The last millisecond that 13 digits can say (in the year 2286)."""
 
@@ -71,6 +72,10 @@ class Claim:
 def claim_key(repository: str, tag: str) -> str:
     """How the tags begin that are claims of one moving tag. `repository` is empty for a tag of the store itself."""
     return f"moving-{hashlib.sha256(f'{repository}:{tag}'.encode()).hexdigest()[:20]}"
+
+
+def is_claim_key(text: str) -> bool:
+    return _CLAIM_KEY.fullmatch(text) is not None
 
 
 def short_digest(digest: str) -> str:

@@ -231,7 +231,7 @@ def test_twenty_pipelines_that_end_in_any_order_leave_the_tag_at_the_newest_comm
                 seen.append(at)
 
     def pipeline(number: int) -> Move:
-        time.sleep(chance.random() * 4)
+        time.sleep(chance.random())
         opened = StoreOpener(tmp_path, {})
         clone = Repository.open(repo.path, repo.environment())
         history = GitHistory(clone, [commits[number]], tmp_path / "cache")

@@ -89,7 +89,7 @@ def counted(stages: Iterable[StageReport], order: Iterable[str] = ORDER) -> str:
 
 
 def stale(report: Report) -> dict[str, list[str]]:
-    """The images that are not there or lack a tag, and are built each by itself, in the order in which they are built:
+    """The images that are not there or lack a tag, each of them built by itself, in the order of their building:
     name -> those of them that it needs or requires. Images of which each is built with the other are built by the
     first of them: tests that are made of the image that requires them."""
     graph = StageGraph(report)

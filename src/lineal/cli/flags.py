@@ -75,6 +75,8 @@ BUILD: list[Callable[[Any], Any]] = [
             metavar="HOST[:PORT][/PATH]", multiple=True),
     option("--allow", "What the commit may do: network.host in a RUN, publish unproven. May be repeated.",
             metavar="ENTITLEMENT", multiple=True),
+    option("--overwrite-tag", "Move tags of finished images that name a version, or that history keeps back.",
+            is_flag=True),
     option("--engine-network", "The network of a RUN that names none: default or host.", metavar="NETWORK"),
 ]  # fmt: skip
 DOTENV: list[Callable[[Any], Any]] = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from lineal.config.document import Path
 from lineal.config.model import PLATFORM, Deploy, Image, Project, Secret, Ssh, normal
@@ -36,8 +36,7 @@ def check(project: Project) -> Iterator[RuleViolation]:
     """The rules that are broken."""
     for name, image in project.images.items():
         yield from _check_image(project, image, ("images", name))
-    if all(need in project.images for image in project.images.values() for need in image.needs.values()):
-        yield from _check_cycles(project)
+    yield from _check_cycles(project)
     if project.deploy is not None:
         yield from _check_deploy(project.deploy)
     if project.repo is not None and (not project.repo or re.search(r"\s", project.repo)):
@@ -79,6 +78,10 @@ def _check_image(project: Project, image: Image, path: Path) -> Iterator[RuleVio
         if argument in image.args:
             message = f"{quoted(argument)} is given in both `args` and `needs`."
             yield RuleViolation((*path, "needs", argument), message, "Keep one of them.")
+    for index, required in enumerate(image.requires):
+        if required not in project.images:
+            remedy = did_you_mean(required, project.images, owner="The images are")
+            yield RuleViolation((*path, "requires", index), f"There is no image {quoted(required)}.", remedy)
     yield from _check_secrets(image.secrets, (*path, "secrets"))
     yield from _check_agents(image.ssh, (*path, "ssh"))
     yield from _check_platforms(image.platforms, (*path, "platforms"))
@@ -129,23 +132,31 @@ def _check_platforms(platforms: list[str], path: Path) -> Iterator[RuleViolation
 
 
 def _check_cycles(project: Project) -> Iterator[RuleViolation]:
-    cycle = _cycle(project)
-    if cycle is None:
-        return
-    argument = next(arg for arg, needed in project.images[cycle[0]].needs.items() if needed == cycle[1])
-    message = f"The images need each other in a circle: {quoted(' -> '.join(cycle))}."
-    yield RuleViolation(("images", cycle[0], "needs", argument), message, "Remove one of these `needs`.")
+    """Circles of `needs`, and of `requires`. An image may need one that requires it: tests that are built on what
+    they test."""
+    images = project.images
+    needs = {name: image.needs for name, image in images.items()}
+    requires = {name: dict(enumerate(image.requires)) for name, image in images.items()}
+    if (cycle := _cycle({name: list(edges.values()) for name, edges in needs.items()})) is not None:
+        argument = next(key for key, needed in needs[cycle[0]].items() if needed == cycle[1])
+        message = f"The images need each other in a circle: {quoted(' -> '.join(cycle))}."
+        yield RuleViolation(("images", cycle[0], "needs", argument), message, "Remove one of these `needs`.")
+    if (cycle := _cycle({name: list(edges.values()) for name, edges in requires.items()})) is not None:
+        index = next(key for key, required in requires[cycle[0]].items() if required == cycle[1])
+        message = f"The images require each other in a circle: {quoted(' -> '.join(cycle))}."
+        yield RuleViolation(("images", cycle[0], "requires", index), message, "Remove one of these `requires`.")
 
 
-def _cycle(project: Project) -> list[str] | None:
-    """The first circle of `needs`, its first name repeated at the end. No recursion: chains can be long."""
+def _cycle(edges: Mapping[str, Sequence[str]]) -> list[str] | None:
+    """The first circle, its first name repeated at the end; names that are not there are told elsewhere. No
+    recursion: chains can be long."""
     done: set[str] = set()
-    for start in project.images:
+    for start in edges:
         trail: dict[str, Iterator[str]] = {}
         node: str | None = start if start not in done else None
         while node is not None:
-            pending = trail.setdefault(node, iter(project.images[node].needs.values()))
-            following = next((needed for needed in pending if needed not in done), None)
+            pending = trail.setdefault(node, iter(edges.get(node, ())))
+            following = next((name for name in pending if name not in done), None)
             if following is None:
                 done.add(node)
                 del trail[node]

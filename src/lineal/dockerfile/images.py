@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -70,9 +71,9 @@ def read_images(
     trusted: bool = True,
     artifacts: Artifacts | None = None,
 ) -> ImageGraphs:
-    """Plan the wanted images (all by default) and those they need. `trusted` says whether the commit may open
-    services of this network to an `ADD`: see `Giterminism.opens`. Without `artifacts` none of those is there that the
-    exceptions declare, as for a commit that is not checked out.
+    """Plan the wanted images (all by default) and those they need and require. `trusted` says whether the commit may
+    open services of this network to an `ADD`: see `Giterminism.opens`. Without `artifacts` none of those is there
+    that the exceptions declare, as for a commit that is not checked out.
 
     Raises `BadConfiguration` with all that is wrong."""
     project = loaded.project
@@ -93,7 +94,8 @@ def read_images(
 
 
 def _with_needs(names: Iterable[str], images: Mapping[str, Image]) -> list[str]:
-    """The names and the images that they need, needed ones first. (Loading the configuration refuses cycles.)"""
+    """The names, the images that they need, and those that any of them requires; needed ones first. (Loading the
+    configuration refuses cycles of needs.)"""
     ordered: list[str] = []
 
     def visit(name: str) -> None:
@@ -102,8 +104,11 @@ def _with_needs(names: Iterable[str], images: Mapping[str, Image]) -> list[str]:
         if name not in ordered:
             ordered.append(name)
 
-    for name in names:
-        visit(name)
+    waiting = deque(names)
+    while waiting:
+        before = len(ordered)
+        visit(waiting.popleft())
+        waiting.extend(required for name in ordered[before:] for required in images[name].requires)
     return ordered
 
 

@@ -90,6 +90,11 @@ def parse_reference(text: str) -> tuple[str, str, str]:
     return *_normal(host, repository), digest or tag or "latest"
 
 
+def is_tag(text: str) -> bool:
+    """Whether a repository can have a tag of this name (OCI distribution spec)."""
+    return _TAG.fullmatch(text) is not None
+
+
 def _normal(host: str, repository: str) -> tuple[str, str]:
     if host not in DOCKER_HUB_HOSTS:
         return host, repository

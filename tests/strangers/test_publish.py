@@ -245,10 +245,16 @@ def test_a_working_tree_and_a_fork_publish_nothing_and_say_so(project: Project, 
 
 def test_a_plan_shows_the_tags_that_a_build_would_write(project: Project, final: str) -> None:
     commit(project, [final], ["a-{{ git.short }}"])
-    short = project.repo.head()[:7]
-    assert tags_of(project.plan()) == {f"{final}:a-{short}": "planned"}
     project.build()
-    planned = project.plan()
+    # The next commit needs no build, and a tag: that is work for a job.
+    project.repo.write({"README.md": "Something else"})
+    short = project.repo.head()[:7]
+    ran = project.plan("--exit-code", code=2)
+    assert tags_of(ran) == {f"{final}:a-{short}": "planned"}
+    assert f"app  {final}: a-{short} to write" in ran.stdout
+    assert json.loads(project.plan("--format", "matrix").stdout) == {"include": [{"image": "app"}]}
+    project.build()
+    planned = project.plan("--exit-code")
     assert tags_of(planned) == {f"{final}:a-{short}": "there"}
     assert f"app  {final}: a-{short} there already" in planned.stdout
 

@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, TypedDict
 
-from lineal.errors import Unreachable
 from lineal.oci.platform import named
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -100,8 +99,8 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Content to upload: bytes in memory (configs, records), a file on disk (layers), or what another store has, read
-    from its beginning each time it is opened."""
+    """Content to upload, of exactly this size: bytes in memory (configs, records), a file on disk (layers), or what
+    another store has, read from its beginning each time it is opened."""
 
     digest: str
     size: int
@@ -116,17 +115,17 @@ class Blob:
             return io.BytesIO(self.content)
         if isinstance(self.content, Path):
             return self.content.open("rb")
-        return io.BufferedReader(_Stream(self.content(), self.size, self.digest), _BUFFER)
+        return io.BufferedReader(_Stream(self.content()), _BUFFER)
 
 
 _BUFFER = 256 * 1024
 
 
 class _Stream(io.RawIOBase):
-    """The chunks of a blob as a file of exactly `size` bytes: a request says its length before its content."""
+    """The chunks of a blob as a file."""
 
-    def __init__(self, chunks: Iterator[bytes], size: int, digest: str) -> None:
-        self._chunks, self._left, self._digest = chunks, size, digest
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
         self._rest = memoryview(b"")
 
     def readable(self) -> bool:
@@ -136,19 +135,12 @@ class _Stream(io.RawIOBase):
         while not self._rest:
             chunk = next(self._chunks, None)
             if chunk is None:
-                self._check(self._left == 0)
                 return 0
-            self._left -= len(chunk)
-            self._check(self._left >= 0)
             self._rest = memoryview(chunk)
         count = min(len(buffer), len(self._rest))
         buffer[:count] = self._rest[:count]
         self._rest = self._rest[count:]
         return count
-
-    def _check(self, right: bool) -> None:
-        if not right:
-            raise Unreachable(f"{self._digest} has another size than the manifest that names it says.", id="LN-4021")
 
 
 @dataclass(frozen=True, slots=True)

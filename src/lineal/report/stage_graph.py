@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from lineal.report.model import ImageReport, Report, StageReport
+from lineal.report.model import ImageReport, Report, StageReport, TagReport
 
 ORDER = ("failed", "missing", "built", "assembled", "adopted", "cached")
 """Outcomes, the one that tells most first."""
@@ -89,11 +89,11 @@ def counted(stages: Iterable[StageReport], order: Iterable[str] = ORDER) -> str:
 
 
 def stale(report: Report) -> dict[str, list[str]]:
-    """The images that are not there and are built each by itself, in the order in which they are built: name -> those
-    of them that it needs or requires. Images of which each is built with the other are built by the first of them:
-    tests that are made of the image that requires them."""
+    """The images that are not there or lack a tag, each of them built by itself, in the order of their building:
+    name -> those of them that it needs or requires. Images of which each is built with the other are built by the
+    first of them: tests that are made of the image that requires them."""
     graph = StageGraph(report)
-    names = [image.name for image in report.images if image.digest is None]
+    names = [image.name for image in report.images if image.digest is None or planned(image.tags)]
     others = {name: graph.built_with(name) for name in names}
     home = {
         name: next((first for first in names if first in others[name] and name in others[first]), name)
@@ -104,6 +104,11 @@ def stale(report: Report) -> dict[str, list[str]]:
         for name in names
         if home[name] == name
     }
+
+
+def planned(tags: Iterable[TagReport]) -> bool:
+    """Whether a build would write one of these tags."""
+    return any(tag.outcome == "planned" for tag in tags)
 
 
 def _needed(image: ImageReport, order: Mapping[str, int], ends: Mapping[str, list[str]], past: set[str]) -> list[str]:

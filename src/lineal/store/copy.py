@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from lineal.errors import DeployFailed, MissingContent, Unreachable
 from lineal.oci import Conflict, Store
+from lineal.oci.image import content
 from lineal.oci.types import Blob, Descriptor, Manifest
 from lineal.oci.verify import is_digest, size_of
 
@@ -104,7 +105,7 @@ def carry(blob: Descriptor, source: Store, target: Store) -> tuple[str, int]:
         return "there", 0
     if target.mount_blob(blob, source):
         return "mounted", 0
-    target.put_blob(Blob(blob.digest, blob.size, lambda: source.blob(blob.digest)))
+    target.put_blob(Blob(blob.digest, blob.size, lambda: content(source, blob)))
     return "streamed", blob.size
 
 

@@ -52,7 +52,9 @@ def test_tests_that_are_made_of_the_image_that_requires_them_have_no_job() -> No
     assert stale(both) == {"api": ["tools"], "tools": [], "web": ["api", "tools"]}
     assert json.loads(matrix(both)) == {"include": [{"image": "web"}]}
     both.images[0].digest = DIGEST
-    assert stale(both) == {"tools": [], "tests": ["tools"], "web": ["tools", "tests"]}, "the image was finished before"
+    assert stale(both) == {"tools": [], "tests": ["tools"], "web": ["tools", "tests"]}, (
+        "the image was finished before"
+    )
 
 
 @pytest.mark.parametrize(("count", "jobs", "largest"), [(255, 255, 1), (256, 256, 1), (257, 256, 2), (1000, 256, 4)])

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from lineal.config.named_context import OneContext
 from lineal.lock.address import PATTERN as LOCK_PATTERN
 
 MOST_DAYS = 36_500
@@ -112,6 +113,13 @@ class Image(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         dict[Variable, str],
         Meta(description="Build arguments whose value is the reference of another image of this file."),
     ] = {}
+    contexts: Annotated[
+        dict[str, OneContext],
+        Meta(
+            description="What names stand for in `FROM`, `COPY --from` and `RUN --mount=from`: in place of a target "
+            "or an image that is called so."
+        ),
+    ] = {}
     secrets: Annotated[list[OneSecret], Meta(description="Secrets that the Dockerfile mounts.")] = []
     ssh: Annotated[
         list[Ssh], Meta(description="SSH agents that the Dockerfile mounts; `[{}]` is the default one.")
@@ -131,6 +139,11 @@ class Image(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def dockerfile_path(self) -> str:
         """The Dockerfile's normal path in the commit, the default applied."""
         return normal(self.dockerfile if self.dockerfile is not None else posixpath.join(self.context, "Dockerfile"))
+
+    @property
+    def needed(self) -> list[str]:
+        """The images of this file that it is made from."""
+        return [*self.needs.values(), *(one.needs for one in self.contexts.values() if one.needs is not None)]
 
     @property
     def context_path(self) -> str:

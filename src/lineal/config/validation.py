@@ -8,7 +8,12 @@ from collections.abc import Iterator
 
 from lineal.config.document import Path
 from lineal.config.model import PLATFORM, Deploy, Image, Project, Secret, Ssh, normal
+from lineal.config.named_context import NamedContext
+from lineal.context.remote_source import BadRemote, GitSource
+from lineal.context.remote_source import parse as parse_remote
+from lineal.errors import BadConfiguration
 from lineal.lock.address import BadAddress, parse
+from lineal.oci.reference import familiar, parse_reference
 from lineal.text import did_you_mean, quoted
 
 UNKNOWN_ENV = "{{ env }}"
@@ -36,7 +41,7 @@ def check(project: Project) -> Iterator[RuleViolation]:
     """The rules that are broken."""
     for name, image in project.images.items():
         yield from _check_image(project, image, ("images", name))
-    if all(need in project.images for image in project.images.values() for need in image.needs.values()):
+    if all(need in project.images for image in project.images.values() for need in image.needed):
         yield from _check_cycles(project)
     if project.deploy is not None:
         yield from _check_deploy(project.deploy)
@@ -79,9 +84,66 @@ def _check_image(project: Project, image: Image, path: Path) -> Iterator[RuleVio
         if argument in image.args:
             message = f"{quoted(argument)} is given in both `args` and `needs`."
             yield RuleViolation((*path, "needs", argument), message, "Keep one of them.")
+    yield from _check_contexts(project, image, (*path, "contexts"))
     yield from _check_secrets(image.secrets, (*path, "secrets"))
     yield from _check_agents(image.ssh, (*path, "ssh"))
     yield from _check_platforms(image.platforms, (*path, "platforms"))
+
+
+def _check_contexts(project: Project, image: Image, path: Path) -> Iterator[RuleViolation]:
+    seen: dict[str, str] = {}
+    for name, named in image.contexts.items():
+        where = (*path, name)
+        try:
+            meant = familiar(name)
+        except BadConfiguration as error:
+            yield RuleViolation(where, error.message, "Use lower-case letters, digits and `-`, or a whole reference.")
+            continue
+        if meant in ("scratch", "context"):
+            yield RuleViolation(where, f"{quoted(meant)} always means what it is.", "Choose another name.")
+        if meant in seen:
+            message = f"{quoted(name)} and {quoted(seen[meant])} are the same name."
+            yield RuleViolation(where, message, "Keep one of them.")
+        seen[meant] = name
+        if len(named.given()) != 1:
+            few = " and ".join(f"`{key}`" for key in named.given()) or "nothing"
+            message = f"The context {quoted(name)} has {few}."
+            yield RuleViolation(where, message, "Give exactly one of `context`, `needs`, `image` and `git`.")
+            continue
+        yield from _check_context(project, named, where)
+
+
+def _check_context(project: Project, named: NamedContext, path: Path) -> Iterator[RuleViolation]:
+    if named.context is not None:
+        yield from _check_inside((*path, "context"), named.context)
+    if named.needs is not None and named.needs not in project.images:
+        remedy = did_you_mean(named.needs, project.images, owner="The images are")
+        yield RuleViolation((*path, "needs"), f"There is no image {quoted(named.needs)}.", remedy)
+    if named.image is not None and named.image in project.images:
+        message = f"{quoted(named.image)} is an image of this file."
+        yield RuleViolation((*path, "image"), message, f"Write `needs: {named.image}`.")
+    elif named.image is not None and named.image != "scratch":
+        try:
+            parse_reference(named.image)
+        except BadConfiguration as error:
+            yield RuleViolation((*path, "image"), error.message, error.remedy or "Correct it.")
+    if named.git is not None:
+        yield from _check_git(named.git, (*path, "git"))
+
+
+def _check_git(address: str, path: Path) -> Iterator[RuleViolation]:
+    try:
+        found = parse_remote(address)
+    except BadRemote as error:
+        # The address is not repeated: it may have a password in it.
+        yield RuleViolation(path, f"The address {error}.", error.remedy)
+        return
+    if not isinstance(found, GitSource):
+        message = f"{quoted(address)} is no git repository."
+        yield RuleViolation(path, message, "Write its address with `.git` at the end: `https://…/app.git#COMMIT`.")
+    elif not found.pinned:
+        message = f"{quoted(address)} names no commit, so it may mean something else tomorrow."
+        yield RuleViolation(path, message, "Write `…#<40 digits>`.")
 
 
 def _check_secrets(secrets: list[Secret], path: Path) -> Iterator[RuleViolation]:
@@ -133,9 +195,11 @@ def _check_cycles(project: Project) -> Iterator[RuleViolation]:
     cycle = _cycle(project)
     if cycle is None:
         return
-    argument = next(arg for arg, needed in project.images[cycle[0]].needs.items() if needed == cycle[1])
+    image = project.images[cycle[0]]
+    keys: list[Path] = [("needs", argument) for argument, needed in image.needs.items() if needed == cycle[1]]
+    keys += [("contexts", name, "needs") for name, named in image.contexts.items() if named.needs == cycle[1]]
     message = f"The images need each other in a circle: {quoted(' -> '.join(cycle))}."
-    yield RuleViolation(("images", cycle[0], "needs", argument), message, "Remove one of these `needs`.")
+    yield RuleViolation(("images", cycle[0], *keys[0]), message, "Remove one of these `needs`.")
 
 
 def _cycle(project: Project) -> list[str] | None:
@@ -145,7 +209,7 @@ def _cycle(project: Project) -> list[str] | None:
         trail: dict[str, Iterator[str]] = {}
         node: str | None = start if start not in done else None
         while node is not None:
-            pending = trail.setdefault(node, iter(project.images[node].needs.values()))
+            pending = trail.setdefault(node, iter(project.images[node].needed))
             following = next((needed for needed in pending if needed not in done), None)
             if following is None:
                 done.add(node)

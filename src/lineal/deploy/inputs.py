@@ -121,7 +121,7 @@ class ReleaseInputs:
     @property
     def _bases(self) -> set[str]:
         """Images that others of lineal.yaml are made from: nobody deploys them."""
-        return {base for image in self.session.loaded.project.images.values() for base in image.needs.values()}
+        return {base for image in self.session.loaded.project.images.values() for base in image.needed}
 
     @property
     def plain_http(self) -> bool:

@@ -93,8 +93,6 @@ def test_an_exception_for_the_root_is_refused_as_by_buildkit(line: str) -> None:
 
 def test_an_odd_set_of_characters_makes_python_say_nothing() -> None:
     """Python warns of `[[`, and its warnings went to users. In a process of its own: pytest has other filters."""
-    program = (
-        "from lineal.context.patterns import pattern_matcher; pattern_matcher(['a[[]b', '[a&&b]']).matches('a[b')"
-    )
+    program = "from lineal.context.patterns import pattern_matcher; pattern_matcher(['a[[]b', '[a&&b]']).matches('x')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr == ""

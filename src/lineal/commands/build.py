@@ -17,6 +17,8 @@ from lineal.stages.plan import BuildPlan
 if TYPE_CHECKING:
     from lineal.build.environment import BuildEnvironment
     from lineal.build.scheduler import Scheduler
+    from lineal.config.model import Image
+    from lineal.engine import RunOptions
 
 
 def build(session: Session, names: Sequence[str]) -> None:
@@ -88,6 +90,19 @@ def _environment(session: Session) -> BuildEnvironment:
         project=project.project,
         line=session.context.line,
         may_write=session.context.may_write,
+        options={name: _run_options(image) for name, image in project.images.items()},
         host_network=NETWORK_HOST in settings.allowed.value,
         workspace=session.workspace,
+    )
+
+
+def _run_options(image: Image) -> RunOptions:
+    from lineal.config.run_options import bytes_of, soft_and_hard
+    from lineal.engine import RunOptions
+
+    return RunOptions(
+        hosts=tuple(image.add_hosts.items()),
+        shm_size=None if image.shm_size is None else bytes_of(image.shm_size),
+        ulimits=tuple((name, *soft_and_hard(limit)) for name, limit in image.ulimits.items()),
+        cgroup_parent=image.cgroup_parent or "",
     )

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from lineal.config.named_context import OneContext
+from lineal.config.run_options import GATEWAY, Count, Ulimit
 from lineal.lock.address import PATTERN as LOCK_PATTERN
 
 MOST_DAYS = 36_500
@@ -136,6 +137,24 @@ class Image(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             extra_json_schema={"minItems": 1, "maxItems": 1},
         ),
     ] = field(default_factory=lambda: [PLATFORM])
+
+    add_hosts: Annotated[
+        dict[str, str],
+        Meta(
+            description="Names of hosts that a `RUN` knows beside those of DNS, each with its address; "
+            f"`{GATEWAY}` is the engine's machine."
+        ),
+    ] = {}
+    shm_size: Annotated[
+        str | None, Meta(description="The size of /dev/shm for a `RUN`, such as `256m` (default: the engine's).")
+    ] = None
+    ulimits: Annotated[
+        dict[str, Count | Ulimit],
+        Meta(description="Limits of a `RUN` by their names, such as `nofile: 65536` or `{soft: 1024, hard: 65536}`."),
+    ] = {}
+    cgroup_parent: Annotated[
+        str | None, Meta(description="The control group of the engine's machine in which a `RUN` runs.")
+    ] = None
 
     @property
     def dockerfile_path(self) -> str:

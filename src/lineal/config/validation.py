@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import re
 from collections.abc import Iterator
 
 from lineal.config.document import Path
 from lineal.config.model import PLATFORM, Deploy, Image, Project, Secret, Ssh, normal
 from lineal.config.named_context import NamedContext
+from lineal.config.run_options import GATEWAY, ULIMITS, bytes_of, soft_and_hard
 from lineal.context.remote_source import BadRemote, GitSource
 from lineal.context.remote_source import parse as parse_remote
 from lineal.errors import BadConfiguration
@@ -24,6 +26,8 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _RELEASE = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DURATION = re.compile(r"([0-9]+(\.[0-9]+)?(ms|s|m|h))+")
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*", re.IGNORECASE | re.ASCII)
+_GROUP = re.compile(r"/?[\w.:@-]+(/[\w.:@-]+)*", re.ASCII)
 _PLATFORM = re.compile(r"linux/[a-z0-9]+(/v[0-9]+)?")
 
 
@@ -85,9 +89,52 @@ def _check_image(project: Project, image: Image, path: Path) -> Iterator[RuleVio
             message = f"{quoted(argument)} is given in both `args` and `needs`."
             yield RuleViolation((*path, "needs", argument), message, "Keep one of them.")
     yield from _check_contexts(project, image, (*path, "contexts"))
+    yield from _check_run_options(image, path)
     yield from _check_secrets(image.secrets, (*path, "secrets"))
     yield from _check_agents(image.ssh, (*path, "ssh"))
     yield from _check_platforms(image.platforms, (*path, "platforms"))
+
+
+def _check_run_options(image: Image, path: Path) -> Iterator[RuleViolation]:
+    for host, address in image.add_hosts.items():
+        where = (*path, "add_hosts", host)
+        if len(host) > 253 or not _HOST.fullmatch(host):
+            yield RuleViolation(
+                where, f"{quoted(host)} is not the name of a host.", "Write it as `mirror.example.com`."
+            )
+        if address != GATEWAY and not _is_address(address):
+            message = f"{quoted(address)} is not an address."
+            yield RuleViolation(where, message, f"Write one of IPv4 or IPv6, or `{GATEWAY}`.")
+    if image.shm_size is not None and not _bytes(image.shm_size):
+        message = f"{quoted(image.shm_size)} is not a size of memory."
+        yield RuleViolation((*path, "shm_size"), message, "Write it as `256m` or `1g`.")
+    for name, limit in image.ulimits.items():
+        soft, hard = soft_and_hard(limit)
+        if name not in ULIMITS:
+            remedy = did_you_mean(name, ULIMITS, owner="They are")
+            yield RuleViolation((*path, "ulimits", name), f"There is no limit {quoted(name)}.", remedy)
+        if hard != -1 and not -1 < soft <= hard:
+            message = f"The soft limit {soft} is above the hard one, {hard}."
+            yield RuleViolation((*path, "ulimits", name), message, "Write the lower number as `soft`.")
+    group = image.cgroup_parent
+    if group is not None and (not _GROUP.fullmatch(group) or ".." in group.split("/")):
+        message = f"{quoted(group)} is not the name of a control group."
+        yield RuleViolation((*path, "cgroup_parent"), message, "Write it as `builds` or `builds.slice`.")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text
+
+
+def _bytes(size: str) -> int:
+    try:
+        return bytes_of(size)
+    except ValueError:
+        return 0
 
 
 def _check_contexts(project: Project, image: Image, path: Path) -> Iterator[RuleViolation]:

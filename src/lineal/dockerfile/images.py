@@ -10,6 +10,7 @@ from lineal.config.giterminism import Giterminism
 from lineal.config.load import LoadedProject
 from lineal.config.model import Image, normal
 from lineal.config.named_context import NamedContext as NamedSource
+from lineal.config.run_options import bytes_of, soft_and_hard
 from lineal.context.artifacts import Artifacts
 from lineal.context.awaited import awaited
 from lineal.context.build_context import BuildContext
@@ -17,6 +18,7 @@ from lineal.context.committed import absent, committed_text, dockerfile_of
 from lineal.context.dockerignore import Ignore
 from lineal.context.path_filter import EVERYTHING
 from lineal.context.uncommitted import ReadPaths
+from lineal.dockerfile.checksum import Inputs
 from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.instructions import RunInstruction
 from lineal.dockerfile.planner import plan
@@ -120,6 +122,14 @@ def _with_needs(names: Iterable[str], images: Mapping[str, Image]) -> list[str]:
     return ordered
 
 
+def _counted(image: Image) -> Inputs:
+    """The options that count for every `RUN`. A control group does not: it is the engine's, like its network."""
+    limits = {name: list(soft_and_hard(limit)) for name, limit in image.ulimits.items()}
+    size = None if image.shm_size is None else bytes_of(image.shm_size)
+    given = {"add_hosts": image.add_hosts, "shm_size": size, "ulimits": limits}
+    return {name: value for name, value in given.items() if value}
+
+
 class _Reader:
     def __init__(
         self, repository: Commit, loaded: LoadedProject, names: list[str], exceptions: Giterminism, notes: Notes,
@@ -169,6 +179,7 @@ class _Reader:
             needs={arg: (need, self.images.last[need]) for arg, need in image.needs.items()},
             cache_version=image.cache_version,
             contexts={familiar(key): self._named(name, key, one) for key, one in image.contexts.items()},
+            run_options=_counted(image),
             siblings=self.loaded.project.images.keys(),
             unpinned=self.exceptions.unpinned,
             pinned=self.exceptions.dockerfile.pinned,

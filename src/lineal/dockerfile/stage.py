@@ -110,6 +110,8 @@ class PlanRequest:
     cache_version: str = ""
     contexts: Mapping[str, NamedContext] = field(default_factory=dict)
     """By the shortest spelling of the name."""
+    run_options: Inputs = field(default_factory=dict)
+    """Those options of `RUN` that may change what it makes, as given."""
     siblings: Collection[str] = ()
     """The names of all images of lineal.yaml."""
     unpinned: Callable[[str], bool] = lambda _: False

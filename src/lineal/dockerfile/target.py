@@ -206,6 +206,8 @@ class TargetBuilder:
                 with self._separately(instruction):
                     files[str(number)] = self._mounted(instruction, mount, sources, contexts)
         inputs = {**run.canonical(), "sees": self.scope.canonical_run(), "mounted": files}
+        if self.image.run_options:
+            inputs["run_options"] = self.image.run_options
         self._stage(run, run.place, one_line(instruction), inputs, sources, contexts)
 
     def _mounted(

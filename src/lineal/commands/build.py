@@ -18,6 +18,8 @@ from lineal.stages.plan import BuildPlan
 if TYPE_CHECKING:
     from lineal.build.environment import BuildEnvironment
     from lineal.build.scheduler import Scheduler
+    from lineal.config import model
+    from lineal.engine import RunOptions
     from lineal.oci.types import Image
     from lineal.stages.lookup import Candidate
 
@@ -101,6 +103,19 @@ def _environment(session: Session, finished: Callable[[Candidate, Image], str | 
         line=session.context.line,
         may_write=session.context.may_write,
         finished=finished,
+        options={name: _run_options(image) for name, image in project.images.items()},
         host_network=NETWORK_HOST in settings.allowed.value,
         workspace=session.workspace,
+    )
+
+
+def _run_options(image: model.Image) -> RunOptions:
+    from lineal.config.run_options import bytes_of, soft_and_hard
+    from lineal.engine import RunOptions
+
+    return RunOptions(
+        hosts=tuple(image.add_hosts.items()),
+        shm_size=None if image.shm_size is None else bytes_of(image.shm_size),
+        ulimits=tuple((name, *soft_and_hard(limit)) for name, limit in image.ulimits.items()),
+        cgroup_parent=image.cgroup_parent or "",
     )

@@ -124,7 +124,7 @@ class ReleaseInputs:
         finished."""
         images = self.session.loaded.project.images
         kept = {name for name, image in images.items() if image.publish is False}
-        return kept | {base for image in images.values() for base in image.needs.values()}
+        return kept | {base for image in images.values() for base in image.needed}
 
     @property
     def plain_http(self) -> bool:

@@ -45,10 +45,14 @@ class Context:
     base_branch: str | None = None
     """The branch that a pull/merge request or a merge queue leads to."""
     may_write: bool = True
-    """False for a pull request from a fork: read the cache, build, publish nothing."""
+    """False for a fork's or a stranger's commit: read the cache, build, publish nothing."""
     protected: bool = False
     """Whether the CI says that not everybody may push what is built: a protected branch or tag at its own commit."""
     fork: bool = False
+    own: bool = True
+    """Whether the commit is the project's own, so that it gets what it names: secrets, a login at its store."""
+    unproven: bool = False
+    """Whether it may not write only because nothing is known of whose commit it is."""
     repository: str | None = None
     """`owner/name` on the forge, lower case where it is used in an image name."""
     default_store: str | None = None

@@ -9,10 +9,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
+from lineal.cleanup.unknown import Unknown, is_base
 from lineal.oci import Store
 from lineal.store.record import Record, read_stage
 from lineal.store.tags import is_checksum, parse_stage_tag
 
+NOTHING = Unknown()
 DAY = 24 * 3600 * 1000
 YOUNG, WANTED, USED, TAGGED, FOREIGN, NEEDED = "young", "wanted", "used", "tagged", "foreign", "needed"
 
@@ -76,9 +78,9 @@ class RetentionPlan:
 
 def plan_retention(
     store: Store, tags: Tags, young: Collection[str], wanted: Collection[str], used: Collection[str],
-    project: str, since: int, pool: Executor,
+    project: str, since: int, pool: Executor, unknown: Unknown = NOTHING,
 ) -> RetentionPlan:  # fmt: skip
-    """Decide about every checksum. `since` is in milliseconds.
+    """Decide about every checksum. `since` is in milliseconds; what may be `unknown` is wanted.
 
     Young and wanted checksums are kept unread. Only when something else may be deleted are the young ones read, for
     their parents."""
@@ -100,6 +102,9 @@ def plan_retention(
         reason = _reason(by_checksum.get(checksum, []), used, tagged, project, since)
         if reason is not None:
             plan.kept[checksum] = reason
+    known = {one: [found.record for found in every if found.record] for one, every in by_checksum.items()}
+    for checksum in unknown.stages(known, lambda one: is_base(store, by_checksum[one][-1].digest)):
+        plan.kept.setdefault(checksum, WANTED)
     _add_needed(plan.kept, by_checksum)
     for checksum in rest:
         publications = by_checksum.get(checksum, [])

@@ -9,6 +9,8 @@ from lineal.build.result import BuildResult, settle
 from lineal.commands.output import introduce, introduce_lock, references, show
 from lineal.commands.plan import plan_images, unbuilt
 from lineal.commands.reporting import reporting
+from lineal.dockerfile.instructions import RunInstruction
+from lineal.dockerfile.stage import Stage
 from lineal.session.session import Session
 from lineal.stages.plan import BuildPlan
 
@@ -36,12 +38,18 @@ def build_images(
     Raises `LinealError`."""
     if not plan.needed:
         return settle(unbuilt(session, plan), session.lookup)
+    session.given.ask(session.loaded, {stage.image for stage in plan.needed if _mounts_of_caller(stage)})
     scheduler = _scheduler(session, plan)
     try:
         return scheduler.run()
     except BaseException:
         failed(scheduler.result)
         raise
+
+
+def _mounts_of_caller(stage: Stage) -> bool:
+    """Whether a `RUN` mounts what is not in the commit."""
+    return isinstance(stage.op, RunInstruction) and any(mount.type in ("secret", "ssh") for mount in stage.op.mounts)
 
 
 def _scheduler(session: Session, plan: BuildPlan) -> Scheduler:

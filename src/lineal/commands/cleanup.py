@@ -79,7 +79,7 @@ def _plan(session: Session, pool: ThreadPoolExecutor) -> tuple[Tags, list[Ref], 
     since = session.store.now() - days * DAY if days else 10**15
     # What is checked out says whose this is: a branch that calls itself another project must not delete its stages.
     plan = plan_retention(session.store, tags, tags.young(since), wanted.checksums, _used(session, pool),
-                          session.loaded.project.project, since, pool)  # fmt: skip
+                          session.loaded.project.project, since, pool, wanted.unknown)  # fmt: skip
     if wanted.deploys and not session.settings.kube_contexts.value:
         session.progress.warn(
             "This project deploys, and no --kube-context was given: images that only a cluster still "

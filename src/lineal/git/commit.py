@@ -17,7 +17,21 @@ from lineal.git.repository import Repository, folders_above
 from lineal.git.submodules import find
 
 
-class CommitFiles(Protocol):
+class Contents(Protocol):
+    """The contents of files by their object ids."""
+
+    def object(self, oid: str) -> bytes: ...
+
+    def stream(self, oid: str) -> Iterator[bytes]: ...
+
+    def sizes(self, oids: Iterable[str]) -> dict[str, int]: ...
+
+    def pointer(self, path: str, oid: str) -> Pointer | None: ...
+
+    def content(self, path: str, pointer: Pointer) -> Iterator[bytes]: ...
+
+
+class CommitFiles(Contents, Protocol):
     """The part of a commit that a build context reads. `Commit` has it."""
 
     @property
@@ -30,16 +44,6 @@ class CommitFiles(Protocol):
     def ignored_by(self, paths: Sequence[str], *, every: bool = False) -> str: ...
 
     def files_on_disk(self, folder: str) -> list[str]: ...
-
-    def object(self, oid: str) -> bytes: ...
-
-    def stream(self, oid: str) -> Iterator[bytes]: ...
-
-    def sizes(self, oids: Iterable[str]) -> dict[str, int]: ...
-
-    def pointer(self, path: str, oid: str) -> Pointer | None: ...
-
-    def content(self, path: str, pointer: Pointer) -> Iterator[bytes]: ...
 
     def submodule(self, path: str, commit: str) -> Commit: ...
 
@@ -77,6 +81,11 @@ class Commit(Repository):
         data = owner.object(oid)
         pointer = owner.pointer(inside, oid) if may_point(data) else None
         return data if pointer is None else b"".join(owner.content(inside, pointer))
+
+    def has(self, path: str) -> bool:
+        """Whether the commit, or a submodule of it, has anything at exactly this path."""
+        owner, inside = self._owner(path)
+        return bool(owner.entry(inside)[0])
 
     def follow(self, path: str) -> Followed:
         """What a path means once the links of the commit are followed. Raises `BadConfiguration`."""

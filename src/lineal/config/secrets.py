@@ -101,8 +101,8 @@ class SecretValues(Mask):
         path = expanded(file, self._root, self._environ)
         if committed := self._grants.inside(path):
             raise BadConfiguration(
-                f"The secret {name!r} comes from {committed}, a file of the commit: it is no secret, and as one it would "
-                "be part of no checksum.",
+                f"The secret {name!r} comes from {committed}, a file of the commit: it is no secret, and as one it "
+                "would be part of no checksum.",
                 id="LN-1201",
                 remedy=f"Mount it with --mount=type=bind,source={committed},target=PATH, or take it out of git.",
             )

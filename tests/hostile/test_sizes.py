@@ -143,7 +143,7 @@ def test_a_blob_ends_at_the_size_that_its_manifest_names(size: int, found: str) 
             read += 3
             yield b"abc"
 
-    store.blob = blob  # type: ignore[method-assign, assignment]
+    store.blob = blob  # type: ignore[method-assign]
     with pytest.raises(Unreachable, match=f"has {found} instead of the {size} that its manifest names"):
         list(content(store, Descriptor(OCI_LAYER_GZIP, "sha256:" + "0" * 64, size)))
     assert read <= size + 3

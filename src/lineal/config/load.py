@@ -23,6 +23,7 @@ from lineal.config.model import FILE, Deploy, Image, Project, normal
 from lineal.config.setting import DEFAULT, Origin, Setting, known
 from lineal.config.template import GitFacts
 from lineal.config.validation import NAMESPACE_LENGTH, RELEASE_LENGTH, UNKNOWN_ENV, check, release_name
+from lineal.context.committed import MAX_TEXT
 from lineal.errors import BadConfiguration, Location, Problems
 
 _ENV_MARK = "\uefff"
@@ -105,6 +106,9 @@ def load(
     )
     deferred = {} if env else {"env": _ENV_MARK}
     rendered = template.render(text, file=file, names=names, deferred=deferred)
+    if len(rendered) > MAX_TEXT:
+        message = f"The file has more than {MAX_TEXT >> 10} KiB when its template is written out."
+        raise BadConfiguration(message, id="LN-1009", place=Location(file), remedy="Make its loops smaller.")
     lines = template.source_lines(text, rendered, file=file, names=names, deferred=deferred)
     document = parse(rendered, file, lines)
     if document.root.value is None:

@@ -94,17 +94,18 @@ def read_images(
 
 def _with_needs(names: Iterable[str], images: Mapping[str, Image]) -> list[str]:
     """The names and the images that they need, needed ones first. (Loading the configuration refuses cycles.)"""
-    ordered: list[str] = []
-
-    def visit(name: str) -> None:
-        for need in images[name].needs.values():
-            visit(need)
-        if name not in ordered:
-            ordered.append(name)
-
-    for name in names:
-        visit(name)
-    return ordered
+    ordered: dict[str, None] = {}
+    for start in names:
+        trail = [(start, iter(images[start].needs.values()))]
+        while trail:
+            name, rest = trail[-1]
+            need = next((one for one in rest if one not in ordered), None)
+            if need is not None:
+                trail.append((need, iter(images[need].needs.values())))
+                continue
+            trail.pop()
+            ordered.setdefault(name)
+    return list(ordered)
 
 
 class _Reader:

@@ -272,4 +272,5 @@ def _is_foreign(run: _Run, path: str) -> bool:
 def _put_fork(run: _Run, source: str) -> None:
     run.draft.put("fork", True, source)
     run.draft.put("may_write", False, "a fork's code")
+    run.draft.put("own", False, source)
     run.draft.note("The code comes from a fork: the cache is read, nothing is published.")

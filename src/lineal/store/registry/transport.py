@@ -47,10 +47,13 @@ class Transport:
         session: requests.Session | None = None,
         note: Callable[[str], None] = lambda _text: None,
         most_tries: int | None = None,
+        at_a_limit: float = 0.0,
     ) -> None:
-        """`note` takes a line for people: what is waited for."""
+        """`note` takes a line for people: what is waited for. `at_a_limit`: seconds to wait where a limit is used up
+        and nobody says for how long."""
         self.host, self.traffic, self.clock, self.time = host, Traffic(), ServerClock(time), time
-        self._note, self._waiting, self._most_tries = note, Waiting(host, time, note), most_tries or TRIES
+        self._note, self._most_tries = note, most_tries or TRIES
+        self._waiting = Waiting(host, time, note, at_a_limit)
         self.endpoint = DOCKER_HUB if host in DOCKER_HUB_HOSTS else host
         self._scheme = "http" if insecure or is_loopback(host) else "https"
         self.session = session or new_session(self.endpoint, environ)

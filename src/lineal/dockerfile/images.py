@@ -110,21 +110,23 @@ def read_images(
 
 def _with_needs(names: Iterable[str], images: Mapping[str, Image]) -> list[str]:
     """The names, the images that they need, and those that any of them requires; needed ones first. (Loading the
-    configuration refuses cycles of needs.)"""
-    ordered: list[str] = []
-
-    def visit(name: str) -> None:
-        for need in images[name].needed:
-            visit(need)
-        if name not in ordered:
-            ordered.append(name)
-
+    configuration refuses cycles of needs.) No recursion: chains can be long."""
+    ordered: dict[str, None] = {}
     waiting = deque(names)
     while waiting:
-        before = len(ordered)
-        visit(waiting.popleft())
-        waiting.extend(required for name in ordered[before:] for required in images[name].requires)
-    return ordered
+        start = waiting.popleft()
+        trail = [(start, iter(images[start].needed))]
+        while trail:
+            name, rest = trail[-1]
+            need = next((one for one in rest if one not in ordered), None)
+            if need is not None:
+                trail.append((need, iter(images[need].needed)))
+                continue
+            trail.pop()
+            if name not in ordered:
+                ordered[name] = None
+                waiting.extend(images[name].requires)
+    return list(ordered)
 
 
 def _counted(image: Image) -> Inputs:

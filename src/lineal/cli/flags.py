@@ -73,8 +73,10 @@ BUILD: list[Callable[[Any], Any]] = [
             "etcd:https://HOST:PORT or none.", metavar="LOCK"),
     option("--registry-mirror", "A mirror of Docker Hub to take base images from. May be repeated.",
             metavar="HOST[:PORT][/PATH]", multiple=True),
-    option("--allow", "What a RUN may use beyond a container: network.host. May be repeated.", multiple=True,
-            metavar="ENTITLEMENT"),
+    option("--allow", "What the commit may do: network.host in a RUN, publish unproven. May be repeated.",
+            metavar="ENTITLEMENT", multiple=True),
+    option("--overwrite-tag", "Move tags of finished images that name a version, or that history keeps back.",
+            is_flag=True),
     option("--engine-network", "The network of a RUN that names none: default or host.", metavar="NETWORK"),
 ]  # fmt: skip
 DOTENV: list[Callable[[Any], Any]] = [

@@ -36,6 +36,7 @@ def settings_of(session: Session) -> dict[str, Setting[Any]]:
         "skip-schema-validation": settings.skip_schema_validation,
         "take-ownership": settings.take_ownership,
         "server-side": settings.server_side,
+        "overwrite-tag": settings.overwrite_tag,
         "report": settings.report,
         "cleanup.keep_days": store.keep_days,
         "insecure-registry": _listed(settings.insecure_registries),

@@ -36,14 +36,23 @@ class Stage:
     sources: dict[str, Stage] = field(default_factory=dict)
     """Stages whose files are copied or mounted, by the name used in the instruction."""
     context: BuildContext | None = None
+    contexts: dict[str, BuildContext] = field(default_factory=dict)
+    """Other directories of the commit that are copied or mounted, by the name used in the instruction."""
     needs: dict[str, Stage] = field(default_factory=dict)
     """Placeholder text of another image's reference -> that image's last stage."""
     platform: str = "linux/amd64"
+    awaits: tuple[str, ...] = ()
+    """The patterns of artifacts that it reads and that are not there."""
+    unknown: tuple[str, ...] = ()
+    """The same of all that it is made from, too: as long as there are any, nobody knows its checksum."""
     checksum: str = ""
+    """While it is unknown, no checksum but a name for this run only, which no store has."""
 
     def __post_init__(self) -> None:
         inputs = {**self.inputs, "parent": self.parent.checksum if self.parent else None}
-        object.__setattr__(self, "checksum", checksum(inputs))
+        unknown = {*self.awaits, *(pattern for one in self.dependencies() for pattern in one.unknown)}
+        object.__setattr__(self, "unknown", tuple(sorted(unknown)))
+        object.__setattr__(self, "checksum", ("unknown:" if unknown else "") + checksum(inputs))
 
     @property
     def placeholder(self) -> str:
@@ -73,6 +82,19 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class NamedContext:
+    """What a name of `contexts:` stands for: one of a directory of the commit (`tree`), another image (`stage`), an
+    image of a registry (`reference`) and a git repository (`git`)."""
+
+    name: str
+    place: Location
+    tree: BuildContext | None = None
+    stage: Stage | None = None
+    reference: str = ""
+    git: str = ""
+
+
+@dataclass(frozen=True)
 class PlanRequest:
     """One image of lineal.yaml, with everything that planning it needs."""
 
@@ -86,6 +108,10 @@ class PlanRequest:
     needs: Mapping[str, tuple[str, Stage]] = field(default_factory=dict)
     """Build argument -> another image, by its name and its last stage."""
     cache_version: str = ""
+    contexts: Mapping[str, NamedContext] = field(default_factory=dict)
+    """By the shortest spelling of the name."""
+    run_options: Inputs = field(default_factory=dict)
+    """Those options of `RUN` that may change what it makes, as given."""
     siblings: Collection[str] = ()
     """The names of all images of lineal.yaml."""
     unpinned: Callable[[str], bool] = lambda _: False

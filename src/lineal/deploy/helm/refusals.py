@@ -207,7 +207,10 @@ def _too_long(matched: re.Match[str], reason: str, release: Release, _environ: M
     owner = re.search(r'(\w+)(?:\.[\w.]+)? "([^"]+)" is invalid', reason)
     whose = f"{owner[1]} {printable(owner[2])}" if owner else str(release)
     what = f"A value in {matched['field']} of {whose} is longer than the 63 characters of a label."
-    remedy = "For the tag of an image give `images.NAME.short` in a template of values, or have the chart cut it."
+    remedy = (
+        "For the tag of an image give `images.NAME.short` beside its digest, publish it under a tag of its own "
+        "(docs/publish.md), or have the chart cut it."
+    )
     return DeployFailed(what, id="LN-6301", remedy=remedy)
 
 

@@ -225,8 +225,12 @@ def _hook_left(matched: re.Match[str], _reason: str, release: Release, _environ:
 
 
 def _no_namespace(matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
-    what = f"The chart puts objects of {release} into the namespace {matched[1]}, and there is none."
-    return DeployFailed(what, id="LN-6304", remedy="Make it first, or correct the value that names it.")
+    what = f"The chart puts objects of {release} into the namespace {printable(matched[1])}, and there is none."
+    remedy = "Make it first, or correct the value that names it."
+    if matched[1] == release.namespace:
+        what = f"There is no namespace {release.namespace}, and this account may not make it."
+        remedy = "Make it first, or allow the account to."
+    return DeployFailed(what, id="LN-6304", remedy=remedy)
 
 
 _IMMUTABLE = (

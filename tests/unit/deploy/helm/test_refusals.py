@@ -117,6 +117,8 @@ CASES = [
      'jobs.batch "second" already exists', DeployFailed, "Run `kubectl -n shop delete jobs second`, and add"),
     ('Error: 1 error occurred:\n\t* namespaces "there" not found', DeployFailed,
      "into the namespace there, and there is none."),
+    ('Error: create: failed to create: namespaces "shop" not found', DeployFailed,
+     "There is no namespace shop, and this account may not make it."),
 ]  # fmt: skip
 
 

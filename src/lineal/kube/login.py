@@ -39,7 +39,7 @@ def connect(environ: Mapping[str, str], context: str, timeout: float) -> tuple[h
         import httpx2
         from lightkube.config import client_adapter
     except ImportError:
-        raise KubeUnavailable("lightkube is not installed; run `pip install lineal[kubernetes]`") from None
+        raise KubeUnavailable('lightkube is not installed; run `pip install "lightkube<2"`') from None
     try:
         config = _config(environ, context)
         parameters = client_adapter.ConnectionParams(timeout=httpx2.Timeout(timeout))

@@ -36,7 +36,10 @@ class Installation:
     def helm(self) -> Helm:
         from lineal.deploy.helm.client import Helm
 
-        return Helm.find(self.session.settings.environ, self.secrets.mask)
+        found = Helm.find(self.session.settings.environ, self.secrets.mask)
+        if found.warning:
+            self.session.progress.warn(found.warning)
+        return found
 
     @cached_property
     def secrets(self) -> SecretValues:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -13,15 +12,15 @@ from lineal.publish.moving_tag import _Look, _Mover
 from lineal.store.tags import Claim
 from tests.simulation.moving import Shape, play
 from tests.simulation.test_mutations import numbers
-from tests.simulation.test_promises import MOODS
+from tests.simulation.world import Mood
 
-TRIES = 6000
+TRIES = 1000
 """Schedules, always the same ones."""
 
 
-def broken_promise(mood: str, *, shape: Shape = "line", tries: int = TRIES) -> str:
-    for seed in range(tries):
-        story = play(numbers(seed), MOODS[mood], shape=shape)
+def broken_promise(shape: Shape) -> str:
+    for seed in range(TRIES):
+        story = play(numbers(seed), Mood(), shape)
         if story.wrong:
             return f"{seed}: {story.wrong[0]}"
     return ""
@@ -58,10 +57,6 @@ def without_leaving_time(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(moving_tag, "GRACE", 0.0)
 
 
-def with_an_old_look(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(moving_tag, "LOOK", 10_000.0)
-
-
 def forgetting_old_claims_at_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(moving_tag, "LIVE", 0)
 
@@ -76,10 +71,6 @@ def without_minding_its_burial(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(moving_tag, "DEAD", 0.0)
 
 
-def with_an_old_claim(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(moving_tag, "_RENEW", 1e9)
-
-
 def never_withdrawing(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(_Mover, "_withdraw", lambda self, claims: None)
 
@@ -88,18 +79,17 @@ def without_giving_way(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(_Mover, "_live", lambda self, claims: [])
 
 
-MUTATIONS = [
-    (without_memory, "quiet", "line"), (without_looking_again, "quiet", "line"), (without_a_claim, "quiet", "line"),
-    (without_leaving_time, "quiet", "line"), (with_an_old_look, "hanging runners", "line"),
-    (forgetting_old_claims_at_once, "quiet", "line"), (without_minding_its_burial, "quiet", "line"),
-    (with_an_old_claim, "hanging runners", "branches"),
-    (never_withdrawing, "quiet", "branches"), (without_giving_way, "quiet", "line"),
+MUTATIONS: list[tuple[Callable[[pytest.MonkeyPatch], None], Shape]] = [
+    (without_memory, "line"), (without_looking_again, "line"), (without_a_claim, "line"),
+    (without_leaving_time, "line"), (forgetting_old_claims_at_once, "line"), (without_minding_its_burial, "line"),
+    (never_withdrawing, "branches"), (without_giving_way, "line"),
 ]  # fmt: skip
+"""Each is missed within 200 schedules. What runs do that were held up is in tests/unit/publish."""
 
 
-@pytest.mark.parametrize(("mutation", "mood", "shape"), MUTATIONS)
+@pytest.mark.parametrize(("mutation", "shape"), MUTATIONS)
 def test_a_tag_moves_back_when_a_step_is_left_out(
-    mutation: Callable[[pytest.MonkeyPatch], None], mood: str, shape: Shape, monkeypatch: pytest.MonkeyPatch
+    mutation: Callable[[pytest.MonkeyPatch], None], shape: Shape, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mutation(monkeypatch)
-    assert broken_promise(mood, shape=shape)
+    assert broken_promise(shape)

@@ -46,11 +46,26 @@ def image(content: str, annotations: Mapping[str, str] | None = None, labels: Ma
     return Manifest(encode(document), OCI_MANIFEST)
 
 
+class Interrupted(MemoryStore):
+    """Something happens once: after the list of tags has been read for the `number`th time, and before it arrives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.number, self.meanwhile = 0, lambda: None
+
+    def tags(self, prefix: str = "") -> list[str]:
+        found = super().tags(prefix)
+        self.number -= 1
+        if self.number == 0:
+            self.meanwhile()
+        return found
+
+
 class Place:
     """A store and a final repository in memory, and runs that come one after the other, a minute apart."""
 
     def __init__(self) -> None:
-        self.store, self.final = MemoryStore(), MemoryStore(immutable=False)
+        self.store, self.final = Interrupted(), MemoryStore(immutable=False)
         self.final.address = "registry.test/final"
         self.seconds = 0.0
 
@@ -63,9 +78,9 @@ class Place:
 
     def run(
         self, commit: str, content: str, *, branch: str = "main", head: bool = False, overwrite: bool = False,
-        complete: bool = True, tag: str = "latest", parents: tuple[str, ...] = (),
+        complete: bool = True, tag: str = "latest", parents: tuple[str, ...] = (), wait: float = 61,
     ) -> Move:  # fmt: skip
-        self.time().sleep(61)
+        self.time().sleep(wait)
         history = Says({oid(letter) for letter in PAST[commit]} if complete else {commit}, complete=complete)
         position = HistoryPosition(commit, commit, branch, parents)
         tags = MovingTags(
@@ -207,6 +222,47 @@ def test_a_registry_that_lets_no_tag_move_is_named(place: Place) -> None:
     place.final.immutable = True
     with pytest.raises(Unreachable, match=r"registry.test/final:latest should move, and the registry does not"):
         place.run(B, "2")
+
+
+def test_a_run_that_was_held_up_after_its_look_looks_again(place: Place) -> None:
+    """A newer commit's pipeline comes and goes meanwhile."""
+
+    def meanwhile() -> None:
+        assert place.run(C, "2", wait=0).outcome == "moved"
+        place.time().sleep(10)
+
+    place.store.number, place.store.meanwhile = 2, meanwhile
+    assert place.run(A, "1").outcome == "left"
+    assert place.points_at("2")
+
+
+def test_a_run_that_was_held_up_after_its_claim_makes_a_new_one(place: Place) -> None:
+    """Nobody waits for a claim that is older than a minute."""
+
+    def sleep() -> None:
+        place.time().sleep(100)
+        place.store.number, place.store.meanwhile = 1, meanwhile
+
+    def meanwhile() -> None:
+        assert place.run(C, "2", wait=0).outcome == "moved"
+
+    place.store.number, place.store.meanwhile = 2, sleep
+    assert place.run(A, "1").outcome == "left"
+    assert place.points_at("2")
+
+
+def test_the_claim_of_a_run_that_died_stops_others_for_seconds_only(place: Place) -> None:
+    place.run(A, "1")
+
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    place.store.number, place.store.meanwhile = 2, die
+    with pytest.raises(KeyboardInterrupt):
+        place.run(D, "2")
+    began = place.seconds
+    assert place.run(B, "3", wait=1).outcome == "moved"
+    assert place.seconds - began < 15
 
 
 @pytest.mark.server

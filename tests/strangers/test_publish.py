@@ -63,7 +63,8 @@ def tags_of(ran: Any) -> dict[str, str]:
 
 
 def test_a_finished_image_is_a_plain_manifest_under_its_tags(project: Project, final: str) -> None:
-    commit(project, [final], [VERSION, "sha-{{ git.short }}"])
+    dockerfile = f"FROM scratch\nLABEL {KEYS}licenses=MIT {KEYS}title=other\nCOPY hello /\n"
+    commit(project, [final], [VERSION, "sha-{{ git.short }}"], Dockerfile=dockerfile)
     project.repo.git("tag", "v1.4.2")
     project.repo.git("switch", "--quiet", "--detach")  # as in the pipeline of a tag
     ran = project.build()
@@ -73,6 +74,8 @@ def test_a_finished_image_is_a_plain_manifest_under_its_tags(project: Project, f
     assert (answer.headers["Content-Type"], answer.json()["mediaType"]) == (MANIFEST, MANIFEST)
     assert answer.json()["annotations"][KEYS + "revision"] == project.repo.head()
     assert answer.json()["annotations"][KEYS + "version"] == "1.4.2"
+    assert answer.json()["annotations"][KEYS + "licenses"] == "MIT"
+    assert answer.json()["annotations"][KEYS + "title"] == "app"
     assert b"dev.lineal" not in answer.content
     assert set(Published(final).tags()) == {"1.4.2", f"sha-{project.repo.head()[:7]}"}
     (image,) = ran.report["images"]

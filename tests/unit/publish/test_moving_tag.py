@@ -229,7 +229,7 @@ def test_a_run_that_was_held_up_after_its_look_looks_again(place: Place) -> None
 
     def meanwhile() -> None:
         assert place.run(C, "2", wait=0).outcome == "moved"
-        place.time().sleep(40)
+        place.time().sleep(10)
 
     place.store.number, place.store.meanwhile = 2, meanwhile
     assert place.run(A, "1").outcome == "left"

@@ -17,6 +17,7 @@ from lineal.stages.plan import BuildPlan
 from lineal.store.record import image_digest
 
 if TYPE_CHECKING:
+    from lineal.dockerfile.stage import Stage
     from lineal.oci import Store
     from lineal.oci.types import Image, Manifest
     from lineal.publish.final_repository import FinalRepository
@@ -102,7 +103,8 @@ class Finishing:
             name = names.get(candidate.record.checksum)
             if name is None:
                 return None
-            return str(self._references({name: self._manifest(name, candidate, image.manifest)})[name])
+            manifest = self._manifest(name, plan.images[name], candidate, image.manifest)
+            return str(self._references({name: manifest})[name])
 
         return reference
 
@@ -110,16 +112,18 @@ class Finishing:
 
     def _manifests(self, result: BuildResult) -> dict[str, Manifest]:
         """The manifests of the images whose last stage is there."""
-        stages = {name: stage for name, stage in result.stages().items() if name in self._wanted}
-        made = self._pool.map(
-            lambda name: self._manifest(name, stages[name], self._stage_image(stages[name])), stages
-        )
-        return dict(zip(stages, made, strict=True))
+        there = {name: candidate for name, candidate in result.stages().items() if name in self._wanted}
+        images = self._pool.map(self._stage_image, there.values())
+        return {
+            name: self._manifest(name, result.plan.images[name], candidate, image)
+            for (name, candidate), image in zip(there.items(), images, strict=True)
+        }
 
-    def _manifest(self, name: str, candidate: Candidate, image: Manifest) -> Manifest:
-        from lineal.publish.finished_image import finished_image
+    def _manifest(self, name: str, stage: Stage, candidate: Candidate, image: Manifest) -> Manifest:
+        from lineal.publish.finished_image import finished_image, labels_of
 
-        return finished_image(image, candidate.record, name, self._page, self._wanted[name].annotations)
+        given = {**labels_of(stage), **self._wanted[name].annotations}
+        return finished_image(image, candidate.record, name, self._page, given)
 
     @cached_property
     def _page(self) -> str | None:

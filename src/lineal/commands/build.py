@@ -43,6 +43,7 @@ def build_images(
 
     Raises `LinealError`."""
     finishing = Finishing(session)
+    failed(finishing.unfinished(unbuilt(session, plan)))
     finishing.prepare(plan)
     return finishing.publish(_built(session, plan, finishing, failed), failed)
 
@@ -57,7 +58,7 @@ def _built(
     try:
         return scheduler.run()
     except BaseException:
-        failed(scheduler.result)
+        failed(finishing.unfinished(scheduler.result))
         raise
 
 

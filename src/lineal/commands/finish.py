@@ -64,6 +64,11 @@ class Finishing:
             wanted = [self._wanted[name] for name in plan.images if name in self._wanted]
             check({self._final(address) for one in wanted for address in one.repositories}, self._pool)
 
+    def unfinished(self, result: BuildResult) -> BuildResult:
+        """The result of a run that ends before it has finished anything: what is in the store is not what people get,
+        and may have failed its tests."""
+        return replace(result, finished=self._references({})) if self._wanted else result
+
     def publish(self, result: BuildResult, failed: Callable[[BuildResult], None]) -> BuildResult:
         """The result with the finished images, which are published and tagged. `failed` is told what there is when
         that ends early. Raises `LinealError`."""
@@ -78,7 +83,7 @@ class Finishing:
         try:
             publish(placements, store, self._move, self._pool, told=outcomes.extend, overwrite=overwrite)
         except BaseException:
-            failed(replace(result, finished=self._references({}), tags=_tags(outcomes)))
+            failed(replace(self.unfinished(result), tags=_tags(outcomes)))
             raise
         return replace(result, finished=self._references(manifests), tags=_tags(outcomes))
 

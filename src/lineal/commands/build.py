@@ -71,6 +71,7 @@ def _scheduler(session: Session, plan: BuildPlan) -> Scheduler:
 
 def _environment(session: Session) -> BuildEnvironment:
     from lineal.build.environment import BuildEnvironment
+    from lineal.build.proxies import JobProxies
     from lineal.engine.docker.engine import DockerEngine
     from lineal.session.settings import NETWORK_HOST
 
@@ -83,8 +84,9 @@ def _environment(session: Session) -> BuildEnvironment:
         agents=session.agents.socket,
         exceptions=session.giterminism,
         notes=session.notes,
-        proxies={name: image.args for name, image in project.images.items()},
+        proxies=JobProxies(settings.environ, session.context.may_write, settings.engine_network.value),
         project=project.project,
+        line=session.context.line,
         may_write=session.context.may_write,
         host_network=NETWORK_HOST in settings.allowed.value,
         workspace=session.workspace,

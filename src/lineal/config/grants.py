@@ -60,9 +60,9 @@ class Wish:
     """How whoever runs Lineal gives it, such as `--secret id=npm,env=NAME (LINEAL_SECRET)`."""
     place: Location | None = None
 
-    def refused(self, why: str, id: str) -> BadConfiguration:
-        remedy = f"Give it yourself with {self.give}."
-        return BadConfiguration(f"{self.what} {why}.", id=id, place=self.place, remedy=remedy)
+    @property
+    def remedy(self) -> str:
+        return f"Give it yourself with {self.give}."
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ class Grants:
     def check_variable(self, wish: Wish, name: str) -> None:
         """Raises `BadConfiguration` for a variable that no commit gets."""
         if is_login(name):
-            why = f"would be {printable(name)}, one of the job's own settings and logins: {_NEVER}"
-            raise wish.refused(why, "LN-1101")
+            what = f"{wish.what} would be {printable(name)}, one of the job's own settings and logins: {_NEVER}."
+            raise BadConfiguration(what, id="LN-1101", place=wish.place, remedy=wish.remedy)
 
     def variable(self, wish: Wish, name: str, default: str | None) -> str | None:
         """The value of a variable that a template reads, `default` where it is not set, or for a stranger.
@@ -100,14 +100,16 @@ class Grants:
         if value is None:
             return default
         if not self.own and default is None:
-            raise wish.refused("is not for this commit, which is not the project's own", "LN-1104")
+            what = f"{wish.what} is not for this commit, which is not the project's own."
+            raise BadConfiguration(what, id="LN-1104", place=wish.place, remedy=wish.remedy)
         return value if self.let(wish) else default
 
     def path(self, wish: Wish, text: str) -> Path:
         """The path that the commit means, without links. Raises `BadConfiguration` for one that it does not get."""
         real = Path(os.path.realpath(expanded(text, self.root, self.environ)))
         if why := self._closed(real):
-            raise wish.refused(f"would be {printable(str(real))}, {why}: {_NEVER}", "LN-1102")
+            what = f"{wish.what} would be {printable(str(real))}, {why}: {_NEVER}."
+            raise BadConfiguration(what, id="LN-1102", place=wish.place, remedy=wish.remedy)
         return real
 
     def let(self, wish: Wish) -> bool:

@@ -119,9 +119,8 @@ class Session:
     def context(self) -> Context:
         context = provider_of(self.settings.environ).context(self.checkout)
         if context.unproven and PUBLISH in self.settings.allowed.value:
-            return replace(
-                context, may_write=True, own=True, sources={**context.sources, "may_write": "--allow publish"}
-            )
+            sources = {**context.sources, "may_write": "--allow publish"}
+            return replace(context, may_write=True, own=True, sources=sources)
         return context
 
     @cached_property
@@ -211,11 +210,8 @@ class Session:
     def _registry_login(self) -> Mapping[str, str]:
         """A stranger's commit does not say who gets this job's password."""
         environ, repo = self.settings.environ, self.store_settings.repo
-        if (
-            (self.context.may_write and self.context.own)
-            or repo.origin.place is None
-            or not environ.get(REGISTRY_LOGIN[0])
-        ):
+        own = self.context.may_write and self.context.own
+        if own or repo.origin.place is None or not environ.get(REGISTRY_LOGIN[0]):
             return environ
         self.progress.warn(
             f"{repo.value} comes from the commit ({repo.origin}), which is not this project's own: it does "

@@ -73,6 +73,8 @@ def read(environ: Mapping[str, str], git: GitReader) -> Context:
         _put_workflow_run(run)
     else:
         _put_ref(run, event)
+    if run.at_ci_commit and validation.text(environ, "GITHUB_REF_PROTECTED") == "true":
+        draft.put("protected", True, "GITHUB_REF_PROTECTED")
     return draft.context()
 
 
@@ -270,4 +272,5 @@ def _is_foreign(run: _Run, path: str) -> bool:
 def _put_fork(run: _Run, source: str) -> None:
     run.draft.put("fork", True, source)
     run.draft.put("may_write", False, "a fork's code")
+    run.draft.put("own", False, source)
     run.draft.note("The code comes from a fork: the cache is read, nothing is published.")

@@ -54,6 +54,8 @@ def read(environ: Mapping[str, str], git: GitReader) -> Context:
         _put_merge_request(job)
     else:
         _put_ref(job)
+    if job.at_ci_commit and job.text("CI_COMMIT_REF_PROTECTED") == "true":
+        draft.put("protected", True, "CI_COMMIT_REF_PROTECTED")
     return draft.context()
 
 
@@ -124,6 +126,7 @@ def _put_source(job: _Job) -> None:
         job.draft.put("fork", True, variable)
     if source != here:
         job.draft.put("may_write", False, variable)
+        job.draft.put("own", False, variable)
         job.draft.note("The code comes from a fork: the cache is read, nothing is published.")
     elif job.at_ci_commit:
         branch = "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME"

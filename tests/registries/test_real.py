@@ -115,9 +115,9 @@ def test_an_image_of_a_directory_is_copied_there_and_back(store: Registry, tmp_p
     project.store, kept = f"layout:{tmp_path / 'built'}", project.store
     built = str(project.build().digests["app"])
     source, back = Layout(tmp_path / "built"), Layout(tmp_path / "back")
-    copy_image(built, "moved", source, store, tmp_path)
-    assert copy_image(built, "moved", source, store, tmp_path).streamed == 0
-    copy_image(built, "moved", store, back, tmp_path)
+    copy_image(built, "moved", source, store)
+    assert copy_image(built, "moved", source, store).streamed == 0
+    copy_image(built, "moved", store, back)
     for digest in [built, *json.loads(back.manifest(built).data)["manifests"]]:  # type: ignore[union-attr]
         name = digest if isinstance(digest, str) else digest["digest"]
         assert store.manifest(name) == source.manifest(name) == back.manifest(name)

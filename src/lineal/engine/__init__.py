@@ -99,6 +99,8 @@ class Command:
     """Mode, uid and gid of the parent's /etc, where engines have files of their own."""
     secrets: Sequence[bytes] = field(default=(), repr=False)
     """The values of its secrets, those given as environment included: none may be in the layer."""
+    secret_env: frozenset[str] = frozenset()
+    """The names in `env` whose values are secrets: an engine that can keep them apart does."""
     existing: Callable[[str], bool] = field(default=bool)
     """Whether the parent has a directory at this path: mount points that the engine had to make are not kept."""
 

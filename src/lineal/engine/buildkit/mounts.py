@@ -7,6 +7,7 @@ import secrets
 
 from lineal.engine import BindMount, CacheMount, Command, Mount, SecretMount, SshMount, TmpfsMount
 from lineal.engine.buildkit.blobs import FILE, ROOT, SessionBlobs
+from lineal.engine.buildkit.failures import COMMAND
 from lineal.engine.buildkit.llb import NOTHING, Graph, Output
 from lineal.engine.buildkit.protocol import ops_pb2
 from lineal.engine.buildkit.session import Session
@@ -53,8 +54,13 @@ class Execution:
         )
         # A daemon makes one of two equal commands that run at the same time, whoever asks. A secret that nobody has
         # makes this one different from all others, and leaves no trace.
-        operation.secretenv.append(ops_pb2.SecretEnv(ID=secrets.token_hex(16), name="LINEAL_RUN", optional=True))
-        return self._graph.execute(operation, tuple(self._inputs), "RUN")
+        nobody = ops_pb2.SecretOpt(ID=secrets.token_hex(16), optional=True)
+        operation.mounts.append(
+            ops_pb2.Mount(
+                input=NOTHING, dest="/dev/lineal", output=NOTHING, mountType=ops_pb2.SECRET, secretOpt=nobody
+            )
+        )
+        return self._graph.execute(operation, tuple(self._inputs), COMMAND)
 
     def _root(self, command: Command, parent: Output | None) -> Output | None:
         """The parent with the directories that the command needs."""

@@ -64,6 +64,10 @@ class Transport:
             fallback=fallback,
         )
 
+    @property
+    def scheme(self) -> str:
+        return self._scheme
+
     def ask(
         self,
         method: str,

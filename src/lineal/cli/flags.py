@@ -75,6 +75,7 @@ BUILD: list[Callable[[Any], Any]] = [
             metavar="HOST[:PORT][/PATH]", multiple=True),
     option("--allow", "What a RUN may use beyond a container: network.host. May be repeated.", multiple=True,
             metavar="ENTITLEMENT"),
+    option("--engine", "What executes RUN: auto, docker, buildkit, buildkit:ADDRESS or buildkitd.", metavar="ENGINE"),
     option("--engine-network", "The network of a RUN that names none: default or host.", metavar="NETWORK"),
 ]  # fmt: skip
 DOTENV: list[Callable[[Any], Any]] = [

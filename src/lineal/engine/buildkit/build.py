@@ -116,6 +116,8 @@ class Build:
         trees = []
 
         def make() -> gateway_pb2.Result:
+            self._make(work, work.made)
+            work.log.ended = True
             found = self._make(work, listed)
             trees.append(listing.parse(self._read(found.ref.id, listing.FILE)))
             return self._make(work, work.layer)
@@ -136,7 +138,7 @@ class Build:
             # It is in no history of the daemon.
             Internal=True,
         )
-        log = CommandLog(work.command, work.output)
+        log = work.log
         with self._session.serve(self._control):
             solving = self._control.ask(_CONTROL + "Solve", request.SerializeToString())
             watched = control_pb2.StatusRequest(Ref=self._reference).SerializeToString()
@@ -213,7 +215,7 @@ class _Work:
         """... and what it added."""
         self.command = command
         self.network = network
-        self.output = output
+        self.log = CommandLog(command, output)
 
 
 def _platform(fields: dict[str, str]) -> ops_pb2.Platform:

@@ -30,6 +30,8 @@ class CommandLog:
         self._output = output
         self.began = False
         """Whether the daemon has begun with the command."""
+        self.ended = False
+        """Whether it ended well: what fails then is the engine's work."""
         self.wrong_machine = False
         self.not_started = ""
         """Why the container's process could not be started."""
@@ -61,6 +63,9 @@ def refuse(
     message = error.message
     if isinstance(failure, LinealError):
         return failure
+    unable = Unreachable(f"The buildkitd at {address} could not do this RUN: {message}.", id="LN-5804")
+    if log.ended:
+        return unable
     if log.wrong_machine or "exec format error" in message:
         return BuildFailed(_WRONG_MACHINE, id="LN-5007", remedy=_MACHINE_REMEDY)
     if any(text in message for text in _NO_USER):
@@ -75,4 +80,4 @@ def refuse(
         return CommandFailed(126)
     if found := _EXIT.search(message):
         return CommandFailed(int(found[1]))
-    return Unreachable(f"The buildkitd at {address} could not do this RUN: {message}.", id="LN-5804")
+    return unable

@@ -33,11 +33,10 @@ def add(graph: Graph, tree: Output, architecture: str) -> Output:
     mkfile = ops_pb2.FileActionMkFile(path="/lister", mode=0o755, data=program, timestamp=0)
     root = graph.file(None, [ops_pb2.FileAction(mkfile=mkfile)])
     operation = ops_pb2.ExecOp(
-        meta=ops_pb2.Meta(args=["/lister", "/tree", f"/out/{FILE}"], cwd="/", removeMountStubsRecursive=True),
+        meta=ops_pb2.Meta(args=["/lister", "/tree", f"/{FILE}"], cwd="/", removeMountStubsRecursive=True),
         mounts=[
-            ops_pb2.Mount(input=0, dest="/", output=NOTHING),
+            ops_pb2.Mount(input=0, dest="/", output=0),
             ops_pb2.Mount(input=1, dest="/tree", output=NOTHING, readonly=True),
-            ops_pb2.Mount(input=NOTHING, dest="/out", output=0),
         ],
         network=ops_pb2.NONE,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from lineal.engine.buildkit.connect import unreachable
 from lineal.engine.buildkit.failures import CommandLog, refuse
 from lineal.engine.buildkit.grpc import UNKNOWN, Connection, ConnectionLost, RpcError, Stream, answer
 from lineal.engine.buildkit.llb import Graph, Output
-from lineal.engine.buildkit.mounts import Execution, layout
+from lineal.engine.buildkit.mounts import Execution, layout, made_beforehand
 from lineal.engine.buildkit.oci_archive import OciArchive
 from lineal.engine.buildkit.protocol import control_pb2, gateway_pb2, ops_pb2, status_pb2
 from lineal.engine.buildkit.pushing import Target
@@ -82,7 +83,9 @@ class Build:
             # A layer in which no secret may be is looked through here, before it goes anywhere.
             mounted = [mount.value for mount in command.mounts if isinstance(mount, SecretMount)]
             hidden = {part for value in (*mounted, *command.secrets) for part in parts(value)}
-            if self._target is not None and not hidden and listing.can_list(platform.get("architecture", "")):
+            # So is one that is made of two.
+            alone = not hidden and not made_beforehand(command)
+            if self._target is not None and alone and listing.can_list(platform.get("architecture", "")):
                 return self._pushed(work, self._target, platform["architecture"])
             return self._received(work, tuple(hidden))
         except ConnectionLost as error:
@@ -108,7 +111,8 @@ class Build:
         with OciArchive(self._workspace, self._check) as archive:
             self._session.result(lambda stream: archive.take(_chunks(stream)))
             self._solve(work, exporter, lambda: self._make(work, work.layer))
-            return archive.layer(hidden)
+            made = (os.fsencode(one.path.strip("/")) for one in made_beforehand(work.command))
+            return archive.layer(hidden, frozenset(made))
 
     def _pushed(self, work: _Work, target: Target, architecture: str) -> PushedLayer:
         """From the daemon to the store."""

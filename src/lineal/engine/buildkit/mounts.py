@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 
-from lineal.engine import BindMount, CacheMount, Command, Mount, SecretMount, SshMount, TmpfsMount
+from lineal.engine import BindMount, CacheMount, Command, Directory, Mount, SecretMount, SshMount, TmpfsMount
 from lineal.engine.buildkit.blobs import FILE, ROOT, SessionBlobs
 from lineal.engine.buildkit.failures import COMMAND
 from lineal.engine.buildkit.llb import NOTHING, Graph, Output
@@ -34,7 +35,8 @@ class Execution:
         self._inputs: list[Output] = []
 
     def add(self, command: Command, parent: Output | None, network: str) -> Output:
-        root = self._root(command, parent)
+        directories = made_beforehand(command)
+        root = self._root(directories, parent)
         self._inputs = [] if root is None else [root]
         mounts = [ops_pb2.Mount(input=NOTHING if root is None else 0, dest="/", output=0)]
         # As BuildKit's own client orders them: a mount in another one comes after it, single files are last.
@@ -62,7 +64,7 @@ class Execution:
         )
         return self._graph.execute(operation, tuple(self._inputs), COMMAND)
 
-    def _root(self, command: Command, parent: Output | None) -> Output | None:
+    def _root(self, directories: Sequence[Directory], parent: Output | None) -> Output | None:
         """The parent with the directories that the command needs."""
         actions = [
             ops_pb2.FileAction(
@@ -70,7 +72,7 @@ class Execution:
                     path=one.path, mode=one.mode & 0o777, makeParents=True, owner=_owner(one.uid, one.gid), timestamp=-1
                 )
             )
-            for one in command.directories
+            for one in directories
         ]
         return self._graph.file(parent, actions) if actions else parent
 
@@ -125,6 +127,20 @@ class Execution:
             mountType=ops_pb2.CACHE, readonly=not mount.writable,
             cacheOpt=ops_pb2.CacheOpt(ID=f"lineal-{name}", sharing=_SHARING[mount.sharing]),
         )  # fmt: skip
+
+
+def made_beforehand(command: Command) -> Sequence[Directory]:
+    """The directories that a layer of their own brings. The container makes its working directory itself, and those
+    above it, as this user's; it takes those away again that only a mount needed."""
+    root = command.user in ("", "0", "root", "0:0", "root:root")
+    path = f"{command.workdir.rstrip('/')}/"
+    for one in command.directories:
+        here = f"{one.path}/"
+        targets = [f"{mount.target.rstrip('/')}/" for mount in command.mounts]
+        mounted = any(here.startswith(target) or target.startswith(here) for target in targets)
+        if mounted or not root or (one.mode, one.uid, one.gid) != (0o755, 0, 0) or not path.startswith(here):
+            return command.directories
+    return ()
 
 
 def layout(digest: str, session: Session) -> tuple[str, dict[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -13,9 +14,11 @@ from lineal.errors import Unreachable
 from lineal.oci.types import Layer
 from lineal.tar import raw
 from lineal.tar.compression import ChunkStream, open_archive
+from lineal.tar.header import DIRECTORY, END
 from lineal.tar.layer import LayerWriter
 
 _BLOB = b"blobs/sha256/"
+_WHITEOUT = b".wh."
 _MANIFEST = 4 << 20
 _UNREADABLE = "The buildkitd sent an image in a form that is not understood"
 
@@ -50,19 +53,44 @@ class OciArchive:
             elif entry.name == b"index.json":
                 self._index = b"".join(body)
 
-    def layer(self, secrets: tuple[bytes, ...]) -> Layer:
-        """The layer, written anew. Raises `BuildFailed` when one of these is in it, and `Unreachable`."""
-        layers = self._layers()
-        if len(layers) > 1:
-            raise Unreachable(f"{_UNREADABLE}: it has {len(layers)} layers in place of one.", id="LN-5003")
+    def layer(self, secrets: tuple[bytes, ...], made: frozenset[bytes] = frozenset()) -> Layer:
+        """The layer, written anew. Where there are two, the first holds nothing but the directories `made` (and those
+        above) for the command of the second: both become one.
+
+        Raises `BuildFailed` when a secret is in it, and `Unreachable`."""
+        *below, last = self._layers() or [""]
+        if len(below) > 1:
+            raise Unreachable(f"{_UNREADABLE}: it has {len(below) + 1} layers in place of one.", id="LN-5003")
+        gone, directories = self._directories(below[0], last, made) if below else (frozenset(), b"")
         with LayerWriter(self._folder) as writer:
-            tar = LayerTar(writer.write, LayerExclusions(secrets=secrets))
-            for digest in layers:
-                with self._blobs[digest].open("rb") as file:
-                    tar.copy(open_archive(iter(lambda: file.read(1 << 18), b"")))  # noqa: B023 (used up here)
+            tar = LayerTar(writer.write, LayerExclusions(secrets=secrets, dropped=gone))
+            tar.copy(io.BytesIO(directories + END))
+            if last:
+                with self._open(last) as stream:
+                    tar.copy(stream)
             tar.finish()
             self._check()
             return writer.finish()
+
+    def _directories(self, below: str, last: str, made: frozenset[bytes]) -> tuple[frozenset[bytes], bytes]:
+        """What was made and is gone again, and the entries of the first layer that the last one does not have."""
+        with self._open(last) as stream:
+            names = {entry.name for entry, _ in raw.read(stream)}
+        gone = frozenset(path for path in made if _whiteout(path) in names)
+        left = b""
+        with self._open(below) as stream:
+            for entry, _ in raw.read(stream):
+                if entry.kind != DIRECTORY:
+                    raise Unreachable(f"{_UNREADABLE}: {entry.name!r} is no directory.", id="LN-5003")
+                above = {entry.name, *(entry.name[:end] for end, byte in enumerate(entry.name) if byte == ord("/"))}
+                if entry.name and entry.name not in names and not above & gone:
+                    left += entry.encode()
+        return gone, left
+
+    @contextmanager
+    def _open(self, digest: str) -> Iterator[BinaryIO]:
+        with self._blobs[digest].open("rb") as file:
+            yield open_archive(iter(lambda: file.read(1 << 18), b""))
 
     def _layers(self) -> list[str]:
         try:
@@ -79,3 +107,8 @@ class OciArchive:
         if path.stat().st_size > _MANIFEST:
             raise ValueError("it is too large")
         return cast(dict[str, Any], json.loads(path.read_bytes()))
+
+
+def _whiteout(path: bytes) -> bytes:
+    directory, separator, name = path.rpartition(b"/")
+    return directory + separator + _WHITEOUT + name

@@ -23,9 +23,9 @@ def check(text: str, source: str) -> None:
     """Raises `BadConfiguration` for what names no engine; `source` says for people where it is written."""
     name, separator, address = text.partition(":")
     if name == BUILDKIT and separator:
-        from lineal.engine.buildkit.address import parse
+        from lineal.engine.buildkit.address import parse_all
 
-        parse(address, source)
+        parse_all(address, source)
     elif text not in (AUTO, DOCKER, BUILDKIT, BUILDKITD):
         raise BadConfiguration(f"{quoted(text)} ({source}) is no engine.", id="LN-5806", remedy=_EXAMPLE)
 
@@ -118,10 +118,10 @@ class SelectedEngine:
         return DockerEngine(network=self._network, environment=self._environment)
 
     def _buildkit(self, address: str, source: str) -> Engine:
-        from lineal.engine.buildkit.address import parse
+        from lineal.engine.buildkit.address import parse_all
         from lineal.engine.buildkit.engine import BuildkitEngine
 
-        return BuildkitEngine(parse(address, source), network=self._network, environment=self._environment)
+        return BuildkitEngine(parse_all(address, source), network=self._network, environment=self._environment)
 
     def _own(self) -> Engine:
         from lineal.engine.buildkit.engine import BuildkitEngine
@@ -130,7 +130,7 @@ class SelectedEngine:
         daemon = start(self._environment, self._workspace, host_network=self._network == "host")
         self._closing.append(daemon.close)
         self._note(f"RUN goes to a buildkitd of this run's own{' (rootless)' if daemon.rootless else ''}.")
-        return BuildkitEngine(daemon.address, network=self._network, environment=self._environment)
+        return BuildkitEngine((daemon.address,), network=self._network, environment=self._environment)
 
 
 def _sockets(environment: Mapping[str, str]) -> list[str]:

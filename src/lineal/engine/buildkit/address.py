@@ -48,6 +48,11 @@ class Address:
         return int(self.place.rpartition(":")[2])
 
 
+def parse_all(text: str, source: str) -> tuple[Address, ...]:
+    """One address or several, with commas between them. Raises `BadConfiguration`."""
+    return tuple(parse(part.strip(), source) for part in text.split(","))
+
+
 def parse(text: str, source: str) -> Address:
     """An address as BUILDKIT_HOST has it. `source` names for people where it was written. Raises
     `BadConfiguration`."""

@@ -14,7 +14,7 @@ from lineal.engine import Command, PushedLayer, SecretMount
 from lineal.engine.buildkit import listing
 from lineal.engine.buildkit.address import Address
 from lineal.engine.buildkit.blobs import SessionBlobs
-from lineal.engine.buildkit.connect import unreachable
+from lineal.engine.buildkit.connect import lost
 from lineal.engine.buildkit.failures import CommandLog, refuse
 from lineal.engine.buildkit.grpc import UNKNOWN, Connection, ConnectionLost, RpcError, Stream, answer
 from lineal.engine.buildkit.llb import Graph, Output
@@ -90,7 +90,7 @@ class Build:
             return self._received(work, tuple(hidden))
         except ConnectionLost as error:
             self._check()
-            raise unreachable(self._address, error) from error
+            raise lost(self._address, error) from error
         finally:
             self._blobs.close()
 

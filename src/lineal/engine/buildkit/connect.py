@@ -20,13 +20,18 @@ _WAITS = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 _INFO = "/moby.buildkit.v1.Control/Info"
 
 
-def connect(
-    address: Address, environ: Mapping[str, str], check: Callable[[], None], stopped: Event, tries: int = len(_WAITS)
-) -> Connection:
-    """A connection that has answered. `check` raises when the run is to stop, `stopped` ends a pause.
+class Lost(Unreachable):
+    """A daemon that is not there, or no more: another one may be."""
 
-    Raises `Unreachable`."""
-    for wait in (*_WAITS[:tries], None):
+
+def connect(
+    address: Address, environ: Mapping[str, str], check: Callable[[], None], stopped: Event, *, patient: bool = True
+) -> Connection:
+    """A connection that has answered. `check` raises when the run is to stop, `stopped` ends a pause; `patient` for
+    a daemon that no other can stand in for.
+
+    Raises `Lost`, and `Unreachable` for what is not going to change."""
+    for wait in (*_WAITS[: len(_WAITS) if patient else 2], None):
         check()
         try:
             return _connect(address, environ)
@@ -42,15 +47,15 @@ def connect(
             raise _no_tls(address, error.reason or str(error)) from error
         except (OSError, ConnectionLost, RpcError) as error:
             if wait is None:
-                raise unreachable(address, error) from error
+                raise lost(address, error) from error
             stopped.wait(wait)
     raise AssertionError
 
 
-def unreachable(address: Address, error: Exception) -> Unreachable:
+def lost(address: Address, error: Exception) -> Lost:
     reason = (error.strerror if isinstance(error, OSError) else str(error)) or str(error)
     remedy = "Start it, or name another engine by `--engine` (LINEAL_ENGINE, BUILDKIT_HOST)."
-    return Unreachable(f"The buildkitd at {address} cannot be reached: {reason}.", id="LN-5802", remedy=remedy)
+    return Lost(f"The buildkitd at {address} cannot be reached: {reason}.", id="LN-5802", remedy=remedy)
 
 
 def _no_tls(address: Address, reason: str) -> Unreachable:

@@ -8,12 +8,14 @@ from contextlib import suppress
 
 from lineal.engine import Command, CommandFailed, NoWorkingDirectory
 from lineal.engine.buildkit.address import Address
-from lineal.engine.buildkit.grpc import ConnectionLost, RpcError, Stream
+from lineal.engine.buildkit.connect import lost
+from lineal.engine.buildkit.grpc import CANCELLED, UNAVAILABLE, ConnectionLost, RpcError, Stream
 from lineal.engine.buildkit.protocol import control_pb2
 from lineal.engine.log_lines import LogLines
 from lineal.errors import BuildFailed, LinealError, Unreachable
 
 _EXIT = re.compile(r"exit code: (\d+)")
+_NO_SESSION = "no active session"
 _RUNC = "runc run failed: unable to start container process: "
 _NO_USER = ("unable to find user", "unable to find group", "no matching entries in")
 _WRONG_MACHINE = "The engine cannot execute programs of this image: it is for another processor architecture."
@@ -63,6 +65,9 @@ def refuse(
     message = error.message
     if isinstance(failure, LinealError):
         return failure
+    if error.code in (CANCELLED, UNAVAILABLE) or _NO_SESSION in message:
+        # Nobody here has given it up.
+        return lost(address, error)
     unable = Unreachable(f"The buildkitd at {address} could not do this RUN: {message}.", id="LN-5804")
     if log.ended:
         return unable

@@ -36,7 +36,7 @@ def add(graph: Graph, tree: Output, architecture: str) -> Output:
         meta=ops_pb2.Meta(args=["/lister", "/tree", f"/{FILE}"], cwd="/", removeMountStubsRecursive=True),
         mounts=[
             ops_pb2.Mount(input=0, dest="/", output=0),
-            ops_pb2.Mount(input=1, dest="/tree", output=NOTHING, readonly=True),
+            ops_pb2.Mount(input=1, dest="/tree", output=NOTHING, readonly=True, contentCache=ops_pb2.OFF),
         ],
         network=ops_pb2.NONE,
     )

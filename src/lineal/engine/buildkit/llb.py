@@ -45,9 +45,7 @@ class Graph:
 
     def execute(self, operation: ops_pb2.ExecOp, inputs: tuple[Output, ...], name: str) -> Output:
         made = self._add("exec", operation, inputs)
-        # What another build has made never counts here, whatever the daemon thinks of it.
-        metadata = ops_pb2.OpMetadata(ignore_cache=True, description={"llb.customname": name})
-        self._metadata[made.digest] = metadata
+        self._metadata[made.digest] = ops_pb2.OpMetadata(description={"llb.customname": name})
         return made
 
     def difference(self, lower: Output, upper: Output) -> Output:

@@ -54,9 +54,10 @@ class Execution:
             network=_NETWORKS.get(network, ops_pb2.UNSET),
             secretenv=[self._variable(name, command.env[name]) for name in sorted(command.secret_env)],
         )
-        # A daemon makes one of two equal commands that run at the same time, whoever asks. A secret that nobody has
-        # makes this one different from all others, and leaves no trace.
-        nobody = ops_pb2.SecretOpt(ID=secrets.token_hex(16), optional=True)
+        # A daemon answers from its cache, and makes one of two equal commands that run at the same time, whoever asks.
+        # A secret that nobody has makes this one different from all others, and leaves no trace. `ignore_cache` would
+        # not do: equal ones still become one, and cache mounts are emptied.
+        nobody = ops_pb2.SecretOpt(ID=_unique(), optional=True)
         operation.mounts.append(
             ops_pb2.Mount(
                 input=NOTHING, dest="/dev/lineal", output=NOTHING, mountType=ops_pb2.SECRET, secretOpt=nobody
@@ -110,6 +111,8 @@ class Execution:
             input=self._input(self._graph.image(*layout(digest, self._session))),
             selector=f"{_ROOT}/{FILE.decode()}" if mount.single else _ROOT,
             dest=mount.target, output=NOTHING, readonly=not mount.writable,
+            # Its files need not be hashed to look for another command on equal ones.
+            contentCache=ops_pb2.OFF,
         )  # fmt: skip
 
     def _cache(self, mount: CacheMount) -> ops_pb2.Mount:
@@ -127,6 +130,10 @@ class Execution:
             mountType=ops_pb2.CACHE, readonly=not mount.writable,
             cacheOpt=ops_pb2.CacheOpt(ID=f"lineal-{name}", sharing=_SHARING[mount.sharing]),
         )  # fmt: skip
+
+
+def _unique() -> str:
+    return secrets.token_hex(16)
 
 
 def made_beforehand(command: Command) -> Sequence[Directory]:

@@ -99,5 +99,8 @@ def _check_options(options: Mapping[str, str], known: tuple[str, ...], text: str
 
 
 def _unusable(text: str, source: str, reason: str) -> BadConfiguration:
+    if "@" in text:
+        # What stands before it may be a password.
+        text = f"{text.partition('://')[0]}://…@{text.rpartition('@')[2]}"
     sentence = f"{quoted(text)} ({source}) is no address of a buildkitd that Lineal can use: {reason}."
     return BadConfiguration(sentence, id="LN-5801", remedy=_EXAMPLE)

@@ -18,7 +18,7 @@ from lineal.tar.header import DIRECTORY, END, HARDLINK, padding
 from lineal.tar.layer import LayerWriter
 
 ROOT, FILE = b"d", b"f"
-"""The directory of a mount's image in which its files are, so that it has a mode and an owner; the name of one alone."""
+"""The directory of a mount's image in which its files are (so it has mode and owner), and the name of one alone."""
 _LAYOUT_BLOBS = Path("blobs", "sha256")
 
 

@@ -190,7 +190,9 @@ class Build:
             request = gateway_pb2.ReadFileRequest(
                 Ref=reference, FilePath=path, Range=gateway_pb2.FileRange(Offset=len(data), Length=_PIECE)
             )
-            piece = gateway_pb2.ReadFileResponse.FromString(self._bridge("ReadFile", request.SerializeToString())).Data
+            piece = gateway_pb2.ReadFileResponse.FromString(
+                self._bridge("ReadFile", request.SerializeToString())
+            ).Data
             data += piece
             if len(piece) < _PIECE:
                 break

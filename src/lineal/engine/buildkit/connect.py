@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 from collections.abc import Callable, Mapping
@@ -11,7 +10,7 @@ from threading import Event
 from lineal.engine.buildkit.address import Address, Tls
 from lineal.engine.buildkit.grpc import Connection, ConnectionLost, RpcError, Transport
 from lineal.engine.buildkit.transport import SocketTransport, TlsTransport
-from lineal.errors import BuildFailed, Unreachable
+from lineal.errors import Unreachable
 
 _SECONDS = 20.0
 """For one try."""
@@ -96,7 +95,9 @@ def _transport(address: Address, environ: Mapping[str, str]) -> Transport:
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if address.tls is None:
         return SocketTransport(plain)
-    return TlsTransport(_context(address.tls).wrap_socket(plain, server_hostname=address.tls.servername or address.host))
+    return TlsTransport(
+        _context(address.tls).wrap_socket(plain, server_hostname=address.tls.servername or address.host)
+    )
 
 
 def _context(tls: Tls) -> ssl.SSLContext:

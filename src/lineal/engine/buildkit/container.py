@@ -19,9 +19,8 @@ _SAID = 2000
 def dial(name: str, environ: Mapping[str, str]) -> ContainerTransport:
     """A connection to the daemon in a running container. Raises `Unreachable` when the Docker Engine says no."""
     client = Client(environ, lambda: None)
-    body = {
-        "Cmd": ["buildctl", "dial-stdio"], "AttachStdin": True, "AttachStdout": True, "AttachStderr": True, "Tty": False,
-    }  # fmt: skip
+    streams = {"AttachStdin": True, "AttachStdout": True, "AttachStderr": True, "Tty": False}
+    body = {"Cmd": ["buildctl", "dial-stdio"], **streams}
     made = client.json("POST", f"/containers/{name}/exec", f"run a program in the container {name}", body=body)
     return ContainerTransport(client.start(made["Id"]))
 

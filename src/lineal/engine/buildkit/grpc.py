@@ -171,10 +171,9 @@ class Connection:
         self.close()
 
     def close(self) -> None:
-        with self.changed:
-            with suppress(h2.exceptions.ProtocolError, ConnectionLost):
-                self._h2.close_connection()
-                self._flush()
+        with self.changed, suppress(h2.exceptions.ProtocolError, ConnectionLost):
+            self._h2.close_connection()
+            self._flush()
         self._transport.close()
         self._end(ConnectionLost("it was closed"))
 

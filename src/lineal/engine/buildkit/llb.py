@@ -56,7 +56,8 @@ class Graph:
     def definition(self, result: Output) -> ops_pb2.Definition:
         last = ops_pb2.Op(inputs=[ops_pb2.Input(digest=result.digest, index=result.index)])
         return ops_pb2.Definition(
-            **{"def": [*self._operations.values(), last.SerializeToString(deterministic=True)]}, metadata=self._metadata
+            **{"def": [*self._operations.values(), last.SerializeToString(deterministic=True)]},
+            metadata=self._metadata,
         )
 
     def _add(self, kind: str, operation: Message, inputs: tuple[Output, ...]) -> Output:

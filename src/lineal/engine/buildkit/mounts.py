@@ -40,7 +40,9 @@ class Execution:
         self._inputs = [] if root is None else [root]
         mounts = [ops_pb2.Mount(input=NOTHING if root is None else 0, dest="/", output=0)]
         # As BuildKit's own client orders them: a mount in another one comes after it, single files are last.
-        by_target = sorted(command.mounts, key=lambda mount: (isinstance(mount, SecretMount | SshMount), mount.target))
+        by_target = sorted(
+            command.mounts, key=lambda mount: (isinstance(mount, SecretMount | SshMount), mount.target)
+        )
         mounts += [self._mount(mount) for mount in by_target]
         operation = ops_pb2.ExecOp(
             meta=ops_pb2.Meta(
@@ -54,9 +56,9 @@ class Execution:
             network=_NETWORKS.get(network, ops_pb2.UNSET),
             secretenv=[self._variable(name, command.env[name]) for name in sorted(command.secret_env)],
         )
-        # A daemon answers from its cache, and makes one of two equal commands that run at the same time, whoever asks.
-        # A secret that nobody has makes this one different from all others, and leaves no trace. `ignore_cache` would
-        # not do: equal ones still become one, and cache mounts are emptied.
+        # A daemon answers from its cache, and makes one of two equal commands that run at the same time, whoever
+        # asks. A secret that nobody has makes this one different from all others, and leaves no trace. `ignore_cache`
+        # would not do: equal ones still become one, and cache mounts are emptied.
         nobody = ops_pb2.SecretOpt(ID=_unique(), optional=True)
         operation.mounts.append(
             ops_pb2.Mount(
@@ -70,7 +72,11 @@ class Execution:
         actions = [
             ops_pb2.FileAction(
                 mkdir=ops_pb2.FileActionMkDir(
-                    path=one.path, mode=one.mode & 0o777, makeParents=True, owner=_owner(one.uid, one.gid), timestamp=-1
+                    path=one.path,
+                    mode=one.mode & 0o777,
+                    makeParents=True,
+                    owner=_owner(one.uid, one.gid),
+                    timestamp=-1,
                 )
             )
             for one in directories
@@ -92,8 +98,8 @@ class Execution:
             return self._bind(mount)
         if isinstance(mount, TmpfsMount):
             return ops_pb2.Mount(
-                input=NOTHING, dest=mount.target, output=NOTHING, mountType=ops_pb2.TMPFS, readonly=not mount.writable,
-                TmpfsOpt=ops_pb2.TmpfsOpt(size=mount.size or 0),
+                input=NOTHING, dest=mount.target, output=NOTHING, mountType=ops_pb2.TMPFS,
+                readonly=not mount.writable, TmpfsOpt=ops_pb2.TmpfsOpt(size=mount.size or 0),
             )  # fmt: skip
         if isinstance(mount, SecretMount):
             secret = ops_pb2.SecretOpt(
@@ -123,7 +129,9 @@ class Execution:
             )
             made = self._graph.file(None, [ops_pb2.FileAction(mkdir=mkdir)])
         else:
-            made = self._graph.image(*layout(self._blobs.directory(mount.tar(), owner, self._platform), self._session))
+            made = self._graph.image(
+                *layout(self._blobs.directory(mount.tar(), owner, self._platform), self._session)
+            )
         name = hashlib.sha256(f"{self._scope}\0{mount.id}".encode("utf-8", "surrogateescape")).hexdigest()
         return ops_pb2.Mount(
             input=self._input(made), selector=_ROOT, dest=mount.target, output=NOTHING,

@@ -69,7 +69,12 @@ def start(environ: Mapping[str, str], workspace: Path, *, host_network: bool) ->
     log = directory / "log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [*tether(), *command], env=dict(environ), stdin=subprocess.DEVNULL, stdout=out, stderr=out, process_group=0
+            [*tether(), *command],
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            process_group=0,
         )
     daemon = OwnDaemon(address, rootless, process, directory)
     _wait(daemon, process, log)

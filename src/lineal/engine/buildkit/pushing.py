@@ -53,7 +53,9 @@ class Target:
         try:
             return self._layer(manifest.json, tree)
         except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise Unreachable("The buildkitd pushed an image in a form that is not understood.", id="LN-5003") from error
+            raise Unreachable(
+                "The buildkitd pushed an image in a form that is not understood.", id="LN-5003"
+            ) from error
 
     def _layer(self, manifest: dict[str, Any], tree: Tree) -> PushedLayer:
         (layer,) = manifest["layers"]
@@ -70,5 +72,3 @@ def target_of(store: Store) -> Target | None:
         return None
     credential = store.login()
     return None if credential is not None and credential.registry_token else Target(store)
-
-

@@ -1,8 +1,8 @@
 """What one build gives its daemon while it lasts: secrets, logins, SSH agents, blobs; and a place for its result.
 
-A session is one build's, and what it hands out is asked for at the moment of use. Nothing here is named by what it is:
-the ids of secrets and agents are made up for this build, so that no other client of a shared daemon can ask for them
-by guessing."""
+A session is one build's, and what it hands out is asked for at the moment of use. Nothing here is named by what it
+is: the ids of secrets and agents are made up for this build, so that no other client of a shared daemon can ask for
+them by guessing."""
 
 from __future__ import annotations
 
@@ -190,7 +190,9 @@ class _AgentCall:
         with suppress(OSError, EOFError), socket.socket(socket.AF_UNIX) as agent:
             agent.connect(str(self._agent))
             while (message := self._message()) is not None:
-                answer = self._answer(agent, message) if message[:1] and message[0] in (_IDENTITIES, _SIGN) else _FAILURE
+                answer = (
+                    self._answer(agent, message) if message[:1] and message[0] in (_IDENTITIES, _SIGN) else _FAILURE
+                )
                 self._stream.send(ssh_pb2.BytesMessage(data=answer).SerializeToString())
 
     def _message(self) -> bytes | None:
@@ -228,5 +230,3 @@ def _exactly(agent: socket.socket, size: int) -> bytes:
             raise EOFError
         data += chunk
     return data
-
-

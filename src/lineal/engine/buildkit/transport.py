@@ -31,7 +31,7 @@ class SocketTransport:
 
 
 class TlsTransport:
-    """A TLS connection. One TLS object may not be read and written at the same time, so neither waits inside of it."""
+    """A TLS connection. One TLS object may not be read and written at the same time: neither waits inside of it."""
 
     def __init__(self, connection: ssl.SSLSocket) -> None:
         connection.setblocking(False)

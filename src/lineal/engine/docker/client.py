@@ -207,7 +207,9 @@ class Client:
         try:
             return self._api.exec_start(program, socket=True)
         except docker.errors.APIError as error:
-            raise Refused(error.status_code or 500, str(error.explanation or error), "start a program", self.host) from error
+            raise Refused(
+                error.status_code or 500, str(error.explanation or error), "start a program", self.host
+            ) from error
         except (OSError, docker.errors.DockerException) as error:
             self._unreachable(error)
 

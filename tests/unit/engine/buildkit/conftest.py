@@ -70,7 +70,9 @@ class Bench:
 
     def run(self, script: str, **options: Any) -> Layer | PushedLayer:
         self.said.clear()
-        return self.engine.run(self.base, self.store, self.command(script, **options), self.said.append, self.workspace)
+        return self.engine.run(
+            self.base, self.store, self.command(script, **options), self.said.append, self.workspace
+        )
 
     def tar(self, layer: Layer | PushedLayer) -> bytes:
         """The layer's uncompressed bytes, its own claims checked on the way."""
@@ -107,5 +109,3 @@ def either(request: pytest.FixtureRequest) -> Bench:
     made = request.getfixturevalue(request.param)
     assert isinstance(made, Bench)
     return made
-
-

@@ -59,7 +59,9 @@ def test_a_command_s_files_are_the_layer(either: Bench) -> None:
 
 def test_the_daemon_pushes_its_layer_and_says_what_the_image_has_become(pushing: Bench) -> None:
     before = pushing.store.traffic.bytes_sent, pushing.store.traffic.bytes_read
-    script = "mkdir -m 1700 /n /n/é; chown 3:70000 /n; ln -s ../x /n/link; rm -r /data/gone; head -c 3000000 /dev/urandom"
+    script = (
+        "mkdir -m 1700 /n /n/é; chown 3:70000 /n; ln -s ../x /n/link; rm -r /data/gone; head -c 3000000 /dev/urandom"
+    )
     layer = pushing.run(f"{script} >/n/large; {RANDOM}; echo x:x:5:5:::>>/etc/passwd; rm /etc/group")
     assert isinstance(layer, PushedLayer) and layer.descriptor.size > 3_000_000
     sent, read = pushing.store.traffic.bytes_sent - before[0], pushing.store.traffic.bytes_read - before[1]
@@ -75,9 +77,7 @@ def test_the_daemon_pushes_its_layer_and_says_what_the_image_has_become(pushing:
     assert made == [path for path in tree.directories if path.startswith("made-")]
 
 
-@pytest.mark.parametrize(
-    ("script", "status"), [("exit 3", 3), ("/absent", 127), ("touch /x; /x", 126)]
-)
+@pytest.mark.parametrize(("script", "status"), [("exit 3", 3), ("/absent", 127), ("touch /x; /x", 126)])
 def test_a_command_that_fails_ends_with_its_status(pushing: Bench, script: str, status: int) -> None:
     with pytest.raises(CommandFailed) as failed:
         pushing.run(f"echo last words; {script}")
@@ -91,7 +91,11 @@ def test_what_cannot_start_is_explained(layout: Bench) -> None:
         layout.run("true", workdir="/etc/passwd/x")
     with pytest.raises(CommandFailed) as failed:
         layout.engine.run(
-            layout.base, layout.store, replace(layout.command(""), argv=["/absent"]), layout.said.append, layout.workspace
+            layout.base,
+            layout.store,
+            replace(layout.command(""), argv=["/absent"]),
+            layout.said.append,
+            layout.workspace,
         )
     assert failed.value.status == 127
 
@@ -139,8 +143,8 @@ def test_mounts_hold_what_they_are_given_and_leave_nothing(either: Bench) -> Non
         SecretMount("/run/secrets/s", b"sesam-sesam-sesam", 0o440, 3, 4),
     ]
     script = (
-        "stat -c '%a %u %g' /m /m/sub /run/secrets/s; cat /m/sub/x /one /run/secrets/s; echo; touch /m/y 2>/dev/null || "
-        "echo refused; touch /m2/y /t/y; echo $SESAM"
+        "stat -c '%a %u %g' /m /m/sub /run/secrets/s; cat /m/sub/x /one /run/secrets/s; echo; touch /m/y 2>/dev/null "
+        "|| echo refused; touch /m2/y /t/y; echo $SESAM"
     )
     env = {"PATH": "/bin", "SESAM": "open-open-open-open"}
     found = names(
@@ -221,7 +225,9 @@ def both_at_once(bench: Bench) -> set[str]:
     engines = [BuildkitEngine(bench.engine.addresses, environment={}) for _ in range(2)]
     command = bench.command(f"sleep 1; {RANDOM}")
     with ThreadPoolExecutor(2) as pool:
-        done = [pool.submit(one.run, bench.base, bench.store, command, lambda _: None, bench.workspace) for one in engines]
+        done = [
+            pool.submit(one.run, bench.base, bench.store, command, lambda _: None, bench.workspace) for one in engines
+        ]
         layers = [one.result() for one in done]
     return {layer.diff_id for layer in layers}
 

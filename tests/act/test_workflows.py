@@ -19,6 +19,8 @@ from tests.tools import kube
 
 pytestmark = [pytest.mark.engine, pytest.mark.registry, pytest.mark.helm]
 
+MAKE = "#!/bin/sh\nmkdir -p web/dist && tr a-z A-Z <web/page >web/dist/page\n"
+
 
 def published(act: Act, said: str) -> dict[str, str]:
     """Image -> digest, of the references that a job printed; each is in the registry."""
@@ -170,6 +172,35 @@ def test_private_bases_are_pulled_with_a_login_of_their_own(act: Act, auth_regis
     assert servers.PASSWORD not in said
     act.secrets["BASES_PASSWORD"] = "wrong"
     assert act.run().code != 0
+
+
+# As GitHub's: what is uploaded has no modes.
+_UPLOAD = 'mkdir -p "/artifacts/$NAME" && cp -R --no-preserve=mode "$FILES/." "/artifacts/$NAME"'
+_DOWNLOAD = 'mkdir -p "$FILES" && cp -R "/artifacts/$NAME/." "$FILES"'
+
+
+def test_what_one_job_makes_is_in_the_image_of_the_next(act: Act, tmp_path: Path) -> None:
+    """GitHub's storage is not here: two actions with the same names and inputs have a folder."""
+    for name, version, script in (("upload", "v5", _UPLOAD), ("download", "v6", _DOWNLOAD)):
+        inputs = {"name": {"required": True}, "path": {"required": True}, "if-no-files-found": {"default": "warn"}}
+        environ = {"NAME": "${{ inputs.name }}", "FILES": "${{ inputs.path }}"}
+        steps = [{"run": script, "shell": "sh", "env": environ}]
+        action = {"name": name, "inputs": inputs, "runs": {"using": "composite", "steps": steps}}
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "action.yml").write_text(json.dumps(action))
+        act.actions[f"actions/{name}-artifact@{version}"] = tmp_path / name
+    (tmp_path / "storage").mkdir()
+    act.options += ["--container-options", f"--volume {tmp_path / 'storage'}:/artifacts"]
+    alone(act, "FROM scratch\nCOPY web/dist /srv/\n")
+    act.repo.write({"web/page": "hello", "web/build": MAKE, "lineal-giterminism.yaml": "artifacts: [web/dist/**]\n"})
+    act.install("github-artifacts.yml")
+    run = act.succeed()
+    assert run.jobs == {"site": "success", "image": "success"}
+    first = published(act, run.said("image"))
+    (digest,) = first.values()
+    assert Published(act.store).files(digest) == {"srv/page": b"HELLO"}
+    act.repo.write({"README": "Nothing of the page"})
+    assert published(act, act.succeed().said("image")) == first
 
 
 def alone(act: Act, dockerfile: str) -> None:

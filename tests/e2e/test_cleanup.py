@@ -417,3 +417,35 @@ def test_a_directory_loses_the_files_that_nothing_needs(
     cleanup(project)
     assert set(blobs.iterdir()) == needed
     assert project.build().made == []
+
+
+ARTIFACTS = {"lineal-giterminism.yaml": "artifacts: [dist/**]\n", ".gitignore": "dist/\n"}
+
+
+@pytest.mark.parametrize("base", ["", "COPY base /base\n"])
+def test_what_may_be_made_of_artifacts_stays_on_its_history(published: Project, base: str) -> None:
+    project = published
+    old = set(project.contents.tags())
+
+    def built(bytes: str) -> set[str]:
+        before = set(project.contents.tags())
+        project.repo.put({"dist/app": bytes})
+        assert project.build().code == 0
+        return {tag for tag in set(project.contents.tags()) - before if _STAGE.fullmatch(tag)}
+
+    project.write(f"FROM scratch\n{base}COPY dist /dist\nCOPY app /app\n", ARTIFACTS | {"base": "new"})
+    first = built("1")
+    project.repo.branch("dropped", "main")
+    project.repo.write({"app": "dropped"})
+    dropped = built("2")
+    project.repo.switch("main")
+    project.repo.git("branch", "--quiet", "--delete", "--force", "dropped")
+    second = built("3")
+    (project.repo.path / "dist/app").unlink()
+    gone = set(cleanup(project).stdout.split())
+    assert gone >= dropped and dropped
+    assert gone.isdisjoint(first | second) and second
+    # What stands on nothing may have been of artifacts.
+    assert bool(gone & old) is bool(base)
+    project.repo.put({"dist/app": "3"})
+    assert project.build().made == []

@@ -152,6 +152,26 @@ def test_the_next_job_has_the_outputs(shop: Project) -> None:
     assert "Anything new? false" in again.said("scan")
 
 
+def test_what_one_job_makes_is_in_the_image_of_the_next(shop: Project) -> None:
+    make = "#!/bin/sh\nmkdir -p web/dist && tr a-z A-Z <web/page >web/dist/page\n"
+    shop.repo.git("rm", "--quiet", "-r", ".")
+    shop.repo.write({
+        "Dockerfile": "FROM scratch\nCOPY web/dist /srv/\n", "web/page": "hello", "web/build": make,
+        ".gitignore": "dist/\n", "lineal-giterminism.yaml": "artifacts: [web/dist/**]\n",
+    })  # fmt: skip
+    use(shop, "gitlab-artifacts.yml")
+    done = shop.pipeline()
+    assert done.code == 0, done.text
+    assert done.passed == {"site", "lineal-build"}
+    assert done.outcomes("lineal-build") == {"assembled"}
+    assert shop.pipeline().outcomes("lineal-build") == {"cached"}
+    text = (EXAMPLES / "gitlab-artifacts.yml").read_text()
+    shop.repo.write({".gitlab-ci.yml": text.replace("  artifacts:\n    paths: [web/dist/]\n", "")})
+    alone = shop.pipeline()
+    assert alone.code != 0
+    assert "The artifact web/dist/** of lineal-giterminism.yaml is needed here" in alone.said("lineal-build")
+
+
 @pytest.mark.parametrize("name", ["gitlab-project.yml", "gitlab-remote.yml"])
 def test_the_other_ways_to_include_come_to_the_same(shop: Project, component: Path, name: str) -> None:
     use(shop, "gitlab.yml")

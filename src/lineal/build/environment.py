@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lineal.assemble.filesystem import Filesystem
+from lineal.build.proxies import JobProxies
 from lineal.config.giterminism import Giterminism
 from lineal.engine import Engine
 from lineal.oci import Store
@@ -41,9 +42,10 @@ class BuildEnvironment:
     """External reference -> the store it is in and the tag or digest there."""
     engine: Engine
     secrets: Secrets
-    proxies: Mapping[str, Mapping[str, str]]
-    """Build arguments of each image: RUN sees the predefined proxy ones, which are part of no checksum."""
+    proxies: JobProxies
     project: str
+    line: str
+    """Who may push what is built: see `Context.line`."""
     may_write: bool
     """False for a run that publishes nothing: others must not build on what it makes."""
     workspace: Path
@@ -60,8 +62,9 @@ class BuildEnvironment:
 
     @property
     def cache_scope(self) -> str:
-        """The scope of cache mounts: runs of one project share them, but runs that may write never with others."""
-        return self.project + ("" if self.may_write else " (may not write)")
+        """The scope of cache mounts: runs of one line of a project share them, but runs that may write never with
+        others."""
+        return f"{self.project}, {self.line}" + ("" if self.may_write else " (may not write)")
 
 
 @dataclass

@@ -21,7 +21,7 @@ from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.instructions import FromInstruction, RunInstruction
 from lineal.dockerfile.parser import undefined
 from lineal.dockerfile.planner import files_digest
-from lineal.dockerfile.scope import DEFAULT_PATH, PROXY_ARGS, Deferred, Word, finish
+from lineal.dockerfile.scope import DEFAULT_PATH, Deferred, Word, finish
 from lineal.dockerfile.stage import Stage
 from lineal.engine import Command, CommandFailed, Directory, NoWorkingDirectory, PushedLayer
 from lineal.errors import BadConfiguration, BuildFailed, LinealError, Location, Unreachable
@@ -234,19 +234,18 @@ class StageBuilder:
         # What the base's environment left open is an ENV, and final in the config since its own line.
         known = self.stage.scope.variables.items()
         variables = {name: self.finish(value) for name, value in known if isinstance(value, str) or value.argument}
-        environ = {"PATH": DEFAULT_PATH, **metadata.environment(self.config), **variables}
-        proxies = self.environment.proxies.get(self.stage.image, {})
-        for name, value in proxies.items():
-            if name in PROXY_ARGS and value:
-                # BuildKit gives both spellings, whichever was given.
-                environ |= {name.lower(): value, name.upper(): value}
+        proxies = self.environment.proxies.variables(step.network)
+        # What the Dockerfile says of a proxy is part of the checksum, and wins.
+        environ = {"PATH": DEFAULT_PATH, **metadata.environment(self.config), **proxies, **variables}
         mounts = self.resolver.mounts(step, environ)
         self._enter()
         etc = self.parent.filesystem.directories.get("etc")
         command = Command(
             argv=words, env=environ, workdir=self.config.get("WorkingDir") or "/", user=self.config.get("User") or "",
             network=step.network, mounts=mounts, directories=self.directories, existing=self._exists,
-            secrets=self.resolver.secrets, secret_env=self.resolver.secret_env,
+            secrets=self.resolver.secrets,
+            # A proxy's address may have a password.
+            secret_env=self.resolver.secret_env | proxies.keys(),
             etc=(etc.mode, etc.uid, etc.gid) if etc else (0o755, 0, 0),
         )  # fmt: skip
         try:

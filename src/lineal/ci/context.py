@@ -45,8 +45,14 @@ class Context:
     base_branch: str | None = None
     """The branch that a pull/merge request or a merge queue leads to."""
     may_write: bool = True
-    """False for a pull request from a fork: read the cache, build, publish nothing."""
+    """False for a fork's or a stranger's commit: read the cache, build, publish nothing."""
+    protected: bool = False
+    """Whether the CI says that not everybody may push what is built: a protected branch or tag at its own commit."""
     fork: bool = False
+    own: bool = True
+    """Whether the commit is the project's own, so that it gets what it names: secrets, a login at its store."""
+    unproven: bool = False
+    """Whether it may not write only because nothing is known of whose commit it is."""
     repository: str | None = None
     """`owner/name` on the forge, lower case where it is used in an image name."""
     default_store: str | None = None
@@ -57,3 +63,15 @@ class Context:
     """Field name -> where its value came from, e.g. `GITHUB_SHA`, `payload pull_request.head.sha`, `git`."""
     notes: tuple[str, ...] = ()
     """Remarks for people on how the values came together: a HEAD that is not the CI's commit, a fork."""
+
+    @property
+    def line(self) -> str:
+        """Who may push what is built, as a name: of protected branches and tags it is one, of all others their own.
+        Runs of one line may share what is part of no checksum."""
+        if self.protected and self.may_write:
+            return "protected"
+        if self.branch:
+            return f"branch {self.branch}"
+        if self.pull_request:
+            return f"pull request {self.pull_request}"
+        return f"tag {self.tag}" if self.tag else f"commit {self.commit}"

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from lineal.cleanup.unknown import Unknown
 from lineal.config.model import FILE
 from lineal.config.template import GitFacts
 from lineal.context.committed import dockerfile_of
 from lineal.dockerfile.images import read_images
 from lineal.dockerfile.stage import closure
 from lineal.errors import BadConfiguration, LinealError, Unreachable
-from lineal.git.command import run_git, with_config
-from lineal.git.remote import remote
+from lineal.git.remote import parse_refs, remote_refs
 from lineal.git.repository import Repository
 from lineal.session.project import load_exceptions, load_project, project_of_dockerfile
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _BRANCH, _TAG = "refs/heads/", "refs/tags/"
 _SHOWN = 5
-_HEX = frozenset("0123456789abcdef")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +48,8 @@ class Wanted:
     checksums: set[str] = field(default_factory=set)
     deploys: bool = False
     """Whether the project of one of the commits deploys."""
+    unknown: Unknown = field(default_factory=Unknown)
+    """Those that are made of artifacts."""
 
 
 def read_refs(repository: Repository, ignored: Sequence[str]) -> list[Ref]:
@@ -59,7 +60,7 @@ def read_refs(repository: Repository, ignored: Sequence[str]) -> list[Ref]:
     local = repository.run(
         "for-each-ref", "--format=%(objectname)%09%(refname)%0a%(*objectname)%09%(refname)^{}", *places
     )
-    refs = _refs(local) | (_remote_refs(repository) if has_remote else {})
+    refs = parse_refs(local) | (_remote_refs(repository) if has_remote else {})
     every = [Ref("HEAD", repository.commit), *(Ref(ref, commit) for ref, commit in sorted(refs.items()))]
     kept = [ref for ref in every if not ref.is_ignored(ignored)]
     if not any(ref.ref.startswith("refs/") for ref in kept):
@@ -74,9 +75,7 @@ def read_refs(repository: Repository, ignored: Sequence[str]) -> list[Ref]:
 def _remote_refs(repository: Repository) -> dict[str, str]:
     """The refs that the server has now: those that this clone has seen may be long gone."""
     try:
-        url, settings = remote(repository)
-        environ = with_config(repository.environ, ("remote.lineal.url", url), *settings)
-        return _refs(run_git(["ls-remote", "--heads", "--tags", "lineal"], repository.root, environ))
+        return remote_refs(repository, "--heads", "--tags")
     except LinealError:
         # The messages of git repeat addresses and the words of a server, so they are not shown.
         raise Unreachable(
@@ -86,49 +85,48 @@ def _remote_refs(repository: Repository) -> dict[str, str]:
         ) from None
 
 
-def _refs(out: bytes) -> dict[str, str]:
-    """Ref -> commit. A line `REF^{}` has the commit of the annotated tag in the line before it."""
-    found: dict[str, str] = {}
-    for line in out.decode("utf-8", "surrogateescape").split("\n"):
-        oid, _, ref = line.partition("\t")
-        if oid and _HEX.issuperset(oid) and ref.startswith("refs/"):
-            found[ref.removesuffix("^{}")] = oid
-    return found
-
-
 def read_wanted(session: Session, refs: Sequence[Ref]) -> Wanted:
     """Every stage of these commits, planned as a build would plan it.
 
     Raises `BadConfiguration` when a commit cannot be planned: the stages that it needs would be deleted."""
     wanted, problems = Wanted(), []
-    planned: set[tuple[str, bytes]] = set()
+    planned: dict[tuple[str, bytes], set[str]] = {}
+    open_ends: list[str] = []
     for ref in refs:
         try:
-            _add(session, ref, wanted, planned)
+            if _add(session, ref, wanted, planned):
+                open_ends.append(ref.commit)
         except LinealError as error:
             problems.append((ref, error))
     if problems:
         raise _refusal(problems)
+    if open_ends:
+        wanted.unknown.add_histories(session.checkout, open_ends)
     return wanted
 
 
-def _add(session: Session, ref: Ref, wanted: Wanted, planned: set[tuple[str, bytes]]) -> None:
+def _add(session: Session, ref: Ref, wanted: Wanted, planned: dict[tuple[str, bytes], set[str]]) -> bool:
+    """Whether some of what the commit needs is unknown."""
     import msgspec
 
     repository = session.checkout.at(ref.commit)
     if repository is None:
         raise _Missing(ref.commit)
     if repository.file(FILE) is None and repository.file(dockerfile_of(repository, "Dockerfile")) is None:
-        return
+        return False
     exceptions = load_exceptions(repository)
-    loaded = load_project(repository, session.settings, _facts(session, ref), exceptions)
+    grants = session.given.templates(exceptions)
+    loaded = load_project(repository, session.settings, _facts(session, ref), exceptions, grants)
     loaded = loaded or project_of_dockerfile(repository, session.context.repository)
     wanted.deploys = wanted.deploys or loaded.project.deploy is not None
     key = (repository.tree, msgspec.json.encode(loaded.project))
     if key not in planned:
         images = read_images(repository, loaded, exceptions=exceptions)
-        wanted.checksums |= {stage.checksum for stage in closure(list(images.last.values()))}
-        planned.add(key)
+        stages = closure(list(images.last.values()))
+        wanted.checksums |= {stage.checksum for stage in stages if not stage.unknown}
+        planned[key] = Unknown.below_of(stages)
+        wanted.unknown.below |= planned[key]
+    return bool(planned[key])
 
 
 def _facts(session: Session, ref: Ref) -> GitFacts:

@@ -9,10 +9,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
+from lineal.cleanup.unknown import Unknown, is_base
 from lineal.oci import Store
 from lineal.store.record import Record, read_stage
 from lineal.store.tags import is_checksum, parse_stage_tag
 
+NOTHING = Unknown()
 DAY = 24 * 3600 * 1000
 YOUNG, WANTED, USED, TAGGED, FOREIGN, NEEDED = "young", "wanted", "used", "tagged", "foreign", "needed"
 
@@ -29,11 +31,14 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """A checksum to delete: its tags, and its digests in the order of their deletion, that of the anchor last."""
+    """A checksum to delete: its digests in the order of their deletion, that of the anchor last, and their tags."""
 
     checksum: str
-    tags: tuple[str, ...]
-    digests: tuple[str, ...]
+    digests: Mapping[str, tuple[str, ...]]
+
+    @property
+    def tags(self) -> list[str]:
+        return [tag for tags in self.digests.values() for tag in tags]
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,8 @@ class RetentionPlan:
     kept: dict[str, str]
     """The reason of each checksum that stays."""
     deletions: list[Deletion] = field(default_factory=list)
+    used: Collection[str] = ()
+    """What clusters and bundles name."""
     other_projects: set[str] = field(default_factory=set)
     """The names of other projects with stages in this store."""
 
@@ -76,14 +83,15 @@ class RetentionPlan:
 
 def plan_retention(
     store: Store, tags: Tags, young: Collection[str], wanted: Collection[str], used: Collection[str],
-    project: str, since: int, pool: Executor,
+    project: str, since: int, pool: Executor, unknown: Unknown = NOTHING,
 ) -> RetentionPlan:  # fmt: skip
-    """Decide about every checksum. `since` is in milliseconds.
+    """Decide about every checksum. `since` is in milliseconds; what may be `unknown` is wanted.
 
     Young and wanted checksums are kept unread. Only when something else may be deleted are the young ones read, for
     their parents."""
     plan = RetentionPlan(
-        {checksum: YOUNG if checksum in young else WANTED for checksum in {*young, *wanted} & tags.ours.keys()}
+        {checksum: YOUNG if checksum in young else WANTED for checksum in {*young, *wanted} & tags.ours.keys()},
+        used=used,
     )
     rest = sorted(tags.ours.keys() - plan.kept.keys())
     if not rest:
@@ -100,12 +108,14 @@ def plan_retention(
         reason = _reason(by_checksum.get(checksum, []), used, tagged, project, since)
         if reason is not None:
             plan.kept[checksum] = reason
+    known = {one: [found.record for found in every if found.record] for one, every in by_checksum.items()}
+    for checksum in unknown.stages(known, lambda one: is_base(store, by_checksum[one][-1].digest)):
+        plan.kept.setdefault(checksum, WANTED)
     _add_needed(plan.kept, by_checksum)
     for checksum in rest:
         publications = by_checksum.get(checksum, [])
         if checksum not in plan.kept and publications:
-            tags_here = tuple(found.tag for found in publications)
-            plan.deletions.append(Deletion(checksum, tags_here, _order(checksum, publications)))
+            plan.deletions.append(Deletion(checksum, _order(checksum, publications)))
     records = [found.record for every in by_checksum.values() for found in every if found.record]
     plan.other_projects = {record.project for record in records} - {project}
     return plan
@@ -124,8 +134,8 @@ def recheck(store: Store, known: Tags, deletions: Sequence[Deletion], pool: Exec
 
 
 def delete(store: Store, one: Deletion) -> Deletion:
-    for digest in one.digests:
-        store.delete(digest)
+    for digest, tags in one.digests.items():
+        store.delete(digest, tags)
     return one
 
 
@@ -166,13 +176,13 @@ def _add_needed(kept: dict[str, str], publications: Mapping[str, Sequence[Public
                 queue.append(parent)
 
 
-def _order(checksum: str, publications: Sequence[Publication]) -> tuple[str, ...]:
-    """The digests in the order of deletion: later publications first, that of the anchor last. So an interrupted
-    cleanup leaves the anchor on a publication that is still there."""
+def _order(checksum: str, publications: Sequence[Publication]) -> dict[str, tuple[str, ...]]:
+    """The digests in the order of deletion: later publications first, that of the anchor last, and of its tags the
+    anchor last. So an interrupted cleanup leaves the anchor on a publication that is still there."""
     anchored = {found.digest for found in publications if found.tag == checksum}
     latest = sorted(publications, key=lambda found: _stamp(found.tag), reverse=True)
     ordered = sorted(latest, key=lambda found: found.digest in anchored)
-    return tuple(dict.fromkeys(found.digest for found in ordered))
+    return {one.digest: tuple(found.tag for found in ordered if found.digest == one.digest) for one in ordered}
 
 
 def _stamp(tag: str) -> int:

@@ -9,6 +9,8 @@ from lineal.build.result import BuildResult, settle
 from lineal.commands.output import introduce, introduce_lock, references, show
 from lineal.commands.plan import plan_images, unbuilt
 from lineal.commands.reporting import reporting
+from lineal.dockerfile.instructions import RunInstruction
+from lineal.dockerfile.stage import Stage
 from lineal.session.session import Session
 from lineal.stages.plan import BuildPlan
 
@@ -36,12 +38,18 @@ def build_images(
     Raises `LinealError`."""
     if not plan.needed:
         return settle(unbuilt(session, plan), session.lookup)
+    session.given.ask(session.loaded, {stage.image for stage in plan.needed if _mounts_of_caller(stage)})
     scheduler = _scheduler(session, plan)
     try:
         return scheduler.run()
     except BaseException:
         failed(scheduler.result)
         raise
+
+
+def _mounts_of_caller(stage: Stage) -> bool:
+    """Whether a `RUN` mounts what is not in the commit."""
+    return isinstance(stage.op, RunInstruction) and any(mount.type in ("secret", "ssh") for mount in stage.op.mounts)
 
 
 def _scheduler(session: Session, plan: BuildPlan) -> Scheduler:
@@ -63,6 +71,7 @@ def _scheduler(session: Session, plan: BuildPlan) -> Scheduler:
 
 def _environment(session: Session) -> BuildEnvironment:
     from lineal.build.environment import BuildEnvironment
+    from lineal.build.proxies import JobProxies
     from lineal.engine.select import SelectedEngine
     from lineal.session.settings import NETWORK_HOST
 
@@ -84,8 +93,9 @@ def _environment(session: Session) -> BuildEnvironment:
         agents=session.agents.socket,
         exceptions=session.giterminism,
         notes=session.notes,
-        proxies={name: image.args for name, image in project.images.items()},
+        proxies=JobProxies(settings.environ, session.context.may_write, settings.engine_network.value),
         project=project.project,
+        line=session.context.line,
         may_write=session.context.may_write,
         host_network=NETWORK_HOST in settings.allowed.value,
         workspace=session.workspace,

@@ -7,6 +7,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 
 from lineal.cleanup.refs import Ref, counted, read_refs, read_wanted
+from lineal.cleanup.removal import removal_of
 from lineal.cleanup.retention import (
     DAY,
     FOREIGN,
@@ -18,7 +19,6 @@ from lineal.cleanup.retention import (
     Deletion,
     RetentionPlan,
     Tags,
-    delete,
     plan_retention,
     recheck,
 )
@@ -47,17 +47,16 @@ def clean_up(session: Session) -> None:
             show("".join(_lines(plan.deletions)))
             session.progress.note(f"would go   {_stages(plan.deletions)}; nothing is deleted  --dry-run")
             return
+        removal = removal_of(session.store, plan.used, session.settings.environ, pool, session.progress)
         gone: list[Deletion] = []
         try:
-            for one in pool.map(
-                lambda one: delete(session.store, one), recheck(session.store, tags, plan.deletions, pool)
-            ):
+            for one in removal.delete(recheck(session.store, tags, plan.deletions, pool)):
                 gone.append(one)
                 show("".join(_lines([one])))
         finally:
             session.progress.note(f"deleted    {_stages(gone)}")
-    _check(session.store, gone)
-    _free(session)
+        _check(session.store, gone)
+        session.progress.note(f"space      {removal.sweep()}")
 
 
 @contextmanager
@@ -79,7 +78,7 @@ def _plan(session: Session, pool: ThreadPoolExecutor) -> tuple[Tags, list[Ref], 
     since = session.store.now() - days * DAY if days else 10**15
     # What is checked out says whose this is: a branch that calls itself another project must not delete its stages.
     plan = plan_retention(session.store, tags, tags.young(since), wanted.checksums, _used(session, pool),
-                          session.loaded.project.project, since, pool)  # fmt: skip
+                          session.loaded.project.project, since, pool, wanted.unknown)  # fmt: skip
     if wanted.deploys and not session.settings.kube_contexts.value:
         session.progress.warn(
             "This project deploys, and no --kube-context was given: images that only a cluster still "
@@ -118,14 +117,6 @@ def _check(store: Store, gone: list[Deletion]) -> None:
                 id="LN-8005",
                 remedy="Look at the registry's own log and its rules for deleting.",
             )
-
-
-def _free(session: Session) -> None:
-    freed = session.store.sweep()
-    if freed is None:
-        session.progress.note("space      is freed by the registry's own garbage collection")
-    else:
-        session.progress.note(f"space      {freed / 1e6:.1f} MB freed")
 
 
 def _summary(plan: RetentionPlan, refs: list[Ref], days: int) -> Iterator[str]:

@@ -36,7 +36,7 @@ def plan(session: Session, names: Sequence[str], format: str) -> bool:
         release = _release_inputs(session) if session.settings.diff.value else None
         if release is None:
             introduce(session)
-        found = plan_images(session, names, release)
+        found = plan_images(session, names, release, complete=False)
         _note_unpinned(session, found)
         told.result = unbuilt(session, found)
         if release is not None:
@@ -50,17 +50,25 @@ def plan(session: Session, names: Sequence[str], format: str) -> bool:
     return bool(told.result.plan.needed or told.changes)
 
 
-def plan_images(session: Session, names: Sequence[str] = (), release: ReleaseInputs | None = None) -> BuildPlan:
+def plan_images(
+    session: Session, names: Sequence[str] = (), release: ReleaseInputs | None = None, *, complete: bool = True
+) -> BuildPlan:
     """Ask the store for the images of these names (all by default); each new stage says which change made it new.
 
-    `release` is what else the command reads of the commit. Raises `LinealError`, also for uncommitted changes."""
+    `release` is what else the command reads of the commit. Raises `LinealError`, also for uncommitted changes and,
+    unless the plan need not be `complete`, for artifacts that are not there."""
     graphs = _read_images(session, names, release)
+    if complete:
+        graphs.require_artifacts()
     if release is not None:
         release.check()
     found = resolve(graphs.last, session.lookup)
     for note in session.history.notes:
         session.progress.warn(note)
-    unknown = [stage.checksum for stage in found.needed if not found.resolutions[stage.checksum].anchored]
+    unknown = [
+        stage.checksum for stage in found.needed
+        if not found.resolutions[stage.checksum].anchored and not stage.unknown
+    ]  # fmt: skip
     if not unknown:
         return found
     reasons = _reasons(session, graphs.last)
@@ -76,8 +84,9 @@ def _read_images(session: Session, names: Sequence[str], release: ReleaseInputs 
     """The graphs of the images, once nothing uncommitted would change them."""
     trusted = session.context.may_write
     graphs = read_images(
-        session.repository, session.loaded, names, session.giterminism, session.notes, trusted=trusted
-    )
+        session.repository, session.loaded, names, session.giterminism, session.notes, trusted=trusted,
+        artifacts=session.artifacts,
+    )  # fmt: skip
     if not session.settings.dev.value:
         files, folders = (release.files, release.folders) if release else ([], [])
         read = {FILE, GITERMINISM_FILE, *graphs.files, *files}
@@ -109,7 +118,9 @@ def _reasons(session: Session, images: Mapping[str, Stage]) -> dict[str, str]:
         before = session.repository.at(earlier, fetch=False) if earlier else None
         if before is None:
             return {}
-        previous = read_images(before, session.loaded, list(images), session.giterminism)
+        # Those of then are not here; with those of now the rest can be compared.
+        exceptions, artifacts = session.giterminism, session.artifacts
+        previous = read_images(before, session.loaded, list(images), exceptions, artifacts=artifacts)
         return explain(images, previous.last, before.commit[:7])
     except LinealError:
         return {}

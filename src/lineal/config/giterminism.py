@@ -5,7 +5,6 @@ The file itself is always read from the commit, is plain YAML, and without it th
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -13,7 +12,7 @@ from msgspec import Meta, Struct
 from lineal.config.convert import convert
 from lineal.config.document import Document, Path, parse
 from lineal.config.model import Variable
-from lineal.context.wildcards import Part, matches
+from lineal.context.wildcards import matches, path_pattern
 from lineal.errors import BadConfiguration, Problems
 
 FILE = "lineal-giterminism.yaml"
@@ -70,6 +69,14 @@ class Giterminism(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         DockerfileExceptions()
     )
     submodules: Annotated[SubmoduleExceptions, Meta(description="Exceptions for submodules.")] = SubmoduleExceptions()
+    artifacts: Annotated[
+        list[str],
+        Meta(
+            description="Paths of files that an earlier job made in the working tree: builds read those that the "
+            "commit does not have as if it had them, and their bytes count. `*` and `**` as below; a directory means "
+            "everything below."
+        ),
+    ] = []
     uncommitted: Annotated[
         list[str],
         Meta(
@@ -80,21 +87,23 @@ class Giterminism(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     def tolerates(self, path: str) -> bool:
         """Whether uncommitted changes of this path (of the commit, with `/`) are a warning instead of an error."""
-        return any(matches(_parts(pattern), path) for pattern in self.uncommitted)
+        return any(matches(path_pattern(pattern), path) for pattern in self.uncommitted)
 
     def unpinned(self, source: str) -> bool:
         """Whether an `ADD` may bring this URL or repository, written like this, without a checksum or commit."""
-        return any(matches(_parts(pattern), source) for pattern in self.dockerfile.unpinned)
+        return any(matches(path_pattern(pattern), source) for pattern in self.dockerfile.unpinned)
 
     def opens(self, source: str) -> bool:
         """Whether this URL or repository may be a service of this machine or its network although nothing pins it: a
         pattern means it that has no wildcard in the host."""
         spelt = [pattern for pattern in self.dockerfile.unpinned if _SPELT_HOST.match(pattern)]
-        return any(matches(_parts(pattern), source) for pattern in spelt)
+        return any(matches(path_pattern(pattern), source) for pattern in spelt)
 
     def empty(self, path: str) -> bool:
         """Whether the submodule at this path counts as an empty folder."""
-        return any(matches(_parts(pattern), one) for pattern in self.submodules.empty for one in (path, path + "/"))
+        return any(
+            matches(path_pattern(pattern), one) for pattern in self.submodules.empty for one in (path, path + "/")
+        )
 
 
 def load_giterminism(text: str | None, *, file: str = FILE) -> Giterminism:
@@ -108,6 +117,8 @@ def load_giterminism(text: str | None, *, file: str = FILE) -> Giterminism:
     problems = Problems()
     _check_paths(document, ("uncommitted",), found.uncommitted, problems)
     _check_paths(document, ("submodules", "empty"), found.submodules.empty, problems)
+    _check_paths(document, ("artifacts",), found.artifacts, problems)
+    _check_artifacts(document, found.artifacts, problems)
     problems.end()
     return found
 
@@ -123,15 +134,17 @@ def _check_paths(document: Document, key: Path, patterns: list[str], problems: P
             ))  # fmt: skip
 
 
-@lru_cache(maxsize=256)
-def _parts(pattern: str) -> list[Part]:
-    """`**/` is any number of directories, `**` anything, `*` and `?` stay inside one name."""
-    if pattern.endswith("/"):
-        pattern += "**"
-    anything, in_name = re.compile(".", re.DOTALL), re.compile("[^/]")
-    special = {
-        "**/": Part("folders", anything), "**": Part("many", anything), "*": Part("many", in_name),
-        "?": Part("one", in_name),
-    }  # fmt: skip
-    pieces = re.findall(r"\*\*/|\*\*|.", pattern.removeprefix("./"), re.DOTALL)
-    return [special.get(piece) or Part("one", re.compile(re.escape(piece))) for piece in pieces]
+def _check_artifacts(document: Document, patterns: list[str], problems: Problems) -> None:
+    """Refuse what no path of an artifact is like."""
+    for index, pattern in enumerate(patterns):
+        parts = pattern.removeprefix("./").removesuffix("/").split("/")
+        if pattern.startswith("!"):
+            message, remedy = "A pattern of artifacts takes nothing back.", "Leave files out with .dockerignore."
+        elif ".git" in (part.lower() for part in parts):
+            message, remedy = "Nothing below .git is an artifact.", "Write what a build needs of it to a file."
+        elif pattern.strip() and not pattern.startswith("/") and not {"", "."}.isdisjoint(parts):
+            message, remedy = "No path is written like this.", "Write it as git does, such as `web/dist/**`."
+        else:
+            continue
+        place = document.place(("artifacts", index))
+        problems.add(BadConfiguration(message, id="LN-1005", place=place, remedy=remedy))

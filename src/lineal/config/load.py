@@ -18,6 +18,7 @@ from lineal.config import template
 from lineal.config.convert import convert
 from lineal.config.document import Document, parse, spell
 from lineal.config.giterminism import Giterminism
+from lineal.config.grants import Grants
 from lineal.config.model import FILE, Deploy, Image, Project, normal
 from lineal.config.setting import DEFAULT, Origin, Setting, known
 from lineal.config.template import GitFacts
@@ -96,9 +97,12 @@ def load(
     git: GitFacts,
     environ: Mapping[str, str],
     giterminism: Giterminism,
+    grants: Grants | None = None,
 ) -> LoadedProject:
     """The project that the template `text` describes. Raises `BadConfiguration` with file, line, key and remedy."""
-    names = template.names(git=git, env=env or None, vars=vars, environ=environ, giterminism=giterminism)
+    names = template.names(
+        git=git, env=env or None, vars=vars, environ=environ, giterminism=giterminism, grants=grants
+    )
     deferred = {} if env else {"env": _ENV_MARK}
     rendered = template.render(text, file=file, names=names, deferred=deferred)
     lines = template.source_lines(text, rendered, file=file, names=names, deferred=deferred)

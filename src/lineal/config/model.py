@@ -54,15 +54,16 @@ SecretName = Annotated[
 
 
 class Secret(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A secret for `RUN --mount=type=secret`: where the runner finds its value. Give `env` or `file`."""
+    """A secret for `RUN --mount=type=secret`. Whoever runs Lineal gives its value; for the project's own commits
+    `env` or `file` may say where the runner finds it."""
 
     id: SecretName
     env: Annotated[str | None, Meta(description="The environment variable that holds the value.")] = None
     file: Annotated[
         str | None,
         Meta(
-            description="The file that holds the value: absolute, or relative to the repository's root. "
-            "It is read on the runner and is never committed."
+            description="The file that holds the value, relative to the repository's root and inside it, never "
+            "committed. Outside a CI, where the user is asked, it may be anywhere."
         ),
     ] = None
 
@@ -86,6 +87,7 @@ OneSecret = Annotated[
             "oneOf": [
                 {"required": ["env"], "properties": {"env": {"type": "string"}}},
                 {"required": ["file"], "properties": {"file": {"type": "string"}}},
+                {"properties": {"env": {"type": "null"}, "file": {"type": "null"}}},
             ]
         }
     ),

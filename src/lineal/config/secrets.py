@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from lineal.config.document import spell
+from lineal.config.grants import Grants, expanded, secret_wish
 from lineal.config.model import Secret
 from lineal.errors import BadConfiguration
 from lineal.text import bare
@@ -41,19 +43,29 @@ class Mask:
 
 class SecretValues(Mask):
     def __init__(
-        self, images: Mapping[str, Iterable[Secret]], given: Iterable[Secret], environ: Mapping[str, str], root: Path
+        self,
+        images: Mapping[str, Iterable[Secret]],
+        given: Iterable[Secret],
+        environ: Mapping[str, str],
+        root: Path,
+        grants: Grants | None = None,
     ) -> None:
         """`images` has the secrets of each image of lineal.yaml, `given` those of the command line, which win.
-        Relative `file` paths start from `root`."""
+        Relative `file` paths start from `root`. `grants` limits what lineal.yaml names."""
         super().__init__()
-        self._images = {name: {secret.id: secret for secret in secrets} for name, secrets in images.items()}
+        self._images = {
+            name: {secret.id: (number, secret) for number, secret in enumerate(secrets)}
+            for name, secrets in images.items()
+        }
         self._given = {secret.id: secret for secret in given}
         self._environ = environ
         self._root = root
+        self._grants = grants or Grants(environ, root)
 
     def value(self, image: str, name: str) -> bytes | None:
-        """The value, None when no such secret is configured. Raises `BadConfiguration` when its source is missing."""
-        secret = self._given.get(name) or self._images.get(image, {}).get(name)
+        """The value, None when no such secret is given. Raises `BadConfiguration` when its source is missing, or is
+        none that a commit may name."""
+        secret = self._given.get(name) or self._named(image, name)
         if secret is None:
             return None
         if secret.env is not None:
@@ -69,9 +81,24 @@ class SecretValues(Mask):
         self.hide([value.decode(errors="replace")])
         return value
 
+    def _named(self, image: str, name: str) -> Secret | None:
+        """The secret as the commit names it, if the run lets the commit have it."""
+        number, secret = self._images.get(image, {}).get(name, (0, None))
+        if secret is None:
+            return None
+        place = self._grants.place(spell(("images", image, "secrets", number)))
+        wish = secret_wish(secret, place)
+        if secret.env is not None:
+            self._grants.check_variable(wish, secret.env)
+        elif secret.file is not None:
+            secret = Secret(id=name, file=str(self._grants.path(wish, secret.file)))
+        else:
+            self._grants.say_missing(wish)
+            return None
+        return secret if self._grants.let(wish) else None
+
     def _file(self, name: str, file: str) -> bytes:
-        home = self._environ.get("HOME", "")
-        path = self._root / (home + file[1:] if home and file.startswith("~/") else file)
+        path = expanded(file, self._root, self._environ)
         try:
             return path.read_bytes()
         except OSError as error:

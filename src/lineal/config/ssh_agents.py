@@ -5,24 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from lineal.config.document import spell
+from lineal.config.grants import Grants, expanded, ssh_wish
 from lineal.config.model import Ssh
 from lineal.errors import BadConfiguration
 
 
 class SshAgents:
     def __init__(
-        self, images: Mapping[str, Iterable[Ssh]], given: Iterable[Ssh], environ: Mapping[str, str], root: Path
+        self,
+        images: Mapping[str, Iterable[Ssh]],
+        given: Iterable[Ssh],
+        environ: Mapping[str, str],
+        root: Path,
+        grants: Grants | None = None,
     ) -> None:
         """`images` has the agents of each image of lineal.yaml, `given` those of the command line, which win.
-        Relative paths start from `root`."""
-        self._images = {name: {agent.id: agent for agent in agents} for name, agents in images.items()}
+        Relative paths start from `root`. `grants` limits what lineal.yaml names."""
+        self._images = {
+            name: {agent.id: (number, agent) for number, agent in enumerate(agents)}
+            for name, agents in images.items()
+        }
         self._given = {agent.id: agent for agent in given}
         self._environ = environ
         self._root = root
+        self._grants = grants or Grants(environ, root)
 
     def socket(self, image: str, name: str) -> Path | None:
-        """The agent's socket, None when none has this id. Raises `BadConfiguration` when it is not there."""
-        agent = self._given.get(name) or self._images.get(image, {}).get(name)
+        """The agent's socket, None when none with this id is given. Raises `BadConfiguration` when it is not there,
+        or is at a path that a commit may not name."""
+        agent = self._given.get(name) or self._named(image, name)
         if agent is None:
             return None
         text = agent.socket or self._environ.get("SSH_AUTH_SOCK", "")
@@ -32,8 +44,7 @@ class SshAgents:
                 id="LN-1014",
                 remedy="Start one with `eval $(ssh-agent)` and add a key with `ssh-add`, or name its socket.",
             )
-        home = self._environ.get("HOME", "")
-        path = self._root / (home + text[1:] if home and text.startswith("~/") else text)
+        path = expanded(text, self._root, self._environ)
         if not path.is_socket():
             raise BadConfiguration(
                 f"The SSH agent {name!r} is at {path}, which is {'no socket' if path.exists() else 'not there'}.",
@@ -41,6 +52,17 @@ class SshAgents:
                 remedy="Name the socket of an agent; a key is added to one with `ssh-add`.",
             )
         return path
+
+    def _named(self, image: str, name: str) -> Ssh | None:
+        """The agent as the commit names it, if the run lets the commit have it."""
+        number, agent = self._images.get(image, {}).get(name, (0, None))
+        if agent is None:
+            return None
+        place = self._grants.place(spell(("images", image, "ssh", number)))
+        wish = ssh_wish(agent, place)
+        if agent.socket:
+            agent = Ssh(id=name, socket=str(self._grants.path(wish, agent.socket)))
+        return agent if self._grants.let(wish) else None
 
 
 def parse_ssh(text: str, folder: Path) -> Ssh:

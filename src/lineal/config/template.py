@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineal.config.document import Lines, same
+from lineal.config.grants import Grants, variable_wish
 from lineal.config.sandbox import MAX_OUTPUT, Refusal, environment
 from lineal.errors import BadConfiguration, LinealError, Location
 from lineal.text import printable, quoted
@@ -43,8 +45,12 @@ def names(
     vars: Mapping[str, str],
     environ: Mapping[str, str],
     giterminism: Giterminism,
+    grants: Grants | None = None,
 ) -> dict[str, object]:
-    """The names that every template may use: `git`, `env` (if given), `vars` and `env_var("NAME", "default")`."""
+    """The names that every template may use: `git`, `env` (if given), `vars` and `env_var("NAME", "default")`.
+
+    `grants` limits what the commit reads of `environ`."""
+    limits = grants or Grants(environ, Path())
 
     def env_var(name: str, default: str | None = None) -> str:
         if name not in giterminism.config.environment:
@@ -53,7 +59,9 @@ def names(
                 id="LN-1010",
                 remedy="Add it to `config.environment` in lineal-giterminism.yaml, or use `vars` and `--var`.",
             )
-        value = environ.get(name, default)
+        value = vars.get(name)
+        if value is None:
+            value = limits.variable(variable_wish(name), name, default)
         if value is None:
             remedy = f'Set it, or write a default: env_var("{printable(name)}", "…").'
             raise BadConfiguration(

@@ -88,10 +88,9 @@ def _check_secrets(secrets: list[Secret], path: Path) -> Iterator[RuleViolation]
     seen: set[str] = set()
     for index, secret in enumerate(secrets):
         where = (*path, index)
-        if (secret.env is None) == (secret.file is None):
-            few = "neither `env` nor `file`" if secret.env is None else "both `env` and `file`"
-            message = f"The secret {quoted(secret.id)} has {few}."
-            yield RuleViolation(where, message, "Give exactly one: the variable's name, or the file's path.")
+        if secret.env is not None and secret.file is not None:
+            message = f"The secret {quoted(secret.id)} has both `env` and `file`."
+            yield RuleViolation(where, message, "Give one of them, or none for a secret that the caller gives.")
         if secret.env is not None and not _VARIABLE.fullmatch(secret.env):
             # The text is not repeated: this is where a value is pasted by mistake.
             message = "This is not the name of an environment variable."

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from threading import RLock
 
+from lineal.context.artifacts import NONE, Artifacts
 from lineal.context.dockerignore import Ignore
 from lineal.context.tree import Kind, Node
 from lineal.errors import BadConfiguration
-from lineal.git.commit import Commit, CommitFiles
+from lineal.git.commit import Commit, CommitFiles, Contents
 from lineal.git.lfs import AttributeFiles
 from lineal.git.repository import folders_above
 from lineal.git.submodules import AbsentSubmodules
@@ -30,18 +31,19 @@ def no_submodule(path: str) -> bool:
 
 
 class BuildContext:
-    """A `SourceTree` of a directory of the commit. Paths are relative to the context.
+    """A `SourceTree` of a directory of the commit, with the artifacts in it. Paths are relative to the context.
 
     The files of a submodule stand in it as if the commit itself had them. They are brought in when something asks for
     them: a submodule that nothing reads need not be on this machine."""
 
     def __init__(
         self, repository: CommitFiles, context: str, listing: Sequence[tuple[str, str, str]], ignore: Ignore,
-        empty: Callable[[str], bool] = no_submodule,
+        empty: Callable[[str], bool] = no_submodule, artifacts: Artifacts = NONE,
     ) -> None:  # fmt: skip
         """`listing` holds at least the context's entries, as `Repository.listing` gives them. `empty` tells which
         submodules count as empty folders, by their paths in the outermost repository."""
         self.repository = repository
+        self.artifacts = artifacts
         self._empty = empty
         self._listing = listing
         self.context = context
@@ -56,19 +58,24 @@ class BuildContext:
         while around := next((e for e in listing if e[1] == _SUBMODULE and prefix.startswith(e[0] + "/")), None):
             self._emptied |= {around[0]} if empty(around[0]) else set()
             listing = [] if empty(around[0]) else self._enter(around[0], around[2])
-        self._add([(path[len(prefix) :], mode, oid) for path, mode, oid in listing if path.startswith(prefix)])
+        entries = [(path[len(prefix) :], mode, oid) for path, mode, oid in listing if path.startswith(prefix)]
+        self._add(self._with_artifacts(entries, ""))
 
     # --- submodules ---------------------------------------------------------------------------------------------
 
     def _enter(self, full: str, commit: str) -> list[tuple[str, str, str]]:
         """The listing of a submodule. From now on its own repository answers for the files in it."""
-        owner, path = self._owner(full)
+        owner, path = self._repository_of(full)
         module = owner.submodule(path, commit)
         self.submodules[full] = module
         return submodule_listing(module)
 
-    def _owner(self, full: str) -> tuple[CommitFiles, str]:
-        """The repository that holds a path of the outermost repository, and the path as that repository has it."""
+    def _owner(self, full: str) -> tuple[Contents, str]:
+        """What holds the content of a path of the outermost repository, and the path as that has it."""
+        return (self.artifacts, full) if full in self.artifacts else self._repository_of(full)
+
+    def _repository_of(self, full: str) -> tuple[CommitFiles, str]:
+        """The repository that a path of the outermost repository is in, and the path as that repository has it."""
         place = full
         while self.submodules and (place := place.rpartition("/")[0]):
             if place in self.submodules:
@@ -90,6 +97,22 @@ class BuildContext:
         self._index = _Index(self._index.entries | kept) if self._index.entries else _Index(kept)
         self._links |= links
 
+    def _with_artifacts(self, entries: list[tuple[str, str, str]], folder: str) -> list[tuple[str, str, str]]:
+        """Entries below a folder, and the artifacts there; those in a submodule come with its own entries."""
+        start = len(self.full(""))
+        found = [(path[start:], mode, key) for path, mode, key in self.artifacts.below(self.full(folder))]
+        if not found:
+            return entries
+        known = {path for path, _, _ in entries}
+        links = [path for path, mode, _ in entries if mode == _SUBMODULE and not self._empty(self.full(path))]
+        added: list[tuple[str, str, str]] = []
+        for path, mode, key in found:
+            if not any(_inside(path, link) for link in links):
+                above = [one for one in folders_above(path) if one.startswith(folder) and one not in known]
+                known.update(above)
+                added += [*((one, "040000", "") for one in above), (path, mode, key)]
+        return entries + added
+
     def _bring(self, path: str, *, below: bool = False, names: bool = False) -> _Index:
         """The index, with the submodules that an answer about `path` depends on: the one that `path` lies in, with
         `below` all below it, with `names` those that may change which names are in it."""
@@ -110,7 +133,8 @@ class BuildContext:
                     absent[link] = error.pins
                     continue
                 above = [link[:at] for at, letter in enumerate(link) if letter == "/"]
-                self._add([*((folder, "040000", "") for folder in (*above, link)), *inside])
+                folders = [(folder, "040000", "") for folder in (*above, link)]
+                self._add([*folders, *self._with_artifacts(inside, link + "/")])
             if absent:
                 raise AbsentSubmodules([pin for pins in absent.values() for pin in pins])
             return self._index
@@ -135,6 +159,10 @@ class BuildContext:
         # "0" is the character after "/": the range holds exactly what starts with `path/`.
         return paths[bisect_left(paths, path + "/") : bisect_left(paths, path + "0")]
 
+    def files(self) -> list[str]:
+        """The files and links that have been read so far: those of submodules may be missing."""
+        return [path for path, (mode, _) in self._index.entries.items() if mode not in ("040000", _SUBMODULE)]
+
     def identity(self, path: str) -> list[tuple[str, str, str]]:
         """The entries that a copy of `path` depends on, sorted: (path, git mode, git object id). A directory is an
         entry of its own only if it is empty after `.dockerignore` (DESIGN §4). Only LFS pointers are opened."""
@@ -155,9 +183,11 @@ class BuildContext:
     def _content(self, path: str, mode: str, oid: str) -> str:
         """The object id of a file; for an LFS pointer the id of the content that it stands for, because attributes
         alone can make the same object mean another content."""
+        owner, inside = self._owner(self.full(path))
+        if owner is self.artifacts:
+            return self.artifacts.oid(inside)
         if not mode.startswith("100"):
             return oid
-        owner, inside = self._owner(self.full(path))
         if owner is self.repository and not self._attributes.name_lfs(inside):
             return oid
         pointer = owner.pointer(inside, oid)
@@ -177,7 +207,7 @@ class BuildContext:
 
     def unfiltered(self) -> BuildContext:
         """The same context as if there were no `.dockerignore`."""
-        return BuildContext(self.repository, self.context, self._listing, Ignore.none(), self._empty)
+        return BuildContext(self.repository, self.context, self._listing, Ignore.none(), self._empty, self.artifacts)
 
     def counts_as_empty(self, path: str) -> bool:
         """Whether a path of the outermost repository is or lies in a submodule that counts as an empty folder."""
@@ -220,7 +250,7 @@ class BuildContext:
     def _sizes(self, paths: list[str]) -> dict[str, int]:
         """The sizes of the files among some paths."""
         asked: dict[int, list[tuple[str, str, str]]] = {}
-        owners: dict[int, CommitFiles] = {}
+        owners: dict[int, Contents] = {}
         for path in paths:
             mode, oid = self._index.entries[path]
             if mode.startswith("100"):

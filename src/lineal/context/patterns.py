@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -13,6 +14,8 @@ from lineal.context.wildcards import Part, matches
 _PIECE = re.compile(r"\*\*/?|\[\^?(?:\\.|[^\]\\])*\]|\\.|.", re.DOTALL)
 _WAYS = 2_000_000
 """Ways to share a path among its wildcards that a regular expression may have to try: some hundredths of a second."""
+# Python warns of `[[` and `[a--b]` in expressions, which may mean sets of sets one day; a user has no use for that.
+warnings.filterwarnings("ignore", "Possible (nested )?set", FutureWarning)
 _LETTER, _IN_NAME = re.compile("."), re.compile(r"[^/]")
 
 

@@ -26,7 +26,7 @@ class ReadPaths:
     def covers(self, path: str) -> bool:
         """Whether one of the instructions would read this path of the repository if it were committed."""
         prefix = "" if self.context.context in ("", ".") else self.context.context + "/"
-        if self.context.counts_as_empty(path):
+        if self.context.counts_as_empty(path) or path in self.context.artifacts:
             return False
         if not path.startswith(prefix) or self.context.ignore.excludes(path[len(prefix) :]):
             return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 
@@ -18,6 +19,21 @@ class Part:
 
     kind: Literal["one", "many", "folders"]
     letters: re.Pattern[str]
+
+
+@lru_cache(maxsize=256)
+def path_pattern(pattern: str) -> list[Part]:
+    """A pattern of `lineal-giterminism.yaml`: `**/` is any number of directories, `**` anything, `*` and `?` stay
+    inside one name, and a slash at the end means everything below."""
+    if pattern.endswith("/"):
+        pattern += "**"
+    anything, in_name = re.compile(".", re.DOTALL), re.compile("[^/]")
+    special = {
+        "**/": Part("folders", anything), "**": Part("many", anything), "*": Part("many", in_name),
+        "?": Part("one", in_name),
+    }  # fmt: skip
+    pieces = re.findall(r"\*\*/|\*\*|.", pattern.removeprefix("./"), re.DOTALL)
+    return [special.get(piece) or Part("one", re.compile(re.escape(piece))) for piece in pieces]
 
 
 def matches(parts: Sequence[Part], text: str) -> bool:

@@ -90,7 +90,7 @@ class ReleaseInputs:
         env = settings.env.value or None
         common = names(
             git=session.git_facts, env=env, vars=settings.vars.value, environ=settings.environ,
-            giterminism=session.giterminism,
+            giterminism=session.giterminism, grants=session.given.templates(session.giterminism),
         )  # fmt: skip
         values = write(
             session.workspace / "values",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from lineal.config.giterminism import Giterminism
 from lineal.config.load import LoadedProject
 from lineal.config.model import Image
+from lineal.context.artifacts import Artifacts
 from lineal.context.build_context import BuildContext
 from lineal.context.committed import absent, committed_text, dockerfile_of
 from lineal.context.dockerignore import Ignore
@@ -44,6 +45,20 @@ class ImageGraphs:
                 found.update(literal(m.source) for m in stage.op.mounts if m.has_files and m.source_stage is None)
         return [ReadPaths(tree, tuple(sorted(sources))) for tree, sources in patterns.values() if sources]
 
+    def require_artifacts(self) -> None:
+        """Raises `BadConfiguration` for all artifacts that a stage reads and that are not there."""
+        problems = Problems()
+        for stage in closure(list(self.last.values())):
+            for pattern in stage.awaits:
+                problems.add(BadConfiguration(
+                    f"The artifact {pattern} of lineal-giterminism.yaml is needed here and is not there.",
+                    id="LN-3602",
+                    place=stage.place,
+                    remedy="Run the job that makes it first, and bring its files into this one (GitHub: "
+                    "actions/download-artifact; GitLab: `needs`).",
+                ))  # fmt: skip
+        problems.end()
+
 
 def read_images(
     repository: Commit,
@@ -53,9 +68,11 @@ def read_images(
     notes: Notes = QUIET,
     *,
     trusted: bool = True,
+    artifacts: Artifacts | None = None,
 ) -> ImageGraphs:
     """Plan the wanted images (all by default) and those they need. `trusted` says whether the commit may open
-    services of this network to an `ADD`: see `Giterminism.opens`.
+    services of this network to an `ADD`: see `Giterminism.opens`. Without `artifacts` none of those is there that the
+    exceptions declare, as for a commit that is not checked out.
 
     Raises `BadConfiguration` with all that is wrong."""
     project = loaded.project
@@ -71,6 +88,7 @@ def read_images(
             ))  # fmt: skip
     problems.end()
     reader = _Reader(repository, loaded, _with_needs(names, project.images), exceptions, once(notes), trusted)
+    reader.artifacts = artifacts or Artifacts(exceptions.artifacts)
     return reader.read()
 
 
@@ -95,6 +113,7 @@ class _Reader:
         trusted: bool,
     ) -> None:  # fmt: skip
         self.exceptions = exceptions
+        self.artifacts = Artifacts()
         self.notes = notes
         self.trusted = trusted
         self.repository = repository
@@ -160,5 +179,7 @@ class _Reader:
         key = (context, file if text is not None else "")
         if key not in self.trees:
             ignore = Ignore(text, file=file) if text is not None else Ignore.none()
-            self.trees[key] = BuildContext(self.repository, context, self.listing, ignore, self.exceptions.empty)
+            self.trees[key] = BuildContext(
+                self.repository, context, self.listing, ignore, self.exceptions.empty, self.artifacts
+            )
         return self.trees[key]

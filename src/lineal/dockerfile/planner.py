@@ -13,7 +13,7 @@ from lineal.dockerfile.checksum import Inputs, checksum
 from lineal.dockerfile.instructions import FromInstruction, InstructionParser
 from lineal.dockerfile.onbuild import arguments, trigger
 from lineal.dockerfile.parser import one_line
-from lineal.dockerfile.scope import Scope, Word
+from lineal.dockerfile.scope import PROXY_ARGS, Scope, Word
 from lineal.dockerfile.stage import PlanRequest, Stage, unplanned
 from lineal.dockerfile.syntax import read
 from lineal.dockerfile.target import Target, TargetBuilder, TooDeep
@@ -152,6 +152,14 @@ class Planner:
         declared |= arguments((*own, *(text for stage in self.needs.values() for text in stage.scope.onbuild)))
         for note in unused(self.image, declared):
             self.image.notes.note(note)
+        for name in sorted(PROXY_ARGS.intersection(self.image.args).difference(declared)):
+            self.problems.add(BadConfiguration(
+                f"{name} is the job's: a proxy is part of no checksum, so no commit says which one a RUN sees.",
+                id="LN-2201",
+                place=Location("lineal.yaml", key=f"images.{self.image.name}.args.{name}"),
+                remedy=f"Set {name} in the environment of the job, or write `ARG {name}` in the Dockerfile: "
+                "then it counts.",
+            ))  # fmt: skip
         for name in self.image.needs:
             if name not in declared:
                 near = closest(name, declared)

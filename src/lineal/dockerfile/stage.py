@@ -39,11 +39,18 @@ class Stage:
     needs: dict[str, Stage] = field(default_factory=dict)
     """Placeholder text of another image's reference -> that image's last stage."""
     platform: str = "linux/amd64"
+    awaits: tuple[str, ...] = ()
+    """The patterns of artifacts that it reads and that are not there."""
+    unknown: tuple[str, ...] = ()
+    """The same of all that it is made from, too: as long as there are any, nobody knows its checksum."""
     checksum: str = ""
+    """While it is unknown, no checksum but a name for this run only, which no store has."""
 
     def __post_init__(self) -> None:
         inputs = {**self.inputs, "parent": self.parent.checksum if self.parent else None}
-        object.__setattr__(self, "checksum", checksum(inputs))
+        unknown = {*self.awaits, *(pattern for one in self.dependencies() for pattern in one.unknown)}
+        object.__setattr__(self, "unknown", tuple(sorted(unknown)))
+        object.__setattr__(self, "checksum", ("unknown:" if unknown else "") + checksum(inputs))
 
     @property
     def placeholder(self) -> str:

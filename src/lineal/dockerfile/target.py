@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError
 
+from lineal.context.awaited import awaited
 from lineal.context.glob import expand as expand_sources
 from lineal.context.glob import follow, has_wildcards, may_be_empty
 from lineal.context.missing_source import explain
@@ -78,6 +79,8 @@ class TargetBuilder:
         self.pending: list[MetadataInstruction] = []
         self.first = True
         self.cmd_set = False
+        self.awaits: set[str] = set()
+        """The artifacts that the instruction needs and that are not there."""
         self.lost: set[str] = set()
         """The variables whose value is not known because their instruction is wrong."""
 
@@ -97,6 +100,7 @@ class TargetBuilder:
 
     def _add(self, instruction: DockerfileInstruction) -> None:
         name = instruction.name
+        self.awaits = set()
         if self._uses_lost(instruction):
             self._lose(instruction)
         if name == "ARG":
@@ -293,7 +297,12 @@ class TargetBuilder:
         except BadConfiguration as error:
             self.parser.refuse(instruction, error.message, error.remedy, id=error.id)
         written = written or source
-        if not roots and not (may_be_empty(names, source) if source == written else has_wildcards(written)):
+        there = bool(roots) or (may_be_empty(names, source) if source == written else has_wildcards(written))
+        absent = awaited(context, source, path_filter, there=there)
+        self.awaits.update(absent)
+        if not there and absent:
+            return []
+        if not there:
             self.parser.refuse(instruction, f"{what} {written!r}: {explain(context, source)}", id="LN-2009")
         matched: list[list[Any]] = []
         for root in roots:
@@ -309,6 +318,10 @@ class TargetBuilder:
             also = [meant.path] if meant is not None and meant.path != root else []
             matched.append([root, [list(entry) for path in (root, *also) for entry in context.identity(path)]])
         if path_filter.include is not None and not any(rows for _, rows in matched) and not has_wildcards(written):
+            absent = awaited(context, clamp(written), path_filter, there=False)
+            self.awaits.update(absent)
+            if absent:
+                return []
             self.parser.refuse(instruction, f"{what} {written!r}: {explain(context, clamp(written))}", id="LN-2009")
         return matched
 
@@ -336,7 +349,9 @@ class TargetBuilder:
             context=self.image.context,
             needs=self._needs_used(inputs),
             platform=self.image.platform,
+            awaits=tuple(sorted(self.awaits)),
         )
+        self.awaits = set()
         self.pending = []
         self.first = False
 

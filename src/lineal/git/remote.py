@@ -11,8 +11,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from lineal.errors import LinealError
-from lineal.git.command import GitFailed, run_git
+from lineal.git.command import GitFailed, run_git, with_config
 from lineal.git.repository import Repository
+
+_HEX = frozenset("0123456789abcdef")
 
 
 def remote(repository: Repository, *, push: bool = False) -> tuple[str, list[tuple[str, str]]]:
@@ -41,6 +43,24 @@ def remote(repository: Repository, *, push: bool = False) -> tuple[str, list[tup
     with suppress(GitFailed):
         return url, [("core.sshCommand", repository.run("config", "--get", "core.sshCommand").decode().strip())]
     return url, []
+
+
+def remote_refs(repository: Repository, *patterns: str) -> dict[str, str]:
+    """Each ref that the server has now -> its object, an annotated tag's commit. `patterns` limits it, as in
+    `--heads`. Raises `LinealError`."""
+    url, settings = remote(repository)
+    environ = with_config(repository.environ, ("remote.lineal.url", url), *settings)
+    return parse_refs(run_git(["ls-remote", *patterns, "lineal"], repository.root, environ))
+
+
+def parse_refs(out: bytes) -> dict[str, str]:
+    """Ref -> object, from lines `OBJECT\tREF`. A line `REF^{}` has the commit of the annotated tag before it."""
+    found: dict[str, str] = {}
+    for line in out.decode("utf-8", "surrogateescape").split("\n"):
+        oid, _, ref = line.partition("\t")
+        if oid and _HEX.issuperset(oid) and ref.startswith("refs/"):
+            found[ref.removesuffix("^{}")] = oid
+    return found
 
 
 def web_address(repository: Repository) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lineal.config.giterminism import FILE as GITERMINISM_FILE
 from lineal.config.giterminism import Giterminism, load_giterminism
+from lineal.config.grants import Grants
 from lineal.config.load import LoadedProject, implicit_project, load
 from lineal.config.model import FILE
 from lineal.config.template import GitFacts
@@ -13,7 +14,7 @@ from lineal.session.settings import Settings
 
 
 def load_project(
-    repository: Commit, settings: Settings, git: GitFacts, giterminism: Giterminism
+    repository: Commit, settings: Settings, git: GitFacts, giterminism: Giterminism, grants: Grants
 ) -> LoadedProject | None:
     """The project as the commit of `repository` has it; None without a `lineal.yaml`. Raises `BadConfiguration`."""
     text = committed_text(repository, FILE)
@@ -26,6 +27,7 @@ def load_project(
         git=git,
         environ=settings.environ,
         giterminism=giterminism,
+        grants=grants,
     )
 
 

@@ -3,7 +3,6 @@ history."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
@@ -21,11 +20,13 @@ from lineal.ci.provider import provider_of, run_name
 from lineal.config.giterminism import Giterminism
 from lineal.config.load import LoadedProject
 from lineal.config.model import FILE
-from lineal.config.secrets import SecretValues, parse_secret
+from lineal.config.secrets import SecretValues
 from lineal.config.setting import Origin, Setting
-from lineal.config.ssh_agents import SshAgents, parse_ssh
+from lineal.config.ssh_agents import SshAgents
 from lineal.config.template import GitFacts
+from lineal.context.artifacts import Artifacts
 from lineal.context.committed import COMMIT_IT, NOT_COMMITTED
+from lineal.directories import cache_directory
 from lineal.errors import DeployFailed, Uncommitted
 from lineal.git.commit import Commit
 from lineal.git.history import GitHistory
@@ -33,8 +34,9 @@ from lineal.lock import Lock
 from lineal.lock.select import Choice, LockContext, choose, open_lock
 from lineal.oci import Store
 from lineal.progress import Notes, Progress
+from lineal.session.given import Given
 from lineal.session.project import load_exceptions, load_project, project_of_dockerfile
-from lineal.session.settings import Settings, StoreSettings
+from lineal.session.settings import PUBLISH, Settings, StoreSettings
 from lineal.stages.lookup import Lookup
 from lineal.stages.visibility import HistoryPosition
 from lineal.store.mirror import Mirrors
@@ -119,7 +121,11 @@ class Session:
 
     @cached_property
     def context(self) -> Context:
-        return provider_of(self.settings.environ).context(self.checkout)
+        context = provider_of(self.settings.environ).context(self.checkout)
+        if context.unproven and PUBLISH in self.settings.allowed.value:
+            sources = {**context.sources, "may_write": "--allow publish"}
+            return replace(context, may_write=True, own=True, sources=sources)
+        return context
 
     @cached_property
     def position(self) -> HistoryPosition:
@@ -140,13 +146,19 @@ class Session:
         return load_exceptions(self.repository)
 
     @cached_property
+    def artifacts(self) -> Artifacts:
+        """What earlier jobs made in the working tree. What HEAD has is none of it, with --dev neither."""
+        return Artifacts(self.giterminism.artifacts, self.checkout)
+
+    @cached_property
     def git_facts(self) -> GitFacts:
         commit = self.checkout.commit
         return GitFacts(commit, commit[:7], self.context.branch, self.context.tag)
 
     @cached_property
     def loaded(self) -> LoadedProject:
-        found = load_project(self.repository, self.settings, self.git_facts, self.giterminism)
+        grants = self.given.templates(self.giterminism)
+        found = load_project(self.repository, self.settings, self.git_facts, self.giterminism, grants)
         if found is not None:
             return found
         if (self.repository.root / FILE).exists():
@@ -156,16 +168,17 @@ class Session:
         return found
 
     @cached_property
+    def given(self) -> Given:
+        """What the caller gives to commands and templates of the commit, and what the commit may name."""
+        return Given(self.settings, self.start, self.checkout, self.context, self.progress)
+
+    @cached_property
     def secrets(self) -> SecretValues:
-        configured = {name: image.secrets for name, image in self.loaded.project.images.items()}
-        given = [parse_secret(text, self.start) for text in self.settings.secrets.value]
-        return SecretValues(configured, given, self.settings.environ, self.repository.root)
+        return self.given.secrets(self.loaded)
 
     @cached_property
     def agents(self) -> SshAgents:
-        configured = {name: image.ssh for name, image in self.loaded.project.images.items()}
-        given = [parse_ssh(text, self.start) for text in self.settings.ssh.value]
-        return SshAgents(configured, given, self.settings.environ, self.repository.root)
+        return self.given.agents(self.loaded)
 
     # --- the store ----------------------------------------------------------------------------------------------
 
@@ -201,7 +214,8 @@ class Session:
     def _registry_login(self) -> Mapping[str, str]:
         """A stranger's commit does not say who gets this job's password."""
         environ, repo = self.settings.environ, self.store_settings.repo
-        if self.context.may_write or repo.origin.place is None or not environ.get(REGISTRY_LOGIN[0]):
+        own = self.context.may_write and self.context.own
+        if own or repo.origin.place is None or not environ.get(REGISTRY_LOGIN[0]):
             return environ
         self.progress.warn(
             f"{repo.value} comes from the commit ({repo.origin}), which is not this project's own: it does "
@@ -278,12 +292,6 @@ class Session:
 def require_write(session: Session, refusal: str, remedy: str = "Run it on a branch of the project itself.") -> None:
     """Refuse a run that may not write; `refusal` ends the sentence, such as `it deploys nothing`."""
     if not session.context.may_write:
-        raise DeployFailed(
-            f"This run may not write (a pull request from a fork), so {refusal}.", id="LN-3013", remedy=remedy
-        )
-
-
-def cache_directory(environ: Mapping[str, str]) -> Path:
-    """Where Lineal keeps what it can do without: the default store, fetched history."""
-    base = environ.get("XDG_CACHE_HOME") or os.path.join(environ.get("HOME") or "/tmp", ".cache")  # noqa: S108, PTH118
-    return Path(base) / "lineal"
+        fork = session.context.fork
+        why = "a pull request from a fork" if fork else "its commit is not known to be the project's own"
+        raise DeployFailed(f"This run may not write ({why}), so {refusal}.", id="LN-3013", remedy=remedy)

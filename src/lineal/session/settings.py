@@ -26,6 +26,8 @@ Lines = Setting[tuple[str, ...]]
 
 NETWORK_HOST = "network.host"
 """BuildKit's name of the entitlement to the network of the engine's host."""
+PUBLISH = "publish"
+"""The caller's word that a commit is the project's own which no branch of it is known to hold."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Settings:
     secrets: Lines
     ssh: Lines
     allowed: Lines
-    """Entitlements that the caller gives to `RUN`: `network.host`."""
+    """What the caller gives to the commit: `network.host` to a `RUN`, `publish` to the run."""
     jobs: Setting[int]
     engine: Setting[str]
     engine_network: Setting[str]
@@ -204,7 +206,7 @@ def _variables(lines: Lines) -> Setting[Mapping[str, str]]:
 
 def _entitlements(lines: Lines) -> Lines:
     for text in lines.value:
-        if text != NETWORK_HOST:
+        if text not in (NETWORK_HOST, PUBLISH):
             what = f"--allow {quoted(text)} ({lines.origin}) is nothing that Lineal can give to a RUN."
             raise BadConfiguration(what, id="LN-1024", remedy=f"Write --allow {NETWORK_HOST}, or leave it out.")
     return lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from lineal.context.awaited import shown
 from lineal.dockerfile.stage import Stage, closure
 from lineal.report.model import Outcome, StageReport
 from lineal.stages.lookup import Candidate, Lookup, Resolution
@@ -37,9 +38,14 @@ class BuildPlan:
 
 
 def resolve(images: Mapping[str, Stage], lookup: Lookup) -> BuildPlan:
-    """Ask for the last stage of every image; for the images that miss, ask for all the rest at once."""
+    """Ask for the last stage of every image; for the images that miss, ask for all the rest at once. Nothing is known
+    of a stage whose artifacts are not there."""
     last = {stage.checksum: stage for stage in images.values()}
-    found = lookup.find(list(last))
+    unknown = {
+        stage.checksum: Resolution(None, f"unknown until built: {', '.join(map(shown, stage.unknown))}")
+        for stage in closure(list(images.values())) if stage.unknown
+    }  # fmt: skip
+    found = lookup.find([checksum for checksum in last if checksum not in unknown]) | unknown
     missing = [stage for stage in last.values() if candidate_of(stage, found) is None]
     rest = [stage.checksum for stage in closure(missing) if stage.checksum not in found]
     if rest:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lineal.errors import DeployFailed, MissingContent, Unreachable
 from lineal.oci import Conflict, Store
+from lineal.oci.image import content
 from lineal.oci.types import Blob, Descriptor, Manifest
 from lineal.oci.verify import is_digest, size_of
 
@@ -105,7 +106,7 @@ def _carry(blob: Descriptor, source: Store, target: Store, workspace: Path) -> t
     path = workspace / blob.digest.removeprefix("sha256:")
     try:
         with path.open("wb") as file:
-            for chunk in source.blob(blob.digest):
+            for chunk in content(source, blob):
                 file.write(chunk)
             size = file.tell()
         target.put_blob(Blob(blob.digest, size, path))

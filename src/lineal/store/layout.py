@@ -7,7 +7,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -139,7 +139,7 @@ class Layout(Store):
                 self._write(Blob(descriptor.digest, descriptor.size, file))
         return True
 
-    def delete(self, digest: str) -> None:
+    def delete(self, digest: str, tags: Sequence[str] = ()) -> None:  # noqa: ARG002
         self._count(requests=1)
         with self._disk("write"):
             if digest not in self._tagged().values():

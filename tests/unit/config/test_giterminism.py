@@ -54,6 +54,15 @@ def test_patterns(pattern: str, path: str, matches: bool) -> None:
         ("uncommitted:\n  - ../x\n", 2, "uncommitted[0]", "relative to the root"),
         ("uncommitted: [/etc]\n", 1, "uncommitted[0]", "relative to the root"),
         ("uncommitted: [1]\n", 1, "uncommitted[0]", 'Quote it: `"1"`.'),
+        ("artifacts:\n  - a\n  - ../x\n", 3, "artifacts[1]", "relative to the root"),
+        ("artifacts: [/tmp/x]\n", 1, "artifacts[0]", "relative to the root"),
+        ("artifacts: ['']\n", 1, "artifacts[0]", "relative to the root"),
+        ("artifacts: [.git/**]\n", 1, "artifacts[0]", "Write what a build needs of it to a file."),
+        ("artifacts: [web/.GIT/config]\n", 1, "artifacts[0]", "Write what a build needs of it to a file."),
+        ("artifacts: ['!web/dist/a']\n", 1, "artifacts[0]", ".dockerignore"),
+        ("artifacts: [web//dist]\n", 1, "artifacts[0]", "`web/dist/**`"),
+        ("artifacts: [./]\n", 1, "artifacts[0]", "`web/dist/**`"),
+        ("artifacts: web/dist\n", 1, "artifacts", "item"),
     ],
 )
 def test_a_mistake_names_line_key_and_remedy(text: str, line: int, key: str, remedy: str) -> None:

@@ -85,7 +85,7 @@ def loads(text: str) -> bool:
         ("project: a\nimages: {a: null}", False),
         ("project: a\nimages: {a: {args: {P: 3}}}", False),
         ("project: a\nimages: {a: {args: {1P: '3'}}}", False),
-        ("project: a\nimages: {a: {secrets: [{id: n}]}}", False),
+        ("project: a\nimages: {a: {secrets: [{id: n}]}}", True),
         ("project: a\nimages: {a: {secrets: [{id: n, env: N, file: f}]}}", False),
         ("project: a\nimages: {a: {platforms: []}}", False),
         ("project: a\nimages: {a: {platforms: [linux/amd64, linux/arm64]}}", False),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from posixpath import normpath
 
 import pytest
@@ -87,3 +89,10 @@ def test_a_malformed_line_is_named_with_its_file(line: str) -> None:
 def test_an_exception_for_the_root_is_refused_as_by_buildkit(line: str) -> None:
     with pytest.raises(BadConfiguration, match="takes nothing back"):
         Ignore(f"a\n{line}\n", file=".dockerignore")
+
+
+def test_an_odd_set_of_characters_makes_python_say_nothing() -> None:
+    """Python warns of `[[`, and its warnings went to users. In a process of its own: pytest has other filters."""
+    program = "from lineal.context.patterns import pattern_matcher; pattern_matcher(['a[[]b', '[a&&b]']).matches('x')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr == ""

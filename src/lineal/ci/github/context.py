@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lineal.ci import local, validation
+from lineal.ci.checked_out import put_owner
 from lineal.ci.context import Context, GitReader
 from lineal.ci.validation import ContextBuilder
 from lineal.errors import BadConfiguration
@@ -19,6 +20,8 @@ from lineal.errors import BadConfiguration
 _PAYLOAD_LIMIT = 32 << 20
 _MERGE_REF = re.compile(r"refs/pull/(\d{1,12})/merge\Z")
 _QUEUE_REF = re.compile(r"refs/heads/gh-readonly-queue/(?P<base>.+)/pr-\d+-[0-9a-f]+\Z")
+_BY_PROJECT = {"push", "schedule", "release", "merge_group", "pull_request", "create", "delete", "registry_package"}
+"""Events that only people of the project cause, and a pull request of its own branches."""
 _ABOUT_A_PULL_REQUEST = {
     "pull_request",
     "pull_request_target",
@@ -70,6 +73,8 @@ def read(environ: Mapping[str, str], git: GitReader) -> Context:
         _put_workflow_run(run)
     else:
         _put_ref(run, event)
+    if run.at_ci_commit and validation.text(environ, "GITHUB_REF_PROTECTED") == "true":
+        draft.put("protected", True, "GITHUB_REF_PROTECTED")
     return draft.context()
 
 
@@ -131,6 +136,7 @@ def _put_ref(run: _Run, event: str) -> None:
     else:
         run.draft.put("event", event, "GITHUB_EVENT_NAME")
     if not run.at_ci_commit:
+        _put_owner(run, event)
         _put_what_is_checked_out(run)
     elif run.ref.startswith("refs/heads/"):
         run.draft.put("branch", run.ref.removeprefix("refs/heads/"), "GITHUB_REF")
@@ -140,6 +146,8 @@ def _put_ref(run: _Run, event: str) -> None:
         tag = validation.ref_name(run.of("release.tag_name"), "payload release.tag_name")
         run.draft.put("tag", tag, "payload release.tag_name")
     else:
+        # Such as the deployment of a commit, which may be a fork's.
+        _put_owner(run, event, ())
         local.put_branch(run.draft, run.git)
 
 
@@ -150,6 +158,15 @@ def _put_what_is_checked_out(run: _Run) -> None:
     tag = run.ref.removeprefix("refs/tags/")
     if run.ref.startswith("refs/tags/") and tag in run.git.tags_at_head():
         run.draft.put("tag", tag, "GITHUB_REF, git tag")
+
+
+def _put_owner(run: _Run, event: str, own: tuple[str, ...] | None = None) -> None:
+    """Whose commit HEAD is, where neither the event nor the payload says so. `own` are commits of the project, by
+    default the CI's."""
+    if own is None:
+        # Of a pull request it is the merge with somebody's branch.
+        own = () if run.commit is None or _MERGE_REF.match(run.ref) else (run.commit,)
+    put_owner(run.draft, run.git, run.repository, own, by_project=event in _BY_PROJECT)
 
 
 def _note_other_head(run: _Run) -> None:
@@ -169,6 +186,8 @@ def _put_merge_queue(run: _Run, event: str) -> None:
     if run.at_ci_commit:
         path = "merge_group.base_sha"
         run.draft.put("merge_base", validation.optional_id(run.of(path), f"payload {path}"), f"payload {path}")
+    else:
+        _put_owner(run, event)
     _note_other_head(run)
 
 
@@ -185,6 +204,7 @@ def _put_workflow_run(run: _Run) -> None:
         path = "workflow_run.head_branch"
         run.draft.put("branch", validation.ref_name(run.of(path), f"payload {path}"), f"payload {path}")
     else:
+        _put_owner(run, "workflow_run")
         local.put_branch(run.draft, run.git)
 
 
@@ -205,7 +225,7 @@ def _put_pull_request(run: _Run, event: str) -> None:
         return
     if run.at_ci_commit:
         _put_merge_parents(run)
-    _put_head_branch(run, foreign)
+    _put_head_branch(run, event, foreign)
 
 
 def _put_merge_parents(run: _Run) -> None:
@@ -216,7 +236,7 @@ def _put_merge_parents(run: _Run) -> None:
         run.draft.put("parents", checked, "git HEAD, GITHUB_REF is a merge ref")
 
 
-def _put_head_branch(run: _Run, foreign: bool) -> None:
+def _put_head_branch(run: _Run, event: str, foreign: bool) -> None:
     """HEAD is the merge ref, the pull request's own head, or something else that the job checked out."""
     head = validation.optional_id(run.of("pull_request.head.sha"), "payload pull_request.head.sha")
     if run.head == head and not run.at_ci_commit:
@@ -231,6 +251,7 @@ def _put_head_branch(run: _Run, foreign: bool) -> None:
         name = validation.ref_name(validation.text(run.environ, "GITHUB_HEAD_REF"), "GITHUB_HEAD_REF")
         run.draft.put("branch", name, "GITHUB_HEAD_REF")
     else:
+        _put_owner(run, event)
         local.put_branch(run.draft, run.git)
 
 
@@ -251,4 +272,5 @@ def _is_foreign(run: _Run, path: str) -> bool:
 def _put_fork(run: _Run, source: str) -> None:
     run.draft.put("fork", True, source)
     run.draft.put("may_write", False, "a fork's code")
+    run.draft.put("own", False, source)
     run.draft.note("The code comes from a fork: the cache is read, nothing is published.")

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lineal.ci import local, validation
+from lineal.ci.checked_out import put_owner
 from lineal.ci.context import Context, GitReader
 from lineal.ci.validation import ContextBuilder
 from lineal.errors import BadConfiguration
 
 _MERGES = {"merged_result", "merge_train"}
+_BY_PROJECT = {"push", "schedule", "merge_request_event"}
+"""Pipelines that only people of the project start, and those of its own branches."""
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*\Z")
 
 
@@ -51,6 +54,8 @@ def read(environ: Mapping[str, str], git: GitReader) -> Context:
         _put_merge_request(job)
     else:
         _put_ref(job)
+    if job.at_ci_commit and job.text("CI_COMMIT_REF_PROTECTED") == "true":
+        draft.put("protected", True, "CI_COMMIT_REF_PROTECTED")
     return draft.context()
 
 
@@ -78,6 +83,7 @@ def _put_ref(job: _Job) -> None:
         job.draft.put("branch", job.name("CI_COMMIT_BRANCH"), "CI_COMMIT_BRANCH")
         job.draft.put("tag", tag, "CI_COMMIT_TAG")
         return
+    _put_owner(job)
     local.put_branch(job.draft, job.git)
     if tag is not None and tag in job.git.tags_at_head():
         job.draft.put("tag", tag, "CI_COMMIT_TAG, git tag")
@@ -120,9 +126,18 @@ def _put_source(job: _Job) -> None:
         job.draft.put("fork", True, variable)
     if source != here:
         job.draft.put("may_write", False, variable)
+        job.draft.put("own", False, variable)
         job.draft.note("The code comes from a fork: the cache is read, nothing is published.")
     elif job.at_ci_commit:
         branch = "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME"
         job.draft.put("branch", job.name(branch), branch)
     else:
+        _put_owner(job)
         local.put_branch(job.draft, job.git)
+
+
+def _put_owner(job: _Job) -> None:
+    """Whose commit HEAD is, where the job has checked out another one than its own."""
+    own = () if job.commit is None or job.text("CI_MERGE_REQUEST_IID") else (job.commit,)
+    by_project = job.text("CI_PIPELINE_SOURCE") in _BY_PROJECT
+    put_owner(job.draft, job.git, job.text("CI_PROJECT_PATH"), own, by_project=by_project)

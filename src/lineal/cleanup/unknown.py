@@ -1,0 +1,79 @@
+"""The stages that branches and tags may need although nobody can tell: those that are made of artifacts.
+
+The bytes of an artifact are in no commit, so the cleanup cannot work out the checksum that a pipeline would. What it
+knows is the stage below, and the histories in which a stage can be found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lineal.dockerfile.stage import Stage
+from lineal.errors import MissingContent
+from lineal.git.command import text_of
+from lineal.git.repository import Repository
+from lineal.oci import Store
+from lineal.oci.image import read_blob
+from lineal.store.record import RECORD, Record, record_descriptors
+
+_MAX_RECORD = 64 << 20
+
+
+@dataclass
+class Unknown:
+    """`below`: the checksums of the stages on which those of artifacts stand, empty for an image from scratch."""
+
+    below: set[str] = field(default_factory=set)
+    commits: set[str] = field(default_factory=set)
+    """Everything in the histories of the refs whose images are made of artifacts."""
+    trees: set[str] = field(default_factory=set)
+    complete: bool = True
+    """Whether these are the whole histories."""
+
+    @staticmethod
+    def below_of(stages: Iterable[Stage]) -> set[str]:
+        """The checksums below the first unknown stages of some images."""
+        firsts = [stage for stage in stages if stage.unknown and not (stage.parent and stage.parent.unknown)]
+        return {stage.parent.checksum if stage.parent else "" for stage in firsts}
+
+    def add_histories(self, repository: Repository, tips: Sequence[str]) -> None:
+        asked = "".join(f"{tip}\n" for tip in tips).encode()
+        lines = text_of(repository.run("log", "--stdin", "--format=%H %T", stdin=asked)).splitlines()
+        self.commits |= {line.split()[0] for line in lines}
+        self.trees |= {line.split()[1] for line in lines}
+        self.complete = not repository.shallow
+
+    def stages(self, records: Mapping[str, Sequence[Record]], is_base: Callable[[str], bool]) -> set[str]:
+        """The checksums that may be needed, of those that are given with their records. `is_base` says of one without
+        a parent whether it is the FROM of an image."""
+        if not self.below:
+            return set()
+        children: dict[str, set[str]] = {}
+        for checksum, found in records.items():
+            for record in found:
+                if self._visible(record):
+                    children.setdefault(record.parent, set()).add(checksum)
+        queue = [one for below in self.below for one in children.get(below, ()) if below or not is_base(one)]
+        needed: set[str] = set()
+        while queue:
+            checksum = queue.pop()
+            if checksum not in needed:
+                needed.add(checksum)
+                queue.extend(children.get(checksum, ()))
+        return needed
+
+    def _visible(self, record: Record) -> bool:
+        return not self.complete or record.tree in self.trees or self.commits.issuperset(record.commits)
+
+
+def is_base(store: Store, digest: str) -> bool:
+    """Whether a published stage is the FROM of an image, as its record says; also when it has lost its record."""
+    index = store.manifest(digest)
+    if index is None:
+        return True
+    try:
+        document = record_descriptors(store, index)[RECORD]
+        return "from" in json.loads(read_blob(store, document.digest, _MAX_RECORD))["inputs"]
+    except (MissingContent, KeyError, ValueError, TypeError):
+        return True

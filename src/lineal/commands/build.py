@@ -87,14 +87,23 @@ def _scheduler(session: Session, plan: BuildPlan, finishing: Finishing) -> Sched
 def _environment(session: Session, finished: Callable[[Candidate, Image], str | None]) -> BuildEnvironment:
     from lineal.build.environment import BuildEnvironment
     from lineal.build.proxies import JobProxies
-    from lineal.engine.docker.engine import DockerEngine
+    from lineal.engine.select import SelectedEngine
     from lineal.session.settings import NETWORK_HOST
 
     settings, project = session.settings, session.loaded.project
+    engine = SelectedEngine(
+        settings.engine.value,
+        settings.engine.origin.source,
+        network=settings.engine_network.value,
+        environment=settings.environ,
+        workspace=session.workspace,
+        note=session.progress.note,
+    )
+    session.at_close(engine.close)
     return BuildEnvironment(
         store=session.store,
         base_store=lambda reference: session.stores.base(reference, session.store),
-        engine=DockerEngine(network=settings.engine_network.value, environment=settings.environ),
+        engine=engine,
         secrets=session.secrets,
         agents=session.agents.socket,
         exceptions=session.giterminism,

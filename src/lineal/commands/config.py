@@ -33,6 +33,7 @@ def settings_of(session: Session) -> dict[str, Setting[Any]]:
         "jobs": settings.jobs,
         "dev": settings.dev,
         "ignore-uncommitted": settings.ignore_uncommitted,
+        "engine": settings.engine,
         "engine-network": settings.engine_network,
         "kube-context": settings.kube_context,
         "skip-unchanged": settings.skip_unchanged,

@@ -76,6 +76,8 @@ def _environment(session: Session) -> BuildEnvironment:
     from lineal.session.settings import NETWORK_HOST
 
     settings, project = session.settings, session.loaded.project
+    proxies = JobProxies(settings.environ, session.context.may_write, settings.engine_network.value)
+    session.hidden.hide(proxies.passwords)
     return BuildEnvironment(
         store=session.store,
         base_store=lambda reference: session.stores.base(reference, session.store),
@@ -84,7 +86,7 @@ def _environment(session: Session) -> BuildEnvironment:
         agents=session.agents.socket,
         exceptions=session.giterminism,
         notes=session.notes,
-        proxies=JobProxies(settings.environ, session.context.may_write, settings.engine_network.value),
+        proxies=proxies,
         project=project.project,
         line=session.context.line,
         may_write=session.context.may_write,

@@ -20,7 +20,7 @@ from lineal.ci.provider import provider_of, run_name
 from lineal.config.giterminism import Giterminism
 from lineal.config.load import LoadedProject
 from lineal.config.model import FILE
-from lineal.config.secrets import SecretValues
+from lineal.config.secrets import Mask, SecretValues
 from lineal.config.setting import Origin, Setting
 from lineal.config.ssh_agents import SshAgents
 from lineal.config.template import GitFacts
@@ -35,6 +35,7 @@ from lineal.lock.select import Choice, LockContext, choose, open_lock
 from lineal.oci import Store
 from lineal.progress import Notes, Progress
 from lineal.session.given import Given
+from lineal.session.leaving import MaskedProgress, mask_error
 from lineal.session.project import load_exceptions, load_project, project_of_dockerfile
 from lineal.session.settings import PUBLISH, Settings, StoreSettings
 from lineal.stages.lookup import Lookup
@@ -50,7 +51,10 @@ class Session:
     def __init__(self, settings: Settings, progress: Progress, workspace: Path, start: Path) -> None:
         """`workspace` is a private directory that the caller removes; `start` is inside the repository."""
         self.settings = settings
-        self.progress = progress
+        passwords = [login.password for login in provider_of(settings.environ).logins()]
+        self.hidden = Mask([*passwords, settings.environ.get(REGISTRY_LOGIN[1], "")])
+        """All secrets that the run has read so far: nothing that leaves it shows one."""
+        self.progress = MaskedProgress(progress, self.hidden.mask)
         self.workspace = workspace
         self._reaped = False
         self.start = start
@@ -78,6 +82,9 @@ class Session:
                 session.settings = replace(settings, environ=on_disk(settings.environ, workspace))
             try:
                 yield session
+            except BaseException as error:
+                mask_error(error, session.hidden.mask)
+                raise
             finally:
                 session.close()
         finally:
@@ -175,7 +182,7 @@ class Session:
 
     @cached_property
     def secrets(self) -> SecretValues:
-        return self.given.secrets(self.loaded)
+        return self.given.secrets(self.loaded, self.hidden)
 
     @cached_property
     def agents(self) -> SshAgents:

@@ -26,8 +26,8 @@ from lineal.config.ssh_agents import SshAgents
 from lineal.config.template import GitFacts
 from lineal.context.artifacts import Artifacts
 from lineal.context.committed import COMMIT_IT, NOT_COMMITTED
-from lineal.directories import cache_directory
 from lineal.errors import DeployFailed, Uncommitted
+from lineal.git.cache import cache_directory
 from lineal.git.commit import Commit
 from lineal.git.history import GitHistory
 from lineal.lock import Lock

@@ -48,7 +48,7 @@ class Context:
     """False for a fork's or a stranger's commit: read the cache, build, publish nothing."""
     fork: bool = False
     own: bool = True
-    """Whether the commit is the project's own, so that it gets what it names: secrets, a login at its store."""
+    """Whether the commit is the project's own; a run may write all the same where a job builds another repository."""
     unproven: bool = False
     """Whether it may not write only because nothing is known of whose commit it is."""
     repository: str | None = None
@@ -61,3 +61,8 @@ class Context:
     """Field name -> where its value came from, e.g. `GITHUB_SHA`, `payload pull_request.head.sha`, `git`."""
     notes: tuple[str, ...] = ()
     """Remarks for people on how the values came together: a HEAD that is not the CI's commit, a fork."""
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the commit gets what it names: secrets, a login at its store."""
+        return self.own and self.may_write

@@ -86,6 +86,6 @@ def _environment(session: Session) -> BuildEnvironment:
         proxies={name: image.args for name, image in project.images.items()},
         project=project.project,
         may_write=session.context.may_write,
-        host_network=NETWORK_HOST in settings.allowed.value,
+        host_network=NETWORK_HOST in settings.allowed.value and session.context.trusted,
         workspace=session.workspace,
     )

@@ -25,7 +25,7 @@ class Endless(BaseException):
 
 
 @contextmanager
-def bounds() -> Iterator[None]:
+def bounds(memory: int = MEMORY) -> Iterator[None]:
     """Raises `Endless` when it takes too long; what takes too much memory gets a `MemoryError`."""
 
     def stop(*_: object) -> None:
@@ -34,7 +34,7 @@ def bounds() -> Iterator[None]:
     used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     before = signal.signal(signal.SIGVTALRM, stop)
-    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, hard))
+    resource.setrlimit(resource.RLIMIT_AS, (used + memory, hard))
     signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
     try:
         yield

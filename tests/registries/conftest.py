@@ -1,4 +1,5 @@
-"""The registries that the black-box tests run on: a real one behind a proxy with one quirk, or several."""
+"""The registries that the black-box tests run on: a real one behind a proxy with one quirk, or several; and
+other real ones behind a proxy that only counts."""
 
 from __future__ import annotations
 
@@ -44,6 +45,7 @@ from tests.registries.lists import (
     crowd,
 )
 from tests.registries.proxy import Proxy, Quirk, proxy, refusal, serve
+from tests.registries.real import REAL, started
 
 CROWD = crowd(250)
 IMMUTABLE = {
@@ -94,16 +96,37 @@ QUIRKS: dict[str, Callable[[], Sequence[Quirk]]] = {
         Pages(CROWD),
     ],
 }
+OTHERS = [name for name in REAL if not name.startswith("docker-registry")]
+"""The real registries that are tried without a quirk: what docker-registry is, the quirks' own tests show."""
 
 
-@pytest.fixture(params=QUIRKS)
+@pytest.fixture(scope="session")
+def real_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+    """Gives the address, `127.0.0.1:PORT`, of one of `REAL`; each is started when it is first asked for."""
+    addresses: dict[str, str] = {}
+    with ExitStack() as running:
+
+        def address(name: str) -> str:
+            if name not in addresses:
+                directory = tmp_path_factory.mktemp("real") / "registry"
+                addresses[name] = running.enter_context(started(REAL[name], directory))
+            return addresses[name]
+
+        yield address
+
+
+@pytest.fixture(params=[*QUIRKS, *OTHERS])
 def quirk(request: pytest.FixtureRequest) -> str:
     """The name of the case."""
     return str(request.param)
 
 
 @pytest.fixture
-def server(quirk: str, registry: str) -> Iterator[Proxy]:
+def server(quirk: str, registry: str, request: pytest.FixtureRequest) -> Iterator[Proxy]:
+    if quirk in OTHERS:
+        with proxy(request.getfixturevalue("real_registry")(quirk)) as server:
+            yield server
+        return
     quirks = QUIRKS[quirk]()
     with ExitStack() as running:
         for redirects in (each for each in quirks if isinstance(each, Redirects)):

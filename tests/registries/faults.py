@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import itertools
 import json
 import threading
@@ -95,6 +96,33 @@ class Statuses(Quirk):
         if request.kind != "uploads" or request.method not in ("POST", "PUT") or answer.status not in (201, 202):
             return answer
         return replace(answer, status=self.end if request.method == "PUT" else 200)
+
+
+class TagsFirst(Quirk):
+    """Artifact Registry (400) and Artifactory (406) do not delete a digest that still has a tag; a tag goes alone."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.tags: dict[str, str] = {}
+        """Path of a tag -> path of its digest."""
+        self.order: list[str] = []
+        """What was deleted, tags and digests."""
+        self.guard = threading.Lock()
+
+    def __call__(self, request: Request, forward: Forward) -> Answer:
+        base, _, name = request.path.rpartition("/")
+        if request.tag:
+            digest = f"sha256:{hashlib.sha256(request.body).hexdigest()}"
+            self.tags[request.path] = f"{base}/{digest}"
+        if request.method != "DELETE" or request.kind != "manifests":
+            return forward(request)
+        with self.guard:
+            if request.path in self.tags.values():
+                return self.answer
+            self.order.append(name)
+            if self.tags.pop(request.path, None):
+                return Answer(202)
+        return forward(request)
 
 
 class NoList(Quirk):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.parts import Project, Ran
-from tests.registries.conftest import QUIRKS
+from tests.registries.conftest import OTHERS, QUIRKS
 from tests.registries.proxy import Proxy
 
 DOCKERFILE = "FROM scratch\nCOPY src /src\n"
@@ -27,7 +27,7 @@ ALIKE = {
 }
 
 
-@pytest.mark.parametrize("quirk", [name for name in QUIRKS if name not in ALIKE], indirect=True)
+@pytest.mark.parametrize("quirk", [name for name in [*QUIRKS, *OTHERS] if name not in ALIKE], indirect=True)
 def test_build_again_branch_and_merge(project: Project, server: Proxy) -> None:
     repo = project.repo
     project.write(DOCKERFILE, {"src/a": "one"})

@@ -48,7 +48,7 @@ class Shelf:
         self.when.setdefault(tag, self.world.time)
         self.writers.setdefault(tag, writer)
 
-    def delete(self, digest: str) -> None:
+    def delete(self, digest: str, tags: Sequence[str] = ()) -> None:
         self.manifests.pop(digest, None)
         for tag in [tag for tag, led in self.tags.items() if led == digest]:
             del self.tags[tag], self.when[tag]
@@ -130,7 +130,7 @@ class Client(Store):
     def mount_blob(self, descriptor: Descriptor, source: Store) -> bool:
         return False
 
-    def delete(self, digest: str) -> None:
+    def delete(self, digest: str, tags: Sequence[str] = ()) -> None:
         self._ask(f"DELETE {digest[:15]}", WRITE, lambda: self._shelf.delete(digest))
 
     def sweep(self) -> int | None:

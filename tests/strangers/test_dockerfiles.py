@@ -351,7 +351,7 @@ def test_a_build_says_what_no_base_defines(repo: servers.Repository, lineal: Lin
 
 
 def test_arguments_that_no_arg_takes_are_one_note(told: Told) -> None:
-    args = {"VERSION": "1", "PYTHN": "3", "PYTHON": "3", "HTTP_PROXY": "x", "no_proxy": "y", "TARGETARCH": "arm"}
+    args = {"VERSION": "1", "PYTHN": "3", "PYTHON": "3", "TARGETARCH": "arm"}
     told.plan("FROM b:1\nARG PYTHON\n", args=args)
     assert told.notes == [
         "lineal.yaml: images.app.args: Dockerfile has no ARG for VERSION, PYTHN, so nothing takes them. "

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from lineal.assemble.allowance import FILES, NAME, Allowance
 from lineal.assemble.layer_builder import LayerBuilder, LayerEntry
+from lineal.assemble.unpacked_layer import weight
 from lineal.errors import BuildFailed
 from lineal.tar.compression import open_archive
 from lineal.tar.header import Malformed, Unsupported
@@ -36,14 +38,22 @@ def extract(
 
     Names are clamped to `below`, links in them are followed inside it. Contents go through `spool`.
     Raises `BuildFailed` for an archive that is broken or not supported."""
-    reader = TarReader(open_archive(content))
+    allowance = Allowance(0, FILES)
+    reader = TarReader(open_archive(_granted(content, allowance)))
     try:
         for entry in reader:
+            allowance.take(NAME + len(entry.path) + len(entry.target) + weight(entry.xattrs))
             if owner is not None:
                 entry.uid, entry.gid = owner
             _put(entry, reader, destination, below, spool)
     except Malformed as error:
         raise BuildFailed(f"The archive {name} cannot be unpacked: {error}.", id="LN-5018") from error
+
+
+def _granted(chunks: Iterator[bytes], allowance: Allowance) -> Iterator[bytes]:
+    for chunk in chunks:
+        allowance.grant(len(chunk))
+        yield chunk
 
 
 def _put(entry: Entry, reader: TarReader, destination: LayerBuilder, below: str, spool: Spool) -> None:

@@ -12,6 +12,7 @@ from posixpath import dirname
 from typing import Any, BinaryIO, NamedTuple
 
 from lineal.assemble import accounts
+from lineal.assemble.allowance import Allowance
 from lineal.assemble.links import resolve
 from lineal.assemble.unpacked_layer import MAX_NAMES, Inode, Inside, UnpackedLayer
 from lineal.context.tree import chown_number, clamp, owner_id
@@ -22,6 +23,8 @@ from lineal.tar.reader import Entry, TarReader
 VERSION = 1
 MAX_DECODED = MAX_NAMES
 """Bytes of an index that has been unpacked."""
+_MIN_DECODED, _RATIO = 16 << 20, 64
+"""Bytes that any index may have, and how often it may be larger than its packed form: real ones pack a tenth."""
 _MAX_ACCOUNTS = 4 << 20
 _PASSWD, _GROUP = "etc/passwd", "etc/group"
 
@@ -59,13 +62,21 @@ class Filesystem:
     def draft(self) -> FilesystemBuilder:
         return FilesystemBuilder(dict(self.directories), dict(self.symlinks), self.passwd, self.group)
 
-    def apply(self, layer_number: int, tar: BinaryIO) -> Filesystem:
-        """The image after one more layer, read from its uncompressed tar to the end. Raises `Unreachable`."""
+    def apply(self, layer_number: int, tar: BinaryIO, allowance: Allowance | None = None) -> Filesystem:
+        """The image after one more layer, read from its uncompressed tar to the end. `allowance` is for the layers of
+        others. Raises `Unreachable`."""
+        given = allowance or Allowance()
+
+        def account(entry: Entry, reader: TarReader) -> bytes:
+            if entry.size > _MAX_ACCOUNTS:
+                return b""
+            given.take(entry.size)
+            return b"".join(reader.content())
 
         def is_known(path: str) -> bool:
             return path in self.directories or path in self.symlinks or path in (_PASSWD, _GROUP)
 
-        layer: UnpackedLayer[bytes] = UnpackedLayer(_may_be_account, is_known, _account)
+        layer: UnpackedLayer[bytes] = UnpackedLayer(_may_be_account, is_known, account, given)
         try:
             layer.read(tar)
         except Malformed as error:
@@ -162,6 +173,7 @@ class Filesystem:
     @staticmethod
     def decode(data: bytes, limit: int = MAX_DECODED) -> Filesystem:
         """Raises `Unreachable` for what `encode` of this version did not make, or more than `limit` bytes of it."""
+        limit = min(limit, _MIN_DECODED + _RATIO * len(data))
         try:
             unpacker = zlib.decompressobj(31)
             # One more byte than allowed: only with room left does zlib notice that the stream is at its end.
@@ -180,10 +192,6 @@ class Filesystem:
 def _may_be_account(path: str) -> bool:
     """Also what an account file is often a hard link to, such as `/etc/passwd-`."""
     return path.startswith((_PASSWD, _GROUP))
-
-
-def _account(entry: Entry, reader: TarReader) -> bytes:
-    return b"".join(reader.content()) if entry.size <= _MAX_ACCOUNTS else b""
 
 
 def _content(inode: Inode[bytes] | None) -> bytes:

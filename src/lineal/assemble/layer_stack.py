@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from lineal.assemble.allowance import Allowance
 from lineal.assemble.selection import Selection
 from lineal.assemble.unpacked_layer import Inode, Inside, UnpackedLayer
 from lineal.errors import Unreachable
@@ -44,8 +45,9 @@ class _View:
 
 
 class LayerStack:
-    def __init__(self, layers: Sequence[LayerSource], spool: Spool) -> None:
+    def __init__(self, layers: Sequence[LayerSource], spool: Spool, allowance: Allowance) -> None:
         self._layers = layers
+        self._allowance = allowance
         self._spool = spool
 
     def read(self, wanted: Selection) -> Found:
@@ -67,7 +69,7 @@ class LayerStack:
         def is_shown(path: str, *, directory: bool = False) -> bool:
             return wanted.covers(path) and not above.settles(path, directory=directory)
 
-        layer = UnpackedLayer(is_shown, wanted.touches, self._store)
+        layer = UnpackedLayer(is_shown, wanted.touches, self._store, self._allowance)
         try:
             layer.read(open_archive(self._layers[number]()))
         except Malformed as error:

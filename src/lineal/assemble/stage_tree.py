@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from posixpath import basename, dirname
 
+from lineal.assemble.allowance import Allowance
 from lineal.assemble.filesystem import Filesystem
 from lineal.assemble.layer_stack import LayerSource, LayerStack
 from lineal.assemble.selection import Selection
@@ -31,7 +32,11 @@ class StageTree:
 
     @staticmethod
     def read(
-        filesystem: Filesystem, layers: Sequence[LayerSource], wanted: Sequence[str], workspace: Path
+        filesystem: Filesystem,
+        layers: Sequence[LayerSource],
+        wanted: Sequence[str],
+        workspace: Path,
+        allowance: Allowance | None = None,
     ) -> StageTree:
         """The files that the `wanted` sources of a `COPY --from` (patterns as written) mean, links followed, and all
         below.
@@ -39,7 +44,7 @@ class StageTree:
         Layers are opened from the top one down, not below the one where the wanted directory began, and not when
         every wanted file has been found. Contents go to an unnamed file in `workspace`. Raises `Unreachable`."""
         spool = Spool(workspace)
-        found = LayerStack(layers, spool).read(Selection.of(filesystem, wanted))
+        found = LayerStack(layers, spool, allowance or Allowance()).read(Selection.of(filesystem, wanted))
         nodes: dict[str, Node] = {
             path: Node(path, "directory", entry.mode, uid=entry.uid, gid=entry.gid)
             for path, entry in filesystem.directories.items()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from posixpath import dirname
 from typing import BinaryIO, Generic, TypeVar
 
+from lineal.assemble.allowance import NAME, Allowance
 from lineal.assemble.links import follow
 from lineal.context.tree import Unresolvable
 from lineal.tar.header import CHARACTER, Malformed, Unsupported
@@ -47,6 +48,7 @@ class UnpackedLayer(Generic[T]):
         keeps: Callable[[str], bool],
         closes: Callable[[str], bool],
         store: Callable[[Entry, TarReader], T],
+        allowance: Allowance,
     ) -> None:
         self.names: dict[str, Inode[T] | None] = {"": None}
         """None for a directory that has no entry of its own: it is there because something is in it."""
@@ -58,6 +60,7 @@ class UnpackedLayer(Generic[T]):
         self._keeps = keeps
         self._closes = closes
         self._store = store
+        self._allowance = allowance
         self._links: dict[str, str] = {}
         self._inside: dict[str, list[str]] = {}
         self._size = 0
@@ -101,6 +104,7 @@ class UnpackedLayer(Generic[T]):
             return
         path = f"{parent}/{gone}".strip("/")
         self._parents(path if gone else f"{path}/x" if path else "x")
+        self._keep(path)
         self.closed.add(path)
 
     def _directory(self, path: str, entry: Entry) -> None:
@@ -108,14 +112,17 @@ class UnpackedLayer(Generic[T]):
             self._remove(path)
             self._parents(path)
             self._enter(path)
+        self._allowance.take(weight(entry.xattrs))
         self.names[path] = Inode(entry)
 
     def _other(self, path: str, entry: Entry, reader: TarReader) -> None:
         self._remove(path)
         self._parents(path)
         if self._closes(path):
+            self._keep(path)
             self.closed.add(path)
         if entry.flag == CHARACTER and entry.device == (0, 0):
+            self._keep(path)
             self.closed.add(path)  # overlay's own mark of what is removed
         elif (inode := self._inode(path, entry, reader)) is not None:
             self._enter(path)
@@ -125,10 +132,12 @@ class UnpackedLayer(Generic[T]):
         if entry.kind == "hardlink":
             return self._linked(path, entry)
         if entry.kind == "symlink":
+            self._allowance.take(len(entry.target))
             self._links[path] = entry.target
             return Inode(entry)
         if not self._keeps(path):
             return None
+        self._allowance.take(weight(entry.xattrs))
         return Inode(entry, self._store(entry, reader) if entry.kind == "file" else None)
 
     def _linked(self, path: str, entry: Entry) -> Inode[T] | None:
@@ -142,6 +151,7 @@ class UnpackedLayer(Generic[T]):
             entry.target = target
             if self._keeps(path):
                 return Inode(entry)
+            self._keep(path + target)
             self.elsewhere[path] = target
             return None
         known = inode.entry
@@ -164,7 +174,11 @@ class UnpackedLayer(Generic[T]):
         self._size += len(path)
         if self._size > MAX_NAMES:
             raise Unsupported(f"its directories and links have more than {MAX_NAMES >> 20} MiB of names")
+        self._keep(path)
         self._inside.setdefault(dirname(path), []).append(path)
+
+    def _keep(self, path: str) -> None:
+        self._allowance.take(NAME + len(path))
 
     def _remove(self, path: str) -> None:
         """Make room at a path for what comes there, as unpacking does."""
@@ -175,6 +189,11 @@ class UnpackedLayer(Generic[T]):
             self._links.pop(one, None)
             self.elsewhere.pop(one, None)
             left += self._inside.pop(one, ())
+
+
+def weight(xattrs: Mapping[str, str]) -> int:
+    """The bytes that extended attributes take."""
+    return sum(NAME + len(name) + len(value) for name, value in xattrs.items()) if xattrs else 0
 
 
 class Inside:

@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from lineal.assemble.allowance import Allowance
 from lineal.assemble.filesystem import Filesystem
 from lineal.build.environment import BuildEnvironment, StageInputs
 from lineal.build.image_config import taken_over
@@ -16,7 +17,7 @@ from lineal.dockerfile.instructions import FromInstruction
 from lineal.dockerfile.stage import Stage
 from lineal.errors import BadConfiguration, BuildFailed, MissingContent, Unreachable
 from lineal.oci import Store
-from lineal.oci.image import image_of, read_image
+from lineal.oci.image import content, image_of, read_image
 from lineal.oci.platform import normal, runs
 from lineal.oci.types import OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Descriptor, Image, Layer
 from lineal.tar.compression import HEAD, compression_of, open_archive
@@ -47,7 +48,7 @@ def import_base(
         path = environment.workspace / f"base-{stage.checksum[:12]}-{number}"
         try:
             with path.open("wb") as file:
-                for chunk in source.blob(layer.digest):
+                for chunk in content(source, layer):
                     file.write(chunk)
         except MissingContent:
             raise BuildFailed(
@@ -64,10 +65,11 @@ def import_base(
         return path, layer
 
     filesystem, layers = Filesystem.empty(), []
+    allowance = Allowance(sum(layer.size for layer in base.layers))
     with ThreadPoolExecutor(4) as pool:
         for number, (path, layer) in enumerate(pool.map(fetch, count(), base.layers)):
             with path.open("rb") as file:
-                filesystem = filesystem.apply(number, open_archive(chunks(file)))
+                filesystem = filesystem.apply(number, open_archive(chunks(file)), allowance)
             path.unlink()
             layers.append(layer)
     return image_of(taken_over(base, reference), layers), filesystem

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Protocol
 
 from lineal.assemble.filesystem import Filesystem
+from lineal.build.proxies import JobProxies
 from lineal.config.giterminism import Giterminism
-from lineal.engine import Engine
+from lineal.engine import Engine, RunOptions
 from lineal.oci import Store
 from lineal.oci.types import Image
 from lineal.progress import QUIET, Notes
+from lineal.stages.lookup import Candidate
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,10 @@ class BuildEnvironment:
     """External reference -> the store it is in and the tag or digest there."""
     engine: Engine
     secrets: Secrets
-    proxies: Mapping[str, Mapping[str, str]]
-    """Build arguments of each image: RUN sees the predefined proxy ones, which are part of no checksum."""
+    proxies: JobProxies
     project: str
+    line: str
+    """Who may push what is built: see `Context.line`."""
     may_write: bool
     """False for a run that publishes nothing: others must not build on what it makes."""
     workspace: Path
@@ -51,6 +54,10 @@ class BuildEnvironment:
     """The socket of the SSH agent that an image calls by this id, None when none is configured."""
     exceptions: Giterminism = field(default_factory=Giterminism)
     notes: Notes = QUIET
+    finished: Callable[[Candidate, Image], str | None] = lambda _stage, _image: None
+    """The reference of the finished image that a published stage becomes, None when it becomes none."""
+    options: Mapping[str, RunOptions] = field(default_factory=dict)
+    """How the commands of each image run."""
     host_network: bool = False
     """Whether the caller lets a `RUN` have the network of the engine's host."""
 
@@ -60,8 +67,9 @@ class BuildEnvironment:
 
     @property
     def cache_scope(self) -> str:
-        """The scope of cache mounts: runs of one project share them, but runs that may write never with others."""
-        return self.project + ("" if self.may_write else " (may not write)")
+        """The scope of cache mounts: runs of one line of a project share them, but runs that may write never with
+        others."""
+        return f"{self.project}, {self.line}" + ("" if self.may_write else " (may not write)")
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from lineal.assemble.allowance import FILES, Allowance
 from lineal.assemble.copy import CopyItem
 from lineal.assemble.stage_tree import StageTree
 from lineal.build.environment import BuildEnvironment, StageInputs
@@ -16,6 +17,7 @@ from lineal.dockerfile.instructions import RunInstruction
 from lineal.dockerfile.scope import Word
 from lineal.dockerfile.stage import Stage
 from lineal.engine import Mount
+from lineal.oci.image import content
 from lineal.oci.types import ContainerConfig, Descriptor
 
 
@@ -42,6 +44,8 @@ class SourceResolver:
         if source_stage is None:
             assert self._stage.context is not None
             return self._stage.context
+        if source_stage in self._stage.contexts:
+            return self._stage.contexts[source_stage]
         source = self._inputs.sources.get(source_stage)
         if source is None:
             # A target that is empty is no stage.
@@ -49,14 +53,15 @@ class SourceResolver:
 
         def opener(layer: Descriptor) -> Callable[[], Iterator[bytes]]:
             def read() -> Iterator[bytes]:
-                for chunk in self._environment.store.blob(layer.digest):
+                for chunk in content(self._environment.store, layer):
                     self._inputs.moved.pulled += len(chunk)
                     yield chunk
 
             return read
 
         layers = [opener(layer) for layer in source.image.layers]
-        return StageTree.read(source.filesystem, layers, wanted, self._environment.workspace)
+        allowance = Allowance(sum(layer.size for layer in source.image.layers), FILES)
+        return StageTree.read(source.filesystem, layers, wanted, self._environment.workspace, allowance)
 
     def items(self, step: CopyInstruction) -> list[CopyItem]:
         """The sources of a `COPY` or `ADD` as they stand there, once it is finished."""

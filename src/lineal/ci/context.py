@@ -23,6 +23,9 @@ class GitReader(Protocol):
     def branch(self) -> str | None:
         """The checked-out branch, None for a detached HEAD."""
 
+    def default_branch(self) -> str | None:
+        """The default branch of the remote `origin`, None when the clone does not know it."""
+
     def tags_at_head(self) -> Sequence[str]: ...
 
 
@@ -44,8 +47,12 @@ class Context:
     merge_base: str | None = None
     base_branch: str | None = None
     """The branch that a pull/merge request or a merge queue leads to."""
+    default_branch: str | None = None
+    """The branch of the repository that people see first, None where nothing says which."""
     may_write: bool = True
     """False for a fork's or a stranger's commit: read the cache, build, publish nothing."""
+    protected: bool = False
+    """Whether the CI says that not everybody may push what is built: a protected branch or tag at its own commit."""
     fork: bool = False
     own: bool = True
     """Whether the commit is the project's own; a run may write all the same where a job builds another repository."""
@@ -66,3 +73,15 @@ class Context:
     def trusted(self) -> bool:
         """Whether the commit gets what it names: secrets, a login at its store."""
         return self.own and self.may_write
+
+    @property
+    def line(self) -> str:
+        """Who may push what is built, as a name: of protected branches and tags it is one, of all others their own.
+        Runs of one line may share what is part of no checksum."""
+        if self.protected and self.may_write:
+            return "protected"
+        if self.branch:
+            return f"branch {self.branch}"
+        if self.pull_request:
+            return f"pull request {self.pull_request}"
+        return f"tag {self.tag}" if self.tag else f"commit {self.commit}"

@@ -42,6 +42,7 @@ class Local:
         draft = ContextBuilder("local", git.head())
         put_branch(draft, git)
         put_tag(draft, git)
+        put_default_branch(draft, git)
         if (variable := said_by(self.environ, _JOBS)) is not None:
             draft.put("in_ci", True, variable)
         if (variable := said_by(self.environ, _FORKS)) is not None:
@@ -84,6 +85,13 @@ def said_by(environ: Mapping[str, str], names: Sequence[str]) -> str | None:
 
 def put_branch(draft: ContextBuilder, git: GitReader) -> None:
     draft.put("branch", ref_name(git.branch(), "the checked-out branch"), "git branch")
+
+
+def put_default_branch(draft: ContextBuilder, git: GitReader) -> None:
+    """As the remote says; a clone that does not know it takes `main` or `master` for one."""
+    draft.put("default_branch", ref_name(git.default_branch(), "the remote's HEAD"), "git origin/HEAD")
+    branch = git.branch()
+    draft.put("default_branch", branch if branch in ("main", "master") else None, "git branch, a usual name")
 
 
 def put_tag(draft: ContextBuilder, git: GitReader) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from lineal.cleanup.unknown import Unknown, is_base
 from lineal.oci import Store
 from lineal.store.record import Record, read_stage
-from lineal.store.tags import is_checksum, parse_stage_tag
+from lineal.store.tags import is_checksum, parse_claim, parse_stage_tag
 
 NOTHING = Unknown()
 DAY = 24 * 3600 * 1000
@@ -31,18 +31,22 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """A checksum to delete: its tags, and its digests in the order of their deletion, that of the anchor last."""
+    """A checksum to delete: its digests in the order of their deletion, that of the anchor last, and their tags."""
 
     checksum: str
-    tags: tuple[str, ...]
-    digests: tuple[str, ...]
+    digests: Mapping[str, tuple[str, ...]]
+
+    @property
+    def tags(self) -> list[str]:
+        return [tag for tags in self.digests.values() for tag in tags]
 
 
 @dataclass(frozen=True)
 class Tags:
-    """The tags of a store: those of stages by checksum (`ours`), and others."""
+    """The tags of a store: those of stages by checksum (`ours`), claims of moving tags, and others."""
 
     ours: dict[str, list[str]] = field(default_factory=dict)
+    claims: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
 
     @staticmethod
@@ -51,7 +55,9 @@ class Tags:
         for name in sorted(names):
             parsed = parse_stage_tag(name)
             checksum = parsed[0] if parsed else name if is_checksum(name) else None
-            if checksum is None:
+            if parse_claim(name):
+                tags.claims.append(name)
+            elif checksum is None:
                 tags.others.append(name)
             else:
                 tags.ours.setdefault(checksum, []).append(name)
@@ -69,6 +75,8 @@ class RetentionPlan:
     kept: dict[str, str]
     """The reason of each checksum that stays."""
     deletions: list[Deletion] = field(default_factory=list)
+    used: Collection[str] = ()
+    """What clusters and bundles name."""
     other_projects: set[str] = field(default_factory=set)
     """The names of other projects with stages in this store."""
 
@@ -85,7 +93,8 @@ def plan_retention(
     Young and wanted checksums are kept unread. Only when something else may be deleted are the young ones read, for
     their parents."""
     plan = RetentionPlan(
-        {checksum: YOUNG if checksum in young else WANTED for checksum in {*young, *wanted} & tags.ours.keys()}
+        {checksum: YOUNG if checksum in young else WANTED for checksum in {*young, *wanted} & tags.ours.keys()},
+        used=used,
     )
     rest = sorted(tags.ours.keys() - plan.kept.keys())
     if not rest:
@@ -109,8 +118,7 @@ def plan_retention(
     for checksum in rest:
         publications = by_checksum.get(checksum, [])
         if checksum not in plan.kept and publications:
-            tags_here = tuple(found.tag for found in publications)
-            plan.deletions.append(Deletion(checksum, tags_here, _order(checksum, publications)))
+            plan.deletions.append(Deletion(checksum, _order(checksum, publications)))
     records = [found.record for every in by_checksum.values() for found in every if found.record]
     plan.other_projects = {record.project for record in records} - {project}
     return plan
@@ -129,8 +137,8 @@ def recheck(store: Store, known: Tags, deletions: Sequence[Deletion], pool: Exec
 
 
 def delete(store: Store, one: Deletion) -> Deletion:
-    for digest in one.digests:
-        store.delete(digest)
+    for digest, tags in one.digests.items():
+        store.delete(digest, tags)
     return one
 
 
@@ -171,13 +179,13 @@ def _add_needed(kept: dict[str, str], publications: Mapping[str, Sequence[Public
                 queue.append(parent)
 
 
-def _order(checksum: str, publications: Sequence[Publication]) -> tuple[str, ...]:
-    """The digests in the order of deletion: later publications first, that of the anchor last. So an interrupted
-    cleanup leaves the anchor on a publication that is still there."""
+def _order(checksum: str, publications: Sequence[Publication]) -> dict[str, tuple[str, ...]]:
+    """The digests in the order of deletion: later publications first, that of the anchor last, and of its tags the
+    anchor last. So an interrupted cleanup leaves the anchor on a publication that is still there."""
     anchored = {found.digest for found in publications if found.tag == checksum}
     latest = sorted(publications, key=lambda found: _stamp(found.tag), reverse=True)
     ordered = sorted(latest, key=lambda found: found.digest in anchored)
-    return tuple(dict.fromkeys(found.digest for found in ordered))
+    return {one.digest: tuple(found.tag for found in ordered if found.digest == one.digest) for one in ordered}
 
 
 def _stamp(tag: str) -> int:

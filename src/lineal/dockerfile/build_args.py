@@ -14,8 +14,7 @@ _OF_BUILDKIT = re.compile(r"BUILDKIT_\w+|DOCKER_BUILDKIT|SOURCE_DATE_EPOCH")
 
 
 def unused(image: PlanRequest, declared: Collection[str]) -> Iterator[str]:
-    """A sentence about those of lineal.yaml, and one about those that are for BuildKit itself. A `RUN` sees proxies
-    without an ARG."""
+    """A sentence about those of lineal.yaml, and one about those that are for BuildKit itself."""
     known = {*declared, *PROXY_ARGS, *platform.arguments(image.platform, "")}
     names = [name for name in image.args if name not in known]
     own = [name for name in names if _OF_BUILDKIT.fullmatch(name)]

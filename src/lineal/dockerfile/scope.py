@@ -19,7 +19,8 @@ from lineal.dockerfile.checksum import checksum
 DEFAULT_SHELL = ("/bin/sh", "-c")
 # What BuildKit gives an image that starts from scratch.
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# Usable in RUN without an ARG instruction and never part of a checksum (Dockerfile reference, "Predefined ARGs").
+# Usable in RUN without an ARG instruction (Dockerfile reference, "Predefined ARGs"). The job gives their values, and
+# these are part of no checksum; what a commit says in an ARG or ENV of these names is.
 PROXY_ARGS = frozenset(
     name
     for lower in ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
@@ -256,8 +257,14 @@ class Scope:
 
     def canonical_run(self) -> dict[str, Any]:
         """The part of a RUN's inputs that comes from its scope."""
+        seen = self.variables.items()
         return {
-            "env": {name: canonical_word(value) for name, value in self.variables.items() if name not in PROXY_ARGS},
+            # An ENV of such a name counts where it stands.
+            "env": {
+                name: canonical_word(value)
+                for name, value in seen
+                if name not in PROXY_ARGS or self.env.get(name) != value
+            },
             "shell": list(self.shell),
             "user": canonical_word(self.user),
             "workdir": self.canonical_workdir(),

@@ -6,7 +6,7 @@ hands out before anything believes it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -37,6 +37,10 @@ class Store(Protocol):
 
         None when there can be none: beside a directory, or for a run that may not write."""
         return None
+
+    def check_push(self) -> None:
+        """Ask for the right to write here; nothing is left behind. Raises `Unreachable` when there is none."""
+        return
 
     def manifest(self, reference: str) -> Manifest | None:
         """The manifest or index at a tag or `sha256:` digest (digest verified), None when absent."""
@@ -74,8 +78,10 @@ class Store(Protocol):
 
         False when the registry cannot do that; the caller then streams the blob."""
 
-    def delete(self, digest: str) -> None:
-        """Remove a manifest and every tag that points at it; one that is gone already is no error."""
+    def delete(self, digest: str, tags: Sequence[str] = ()) -> None:
+        """Remove a manifest and every tag that points at it; one that is gone already is no error.
+
+        `tags` are those tags in the order in which they may go, for registries that want them gone first."""
 
     def sweep(self) -> int | None:
         """Delete the content that no tag leads to and that is not new, and return its bytes; None for a registry,

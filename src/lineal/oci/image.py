@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -188,6 +188,24 @@ def _layer(entry: dict[str, Any], where: str) -> Descriptor:
     if media_type not in _LAYERS:
         raise Unreachable(f"{where} has a layer of type {media_type!r}, which Lineal cannot take over.", id="LN-4021")
     return Descriptor(_LAYERS[media_type], digest_of(entry), size_of(entry))
+
+
+def content(store: Store, part: Descriptor) -> Iterator[bytes]:
+    """A blob in chunks, which ends at the size that its descriptor names, and has it. Raises `Unreachable` and
+    `MissingContent`."""
+    left = part.size
+    for chunk in store.blob(part.digest):
+        left -= len(chunk)
+        if left < 0:
+            break
+        yield chunk
+    if left:
+        found = f"{part.size - left} bytes" if left > 0 else "more bytes"
+        raise Unreachable(
+            f"{part.digest} in {store.address} has {found} instead of the {part.size} that its manifest names.",
+            id="LN-4021",
+            remedy="Push the image again; if it has the same size then, its registry cannot be trusted.",
+        )
 
 
 def read_blob(store: Store, digest: str, limit: int) -> bytes:

@@ -11,6 +11,8 @@ from lineal.errors import Unreachable
 from lineal.oci.types import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Manifest
 
 MAX_MANIFEST = 4 * 1024 * 1024
+MAX_SIZE = 1 << 40
+"""Bytes of a blob: a terabyte, more than any registry takes."""
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _KINDS = {OCI_INDEX: "manifests", DOCKER_LIST: "manifests", OCI_MANIFEST: "layers", DOCKER_MANIFEST: "layers"}
 
@@ -31,7 +33,7 @@ def digest_of(descriptor: Mapping[str, Any]) -> str:
 def size_of(descriptor: Mapping[str, Any]) -> int:
     """The bytes that a descriptor names. Raises `KeyError`, `TypeError` or `ValueError`."""
     size = descriptor["size"]
-    if type(size) is not int or not 0 <= size < 1 << 63:
+    if type(size) is not int or not 0 <= size < MAX_SIZE:
         raise ValueError("no size")
     return size
 

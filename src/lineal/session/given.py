@@ -15,7 +15,6 @@ from lineal.config.load import LoadedProject
 from lineal.config.model import Secret, Ssh
 from lineal.config.secrets import SecretValues, parse_secret
 from lineal.config.ssh_agents import SshAgents, parse_ssh
-from lineal.errors import LinealError
 from lineal.git.command import common_dir
 from lineal.git.commit import Commit
 from lineal.progress import Notes, Progress, once
@@ -35,7 +34,7 @@ class Given:
             checkout.root,
             own=context.trusted,
             agreed=None if context.in_ci else Consent(checkout.root, settings.environ, progress).agreed,
-            committed=self._is_committed,
+            committed=checkout.has,
             git_dirs=(checkout.git_dir, common_dir(checkout.git_dir)),
             notes=once(Notes(progress.note, progress.warn)),
         )
@@ -63,13 +62,6 @@ class Given:
         named |= {agent.id for name in images for agent in found[name].ssh}
         if grants.own and grants.agreed is not None and not named <= given:
             grants.agreed(grants.wishes)
-
-    def _is_committed(self, path: str) -> bool:
-        try:
-            return self._checkout.file(path) is not None
-        except LinealError:
-            # It is there: its content is not.
-            return True
 
     def _images(self, loaded: LoadedProject) -> Grants:
         """The limits for images of lineal.yaml."""

@@ -7,7 +7,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,6 +44,9 @@ class Layout(Store):
         self._counting = threading.Lock()
         self._made = False
         self._index = LayoutIndex(directory / INDEX)
+
+    def check_push(self) -> None:
+        self._refuse_other_things()
 
     def manifest(self, reference: str) -> Manifest | None:
         self._count(requests=1)
@@ -139,7 +142,7 @@ class Layout(Store):
                 self._write(Blob(descriptor.digest, descriptor.size, file))
         return True
 
-    def delete(self, digest: str) -> None:
+    def delete(self, digest: str, tags: Sequence[str] = ()) -> None:  # noqa: ARG002
         self._count(requests=1)
         with self._disk("write"):
             if digest not in self._tagged().values():

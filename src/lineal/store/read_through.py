@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from lineal.oci import Conflict, Store
 from lineal.oci.types import Blob, Descriptor, Manifest
@@ -46,8 +46,8 @@ class ReadThroughStore(Store):
     def mount_blob(self, descriptor: Descriptor, source: Store) -> bool:
         return self.has_blob(descriptor.digest) or self.upper.mount_blob(descriptor, source)
 
-    def delete(self, digest: str) -> None:
-        self.upper.delete(digest)
+    def delete(self, digest: str, tags: Sequence[str] = ()) -> None:
+        self.upper.delete(digest, tags)
 
     def sweep(self) -> int | None:
         return self.upper.sweep()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from lineal.errors import MissingContent
 from lineal.oci import Store
 from lineal.oci.image import encode
 from lineal.oci.types import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Image, Manifest
-from lineal.oci.verify import digest_of, size_of
+from lineal.oci.verify import MAX_MANIFEST, digest_of, size_of
 from lineal.store.tags import stage_tag
 
 PREFIX = "dev.lineal."
@@ -155,6 +156,18 @@ def read_stage(index: Manifest, tag: str, checksum: str) -> tuple[Record, str] |
     except (ValueError, LookupError, TypeError):
         return None
     return record, image
+
+
+def told_image(store: Store, manifest: Manifest) -> str | None:
+    """The digest of the image that a record tells of; None for a manifest that is no record."""
+    try:
+        part = manifest.json["layers"][0]
+        if part["mediaType"] != RECORD or size_of(part) > MAX_MANIFEST:
+            return None
+        document = json.loads(b"".join(store.blob(digest_of(part))))
+        return digest_of({"digest": document["image"]})
+    except (ValueError, LookupError, TypeError, RecursionError, MissingContent):
+        return None
 
 
 def record_descriptors(store: Store, index: Manifest) -> dict[str, Descriptor]:

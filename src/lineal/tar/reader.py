@@ -30,6 +30,8 @@ MAX_PATH, MAX_NAME = 4095, 255
 _CHUNK = 1 << 18
 _MAX_EXTENSION = 1 << 20
 """Bytes of the extended headers of one entry, and of those for all; nothing real comes near."""
+_MAX_XATTRS = 64 << 10
+"""Bytes of all extended attributes of an entry; Linux has the limit for one (limits.h)."""
 _KINDS: dict[bytes, Kind] = {
     b"0": "file",
     b"7": "file",
@@ -190,6 +192,9 @@ def _entry(header: Header) -> Entry:
         mtime = decimal(records, "mtime", mtime)
         names = [key for key in records if key.startswith(b"SCHILY.xattr.")]
         xattrs = {os.fsdecode(key): os.fsdecode(records[key]) for key in names}
+        if sum(len(key) + len(records[key]) for key in names) > _MAX_XATTRS:
+            path = printable(os.fsdecode(header.name), 60)
+            raise Unsupported(f"/{path} has more than {_MAX_XATTRS >> 10} KiB of extended attributes")
     try:
         uid, gid = owner_id(uid), owner_id(gid)
     except ValueError as error:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lineal.build.environment import BuildEnvironment
+from lineal.build.proxies import JobProxies
 from lineal.build.result import BuildResult
 from lineal.build.scheduler import Provenance, Scheduler
 from lineal.clock import Time
@@ -130,7 +131,7 @@ class Factory:
         servers.write_base_layout(folder / "bases")
         self.engine = PretendEngine()
         self.secrets = Secrets()
-        self.proxies: dict[str, dict[str, str]] = {}
+        self.proxies = JobProxies({})
         self.agents: dict[str, Path] = {}
         self.asked_for: list[str] = []
         self.told = Told()
@@ -172,6 +173,7 @@ class Factory:
             secrets=self.secrets,
             proxies=self.proxies,
             project="test",
+            line="branch main",
             may_write=True,
             workspace=self.folder / "work",
             agents=lambda _, name: self.agents.get(name),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lineal.build.proxies import JobProxies
 from lineal.dockerfile.scope import DEFAULT_PATH
 from lineal.dockerfile.stage import Stage
 from lineal.engine import BindMount, CacheMount, Command, Directory, SecretMount, SshMount, TmpfsMount
@@ -90,7 +91,7 @@ def test_an_argument_hides_a_variable_of_the_config(factory: Factory) -> None:
 
 
 def test_proxies_reach_the_command_and_nothing_else(factory: Factory) -> None:
-    factory.proxies = {"app": {"HTTP_PROXY": "http://proxy:1", "OTHER": "x"}, "else": {"FTP_PROXY": "y"}}
+    factory.proxies = JobProxies({"HTTP_PROXY": "http://proxy:1", "OTHER": "x"})
     text = "FROM base:base\nRUN x\n"
     given = command(factory, text)
     assert given.env["HTTP_PROXY"] == "http://proxy:1"
@@ -131,7 +132,9 @@ def test_mounts_reach_the_engine_as_values(factory: Factory) -> None:
     assert (folder.target, folder.single, folder.writable) == ("/w/d", False, False)
     assert (file.target, file.single, file.writable) == ("/f", True, True)
     assert b"b" in b"".join(folder.tar())
-    assert isinstance(cache, CacheMount) and (cache.target, cache.id, cache.sharing) == ("/w/c", "test: c", "locked")
+    assert isinstance(cache, CacheMount) and (cache.target, cache.id, cache.sharing) == (
+        "/w/c", "test, branch main: c", "locked",
+    )  # fmt: skip
     assert tmpfs == TmpfsMount("/t", 9)
 
 
@@ -162,7 +165,7 @@ def test_a_user_that_cannot_be_looked_up_is_a_sentence(factory: Factory) -> None
 
 def test_both_spellings_of_a_proxy_are_seen_and_no_empty_one(factory: Factory) -> None:
     factory.base_with({"Env": ["PATH=/base"]}, "1")
-    factory.proxies = {"app": {"http_proxy": "http://p:1", "NO_PROXY": "", "OTHER": "x"}}
+    factory.proxies = JobProxies({"http_proxy": "http://p:1", "NO_PROXY": "", "OTHER": "x"})
     given = command(factory, "FROM base:1\nRUN x\n").env
     assert given == {"PATH": "/base", "http_proxy": "http://p:1", "HTTP_PROXY": "http://p:1"}
 

@@ -155,10 +155,10 @@ def test_the_working_directory_is_known_from_the_first_absolute_one_on(words: li
     assert scope.canonical_workdir() == expected
 
 
-def test_a_run_sees_everything_but_proxies() -> None:
-    scope = OPEN.with_arg("ARG", "a").with_arg("HTTP_PROXY", "secret").with_env([("no_proxy", "x")])
+def test_a_run_sees_everything_but_an_env_of_proxies_which_counts_where_it_stands() -> None:
+    scope = OPEN.with_arg("ARG", "a").with_arg("HTTP_PROXY", "given").with_env([("no_proxy", "x")])
     seen = scope.canonical_run()
-    assert seen["env"] == {"KNOWN": "k", "EMPTY": "", "ARG": "a"}
+    assert seen["env"] == {"KNOWN": "k", "EMPTY": "", "ARG": "a", "HTTP_PROXY": "given"}
     assert (seen["shell"], seen["user"]) == (["/bin/sh", "-c"], None)
 
 

@@ -179,7 +179,7 @@ class MemoryStore(Store):
     def mount_blob(self, descriptor: Descriptor, source: Store) -> bool:
         return False
 
-    def delete(self, digest: str) -> None:
+    def delete(self, digest: str, tags: Sequence[str] = ()) -> None:
         self._request("delete", digest)
         with self._guard:
             self.manifests.pop(digest, None)

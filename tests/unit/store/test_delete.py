@@ -17,6 +17,8 @@ from lineal.oci.types import OCI_INDEX, Blob, Manifest
 from lineal.store.layout import Layout
 from lineal.store.read_through import ReadThroughStore
 from lineal.store.registry.client import Registry
+from tests.registries.faults import TagsFirst
+from tests.registries.proxy import proxy, refusal
 from tests.unit.store.conftest import Fake, Tokens, basic, manifest_of
 
 DIGEST = "sha256:" + "a" * 64
@@ -77,7 +79,7 @@ UNSUPPORTED = b'{"errors":[{"code":"UNSUPPORTED","message":"The operation is uns
     ("status", "body", "said"),
     [
         (405, UNSUPPORTED, "does not allow to delete stages of team/app (status 405) and says: 'The operation"),
-        (400, UNSUPPORTED, "on the package's page of GitHub"),
+        (400, UNSUPPORTED, "the registry's own means, which docs/store.md names"),
         (501, b"", "does not allow to delete stages of team/app (status 501)."),
         (403, b"", "does not let anyone delete team/app without credentials"),
     ],
@@ -186,3 +188,31 @@ def test_writers_and_sweepers_at_once_leave_whole_stages(tmp_path: Path) -> None
             image = layout.manifest(digest)
             assert image is not None, tag
             assert all(layout.has_blob(below) for below in image.references), tag
+
+
+@pytest.mark.parametrize("status", [400, 406])
+def test_tags_are_deleted_before_a_digest_where_a_registry_wants_that(
+    plain_host: str, open_registry: Callable[..., Registry], status: int
+) -> None:
+    """Artifact Registry and Artifactory."""
+    answer = refusal(status, "GOOGLE_MANIFEST_DANGLING_TAG", "Manifest is still referenced by tag: one")
+    with proxy(plain_host, quirk := TagsFirst(answer)) as server:
+        registry = open_registry(server.host, f"tags-first-{status}")
+        manifest = manifest_of(registry)
+        for tag in ("one", "two"):
+            registry.put_manifest(manifest, tag)
+        with pytest.raises(Unreachable, match="still referenced by tag: one"):
+            registry.delete(manifest.digest)
+        assert quirk.order == []
+        registry.delete(manifest.digest, ["two", "one"])
+        assert quirk.order == ["two", "one", manifest.digest]
+        assert registry.digest(manifest.digest) is None
+
+
+def test_a_registry_that_deletes_neither_digests_nor_tags_says_so(
+    open_registry: Callable[..., Registry], fake: Callable[..., Fake]
+) -> None:
+    server = fake(lambda *_: (406, {}, b'{"errors": [{"code": "X", "message": "Not Acceptable"}]}'))
+    with pytest.raises(Unreachable, match=r"does not allow to delete stages of team/app \(status 406\)"):
+        open_registry(server.host).delete(DIGEST, ["one", "two"])
+    assert server.paths("DELETE") == [f"/v2/team/app/manifests/{name}" for name in (DIGEST, "one")]

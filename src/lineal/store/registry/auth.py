@@ -100,11 +100,17 @@ class Authenticator:
         """Whether the registry is asked as somebody, not as anyone."""
         return self._credential is not None
 
+    def login(self) -> Credential | None:
+        """The credential for this registry, whether it has been asked for or not."""
+        with self._lock:
+            return self._find()
+
     def header(self, scopes: Sequence[Scope]) -> str | None:
-        """The header of a first try: None until the registry has asked for credentials."""
+        """The header of a first try: None until the registry has asked for credentials, unless a token was given."""
         with self._lock:
             if self._challenge is None:
-                return None
+                given = self._credential.registry_token if self._credential else ""
+                return f"Bearer {given}" if given else None
             if self._challenge.scheme == "basic":
                 return self._credential.basic() if self._credential else None
             return "Bearer " + (self._cached(scopes) or self._fetch(scopes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -25,6 +25,9 @@ from lineal.store.registry.tries import TRIES, Tries
 from lineal.store.registry.uploads import WRITTEN, Uploads
 
 ACCEPT = ", ".join((OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST))
+_DELETED = (200, 202, 204, 404)
+_TAGS_FIRST = (400, 406, 409, 412)
+"""What registries say of a digest that still has tags: Artifact Registry answers 400, Artifactory 406."""
 SETTLING = 5
 """Tries to publish a manifest that a registry says lacks a blob: when two runs upload the same one at once,
 docker-registry on a plain disk shows the first of them an empty file for a moment."""
@@ -73,7 +76,7 @@ class Registry(Store):
         self._base = f"/v2/{repository}"
         self._pull = repository_scopes(repository, "pull")
         self._push = repository_scopes(repository, "pull", "push")
-        self._delete = repository_scopes(repository, "pull", "delete")
+        self._deleting = repository_scopes(repository, "pull", "delete")
         self._uploads = Uploads(self._http, repository, self.has_blob, self._error)
         self._listing = TagList(self._http, self._base, self._list, self._error)
 
@@ -89,6 +92,13 @@ class Registry(Store):
             session=self._http.session,
             note=self._note,
         )
+
+    def check_push(self) -> None:
+        self._uploads.probe()
+
+    def login(self) -> Credential | None:
+        """The credential that this registry is asked with; None for anonymous requests."""
+        return self._http.auth.login()
 
     def manifest(self, reference: str) -> Manifest | None:
         answer = self._read("GET", f"{self._base}/manifests/{reference}", accept=ACCEPT, limit=MAX_MANIFEST)
@@ -214,10 +224,18 @@ class Registry(Store):
             return self.has_blob(descriptor.digest)
         return self._uploads.mount(descriptor, source.repository)
 
-    def delete(self, digest: str) -> None:
-        answer = self._http.ask("DELETE", f"{self._base}/manifests/{digest}", self._delete)
-        if answer.status != 404:
-            self._expect(answer, "delete", 200, 202, 204)
+    def delete(self, digest: str, tags: Sequence[str] = ()) -> None:
+        answer = self._delete(digest)
+        if tags and answer.status in _TAGS_FIRST and all(self._delete(tag).status in _DELETED for tag in tags):
+            answer = self._delete(digest)
+        self._expect(answer, "delete", *_DELETED)
+        if tags and self.digest(tags[0]) == digest:
+            # Some keep a tag's own copy.
+            for tag in tags:
+                self._expect(self._delete(tag), "delete", *_DELETED)
+
+    def _delete(self, reference: str) -> Response:
+        return self._http.ask("DELETE", f"{self._base}/manifests/{reference}", self._deleting)
 
     def sweep(self) -> int | None:
         return None

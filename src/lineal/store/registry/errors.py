@@ -108,12 +108,12 @@ def refused(host: str, repository: str, answer: Response, doing: str, again: flo
             id="LN-4014",
             remedy=f"{wait}, or log in for a higher limit{mirror}.",
         )
-    if doing == "delete" and (status in (400, 405, 501) or "UNSUPPORTED" in code):
+    if doing == "delete" and (status in (400, 405, 406, 409, 412, 501) or "UNSUPPORTED" in code):
         return Unreachable(
             f"{host} does not allow to delete stages of {repository} (status {status}){said}.",
             id="LN-4015",
             remedy="Allow it there (docker-registry: storage.delete.enabled), or delete old versions with the "
-            "registry's own means, as on the package's page of GitHub.",
+            "registry's own means, which docs/store.md names.",
         )
     if status in (405, 507) or "UNSUPPORTED" in code:
         return Unreachable(

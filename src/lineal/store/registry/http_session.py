@@ -14,6 +14,7 @@ from requests.adapters import HTTPAdapter
 
 import lineal
 from lineal.errors import BadConfiguration
+from lineal.store.registry.deadline import POOLS
 from lineal.store.registry.proxies import Proxies
 
 POOL = 16
@@ -29,8 +30,8 @@ def new_session(endpoint: str, environ: Mapping[str, str]) -> requests.Session:
     session.auth = _as_it_is
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.verify = _authorities(environ) or True
-    session.mount("http://", HTTPAdapter(pool_maxsize=POOL))
-    session.mount("https://", HTTPAdapter(pool_maxsize=POOL))
+    session.mount("http://", _Adapter(pool_maxsize=POOL))
+    session.mount("https://", _Adapter(pool_maxsize=POOL))
     directory = CERTIFICATES / endpoint
     if directory.is_dir():
         session.mount(f"https://{endpoint}/", _CertificateAdapter(directory))
@@ -67,7 +68,21 @@ def _authorities(environ: Mapping[str, str]) -> str | None:
     return None
 
 
-class _CertificateAdapter(HTTPAdapter):
+class _Adapter(HTTPAdapter):
+    """Its connections know the deadline of the request that they are for."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = POOLS
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if not proxy.lower().startswith("socks"):
+            manager.pool_classes_by_scheme = POOLS
+        return manager
+
+
+class _CertificateAdapter(_Adapter):
     """Adds Docker's `*.crt` (authorities) and `*.cert` with `*.key` (our own certificate) of one registry."""
 
     def __init__(self, directory: Path) -> None:

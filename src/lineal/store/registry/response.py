@@ -50,6 +50,9 @@ class Response:
     def pause(self, time: Time) -> float:
         """The seconds after which the registry wants to be asked again; 0.0 when it does not say."""
         names = ("Retry-After", *(_RESETS if self.limited else ()))
+        if self.headers.get("X-RateLimit-Remaining", "0").strip() != "0":
+            # Another limit than that one: GitHub's secondary limit ends at a time that nobody knows.
+            names = tuple(name for name in names if name != "X-RateLimit-Reset")
         said = next((self.headers[name] for name in names if name in self.headers), "").strip()
         if said.isascii() and said.isdecimal():
             seconds = float(said[:12])

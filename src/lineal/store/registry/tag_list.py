@@ -21,7 +21,7 @@ from lineal.store.registry.errors import ConnectionFailed
 from lineal.store.registry.response import Response
 from lineal.store.registry.transport import Transport
 from lineal.store.registry.tries import TRIES
-from lineal.store.tags import is_checksum, parse_stage_tag
+from lineal.store.tags import is_checksum, is_claim_key, parse_stage_tag
 
 PAGE = 1000
 """More is refused by some."""
@@ -29,6 +29,8 @@ RANGE_PAGE = 100
 """A checksum has few tags, and some registries make every tag of a page a read of their database."""
 MAX_PAGES = 10_000
 MAX_LISTING = 128 * 1024 * 1024
+MAX_NAMES = 512 * 1024 * 1024
+"""Letters of all the tags of a repository: those of six million stages."""
 STARTS = 3
 """How often a list is begun whose next page vanishes: some answer 404 when the tag it begins at has been deleted."""
 
@@ -54,35 +56,39 @@ class TagList:
 
     def tags(self, prefix: str = "") -> list[str]:
         """Every tag that begins with `prefix`; empty when the repository does not exist."""
-        if self._begins and is_checksum(prefix) and (found := self._range(prefix)) is not None:
+        if self._begins and _can_begin(prefix) and (found := self._range(prefix)) is not None:
             return found
         for start in range(1, STARTS + 1):
             every = self._all(prefix, last_start=start == STARTS)
             if every is not None:
-                return [tag for tag in dict.fromkeys(every) if tag.startswith(prefix)]
+                return list(dict.fromkeys(every))
         raise AssertionError("the last start returns or raises")
 
     def _all(self, prefix: str, *, last_start: bool) -> list[str] | None:
-        """All pages, or what the registry has for a checksum. None when a further page has vanished."""
+        """What begins with `prefix` of all pages, or what the registry has for a checksum. None when a further page
+        has vanished."""
         answer = self._first()
         if answer.status == 404:
             return []
-        found, seen = self._page(answer), {answer.url}
+        page, seen = self._page(answer), {answer.url}
         following = self._next(answer)
-        if following is None and self._takes_n and len(found) == PAGE:
+        if following is None and self._takes_n and len(page) == PAGE:
             # Full, and no word of another one: a registry that pages without `Link` gives its default instead.
             answer = self._get(self._url())
-            found, following = found + self._page(answer), self._next(answer)
-        if following and self._may_begin(prefix, found) and (some := self._range(prefix)) is not None:
+            page, following = page + self._page(answer), self._next(answer)
+        found, size = _matching(page, prefix), _size(page)
+        if following and self._may_begin(prefix, page) and (some := self._range(prefix)) is not None:
             return some
         while following:
-            if following in seen or len(seen) == MAX_PAGES:
+            if following in seen or len(seen) == MAX_PAGES or size > MAX_NAMES:
                 raise invalid_response(self._http.host, "a list of tags that has no end")
             seen.add(following)
             answer = self._get(following)
             if answer.status == 404 and not last_start:
                 return None
-            found += self._page(answer)
+            page = self._page(answer)
+            found += _matching(page, prefix)
+            size += _size(page)
             following = self._next(answer)
         return found
 
@@ -97,7 +103,7 @@ class TagList:
 
     def _may_begin(self, prefix: str, page: Sequence[str]) -> bool:
         """Prove, once, that the registry begins a list where it is asked to."""
-        if not is_checksum(prefix) or not _is_sorted(page):
+        if not _can_begin(prefix) or not _is_sorted(page):
             return False
         with self._proving:
             if self._begins is None and (tag := _telling(page)):
@@ -170,12 +176,25 @@ def _telling(page: Sequence[str]) -> str | None:
     return None
 
 
+def _can_begin(prefix: str) -> bool:
+    """Whether so few tags begin like this that a list from there on is short: a checksum, or the key of a claim."""
+    return is_checksum(prefix) or is_claim_key(prefix)
+
+
 def _just_below(tag: str) -> str:
     """A name that no tag has and that sorts right before `tag`, which ends with a digit or a letter from a to f.
 
     Not a tag's own name: a registry may be right about tags that exist and wrong about all other names."""
     head, end = tag[:-1], tag[-1]
     return head if end == "0" else f"{head}{'9' if end == 'a' else chr(ord(end) - 1)}z"
+
+
+def _matching(page: Sequence[str], prefix: str) -> list[str]:
+    return [tag for tag in page if tag.startswith(prefix)]
+
+
+def _size(page: Sequence[str]) -> int:
+    return sum(map(len, page))
 
 
 def _is_sorted(page: Sequence[str]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, BinaryIO
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
@@ -17,6 +18,7 @@ from lineal.oci.types import Blob
 from lineal.oci.verify import invalid_response
 from lineal.store.registry.auth import Authenticator, Scope
 from lineal.store.registry.credentials import Credential
+from lineal.store.registry.deadline import Deadline
 from lineal.store.registry.errors import ConnectionFailed, connection_error, refused
 from lineal.store.registry.http_session import new_session
 from lineal.store.registry.network_policy import is_loopback, may_redirect
@@ -45,10 +47,13 @@ class Transport:
         session: requests.Session | None = None,
         note: Callable[[str], None] = lambda _text: None,
         most_tries: int | None = None,
+        at_a_limit: float = 0.0,
     ) -> None:
-        """`note` takes a line for people: what is waited for."""
+        """`note` takes a line for people: what is waited for. `at_a_limit`: seconds to wait where a limit is used up
+        and nobody says for how long."""
         self.host, self.traffic, self.clock, self.time = host, Traffic(), ServerClock(time), time
-        self._note, self._waiting, self._most_tries = note, Waiting(host, time, note), most_tries or TRIES
+        self._note, self._most_tries = note, most_tries or TRIES
+        self._waiting = Waiting(host, time, note, at_a_limit)
         self.endpoint = DOCKER_HUB if host in DOCKER_HUB_HOSTS else host
         self._scheme = "http" if insecure or is_loopback(host) else "https"
         self.session = session or new_session(self.endpoint, environ)
@@ -204,17 +209,20 @@ class Transport:
         if body is not None:
             data = body.content if isinstance(body.content, bytes) else _Upload(body.open(), body.size)
         sent = self.time.monotonic()
+        # How long an upload takes is not for us to say.
+        waiting = nullcontext() if isinstance(data, _Upload) else Deadline(self.host)
         try:
-            response = self.session.request(
-                method,
-                url,
-                headers=headers,
-                data=data,
-                stream=True,
-                allow_redirects=False,
-                timeout=(CONNECT_SECONDS, seconds),
-                verify=self.session.verify,
-            )
+            with waiting:
+                response = self.session.request(
+                    method,
+                    url,
+                    headers=headers,
+                    data=data,
+                    stream=True,
+                    allow_redirects=False,
+                    timeout=(CONNECT_SECONDS, seconds),
+                    verify=self.session.verify,
+                )
         finally:
             size = data.sent if isinstance(data, _Upload) else len(data or b"")
             self.count(sent=size, requests_=1)
@@ -233,12 +241,14 @@ class Transport:
         """The whole body; reading it to its end is what lets the connection be used again."""
         parts, size = [], 0
         try:
-            for part in response.iter_content(CHUNK):
-                self.count(read=len(part))
-                size += len(part)
-                if size > limit:
-                    raise invalid_response(self.host, f"with more than {limit} bytes where less was to be expected")
-                parts.append(part)
+            with Deadline(self.host, end=response.raw.shutdown):
+                for part in response.iter_content(CHUNK):
+                    self.count(read=len(part))
+                    size += len(part)
+                    if size > limit:
+                        sentence = f"with more than {limit} bytes where less was to be expected"
+                        raise invalid_response(self.host, sentence)
+                    parts.append(part)
         finally:
             response.close()
         return b"".join(parts)

@@ -23,10 +23,17 @@ PATIENCE = 180.0
 class Waiting:
     """Waits for one host and says so, once for requests that wait together. Safe to use from several threads."""
 
-    def __init__(self, host: str, time: Time, note: Callable[[str], None]) -> None:
-        self._host, self.time, self._note = host, time, note
+    def __init__(self, host: str, time: Time, note: Callable[[str], None], at_a_limit: float = 0.0) -> None:
+        """`at_a_limit`: seconds to wait where a limit is used up and nobody says for how long."""
+        self._host, self.time, self._note, self._at_a_limit = host, time, note, at_a_limit
         self._guard = threading.Lock()
         self._told_until = float("-inf")
+
+    def pause(self, answer: Response | None) -> float:
+        """The seconds that an answer wants us to wait."""
+        if answer is None:
+            return 0.0
+        return answer.pause(self.time) or (self._at_a_limit if answer.limited else 0.0)
 
     def wait(self, seconds: float, answer: Response | None) -> None:
         if answer is not None and (answer.limited or answer.pause(self.time) >= 1):
@@ -55,7 +62,7 @@ class Tries:
         """Wait before the next try: as long as the registry says, else longer each time, never in step.
 
         False at once when there is none: all are used up, or the registry wants a pause that is too long."""
-        pause = answer.pause(self._waiting.time) if answer else 0.0
+        pause = self._waiting.pause(answer)
         if self.number >= self._most or pause > min(LONGEST_PAUSE, self._left):
             return False
         delay = min(FIRST_DELAY * 2 ** (self.number - 1), MAX_DELAY) * random.uniform(0.5, 1.5)  # noqa: S311

@@ -1,0 +1,107 @@
+"""The time that an answer may take altogether. A time-out of a socket begins anew with each byte that arrives."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from lineal.errors import Unreachable
+
+SECONDS = 300.0
+"""For the head of an answer, and for a body that is small."""
+_thread = threading.local()
+
+
+class Deadline:
+    """Ends what is read inside the block when that takes too long, and raises `Unreachable` then."""
+
+    def __init__(self, host: str, end: Callable[[], None] | None = None) -> None:
+        """`end` makes the reading fail; without it, the socket that this thread takes for its request is shut."""
+        self._host, self._seconds = host, SECONDS
+        self._timer = threading.Timer(SECONDS, self._expire)
+        self._timer.daemon = True
+        self._end = end
+        self._socket: socket.socket | None = None
+        self._over = False
+
+    def __enter__(self) -> Self:
+        _thread.deadline = self
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        _thread.deadline = None
+        if self._socket is not None:
+            self._socket.close()
+        if self._over:
+            raise Unreachable(
+                f"{self._host} needs more than {self._seconds:.0f} s for a small answer.",
+                id="LN-4201",
+                remedy="Run again; if it stays like this, look at the registry and at a proxy before it.",
+            ) from None
+
+    def watch(self, descriptor: int) -> None:
+        """A second handle of the socket: TLS takes the first one for itself."""
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = socket.socket(fileno=os.dup(descriptor))
+        if self._over:
+            self._expire()
+
+    def _expire(self) -> None:
+        self._over = True
+        with suppress(OSError, RuntimeError, ValueError):
+            if self._end is not None:
+                self._end()
+            elif self._socket is not None:
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+
+def _watch(connection: socket.socket | None) -> None:
+    deadline: Deadline | None = getattr(_thread, "deadline", None)
+    if deadline is not None and connection is not None:
+        deadline.watch(connection.fileno())
+
+
+class _Watched:
+    """A connection that tells the deadline of its thread which socket it uses."""
+
+    sock: socket.socket | None
+
+    def _new_conn(self) -> socket.socket:
+        made: socket.socket = super()._new_conn()  # type: ignore[misc]
+        _watch(made)
+        return made
+
+    def request(self, *args: Any, **options: Any) -> None:
+        _watch(self.sock)
+        super().request(*args, **options)  # type: ignore[misc]
+
+
+class _Http(_Watched, HTTPConnection): ...
+
+
+class _Https(_Watched, HTTPSConnection): ...
+
+
+class HttpPool(HTTPConnectionPool):
+    ConnectionCls = _Http
+
+
+class HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _Https
+
+
+POOLS = {"http": HttpPool, "https": HttpsPool}
+"""Pools of such connections, as a manager of urllib3 takes them (`pool_classes_by_scheme`)."""

@@ -1,0 +1,8 @@
+// Makes the registry that tests talk to: scripts/registries builds this program of this version.
+module lineal.test/registries/ggcr
+
+go 1.25.0
+
+tool github.com/google/go-containerregistry/cmd/registry
+
+require github.com/google/go-containerregistry v0.22.1 // indirect

@@ -116,7 +116,7 @@ def _environment(session: Session, finished: Callable[[Candidate, Image], str | 
         may_write=session.context.may_write,
         finished=finished,
         options={name: _run_options(image) for name, image in project.images.items()},
-        host_network=NETWORK_HOST in settings.allowed.value,
+        host_network=NETWORK_HOST in settings.allowed.value and session.context.trusted,
         workspace=session.workspace,
     )
 

@@ -232,8 +232,7 @@ class Session:
     def _registry_login(self) -> Mapping[str, str]:
         """A stranger's commit does not say who gets this job's password."""
         environ, repo = self.settings.environ, self.store_settings.repo
-        own = self.context.may_write and self.context.own
-        if own or repo.origin.place is None or not environ.get(REGISTRY_LOGIN[0]):
+        if self.context.trusted or repo.origin.place is None or not environ.get(REGISTRY_LOGIN[0]):
             return environ
         self.progress.warn(
             f"{repo.value} comes from the commit ({repo.origin}), which is not this project's own: it does "
@@ -280,6 +279,14 @@ class Session:
         """The name of this run, for the people whose run waits for its lock."""
         return run_name(self.settings.environ)
 
+    @property
+    def _lock_environ(self) -> Mapping[str, str]:
+        """A stranger's commit does not say who gets the password of etcd either."""
+        environ, lock = self.settings.environ, self.store_settings.lock
+        if self.context.trusted or lock.origin.place is None:
+            return environ
+        return {name: value for name, value in environ.items() if not name.startswith("LINEAL_ETCD_")}
+
     @cached_property
     def lock(self) -> Lock:
         context = LockContext(
@@ -288,7 +295,7 @@ class Session:
             repository=self.checkout,
             workspace=self.workspace,
             kube_context=self.settings.kube_context.value,
-            environ=self.settings.environ,
+            environ=self._lock_environ,
             holder=self.holder,
             notes=self.notes,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from posixpath import dirname
 from stat import S_ISGID
 from typing import Any
@@ -23,10 +24,10 @@ from lineal.dockerfile.parser import undefined
 from lineal.dockerfile.planner import files_digest
 from lineal.dockerfile.scope import DEFAULT_PATH, Deferred, Word, finish
 from lineal.dockerfile.stage import Stage
-from lineal.engine import Command, CommandFailed, Directory, NoWorkingDirectory
+from lineal.engine import Command, CommandFailed, Directory, NoWorkingDirectory, PushedLayer, RunOptions
 from lineal.errors import BadConfiguration, BuildFailed, LinealError, Location, Unreachable
 from lineal.oci.image import image_of
-from lineal.oci.types import ContainerConfig, Image, Layer
+from lineal.oci.types import ContainerConfig, Descriptor, Image, Layer
 from lineal.stages.publish import Built
 from lineal.tar.compression import open_archive
 
@@ -227,6 +228,16 @@ class StageBuilder:
                 id="LN-2014", place=step.place, remedy="Do without it, or pass --allow network.host (LINEAL_ALLOW).",
             )  # fmt: skip
 
+    def _options(self) -> RunOptions:
+        """A control group of the engine's machine is not for a stranger's commit to choose."""
+        options = self.environment.options.get(self.stage.image, RunOptions())
+        if not options.cgroup_parent or self.environment.may_write:
+            return options
+        self.environment.notes.warn(
+            f"{self.stage.place}: cgroup_parent is left out: this commit is not the project's own."
+        )
+        return replace(options, cgroup_parent="")
+
     def _run(self, step: RunInstruction) -> tuple[Image, Filesystem]:
         self._check_unset(step.unset, step.place)
         self._check_network(step)
@@ -242,8 +253,11 @@ class StageBuilder:
         etc = self.parent.filesystem.directories.get("etc")
         command = Command(
             argv=words, env=environ, workdir=self.config.get("WorkingDir") or "/", user=self.config.get("User") or "",
-            network=step.network, mounts=mounts, directories=self.directories, existing=self._exists,
+            network=step.network, mounts=mounts, options=self._options(), directories=self.directories,
+            existing=self._exists,
             secrets=self.resolver.secrets,
+            # A proxy's address may have a password.
+            secret_env=self.resolver.secret_env | proxies.keys(),
             etc=(etc.mode, etc.uid, etc.gid) if etc else (0o755, 0, 0),
         )  # fmt: skip
         try:
@@ -271,6 +285,9 @@ class StageBuilder:
                 remedy="Its output is above; the stages before it are published.",
             ) from None
         self.document["created"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        if isinstance(layer, PushedLayer):
+            filesystem = self.parent.filesystem.after(len(self.parent.image.layers), layer.tree)
+            return self._with(layer.descriptor, layer.diff_id), filesystem
         with layer.path.open("rb") as file:
             filesystem = self.parent.filesystem.apply(len(self.parent.image.layers), open_archive(chunks(file)))
         return self._image(layer), filesystem
@@ -278,11 +295,15 @@ class StageBuilder:
     def _image(self, layer: Layer, text: str | None = "") -> Image:
         self.environment.store.put_blob(layer.blob())
         layer.path.unlink()
+        return self._with(layer.descriptor(), layer.diff_id, text)
+
+    def _with(self, layer: Descriptor, diff_id: str, text: str | None = "") -> Image:
+        """The image with one more layer, which is in the store."""
         self.inputs.moved.pushed += layer.size
-        self.document.setdefault("rootfs", {"type": "layers", "diff_ids": []})["diff_ids"].append(layer.diff_id)
+        self.document.setdefault("rootfs", {"type": "layers", "diff_ids": []})["diff_ids"].append(diff_id)
         if text is not None:
             self._history(text or self.stage.text, empty=False)
-        return image_of(self.document, [*self.parent.image.layers, layer.descriptor()])
+        return image_of(self.document, [*self.parent.image.layers, layer])
 
     def _history(self, text: str, *, empty: bool) -> None:
         entry = {"created": self.document.get("created", NO_TIME), "created_by": text, "comment": "lineal"}

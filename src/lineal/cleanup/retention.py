@@ -34,7 +34,6 @@ class Deletion:
     """A checksum to delete: its digests in the order of their deletion, that of the anchor last, and their tags."""
 
     checksum: str
-    """Of a claim on a moving tag, which is deleted in the same way, its tag."""
     digests: Mapping[str, tuple[str, ...]]
 
     @property

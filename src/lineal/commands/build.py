@@ -18,6 +18,8 @@ from lineal.stages.plan import BuildPlan
 if TYPE_CHECKING:
     from lineal.build.environment import BuildEnvironment
     from lineal.build.scheduler import Scheduler
+    from lineal.config import model
+    from lineal.engine import RunOptions
     from lineal.oci.types import Image
     from lineal.stages.lookup import Candidate
 
@@ -85,14 +87,23 @@ def _scheduler(session: Session, plan: BuildPlan, finishing: Finishing) -> Sched
 def _environment(session: Session, finished: Callable[[Candidate, Image], str | None]) -> BuildEnvironment:
     from lineal.build.environment import BuildEnvironment
     from lineal.build.proxies import JobProxies
-    from lineal.engine.docker.engine import DockerEngine
+    from lineal.engine.select import SelectedEngine
     from lineal.session.settings import NETWORK_HOST
 
     settings, project = session.settings, session.loaded.project
+    engine = SelectedEngine(
+        settings.engine.value,
+        settings.engine.origin.source,
+        network=settings.engine_network.value,
+        environment=settings.environ,
+        workspace=session.workspace,
+        note=session.progress.note,
+    )
+    session.at_close(engine.close)
     return BuildEnvironment(
         store=session.store,
         base_store=lambda reference: session.stores.base(reference, session.store),
-        engine=DockerEngine(network=settings.engine_network.value, environment=settings.environ),
+        engine=engine,
         secrets=session.secrets,
         agents=session.agents.socket,
         exceptions=session.giterminism,
@@ -102,6 +113,19 @@ def _environment(session: Session, finished: Callable[[Candidate, Image], str | 
         line=session.context.line,
         may_write=session.context.may_write,
         finished=finished,
+        options={name: _run_options(image) for name, image in project.images.items()},
         host_network=NETWORK_HOST in settings.allowed.value,
         workspace=session.workspace,
+    )
+
+
+def _run_options(image: model.Image) -> RunOptions:
+    from lineal.config.run_options import bytes_of, soft_and_hard
+    from lineal.engine import RunOptions
+
+    return RunOptions(
+        hosts=tuple(image.add_hosts.items()),
+        shm_size=None if image.shm_size is None else bytes_of(image.shm_size),
+        ulimits=tuple((name, *soft_and_hard(limit)) for name, limit in image.ulimits.items()),
+        cgroup_parent=image.cgroup_parent or "",
     )

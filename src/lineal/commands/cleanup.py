@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 
-from lineal.cleanup.claims import deletions_of, old_claims
+from lineal.cleanup.claims import delete_claim, old_claims
 from lineal.cleanup.refs import Ref, counted, read_refs, read_wanted
 from lineal.cleanup.removal import removal_of
 from lineal.cleanup.retention import (
@@ -27,7 +27,7 @@ from lineal.commands.output import introduce_store, show
 from lineal.errors import Unreachable
 from lineal.oci import Store
 from lineal.session.session import Session, require_write
-from lineal.store.tags import parse_claim, parse_stage_tag
+from lineal.store.tags import Claim, parse_stage_tag
 from lineal.text import plural, printable
 
 _WORKERS = 8
@@ -47,19 +47,20 @@ def clean_up(session: Session) -> None:
             session.progress.note(line)
         if dry:
             show("".join(_lines(plan.deletions)))
-            going = _counted(plan.deletions, len(claims))
+            going = f"{_stages(plan.deletions)}{_and_claims(claims)}"
             session.progress.note(f"would go   {going}; nothing is deleted  --dry-run")
             return
         removal = removal_of(session.store, plan.used, session.settings.environ, pool, session.progress)
         gone: list[Deletion] = []
         try:
-            stages = recheck(session.store, tags, plan.deletions, pool)
-            for one in removal.delete([*stages, *deletions_of(claims, session.store, tags.claims, pool)]):
+            for one in removal.delete(recheck(session.store, tags, plan.deletions, pool)):
                 gone.append(one)
                 show("".join(_lines([one])))
-        finally:
-            forgotten = sum(parse_claim(one.checksum) is not None for one in gone)
-            session.progress.note(f"deleted    {_counted(gone[: len(gone) - forgotten], forgotten)}")
+            list(pool.map(lambda claim: delete_claim(session.store, claim, removal.forget), claims))
+            session.progress.note(f"deleted    {_stages(gone)}{_and_claims(claims)}")
+        except BaseException:
+            session.progress.note(f"deleted    {_stages(gone)}")
+            raise
         _check(session.store, gone)
         session.progress.note(f"space      {removal.sweep()}")
 
@@ -145,8 +146,12 @@ def _summary(plan: RetentionPlan, refs: list[Ref], days: int) -> Iterator[str]:
             yield f"           {count} {text}"
 
 
-def _counted(stages: list[Deletion], claims: int) -> str:
-    return plural(len(stages), "stage") + (f" and {plural(claims, 'claim')} of moving tags" if claims else "")
+def _stages(deletions: list[Deletion]) -> str:
+    return f"{len(deletions)} stage{'s' * (len(deletions) != 1)}"
+
+
+def _and_claims(claims: list[Claim]) -> str:
+    return f" and {plural(len(claims), 'claim')} of moving tags" if claims else ""
 
 
 def _lines(deletions: list[Deletion]) -> Iterator[str]:

@@ -24,6 +24,7 @@ from lineal.config.model import FILE, Deploy, Image, Project, normal
 from lineal.config.setting import DEFAULT, Origin, Setting, known
 from lineal.config.template import GitFacts
 from lineal.config.validation import NAMESPACE_LENGTH, RELEASE_LENGTH, UNKNOWN_ENV, check, release_name
+from lineal.context.committed import MAX_TEXT
 from lineal.errors import BadConfiguration, Location, Problems
 
 
@@ -103,6 +104,9 @@ def load(
     )
     marks = deferred(env or None)
     rendered = template.render(text, file=file, names=names, deferred=marks)
+    if len(rendered) > MAX_TEXT:
+        message = f"The file has more than {MAX_TEXT >> 10} KiB when its template is written out."
+        raise BadConfiguration(message, id="LN-1009", place=Location(file), remedy="Make its loops smaller.")
     lines = template.source_lines(text, rendered, file=file, names=names, deferred=marks)
     document = parse(rendered, file, lines)
     if document.root.value is None:

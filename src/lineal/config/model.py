@@ -9,7 +9,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from lineal.config.named_context import OneContext
 from lineal.config.publish import Publish
+from lineal.config.run_options import GATEWAY, Count, Ulimit
 from lineal.lock.address import PATTERN as LOCK_PATTERN
 
 MOST_DAYS = 36_500
@@ -122,6 +124,13 @@ class Image(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "tagged or deployed."
         ),
     ] = []
+    contexts: Annotated[
+        dict[str, OneContext],
+        Meta(
+            description="What names stand for in `FROM`, `COPY --from` and `RUN --mount=from`: in place of a target "
+            "or an image that is called so."
+        ),
+    ] = {}
     secrets: Annotated[list[OneSecret], Meta(description="Secrets that the Dockerfile mounts.")] = []
     ssh: Annotated[
         list[Ssh], Meta(description="SSH agents that the Dockerfile mounts; `[{}]` is the default one.")
@@ -144,10 +153,33 @@ class Image(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = None
 
+    add_hosts: Annotated[
+        dict[str, str],
+        Meta(
+            description="Names of hosts that a `RUN` knows beside those of DNS, each with its address; "
+            f"`{GATEWAY}` is the engine's machine."
+        ),
+    ] = {}
+    shm_size: Annotated[
+        str | None, Meta(description="The size of /dev/shm for a `RUN`, such as `256m` (default: the engine's).")
+    ] = None
+    ulimits: Annotated[
+        dict[str, Count | Ulimit],
+        Meta(description="Limits of a `RUN` by their names, such as `nofile: 65536` or `{soft: 1024, hard: 65536}`."),
+    ] = {}
+    cgroup_parent: Annotated[
+        str | None, Meta(description="The control group of the engine's machine in which a `RUN` runs.")
+    ] = None
+
     @property
     def dockerfile_path(self) -> str:
         """The Dockerfile's normal path in the commit, the default applied."""
         return normal(self.dockerfile if self.dockerfile is not None else posixpath.join(self.context, "Dockerfile"))
+
+    @property
+    def needed(self) -> list[str]:
+        """The images of this file that it is made from."""
+        return [*self.needs.values(), *(one.needs for one in self.contexts.values() if one.needs is not None)]
 
     @property
     def context_path(self) -> str:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lineal import confined
 from lineal.config.document import Lines, same
 from lineal.config.grants import Grants, variable_wish
 from lineal.config.sandbox import MAX_OUTPUT, NONE_DEFERRED, Deferred, Refusal, environment
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
     from lineal.config.giterminism import Giterminism
 
+SECONDS, MEMORY = 10, 512 << 20
+"""What a template may take."""
 _SYNTAX = ("{{", "{%", "{#")
 _MARK = re.compile("\x00([0-9]+)\x00")
 
@@ -115,6 +119,26 @@ class _Template:
         self.env = environment(self.names, deferred)
 
     def output(self, change: Callable[[Any], None] | None = None) -> str:
+        """In a child process: a few words of a template can keep a processor busy for years, or fill any memory."""
+        here = {name: value for name, value in self.names.items() if callable(value)}
+
+        def work(ask: confined.Ask) -> str:
+            # What asks the user or tells him something does so here, once.
+            self.names |= {name: partial(ask, name) for name in here}
+            return self._output(change)
+
+        def ask(name: str, *args: Any, **options: Any) -> Any:
+            return here[name](*args, **options)
+
+        try:
+            return confined.answer(work, ask, seconds=SECONDS, memory=MEMORY)
+        except confined.Exceeded:
+            message = f"The Jinja2 template takes more than {SECONDS} s, or more than {MEMORY >> 20} MiB of memory."
+            raise BadConfiguration(
+                message, id="LN-1009", place=Location(self.file), remedy="Make its loops and texts smaller."
+            ) from None
+
+    def _output(self, change: Callable[[Any], None] | None) -> str:
         import jinja2
 
         try:

@@ -75,7 +75,10 @@ class ReleaseInputs:
     def helm(self) -> Helm:
         from lineal.deploy.helm.client import Helm
 
-        return Helm.find(self.session.settings.environ, self.session.secrets.mask)
+        found = Helm.find(self.session.settings.environ, self.session.secrets.mask)
+        if found.warning:
+            self.session.progress.warn(found.warning)
+        return found
 
     def release(self, result: BuildResult, *, planned: bool = False) -> Release:
         """The release with everything that helm needs on disk, in the run's private directory. `planned`: images that
@@ -115,7 +118,7 @@ class ReleaseInputs:
             timeout=self.seconds,
             description=f"{project} {commit[:12]}",
             plain_http=self.plain_http,
-            server_side=self.deploy.server_side,
+            server_side=settings.server_side.value or self.deploy.server_side,
         )
 
     @property
@@ -124,7 +127,7 @@ class ReleaseInputs:
         finished."""
         images = self.session.loaded.project.images
         kept = {name for name, image in images.items() if image.publish is False}
-        return kept | {base for image in images.values() for base in image.needs.values()}
+        return kept | {base for image in images.values() for base in image.needed}
 
     @property
     def plain_http(self) -> bool:
@@ -159,8 +162,8 @@ class ReleaseInputs:
         if written.startswith("https://"):
             return self._fetched()
         if "://" in written:
-            chart = Chart.registry(written)
-            return self._fetched() if self.bundled else chart
+            Chart.registry(written)
+            return self._fetched()
         # Where they are in the commit, so that charts find each other.
         root = self.session.workspace / "chart" / "root"
         folder, repository = root / written, self.session.repository

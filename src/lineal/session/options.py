@@ -24,6 +24,7 @@ class Options:
     bundle_version: str | None = None
     bundle_repo: str | None = None
     lock: str | None = None
+    engine: str | None = None
     engine_network: str | None = None
     jobs: int | None = None
     keep_days: int | None = None
@@ -32,6 +33,7 @@ class Options:
     skip_unchanged: bool | None = None
     skip_schema_validation: bool | None = None
     take_ownership: bool | None = None
+    server_side: bool | None = None
     overwrite_tag: bool | None = None
     diff: bool | None = None
     dry_run: bool | None = None

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -89,6 +89,10 @@ class Session:
         if not self._reaped:
             self._reaped = True
             self._at_last.enter_context(process.reaped(self.workspace))
+
+    def at_close(self, close: Callable[[], None]) -> None:
+        """Have something ended with the session."""
+        self._closing.callback(close)
 
     def close(self) -> None:
         self._closing.close()

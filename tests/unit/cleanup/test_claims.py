@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
-from lineal.cleanup.claims import deletions_of, old_claims
-from lineal.cleanup.retention import DAY, Tags, delete
+from lineal.cleanup.claims import delete_claim, old_claims
+from lineal.cleanup.retention import DAY, Tags
 from lineal.publish.claim import claim_documents
 from lineal.store.tags import Claim, claim_key, parse_claim
 from tests.unit.stages.workbench import MemoryStore, oid
@@ -46,11 +44,7 @@ def test_a_claim_goes_with_what_withdraws_it() -> None:
     _, manifest = claim_documents(one, "registry.test/app", "latest", "sha256:" + "0" * 64, "main")
     for tag in (one.tag, one.withdrawal):
         store.put_manifest(manifest, tag)
-    other = claim(60)
-    with ThreadPoolExecutor(1) as pool:
-        (gone,) = deletions_of([one, other], store, [one.tag, one.withdrawal], pool)
-    assert gone.tags == [one.tag, one.withdrawal], "the other one is gone already"
-    delete(store, gone)
+    delete_claim(store, one, store.delete)
     assert store.tags() == []
 
 

@@ -35,6 +35,8 @@ def settings_of(session: Session) -> dict[str, Setting[Any]]:
         "skip-unchanged": settings.skip_unchanged,
         "skip-schema-validation": settings.skip_schema_validation,
         "take-ownership": settings.take_ownership,
+        "server-side": settings.server_side,
+        "overwrite-tag": settings.overwrite_tag,
         "report": settings.report,
         "cleanup.keep_days": store.keep_days,
         "insecure-registry": _listed(settings.insecure_registries),

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from lineal.config.named_context import OneContext
+from lineal.config.publish import Publish
 from lineal.config.run_options import GATEWAY, Count, Ulimit
 from lineal.lock.address import PATTERN as LOCK_PATTERN
 
@@ -116,6 +117,13 @@ class Image(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         dict[Variable, str],
         Meta(description="Build arguments whose value is the reference of another image of this file."),
     ] = {}
+    requires: Annotated[
+        list[ImageName],
+        Meta(
+            description="Other images of this file, such as tests, that must have built before this one is finished, "
+            "tagged or deployed."
+        ),
+    ] = []
     contexts: Annotated[
         dict[str, OneContext],
         Meta(
@@ -137,6 +145,13 @@ class Image(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             extra_json_schema={"minItems": 1, "maxItems": 1},
         ),
     ] = field(default_factory=lambda: [PLATFORM])
+    publish: Annotated[
+        bool | Publish | None,
+        Meta(
+            description="What this image is published as, key by key in place of the project's `publish`; `true` is "
+            "as the project says, `false` is never."
+        ),
+    ] = None
 
     add_hosts: Annotated[
         dict[str, str],
@@ -217,6 +232,9 @@ class Project(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     project: Name
     images: Annotated[dict[ImageName, Image], Meta(description="The images by name.")] = {}
+    publish: Annotated[Publish | None, Meta(description="Finished images: where they go, and under which tags.")] = (
+        None
+    )
     deploy: Annotated[Deploy | None, Meta(description="What to deploy, if anything.")] = None
     repo: Annotated[
         str | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from lineal.config.document import Path
 from lineal.config.model import PLATFORM, Deploy, Image, Project, Secret, Ssh, normal
@@ -45,8 +45,7 @@ def check(project: Project) -> Iterator[RuleViolation]:
     """The rules that are broken."""
     for name, image in project.images.items():
         yield from _check_image(project, image, ("images", name))
-    if all(need in project.images for image in project.images.values() for need in image.needed):
-        yield from _check_cycles(project)
+    yield from _check_cycles(project)
     if project.deploy is not None:
         yield from _check_deploy(project.deploy)
     if project.repo is not None and (not project.repo or re.search(r"\s", project.repo)):
@@ -88,6 +87,10 @@ def _check_image(project: Project, image: Image, path: Path) -> Iterator[RuleVio
         if argument in image.args:
             message = f"{quoted(argument)} is given in both `args` and `needs`."
             yield RuleViolation((*path, "needs", argument), message, "Keep one of them.")
+    for index, required in enumerate(image.requires):
+        if required not in project.images:
+            remedy = did_you_mean(required, project.images, owner="The images are")
+            yield RuleViolation((*path, "requires", index), f"There is no image {quoted(required)}.", remedy)
     yield from _check_contexts(project, image, (*path, "contexts"))
     yield from _check_run_options(image, path)
     yield from _check_secrets(image.secrets, (*path, "secrets"))
@@ -238,25 +241,35 @@ def _check_platforms(platforms: list[str], path: Path) -> Iterator[RuleViolation
 
 
 def _check_cycles(project: Project) -> Iterator[RuleViolation]:
-    cycle = _cycle(project)
-    if cycle is None:
-        return
-    image = project.images[cycle[0]]
+    """Circles of `needs`, and of `requires`. An image may need one that requires it: tests that are built on what
+    they test."""
+    images = project.images
+    if (cycle := _cycle({name: image.needed for name, image in images.items()})) is not None:
+        message = f"The images need each other in a circle: {quoted(' -> '.join(cycle))}."
+        yield RuleViolation(_need(images[cycle[0]], cycle), message, "Remove one of these `needs`.")
+    if (cycle := _cycle({name: image.requires for name, image in images.items()})) is not None:
+        index = images[cycle[0]].requires.index(cycle[1])
+        message = f"The images require each other in a circle: {quoted(' -> '.join(cycle))}."
+        yield RuleViolation(("images", cycle[0], "requires", index), message, "Remove one of these `requires`.")
+
+
+def _need(image: Image, cycle: Sequence[str]) -> Path:
+    """Where the first image of a circle needs the second one."""
     keys: list[Path] = [("needs", argument) for argument, needed in image.needs.items() if needed == cycle[1]]
     keys += [("contexts", name, "needs") for name, named in image.contexts.items() if named.needs == cycle[1]]
-    message = f"The images need each other in a circle: {quoted(' -> '.join(cycle))}."
-    yield RuleViolation(("images", cycle[0], *keys[0]), message, "Remove one of these `needs`.")
+    return ("images", cycle[0], *keys[0])
 
 
-def _cycle(project: Project) -> list[str] | None:
-    """The first circle of `needs`, its first name repeated at the end. No recursion: chains can be long."""
+def _cycle(edges: Mapping[str, Sequence[str]]) -> list[str] | None:
+    """The first circle, its first name repeated at the end; names that are not there are told elsewhere. No
+    recursion: chains can be long."""
     done: set[str] = set()
-    for start in project.images:
+    for start in edges:
         trail: dict[str, Iterator[str]] = {}
         node: str | None = start if start not in done else None
         while node is not None:
-            pending = trail.setdefault(node, iter(project.images[node].needed))
-            following = next((needed for needed in pending if needed not in done), None)
+            pending = trail.setdefault(node, iter(edges.get(node, ())))
+            following = next((name for name in pending if name not in done), None)
             if following is None:
                 done.add(node)
                 del trail[node]

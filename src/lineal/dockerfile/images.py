@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -88,9 +89,9 @@ def read_images(
     trusted: bool = True,
     artifacts: Artifacts | None = None,
 ) -> ImageGraphs:
-    """Plan the wanted images (all by default) and those they need. `trusted` says whether the commit may open
-    services of this network to an `ADD`: see `Giterminism.opens`. Without `artifacts` none of those is there that the
-    exceptions declare, as for a commit that is not checked out.
+    """Plan the wanted images (all by default) and those they need and require. `trusted` says whether the commit may
+    open services of this network to an `ADD`: see `Giterminism.opens`. Without `artifacts` none of those is there
+    that the exceptions declare, as for a commit that is not checked out.
 
     Raises `BadConfiguration` with all that is wrong."""
     project = loaded.project
@@ -111,18 +112,24 @@ def read_images(
 
 
 def _with_needs(names: Iterable[str], images: Mapping[str, Image]) -> list[str]:
-    """The names and the images that they need, needed ones first. (Loading the configuration refuses cycles.)"""
-    ordered: list[str] = []
-
-    def visit(name: str) -> None:
-        for need in images[name].needed:
-            visit(need)
-        if name not in ordered:
-            ordered.append(name)
-
-    for name in names:
-        visit(name)
-    return ordered
+    """The names, the images that they need, and those that any of them requires; needed ones first. (Loading the
+    configuration refuses cycles of needs.) No recursion: chains can be long."""
+    ordered: dict[str, None] = {}
+    waiting = deque(names)
+    while waiting:
+        start = waiting.popleft()
+        trail = [(start, iter(images[start].needed))]
+        while trail:
+            name, rest = trail[-1]
+            need = next((one for one in rest if one not in ordered), None)
+            if need is not None:
+                trail.append((need, iter(images[need].needed)))
+                continue
+            trail.pop()
+            if name not in ordered:
+                ordered[name] = None
+                waiting.extend(images[name].requires)
+    return list(ordered)
 
 
 def _counted(image: Image) -> Inputs:

@@ -29,6 +29,8 @@ _Begun = tuple[Stage | None, Scope, tuple[str, ...]]
 """The stage that something begins on, its scope, and its ONBUILD triggers."""
 # Keeps the recursion over targets far away from Python's limit.
 _MAX_DEPTH = 100
+_MOST = 10_000
+"""Instructions of a Dockerfile."""
 _TARGET_NAME = re.compile(r"^[a-z][a-z0-9-_.]*$")
 
 
@@ -43,6 +45,13 @@ class Planner:
         self.parser = InstructionParser(image.file, image.notes)
         self.problems = Problems()
         self.ast, unread = read(image.text, image.file)
+        if len(self.ast.instructions) > _MOST:
+            raise BadConfiguration(
+                f"there are more than {_MOST} instructions in it.",
+                id="LN-2202",
+                place=Location(image.file, self.ast.instructions[_MOST].start_line),
+                remedy="Put several into one, or split it into images.",
+            )
         self.needs = {stage.placeholder: stage for _, stage in image.needs.values()}
         self.build_args = {**image.args, **{arg: stage.placeholder for arg, (_, stage) in image.needs.items()}}
         self.globals = self._platform_scope()

@@ -90,6 +90,11 @@ def parse_reference(text: str) -> tuple[str, str, str]:
     return *_normal(host, repository), digest or tag or "latest"
 
 
+def is_tag(text: str) -> bool:
+    """Whether a repository can have a tag of this name (OCI distribution spec)."""
+    return _TAG.fullmatch(text) is not None
+
+
 def familiar(text: str) -> str:
     """The shortest spelling of a reference: without Docker Hub's host, `library/` and `:latest`. Raises
     `BadConfiguration`."""

@@ -420,7 +420,9 @@ def test_a_signal_before_anything_is_changed_ends_the_run(
     """GitHub sends one signal, and kills soon after."""
     deploys("text=one")
     slow, asked = tmp_path / "slow-helm", tmp_path / "asked"
-    slow.write_text(f'#!/bin/sh\n[ "$1" = status ] && touch {asked} && sleep 30\nexec {deploys.helm.path} "$@"\n')
+    slow.write_text(
+        f'#!/bin/sh\n[ "$1 $2" = "get all" ] && touch {asked} && sleep 30\nexec {deploys.helm.path} "$@"\n'
+    )
     slow.chmod(0o755)
     process = start("text=two", helm=str(slow))
     while not asked.exists():

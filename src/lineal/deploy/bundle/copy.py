@@ -106,7 +106,7 @@ class BundleCopy:
             yield image, f"{target.address}{image[len(_without_version(image)) :]}"
 
     def _image(self, name: str, digest: str, tag: str, source: Store, target: Store) -> None:
-        moved = copy_image(digest, tag, source, target, self.session.workspace)
+        moved = copy_image(digest, tag, source, target)
         how = f"{moved.mounted} mounted, {moved.streamed} streamed ({moved.size / 1e6:.1f} MB), {moved.there} there"
         self.session.progress.note(f"{name}  {digest}  {how}")
 

@@ -79,6 +79,7 @@ class Installation:
             kube_context=settings.kube_context.value or None,
             skip_schema=settings.skip_schema_validation.value,
             take_ownership=settings.take_ownership.value,
+            server_side=settings.server_side.value,
             timeout=seconds_of(names.timeout),
             description=f"{bundle.project} {bundle.commit[:12]}",
         )

@@ -109,15 +109,17 @@ class Helm:
 
     def upgrade(
         self, release: Release, mark: str, output: Output, stop: process.Stop = process.never,
-        pause: Callable[[], bool] = process.go_on, *, wait: bool = True,
+        pause: Callable[[], bool] = process.go_on, *, wait: bool = True, create: bool = True,
     ) -> Answer:  # fmt: skip
         """Install or upgrade, and `wait` until helm takes all for ready. What fails stays as it is: see `recovery`.
+        `create`: helm makes the namespace, which an account must be allowed to do even where there is one.
 
         The chart has its dependencies by now. The new revision gets the label RUN_LABEL with the value `mark`.
         `output` gets helm's lines; `stop` says when waiting does not help any more (SIGTERM), or must not go on
         (SIGKILL); as long as `pause` says so, helm is suspended. Call it on the main thread: SIGINT and SIGTERM are
         forwarded to helm; a second one kills it."""
-        flags = [*self.upgrade_flags(release, mark, wait=wait), *release.context_flags, *common_flags(release)]
+        flags = [*self.upgrade_flags(release, mark, wait=wait), *(["--create-namespace"] if create else [])]
+        flags += [*release.context_flags, *common_flags(release)]
         return self.run(["upgrade", *flags], output=output, echo=True, stop=stop, pause=pause, tethered=True)
 
     def upgrade_failure(self, answer: Answer, release: Release) -> LinealError:
@@ -128,7 +130,7 @@ class Helm:
 
     def upgrade_flags(self, release: Release, mark: str, *, wait: bool = True) -> list[str]:
         return [
-            *("--install", "--create-namespace", "--reset-values"),
+            *("--install", "--reset-values"),
             *(*(self._wait_flags if wait else ()), *self.apply_flags(release)),
             *("--timeout", f"{round(release.timeout * 1000)}ms", "--history-max", _HISTORY),
             *("--description", release.description, "--labels", f"{RUN_LABEL}={mark}", "--hide-notes"),
@@ -142,10 +144,9 @@ class Helm:
         """How objects are changed. Helm 3 merges on the client, and so does Helm 4 for us: on the server, a field
         that an autoscaler or `kubectl` has touched would stop each later upgrade."""
         if self.major == 3 and release.server_side:
-            what = f"`deploy.server_side` needs Helm 4, and {quoted(self.path)} is helm {self.version}."
-            raise BadConfiguration(
-                what, id="LN-6012", remedy="Install Helm 4, or take `server_side` out of lineal.yaml."
-            )
+            what = f"`server_side` needs Helm 4, and {quoted(self.path)} is helm {self.version}."
+            remedy = "Install Helm 4, or leave out `--server-side`, or `deploy.server_side` of lineal.yaml."
+            raise BadConfiguration(what, id="LN-6012", remedy=remedy)
         if self.major == 3:
             return []
         return ["--server-side=true", "--force-conflicts"] if release.server_side else ["--server-side=false"]

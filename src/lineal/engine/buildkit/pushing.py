@@ -29,7 +29,7 @@ class Target:
     def login(self, host: str) -> Credential | None:
         """The login for the store's own registry; for no other host."""
         hosts = DOCKER_HUB_HOSTS if self._store.host in DOCKER_HUB_HOSTS else {self._store.host}
-        return self._store.login() if host in hosts else None
+        return self._store.fresh_login() if host in hosts else None
 
     def exporter(self) -> control_pb2.Exporter:
         attributes = {
@@ -70,5 +70,5 @@ def target_of(store: Store) -> Target | None:
     cannot use."""
     if not isinstance(store, Registry):
         return None
-    credential = store.login()
+    credential = store.fresh_login()
     return None if credential is not None and credential.registry_token else Target(store)

@@ -160,7 +160,7 @@ class Authenticator:
             remedy=f"Check that they are right and may {doing} there, or give others: {login}.",
         )
 
-    def login(self) -> Credential | None:
+    def fresh_login(self) -> Credential | None:
         """The credential as it is now, for somebody else who talks to this registry for us: a helper's may be
         short-lived."""
         with self._lock:

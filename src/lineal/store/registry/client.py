@@ -85,9 +85,9 @@ class Registry(Store):
         """Whether it is spoken to in https."""
         return self._http.scheme == "https"
 
-    def login(self) -> Credential | None:
+    def fresh_login(self) -> Credential | None:
         """The credential for this registry, looked up anew: for a build daemon that pushes for us."""
-        return self._http.auth.login()
+        return self._http.auth.fresh_login()
 
     def sibling(self, repository: str) -> Registry:
         return Registry(

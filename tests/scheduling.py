@@ -20,7 +20,7 @@ _TOGETHER = {
     "assembler": r"^tests/unit/assemble/test_against_docker\.py",
     # One API server each: starting one takes half a minute of a processor.
     "upgrades": r"^tests/unit/deploy/test_(upgrade|release_lock)\.py|^tests/strangers/test_both_helms",
-    "kubernetes": r"kubernetes|^tests/e2e/test_(deploy|dismiss|bundle_apply)\.py|^tests/strangers/test_clusters",
+    "kubernetes": r"kubernetes|^tests/e2e/test_(deploy|dismiss|bundle_apply)\.py|^tests/strangers/test_cluster",
     # Containers of the same names.
     "act": r"^tests/act/",
     "gitlab": r"^tests/gitlab/",

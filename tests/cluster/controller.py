@@ -143,6 +143,9 @@ class _Controller:
 
     def deployment(self, deployment: dict[str, Any], sets: list[dict[str, Any]], pods: list[dict[str, Any]]) -> None:
         template, about = deployment["spec"]["template"], deployment["metadata"]
+        if deployment["spec"].get("paused"):
+            self.tell("deployments", deployment, {"observedGeneration": about["generation"]})
+            return
         hashed = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:8]
         name = f"{about['name']}-{hashed}"
         newest = next((one for one in sets if one["metadata"]["name"] == name), None)
@@ -170,7 +173,6 @@ class _Controller:
         self, owner: dict[str, Any], wanted: int, template: dict[str, Any], pods: list[dict[str, Any]]
     ) -> tuple[int, str]:
         """How many are ready, and why one could not be made."""
-        behaviour = template["metadata"].get("annotations", {}).get(BEHAVIOUR, "ready")
         for extra in pods[wanted:]:
             self.drop("pods", extra)
         refused = ""
@@ -186,6 +188,7 @@ class _Controller:
         ready = 0
         for pod in pods[:wanted]:
             seen = bool(pod.get("status", {}).get("conditions"))
+            behaviour = pod["metadata"].get("annotations", {}).get(BEHAVIOUR, "ready")
             now = behaviour if behaviour != "late" else "ready" if seen else "crash"
             ready += now == "ready"
             if not seen or (behaviour == "late" and not _is_ready(pod)):
@@ -216,10 +219,10 @@ class _Controller:
         template["metadata"].setdefault("labels", {}).update(
             {"pod-template-generation": generation, "controller-revision-hash": f"r{generation}"}
         )
-        for pod in pods:
-            if pod["metadata"]["labels"].get("controller-revision-hash") != f"r{generation}":
-                self.drop("pods", pod)
-                return
+        old = [pod for pod in pods if pod["metadata"]["labels"].get("controller-revision-hash") != f"r{generation}"]
+        if old and one["spec"]["updateStrategy"]["type"] != "OnDelete":
+            self.drop("pods", old[0])
+            return
         wanted = one["spec"].get("replicas", 1) if kind == "statefulsets" else 1
         ready, refused = self.pods(one, wanted, template, pods)
         query = f"?fieldSelector=involvedObject.uid={about['uid']}"
@@ -229,10 +232,11 @@ class _Controller:
         if kind == "statefulsets":
             revision = f"r{generation}"
             status |= {"replicas": wanted, "readyReplicas": ready, "availableReplicas": ready,
-                       "currentReplicas": wanted, "updatedReplicas": wanted,
+                       "currentReplicas": wanted, "updatedReplicas": wanted - len(old),
                        "currentRevision": revision, "updateRevision": revision}  # fmt: skip
         else:
-            status |= {"desiredNumberScheduled": 1, "currentNumberScheduled": 1, "updatedNumberScheduled": 1,
+            status |= {"desiredNumberScheduled": 1, "currentNumberScheduled": 1,
+                       "updatedNumberScheduled": 1 - len(old),
                        "numberReady": ready, "numberAvailable": ready, "numberMisscheduled": 0}  # fmt: skip
         self.tell(kind, one, status)
 
@@ -240,6 +244,8 @@ class _Controller:
         if any(condition["type"] in ("Complete", "Failed") for condition in job["status"].get("conditions", [])):
             return
         template, about = job["spec"]["template"], job["metadata"]
+        if job["spec"].get("suspend"):
+            return
         behaviour = template["metadata"].get("annotations", {}).get(BEHAVIOUR, "ready")
         self.pods(job, 1, template, pods)
         if behaviour == "never":

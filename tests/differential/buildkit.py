@@ -51,6 +51,11 @@ class Buildkit:
         command += ["--frontend=dockerfile.v0", f"--local=context={checkout / case.context}"]
         command += [f"--local=dockerfile={dockerfile.parent}", f"--opt=filename={dockerfile.name}"]
         command += [f"--opt=build-arg:{name}={value}" for name, value in image["args"].items()]
+        for name, named in image.get("contexts", {}).items():
+            local = f"named-{len(command)}"
+            command += [f"--local={local}={checkout / named['context']}"] if "context" in named else []
+            value = f"local:{local}" if "context" in named else f"docker-image://{named['image']}"
+            command.append(f"--opt=context:{_spelt(name)}={value}")
         command += [f"--opt=target={image['target']}"] if "target" in image else []
         command += [f"--secret=id={secret['id']},env={secret['env']}" for secret in image.get("secrets", [])]
         command += [f"--output=type=oci,dest={out},tar=false,compression=uncompressed"]
@@ -66,6 +71,11 @@ class Buildkit:
             return read(out)
         finally:
             shutil.rmtree(out)
+
+
+def _spelt(name: str) -> str:
+    """The name of a context as buildx gives it to BuildKit."""
+    return name.removeprefix("docker.io/").removeprefix("library/").removesuffix(":latest")
 
 
 @contextmanager

@@ -108,10 +108,17 @@ class Case:
         """The image in lineal.yaml."""
         own = {"context": "context", "dockerfile": f"{self.name}{_SUFFIX}", **self.expected.image}
         taken = {name: value for name, value in arguments.items() if self._takes(name)}
+        if "contexts" in own:
+            own["contexts"] = {name: _filled(named, arguments) for name, named in own["contexts"].items()}
         return {**own, "args": {**taken, **own.get("args", {})}}
 
     def _takes(self, argument: str) -> bool:
         return bool(re.search(rf"(?im)^\ufeff?\s*ARG\s+(?:.*\s)?{argument}(?:\s|=|$)", self.text))
+
+
+def _filled(named: Mapping[str, str], arguments: Mapping[str, str]) -> dict[str, str]:
+    """A named context; `image: $BASE` is that base of the harness."""
+    return {key: arguments.get(value[1:], value) if value[:1] == "$" else value for key, value in named.items()}
 
 
 def all_cases() -> list[Case]:

@@ -138,7 +138,7 @@ def project(repo: servers.Repository, component: Path, tmp_path: Path) -> Projec
 
 
 def include(project: Project, name: str, inputs: Mapping[str, str | bool]) -> None:
-    address = f"$CI_SERVER_FQDN/tools/lineal/{name}@0.1.0"
+    address = f"$CI_SERVER_FQDN/projects/lineal/{name}@0.1.0"
     pipeline = {"stages": ["build", "deploy"], "include": [{"component": address, "inputs": inputs}]}
     project.repo.write({".gitlab-ci.yml": yaml.safe_dump(pipeline)})
 
@@ -172,6 +172,8 @@ def test_the_child_pipeline_is_given_the_same_values(project: Project) -> None:
     settings = {
         "vars": f"a={HOSTILE}\n  b: |\n- c",
         "secrets": "id=x,env=Y\n",
+        "ssh": "default",
+        "allow": "network.host",
         "env": "",
         "repo": "r.example.com/a/b",
     }
@@ -189,6 +191,8 @@ def test_the_child_pipeline_is_given_the_same_values(project: Project) -> None:
         "GIT_DEPTH": "2",
         "LINEAL_REPO": settings["repo"],
         "LINEAL_ENV": "",
+        "LINEAL_SSH": "default",
+        "LINEAL_ALLOW": "network.host",
         "LINEAL_VAR": settings["vars"],
         "LINEAL_SECRET": settings["secrets"].rstrip("\n"),
         "LINEAL_LOCK": "",

@@ -45,6 +45,9 @@ class Git:
     def peel(self, rev: str) -> str | None:
         return None
 
+    def default_branch(self) -> str | None:
+        return None
+
     def tags_at_head(self) -> list[str]:
         return ["v1"]
 

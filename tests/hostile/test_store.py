@@ -80,7 +80,7 @@ def test_a_manifest_is_an_image_or_refused(folder: Path, data: bytes, media_type
     store.blobs = {Descriptor("", str(IMAGE.manifest.json["config"]["digest"]), 0).digest: IMAGE.config}
     if put(store, data, media_type) is not None:
         answer(lambda: read_image(store, "1", "linux/amd64"))
-        answer(lambda: copy_image(store.tagged["1"], "1", store, MemoryStore(), folder))
+        answer(lambda: copy_image(store.tagged["1"], "1", store, MemoryStore()))
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])

@@ -59,19 +59,11 @@ def _built(name: str) -> str:
     return str(path)
 
 
-def _at_hand(name: str) -> str:
-    """The path of a program that only some have."""
-    path = shutil.which(name)
-    if path is None:
-        pytest.skip(f"{name} is not on PATH.")
-    return path
-
-
-def _distribution(directory: Path, address: str, *, of_debian: bool = False, delete: bool = True) -> list[str]:
+def _distribution(directory: Path, address: str, *, of_debian: bool = False) -> list[str]:
     config = {
         "version": 0.1,
         "log": {"level": "warn"},
-        "storage": {"filesystem": {"rootdirectory": str(directory / "data")}, "delete": {"enabled": delete}},
+        "storage": {"filesystem": {"rootdirectory": str(directory / "data")}, "delete": {"enabled": True}},
         "http": {"addr": address},
     }
     program = servers.program("docker-registry") if of_debian else _built("distribution")
@@ -90,14 +82,14 @@ def _zot(directory: Path, address: str, *, immutable: bool = False) -> list[str]
         "http": http,
         "log": {"level": "warn"},
     }
-    return [_at_hand("zot"), "serve", _config(directory, config)]
+    return ["zot", "serve", _config(directory, config)]
 
 
 def _olareg(directory: Path, address: str) -> list[str]:
     host, _, port = address.partition(":")
     (directory / "data").mkdir()
     return [
-        _at_hand("olareg"),
+        "olareg",
         "serve",
         "--addr",
         host,
@@ -126,14 +118,12 @@ def _config(directory: Path, document: object) -> str:
 
 REAL = {
     "docker-registry": Real(partial(_distribution, of_debian=True), referrers=False),
-    "docker-registry that keeps all": Real(
-        partial(_distribution, of_debian=True, delete=False), deletes=False, referrers=False
-    ),
     "distribution": Real(_distribution, referrers=False),
     "ggcr": Real(_ggcr, mounts=False, referrers=False),
     "ociregistry": Real(_ociregistry),
     "ociregistry with immutable tags": Real(partial(_ociregistry, immutable=True), deletes=False, immutable=True),
-    "zot": Real(_zot),
-    "zot with immutable tags": Real(partial(_zot, immutable=True), immutable=True),
-    "olareg": Real(_olareg),
 }
+if shutil.which("zot"):
+    REAL |= {"zot": Real(_zot), "zot with immutable tags": Real(partial(_zot, immutable=True), immutable=True)}
+if shutil.which("olareg"):
+    REAL["olareg"] = Real(_olareg)

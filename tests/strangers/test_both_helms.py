@@ -4,110 +4,23 @@ All cases run at once, each with both helms, in namespaces of their own: most of
 
 from __future__ import annotations
 
-import secrets
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from lineal.deploy.helm.client import Helm
-from lineal.deploy.release import Chart, Release
-from lineal.deploy.upgrade import Upgrade
-from lineal.deploy.watch.monitor import PollPolicy
-from lineal.errors import BadConfiguration, DeployFailed, LinealError
-from lineal.progress import Notes
-from tests.cluster.client import Client, Refused
+from lineal.errors import BadConfiguration
+from tests.cluster.client import Refused
 from tests.cluster.fixtures import APP, Cluster
-from tests.tools import helm as binaries
-from tests.unit.deploy.conftest import environment
+from tests.strangers.shop import HELMS, Case, Running, Shop, started, workload
 from tests.unit.deploy.test_upgrade import ROOT, WORKER
 
 pytestmark = pytest.mark.server
-WORKLOAD = """\
-apiVersion: %(version)s
-kind: %(kind)s
-metadata: {name: %(name)s}
-spec:
-%(spec)s
-  template:
-    metadata:
-      labels: {app: %(name)s}
-      annotations: {test/pods: {{ .Values.pods | default "%(pods)s" }}}
-    spec: {%(more)s containers: [{name: app, image: "registry.example.com/app:{{ .Values.tag | default "1" }}"}]}
-"""
-SELECTOR = "  selector: {matchLabels: {app: %s}}"
-
-
-def workload(kind: str, name: str = "shop", spec: str = "", pods: str = "ready") -> str:
-    job = kind == "Job"
-    own = "" if job else SELECTOR % name + ("\n  replicas: 1" if kind != "DaemonSet" else "")
-    return WORKLOAD % {
-        "version": "batch/v1" if job else "apps/v1", "kind": kind, "name": name, "pods": pods,
-        "spec": f"{own}\n  {spec}", "more": "restartPolicy: Never," if job else "",
-    }  # fmt: skip
-
-
-@dataclass
-class Shop:
-    """A release of a small chart."""
-
-    helm: Helm
-    folder: Path
-    client: Client
-    kubeconfig: Path
-    namespace: str = field(default_factory=lambda: f"alike-{secrets.token_hex(4)}")
-    lines: list[str] = field(default_factory=list)
-
-    def chart(self, **templates: str) -> None:
-        folder = self.folder / "templates"
-        folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "Chart.yaml").write_text("apiVersion: v2\nname: small\nversion: 0.1.0\n")
-        for name, text in templates.items():
-            (folder / f"{name}.yaml").write_text(text)
-
-    def deploy(self, *sets: str, timeout: float = 30.0, **more: Any) -> str:
-        """The status that is reported."""
-        self.lines.clear()
-        release = Release(name="shop", namespace=self.namespace, chart=Chart.directory(self.folder, "chart"),
-                          sets=sets, timeout=timeout, **more)  # fmt: skip
-        notes = Notes(self.lines.append, self.lines.append)
-        return Upgrade(self.helm, release, notes, "tester", PollPolicy(0.3, 1.0, 4.0)).run(True).status
-
-    def fails(self, *sets: str, timeout: float = 30.0, **more: Any) -> str:
-        with pytest.raises(LinealError) as caught:
-            self.deploy(*sets, timeout=timeout, **more)
-        assert isinstance(caught.value, DeployFailed), caught.value
-        return str(caught.value)
-
-    def by_hand(self, *command: str) -> None:
-        done = subprocess.run([self.helm.path, *command, "-n", self.namespace], env=dict(self.helm.environ),
-                              capture_output=True, text=True)  # fmt: skip
-        assert done.returncode == 0, done.stderr
-
-    def get(self, kind: str, name: str = "shop") -> dict[str, Any]:
-        return self.client.get(kind, self.namespace, name)
-
-    def edit(self, kind: str, change: dict[str, Any], manager: str, name: str = "shop") -> None:
-        """As `kubectl edit`, `scale` or an autoscaler does."""
-        path = self.client.path(kind, self.namespace, name) + f"?fieldManager={manager}"
-        self.client.ask("PATCH", path, change, "application/strategic-merge-patch+json")
-
-    @property
-    def statuses(self) -> list[str]:
-        found = self.client.list("secrets", self.namespace, "?labelSelector=owner=helm")
-        about = sorted((one["metadata"]["labels"] for one in found), key=lambda one: int(one["version"]))
-        return [labels["status"] for labels in about]
-
-
-Case = Callable[[Shop], None]
 
 
 def fields_that_an_autoscaler_or_kubectl_touched(shop: Shop) -> None:
@@ -194,7 +107,7 @@ def what_crashes_once_while_it_starts(shop: Shop) -> None:
 def fields_that_the_api_server_takes_over(shop: Shop) -> None:
     shop.chart(app=APP)
     if shop.helm.major == 3:
-        with pytest.raises(BadConfiguration, match=r"`deploy\.server_side` needs Helm 4"):
+        with pytest.raises(BadConfiguration, match=r"`server_side` needs Helm 4"):
             shop.deploy(server_side=True)
         return
     assert shop.deploy("text=one") == "deployed", "on the client first"
@@ -231,7 +144,7 @@ def _cut_off(shop: Shop, number: signal.Signals) -> str:
     """A run that gets a signal after helm has ended well, while only we wait."""
     shop.chart(app=workload("Deployment", spec="strategy: {rollingUpdate: {maxUnavailable: 1}}"))
     assert shop.deploy() == "deployed"
-    about = [shop.helm.path, str(shop.kubeconfig), str(shop.folder), shop.namespace, "pods=never"]
+    about = [shop.helm.path, shop.kubeconfig, str(shop.folder), shop.namespace, "pods=never"]
     process = subprocess.Popen([sys.executable, str(WORKER), *about], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     while shop.statuses != ["superseded", "deployed"]:
         assert process.poll() is None
@@ -312,35 +225,14 @@ CASES: list[Case] = [
     fields_that_the_api_server_takes_over,
     a_service_to_which_no_load_balancer_gives_an_address,
 ]
-HELMS = ("helm3", "helm4")
-Running = dict[tuple[str, str], "Future[None]"]
 
 
 @pytest.fixture(scope="module")
 def running(
     request: pytest.FixtureRequest, kubernetes: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Running]:
-    """Every case that is wanted, with both helms."""
-    binaries.fetch(binaries.directory())
-    asked = [item for item in request.session.items if item.path == request.path]
-    wanted = {tuple(item.callspec.params[name] for name in ("case", "helm")) for item in asked}  # type: ignore[attr-defined]
-    shops: list[Shop] = []
-
-    def one(case: Case, name: str) -> None:
-        folder = tmp_path_factory.mktemp("case")
-        helm = Helm.find(environment(folder / "home", binaries.directory() / name,
-                                     {"KUBECONFIG": str(kubernetes.kubeconfig)}))  # fmt: skip
-        shops.append(shop := Shop(helm, folder / "chart", Client(kubernetes.kubeconfig), kubernetes.kubeconfig))
-        case(shop)
-
-    with ThreadPoolExecutor(6) as pool:
-        yield {
-            (case.__name__, name): pool.submit(one, case, name)
-            for case, name in product(CASES, HELMS)
-            if (case.__name__, name) in wanted
-        }
-    for shop in shops:
-        kubernetes.client.clear(shop.namespace)
+    with started(request, kubernetes, tmp_path_factory, product(CASES, HELMS)) as futures:
+        yield futures
 
 
 @pytest.mark.parametrize("helm", HELMS)

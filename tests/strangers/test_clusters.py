@@ -6,35 +6,19 @@ from __future__ import annotations
 
 import base64
 import os
-import secrets
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lineal.deploy.diff import preview
-from lineal.deploy.diff.diff import between
 from lineal.deploy.helm import manifests
-from lineal.deploy.helm.client import Helm
 from lineal.deploy.left_behind import LeftBehind
-from lineal.deploy.release import Chart, Release
-from lineal.deploy.upgrade import Upgrade
-from lineal.deploy.watch.monitor import PollPolicy
-from lineal.errors import DeployFailed, LinealError
-from lineal.lock import LockTimeouts
-from lineal.progress import Notes
-from lineal.report.model import ChangeReport
-from tests.cluster.client import Client, Refused
+from lineal.errors import DeployFailed
+from tests.cluster.client import Refused
 from tests.cluster.controller import BEHAVIOUR
 from tests.cluster.fixtures import APP, SECRET, Cluster
-from tests.tools import helm as binaries
-from tests.unit.deploy.conftest import environment
+from tests.strangers.shop import HELMS, Case, Running, Shop, started, wait_until
 
 pytestmark = pytest.mark.server
 DEFINITION = """\
@@ -79,106 +63,26 @@ spec:
 """
 
 
-@dataclass
-class Shop:
-    """A release of a small chart."""
-
-    helm: Helm
-    folder: Path
-    client: Client
-    namespace: str = field(default_factory=lambda: f"others-{secrets.token_hex(4)}")
-    lines: list[str] = field(default_factory=list)
-
-    def chart(self, **templates: str) -> None:
-        (self.folder / "templates").mkdir(parents=True, exist_ok=True)
-        (self.folder / "Chart.yaml").write_text("apiVersion: v2\nname: small\nversion: 0.1.0\n")
-        for name, text in templates.items():
-            (self.folder / "templates" / f"{name}.yaml").write_text(text)
-
-    def define(self, kind: str, fields: str = "color: {type: string}") -> str:
-        """A definition in crds/; the API version of its objects."""
-        group = f"{self.namespace}.example.org"
-        (self.folder / "crds").mkdir(parents=True, exist_ok=True)
-        text = DEFINITION % {"word": kind.lower(), "kind": kind, "group": group, "fields": fields}
-        (self.folder / "crds" / f"{kind.lower()}.yaml").write_text(text)
-        return f"{group}/v1"
-
-    def release(self, *sets: str, timeout: float = 30.0, **more: Any) -> Release:
-        return Release(name="shop", namespace=self.namespace, chart=Chart.directory(self.folder, "chart"), sets=sets,
-                       timeout=timeout, **more)  # fmt: skip
-
-    def deploy(self, *sets: str, **more: Any) -> str:
-        """The status that is reported."""
-        self.lines.clear()
-        notes = Notes(self.lines.append, lambda line: self.lines.append(f"warning: {line}"))
-        timeouts = LockTimeouts(lease=3.0, wait=120.0, poll=0.2, notice=0.2)
-        upgrade = Upgrade(self.helm, self.release(*sets, **more), notes, "tester", PollPolicy(0.3, 1.0), timeouts)
-        return upgrade.run(True).status
-
-    def fails(self, *sets: str, **more: Any) -> str:
-        with pytest.raises(LinealError) as caught:
-            self.deploy(*sets, **more)
-        assert isinstance(caught.value, DeployFailed), caught.value
-        return str(caught.value)
-
-    def changes(self, *sets: str) -> tuple[list[ChangeReport], str]:
-        """What `plan --diff` shows, and what it warns of."""
-        warned: list[str] = []
-        before, wanted = preview.compared(self.helm, self.release(*sets), warned.append)
-        return between(before, wanted, lambda line: line), "\n".join(warned)
-
-    @property
-    def said(self) -> str:
-        return "\n".join(self.lines)
-
-    def create(self, kind: str, body: dict[str, Any]) -> None:
-        with suppress(Refused):
-            self.client.create("namespaces", "", {"metadata": {"name": self.namespace}})
-        self.client.create(kind, self.namespace, body)
-
-    def killed(self, *sets: str, until: Callable[[], bool]) -> Callable[[], None]:
-        """A helm of a run of ours that is at work on the release; what kills it."""
-        command = [self.helm.path, "upgrade", "--install", "shop", str(self.folder), "-n", self.namespace, "--wait",
-                   "--labels", f"lineal-run={secrets.token_hex(4)}"]  # fmt: skip
-        flags = [flag for one in sets for flag in ("--set", one)]
-        process = subprocess.Popen([*command, *flags], env=dict(self.helm.environ), stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL)  # fmt: skip
-        wait_until(until)
-
-        def kill() -> None:
-            process.kill()
-            process.wait()
-
-        return kill
-
-    def there(self, kind: str, name: str) -> bool:
-        try:
-            return bool(self.client.get(kind, self.namespace, name))
-        except Refused:
-            return False
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.2)
-
-
-Case = Callable[[Shop], None]
+def define(shop: Shop, kind: str, fields: str = "color: {type: string}") -> str:
+    """A definition in crds/; the API version of its objects."""
+    group = f"{shop.namespace}.example.org"
+    (shop.folder / "crds").mkdir(parents=True, exist_ok=True)
+    text = DEFINITION % {"word": kind.lower(), "kind": kind, "group": group, "fields": fields}
+    (shop.folder / "crds" / f"{kind.lower()}.yaml").write_text(text)
+    return f"{group}/v1"
 
 
 def kinds_that_the_chart_itself_defines(shop: Shop) -> None:
-    pot = f"apiVersion: {shop.define('Teapot')}\nkind: Teapot\nmetadata: {{name: t}}\nspec: {{color: red}}\n"
+    pot = f"apiVersion: {define(shop, 'Teapot')}\nkind: Teapot\nmetadata: {{name: t}}\nspec: {{color: red}}\n"
     shop.chart(pot=pot, app=APP)
     assert {(one.action, one.kind) for one in shop.changes()[0]} == {("create", "Deployment"), ("create", "Teapot")}
     assert shop.deploy() == "deployed"
     assert shop.deploy() == "unchanged" and "differs" not in shop.said
-    shop.define("Teapot", "color: {type: string}, size: {type: integer}")
+    define(shop, "Teapot", "color: {type: string}, size: {type: integer}")
     assert shop.deploy() == "unchanged"
     assert "warning: chart/crds/teapot.yaml differs from the definition teapots." in shop.said
     assert "run `kubectl apply --server-side -f chart/crds/teapot.yaml`" in shop.said
-    shop.chart(cup=f"apiVersion: {shop.define('Teacup')}\nkind: Teacup\nmetadata: {{name: t}}\n")
+    shop.chart(cup=f"apiVersion: {define(shop, 'Teacup')}\nkind: Teacup\nmetadata: {{name: t}}\n")
     told = shop.fails()
     assert "knows no Teacup" in told and "Helm installs crds/ with the first installation only" in told
 
@@ -376,30 +280,19 @@ EITHER: list[Case] = [
     volumes_that_outlive_an_installation, objects_that_a_chart_wants_kept, workloads_in_another_namespace,
     a_release_that_is_too_large_for_helm,
 ]  # fmt: skip
-HELMS = ("helm3", "helm4")
 RUNS = [(case, name) for case in BOTH for name in HELMS] + [
     (case, HELMS[number % 2]) for number, case in enumerate(EITHER)
 ]
 
 
 @pytest.fixture(scope="module")
-def ran(
-    kubernetes: Cluster, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[tuple[str, str], Future[None]]]:
-    binaries.fetch(binaries.directory())
-    with ThreadPoolExecutor(6) as pool:
-        started: dict[tuple[str, str], Future[None]] = {}
-        for case, name in RUNS:
-            home = tmp_path_factory.mktemp(name)
-            more = {"KUBECONFIG": str(kubernetes.kubeconfig)}
-            helm = Helm.find(environment(home / "home", binaries.directory() / name, more))
-            shop = Shop(helm, home / "chart", Client(kubernetes.kubeconfig))
-            started[case.__name__, name] = pool.submit(case, shop)
-        yield started
+def running(
+    request: pytest.FixtureRequest, kubernetes: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    with started(request, kubernetes, tmp_path_factory, RUNS) as futures:
+        yield futures
 
 
 @pytest.mark.parametrize(("case", "helm"), [(case.__name__, name) for case, name in RUNS])
-def test_a_deploy_to_a_cluster_with(
-    kubernetes: Cluster, ran: dict[tuple[str, str], Future[None]], case: str, helm: str
-) -> None:
-    ran[case, helm].result(240)
+def test_a_deploy_to_a_cluster_with(running: Running, case: str, helm: str) -> None:
+    running[case, helm].result(240)

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ class Said:
 
 @contextmanager
 def session(
-    repo: servers.Repository, environ: Mapping[str, str], said: Said | None = None, **flags: object
+    repo: servers.Repository, environ: Mapping[str, str], said: Said | None = None, **flags: Any
 ) -> Iterator[Session]:
     environ = {**repo.environment(), "HOME": str(repo.path.parent / "home"), **environ}
     settings = Settings.of(environ=environ, **flags)
@@ -62,13 +63,13 @@ def write(repo: servers.Repository, secrets: str = "", agents: str = "", **files
 
 
 def value(
-    repo: servers.Repository, environ: Mapping[str, str], said: Said | None = None, **flags: object
+    repo: servers.Repository, environ: Mapping[str, str], said: Said | None = None, **flags: Any
 ) -> bytes | None:
     with session(repo, environ, said, **flags) as one:
         return one.secrets.value("app", "k")
 
 
-def refusal(repo: servers.Repository, environ: Mapping[str, str], **flags: object) -> str:
+def refusal(repo: servers.Repository, environ: Mapping[str, str], **flags: Any) -> str:
     with pytest.raises(BadConfiguration) as refused:
         value(repo, environ, **flags)
     return str(refused.value)
@@ -201,7 +202,7 @@ def agent(tmp_path: Path) -> Iterator[Path]:
         yield tmp_path / "agent"
 
 
-def forwarded(repo: servers.Repository, environ: Mapping[str, str], **flags: object) -> Path | None:
+def forwarded(repo: servers.Repository, environ: Mapping[str, str], **flags: Any) -> Path | None:
     with session(repo, environ, **flags) as one:
         return one.agents.socket("app", "default")
 
@@ -238,7 +239,7 @@ def template(repo: servers.Repository, name: str, default: str = "") -> None:
     })  # fmt: skip
 
 
-def rendered(repo: servers.Repository, environ: Mapping[str, str], **flags: object) -> str:
+def rendered(repo: servers.Repository, environ: Mapping[str, str], **flags: Any) -> str:
     with session(repo, environ, **flags) as one:
         return one.loaded.project.images["app"].args["T"]
 

@@ -11,9 +11,14 @@ import pytest
 
 from lineal.build.proxies import JobProxies
 from lineal.ci.context import Context
+from lineal.config.grants import Grants
+from lineal.config.model import Secret
+from lineal.config.secrets import SecretValues
 from lineal.dockerfile.scope import PROXY_ARGS
 from lineal.engine import CacheMount
 from lineal.errors import BadConfiguration
+from tests import servers
+from tests.strangers.commits import opened, write
 from tests.unit.build.factory import Factory
 from tests.unit.build.test_stage_builder import build, command
 from tests.unit.stages.workbench import planned
@@ -84,6 +89,40 @@ def test_a_stranger_s_commit_gets_the_proxy_without_its_password() -> None:
     assert sorted(set(proxies.passwords)) == ["p", "s3cret"]
     strange = replace(proxies, trusted=False).variables()
     assert strange["HTTPS_PROXY"] == "http://proxy.example:1/" and strange["HTTP_PROXY"] == "proxy.example"
+
+
+# --- secrets --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "given", ["docs/npmrc", "./docs/../docs/npmrc", "link", "away/npmrc", "/abs", "outside/npmrc"]
+)
+def test_a_file_that_git_tracks_is_no_secret_whoever_names_it(
+    repo: servers.Repository, tmp_path: Path, given: str
+) -> None:
+    write(repo, {"docs/npmrc": "evil"}, {"link": "docs/npmrc"})
+    (tmp_path / "around").symlink_to(repo.path / "docs")
+    (repo.path / "away").symlink_to("docs")
+    file = {"/abs": f"{repo.path}/docs/npmrc", "outside/npmrc": f"{tmp_path}/around/npmrc"}.get(given, given)
+    commit = opened(repo)
+    secrets = SecretValues(
+        {}, [Secret(id="npm", file=file)], {}, repo.path, Grants({}, repo.path, committed=commit.has)
+    )
+    with pytest.raises(BadConfiguration, match="a file of the commit: it is no secret") as refused:
+        secrets.value("app", "npm")
+    assert refused.value.id == "LN-1201" and "--mount=type=bind,source=" in str(refused.value.remedy)
+    commit.close()
+
+
+def test_a_file_beside_the_commit_is_one(repo: servers.Repository, tmp_path: Path) -> None:
+    write(repo, {"docs/npmrc": "evil", ".gitignore": "/npmrc\n"})
+    (repo.path / "npmrc").write_text("token")
+    (tmp_path / "npmrc").write_text("token")
+    commit = opened(repo)
+    for file in ("npmrc", f"{tmp_path}/npmrc"):
+        grants = Grants({}, repo.path, committed=commit.has)
+        assert SecretValues({}, [Secret(id="npm", file=file)], {}, repo.path, grants).value("app", "npm") == b"token"
+    commit.close()
 
 
 # --- cache mounts ---------------------------------------------------------------------------------------------------

@@ -10,10 +10,11 @@ from typing import Protocol
 from lineal.assemble.filesystem import Filesystem
 from lineal.build.proxies import JobProxies
 from lineal.config.giterminism import Giterminism
-from lineal.engine import Engine
+from lineal.engine import Engine, RunOptions
 from lineal.oci import Store
 from lineal.oci.types import Image
 from lineal.progress import QUIET, Notes
+from lineal.stages.lookup import Candidate
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,10 @@ class BuildEnvironment:
     """The socket of the SSH agent that an image calls by this id, None when none is configured."""
     exceptions: Giterminism = field(default_factory=Giterminism)
     notes: Notes = QUIET
+    finished: Callable[[Candidate, Image], str | None] = lambda _stage, _image: None
+    """The reference of the finished image that a published stage becomes, None when it becomes none."""
+    options: Mapping[str, RunOptions] = field(default_factory=dict)
+    """How the commands of each image run."""
     host_network: bool = False
     """Whether the caller lets a `RUN` have the network of the engine's host."""
 

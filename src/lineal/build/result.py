@@ -3,17 +3,32 @@ made."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from lineal.dockerfile.stage import Stage
-from lineal.report.model import StageReport
+from lineal.oci.types import Manifest
+from lineal.report.model import StageReport, TagReport
 from lineal.stages.lookup import Candidate, Lookup, Resolution
 from lineal.stages.plan import BuildPlan, candidate_of
 
 MADE = ("built", "assembled")
 """The outcomes of a stage that this run itself has made."""
 ADOPTED = "another run published it first"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReference:
+    """An image that others can pull: `repository:tag@digest`; without a digest, one that is not there yet."""
+
+    repository: str
+    tag: str
+    digest: str = ""
+    manifest: Manifest | None = None
+    """Of a finished image."""
+
+    def __str__(self) -> str:
+        return f"{self.repository}:{self.tag}@{self.digest}"
 
 
 @dataclass(frozen=True)
@@ -26,6 +41,10 @@ class BuildResult:
     """Whether others can see what this run has made."""
     resolutions: Mapping[str, Resolution]
     reports: Mapping[str, StageReport]
+    finished: Mapping[str, ImageReference] = field(default_factory=dict)
+    """The finished images by name, of a run that publishes; without those that have no `publish`."""
+    tags: Mapping[str, Sequence[TagReport]] = field(default_factory=dict)
+    """What became of their tags, or would."""
 
     @classmethod
     def before(cls, plan: BuildPlan, store: str, may_write: bool) -> BuildResult:
@@ -35,17 +54,26 @@ class BuildResult:
     def candidate(self, stage: Stage) -> Candidate | None:
         return candidate_of(stage, self.resolutions)
 
-    def published(self) -> dict[str, Candidate]:
-        """The images that others can pull, by name."""
+    def stages(self) -> dict[str, Candidate]:
+        """The last stages that others can pull, by image."""
         return {
             name: candidate
             for name, stage in self.plan.images.items()
             if (candidate := self.candidate(stage)) is not None and self._is_public(stage)
         }
 
+    def published(self) -> dict[str, ImageReference]:
+        """The images that others can pull, by name: finished ones where there are such."""
+        found = {}
+        for name, stage in self.stages().items():
+            one = self.finished.get(name, ImageReference(self.store, stage.tag, stage.digest))
+            if one.digest:
+                found[name] = one
+        return found
+
     def references(self) -> dict[str, str]:
         """The same as `repository:tag@digest`."""
-        return {name: candidate.reference(self.store) for name, candidate in self.published().items()}
+        return {name: str(image) for name, image in self.published().items()}
 
     def missing(self) -> list[Stage]:
         """The needed stages that are still not there."""

@@ -12,6 +12,7 @@ from lineal.build.environment import BuildEnvironment
 from lineal.context.glob import follow
 from lineal.context.tree import Node, SingleFile, SourceTree
 from lineal.dockerfile import metadata
+from lineal.dockerfile.checksum import checksum
 from lineal.dockerfile.instructions import RunInstruction
 from lineal.dockerfile.run_mounts import RunMount, literal
 from lineal.dockerfile.scope import Word
@@ -110,10 +111,16 @@ class RunMountResolver:
                 raise BuildFailed(f"--mount source {mount.source!r} is a file: a cache is a directory.", id="LN-5013")
             owner, tar = (node.mode, node.uid, node.gid), lambda: as_tar(tree, node.path)
             # With other contents to begin with, it is another cache.
-            stage = self._stage.sources.get(mount.source_stage)
-            content = f"{stage.checksum if stage else 'scratch'}/{node.path}"
+            content = f"{self._content(mount.source_stage, node.path)}/{node.path}"
             name += f" from {hashlib.sha256(content.encode('utf-8', 'surrogateescape')).hexdigest()}"
         return CacheMount(self._target(mount), name, mount.sharing, *owner, not mount.readonly, tar)
+
+    def _content(self, source_stage: str, path: str) -> str:
+        """A name for the content of another stage, or at a path of another directory of the commit."""
+        if source_stage in self._stage.contexts:
+            return checksum({"files": self._stage.contexts[source_stage].identity(path)})
+        stage = self._stage.sources.get(source_stage)
+        return stage.checksum if stage else "scratch"
 
     def _secret(self, mount: RunMount, environ: dict[str, str]) -> list[Mount]:
         value = self._environment.secrets.value(self._stage.image, mount.id)

@@ -17,6 +17,7 @@ from lineal.dockerfile.stage import Stage, closure
 from lineal.errors import Interrupted, MissingContent
 from lineal.oci import Store
 from lineal.oci.image import read_blob, read_image
+from lineal.oci.types import Image
 from lineal.oci.verify import is_digest
 from lineal.progress import Progress
 from lineal.report.model import Outcome, StageReport
@@ -188,7 +189,7 @@ class Scheduler:
         if outcome == "adopted":
             reason = ADOPTED
         elif not mended:
-            self._ready[stage.checksum] = replace(ready, reference=candidate.reference(self._store.address))
+            self._ready[stage.checksum] = replace(ready, reference=self._reference(candidate, ready.image))
         created = candidate.record.created
         self._found[stage.checksum] = Resolution(candidate, reason, True, created, publication.young)
         seconds = time.monotonic() - started
@@ -235,7 +236,13 @@ class Scheduler:
             image = pool.submit(read_image, self._store, image_digest(candidate.index), stage.platform)
             parts = record_descriptors(self._store, candidate.index)
             encoded = read_blob(self._store, parts[FILESYSTEM].digest, MAX_FILESYSTEM)
-            return StageImage(image.result(), Filesystem.decode(encoded), candidate.reference(self._store.address))
+            found = image.result()
+            return StageImage(found, Filesystem.decode(encoded), self._reference(candidate, found))
+
+    def _reference(self, candidate: Candidate, image: Image) -> str:
+        """What other images see of this one, when they need it."""
+        finished = self._environment.finished(candidate, image)
+        return finished or candidate.reference(self._store.address)
 
     def _record(self, stage: Stage) -> Record:
         return Record(

@@ -46,6 +46,8 @@ class SourceResolver:
         if source_stage is None:
             assert self._stage.context is not None
             return self._stage.context
+        if source_stage in self._stage.contexts:
+            return self._stage.contexts[source_stage]
         source = self._inputs.sources.get(source_stage)
         if source is None:
             # A target that is empty is no stage.

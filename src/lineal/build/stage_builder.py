@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from posixpath import dirname
 from stat import S_ISGID
 from typing import Any
@@ -23,7 +24,7 @@ from lineal.dockerfile.parser import undefined
 from lineal.dockerfile.planner import files_digest
 from lineal.dockerfile.scope import DEFAULT_PATH, Deferred, Word, finish
 from lineal.dockerfile.stage import Stage
-from lineal.engine import Command, CommandFailed, Directory, NoWorkingDirectory, PushedLayer
+from lineal.engine import Command, CommandFailed, Directory, NoWorkingDirectory, PushedLayer, RunOptions
 from lineal.errors import BadConfiguration, BuildFailed, LinealError, Location, Unreachable
 from lineal.oci.image import image_of
 from lineal.oci.types import ContainerConfig, Descriptor, Image, Layer
@@ -227,6 +228,16 @@ class StageBuilder:
                 id="LN-2014", place=step.place, remedy="Do without it, or pass --allow network.host (LINEAL_ALLOW).",
             )  # fmt: skip
 
+    def _options(self) -> RunOptions:
+        """A control group of the engine's machine is not for a stranger's commit to choose."""
+        options = self.environment.options.get(self.stage.image, RunOptions())
+        if not options.cgroup_parent or self.environment.may_write:
+            return options
+        self.environment.notes.warn(
+            f"{self.stage.place}: cgroup_parent is left out: this commit is not the project's own."
+        )
+        return replace(options, cgroup_parent="")
+
     def _run(self, step: RunInstruction) -> tuple[Image, Filesystem]:
         self._check_unset(step.unset, step.place)
         self._check_network(step)
@@ -242,7 +253,8 @@ class StageBuilder:
         etc = self.parent.filesystem.directories.get("etc")
         command = Command(
             argv=words, env=environ, workdir=self.config.get("WorkingDir") or "/", user=self.config.get("User") or "",
-            network=step.network, mounts=mounts, directories=self.directories, existing=self._exists,
+            network=step.network, mounts=mounts, options=self._options(), directories=self.directories,
+            existing=self._exists,
             secrets=self.resolver.secrets,
             # A proxy's address may have a password.
             secret_env=self.resolver.secret_env | proxies.keys(),

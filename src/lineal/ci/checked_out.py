@@ -35,5 +35,5 @@ def put_owner(
     else:
         draft.put("unproven", True, found.why)
         why = f"It is not known whose commit HEAD is ({found.why})"
-        rest = " Push it to a branch of the project first, or give --allow publish if the job made it."
+        rest = " Push it to a branch of the project first, or give --allow publish (LINEAL_ALLOW) if the job made it."
     draft.note(f"{why}: it counts as a fork's. The cache is read, nothing is published.{rest}")

@@ -23,6 +23,9 @@ class GitReader(Protocol):
     def branch(self) -> str | None:
         """The checked-out branch, None for a detached HEAD."""
 
+    def default_branch(self) -> str | None:
+        """The default branch of the remote `origin`, None when the clone does not know it."""
+
     def tags_at_head(self) -> Sequence[str]: ...
 
 
@@ -44,6 +47,8 @@ class Context:
     merge_base: str | None = None
     base_branch: str | None = None
     """The branch that a pull/merge request or a merge queue leads to."""
+    default_branch: str | None = None
+    """The branch of the repository that people see first, None where nothing says which."""
     may_write: bool = True
     """False for a fork's or a stranger's commit: read the cache, build, publish nothing."""
     protected: bool = False

@@ -39,6 +39,7 @@ class Local:
         draft = ContextBuilder("local", git.head())
         put_branch(draft, git)
         put_tag(draft, git)
+        put_default_branch(draft, git)
         if (variable := job_variable(self.environ)) is not None:
             draft.put("in_ci", True, variable)
         return draft.context()
@@ -76,6 +77,13 @@ def job_variable(environ: Mapping[str, str]) -> str | None:
 
 def put_branch(draft: ContextBuilder, git: GitReader) -> None:
     draft.put("branch", ref_name(git.branch(), "the checked-out branch"), "git branch")
+
+
+def put_default_branch(draft: ContextBuilder, git: GitReader) -> None:
+    """As the remote says; a clone that does not know it takes `main` or `master` for one."""
+    draft.put("default_branch", ref_name(git.default_branch(), "the remote's HEAD"), "git origin/HEAD")
+    branch = git.branch()
+    draft.put("default_branch", branch if branch in ("main", "master") else None, "git branch, a usual name")
 
 
 def put_tag(draft: ContextBuilder, git: GitReader) -> None:

@@ -10,19 +10,23 @@ from typing import TYPE_CHECKING
 from lineal.cleanup.unknown import Unknown
 from lineal.config.model import FILE
 from lineal.config.template import GitFacts
-from lineal.context.committed import dockerfile_of
+from lineal.confined import Exceeded, each
+from lineal.context.committed import MAX_TEXT, dockerfile_of
 from lineal.dockerfile.images import read_images
 from lineal.dockerfile.stage import closure
 from lineal.errors import BadConfiguration, LinealError, Unreachable
 from lineal.git.remote import parse_refs, remote_refs
 from lineal.git.repository import Repository
 from lineal.session.project import load_exceptions, load_project, project_of_dockerfile
+from lineal.text import printable
 
 if TYPE_CHECKING:
     from lineal.session.session import Session
 
 _BRANCH, _TAG = "refs/heads/", "refs/tags/"
 _SHOWN = 5
+SECONDS, MEMORY = 60, 2 << 30
+"""What planning one commit may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,15 @@ class Ref:
         return any(fnmatchcase(text, pattern) for pattern in patterns for text in (self.name, self.ref))
 
 
+@dataclass(frozen=True, slots=True)
+class _Needs:
+    """What one commit needs; see `Wanted` and `Unknown`."""
+
+    checksums: frozenset[str] = frozenset()
+    below: frozenset[str] = frozenset()
+    deploys: bool = False
+
+
 @dataclass
 class Wanted:
     """The stages that some commits need."""
@@ -49,7 +62,7 @@ class Wanted:
     deploys: bool = False
     """Whether the project of one of the commits deploys."""
     unknown: Unknown = field(default_factory=Unknown)
-    """Those that are made of artifacts."""
+    """Those that are made of artifacts, or of commits that cannot be planned."""
 
 
 def read_refs(repository: Repository, ignored: Sequence[str]) -> list[Ref]:
@@ -86,47 +99,59 @@ def _remote_refs(repository: Repository) -> dict[str, str]:
 
 
 def read_wanted(session: Session, refs: Sequence[Ref]) -> Wanted:
-    """Every stage of these commits, planned as a build would plan it.
+    """Every stage of these commits, planned as a build would plan it. Anybody may push a branch that cannot be
+    planned or takes too long: it gets a line, and what was built for it stays.
 
-    Raises `BadConfiguration` when a commit cannot be planned: the stages that it needs would be deleted."""
-    wanted, problems = Wanted(), []
-    planned: dict[tuple[str, bytes], set[str]] = {}
+    Raises `BadConfiguration` when the commit that is checked out cannot be planned, or another one is not in the
+    clone: the stages that it needs would be deleted."""
+    wanted, missing = Wanted(), []
+    planned: dict[tuple[str, bytes], _Needs] = {}
     open_ends: list[str] = []
-    for ref in refs:
-        try:
-            if _add(session, ref, wanted, planned):
-                open_ends.append(ref.commit)
-        except LinealError as error:
-            problems.append((ref, error))
-    if problems:
-        raise _refusal(problems)
+
+    def needs(ref: Ref) -> _Needs:
+        return _needs(session, ref, planned)
+
+    for ref, found in zip(refs, each(needs, refs, seconds=SECONDS, memory=MEMORY), strict=True):
+        if isinstance(found, _Missing) or (isinstance(found, LinealError) and ref.commit == session.checkout.commit):
+            missing.append((ref, found))
+        elif isinstance(found, Exception):
+            session.progress.warn(
+                f"It cannot be told what {printable(ref.name)} needs, so what was built for it stays and nothing "
+                f"else: {printable(_said(found), 500)}"
+            )
+            wanted.unknown.built_for |= {ref.name, ref.commit}
+        else:
+            wanted.checksums |= found.checksums
+            wanted.deploys = wanted.deploys or found.deploys
+            wanted.unknown.below |= found.below
+            open_ends += [ref.commit] * bool(found.below)
+    if missing:
+        raise _refusal(missing)
     if open_ends:
         wanted.unknown.add_histories(session.checkout, open_ends)
     return wanted
 
 
-def _add(session: Session, ref: Ref, wanted: Wanted, planned: dict[tuple[str, bytes], set[str]]) -> bool:
-    """Whether some of what the commit needs is unknown."""
+def _needs(session: Session, ref: Ref, planned: dict[tuple[str, bytes], _Needs]) -> _Needs:
     import msgspec
 
     repository = session.checkout.at(ref.commit)
     if repository is None:
         raise _Missing(ref.commit)
-    if repository.file(FILE) is None and repository.file(dockerfile_of(repository, "Dockerfile")) is None:
-        return False
+    file, dockerfile = repository.file(FILE, MAX_TEXT), dockerfile_of(repository, "Dockerfile")
+    if file is None and repository.file(dockerfile, MAX_TEXT) is None:
+        return _Needs()
     exceptions = load_exceptions(repository)
     grants = session.given.templates(exceptions)
     loaded = load_project(repository, session.settings, _facts(session, ref), exceptions, grants)
     loaded = loaded or project_of_dockerfile(repository, session.context.repository)
-    wanted.deploys = wanted.deploys or loaded.project.deploy is not None
     key = (repository.tree, msgspec.json.encode(loaded.project))
     if key not in planned:
         images = read_images(repository, loaded, exceptions=exceptions)
         stages = closure(list(images.last.values()))
-        wanted.checksums |= {stage.checksum for stage in stages if not stage.unknown}
-        planned[key] = Unknown.below_of(stages)
-        wanted.unknown.below |= planned[key]
-    return bool(planned[key])
+        known = frozenset(stage.checksum for stage in stages if not stage.unknown)
+        planned[key] = _Needs(known, frozenset(Unknown.below_of(stages)), loaded.project.deploy is not None)
+    return planned[key]
 
 
 def _facts(session: Session, ref: Ref) -> GitFacts:
@@ -157,7 +182,9 @@ def _refusal(problems: Sequence[tuple[Ref, LinealError]]) -> BadConfiguration:
     )
 
 
-def _said(error: LinealError) -> str:
+def _said(error: LinealError | Exceeded) -> str:
+    if isinstance(error, Exceeded):
+        return f"planning it takes more than {SECONDS} s, or more than {MEMORY >> 30} GiB of memory."
     return error.message if error.place is None else f"{error.place}: {error.message}"
 
 

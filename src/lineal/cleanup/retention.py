@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from lineal.cleanup.unknown import Unknown, is_base
 from lineal.oci import Store
 from lineal.store.record import Record, read_stage
-from lineal.store.tags import is_checksum, parse_stage_tag
+from lineal.store.tags import is_checksum, parse_claim, parse_stage_tag
 
 NOTHING = Unknown()
 DAY = 24 * 3600 * 1000
@@ -43,9 +43,10 @@ class Deletion:
 
 @dataclass(frozen=True)
 class Tags:
-    """The tags of a store: those of stages by checksum (`ours`), and others."""
+    """The tags of a store: those of stages by checksum (`ours`), claims of moving tags, and others."""
 
     ours: dict[str, list[str]] = field(default_factory=dict)
+    claims: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
 
     @staticmethod
@@ -54,7 +55,9 @@ class Tags:
         for name in sorted(names):
             parsed = parse_stage_tag(name)
             checksum = parsed[0] if parsed else name if is_checksum(name) else None
-            if checksum is None:
+            if parse_claim(name):
+                tags.claims.append(name)
+            elif checksum is None:
                 tags.others.append(name)
             else:
                 tags.ours.setdefault(checksum, []).append(name)

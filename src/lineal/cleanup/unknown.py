@@ -1,4 +1,5 @@
-"""The stages that branches and tags may need although nobody can tell: those that are made of artifacts.
+"""The stages that branches and tags may need although nobody can tell: those that are made of artifacts, and those of
+a commit that cannot be planned.
 
 The bytes of an artifact are in no commit, so the cleanup cannot work out the checksum that a pipeline would. What it
 knows is the stage below, and the histories in which a stage can be found."""
@@ -28,6 +29,8 @@ class Unknown:
     commits: set[str] = field(default_factory=set)
     """Everything in the histories of the refs whose images are made of artifacts."""
     trees: set[str] = field(default_factory=set)
+    built_for: set[str] = field(default_factory=set)
+    """The branches, tags and commits that cannot be planned: of these, what was built for them is needed."""
     complete: bool = True
     """Whether these are the whole histories."""
 
@@ -47,21 +50,25 @@ class Unknown:
     def stages(self, records: Mapping[str, Sequence[Record]], is_base: Callable[[str], bool]) -> set[str]:
         """The checksums that may be needed, of those that are given with their records. `is_base` says of one without
         a parent whether it is the FROM of an image."""
+        needed = {checksum for checksum, found in records.items() if any(map(self._is_built_for, found))}
         if not self.below:
-            return set()
+            return needed
         children: dict[str, set[str]] = {}
         for checksum, found in records.items():
             for record in found:
                 if self._visible(record):
                     children.setdefault(record.parent, set()).add(checksum)
         queue = [one for below in self.below for one in children.get(below, ()) if below or not is_base(one)]
-        needed: set[str] = set()
+        made: set[str] = set()
         while queue:
             checksum = queue.pop()
-            if checksum not in needed:
-                needed.add(checksum)
+            if checksum not in made:
+                made.add(checksum)
                 queue.extend(children.get(checksum, ()))
-        return needed
+        return needed | made
+
+    def _is_built_for(self, record: Record) -> bool:
+        return record.branch in self.built_for or not self.built_for.isdisjoint(record.commits)
 
     def _visible(self, record: Record) -> bool:
         return not self.complete or record.tree in self.trees or self.commits.issuperset(record.commits)

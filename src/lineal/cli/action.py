@@ -21,7 +21,7 @@ from lineal.errors import BadConfiguration
 from lineal.text import lines
 
 _WITH_IMAGES = ("plan", "build")
-_PLAIN = ("repo", "env", "values", "set", "release", "namespace", "kube-context", "lock", "allow",
+_PLAIN = ("repo", "env", "values", "set", "release", "namespace", "kube-context", "lock", "ssh", "allow",
           "registry-username", "registry-password")  # fmt: skip
 """Inputs whose text is that of the variable `LINEAL_<NAME>`."""
 _SECRET = "LINEAL_ACTION_SECRET_"  # noqa: S105

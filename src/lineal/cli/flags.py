@@ -73,8 +73,10 @@ BUILD: list[Callable[[Any], Any]] = [
             "etcd:https://HOST:PORT or none.", metavar="LOCK"),
     option("--registry-mirror", "A mirror of Docker Hub to take base images from. May be repeated.",
             metavar="HOST[:PORT][/PATH]", multiple=True),
-    option("--allow", "What a RUN may use beyond a container: network.host. May be repeated.", multiple=True,
-            metavar="ENTITLEMENT"),
+    option("--allow", "What the commit may do: network.host in a RUN, publish unproven. May be repeated.",
+            metavar="ENTITLEMENT", multiple=True),
+    option("--overwrite-tag", "Move tags of finished images that name a version, or that history keeps back.",
+            is_flag=True),
     option("--engine", "What executes RUN: auto, docker, buildkit, buildkit:ADDRESS or buildkitd.", metavar="ENGINE"),
     option("--engine-network", "The network of a RUN that names none: default or host.", metavar="NETWORK"),
 ]  # fmt: skip
@@ -109,6 +111,11 @@ CLUSTER: list[Callable[[Any], Any]] = [
     option(
         "--take-ownership",
         "Take over objects of the chart that are in the cluster already, whoever made them.",
+        is_flag=True,
+    ),
+    option(
+        "--server-side",
+        "With Helm 4: let the API server apply the manifests, and take over fields that somebody else has.",
         is_flag=True,
     ),
     option(

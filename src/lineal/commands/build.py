@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from lineal.build.result import BuildResult, settle
+from lineal.commands.finish import Finishing
 from lineal.commands.output import introduce, introduce_lock, references, show
 from lineal.commands.plan import plan_images, unbuilt
 from lineal.commands.reporting import reporting
@@ -17,6 +18,10 @@ from lineal.stages.plan import BuildPlan
 if TYPE_CHECKING:
     from lineal.build.environment import BuildEnvironment
     from lineal.build.scheduler import Scheduler
+    from lineal.config import model
+    from lineal.engine import RunOptions
+    from lineal.oci.types import Image
+    from lineal.stages.lookup import Candidate
 
 
 def build(session: Session, names: Sequence[str]) -> None:
@@ -33,17 +38,27 @@ def build(session: Session, names: Sequence[str]) -> None:
 def build_images(
     session: Session, plan: BuildPlan, failed: Callable[[BuildResult], None] = lambda _: None
 ) -> BuildResult:
-    """Build and publish what the plan needs. `failed` is told what there is when that ends early.
+    """Build and publish what the plan needs, then finish and tag the images. `failed` is told what there is when that
+    ends early.
 
     Raises `LinealError`."""
+    finishing = Finishing(session)
+    failed(finishing.unfinished(unbuilt(session, plan)))
+    finishing.prepare(plan)
+    return finishing.publish(_built(session, plan, finishing, failed), failed)
+
+
+def _built(
+    session: Session, plan: BuildPlan, finishing: Finishing, failed: Callable[[BuildResult], None]
+) -> BuildResult:
     if not plan.needed:
         return settle(unbuilt(session, plan), session.lookup)
     session.given.ask(session.loaded, {stage.image for stage in plan.needed if _mounts_of_caller(stage)})
-    scheduler = _scheduler(session, plan)
+    scheduler = _scheduler(session, plan, finishing)
     try:
         return scheduler.run()
     except BaseException:
-        failed(scheduler.result)
+        failed(finishing.unfinished(scheduler.result))
         raise
 
 
@@ -52,7 +67,7 @@ def _mounts_of_caller(stage: Stage) -> bool:
     return isinstance(stage.op, RunInstruction) and any(mount.type in ("secret", "ssh") for mount in stage.op.mounts)
 
 
-def _scheduler(session: Session, plan: BuildPlan) -> Scheduler:
+def _scheduler(session: Session, plan: BuildPlan, finishing: Finishing) -> Scheduler:
     from lineal.build.scheduler import Provenance, Scheduler
     from lineal.stages.publish import Publisher
 
@@ -61,7 +76,7 @@ def _scheduler(session: Session, plan: BuildPlan) -> Scheduler:
         plan,
         session.lookup,
         Publisher(session.store, session.lock, session.lookup),
-        _environment(session),
+        _environment(session, finishing.reference_in(plan)),
         Provenance(position.recorded, position.tree, position.branch, session.loaded.project.project),
         session.progress,
         session.settings.jobs.value,
@@ -69,7 +84,7 @@ def _scheduler(session: Session, plan: BuildPlan) -> Scheduler:
     )
 
 
-def _environment(session: Session) -> BuildEnvironment:
+def _environment(session: Session, finished: Callable[[Candidate, Image], str | None]) -> BuildEnvironment:
     from lineal.build.environment import BuildEnvironment
     from lineal.build.proxies import JobProxies
     from lineal.engine.select import SelectedEngine
@@ -97,6 +112,20 @@ def _environment(session: Session) -> BuildEnvironment:
         project=project.project,
         line=session.context.line,
         may_write=session.context.may_write,
+        finished=finished,
+        options={name: _run_options(image) for name, image in project.images.items()},
         host_network=NETWORK_HOST in settings.allowed.value,
         workspace=session.workspace,
+    )
+
+
+def _run_options(image: model.Image) -> RunOptions:
+    from lineal.config.run_options import bytes_of, soft_and_hard
+    from lineal.engine import RunOptions
+
+    return RunOptions(
+        hosts=tuple(image.add_hosts.items()),
+        shm_size=None if image.shm_size is None else bytes_of(image.shm_size),
+        ulimits=tuple((name, *soft_and_hard(limit)) for name, limit in image.ulimits.items()),
+        cgroup_parent=image.cgroup_parent or "",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lineal.commands.deploy import deploy_release
+from lineal.commands.finish import Finishing
 from lineal.commands.output import check_files, introduce, show
 from lineal.commands.plan import plan_images, unbuilt
 from lineal.commands.reporting import bare_report, reporting
@@ -31,7 +32,7 @@ def publish(session: Session) -> None:
         inputs = ReleaseInputs(session, bundled=True)
         introduce(session)
         _ = inputs.helm  # a missing one is told first
-        told.result = unbuilt(session, plan_images(session, release=inputs))
+        told.result = Finishing.of(session, unbuilt(session, plan_images(session, release=inputs)))
         made = publishing.make(session, inputs, told.result)
         reference = publishing.put(session, made, web_address(session.checkout))
     session.progress.note(f"Published the bundle {made.version} of commit {made.commit[:12]}.")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 
+from lineal.cleanup.claims import delete_claim, old_claims
 from lineal.cleanup.refs import Ref, counted, read_refs, read_wanted
 from lineal.cleanup.removal import removal_of
 from lineal.cleanup.retention import (
@@ -26,8 +27,8 @@ from lineal.commands.output import introduce_store, show
 from lineal.errors import Unreachable
 from lineal.oci import Store
 from lineal.session.session import Session, require_write
-from lineal.store.tags import parse_stage_tag
-from lineal.text import printable
+from lineal.store.tags import Claim, parse_stage_tag
+from lineal.text import plural, printable
 
 _WORKERS = 8
 
@@ -40,12 +41,14 @@ def clean_up(session: Session) -> None:
     introduce_store(session)
     with _pool() as pool:
         tags, refs, plan = _plan(session, pool)
+        claims = old_claims(tags.claims, session.store.now(), _since(session))
         dry = session.settings.dry_run.value
         for line in _summary(plan, refs, session.store_settings.keep_days.value):
             session.progress.note(line)
         if dry:
             show("".join(_lines(plan.deletions)))
-            session.progress.note(f"would go   {_stages(plan.deletions)}; nothing is deleted  --dry-run")
+            going = f"{_stages(plan.deletions)}{_and_claims(claims)}"
+            session.progress.note(f"would go   {going}; nothing is deleted  --dry-run")
             return
         removal = removal_of(session.store, plan.used, session.settings.environ, pool, session.progress)
         gone: list[Deletion] = []
@@ -53,8 +56,11 @@ def clean_up(session: Session) -> None:
             for one in removal.delete(recheck(session.store, tags, plan.deletions, pool)):
                 gone.append(one)
                 show("".join(_lines([one])))
-        finally:
+            list(pool.map(lambda claim: delete_claim(session.store, claim, removal.forget), claims))
+            session.progress.note(f"deleted    {_stages(gone)}{_and_claims(claims)}")
+        except BaseException:
             session.progress.note(f"deleted    {_stages(gone)}")
+            raise
         _check(session.store, gone)
         session.progress.note(f"space      {removal.sweep()}")
 
@@ -74,8 +80,7 @@ def _plan(session: Session, pool: ThreadPoolExecutor) -> tuple[Tags, list[Ref], 
     tags = Tags.of(session.store.tags())
     refs = read_refs(session.checkout, session.settings.ignored_refs.value)
     wanted = read_wanted(session, refs)
-    days = session.store_settings.keep_days.value
-    since = session.store.now() - days * DAY if days else 10**15
+    since = _since(session)
     # What is checked out says whose this is: a branch that calls itself another project must not delete its stages.
     plan = plan_retention(session.store, tags, tags.young(since), wanted.checksums, _used(session, pool),
                           session.loaded.project.project, since, pool, wanted.unknown)  # fmt: skip
@@ -91,6 +96,12 @@ def _plan(session: Session, pool: ThreadPoolExecutor) -> tuple[Tags, list[Ref], 
             "project cannot be known: give each project a store of its own."
         )
     return tags, refs, plan
+
+
+def _since(session: Session) -> int:
+    """What was published since then is young, in ms; beyond all times when nothing is."""
+    days = session.store_settings.keep_days.value
+    return session.store.now() - days * DAY if days else 10**15
 
 
 def _used(session: Session, pool: Executor) -> set[str]:
@@ -137,6 +148,10 @@ def _summary(plan: RetentionPlan, refs: list[Ref], days: int) -> Iterator[str]:
 
 def _stages(deletions: list[Deletion]) -> str:
     return f"{len(deletions)} stage{'s' * (len(deletions) != 1)}"
+
+
+def _and_claims(claims: list[Claim]) -> str:
+    return f" and {plural(len(claims), 'claim')} of moving tags" if claims else ""
 
 
 def _lines(deletions: list[Deletion]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from lineal.commands.output import show
 from lineal.config.load import LoadedProject
 from lineal.config.setting import Setting
+from lineal.publish.publication import publications
 from lineal.session.session import Session
 from lineal.session.settings import ReleaseSettings
 from lineal.text import defuse_commands, printable
@@ -16,7 +17,9 @@ from lineal.text import defuse_commands, printable
 def config(session: Session) -> None:
     """The whole command. Raises `BadConfiguration`, also for an address that must not be shown because a password
     stands in it."""
-    show(describe(session.loaded, settings_of(session)))
+    settings = settings_of(session)
+    publications(session.loaded, session.git_facts, session.store_settings.repo.value)
+    show(describe(session.loaded, settings))
 
 
 def settings_of(session: Session) -> dict[str, Setting[Any]]:
@@ -36,6 +39,8 @@ def settings_of(session: Session) -> dict[str, Setting[Any]]:
         "skip-unchanged": settings.skip_unchanged,
         "skip-schema-validation": settings.skip_schema_validation,
         "take-ownership": settings.take_ownership,
+        "server-side": settings.server_side,
+        "overwrite-tag": settings.overwrite_tag,
         "report": settings.report,
         "cleanup.keep_days": store.keep_days,
         "insecure-registry": _listed(settings.insecure_registries),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lineal.commands.build import build_images
+from lineal.commands.finish import Finishing
 from lineal.commands.output import introduce, introduce_lock, references, show
 from lineal.commands.plan import plan_images, unbuilt
 from lineal.commands.reporting import reporting
@@ -23,7 +24,7 @@ def deploy(session: Session) -> None:
         introduce(session)
         require_write(session, "it does not deploy")
         inputs.prepare()
-        told.result = unbuilt(session, plan_images(session, release=inputs))
+        told.result = Finishing.of(session, unbuilt(session, plan_images(session, release=inputs)))
         deploy_release(session, inputs.helm, inputs.release(told.result), told.keep_release)
 
 

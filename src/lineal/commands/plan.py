@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lineal.build.result import BuildResult
 from lineal.ci.jobs import JobSettings
 from lineal.ci.provider import every_provider
+from lineal.commands.finish import Finishing
 from lineal.commands.output import introduce, show, table_of
 from lineal.commands.reporting import make_report, reporting
 from lineal.config.giterminism import FILE as GITERMINISM_FILE
@@ -18,6 +19,8 @@ from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.images import ImageGraphs, read_images
 from lineal.dockerfile.stage import Stage
 from lineal.errors import BadConfiguration, LinealError
+from lineal.publish.publication import publications
+from lineal.report.stage_graph import planned
 from lineal.session.session import Session
 from lineal.stages.plan import BuildPlan, resolve
 
@@ -38,7 +41,7 @@ def plan(session: Session, names: Sequence[str], format: str) -> bool:
             introduce(session)
         found = plan_images(session, names, release, complete=False)
         _note_unpinned(session, found)
-        told.result = unbuilt(session, found)
+        told.result = Finishing(session).find(unbuilt(session, found), tags=True)
         if release is not None:
             from lineal.deploy.diff.preview import changes
 
@@ -47,7 +50,7 @@ def plan(session: Session, names: Sequence[str], format: str) -> bool:
         told.report = lambda: report  # the file says what stdout says
         session.progress.close()
         show(encode(report))
-    return bool(told.result.plan.needed or told.changes)
+    return bool(told.result.plan.needed or told.changes or any(map(planned, told.result.tags.values())))
 
 
 def plan_images(
@@ -81,7 +84,8 @@ def unbuilt(session: Session, found: BuildPlan) -> BuildResult:
 
 
 def _read_images(session: Session, names: Sequence[str], release: ReleaseInputs | None) -> ImageGraphs:
-    """The graphs of the images, once nothing uncommitted would change them."""
+    """The graphs of the images, once `publish` is right and nothing uncommitted would change them."""
+    publications(session.loaded, session.git_facts, session.store_settings.repo.value)
     trusted = session.context.may_write
     graphs = read_images(
         session.repository, session.loaded, names, session.giterminism, session.notes, trusted=trusted,

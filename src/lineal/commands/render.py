@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lineal.build.result import BuildResult
+from lineal.commands.finish import Finishing
 from lineal.commands.output import introduce, show
 from lineal.commands.plan import plan_images, unbuilt
 from lineal.commands.reporting import reporting
@@ -22,7 +23,7 @@ def render(session: Session, output: str | None) -> None:
         inputs = ReleaseInputs(session)
         introduce(session)
         _ = inputs.helm  # a missing one is told before the store is asked
-        told.result = unbuilt(session, plan_images(session, release=inputs))
+        told.result = Finishing.of(session, unbuilt(session, plan_images(session, release=inputs)))
         if output is None:
             show(render_release(session, inputs, told.result))
             return

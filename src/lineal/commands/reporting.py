@@ -104,6 +104,8 @@ def _report_of_commit(session: Session, command: str, result: BuildResult) -> Re
         may_write=context.may_write,
     )
     report.images = _images(result)
+    for image in report.images:
+        image.requires = list(session.loaded.project.images[image.name].requires)
     missing = {stage.checksum for stage in result.missing()}
     report.stages = [_stage(stage, result, missing) for stage in result.plan.stages()]
     return report
@@ -138,6 +140,11 @@ def _images(result: BuildResult) -> list[ImageReport]:
             value = values[name]
             image.ref, image.image = value.ref, value.image
             image.repository, image.tag, image.digest = value.repository, value.tag, value.digest
+        manifest = result.finished[name].manifest if name in result.finished else None
+        if manifest is not None:
+            image.media_type, image.size = manifest.media_type, len(manifest.data)
+            image.config = str(manifest.json["config"]["digest"])
+        image.tags = list(result.tags.get(name, ()))
         found.append(image)
     return found
 

@@ -29,8 +29,8 @@ def convert(document: Document, model: type[T]) -> T:
 
 def _misfits(document: Document, node: Node, kind: Any, path: Path) -> Iterator[BadConfiguration]:
     """The parts of `node` that are not of this kind."""
-    kind = _bare(kind)
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(node.value, dict):
+    kind = _bare(kind, node)
+    if _is_struct(kind) and isinstance(node.value, dict):
         yield from _in_struct(document, node, kind, path)
     elif get_origin(kind) is dict and isinstance(node.value, dict):
         yield from _in_mapping(document, node, kind, path)
@@ -42,14 +42,22 @@ def _misfits(document: Document, node: Node, kind: Any, path: Path) -> Iterator[
         yield BadConfiguration(message, id="LN-1004", place=document.place(path), remedy=remedy)
 
 
-def _bare(kind: Any) -> Any:
-    """Without `Annotated` of fields and without `| None` (a null that is allowed never gets here)."""
+def _bare(kind: Any, node: Node) -> Any:
+    """Without `Annotated` of fields and without `| None` (a null that is allowed never gets here). Of several kinds,
+    a mapping is meant for the one that has keys."""
     if get_origin(kind) is Annotated and not _constrained(kind):
-        return _bare(get_args(kind)[0])
+        return _bare(get_args(kind)[0], node)
     if get_origin(kind) in (Union, types.UnionType):
         kinds = [arg for arg in get_args(kind) if arg is not type(None)]
-        return _bare(kinds[0]) if len(kinds) == 1 else kind
+        keyed = [arg for arg in kinds if _is_struct(arg)]
+        if isinstance(node.value, dict) and keyed:
+            kinds = keyed
+        return _bare(kinds[0], node) if len(kinds) == 1 else kind
     return kind
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def _constrained(kind: Any) -> bool:
@@ -124,7 +132,11 @@ def _mismatch(node: Node, kind: Any, path: Path) -> tuple[str, str]:
 def _choices(kind: Any) -> list[str]:
     """The values of a kind that has only a few: words, and `true` or `false` among them."""
     if get_origin(kind) in (Union, types.UnionType):
-        return [choice for arg in get_args(kind) for choice in (["true", "false"] if arg is bool else _choices(arg))]
+        words = {bool: ["true", "false"]}
+        kinds = [arg for arg in get_args(kind) if arg is not type(None)]
+        return [
+            choice for arg in kinds for choice in words.get(arg) or (_choices(arg) or ["a mapping"] * _is_struct(arg))
+        ]
     return [str(arg) for arg in get_args(kind)] if str(get_origin(kind)) == "typing.Literal" else []
 
 

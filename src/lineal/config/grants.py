@@ -149,6 +149,14 @@ class Grants:
             return "" if self.agreed is not None else "which is outside of the workspace"
         return "a file of the commit, and so no secret" if self.committed(inside.as_posix()) else ""
 
+    def inside(self, path: Path) -> str:
+        """The path in the commit of a file that git tracks, wherever links lead; empty for any other."""
+        root = Path(os.path.realpath(self.root))
+        for one in (Path(os.path.normpath(path.absolute())), Path(os.path.realpath(path))):
+            if one.is_relative_to(root) and one != root and self.committed(one.relative_to(root).as_posix()):
+                return one.relative_to(root).as_posix()
+        return ""
+
     def _logins(self) -> list[tuple[str, Path]]:
         """The files and folders that variables of logins name."""
         return [

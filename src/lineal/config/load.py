@@ -16,6 +16,7 @@ import msgspec
 
 from lineal.config import template
 from lineal.config.convert import convert
+from lineal.config.deferred import deferred, settle
 from lineal.config.document import Document, parse, spell
 from lineal.config.giterminism import Giterminism
 from lineal.config.grants import Grants
@@ -23,10 +24,8 @@ from lineal.config.model import FILE, Deploy, Image, Project, normal
 from lineal.config.setting import DEFAULT, Origin, Setting, known
 from lineal.config.template import GitFacts
 from lineal.config.validation import NAMESPACE_LENGTH, RELEASE_LENGTH, UNKNOWN_ENV, check, release_name
+from lineal.context.committed import MAX_TEXT
 from lineal.errors import BadConfiguration, Location, Problems
-
-_ENV_MARK = "\uefff"
-"""One character, so that no filter can split it; private, so that no file means it."""
 
 
 @dataclass(frozen=True)
@@ -103,16 +102,18 @@ def load(
     names = template.names(
         git=git, env=env or None, vars=vars, environ=environ, giterminism=giterminism, grants=grants
     )
-    deferred = {} if env else {"env": _ENV_MARK}
-    rendered = template.render(text, file=file, names=names, deferred=deferred)
-    lines = template.source_lines(text, rendered, file=file, names=names, deferred=deferred)
+    marks = deferred(env or None)
+    rendered = template.render(text, file=file, names=names, deferred=marks)
+    if len(rendered) > MAX_TEXT:
+        message = f"The file has more than {MAX_TEXT >> 10} KiB when its template is written out."
+        raise BadConfiguration(message, id="LN-1009", place=Location(file), remedy="Make its loops smaller.")
+    lines = template.source_lines(text, rendered, file=file, names=names, deferred=marks)
     document = parse(rendered, file, lines)
     if document.root.value is None:
         raise BadConfiguration(
             "The file is empty.", id="LN-1006", place=Location(file), remedy="Begin with `project: NAME`."
         )
-    if deferred:
-        _defer_env(document)
+    settle(document)
     project = convert(document, Project)
     problems = Problems()
     for broken in check(project):
@@ -129,20 +130,6 @@ def implicit_project(has_dockerfile: bool, project_name: str) -> LoadedProject:
         raise BadConfiguration(message, id="LN-1006", remedy="Write one of them and commit it.")
     name = re.sub(r"[^a-z0-9]+", "-", project_name.lower()).strip("-")[:63].rstrip("-") or "app"
     return LoadedProject(Project(project=name, images={name: Image()}))
-
-
-def _defer_env(document: Document) -> None:
-    """Keep `{{ env }}` in values under `deploy`; ask for the environment where the build itself depends on it."""
-    for path, node in document.nodes():
-        in_key = isinstance(path[-1], str) and _ENV_MARK in path[-1]
-        if not in_key and not (isinstance(node.value, str) and _ENV_MARK in node.value):
-            continue
-        if in_key or path[0] != "deploy":
-            place = document.place(path)
-            clean = Location(place.file, place.line, (place.key or "").replace(spell((_ENV_MARK,)), UNKNOWN_ENV))
-            known(Setting(UNKNOWN_ENV, Origin(document.file, clean)))
-        node.value = node.value.replace(_ENV_MARK, UNKNOWN_ENV)
-        node.raw = node.value
 
 
 def _finish(project: Project, env: str | None) -> Project:

@@ -9,6 +9,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from lineal.config.named_context import OneContext
+from lineal.config.publish import Publish
+from lineal.config.run_options import GATEWAY, Count, Ulimit
 from lineal.lock.address import PATTERN as LOCK_PATTERN
 
 MOST_DAYS = 36_500
@@ -114,6 +117,20 @@ class Image(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         dict[Variable, str],
         Meta(description="Build arguments whose value is the reference of another image of this file."),
     ] = {}
+    requires: Annotated[
+        list[ImageName],
+        Meta(
+            description="Other images of this file, such as tests, that must have built before this one is finished, "
+            "tagged or deployed."
+        ),
+    ] = []
+    contexts: Annotated[
+        dict[str, OneContext],
+        Meta(
+            description="What names stand for in `FROM`, `COPY --from` and `RUN --mount=from`: in place of a target "
+            "or an image that is called so."
+        ),
+    ] = {}
     secrets: Annotated[list[OneSecret], Meta(description="Secrets that the Dockerfile mounts.")] = []
     ssh: Annotated[
         list[Ssh], Meta(description="SSH agents that the Dockerfile mounts; `[{}]` is the default one.")
@@ -128,11 +145,41 @@ class Image(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             extra_json_schema={"minItems": 1, "maxItems": 1},
         ),
     ] = field(default_factory=lambda: [PLATFORM])
+    publish: Annotated[
+        bool | Publish | None,
+        Meta(
+            description="What this image is published as, key by key in place of the project's `publish`; `true` is "
+            "as the project says, `false` is never."
+        ),
+    ] = None
+
+    add_hosts: Annotated[
+        dict[str, str],
+        Meta(
+            description="Names of hosts that a `RUN` knows beside those of DNS, each with its address; "
+            f"`{GATEWAY}` is the engine's machine."
+        ),
+    ] = {}
+    shm_size: Annotated[
+        str | None, Meta(description="The size of /dev/shm for a `RUN`, such as `256m` (default: the engine's).")
+    ] = None
+    ulimits: Annotated[
+        dict[str, Count | Ulimit],
+        Meta(description="Limits of a `RUN` by their names, such as `nofile: 65536` or `{soft: 1024, hard: 65536}`."),
+    ] = {}
+    cgroup_parent: Annotated[
+        str | None, Meta(description="The control group of the engine's machine in which a `RUN` runs.")
+    ] = None
 
     @property
     def dockerfile_path(self) -> str:
         """The Dockerfile's normal path in the commit, the default applied."""
         return normal(self.dockerfile if self.dockerfile is not None else posixpath.join(self.context, "Dockerfile"))
+
+    @property
+    def needed(self) -> list[str]:
+        """The images of this file that it is made from."""
+        return [*self.needs.values(), *(one.needs for one in self.contexts.values() if one.needs is not None)]
 
     @property
     def context_path(self) -> str:
@@ -185,6 +232,9 @@ class Project(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     project: Name
     images: Annotated[dict[ImageName, Image], Meta(description="The images by name.")] = {}
+    publish: Annotated[Publish | None, Meta(description="Finished images: where they go, and under which tags.")] = (
+        None
+    )
     deploy: Annotated[Deploy | None, Meta(description="What to deploy, if anything.")] = None
     repo: Annotated[
         str | None,

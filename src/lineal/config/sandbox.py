@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
+from lineal.config.filters import semver, slug
 from lineal.text import closest, did_you_mean, printable, quoted
 
 if TYPE_CHECKING:
@@ -17,7 +20,30 @@ _REMEDIES = {
     "env": "Give it with `--env NAME` or LINEAL_ENV.",
     "images": "Images are known in values templates only, not in lineal.yaml.",
     "environ": 'Use `env_var("NAME")`.',
+    "image": "It can be printed under `publish`, as {{ image }} or {{ image | slug }}, and nothing else.",
+    "project": "It can be printed under `publish`, as {{ project }} or {{ project | slug }}, and nothing else.",
 }
+NO_VALUE = "Test it with `{% if … %}`, or write a default: `{{ … | default('text', true) }}`."
+"""The remedy for an expression without a value."""
+_TEXT_FILTERS = ("capitalize", "lower", "replace", "string", "title", "trim", "truncate", "upper")
+"""Filters that would make the word `None` of no value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Marks that a template writes for what is not known yet, or has no value; without them both are refused."""
+
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Names that may be used as texts."""
+    prints: Mapping[str, str] = field(default_factory=dict)
+    """Names that may be printed, and only that ..."""
+    slugs: Mapping[str, str] = field(default_factory=dict)
+    """... or printed as a slug."""
+    absent: str = ""
+    """For an expression without a value."""
+
+
+NONE_DEFERRED = Deferred()
 
 
 class Refusal(str):
@@ -36,7 +62,7 @@ class Refused(Exception):
     """An expression that is possible in Jinja2 and not allowed here; its argument is a `Refusal`."""
 
 
-def environment(names: Mapping[str, object], deferred: Mapping[str, str]) -> ImmutableSandboxedEnvironment:
+def environment(names: Mapping[str, object], deferred: Deferred = NONE_DEFERRED) -> ImmutableSandboxedEnvironment:
     """Sandboxed, strict and repeatable; user data wins over methods, so `vars.items` is the variable `items`."""
     from jinja2 import StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -57,9 +83,15 @@ def environment(names: Mapping[str, object], deferred: Mapping[str, str]) -> Imm
             return _unknown_attribute(self._undefined_obj, str(self._undefined_name), names)
 
         def __str__(self) -> Any:
-            if self._undefined_obj is missing and self._undefined_name in deferred:
-                return deferred[str(self._undefined_name)]
+            return self.mark(deferred.texts)
+
+        def mark(self, marks: Mapping[str, str]) -> Any:
+            if self._undefined_obj is missing and self._undefined_name in marks:
+                return marks[str(self._undefined_name)]
             return self._fail_with_undefined_error()
+
+        def printed(self) -> Any:
+            return self.mark({**deferred.texts, **deferred.prints})
 
     class Environment(ImmutableSandboxedEnvironment):
         intercepted_binops = frozenset({"*", "**"})
@@ -73,13 +105,34 @@ def environment(names: Mapping[str, object], deferred: Mapping[str, str]) -> Imm
             _refuse_growth(operator, left, right)
             return super().call_binop(context, operator, left, right)
 
+    def printed(value: Any) -> Any:
+        if isinstance(value, Undefined):
+            return value.printed()
+        return deferred.absent if value is None and deferred.absent else _printed(value)
+
+    def slugged(value: Any) -> str | None:
+        return value.mark(deferred.slugs) if isinstance(value, Undefined) else slug(value)
+
     made = Environment(
-        undefined=Undefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, finalize=_printed
+        undefined=Undefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, finalize=printed
     )
     for chance in _CHANCE:
         del made.filters[chance]
+    for name in _TEXT_FILTERS:
+        made.filters[name] = _none_for_none(made.filters[name])
+    made.filters["slug"], made.filters["semver"] = slugged, semver
     del made.globals["lipsum"]
     return made
+
+
+def _none_for_none(filter: Callable[..., Any]) -> Callable[..., Any]:
+    first = 1 if hasattr(filter, "jinja_pass_arg") else 0
+
+    @wraps(filter)
+    def kept(*given: Any, **named: Any) -> Any:
+        return None if len(given) > first and given[first] is None else filter(*given, **named)
+
+    return kept
 
 
 def _unknown_name(name: str, known: Mapping[str, object]) -> Refusal:
@@ -112,8 +165,7 @@ def _public(value: object) -> list[str]:
 def _printed(value: Any) -> Any:
     """The text of an expression's value. An object's address or a `None` would make the text differ or mislead."""
     if value is None:
-        remedy = "Test it with `{% if … %}`, or write a default: `{{ … | default('text', true) }}`."
-        raise Refused(Refusal("An expression has no value.", remedy))
+        raise Refused(Refusal("An expression has no value.", NO_VALUE))
     _check_spelling(value)
     return value
 

@@ -99,6 +99,13 @@ class SecretValues(Mask):
 
     def _file(self, name: str, file: str) -> bytes:
         path = expanded(file, self._root, self._environ)
+        if committed := self._grants.inside(path):
+            raise BadConfiguration(
+                f"The secret {name!r} comes from {committed}, a file of the commit: it is no secret, and as one it "
+                "would be part of no checksum.",
+                id="LN-1201",
+                remedy=f"Mount it with --mount=type=bind,source={committed},target=PATH, or take it out of git.",
+            )
         try:
             return path.read_bytes()
         except OSError as error:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lineal import confined
 from lineal.config.document import Lines, same
 from lineal.config.grants import Grants, variable_wish
-from lineal.config.sandbox import MAX_OUTPUT, Refusal, environment
+from lineal.config.sandbox import MAX_OUTPUT, NONE_DEFERRED, Deferred, Refusal, environment
 from lineal.errors import BadConfiguration, LinealError, Location
 from lineal.text import printable, quoted
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
     from lineal.config.giterminism import Giterminism
 
+SECONDS, MEMORY = 10, 512 << 20
+"""What a template may take."""
 _SYNTAX = ("{{", "{%", "{#")
 _MARK = re.compile("\x00([0-9]+)\x00")
 
@@ -36,6 +40,12 @@ class GitFacts:
     short: str
     branch: str | None = None
     tag: str | None = None
+    default_branch: str | None = None
+
+    @property
+    def is_default_branch(self) -> bool:
+        """Whether this is the commit of a branch, and that branch the repository's default one, as far as known."""
+        return self.branch is not None and self.branch == self.default_branch
 
 
 def names(
@@ -73,17 +83,17 @@ def names(
     return known if env is None else {**known, "env": env}
 
 
-def render(text: str, *, file: str, names: Mapping[str, object], deferred: Mapping[str, str] | None = None) -> str:
+def render(text: str, *, file: str, names: Mapping[str, object], deferred: Deferred = NONE_DEFERRED) -> str:
     """The template's output. Raises `BadConfiguration` with `file` and its line.
 
-    A name in `deferred` that is not in `names` may be printed, and only that: it writes the text given for it."""
+    A name in `deferred` that is not in `names` may be printed, and only that: it writes the mark given for it."""
     if not any(syntax in text for syntax in _SYNTAX):
         return text
-    return _Template(text, file, names, deferred or {}).output()
+    return _Template(text, file, names, deferred).output()
 
 
 def source_lines(
-    text: str, rendered: str, *, file: str, names: Mapping[str, object], deferred: Mapping[str, str] | None = None
+    text: str, rendered: str, *, file: str, names: Mapping[str, object], deferred: Deferred = NONE_DEFERRED
 ) -> Lines:
     """From the lines of `rendered` back to those of the template; works out nothing until it is asked.
 
@@ -95,20 +105,40 @@ def source_lines(
 
     def line(number: int) -> int | None:
         if not found:
-            found.append(_Template(text, file, names, deferred or {}).lines(rendered))
+            found.append(_Template(text, file, names, deferred).lines(rendered))
         return found[0][number - 1] if 0 < number <= len(found[0]) else None
 
     return line
 
 
 class _Template:
-    def __init__(self, text: str, file: str, names: Mapping[str, object], deferred: Mapping[str, str]) -> None:
+    def __init__(self, text: str, file: str, names: Mapping[str, object], deferred: Deferred) -> None:
         self.text = text
         self.file = file
         self.names = {name: value for name, value in names.items() if value is not None}
         self.env = environment(self.names, deferred)
 
     def output(self, change: Callable[[Any], None] | None = None) -> str:
+        """In a child process: a few words of a template can keep a processor busy for years, or fill any memory."""
+        here = {name: value for name, value in self.names.items() if callable(value)}
+
+        def work(ask: confined.Ask) -> str:
+            # What asks the user or tells him something does so here, once.
+            self.names |= {name: partial(ask, name) for name in here}
+            return self._output(change)
+
+        def ask(name: str, *args: Any, **options: Any) -> Any:
+            return here[name](*args, **options)
+
+        try:
+            return confined.answer(work, ask, seconds=SECONDS, memory=MEMORY)
+        except confined.Exceeded:
+            message = f"The Jinja2 template takes more than {SECONDS} s, or more than {MEMORY >> 20} MiB of memory."
+            raise BadConfiguration(
+                message, id="LN-1009", place=Location(self.file), remedy="Make its loops and texts smaller."
+            ) from None
+
+    def _output(self, change: Callable[[Any], None] | None) -> str:
         import jinja2
 
         try:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from lineal.config.document import Path
 from lineal.config.model import PLATFORM, Deploy, Image, Project, Secret, Ssh, normal
+from lineal.config.named_context import NamedContext
+from lineal.config.run_options import GATEWAY, ULIMITS, bytes_of, soft_and_hard
+from lineal.context.remote_source import BadRemote, GitSource
+from lineal.context.remote_source import parse as parse_remote
+from lineal.errors import BadConfiguration
 from lineal.lock.address import BadAddress, parse
+from lineal.oci.reference import familiar, parse_reference
 from lineal.text import did_you_mean, quoted
 
 UNKNOWN_ENV = "{{ env }}"
@@ -19,6 +26,8 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _RELEASE = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DURATION = re.compile(r"([0-9]+(\.[0-9]+)?(ms|s|m|h))+")
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*", re.IGNORECASE | re.ASCII)
+_GROUP = re.compile(r"/?[\w.:@-]+(/[\w.:@-]+)*", re.ASCII)
 _PLATFORM = re.compile(r"linux/[a-z0-9]+(/v[0-9]+)?")
 
 
@@ -36,8 +45,7 @@ def check(project: Project) -> Iterator[RuleViolation]:
     """The rules that are broken."""
     for name, image in project.images.items():
         yield from _check_image(project, image, ("images", name))
-    if all(need in project.images for image in project.images.values() for need in image.needs.values()):
-        yield from _check_cycles(project)
+    yield from _check_cycles(project)
     if project.deploy is not None:
         yield from _check_deploy(project.deploy)
     if project.repo is not None and (not project.repo or re.search(r"\s", project.repo)):
@@ -79,9 +87,113 @@ def _check_image(project: Project, image: Image, path: Path) -> Iterator[RuleVio
         if argument in image.args:
             message = f"{quoted(argument)} is given in both `args` and `needs`."
             yield RuleViolation((*path, "needs", argument), message, "Keep one of them.")
+    for index, required in enumerate(image.requires):
+        if required not in project.images:
+            remedy = did_you_mean(required, project.images, owner="The images are")
+            yield RuleViolation((*path, "requires", index), f"There is no image {quoted(required)}.", remedy)
+    yield from _check_contexts(project, image, (*path, "contexts"))
+    yield from _check_run_options(image, path)
     yield from _check_secrets(image.secrets, (*path, "secrets"))
     yield from _check_agents(image.ssh, (*path, "ssh"))
     yield from _check_platforms(image.platforms, (*path, "platforms"))
+
+
+def _check_run_options(image: Image, path: Path) -> Iterator[RuleViolation]:
+    for host, address in image.add_hosts.items():
+        where = (*path, "add_hosts", host)
+        if len(host) > 253 or not _HOST.fullmatch(host):
+            yield RuleViolation(
+                where, f"{quoted(host)} is not the name of a host.", "Write it as `mirror.example.com`."
+            )
+        if address != GATEWAY and not _is_address(address):
+            message = f"{quoted(address)} is not an address."
+            yield RuleViolation(where, message, f"Write one of IPv4 or IPv6, or `{GATEWAY}`.")
+    if image.shm_size is not None and not _bytes(image.shm_size):
+        message = f"{quoted(image.shm_size)} is not a size of memory."
+        yield RuleViolation((*path, "shm_size"), message, "Write it as `256m` or `1g`.")
+    for name, limit in image.ulimits.items():
+        soft, hard = soft_and_hard(limit)
+        if name not in ULIMITS:
+            remedy = did_you_mean(name, ULIMITS, owner="They are")
+            yield RuleViolation((*path, "ulimits", name), f"There is no limit {quoted(name)}.", remedy)
+        if hard != -1 and not -1 < soft <= hard:
+            message = f"The soft limit {soft} is above the hard one, {hard}."
+            yield RuleViolation((*path, "ulimits", name), message, "Write the lower number as `soft`.")
+    group = image.cgroup_parent
+    if group is not None and (not _GROUP.fullmatch(group) or ".." in group.split("/")):
+        message = f"{quoted(group)} is not the name of a control group."
+        yield RuleViolation((*path, "cgroup_parent"), message, "Write it as `builds` or `builds.slice`.")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text
+
+
+def _bytes(size: str) -> int:
+    try:
+        return bytes_of(size)
+    except ValueError:
+        return 0
+
+
+def _check_contexts(project: Project, image: Image, path: Path) -> Iterator[RuleViolation]:
+    seen: dict[str, str] = {}
+    for name, named in image.contexts.items():
+        where = (*path, name)
+        try:
+            meant = familiar(name)
+        except BadConfiguration as error:
+            yield RuleViolation(where, error.message, "Use lower-case letters, digits and `-`, or a whole reference.")
+            continue
+        if meant in ("scratch", "context"):
+            yield RuleViolation(where, f"{quoted(meant)} always means what it is.", "Choose another name.")
+        if meant in seen:
+            message = f"{quoted(name)} and {quoted(seen[meant])} are the same name."
+            yield RuleViolation(where, message, "Keep one of them.")
+        seen[meant] = name
+        if len(named.given()) != 1:
+            few = " and ".join(f"`{key}`" for key in named.given()) or "nothing"
+            message = f"The context {quoted(name)} has {few}."
+            yield RuleViolation(where, message, "Give exactly one of `context`, `needs`, `image` and `git`.")
+            continue
+        yield from _check_context(project, named, where)
+
+
+def _check_context(project: Project, named: NamedContext, path: Path) -> Iterator[RuleViolation]:
+    if named.context is not None:
+        yield from _check_inside((*path, "context"), named.context)
+    if named.needs is not None and named.needs not in project.images:
+        remedy = did_you_mean(named.needs, project.images, owner="The images are")
+        yield RuleViolation((*path, "needs"), f"There is no image {quoted(named.needs)}.", remedy)
+    if named.image is not None and named.image in project.images:
+        message = f"{quoted(named.image)} is an image of this file."
+        yield RuleViolation((*path, "image"), message, f"Write `needs: {named.image}`.")
+    elif named.image is not None and named.image != "scratch":
+        try:
+            parse_reference(named.image)
+        except BadConfiguration as error:
+            yield RuleViolation((*path, "image"), error.message, error.remedy or "Correct it.")
+    if named.git is not None:
+        yield from _check_git(named.git, (*path, "git"))
+
+
+def _check_git(address: str, path: Path) -> Iterator[RuleViolation]:
+    try:
+        found = parse_remote(address)
+    except BadRemote as error:
+        # The address is not repeated: it may have a password in it.
+        yield RuleViolation(path, f"The address {error}.", error.remedy)
+        return
+    if not isinstance(found, GitSource):
+        message = f"{quoted(address)} is no git repository."
+        yield RuleViolation(path, message, "Write its address with `.git` at the end: `https://…/app.git#COMMIT`.")
+    elif not found.pinned:
+        message = f"{quoted(address)} names no commit, so it may mean something else tomorrow."
+        yield RuleViolation(path, message, "Write `…#<40 digits>`.")
 
 
 def _check_secrets(secrets: list[Secret], path: Path) -> Iterator[RuleViolation]:
@@ -129,23 +241,35 @@ def _check_platforms(platforms: list[str], path: Path) -> Iterator[RuleViolation
 
 
 def _check_cycles(project: Project) -> Iterator[RuleViolation]:
-    cycle = _cycle(project)
-    if cycle is None:
-        return
-    argument = next(arg for arg, needed in project.images[cycle[0]].needs.items() if needed == cycle[1])
-    message = f"The images need each other in a circle: {quoted(' -> '.join(cycle))}."
-    yield RuleViolation(("images", cycle[0], "needs", argument), message, "Remove one of these `needs`.")
+    """Circles of `needs`, and of `requires`. An image may need one that requires it: tests that are built on what
+    they test."""
+    images = project.images
+    if (cycle := _cycle({name: image.needed for name, image in images.items()})) is not None:
+        message = f"The images need each other in a circle: {quoted(' -> '.join(cycle))}."
+        yield RuleViolation(_need(images[cycle[0]], cycle), message, "Remove one of these `needs`.")
+    if (cycle := _cycle({name: image.requires for name, image in images.items()})) is not None:
+        index = images[cycle[0]].requires.index(cycle[1])
+        message = f"The images require each other in a circle: {quoted(' -> '.join(cycle))}."
+        yield RuleViolation(("images", cycle[0], "requires", index), message, "Remove one of these `requires`.")
 
 
-def _cycle(project: Project) -> list[str] | None:
-    """The first circle of `needs`, its first name repeated at the end. No recursion: chains can be long."""
+def _need(image: Image, cycle: Sequence[str]) -> Path:
+    """Where the first image of a circle needs the second one."""
+    keys: list[Path] = [("needs", argument) for argument, needed in image.needs.items() if needed == cycle[1]]
+    keys += [("contexts", name, "needs") for name, named in image.contexts.items() if named.needs == cycle[1]]
+    return ("images", cycle[0], *keys[0])
+
+
+def _cycle(edges: Mapping[str, Sequence[str]]) -> list[str] | None:
+    """The first circle, its first name repeated at the end; names that are not there are told elsewhere. No
+    recursion: chains can be long."""
     done: set[str] = set()
-    for start in project.images:
+    for start in edges:
         trail: dict[str, Iterator[str]] = {}
         node: str | None = start if start not in done else None
         while node is not None:
-            pending = trail.setdefault(node, iter(project.images[node].needs.values()))
-            following = next((needed for needed in pending if needed not in done), None)
+            pending = trail.setdefault(node, iter(edges.get(node, ())))
+            following = next((name for name in pending if name not in done), None)
             if following is None:
                 done.add(node)
                 del trail[node]

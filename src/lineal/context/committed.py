@@ -7,13 +7,15 @@ from lineal.errors import BadConfiguration, LinealError, Location, Uncommitted
 from lineal.git.commit import Commit
 
 NOT_COMMITTED = "is in the working tree, but not in the commit."
+MAX_TEXT = 1 << 20
+"""Bytes of a file that people write: lineal.yaml, a Dockerfile, .dockerignore."""
 COMMIT_IT = "Run `git add` and `git commit` first, or build the working tree with --dev."
 
 
 def committed_text(commit: Commit, path: str) -> str | None:
     """A file of the commit as text, without its byte order mark; None when the commit has no such file. Raises
-    `BadConfiguration` when it is not UTF-8."""
-    data = commit.file(path)
+    `BadConfiguration` when it is not UTF-8, or too large."""
+    data = commit.file(path, MAX_TEXT)
     try:
         return None if data is None else data.decode("utf-8-sig")
     except UnicodeDecodeError:

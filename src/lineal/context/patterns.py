@@ -12,6 +12,8 @@ from e2b_dockerfile_utils import PatternMatcher
 from lineal.context.wildcards import Part, matches
 
 _PIECE = re.compile(r"\*\*/?|\[\^?(?:\\.|[^\]\\])*\]|\\.|.", re.DOTALL)
+MOST = 1000
+"""Patterns of one `.dockerignore` or one instruction. Each is tried at each file."""
 _WAYS = 2_000_000
 """Ways to share a path among its wildcards that a regular expression may have to try: some hundredths of a second."""
 # Python warns of `[[` and `[a--b]` in expressions, which may mean sets of sets one day; a user has no use for that.
@@ -21,6 +23,8 @@ _LETTER, _IN_NAME = re.compile("."), re.compile(r"[^/]")
 
 def pattern_matcher(lines: Sequence[str], ways: int = _WAYS) -> PatternMatcher:
     """A regular expression has at most so many `ways` to try. Raises `ValueError` for a malformed pattern."""
+    if sum(bool(line.strip()) and not line.startswith("#") for line in lines) > MOST:
+        raise ValueError(f"There are more than {MOST} patterns, which take too long")
     found = PatternMatcher(list(lines))
     for pattern in found._patterns:
         parts = list(_parts("/".join(pattern.dirs)))

@@ -6,4 +6,4 @@ helm program, `watch/` observes workloads meanwhile, `diff/` shows what a deploy
 chart with its digests in a registry.
 
 `findings` are what people should know beforehand, of images (`image_use`) and of what the cluster has
-(`cluster_objects`); `left_behind` is what an uninstall leaves, and `namespace` waits for one that ends."""
+(`cluster_objects`); `left_behind` is what an uninstall leaves, and `ending` waits for what it has not deleted yet."""

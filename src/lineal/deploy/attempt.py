@@ -29,6 +29,8 @@ class Attempt:
     monitor: Monitor | None = None
     wait: bool = True
     """Whether helm waits too. It always does for hooks."""
+    create: bool = True
+    """Whether helm makes the namespace."""
     undone: str = field(init=False, default="")
     """A sentence about how the release was put back, which the error ends with; empty when it was not."""
 
@@ -37,7 +39,9 @@ class Attempt:
         is lost, because another run may have begun, nothing is undone beside it. Raises `DeployFailed`,
         `BadConfiguration`, `Unreachable`, `Interrupted`."""
         mark, start = self.hold.mark, time.monotonic()
-        answer = self.helm.upgrade(self.release, mark, self.output, self._stop, self.hold.doubtful, wait=self.wait)
+        answer = self.helm.upgrade(
+            self.release, mark, self.output, self._stop, self.hold.doubtful, wait=self.wait, create=self.create
+        )
         with process.noticed() as signals:
             signals += answer.signals
             unready = self._not_ready(start, signals) if answer.code == 0 else None

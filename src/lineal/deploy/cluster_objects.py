@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from lineal.deploy.watch.workload import KINDS, Workload
+from lineal.deploy.release import Release
+from lineal.deploy.watch.workload import KINDS, Workload, made_for
 from lineal.kube.client import KubeClient, KubeRefused, path
 from lineal.kube.json_fields import at, entries, mapping, text
 from lineal.kube.login import KubeUnavailable
@@ -45,6 +46,30 @@ class ClusterObjects:
                 told.append(unready)
         return gone, told
 
+    def ending(self, objects: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Those that are being deleted, and are there until what their finalizers wait for is done."""
+        return [one for one in objects if at(self._found(one), "metadata", "deletionTimestamp")]
+
+    def left_of(self, objects: Iterable[dict[str, Any]], release: Release) -> list[str]:
+        """The names of those that are still there and that helm made for the release."""
+        return [name_of(one) for one in objects if made_for(self._found(one), release)]
+
+    def unserved(self, objects: Iterable[dict[str, Any]]) -> tuple[str, str] | None:
+        """The kind and API version of the first one of a kind that the cluster does not know."""
+        found = (one for one in objects if self._objects.served(one) is False)
+        return next(((text(one, "kind"), text(one, "apiVersion")) for one in found), None)
+
+    def unmet(self, objects: Iterable[dict[str, Any]]) -> list[str]:
+        """Sentences about what helm waits for beside workloads, and in vain so far."""
+        return [said for one in objects if (said := _unmet(one, self._found(one)))]
+
+    def _found(self, one: dict[str, Any]) -> dict[str, Any] | None:
+        where = self._objects.path(one)
+        try:
+            return self.api.get(where) if where else None
+        except (KubeRefused, KubeUnavailable):
+            return None
+
     def claims(self, objects: Iterable[dict[str, Any]]) -> list[str]:
         """The volume claims that the StatefulSets among these objects have made: helm knows nothing of them."""
         wanted = [
@@ -78,6 +103,21 @@ class ClusterObjects:
 def is_kept(one: dict[str, Any]) -> bool:
     said = at(one, "metadata", "annotations", KEEP)
     return isinstance(said, str) and said.strip().lower() == "keep"
+
+
+def _unmet(one: dict[str, Any], found: dict[str, Any] | None) -> str:
+    """Helm's own rules, without those for workloads."""
+    kind, status = one.get("kind"), mapping(found, "status")
+    if found is None:
+        return ""
+    if kind == "PersistentVolumeClaim" and status.get("phase") != "Bound":
+        return f"{name_of(one)} has no volume yet ({text(status, 'phase')})"
+    spec = mapping(found, "spec")
+    address = entries(status, "loadBalancer", "ingress") or spec.get("externalIPs")
+    if kind == "Service" and spec.get("type") == "LoadBalancer" and not address:
+        return f"{name_of(one)} has no address of a load balancer yet"
+    ready = [held.get("status") for held in entries(status, "conditions") if held.get("type") == "Ready"]
+    return f"{name_of(one)} is not ready ({text(status, 'phase')})" if kind == "Pod" and ready != ["True"] else ""
 
 
 def _comes_and_goes(one: dict[str, Any]) -> bool:

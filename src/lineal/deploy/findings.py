@@ -10,15 +10,13 @@ from lineal.deploy.helm.definitions import definitions
 from lineal.deploy.image_use import unused
 
 if TYPE_CHECKING:
-    from lineal.deploy.helm.client import Helm
     from lineal.deploy.helm.manifests import ReleaseManifests
     from lineal.deploy.release import Release
 
 
 def findings(
-    helm: Helm, release: Release, wanted: ReleaseManifests, before: ReleaseManifests | None,
-    objects: ClusterObjects | None,
-) -> Iterator[str]:  # fmt: skip
+    release: Release, wanted: ReleaseManifests, before: ReleaseManifests | None, objects: ClusterObjects | None
+) -> Iterator[str]:
     """`objects` is None where the cluster lets itself be asked by helm alone."""
     yield from unused(release.images, wanted.whole)
     if objects is None:
@@ -30,7 +28,7 @@ def findings(
                 f"{_named(claims)} is there already, from an earlier installation: a password that the chart makes "
                 "anew does not fit what is in it. Delete it, or give the chart the old password."
             )
-    for name, file in changed_definitions(objects.api, definitions(helm, release)):
+    for name, file in changed_definitions(objects.api, definitions(release.chart)):
         yield (
             f"{file or 'crds/ of the chart'} differs from the definition {name} in the cluster, and Helm changes no "
             f"definition: run `kubectl apply --server-side -f {file or 'FILE'}`."

@@ -75,7 +75,10 @@ class ReleaseInputs:
     def helm(self) -> Helm:
         from lineal.deploy.helm.client import Helm
 
-        return Helm.find(self.session.settings.environ, self.session.secrets.mask)
+        found = Helm.find(self.session.settings.environ, self.session.secrets.mask)
+        if found.warning:
+            self.session.progress.warn(found.warning)
+        return found
 
     def release(self, result: BuildResult, *, planned: bool = False) -> Release:
         """The release with everything that helm needs on disk, in the run's private directory. `planned`: images that
@@ -115,13 +118,16 @@ class ReleaseInputs:
             timeout=self.seconds,
             description=f"{project} {commit[:12]}",
             plain_http=self.plain_http,
-            server_side=self.deploy.server_side,
+            server_side=settings.server_side.value or self.deploy.server_side,
         )
 
     @property
     def _bases(self) -> set[str]:
-        """Images that others of lineal.yaml are made from: nobody deploys them."""
-        return {base for image in self.session.loaded.project.images.values() for base in image.needs.values()}
+        """Images that nobody deploys: those that others of lineal.yaml are made from, and those that are never
+        finished."""
+        images = self.session.loaded.project.images
+        kept = {name for name, image in images.items() if image.publish is False}
+        return kept | {base for image in images.values() for base in image.needed}
 
     @property
     def plain_http(self) -> bool:
@@ -156,8 +162,8 @@ class ReleaseInputs:
         if written.startswith("https://"):
             return self._fetched()
         if "://" in written:
-            chart = Chart.registry(written)
-            return self._fetched() if self.bundled else chart
+            Chart.registry(written)
+            return self._fetched()
         # Where they are in the commit, so that charts find each other.
         root = self.session.workspace / "chart" / "root"
         folder, repository = root / written, self.session.repository
@@ -232,11 +238,15 @@ class ReleaseInputs:
 
 def _planned(result: BuildResult) -> Mapping[str, ImageValue]:
     """Every image, those that are not built yet with a digest that stands for theirs."""
-    from lineal.deploy.values import ImageValue, image_values
+    from lineal.deploy.values import NOT_BUILT, ImageValue, image_values
 
     known = image_values(result)
+    planned = {
+        name: ImageValue.of(finished.repository, finished.tag, NOT_BUILT)
+        for name, finished in result.finished.items()
+    }
     return {
-        name: known.get(name) or ImageValue.not_built(result.store, stage.checksum)
+        name: known.get(name) or planned.get(name) or ImageValue.not_built(result.store, stage.checksum)
         for name, stage in result.plan.images.items()
     }
 
@@ -248,7 +258,10 @@ def _published(result: BuildResult) -> Mapping[str, ImageValue]:
     images = image_values(result)
     missing = [name for name in result.plan.images if name not in images]
     if missing:
+        built = result.candidate(result.plan.images[missing[0]]) is not None
         reason = result.resolutions[result.plan.images[missing[0]].checksum].reason
+        if built:
+            reason = f"it is built, and not in {result.finished[missing[0]].repository} yet"
         raise DeployFailed(
             f"{'Images are' if len(missing) > 1 else 'An image is'} missing for this commit: "
             f"{', '.join(missing)} ({reason}).",

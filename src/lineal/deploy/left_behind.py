@@ -46,6 +46,17 @@ class LeftBehind:
             remedy = "Leave --with-namespace out, or give --delete-kept, and they are deleted with it."
             raise DeployFailed(what, id="LN-6054", remedy=remedy)
 
+    @property
+    def there(self) -> list[str]:
+        """The objects of the release that are there still, without those that its chart wants kept."""
+        mine = [one for one in (self.found.objects if self.found else []) if not is_kept(one)]
+        return self.objects.left_of(mine, self.release) if self.objects else []
+
+    @property
+    def unserved(self) -> tuple[str, str] | None:
+        """The kind and API version of an object of the release that the cluster knows no more."""
+        return self.objects.unserved(self.found.objects) if self.found and self.objects else None
+
     def sentences(self) -> Iterator[str]:
         """About what is left when the release is uninstalled."""
         if self._kept:

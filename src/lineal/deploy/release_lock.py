@@ -136,21 +136,17 @@ class ReleaseLock(LeasedLock):
 
 
 def make_namespace(api: KubeClient, namespace: str) -> None:
-    """Create the namespace if there is none, so that the Lease can be in it before helm puts anything there. A
-    refusal is left to helm, which explains it.
+    """Create the namespace if there is none, so that the Lease can be in it before helm puts anything there. Who may
+    not have it created may still deploy to one that is there: where there is none, helm says so.
 
     Raises `KubeUnavailable`, and `DeployFailed` when the namespace is being deleted."""
-    try:
+    found = None
+    with suppress(KubeRefused):
         found = api.get(f"/api/v1/namespaces/{namespace}")
-        if found is None:
-            body = {
-                "apiVersion": "v1",
-                "kind": "Namespace",
-                "metadata": {"name": namespace, "labels": {"name": namespace}},
-            }
-            api.create("/api/v1/namespaces", body)
-            return
-    except KubeRefused:
+    if found is None:
+        about = {"name": namespace, "labels": {"name": namespace}}
+        with suppress(KubeRefused):
+            api.create("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": about})
         return
     status = found.get("status")
     if isinstance(status, dict) and status.get("phase") == "Terminating":

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lineal.deploy.helm import errors, manifests
-from lineal.deploy.helm.client import Helm
+from lineal.deploy.helm import errors, manifests, refusals
+from lineal.deploy.helm.client import Answer, Helm
 from lineal.deploy.inputs import ReleaseInputs, seconds_of
 from lineal.deploy.left_behind import LeftBehind
 from lineal.deploy.release import Chart, Release
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _ITS_OWN = ("default", "kube-system", "kube-public", "kube-node-lease")
 """Namespaces of the cluster itself, which no review app owns."""
 _QUICK = 60.0
+_NONE = "release: not found"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class Dismissal:
         else:
             with self._locked() as hold:
                 try:
-                    self._uninstall(hold)
+                    self._uninstall(hold, left)
                 finally:
                     self._look_again()
         if not with_namespace:
@@ -109,27 +110,46 @@ class Dismissal:
         self.session.progress.note(sentence)
         self.report.told.append(sentence)
 
-    def _uninstall(self, hold: ReleaseHold) -> None:
+    def _uninstall(self, hold: ReleaseHold, left: LeftBehind) -> None:
+        """Helm forgets a release although objects of it are still there: its history is kept until they are gone."""
         start = time.monotonic()
-        release, note = self.release, self.session.progress.note
-        where = release.place_flags
-        flags = ["--wait", "--timeout", f"{round(release.timeout * 1000)}ms"]
-        command = ["uninstall", *flags, *where, "--", release.name]
-        answer = self.helm.run(
-            command, output=note, grace=_QUICK, limit=release.timeout + _QUICK, pause=hold.doubtful
+        release, found = self.release, left.found
+        if found is None or found.status != "uninstalled":
+            flags = ["--keep-history", "--wait", "--timeout", f"{round(release.timeout * 1000)}ms"]
+            answer = self._helm(flags, release.timeout + _QUICK, hold)
+            if answer.code != 0 and not any(_NONE in line for line in answer.stderr):
+                raise self._failed(answer.stderr, left)
+        elif left.there:
+            raise self._not_gone("an earlier run has uninstalled it", left)
+        answer = self._helm([], _QUICK, hold)
+        if answer.code != 0 and not any(_NONE in line for line in answer.stderr):
+            raise self._failed(answer.stderr, left)
+        self.session.progress.note(
+            f"{str(release).capitalize()} was uninstalled in {time.monotonic() - start:.1f} s."
         )
-        answer.or_interrupted(f"Uninstalling {release}", "; what is left of it may remain", remedy="Run it again.")
-        if answer.code != 0 and not any("release: not found" in line for line in answer.stderr):
-            raise self._failed(answer.stderr)
-        note(f"{str(release).capitalize()} was uninstalled in {time.monotonic() - start:.1f} s.")
 
-    def _failed(self, stderr: Sequence[str]) -> LinealError:
-        release, reason = self.release, errors.reason_of(stderr)
-        error = errors.explain(stderr, release, self.helm.environ, "helm uninstall")
-        if not isinstance(error, DeployFailed) or not re.search(errors.TIMED_OUT, reason):
-            return error
-        what = f"{str(release).capitalize()} was not gone within {release.timeout:g} s ({reason.rstrip('. ')})."
-        remedy = f"See `kubectl -n {release.namespace} get jobs,pods,events`, or raise `--timeout`."
+    def _helm(self, flags: Sequence[str], limit: float, hold: ReleaseHold) -> Answer:
+        release = self.release
+        command = ["uninstall", *flags, *release.place_flags, "--", release.name]
+        note = self.session.progress.note
+        answer = self.helm.run(command, output=note, grace=_QUICK, limit=limit, pause=hold.doubtful)
+        answer.or_interrupted(f"Uninstalling {release}", "; what is left of it may remain", remedy="Run it again.")
+        return answer
+
+    def _failed(self, stderr: Sequence[str], left: LeftBehind) -> LinealError:
+        reason = errors.reason_of(stderr)
+        if re.search(errors.TIMED_OUT, reason):
+            return self._not_gone(reason.rstrip(". "), left)
+        if left.unserved is not None:
+            return refusals.removed(*left.unserved, self.release)
+        return errors.explain(stderr, self.release, self.helm.environ, "helm uninstall")
+
+    def _not_gone(self, why: str, left: LeftBehind) -> DeployFailed:
+        release = self.release
+        what = f"{str(release).capitalize()} was not gone within {release.timeout:g} s ({why})."
+        if left.there:
+            what = f"{what} Still there: {', '.join(left.there)}."
+        remedy = f"See `kubectl -n {release.namespace} get jobs,pods,events`, and finalizers; or raise `--timeout`."
         return DeployFailed(what, id="LN-6042", remedy=remedy)
 
     @contextmanager

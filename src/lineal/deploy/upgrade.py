@@ -11,14 +11,15 @@ from lineal.config.secrets import Mask
 from lineal.deploy import takeover
 from lineal.deploy.attempt import Attempt
 from lineal.deploy.cluster_objects import ClusterObjects
+from lineal.deploy.ending import namespace_gone, objects_gone
 from lineal.deploy.findings import findings, stays
 from lineal.deploy.helm import dependencies, manifests, recovery, template_location
 from lineal.deploy.helm.client import Helm
 from lineal.deploy.helm.manifests import ReleaseManifests
-from lineal.deploy.namespace import wait_until_gone
+from lineal.deploy.helm.objects import UNREADABLE
 from lineal.deploy.release import Release
 from lineal.deploy.release_lock import ReleaseHold, ReleaseLock, make_namespace
-from lineal.deploy.watch.monitor import Monitor, PollPolicy
+from lineal.deploy.watch.monitor import Monitor, Others, PollPolicy
 from lineal.deploy.watch.observer import WorkloadObserver
 from lineal.errors import DeployFailed, Interrupted, LinealError
 from lineal.kube.client import KubeClient
@@ -30,6 +31,8 @@ from lineal.text import printable
 
 _NAMED = 5
 """Objects of the cluster that are named."""
+_TOLD = 3
+"""Workloads that are named in an error."""
 _LINE = 500
 """Characters of a line of helm that are shown: an object in it may be pages of JSON."""
 
@@ -46,6 +49,8 @@ class Upgrade:
     policy: PollPolicy = field(default_factory=PollPolicy)
     timeouts: LockTimeouts | None = None
     report: ReleaseReport = field(init=False)
+    _has_namespace: bool = field(init=False, default=False)
+    """Whether helm need not make it, as far as this account may do that at all."""
 
     def __post_init__(self) -> None:
         self.report = ReleaseReport(name=self.release.name, namespace=self.release.namespace, status="not deployed")
@@ -63,12 +68,13 @@ class Upgrade:
         return self.report
 
     def _before(self, hold: ReleaseHold) -> ReleaseManifests | None:
-        """What is deployed, once the release that a killed run left is in order."""
+        """What is deployed, once the release that a killed run left is in order. Not one that was uninstalled, of
+        which only the history is there."""
         found = manifests.deployed(self.helm, self.release)
-        if found is None or not hold.held or not recovery.is_cut_off(found.status):
-            return found
-        self._tell(recovery.undo_killed(self.helm, self.release, hold.killed, pause=hold.doubtful))
-        return manifests.deployed(self.helm, self.release)
+        if found is not None and hold.held and recovery.is_cut_off(found.status):
+            self._tell(recovery.undo_killed(self.helm, self.release, hold.killed, pause=hold.doubtful))
+            found = manifests.deployed(self.helm, self.release)
+        return None if found is None or found.status == "uninstalled" else found
 
     def _apply(self, api: KubeClient | None, hold: ReleaseHold, skip_unchanged: bool) -> None:
         before = self._before(hold)
@@ -78,7 +84,7 @@ class Upgrade:
             error.place = error.place or template_location.find(error.message, self.release, "")
             raise
         objects = None if api is None else ClusterObjects(api, self.release.namespace)
-        for sentence in findings(self.helm, self.release, wanted, before, objects):
+        for sentence in findings(self.release, wanted, before, objects):
             self.notes.warn(sentence)
         if skip_unchanged and before is not None and before.status == "deployed" and before.same(wanted):
             lost = objects.lost(wanted.objects)[1] if objects else []
@@ -89,14 +95,18 @@ class Upgrade:
                 )
                 return
             self._tell(f"Nothing changed in {self.release}, but {'; '.join(lost[:_NAMED])}: it is deployed again.")
+        if objects is not None and before is None:
+            objects_gone(objects, wanted, self.release, self.notes)
         if api is not None and before is not None and self.release.server_side:
             for sentence in takeover.taken(api, self.release, wanted.objects):
                 self._tell(sentence)
         repairs = bool(hold.killed) or (before is not None and before.same(wanted))
-        monitor = None if api is None else self._monitor(api, wanted, repairs)
         # Helm 4 alone does not wait for these either; for all else there is the monitor.
-        skip = self.helm.major > 3 and monitor is not None and wanted.never_ready and not wanted.after_hooks
-        attempt = Attempt(self.helm, self.release, self._helm_said, hold, monitor, wait=not skip)
+        skip = self.helm.major > 3 and api is not None and wanted.never_ready and not wanted.after_hooks
+        monitor = None if api is None else self._monitor(api, wanted, repairs, alone=skip)
+        attempt = Attempt(
+            self.helm, self.release, self._helm_said, hold, monitor, wait=not skip, create=not self._has_namespace
+        )
         try:
             with monitor or nullcontext():
                 attempt.run()
@@ -113,16 +123,21 @@ class Upgrade:
         self._tell(f"It was {done} as revision {wanted.number}.")
         for seen in monitor.still_running() if monitor else ():
             self._tell(f"{seen}: it has not ended, and a deploy waits only for Jobs that are hooks.")
-        for workload in monitor.left_alone() if monitor else ():
-            self._tell(f"{workload}: {workload.left_alone}.")
+        for seen in monitor.left_alone() if monitor else ():
+            about = f"{seen.workload}:" if seen.workload.done else f"{seen};"
+            self._tell(f"{about} {seen.workload.left_alone}.")
 
-    def _monitor(self, api: KubeClient, wanted: ReleaseManifests, repairs: bool) -> Monitor:
+    def _monitor(self, api: KubeClient, wanted: ReleaseManifests, repairs: bool, *, alone: bool) -> Monitor:
+        """`alone`: helm does not wait."""
         given = Mask(wanted.secrets)  # a container that dies often prints the secrets that it was given
         observer = WorkloadObserver(
-            api, self.release, lambda text: given.mask(self.helm.mask(text)), wanted.jobs, wanted.namespaces
-        )
+            api, self.release, lambda text: given.mask(self.helm.mask(text)), wanted.jobs, wanted.namespaces,
+            () if UNREADABLE in wanted.kinds else wanted.kinds,
+        )  # fmt: skip
         must_be = wanted.workloads(self.release.namespace)
-        return Monitor(observer, self._note_masked, self.policy, must_be, repairs=repairs)
+        cluster, beside = ClusterObjects(api, self.release.namespace), wanted.beside_workloads(never_ready=not alone)
+        others = Others(lambda: cluster.unmet(beside), awaited=alone)
+        return Monitor(observer, self._note_masked, self.policy, must_be, others, repairs=repairs)
 
     def _helm_said(self, line: str) -> None:
         self.notes.note(printable(line, _LINE))
@@ -154,10 +169,11 @@ class Upgrade:
             what = f"{workload}{where} will not become ready: {diagnosis}."
             error = DeployFailed(what, id="LN-6032", remedy=diagnosis.remedy)
         else:
-            unready = [str(seen) for seen in monitor.unready()[:3]]
+            late = monitor.unmet if error.id == "LN-6032" else []
+            unready = [str(seen) for seen in monitor.unready()] or late
             if not unready:
                 return error
-            error.message = f"{error.message} {'; '.join(unready)}."
+            error.message = f"{error.message} {'; '.join(unready[:_TOLD])}."
         self.report.log = monitor.log
         return error
 
@@ -204,8 +220,9 @@ class Upgrade:
 
     def _answers(self, api: KubeClient) -> bool:
         try:
-            wait_until_gone(api, self.release, self.notes)
+            namespace_gone(api, self.release, self.notes)
             make_namespace(api, self.release.namespace)
+            self._has_namespace = True
         except KubeUnavailable as error:
             self.notes.warn(f"Whether another job deploys {self.release} at the same time is not known: {error}.")
             return False

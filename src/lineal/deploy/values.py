@@ -51,8 +51,7 @@ class ImageValue:
 def image_values(result: BuildResult) -> dict[str, ImageValue]:
     """The published images of a build, by name."""
     return {
-        name: ImageValue.of(result.store, candidate.tag, candidate.digest)
-        for name, candidate in result.published().items()
+        name: ImageValue.of(image.repository, image.tag, image.digest) for name, image in result.published().items()
     }
 
 

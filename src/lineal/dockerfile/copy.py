@@ -174,12 +174,14 @@ class CopyParser:
     """One instruction's words and flags in the scope that it sees. Raises `BadConfiguration` with its line."""
 
     def __init__(
-        self, parser: Parser, instruction: DockerfileInstruction, scope: Scope, there: Callable[[str], bool]
-    ) -> None:
+        self, parser: Parser, instruction: DockerfileInstruction, scope: Scope, there: Callable[[str], bool],
+        *, fixed: bool = False,
+    ) -> None:  # fmt: skip
         self._parser = parser
         self._instruction = instruction
         self._scope = scope
         self._there = there
+        self._fixed = fixed
         self._unset: set[str] = set()
         self._add = instruction.name == "ADD"
         self._flags = parser.flags(instruction, _ADD if self._add else _COPY, _SWITCHES)
@@ -236,7 +238,7 @@ class CopyParser:
         to be known."""
         word = self._expand(raw)
         text = word.without_base() if isinstance(word, Deferred) else word
-        if self._flags.get("from") or (self._add and is_address(text or raw)):
+        if (self._flags.get("from") and not self._fixed) or (self._add and is_address(text or raw)):
             return word
         what = f"The source {raw!r}"
         source, assumed = self._parser.assumed(self._instruction, self._scope, word, self._there, what)

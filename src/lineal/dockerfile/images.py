@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lineal.config.giterminism import Giterminism
 from lineal.config.load import LoadedProject
-from lineal.config.model import Image
-from lineal.context.artifacts import Artifacts
+from lineal.config.model import Image, normal
+from lineal.config.named_context import NamedContext as NamedSource
+from lineal.config.run_options import bytes_of, soft_and_hard
+from lineal.context.artifacts import NONE, Artifacts
+from lineal.context.awaited import awaited
 from lineal.context.build_context import BuildContext
 from lineal.context.committed import absent, committed_text, dockerfile_of
 from lineal.context.dockerignore import Ignore
+from lineal.context.path_filter import EVERYTHING
 from lineal.context.uncommitted import ReadPaths
+from lineal.dockerfile.checksum import Inputs
 from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.instructions import RunInstruction
 from lineal.dockerfile.planner import plan
 from lineal.dockerfile.run_mounts import literal
-from lineal.dockerfile.stage import PlanRequest, Stage, closure, unplanned
+from lineal.dockerfile.stage import NamedContext, PlanRequest, Stage, closure, unplanned
 from lineal.errors import BadConfiguration, Problems
 from lineal.git.commit import Commit
+from lineal.oci.reference import familiar
 from lineal.progress import QUIET, Notes, once
 from lineal.text import closest
 
@@ -31,18 +38,14 @@ class ImageGraphs:
 
     last: dict[str, Stage] = field(default_factory=dict)
     files: set[str] = field(default_factory=set)
+    artifacts: Artifacts = NONE
 
     def readings(self) -> list[ReadPaths]:
         """The paths in contexts that the planned stages copy or mount."""
         patterns: dict[int, tuple[BuildContext, set[str]]] = {}
         for stage in closure(list(self.last.values())):
-            if stage.context is None:
-                continue
-            found = patterns.setdefault(id(stage.context), (stage.context, set()))[1]
-            if isinstance(stage.op, CopyInstruction) and stage.op.source_stage is None:
-                found.update(stage.op.places())
-            elif isinstance(stage.op, RunInstruction):
-                found.update(literal(m.source) for m in stage.op.mounts if m.has_files and m.source_stage is None)
+            for tree, places in _read(stage):
+                patterns.setdefault(id(tree), (tree, set()))[1].update(places)
         return [ReadPaths(tree, tuple(sorted(sources))) for tree, sources in patterns.values() if sources]
 
     def require_artifacts(self) -> None:
@@ -50,14 +53,30 @@ class ImageGraphs:
         problems = Problems()
         for stage in closure(list(self.last.values())):
             for pattern in stage.awaits:
+                link = self.artifacts.link_before(pattern)
                 problems.add(BadConfiguration(
-                    f"The artifact {pattern} of lineal-giterminism.yaml is needed here and is not there.",
+                    f"The artifact {pattern} of lineal-giterminism.yaml is needed here and is not there"
+                    f"{f': {link} is a link, and none is followed to it' if link else ''}.",
                     id="LN-3602",
                     place=stage.place,
                     remedy="Run the job that makes it first, and bring its files into this one (GitHub: "
                     "actions/download-artifact; GitLab: `needs`).",
                 ))  # fmt: skip
         problems.end()
+
+
+def _read(stage: Stage) -> Iterator[tuple[BuildContext, Sequence[str]]]:
+    """The places of directories of the commit that a stage copies or mounts."""
+    op = stage.op
+    if isinstance(op, CopyInstruction):
+        tree = stage.context if op.source_stage is None else stage.contexts.get(op.source_stage)
+        if tree is not None:
+            yield tree, op.places()
+    elif isinstance(op, RunInstruction):
+        for mount in op.mounts:
+            tree = stage.context if mount.source_stage is None else stage.contexts.get(mount.source_stage)
+            if tree is not None and mount.has_files:
+                yield tree, [literal(mount.source)]
 
 
 def read_images(
@@ -70,9 +89,9 @@ def read_images(
     trusted: bool = True,
     artifacts: Artifacts | None = None,
 ) -> ImageGraphs:
-    """Plan the wanted images (all by default) and those they need. `trusted` says whether the commit may open
-    services of this network to an `ADD`: see `Giterminism.opens`. Without `artifacts` none of those is there that the
-    exceptions declare, as for a commit that is not checked out.
+    """Plan the wanted images (all by default) and those they need and require. `trusted` says whether the commit may
+    open services of this network to an `ADD`: see `Giterminism.opens`. Without `artifacts` none of those is there
+    that the exceptions declare, as for a commit that is not checked out.
 
     Raises `BadConfiguration` with all that is wrong."""
     project = loaded.project
@@ -88,23 +107,37 @@ def read_images(
             ))  # fmt: skip
     problems.end()
     reader = _Reader(repository, loaded, _with_needs(names, project.images), exceptions, once(notes), trusted)
-    reader.artifacts = artifacts or Artifacts(exceptions.artifacts)
+    reader.images.artifacts = artifacts or Artifacts(exceptions.artifacts)
     return reader.read()
 
 
 def _with_needs(names: Iterable[str], images: Mapping[str, Image]) -> list[str]:
-    """The names and the images that they need, needed ones first. (Loading the configuration refuses cycles.)"""
-    ordered: list[str] = []
+    """The names, the images that they need, and those that any of them requires; needed ones first. (Loading the
+    configuration refuses cycles of needs.) No recursion: chains can be long."""
+    ordered: dict[str, None] = {}
+    waiting = deque(names)
+    while waiting:
+        start = waiting.popleft()
+        trail = [(start, iter(images[start].needed))]
+        while trail:
+            name, rest = trail[-1]
+            need = next((one for one in rest if one not in ordered), None)
+            if need is not None:
+                trail.append((need, iter(images[need].needed)))
+                continue
+            trail.pop()
+            if name not in ordered:
+                ordered[name] = None
+                waiting.extend(images[name].requires)
+    return list(ordered)
 
-    def visit(name: str) -> None:
-        for need in images[name].needs.values():
-            visit(need)
-        if name not in ordered:
-            ordered.append(name)
 
-    for name in names:
-        visit(name)
-    return ordered
+def _counted(image: Image) -> Inputs:
+    """The options that count for every `RUN`. A control group does not: it is the engine's, like its network."""
+    limits = {name: list(soft_and_hard(limit)) for name, limit in image.ulimits.items()}
+    size = None if image.shm_size is None else bytes_of(image.shm_size)
+    given = {"add_hosts": image.add_hosts, "shm_size": size, "ulimits": limits}
+    return {name: value for name, value in given.items() if value}
 
 
 class _Reader:
@@ -113,7 +146,6 @@ class _Reader:
         trusted: bool,
     ) -> None:  # fmt: skip
         self.exceptions = exceptions
-        self.artifacts = Artifacts()
         self.notes = notes
         self.trusted = trusted
         self.repository = repository
@@ -121,7 +153,10 @@ class _Reader:
         self.names = names
         self.images = ImageGraphs()
         self.trees: dict[tuple[str, str], BuildContext] = {}
-        self.listing = repository.listing([self._folder(loaded.project.images[name]) for name in names])
+        images = [loaded.project.images[name] for name in names]
+        named = [one.context for image in images for one in image.contexts.values() if one.context is not None]
+        folders = [*(image.context_path for image in images), *map(normal, named)]
+        self.listing = repository.listing([self._folder("" if one == "." else one) for one in folders])
 
     def read(self) -> ImageGraphs:
         problems = Problems()
@@ -152,6 +187,8 @@ class _Reader:
             args=image.args,
             needs={arg: (need, self.images.last[need]) for arg, need in image.needs.items()},
             cache_version=image.cache_version,
+            contexts={familiar(key): self._named(name, key, one) for key, one in image.contexts.items()},
+            run_options=_counted(image),
             siblings=self.loaded.project.images.keys(),
             unpinned=self.exceptions.unpinned,
             pinned=self.exceptions.dockerfile.pinned,
@@ -163,16 +200,36 @@ class _Reader:
         self.images.files.add(path)
         return committed_text(self.repository, path)
 
-    def _folder(self, image: Image) -> str:
-        """The folder of the image's context, with links of the commit followed."""
-        found = self.repository.follow(image.context_path)
+    def _named(self, image: str, name: str, named: NamedSource) -> NamedContext:
+        """What a name of `contexts:` stands for. Raises `LinealError` for a directory that is not there."""
+        place = self.loaded.place(f"images.{image}.contexts.{name}")
+        if named.context is not None:
+            path = normal(named.context)
+            folder = self._folder("" if path == "." else path)
+            tree = self._tree(folder, [posixpath.join(folder, ".dockerignore")])
+            if folder and not tree.unfiltered().below("") and not awaited(tree, ".", EVERYTHING, there=True):
+                raise absent(
+                    self.repository, folder, f"The directory {folder} of the context {name!r}", place=place,
+                    remedy="Correct its path.", folder=True,
+                )  # fmt: skip
+            return NamedContext(name, place, tree=tree)
+        other = self.images.last[named.needs] if named.needs is not None else None
+        return NamedContext(name, place, stage=other, reference=named.image or "", git=named.git or "")
+
+    def _folder(self, path: str) -> str:
+        """A folder of the commit with its links followed."""
+        found = self.repository.follow(path)
         self.images.files.update(found.links)
         return found.path
 
     def _context(self, image: Image, dockerfile: str) -> BuildContext:
         """The context after `<Dockerfile>.dockerignore` if there is one, else after its own `.dockerignore`."""
-        context = self._folder(image)
-        for file in (f"{dockerfile}.dockerignore", posixpath.join(context, ".dockerignore")):
+        context = self._folder(image.context_path)
+        return self._tree(context, [f"{dockerfile}.dockerignore", posixpath.join(context, ".dockerignore")])
+
+    def _tree(self, context: str, files: Sequence[str]) -> BuildContext:
+        """A directory of the commit without what the first of these files excludes that there is."""
+        for file in files:
             text = self._text(file)
             if text is not None:
                 break
@@ -180,6 +237,6 @@ class _Reader:
         if key not in self.trees:
             ignore = Ignore(text, file=file) if text is not None else Ignore.none()
             self.trees[key] = BuildContext(
-                self.repository, context, self.listing, ignore, self.exceptions.empty, self.artifacts
+                self.repository, context, self.listing, ignore, self.exceptions.empty, self.images.artifacts
             )
         return self.trees[key]

@@ -153,10 +153,12 @@ class InstructionParser(Parser):
     # --- COPY and ADD -------------------------------------------------------------------------------------------
 
     def copy(
-        self, instruction: DockerfileInstruction, scope: Scope, there: Callable[[str], bool] = lambda _: False
-    ) -> CopyInstruction:
-        """`there` says whether the context has something that a source means."""
-        return CopyParser(self, instruction, scope, there).parse()
+        self, instruction: DockerfileInstruction, scope: Scope, there: Callable[[str], bool] = lambda _: False,
+        *, fixed: bool = False,
+    ) -> CopyInstruction:  # fmt: skip
+        """`there` says whether the context has something that a source means; `fixed`, that what `--from` names is
+        such a context."""
+        return CopyParser(self, instruction, scope, there, fixed=fixed).parse()
 
     # --- RUN ----------------------------------------------------------------------------------------------------
 

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import NoReturn
 
 from e2b_dockerfile_utils import DockerfileInstruction
 
+from lineal.context.build_context import BuildContext
 from lineal.dockerfile import platform
 from lineal.dockerfile.build_args import unused
 from lineal.dockerfile.checksum import Inputs, checksum
 from lineal.dockerfile.instructions import FromInstruction, InstructionParser
+from lineal.dockerfile.named_context import NamedContexts, dockerfile_of
 from lineal.dockerfile.onbuild import arguments, trigger
 from lineal.dockerfile.parser import one_line
 from lineal.dockerfile.scope import PROXY_ARGS, Scope, Word
-from lineal.dockerfile.stage import PlanRequest, Stage, unplanned
+from lineal.dockerfile.stage import NamedContext, PlanRequest, Stage, unplanned
 from lineal.dockerfile.syntax import read
 from lineal.dockerfile.target import Target, TargetBuilder, TooDeep
 from lineal.errors import BadConfiguration, Location, Problems
 from lineal.text import closest
 
+_Begun = tuple[Stage | None, Scope, tuple[str, ...]]
+"""The stage that something begins on, its scope, and its ONBUILD triggers."""
 # Keeps the recursion over targets far away from Python's limit.
 _MAX_DEPTH = 100
+_MOST = 10_000
+"""Instructions of a Dockerfile."""
 _TARGET_NAME = re.compile(r"^[a-z][a-z0-9-_.]*$")
 
 
@@ -36,11 +45,21 @@ class Planner:
         self.parser = InstructionParser(image.file, image.notes)
         self.problems = Problems()
         self.ast, unread = read(image.text, image.file)
+        if len(self.ast.instructions) > _MOST:
+            raise BadConfiguration(
+                f"there are more than {_MOST} instructions in it.",
+                id="LN-2202",
+                place=Location(image.file, self.ast.instructions[_MOST].start_line),
+                remedy="Put several into one, or split it into images.",
+            )
         self.needs = {stage.placeholder: stage for _, stage in image.needs.values()}
         self.build_args = {**image.args, **{arg: stage.placeholder for arg, (_, stage) in image.needs.items()}}
         self.globals = self._platform_scope()
         self.targets = self._split()
         self.depth = 0
+        self.contexts = NamedContexts(image)
+        self.of_files: dict[str, Stage] = {}
+        """What named contexts hold that are directories or repositories."""
         self._check_args()
         rests = bool(self.problems)
         for error in unread:
@@ -54,6 +73,8 @@ class Planner:
         target = self._wanted()
         stage, scope = self._plan_target(target)
         self.problems.end()
+        for note in self.contexts.unused():
+            self.image.notes.note(note)
         return stage or self._nothing(target, scope)
 
     def _wanted(self) -> Target:
@@ -149,7 +170,7 @@ class Planner:
             for argument in instruction.args
         }  # fmt: skip
         own = tuple(trigger(instruction) for instruction in self.ast.instructions if instruction.name == "ONBUILD")
-        declared |= arguments((*own, *(text for stage in self.needs.values() for text in stage.scope.onbuild)))
+        declared |= arguments((*own, *(text for stage in self._others() for text in stage.scope.onbuild)))
         for note in unused(self.image, declared):
             self.image.notes.note(note)
         for name in sorted(PROXY_ARGS.intersection(self.image.args).difference(declared)):
@@ -171,7 +192,11 @@ class Planner:
                 ))  # fmt: skip
 
     def _plan_target(self, target: Target) -> tuple[Stage | None, Scope]:
-        if target.scope is None:
+        named = self.contexts.find(target.name)
+        if target.scope is None and named is not None:
+            # As in BuildKit, nothing of the target counts, not even its other instructions.
+            target.last, target.scope, _ = self._separately(target, partial(self._of_named, target.origin, named))
+        elif target.scope is None:
             self.depth += 1
             if self.depth > _MAX_DEPTH:
                 raise TooDeep(
@@ -180,7 +205,7 @@ class Planner:
                     place=self.parser.place(target.origin),
                     remedy="Put some of them together, or split the Dockerfile into images.",
                 )
-            stage, scope, triggers = self._begun(target)
+            stage, scope, triggers = self._separately(target, partial(self._base, target))
             builder = TargetBuilder(self, target, stage, scope)
             builder.begin(triggers)
             for instruction in target.instructions:
@@ -189,18 +214,19 @@ class Planner:
             self.depth -= 1
         return target.last, target.scope
 
-    def _begun(self, target: Target) -> tuple[Stage | None, Scope, tuple[str, ...]]:
+    def _separately(self, target: Target, begin: Callable[[], _Begun]) -> _Begun:
+        """What is wrong where a target begins is said together with the other problems of the Dockerfile."""
         try:
-            return self._base(target)
+            return begin()
         except TooDeep:
             raise
         except BadConfiguration as error:
             self.problems.add(error)
             return self.stand_in(target), Scope(escape=self.ast.escape_token), ()
 
-    def _base(self, target: Target) -> tuple[Stage | None, Scope, tuple[str, ...]]:
+    def _base(self, target: Target) -> _Begun:
         """The stage that a target begins on, its scope, and its ONBUILD triggers. A FROM names scratch (no stage), an
-        earlier target, another image of lineal.yaml, or an external image."""
+        earlier target, a named context, another image of lineal.yaml, or an external image."""
         instruction = target.origin
         flags = self.parser.flags(instruction, ("platform",))
         if "platform" in flags:
@@ -229,6 +255,9 @@ class Planner:
         if earlier is not None:
             stage, scope = self._plan_target(earlier)
             return stage, scope.inherited(self.ast.escape_token, args=True), scope.onbuild
+        named = self.contexts.find(text)
+        if named is not None:
+            return self._of_named(instruction, named)
         other = self.other_image(text)
         self._refuse_undeclared(instruction, text, other)
         if other is not None:
@@ -250,6 +279,10 @@ class Planner:
             self.parser.refuse(
                 instruction, f"{name!r} is an image of lineal.yaml that this one lacks.", remedy, id="LN-2005"
             )
+
+    def _others(self) -> list[Stage]:
+        """The other images of lineal.yaml that this one is made from."""
+        return [*self.needs.values(), *(one.stage for one in self.image.contexts.values() if one.stage is not None)]
 
     def other_image(self, text: str) -> Stage | None:
         """Another image of lineal.yaml, by its `needs` argument's value or by its name there."""
@@ -276,6 +309,42 @@ class Planner:
             platform=self.image.platform,
         )
 
+    # --- named contexts -----------------------------------------------------------------------------------------
+
+    def _of_named(self, instruction: DockerfileInstruction, named: NamedContext) -> _Begun:
+        """What begins on a named context: like `FROM` of its image, or of one with nothing but its files."""
+        if named.reference == "scratch":
+            return None, Scope.scratch(self.ast.escape_token), ()
+        if named.reference:
+            external = self.external(instruction, named.name, named.reference)
+            stage = replace(external, text=f"FROM {named.reference}", place=named.place)
+            return stage, Scope(escape=self.ast.escape_token), ()
+        if named.stage is None and named.name not in self.of_files:
+            self.of_files[named.name] = self._of_files(named)
+        stage = named.stage or self.of_files[named.name]
+        return stage, stage.scope.inherited(self.ast.escape_token, args=False), stage.scope.onbuild
+
+    def _of_files(self, named: NamedContext) -> Stage:
+        file = named.place.file
+        request = replace(
+            self.image, file=file, text=dockerfile_of(named), context=named.tree or self.image.context, target=None,
+            args={}, needs={}, contexts={},
+        )  # fmt: skip
+        try:
+            return replace(plan(request), target=named.name, place=named.place)
+        except BadConfiguration as error:
+            for one in error.every():
+                one.place = named.place
+            raise
+
+    def source_tree(self, name: str, before: int) -> BuildContext | None:
+        """The directory of the commit that `--from=NAME` means in the target of number `before`, if it means one."""
+        target = self._find_target(name, len(self.targets))
+        if target is not None and target.number >= before:
+            return None
+        named = self.contexts.find(name if target is None else target.name)
+        return named.tree if named else None
+
     def source_stage(self, instruction: DockerfileInstruction, name: str, before: int) -> Stage | None:
         """The last stage with files of the target or image that `--from=NAME` of COPY or of a mount names; None for
         an empty target."""
@@ -287,6 +356,10 @@ class Planner:
             if name.isdigit():
                 self.parser.refuse(instruction, f"--from={name} is not a target above this one.",
                                    "Name an earlier `FROM … AS`, or another image.", id="LN-2005")  # fmt: skip
+            named = self.contexts.find(name)
+            if named is not None:
+                stage, _, _ = self._of_named(instruction, named)
+                return with_files(stage) if stage else None
             other = self.other_image(name)
             self._refuse_undeclared(instruction, name, other)
             return with_files(other) if other else self.external(instruction, name, name)

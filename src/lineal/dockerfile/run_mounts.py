@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lineal.config.run_options import bytes_of
 from lineal.context.tree import owner_id
 from lineal.dockerfile.scope import Deferred, Word, canonical_word
 
@@ -230,13 +231,10 @@ def _mode(values: dict[str, Any]) -> int | None:
 
 
 def _bytes(text: str) -> int:
-    """`64m`, `1.5GiB`: units of 1024, as for `docker run`."""
-    if not text:
-        return 0
-    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+) ?(?:([kmgtp])i?)?b?", text, re.ASCII | re.IGNORECASE)
-    if match is None:
-        raise ValueError(f"size={text} is not a size such as 64m")
-    return int(float(match[1]) * 1024 ** ("kmgtp".index(match[2].lower()) + 1 if match[2] else 0))
+    try:
+        return bytes_of(text) if text else 0
+    except ValueError as error:
+        raise ValueError(f"size={error}") from None
 
 
 def _clean(path: str) -> str:

@@ -36,6 +36,8 @@ class Stage:
     sources: dict[str, Stage] = field(default_factory=dict)
     """Stages whose files are copied or mounted, by the name used in the instruction."""
     context: BuildContext | None = None
+    contexts: dict[str, BuildContext] = field(default_factory=dict)
+    """Other directories of the commit that are copied or mounted, by the name used in the instruction."""
     needs: dict[str, Stage] = field(default_factory=dict)
     """Placeholder text of another image's reference -> that image's last stage."""
     platform: str = "linux/amd64"
@@ -80,6 +82,19 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class NamedContext:
+    """What a name of `contexts:` stands for: one of a directory of the commit (`tree`), another image (`stage`), an
+    image of a registry (`reference`) and a git repository (`git`)."""
+
+    name: str
+    place: Location
+    tree: BuildContext | None = None
+    stage: Stage | None = None
+    reference: str = ""
+    git: str = ""
+
+
+@dataclass(frozen=True)
 class PlanRequest:
     """One image of lineal.yaml, with everything that planning it needs."""
 
@@ -93,6 +108,10 @@ class PlanRequest:
     needs: Mapping[str, tuple[str, Stage]] = field(default_factory=dict)
     """Build argument -> another image, by its name and its last stage."""
     cache_version: str = ""
+    contexts: Mapping[str, NamedContext] = field(default_factory=dict)
+    """By the shortest spelling of the name."""
+    run_options: Inputs = field(default_factory=dict)
+    """Those options of `RUN` that may change what it makes, as given."""
     siblings: Collection[str] = ()
     """The names of all images of lineal.yaml."""
     unpinned: Callable[[str], bool] = lambda _: False

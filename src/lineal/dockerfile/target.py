@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError
 
 from lineal.context.awaited import awaited
+from lineal.context.build_context import BuildContext
 from lineal.context.glob import expand as expand_sources
 from lineal.context.glob import follow, has_wildcards, may_be_empty
 from lineal.context.missing_source import explain
@@ -57,6 +59,9 @@ class Planning(Protocol):
 
     def source_stage(self, instruction: DockerfileInstruction, name: str, before: int) -> Stage | None:
         """The stage that `--from=NAME` means in the target of number `before`; None for an empty target."""
+
+    def source_tree(self, name: str, before: int) -> BuildContext | None:
+        """The directory of the commit that `--from=NAME` means in the target of number `before`, if it means one."""
 
     def stand_in(self, target: Target) -> Stage:
         """Any stage in place of one that cannot be planned, so that nothing follows from its absence."""
@@ -112,7 +117,10 @@ class TargetBuilder:
             self._note_windows(instruction)
             self._run(instruction, self.parser.run(instruction, self.scope, self._in_context))
         elif name in ("COPY", "ADD"):
-            self._copy(instruction, self.parser.copy(instruction, self.scope, self._in_context))
+            origins = (flag.removeprefix("--from=") for flag in instruction.flags if flag.startswith("--from="))
+            tree = self._tree(next(origins, None))
+            there = partial(self._in_context, context=tree)
+            self._copy(instruction, self.parser.copy(instruction, self.scope, there, fixed=tree is not None))
         else:
             self.parser.refuse(instruction, f"{name} is not known.", id="LN-2001")
 
@@ -192,19 +200,32 @@ class TargetBuilder:
     def _run(self, instruction: DockerfileInstruction, run: RunInstruction) -> None:
         sources: dict[str, Stage] = {}
         files: dict[str, Any] = {}
+        contexts: dict[str, BuildContext] = {}
         for number, mount in enumerate(run.mounts):
             if mount.has_files:
                 with self._separately(instruction):
-                    files[str(number)] = self._mounted(instruction, mount, sources)
+                    files[str(number)] = self._mounted(instruction, mount, sources, contexts)
         inputs = {**run.canonical(), "sees": self.scope.canonical_run(), "mounted": files}
-        self._stage(run, run.place, one_line(instruction), inputs, sources)
+        if self.image.run_options:
+            inputs["run_options"] = self.image.run_options
+        self._stage(run, run.place, one_line(instruction), inputs, sources, contexts)
 
-    def _mounted(self, instruction: DockerfileInstruction, mount: RunMount, sources: dict[str, Stage]) -> Any:
-        if mount.source_stage is not None:
+    def _mounted(
+        self, instruction: DockerfileInstruction, mount: RunMount, sources: dict[str, Stage],
+        contexts: dict[str, BuildContext],
+    ) -> Any:  # fmt: skip
+        tree = self._tree(mount.source_stage)
+        if mount.source_stage is not None and tree is None:
             return self._other(instruction, mount.source_stage, (mount.source,), sources)
+        if mount.source_stage is not None and tree is not None:
+            contexts[mount.source_stage] = tree
+            if mount.open:
+                message = f"RUN --mount from {mount.source_stage!r}: only the base image may define a variable in it."
+                remedy = "Write an `ENV` for it before its first use, or the path itself."
+                self.parser.refuse(instruction, message, remedy, id="LN-2004")
+        context = tree or self.image.context
         if literal(mount.source) == (mount.source or "/"):
-            return self._files(instruction, mount.source, "RUN --mount")
-        context = self.image.context
+            return self._files(instruction, mount.source, "RUN --mount", context=context)
         meant = follow(context.names(), mount.source)
         if meant is None:
             self.parser.refuse(
@@ -218,17 +239,22 @@ class TargetBuilder:
     def _copy(self, instruction: DockerfileInstruction, copy: CopyInstruction) -> None:
         sources: dict[str, Stage] = {}
         files: Any = None
-        if copy.source_stage is not None:
+        tree = self._tree(copy.source_stage)
+        contexts = {copy.source_stage: tree} if copy.source_stage is not None and tree is not None else {}
+        if copy.source_stage is not None and tree is None:
             files = self._other(instruction, copy.source_stage, copy.places(), sources)
         else:
             files = []
             for source in copy.sources:
                 with self._separately(instruction):
-                    files.append(self._copied(instruction, copy, source))
+                    files.append(self._copied(instruction, copy, source, tree or self.image.context))
         inputs = {**copy.canonical(), "files": files}
         if isinstance(copy.destination, Deferred) or not copy.destination.startswith("/"):
             inputs["workdir"] = self.scope.canonical_workdir()
-        self._stage(copy, copy.place, one_line(instruction), inputs, sources)
+        self._stage(copy, copy.place, one_line(instruction), inputs, sources, contexts)
+
+    def _tree(self, name: str | None) -> BuildContext | None:
+        return None if name is None else self.planner.source_tree(name, self.target.number)
 
     def _other(
         self, instruction: DockerfileInstruction, name: str, paths: Iterable[str], sources: dict[str, Stage]
@@ -250,15 +276,17 @@ class TargetBuilder:
         sources[name] = stage
         return stage.checksum
 
-    def _in_context(self, source: str) -> bool:
-        """Whether the context has something that a source means."""
-        names = self.image.context.names()
+    def _in_context(self, source: str, context: BuildContext | None = None) -> bool:
+        """Whether a context, by default the image's, has something that a source means."""
+        names = (context or self.image.context).names()
         try:
             return bool(expand_sources(names, source)) or may_be_empty(names, source)
         except BadConfiguration:
             return False
 
-    def _copied(self, instruction: DockerfileInstruction, copy: CopyInstruction, source: Word) -> list[list[Any]]:
+    def _copied(
+        self, instruction: DockerfileInstruction, copy: CopyInstruction, source: Word, context: BuildContext
+    ) -> list[list[Any]]:
         """The files of a source for the checksum; none for a remote one, whose text and flags are inputs already."""
         remote = copy.remote(source)
         if isinstance(source, Deferred) or remote is not None:
@@ -269,8 +297,8 @@ class TargetBuilder:
             return []
         root, path_filter = copy.root(source)
         if not path_filter:
-            return self._files(instruction, source, instruction.name)
-        return self._files(instruction, root, instruction.name, path_filter, source)
+            return self._files(instruction, source, instruction.name, context=context)
+        return self._files(instruction, root, instruction.name, path_filter, source, context=context)
 
     def _check_unpinned(self, instruction: DockerfileInstruction, text: str, remote: Remote | None) -> None:
         """Like the `RUN curl` that it stands for, it is frozen by its first publication."""
@@ -286,9 +314,10 @@ class TargetBuilder:
         what: str,
         path_filter: PathFilter = EVERYTHING,
         written: str = "",
+        *,
+        context: BuildContext,
     ) -> list[list[Any]]:
         """The files that a source pattern matches: per root, its path and (path, mode, object id) of all in it."""
-        context = self.image.context
         names = context.names()
         try:
             roots = expand_sources(names, source)
@@ -327,7 +356,7 @@ class TargetBuilder:
 
     def _stage(
         self, op: RunInstruction | CopyInstruction | None, place: Location, text: str, inputs: Inputs,
-        sources: dict[str, Stage] | None = None,
+        sources: dict[str, Stage] | None = None, contexts: dict[str, BuildContext] | None = None,
     ) -> None:  # fmt: skip
         inputs = {**inputs, "metadata": [meta.canonical() for meta in self.pending]}
         if self.stage is None:
@@ -347,6 +376,7 @@ class TargetBuilder:
             metadata=tuple(self.pending),
             sources=sources or {},
             context=self.image.context,
+            contexts=contexts or {},
             needs=self._needs_used(inputs),
             platform=self.image.platform,
             awaits=tuple(sorted(self.awaits)),

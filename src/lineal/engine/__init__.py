@@ -85,6 +85,19 @@ class Directory:
 
 
 @dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a command runs beside what it is. Nothing of it is in the image."""
+
+    hosts: Sequence[tuple[str, str]] = ()
+    """Names of hosts and their addresses, `host-gateway` for the engine's machine."""
+    shm_size: int | None = None
+    """Bytes of /dev/shm; None for the engine's default."""
+    ulimits: Sequence[tuple[str, int, int]] = ()
+    """Name, soft and hard limit; -1 is none."""
+    cgroup_parent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """One `RUN`, fully expanded. `env` is what the process sees (secrets given as environment included)."""
 
@@ -94,6 +107,7 @@ class Command:
     user: str
     network: str = "default"
     mounts: Sequence[Mount] = ()
+    options: RunOptions = RunOptions()
     directories: Sequence[Directory] = ()
     etc: tuple[int, int, int] = (0o755, 0, 0)
     """Mode, uid and gid of the parent's /etc, where engines have files of their own."""

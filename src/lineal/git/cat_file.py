@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import subprocess
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -37,6 +39,11 @@ class CatFilePool:
     def __init__(self, root: Path, environ: dict[str, str]) -> None:
         self._root, self._environ = root, environ
         self._idle: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
+        _pools.add(self)
+
+    def forget(self) -> None:
+        """In a child process: the processes of git are its parent's, who would get half of an answer."""
+        self._idle = queue.SimpleQueue()
 
     def stream(self, oid: str) -> Iterator[bytes]:
         """An object's content in chunks of at most 1 MiB. Raises `MissingObject`."""
@@ -90,3 +97,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
                 pipe.close()
     process.kill()
     process.wait()
+
+
+def _forget() -> None:
+    for pool in _pools:
+        pool.forget()
+
+
+_pools: weakref.WeakSet[CatFilePool] = weakref.WeakSet()
+os.register_at_fork(after_in_child=_forget)

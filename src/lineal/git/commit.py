@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -59,11 +60,12 @@ class Commit(Repository):
     def of(repository: Repository) -> Commit:
         return Commit(**{field.name: getattr(repository, field.name) for field in fields(Repository)})
 
-    def file(self, path: str) -> bytes | None:
-        """The content of a file, through the links of the commit; None when there is no file at this path.
+    def file(self, path: str, limit: int = sys.maxsize) -> bytes | None:
+        """The content of a file of at most `limit` bytes, through the links of the commit; None when there is no file
+        at this path.
 
-        Raises `BadConfiguration` for a link that leads to no file of the commit: to follow it further would read what
-        is not committed."""
+        Raises `BadConfiguration` for a larger one, and for a link that leads to no file of the commit: to follow it
+        further would read what is not committed."""
         if not {"", ".", ".."}.isdisjoint(path.split("/")):
             return None
         found = self.follow(path)
@@ -78,9 +80,14 @@ class Commit(Repository):
                     remedy="Commit that file, or correct the link.",
                 )
             return None
-        data = owner.object(oid)
+        data = _joined(owner.stream(oid), limit, path)
         pointer = owner.pointer(inside, oid) if may_point(data) else None
-        return data if pointer is None else b"".join(owner.content(inside, pointer))
+        return data if pointer is None else _joined(owner.content(inside, pointer), limit, path)
+
+    def has(self, path: str) -> bool:
+        """Whether the commit, or a submodule of it, has anything at exactly this path."""
+        owner, inside = self._owner(path)
+        return bool(owner.entry(inside)[0])
 
     def follow(self, path: str) -> Followed:
         """What a path means once the links of the commit are followed. Raises `BadConfiguration`."""
@@ -150,3 +157,18 @@ class Commit(Repository):
         for module in list(self._submodules.values()):
             module.close()
         super().close()
+
+
+def _joined(chunks: Iterator[bytes], limit: int, path: str) -> bytes:
+    parts, size = [], 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > limit:
+            raise BadConfiguration(
+                f"is larger than {limit >> 10} KiB, which is more than anybody writes.",
+                id="LN-1202",
+                place=Location(path),
+                remedy="Shorten it; what a tool writes belongs into files that the build copies.",
+            )
+        parts.append(chunk)
+    return b"".join(parts)

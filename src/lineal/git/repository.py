@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -102,6 +102,13 @@ class Repository:
 
     def branch(self) -> str | None:
         return self.branch_name
+
+    def default_branch(self) -> str | None:
+        """The branch that the HEAD of the remote `origin` names, None when the clone does not know it."""
+        with suppress(OSError):
+            head = (common_dir(self.git_dir) / "refs/remotes/origin/HEAD").read_text(errors="replace")
+            return head.partition("ref: refs/remotes/origin/")[2].strip() or None
+        return None
 
     def parents(self, commit: str) -> tuple[str, ...]:
         """The parents that the commit object names. A shallow clone may lack them."""

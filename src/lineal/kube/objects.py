@@ -18,19 +18,24 @@ class KubeObjects:
     api: KubeClient
     namespace: str
     """For objects that name none."""
-    _paths: dict[str, dict[str, tuple[str, bool]]] = field(default_factory=dict)
+    _paths: dict[str, dict[str, tuple[str, bool]] | None] = field(default_factory=dict)
     """By API version and kind: the word in paths, and whether an object of it is in a namespace."""
 
     def path(self, one: dict[str, Any]) -> str | None:
         """The path of an object, None for one without a name, or of a kind that the cluster does not know."""
         version, name = str(one.get("apiVersion")), at(one, "metadata", "name")
-        word, inside = self._kinds(version).get(str(one.get("kind")), ("", False))
+        word, inside = (self._kinds(version) or {}).get(str(one.get("kind")), ("", False))
         if not word or not isinstance(name, str):
             return None
         group = f"apis/{version}" if "/" in version else f"api/{version}"
         if inside:
             return path(group, str(at(one, "metadata", "namespace") or self.namespace), word, name)
         return f"/{group}/{word}/{quote(name, safe='')}"
+
+    def served(self, one: dict[str, Any]) -> bool | None:
+        """Whether the cluster knows its kind, None when it does not say."""
+        known = self._kinds(str(one.get("apiVersion")))
+        return None if known is None else str(one.get("kind")) in known
 
     def delete(self, one: dict[str, Any]) -> bool:
         """Delete an object with all that it owns. False when it was not there, or stays."""
@@ -55,18 +60,24 @@ class KubeObjects:
         }
         return found is not None and not ended & {"Complete", "Failed"}
 
-    def _kinds(self, version: str) -> dict[str, tuple[str, bool]]:
+    def _kinds(self, version: str) -> dict[str, tuple[str, bool]] | None:
         if version not in self._paths:
             try:
                 found = self.api.get(f"/apis/{version}" if "/" in version else f"/api/{version}")
             except (KubeRefused, KubeUnavailable):
-                found = None
+                self._paths[version] = None
+                return None
             self._paths[version] = {
                 str(one.get("kind")): (str(one.get("name")), one.get("namespaced") is True)
                 for one in entries(found, "resources")
                 if "/" not in str(one.get("name"))
             }
         return self._paths[version]
+
+
+def titled(kind: str, name: str, namespace: str, home: str) -> str:
+    """The name of an object for people, with its namespace when that is another one than `home`."""
+    return f"{kind} {name}" + (f" in namespace {namespace}" if namespace not in ("", home) else "")
 
 
 def name_of(one: dict[str, Any]) -> str:

@@ -38,6 +38,10 @@ class Store(Protocol):
         None when there can be none: beside a directory, or for a run that may not write."""
         return None
 
+    def check_push(self) -> None:
+        """Ask for the right to write here; nothing is left behind. Raises `Unreachable` when there is none."""
+        return
+
     def manifest(self, reference: str) -> Manifest | None:
         """The manifest or index at a tag or `sha256:` digest (digest verified), None when absent."""
 

@@ -90,6 +90,19 @@ def parse_reference(text: str) -> tuple[str, str, str]:
     return *_normal(host, repository), digest or tag or "latest"
 
 
+def is_tag(text: str) -> bool:
+    """Whether a repository can have a tag of this name (OCI distribution spec)."""
+    return _TAG.fullmatch(text) is not None
+
+
+def familiar(text: str) -> str:
+    """The shortest spelling of a reference: without Docker Hub's host, `library/` and `:latest`. Raises
+    `BadConfiguration`."""
+    host, repository, wanted = parse_reference(text)
+    name = repository.removeprefix("library/") if host == DOCKER_HUB else f"{host}/{repository}"
+    return name if wanted == "latest" else f"{name}@{wanted}" if is_digest(wanted) else f"{name}:{wanted}"
+
+
 def _normal(host: str, repository: str) -> tuple[str, str]:
     if host not in DOCKER_HUB_HOSTS:
         return host, repository

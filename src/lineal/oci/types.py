@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -97,11 +99,12 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Content to upload: bytes in memory (configs, records) or a file on disk (layers)."""
+    """Content to upload, of exactly this size: bytes in memory (configs, records), a file on disk (layers), or what
+    another store has, read from its beginning each time it is opened."""
 
     digest: str
     size: int
-    content: bytes | Path
+    content: bytes | Path | Callable[[], Iterator[bytes]]
 
     @staticmethod
     def of(data: bytes) -> Blob:
@@ -109,10 +112,35 @@ class Blob:
 
     def open(self) -> BinaryIO:
         if isinstance(self.content, bytes):
-            import io
-
             return io.BytesIO(self.content)
-        return self.content.open("rb")
+        if isinstance(self.content, Path):
+            return self.content.open("rb")
+        return io.BufferedReader(_Stream(self.content()), _BUFFER)
+
+
+_BUFFER = 256 * 1024
+
+
+class _Stream(io.RawIOBase):
+    """The chunks of a blob as a file."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._rest = memoryview(chunk)
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,8 +37,28 @@ class StageReport(msgspec.Struct, kw_only=True):
     """The last lines that a failed stage printed; secrets are masked."""
 
 
+TagOutcome = Literal["written", "moved", "there", "left", "planned", "refused"]
+"""`there`: it named this image before; `left`: it would move back, or may not move; `planned`: a build would write
+it."""
+
+
+class TagReport(msgspec.Struct, kw_only=True):
+    """A tag of a finished image in one repository."""
+
+    repository: str
+    name: str
+    outcome: TagOutcome
+    reason: str = ""
+    """Why it was left alone or refused."""
+
+    @property
+    def reference(self) -> str:
+        return f"{self.repository}:{self.name}"
+
+
 class ImageReport(msgspec.Struct, kw_only=True):
-    """A finished image; all None in a plan while it is missing."""
+    """A finished image, or an image of the store where there is no `publish`; all None in a plan while it is
+    missing."""
 
     name: str
     checksum: str = ""
@@ -48,8 +68,16 @@ class ImageReport(msgspec.Struct, kw_only=True):
     repository: str | None = None
     tag: str | None = None
     digest: str | None = None
+    media_type: str | None = None
+    """Of the manifest with this digest, as `size` (bytes) and `config` (its digest) are; only of finished images."""
+    size: int | None = None
+    config: str | None = None
+    tags: list[TagReport] = []
+    """In the order of lineal.yaml: those of the first final repository, then those of the others."""
     built: bool = False
     """Whether this run made any of its stages."""
+    requires: list[str] = []
+    """The images that must have built before this one is finished, tagged or deployed."""
 
 
 class ContextReport(msgspec.Struct, kw_only=True):

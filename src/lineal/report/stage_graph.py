@@ -1,11 +1,11 @@
-"""The graph of a report: the stages of an image, and the images that it needs."""
+"""The graph of a report: the stages of an image, and the images that it needs or requires."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from lineal.report.model import ImageReport, Report, StageReport
+from lineal.report.model import ImageReport, Report, StageReport, TagReport
 
 ORDER = ("failed", "missing", "built", "assembled", "adopted", "cached")
 """Outcomes, the one that tells most first."""
@@ -49,6 +49,22 @@ class StageGraph:
         stage, the later one needs the first."""
         return self._needs[image]
 
+    def built_with(self, image: str) -> set[str]:
+        """The images that `lineal build IMAGE` builds: those that it needs or requires, what these need or require,
+        and so on; the image itself only where one of them leads back to it."""
+        found: set[str] = set()
+        queue = [image]
+        while queue:
+            name = queue.pop()
+            direct = {*self._needs[name], *self.requires(name)} - found
+            found |= direct
+            queue += direct
+        return found
+
+    def requires(self, image: str) -> list[str]:
+        """The images of the report that it requires directly."""
+        return [name for name in self.images[image].requires if name in self.images]
+
     def _past(self, last: str) -> set[str]:
         found: set[str] = set()
         queue = [self.stages[last]] if last in self.stages else []
@@ -73,10 +89,26 @@ def counted(stages: Iterable[StageReport], order: Iterable[str] = ORDER) -> str:
 
 
 def stale(report: Report) -> dict[str, list[str]]:
-    """The images that are not there, in the order in which they are built: name -> the stale images that it needs."""
+    """The images that are not there or lack a tag, each of them built by itself, in the order of their building:
+    name -> those of them that it needs or requires. Images of which each is built with the other are built by the
+    first of them: tests that are made of the image that requires them."""
     graph = StageGraph(report)
-    names = [image.name for image in report.images if image.digest is None]
-    return {name: [need for need in graph.needs(name) if need in names] for name in names}
+    names = [image.name for image in report.images if image.digest is None or planned(image.tags)]
+    others = {name: graph.built_with(name) for name in names}
+    home = {
+        name: next((first for first in names if first in others[name] and name in others[first]), name)
+        for name in names
+    }
+    return {
+        name: [one for one in dict.fromkeys(home[one] for one in names if one in others[name]) if one != name]
+        for name in names
+        if home[name] == name
+    }
+
+
+def planned(tags: Iterable[TagReport]) -> bool:
+    """Whether a build would write one of these tags."""
+    return any(tag.outcome == "planned" for tag in tags)
 
 
 def _needed(image: ImageReport, order: Mapping[str, int], ends: Mapping[str, list[str]], past: set[str]) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from lineal.report import diff
+from lineal.report import diff, tags
 from lineal.report.model import ImageReport, Report, StageReport
 from lineal.report.stage_graph import MADE, ORDER, WORDS, counted, worst
 from lineal.text import OUTCOME_STYLE, cells, defuse_commands, duration, fit, pad, paint, plural, size, strip_controls
@@ -38,7 +38,7 @@ def summary(report: Report, *, colour: bool, width: int) -> str:
     # A command about no commit has no stages.
     rows = list(_rows(report)) if report.context is not None else []
     table = _Table(rows, colour, max(width, _NARROWEST))
-    lines = [*table.lines(), *(paint(line, "bold", colour) for line in _totals(report))]
+    lines = [*table.lines(), *tags.lines(report), *(paint(line, "bold", colour) for line in _totals(report))]
     lines += diff.lines(report, colour=colour)
     return "".join(defuse_commands(line.rstrip()) + "\n" for line in lines)
 
@@ -68,12 +68,13 @@ def _rows(report: Report) -> Iterator[_Row]:
 
 def _image_row(name: str, outcome: str, image: ImageReport | None, stages: list[StageReport]) -> _Row:
     digest = image.digest if image is not None and image.digest else ""
+    requires = strip_controls(f"requires {', '.join(image.requires)}") if image is not None and image.requires else ""
     return _Row(
         strip_controls(name),
         outcome,
         sum(stage.duration for stage in stages),
         sum(stage.bytes_pushed for stage in stages),
-        digest[:19],
+        "  ".join(text for text in (digest[:19], requires) if text),
         is_image=True,
     )
 

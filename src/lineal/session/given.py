@@ -34,7 +34,7 @@ class Given:
             checkout.root,
             own=context.own and context.may_write,
             agreed=None if context.in_ci else Consent(checkout.root, settings.environ, progress).agreed,
-            committed=lambda path: bool(checkout.oid(path)),
+            committed=checkout.has,
             git_dirs=(checkout.git_dir, common_dir(checkout.git_dir)),
             notes=once(Notes(progress.note, progress.warn)),
         )

@@ -33,6 +33,8 @@ class Options:
     skip_unchanged: bool | None = None
     skip_schema_validation: bool | None = None
     take_ownership: bool | None = None
+    server_side: bool | None = None
+    overwrite_tag: bool | None = None
     diff: bool | None = None
     dry_run: bool | None = None
     values: tuple[str, ...] = ()

@@ -40,7 +40,7 @@ from lineal.session.settings import PUBLISH, Settings, StoreSettings
 from lineal.stages.lookup import Lookup
 from lineal.stages.visibility import HistoryPosition
 from lineal.store.mirror import Mirrors
-from lineal.store.open import LAYOUT, REGISTRY_LOGIN, StoreOpener
+from lineal.store.open import LAYOUT, REGISTRY_LOGIN, StoreOpener, normal_address
 from lineal.store.registry.credentials import Credential
 
 
@@ -153,7 +153,8 @@ class Session:
     @cached_property
     def git_facts(self) -> GitFacts:
         commit = self.checkout.commit
-        return GitFacts(commit, commit[:7], self.context.branch, self.context.tag)
+        context = self.context
+        return GitFacts(commit, commit[:7], context.branch, context.tag, context.default_branch)
 
     @cached_property
     def loaded(self) -> LoadedProject:
@@ -196,10 +197,7 @@ class Session:
     @cached_property
     def store(self) -> Store:
         """The store; for a run that may not write, one that keeps in private what the run builds."""
-        insecure = self.settings.insecure_registries.value
-        note = self.progress.note
-        own = StoreOpener(self.repository.root, self._registry_login, insecure, self._job_credentials, note=note)
-        store = own.store(self.store_settings.repo.value)
+        store = self._own_stores.store(self.store_settings.repo.value)
         if self.context.may_write:
             return store
         from lineal.store.layout import Layout
@@ -209,6 +207,19 @@ class Session:
             "This run may not write: it reads the store, builds what is missing and publishes nothing."
         )
         return ReadThroughStore(Layout(self.workspace / "private", "private", partial=True), store)
+
+    def final_repository(self, address: str) -> Store:
+        """A final repository of finished images, which may be the store itself; directories start from the
+        repository's root. Raises `BadConfiguration`."""
+        if normal_address(address) == normal_address(self.store_settings.repo.value):
+            return self.store
+        return self._own_stores.final(address, self.store)
+
+    @cached_property
+    def _own_stores(self) -> StoreOpener:
+        """Opens what lineal.yaml names."""
+        insecure, note = self.settings.insecure_registries.value, self.progress.note
+        return StoreOpener(self.repository.root, self._registry_login, insecure, self._job_credentials, note=note)
 
     @property
     def _registry_login(self) -> Mapping[str, str]:

@@ -58,6 +58,8 @@ class Settings:
     skip_unchanged: Setting[bool]
     skip_schema_validation: Setting[bool]
     take_ownership: Setting[bool]
+    server_side: Setting[bool]
+    overwrite_tag: Setting[bool]
     diff: Setting[bool]
     dry_run: Setting[bool]
     ignored_refs: Lines
@@ -152,6 +154,8 @@ def _settings(options: Options) -> Settings:
         skip_unchanged=read.flag("skip-unchanged", options.skip_unchanged, default=True),
         skip_schema_validation=read.flag("skip-schema-validation", options.skip_schema_validation),
         take_ownership=read.flag("take-ownership", options.take_ownership),
+        server_side=read.flag("server-side", options.server_side),
+        overwrite_tag=read.flag("overwrite-tag", options.overwrite_tag),
         diff=read.flag("diff", options.diff),
         dry_run=read.flag("dry-run", options.dry_run),
         ignored_refs=read.lines("ignore-ref", options.ignore_ref),

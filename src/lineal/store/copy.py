@@ -1,11 +1,11 @@
-"""Copies an image from one store to another: blobs are mounted within a registry, and streamed between registries."""
+"""Copies an image from one store to another: blobs are mounted within a registry, and streamed between registries
+without a detour over the disk."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from lineal.errors import DeployFailed, MissingContent, Unreachable
 from lineal.oci import Conflict, Store
@@ -29,8 +29,8 @@ class CopyStats:
     size: int = 0
 
 
-def copy_image(digest: str, tag: str, source: Store, target: Store, workspace: Path) -> CopyStats:
-    """Afterwards `tag` is `digest` in `target`, byte for byte. `workspace`: a directory for blobs on their way.
+def copy_image(digest: str, tag: str, source: Store, target: Store) -> CopyStats:
+    """Afterwards `tag` is `digest` in `target`, byte for byte.
 
     Raises `DeployFailed` when the source lacks something, or the tag is another image in the target."""
     there = target.digest(tag)
@@ -41,9 +41,9 @@ def copy_image(digest: str, tag: str, source: Store, target: Store, workspace: P
         return stats
     try:
         manifests = list(_manifests(source, digest, 0, set()))
-        blobs = {blob.digest: blob for manifest in manifests for blob in _blobs(manifest, source)}
+        blobs = {blob.digest: blob for manifest in manifests for blob in blobs_of(manifest, source)}
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for how, size in pool.map(lambda blob: _carry(blob, source, target, workspace), blobs.values()):
+            for how, size in pool.map(lambda blob: carry(blob, source, target), blobs.values()):
                 setattr(stats, how, getattr(stats, how) + 1)
                 stats.size += size
         for manifest in manifests[:-1]:
@@ -81,7 +81,8 @@ def _manifests(source: Store, digest: str, depth: int, seen: set[str]) -> Iterat
     yield manifest
 
 
-def _blobs(manifest: Manifest, source: Store) -> Iterator[Descriptor]:
+def blobs_of(manifest: Manifest, source: Store) -> Iterator[Descriptor]:
+    """The config and the layers of an image in `source`; nothing for an index. Raises `Unreachable`."""
     if manifest.is_index:
         return
     for part in [manifest.json.get("config"), *manifest.json.get("layers", [])]:
@@ -98,21 +99,14 @@ def _blobs(manifest: Manifest, source: Store) -> Iterator[Descriptor]:
         yield found
 
 
-def _carry(blob: Descriptor, source: Store, target: Store, workspace: Path) -> tuple[str, int]:
+def carry(blob: Descriptor, source: Store, target: Store) -> tuple[str, int]:
+    """Bring a blob into `target`: how it got there, as `CopyStats` counts it, and the bytes that were sent."""
     if target.has_blob(blob.digest):
         return "there", 0
     if target.mount_blob(blob, source):
         return "mounted", 0
-    path = workspace / blob.digest.removeprefix("sha256:")
-    try:
-        with path.open("wb") as file:
-            for chunk in content(source, blob):
-                file.write(chunk)
-            size = file.tell()
-        target.put_blob(Blob(blob.digest, size, path))
-    finally:
-        path.unlink(missing_ok=True)
-    return "streamed", size
+    target.put_blob(Blob(blob.digest, blob.size, lambda: content(source, blob)))
+    return "streamed", blob.size
 
 
 def _taken(target: Store, tag: str, there: str) -> DeployFailed:

@@ -45,6 +45,9 @@ class Layout(Store):
         self._made = False
         self._index = LayoutIndex(directory / INDEX)
 
+    def check_push(self) -> None:
+        self._refuse_other_things()
+
     def manifest(self, reference: str) -> Manifest | None:
         self._count(requests=1)
         digest = reference if is_digest(reference) else self._tagged().get(reference)

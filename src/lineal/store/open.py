@@ -60,6 +60,13 @@ class StoreOpener:
 
         return MirroredStore(home, self.mirrors, there), version
 
+    def final(self, address: str, near: Store) -> Store:
+        """A final repository, with the credentials of its own host. Raises `BadConfiguration`."""
+        if is_directory(address):
+            return _open_layout(address, self)
+        host, repository = parse_address(address)
+        return self._repository(host, repository, near)
+
     def _repository(
         self,
         host: str,
@@ -89,6 +96,13 @@ class StoreOpener:
 def check_address(address: str) -> None:
     """Raises `BadConfiguration` for an address that no store can have."""
     _scheme(address).check(address)
+
+
+def normal_address(address: str) -> str:
+    """An address in its one spelling, to compare. Raises `BadConfiguration`."""
+    if is_directory(address):
+        return LAYOUT + os.path.normpath(_layout_path(address))
+    return "/".join(parse_address(address))
 
 
 def is_directory(address: str) -> bool:

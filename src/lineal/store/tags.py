@@ -1,12 +1,16 @@
-"""Names that Lineal gives in a store: the stage tag and the anchor tag (DESIGN §2)."""
+"""Names that Lineal gives in a store: the stage tag and the anchor tag (DESIGN §2), and the claims of moving tags."""
 
 from __future__ import annotations
 
+import hashlib
 import re
+from dataclasses import dataclass
 
 _CHECKSUM = re.compile(r"[0-9a-f]{64}")
 _STAGE_TAG = re.compile(r"([0-9a-f]{64})-([0-9]{13})")
 _NAMED = re.compile(rb"sha256:[0-9a-f]{64}|(?<![0-9a-f])[0-9a-f]{64}-[0-9]{13}(?![0-9])")
+_CLAIM_KEY = re.compile(r"moving-[0-9a-f]{20}")
+_CLAIM = re.compile(rf"({_CLAIM_KEY.pattern})-([0-9a-f]{{16}})-([0-9]{{13}})-([0-9a-f]{{64}}|[0-9a-f]{{40}})(-x)?")
 LAST = 10**13 - 1
 """The last millisecond that 13 digits can say (in the year 2286)."""
 
@@ -39,3 +43,46 @@ def anchor_tag(checksum: str) -> str:
 def is_checksum(text: str) -> bool:
     """Whether it is 64 lower-case hex digits: what an anchor tag is, and what a stage tag begins with."""
     return _CHECKSUM.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A tag of the store that says: at this time (ms) a run of `commit` set out to point a moving tag at an image.
+
+    `key` names the moving tag (`claim_key`), `digest` the image by 16 digits of its digest."""
+
+    key: str
+    digest: str
+    created: int
+    commit: str
+
+    @property
+    def tag(self) -> str:
+        return f"{self.key}-{self.digest}-{self.created:013d}-{self.commit}"
+
+    @property
+    def withdrawal(self) -> str:
+        """The tag beside it that says: this claim counts no more."""
+        return f"{self.tag}-x"
+
+    def names(self, digest: str | None) -> bool:
+        return digest is not None and short_digest(digest) == self.digest
+
+
+def claim_key(repository: str, tag: str) -> str:
+    """How the tags begin that are claims of one moving tag. `repository` is empty for a tag of the store itself."""
+    return f"moving-{hashlib.sha256(f'{repository}:{tag}'.encode()).hexdigest()[:20]}"
+
+
+def is_claim_key(text: str) -> bool:
+    return _CLAIM_KEY.fullmatch(text) is not None
+
+
+def short_digest(digest: str) -> str:
+    return digest.partition(":")[2][:16]
+
+
+def parse_claim(tag: str) -> tuple[Claim, bool] | None:
+    """The claim that a tag of the store is, and whether the tag withdraws it; None for any other tag."""
+    match = _CLAIM.fullmatch(tag)
+    return (Claim(match[1], match[2], int(match[3]), match[4]), match[5] is not None) if match else None

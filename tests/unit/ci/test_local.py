@@ -39,3 +39,11 @@ def test_a_sha256_repository(forge: Forge) -> None:
     git(folder, "init", "--quiet", "--object-format=sha256", "--initial-branch=main")
     git(folder, "commit", "--quiet", "--allow-empty", "-m", "one")
     assert len(provider_of({}).context(Repository.open(folder)).commit) == 64
+
+
+def test_the_default_branch_is_the_remote_s_else_a_usual_name(forge: Forge) -> None:
+    clone = forge.clone("changes", "changes")
+    assert provider_of({}).context(clone).default_branch is None
+    git(clone.root, "symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/release/1")
+    assert provider_of({}).context(clone).default_branch == "release/1"
+    assert provider_of({}).context(forge.clone("main", "main")).default_branch == "main"

@@ -60,7 +60,7 @@ def test_block_lines_leave_no_empty_lines() -> None:
         ('{{ images["my-apj"].ref }}', 1, "`images.my-apj`", '`images["my-api"]`'),
         ("{{ images.zzz.ref }}", 1, "`images.zzz`", "no image of that name"),
         ("{{ git.comit }}", 1, "`git.comit`", "`git.commit`"),
-        ("{{ git.nonsense }}", 1, "`git.nonsense`", "branch, commit, short, tag"),
+        ("{{ git.nonsense }}", 1, "`git.nonsense`", "branch, commit, default_branch, is_default_branch, short, tag"),
         ("{{ vars.zzz }}", 1, "`vars.zzz`", "--var zzz=VALUE"),
         ("{{ images.api.reff }}", 1, "`reff`", "`.ref`"),
         ("{{ environ.HOME }}", 1, "`environ`", "env_var"),

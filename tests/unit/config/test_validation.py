@@ -49,6 +49,25 @@ def test_a_circle_of_needs_is_named() -> None:
     assert "`a -> a`" in str(broken(needs={"SELF": "a"}))
 
 
+def test_a_requirement_of_an_unknown_image_suggests_one() -> None:
+    error = broken(requires=["b", "bb"])
+    assert error.path == ("images", "a", "requires", 1)
+    assert "Did you mean `b`" in error.remedy or "The images are: b, a" in error.remedy
+
+
+def test_a_circle_of_requirements_is_named() -> None:
+    images = {"x": Image(requires=["a"]), "a": Image(requires=["ok", "b"]), "b": Image(requires=["a"]), "ok": Image()}
+    circle = only(Project(project="s", images=images))
+    assert "require each other in a circle: `a -> b -> a`" in str(circle)
+    assert circle.path == ("images", "a", "requires", 1)
+    assert "`a -> a`" in str(broken(requires=["a"]))
+
+
+def test_tests_may_be_made_of_the_image_that_requires_them() -> None:
+    images = {"api": Image(requires=["tests"]), "tests": Image(needs={"API": "api"})}
+    assert not list(check(Project(project="s", images=images)))
+
+
 def test_shared_needs_are_no_circle_and_long_chains_are_no_problem() -> None:
     images = {f"i{n}": Image(needs={"P": f"i{n + 1}", "Q": "i5000"}) for n in range(5000)}
     assert not list(check(Project(project="s", images={**images, "i5000": Image()})))

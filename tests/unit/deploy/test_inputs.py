@@ -222,6 +222,5 @@ def test_flags_win_over_names_of_the_configuration(repo: servers.Repository, run
 
 def test_a_chart_in_a_plain_http_registry_is_marked(repo: servers.Repository, run: MakeRun) -> None:
     commit(repo, **{"lineal.yaml": CONFIG.replace("deploy/chart", "oci://charts:5000/shop:1.0.0")})
-    assert not released(run()).plain_http
-    release = released(run(insecure_registry=("charts:5000",)))
-    assert release.plain_http and release.chart.location == "oci://charts:5000/shop:1.0.0"
+    assert not ReleaseInputs(run()).plain_http
+    assert ReleaseInputs(run(insecure_registry=("charts:5000",))).plain_http

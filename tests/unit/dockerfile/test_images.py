@@ -60,6 +60,24 @@ def test_only_wanted_images_and_what_they_need_are_read(repo: servers.Repository
     assert list(read(repo, {}, "lone", "base", "lone", config=CHAIN).last) == ["lone", "base"]
 
 
+REQUIRES = """
+project: shop
+images:
+  api: {requires: [tests]}
+  tests: {needs: {API: api, TOOLS: tools}, publish: false}
+  tools: {requires: [lint]}
+  lint: {}
+  lone: {}
+"""
+
+
+def test_what_an_image_requires_is_read_with_it_and_so_on(repo: servers.Repository) -> None:
+    files = {"Dockerfile": "ARG API TOOLS\n" + SCRATCH, "lineal.yaml": REQUIRES}
+    assert list(read(repo, files, "api").last) == ["api", "tools", "tests", "lint"]
+    assert set(read(repo, {}, "tests", config=REQUIRES).last) == {"api", "tools", "tests", "lint"}
+    assert list(read(repo, {}, "lint", config=REQUIRES).last) == ["lint"]
+
+
 def test_an_unwanted_image_may_be_broken(repo: servers.Repository) -> None:
     config = "project: shop\nimages:\n  good: {}\n  bad: {dockerfile: none}\n"
     assert list(read(repo, {"Dockerfile": SCRATCH, "lineal.yaml": config}, "good").last) == ["good"]

@@ -49,7 +49,7 @@ def test_documents_that_name_each_other_are_fetched_once(tmp_path: Path) -> None
     for level in range(4):
         digest = index(source, [digest] * 20, str(level))
     source.fetched.clear()
-    copy_image(digest, "tag", source, target, tmp_path)
+    copy_image(digest, "tag", source, target)
     assert len(source.fetched) == 5
     assert target.digest("tag") == digest
 
@@ -58,5 +58,5 @@ def test_an_index_has_a_limit(tmp_path: Path) -> None:
     source, target = Counted(tmp_path / "source"), Layout(tmp_path / "target")
     digest = index(source, [image(source, number) for number in range(1001)])
     with pytest.raises(Unreachable, match="leads to more than 1000 documents"):
-        copy_image(digest, "tag", source, target, tmp_path)
+        copy_image(digest, "tag", source, target)
     assert target.digest("tag") is None

@@ -73,6 +73,7 @@ def read(environ: Mapping[str, str], git: GitReader) -> Context:
         _put_workflow_run(run)
     else:
         _put_ref(run, event)
+    local.put_default_branch(draft, git)
     if run.at_ci_commit and validation.text(environ, "GITHUB_REF_PROTECTED") == "true":
         draft.put("protected", True, "GITHUB_REF_PROTECTED")
     return draft.context()
@@ -114,6 +115,8 @@ def _ci_commit(environ: Mapping[str, str], git: GitReader, head: str) -> str | N
 
 def _put_repository(run: _Run) -> None:
     run.draft.put("repository", run.repository, "GITHUB_REPOSITORY")
+    path = "repository.default_branch"
+    run.draft.put("default_branch", validation.ref_name(run.of(path), f"payload {path}"), f"payload {path}")
     if run.repository is not None:
         server = validation.text(run.environ, "GITHUB_SERVER_URL") or "https://github.com"
         try:

@@ -12,9 +12,9 @@ _MOST = 256
 
 
 def matrix(report: Report) -> str:
-    """A job for each stale image that no other stale image needs: jobs start at the same time, so an image that is
-    needed is built by the jobs that need it, not by a job of its own beside them. Of more images than GitHub takes
-    jobs, neighbours share one: their names with a blank between."""
+    """A job for each stale image that no other stale image needs or requires: jobs start at the same time, so such an
+    image is built by the jobs that need or require it, not by a job of its own beside them. Of more images than
+    GitHub takes jobs, neighbours share one: their names with a blank between."""
     found = stale(report)
     needed = {need for needs in found.values() for need in needs}
     names = [name for name in found if name not in needed]

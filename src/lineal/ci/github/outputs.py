@@ -8,10 +8,12 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from lineal.ci.build_metadata import metadata
 from lineal.ci.github.matrix import matrix
 from lineal.ci.results import ResultFiles
 from lineal.errors import BadConfiguration
 from lineal.report.model import ImageReport, Report
+from lineal.report.tags import references
 
 _MOST = 1_000_000
 """Bytes, in UTF-16 as GitHub counts, that all outputs of a job may have together."""
@@ -49,6 +51,11 @@ def outputs(report: Report, path: str = "") -> dict[str, str]:
     if len(report.images) == 1 and published:
         # Without the digest: what attestations and scanners call a subject's name.
         found["image"], found["digest"] = published[0].repository or "", published[0].digest or ""
+    finished = [image for image in published if image.media_type]
+    if finished:
+        found["metadata"] = metadata(finished, whole=len(report.images) == 1)
+        # A line for each, as docker/metadata-action has them.
+        found["tags"] = "\n".join(tag for image in finished for tag in references(image))
     return found
 
 

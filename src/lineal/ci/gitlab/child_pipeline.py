@@ -1,4 +1,4 @@
-"""The images that need work as a child pipeline of GitLab: each image waits for those it needs."""
+"""The images that need work as a child pipeline of GitLab: each image waits for those it needs or requires."""
 
 from __future__ import annotations
 

@@ -54,6 +54,7 @@ def read(environ: Mapping[str, str], git: GitReader) -> Context:
         _put_merge_request(job)
     else:
         _put_ref(job)
+    local.put_default_branch(draft, git)
     if job.at_ci_commit and job.text("CI_COMMIT_REF_PROTECTED") == "true":
         draft.put("protected", True, "CI_COMMIT_REF_PROTECTED")
     return draft.context()
@@ -62,6 +63,7 @@ def read(environ: Mapping[str, str], git: GitReader) -> Context:
 def _put_project(job: _Job) -> None:
     path = validation.repository(job.text("CI_PROJECT_PATH"), "CI_PROJECT_PATH")
     job.draft.put("repository", path, "CI_PROJECT_PATH")
+    job.draft.put("default_branch", job.name("CI_DEFAULT_BRANCH"), "CI_DEFAULT_BRANCH")
     image = job.text("CI_REGISTRY_IMAGE")
     if image is None:
         job.draft.note("CI_REGISTRY_IMAGE is not set: this project's container registry is switched off.")

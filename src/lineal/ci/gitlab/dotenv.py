@@ -9,6 +9,7 @@ from pathlib import Path
 from lineal.ci.results import ResultFiles
 from lineal.errors import BadConfiguration
 from lineal.report.model import Report
+from lineal.report.tags import references
 
 _VARIABLES = 20
 _BYTES = 5 * 1024
@@ -37,6 +38,8 @@ def dotenv(report: Report) -> tuple[str, list[str]]:
     published = [image for image in report.images if image.image and image.digest]
     if len(report.images) == 1 and published:
         lines += [f"LINEAL_IMAGE={published[0].image}", f"LINEAL_DIGEST={published[0].digest}"]
+        tags = f"LINEAL_TAGS={','.join(references(published[0]))}"
+        lines += [tags] if published[0].tags and len(tags) < _BYTES // 2 else []
     count = Counter(variable(image.name) for image in published)
     left_out = []
     for image in published:

@@ -36,7 +36,10 @@ class Installation:
     def helm(self) -> Helm:
         from lineal.deploy.helm.client import Helm
 
-        return Helm.find(self.session.settings.environ, self.secrets.mask)
+        found = Helm.find(self.session.settings.environ, self.secrets.mask)
+        if found.warning:
+            self.session.progress.warn(found.warning)
+        return found
 
     @cached_property
     def secrets(self) -> SecretValues:
@@ -79,6 +82,7 @@ class Installation:
             kube_context=settings.kube_context.value or None,
             skip_schema=settings.skip_schema_validation.value,
             take_ownership=settings.take_ownership.value,
+            server_side=settings.server_side.value,
             timeout=seconds_of(names.timeout),
             description=f"{bundle.project} {bundle.commit[:12]}",
         )

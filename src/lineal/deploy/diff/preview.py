@@ -48,7 +48,7 @@ def compared(
 
     before, wanted = _both(helm, release, warn)
     objects = _objects(helm, release)
-    for sentence in findings(helm, release, wanted, before, objects):
+    for sentence in findings(release, wanted, before, objects):
         warn(sentence)
     if before is not None and objects is not None:
         before = before.without(objects.lost(before.objects)[0])

@@ -18,6 +18,9 @@ from lineal.errors import BadConfiguration, Interrupted, LinealError
 from lineal.text import printable, quoted
 
 OLDEST = (3, 17)
+SAFE = (3, 18, 5)
+"""The first with the fixes of CVE-2025-53547 (a lock file that is a link runs code) and CVE-2025-55199 (a schema
+fills the memory). Lineal keeps charts of the commit from both; charts that helm fetches itself it cannot."""
 NEWEST_MAJOR = 4
 RUN_LABEL = "lineal-run"
 """The label of every revision that a run of ours makes. It tells our revisions from those of another job."""
@@ -27,7 +30,7 @@ _HISTORY = "10"
 """The number of revisions that helm keeps."""
 _QUICK = 60.0
 """Seconds for a command that waits for nothing, and for helm to end after a signal."""
-_VERSION = re.compile(r"v?(\d+)\.(\d+)\.\d+")
+_VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 _KEPT_LINES = 200
 """Lines of stderr that are kept for the error."""
 
@@ -90,6 +93,17 @@ class Helm:
         return cls(unknown.path, found[0], environ, mask)
 
     @property
+    def warning(self) -> str:
+        """What is wrong with this version, empty when nothing is known."""
+        found = _VERSION.match(self.version)
+        if found is None or tuple(map(int, found.groups())) >= SAFE:
+            return ""
+        return (
+            f"{quoted(self.path)} is helm {self.version}, which a chart of strangers can make run its own code "
+            f"(CVE-2025-53547) or fill the memory (CVE-2025-55199): install helm {'.'.join(map(str, SAFE))} or newer."
+        )
+
+    @property
     def major(self) -> int:
         return int(self.version.lstrip("v").partition(".")[0])
 
@@ -109,15 +123,17 @@ class Helm:
 
     def upgrade(
         self, release: Release, mark: str, output: Output, stop: process.Stop = process.never,
-        pause: Callable[[], bool] = process.go_on, *, wait: bool = True,
+        pause: Callable[[], bool] = process.go_on, *, wait: bool = True, create: bool = True,
     ) -> Answer:  # fmt: skip
         """Install or upgrade, and `wait` until helm takes all for ready. What fails stays as it is: see `recovery`.
+        `create`: helm makes the namespace, which an account must be allowed to do even where there is one.
 
         The chart has its dependencies by now. The new revision gets the label RUN_LABEL with the value `mark`.
         `output` gets helm's lines; `stop` says when waiting does not help any more (SIGTERM), or must not go on
         (SIGKILL); as long as `pause` says so, helm is suspended. Call it on the main thread: SIGINT and SIGTERM are
         forwarded to helm; a second one kills it."""
-        flags = [*self.upgrade_flags(release, mark, wait=wait), *release.context_flags, *common_flags(release)]
+        flags = [*self.upgrade_flags(release, mark, wait=wait), *(["--create-namespace"] if create else [])]
+        flags += [*release.context_flags, *common_flags(release)]
         return self.run(["upgrade", *flags], output=output, echo=True, stop=stop, pause=pause, tethered=True)
 
     def upgrade_failure(self, answer: Answer, release: Release) -> LinealError:
@@ -128,7 +144,7 @@ class Helm:
 
     def upgrade_flags(self, release: Release, mark: str, *, wait: bool = True) -> list[str]:
         return [
-            *("--install", "--create-namespace", "--reset-values"),
+            *("--install", "--reset-values"),
             *(*(self._wait_flags if wait else ()), *self.apply_flags(release)),
             *("--timeout", f"{round(release.timeout * 1000)}ms", "--history-max", _HISTORY),
             *("--description", release.description, "--labels", f"{RUN_LABEL}={mark}", "--hide-notes"),
@@ -142,10 +158,9 @@ class Helm:
         """How objects are changed. Helm 3 merges on the client, and so does Helm 4 for us: on the server, a field
         that an autoscaler or `kubectl` has touched would stop each later upgrade."""
         if self.major == 3 and release.server_side:
-            what = f"`deploy.server_side` needs Helm 4, and {quoted(self.path)} is helm {self.version}."
-            raise BadConfiguration(
-                what, id="LN-6012", remedy="Install Helm 4, or take `server_side` out of lineal.yaml."
-            )
+            what = f"`server_side` needs Helm 4, and {quoted(self.path)} is helm {self.version}."
+            remedy = "Install Helm 4, or leave out `--server-side`, or `deploy.server_side` of lineal.yaml."
+            raise BadConfiguration(what, id="LN-6012", remedy=remedy)
         if self.major == 3:
             return []
         return ["--server-side=true", "--force-conflicts"] if release.server_side else ["--server-side=false"]

@@ -8,21 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from lineal.deploy.helm.chart_archive import unpack
-from lineal.deploy.helm.client import BEFORE_CHANGES, Helm
 from lineal.deploy.helm.objects import read_objects
-from lineal.deploy.release import Release
+from lineal.deploy.release import Chart
+from lineal.errors import DeployFailed
 
-_LIMIT = 120.0
 _INSIDE = re.compile(r"(?:.*/)?crds/.*\.(?:ya?ml|json)")
-
-
+_ARCHIVE = re.compile(r"(?:.*/)?charts/[^/]+\.tgz")
+_DEEP = 8
+"""Archives in archives that are looked into."""
 _KIND = "CustomResourceDefinition"
 
 
-def definitions(helm: Helm, release: Release) -> list[tuple[dict[str, Any], str]]:
+def definitions(chart: Chart) -> list[tuple[dict[str, Any], str]]:
     """Each with the file of the commit that has it; empty for a file that is not in the commit."""
-    chart = release.chart
-    texts = _in_directory(Path(chart.location), chart.name) if chart.is_directory else _shown(helm, release)
+    path = Path(chart.location)
+    if path.is_dir():
+        texts = _in_directory(path, chart.name)
+    else:
+        texts = _in_archive(path.read_bytes(), _DEEP) if path.is_file() else iter(())
     return [(one, file) for text, file in texts for one in read_objects(text) if one.get("kind") == _KIND]
 
 
@@ -32,15 +35,16 @@ def _in_directory(root: Path, name: str) -> Iterator[tuple[str, str]]:
         if _INSIDE.fullmatch(relative) and path.is_file():
             yield path.read_text(errors="replace"), f"{name}/{relative}"
         elif path.suffix == ".tgz" and path.is_file():
-            files = unpack(path.read_bytes(), f"{name}/{relative}")[1]
-            yield from (
-                (data.decode(errors="replace"), "") for file, data in files.items() if _INSIDE.fullmatch(file)
-            )
+            yield from _in_archive(path.read_bytes(), _DEEP)
 
 
-def _shown(helm: Helm, release: Release) -> Iterator[tuple[str, str]]:
-    flags = ["--plain-http"] if release.plain_http else []
-    answer = helm.run(["show", "crds", *flags, "--", release.chart.location], limit=_LIMIT)
-    answer.or_interrupted(f"Reading {release}", BEFORE_CHANGES)
-    # Helm 3 prints one after the other, with nothing between them.
-    yield re.sub(r"^(?=apiVersion:)", "---\n", answer.stdout if answer.code == 0 else "", flags=re.MULTILINE), ""
+def _in_archive(data: bytes, deep: int) -> Iterator[tuple[str, str]]:
+    try:
+        files = unpack(data, "")[1]
+    except DeployFailed:
+        return  # helm says what is wrong with it
+    for file, content in files.items():
+        if _INSIDE.fullmatch(file):
+            yield content.decode(errors="replace"), ""
+        elif _ARCHIVE.fullmatch(file) and deep:
+            yield from _in_archive(content, deep - 1)

@@ -270,7 +270,8 @@ _KNOWN: tuple[tuple[str, _Explain], ...] = (
     (r"because it is being terminated", _terminating),
     (r"is forbidden: exceeded quota|exceeded quota: ", _quota),
     (r"denied request: |admission webhook \S+ denied|violates PodSecurity", _refused),
-    (r"is forbidden: |forbidden: User ", _forbidden),
+    (r'forbidden: user "|attempting to grant|failed to query with labels: .* is forbidden', _forbidden),
+    (r"is forbidden: ", _refused),
     (r'no matches for kind "([^"]+)" in version "([^"]+)"', _no_kind),
     (r"field is immutable|updates to statefulset spec for fields other than", _immutable),
     (r"another operation \(.*\) is in progress", _busy),
@@ -278,7 +279,8 @@ _KNOWN: tuple[tuple[str, _Explain], ...] = (
     (r"cannot load (\w+\.(?:schema\.json|yaml|lock)): ", _chart_file),
     (r"failed to parse (.+?): ", _values_file),
     (
-        r"cannot unmarshal|failed to create typed patch object|field not declared in schema|unknown field|"
+        r"cannot unmarshal|error validating data|failed to create typed patch object|unknown field|"
+        r"field not declared in schema|"
         r'\S+ "[^"]*" is invalid: ',
         _invalid,
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,10 +16,14 @@ from lineal.deploy.helm.objects import objects_of
 from lineal.deploy.release import Release
 from lineal.errors import DeployFailed
 from lineal.kube.json_fields import at, entries, mapping, text
+from lineal.kube.objects import titled
 
 _LIMIT = 120.0
 """Seconds for a command that reads."""
 _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
+_BESIDE = ("PersistentVolumeClaim", "Pod", "Service")
+_FIELDS = tuple(f"{{{{.Release.{name}}}}}" for name in ("Version", "Info.Status", "Info.Description", "Manifest"))
+_OF_HOOK = ("{{.Name}}", "{{.Manifest}}")
 _UNKNOWN_KIND = re.compile(r"The cluster knows no (\S+) of ")
 
 
@@ -34,7 +39,7 @@ class ReleaseManifests:
     restored: int | None = None
     """The revision that this one is a rollback to."""
     notes: str = ""
-    """What the chart's NOTES.txt says."""
+    """What the chart's NOTES.txt says, of a dry run."""
 
     @property
     def objects(self) -> list[dict[str, Any]]:
@@ -68,6 +73,11 @@ class ReleaseManifests:
         return sorted(name for name in named if isinstance(name, str) and name)
 
     @property
+    def kinds(self) -> set[str]:
+        """The kinds of its objects and hooks."""
+        return {text(one, "kind") for one in [*self.objects, *self.hook_objects]}
+
+    @property
     def jobs(self) -> set[str]:
         """The names of hooks that are Jobs."""
         return {str(at(one, "metadata", "name")) for one in self.hook_objects if one.get("kind") == "Job"}
@@ -81,13 +91,13 @@ class ReleaseManifests:
         return [*plain, *map(_coded, plain), *coded, *map(_decoded, coded)]
 
     def workloads(self, namespace: str) -> list[str]:
-        """The Deployments, StatefulSets and DaemonSets in that namespace: `Deployment shop`."""
+        """The Deployments, StatefulSets and DaemonSets, those of another namespace than this one with its name:
+        `Deployment shop`, `DaemonSet agent in namespace agents`."""
         return [
-            f"{text(one, 'kind')} {text(one, 'metadata', 'name')}"
+            titled(text(one, "kind"), text(one, "metadata", "name"), text(one, "metadata", "namespace"), namespace)
             for one in self.objects
             if text(one, "apiVersion").startswith("apps/")
             and one.get("kind") in _WORKLOADS
-            and at(one, "metadata", "namespace") in (None, "", namespace)
             and text(one, "metadata", "name")
         ]
 
@@ -95,11 +105,12 @@ class ReleaseManifests:
     def never_ready(self) -> bool:
         """Whether the legacy wait may wait for ever for something that Helm 4's own way does not wait for: a load
         balancer's address, which many clusters give to nobody, or a pod that ends."""
-        return any(
-            (one.get("kind") == "Service" and at(one, "spec", "type") == "LoadBalancer")
-            or (one.get("kind") == "Pod" and at(one, "spec", "restartPolicy") in ("Never", "OnFailure"))
-            for one in self.objects
-        )
+        return any(map(_never_ready, self.objects))
+
+    def beside_workloads(self, *, never_ready: bool) -> list[dict[str, Any]]:
+        """The objects that helm waits for beside workloads; with those that may never be ready if so asked."""
+        found = [one for one in self.objects if one.get("apiVersion") == "v1" and one.get("kind") in _BESIDE]
+        return [one for one in found if never_ready or not _never_ready(one)]
 
     @property
     def after_hooks(self) -> bool:
@@ -116,11 +127,23 @@ class ReleaseManifests:
 def deployed(helm: Helm, release: Release, number: int | None = None) -> ReleaseManifests | None:
     """The manifests of the last revision, or of that `number`; None when there is no such release."""
     revision = [] if number is None else ["--revision", str(number)]
-    command = ["status", *release.place_flags, *revision, "--output", "json", "--", release.name]
+    # `helm status` of Helm 4 asks the cluster for all objects too, and fails where it has lost a kind.
+    between = secrets.token_hex(16)
+    template = between.join(_FIELDS) + f"{{{{range .Release.Hooks}}}}{between}" + between.join(_OF_HOOK) + "{{end}}"
+    command = ["get", "all", *release.place_flags, *revision, "--template", template, "--", release.name]
     answer = helm.run(command, limit=_LIMIT)
     if answer.code != 0 and any("release: not found" in line for line in answer.stderr):
         return None
-    return _read(helm, release, answer)
+    parts = answer.or_raise(f"Reading {release}", helm.explains(release), state=BEFORE_CHANGES).split(between)
+    if len(parts) < len(_FIELDS) or not parts[0].isdigit():
+        raise _unreadable(answer, release)
+    version, status, description, manifest = parts[: len(_FIELDS)]
+    hooks = parts[len(_FIELDS) :]
+    back = re.match(r"Rollback to (\d+)", description)
+    restored = int(back[1]) if back else None
+    return ReleaseManifests(
+        int(version), status, manifest, tuple(zip(hooks[::2], hooks[1::2], strict=True)), restored
+    )
 
 
 def last_deployed(helm: Helm, release: Release) -> ReleaseManifests | None:
@@ -145,7 +168,7 @@ def dry_run(helm: Helm, release: Release) -> ReleaseManifests:
         return _dry_run(helm, release)
     except DeployFailed as error:
         kind = _UNKNOWN_KIND.search(error.message)
-        if kind is None or kind[1] not in {at(one, "spec", "names", "kind") for one, _ in definitions(helm, release)}:
+        if kind is None or kind[1] not in {at(one, "spec", "names", "kind") for one, _ in definitions(release.chart)}:
             raise
         if deployed(helm, release) is None:
             return rendered(helm, release, 1, [])
@@ -164,20 +187,23 @@ def _dry_run(helm: Helm, release: Release) -> ReleaseManifests:
 
 
 def _read(helm: Helm, release: Release, answer: Answer) -> ReleaseManifests:
+    """What a dry run printed."""
     printed = answer.or_raise(f"Reading {release}", helm.explains(release), state=BEFORE_CHANGES)
     try:
         found = json.loads(printed[max(printed.find("{"), 0) :])
         status = str(at(found, "info", "status"))
         hooks = tuple((str(hook.get("name")), str(hook.get("manifest"))) for hook in entries(found, "hooks"))
-        back = re.match(r"Rollback to (\d+)", str(at(found, "info", "description")))
-        restored = int(back[1]) if back else None
         notes = str(at(found, "info", "notes") or "")
         # Helm leaves an empty manifest out: that of a chart with only hooks or crds/, or with all switched off.
         manifest = str(found.get("manifest") or "")
-        return ReleaseManifests(int(found["version"]), status, manifest, hooks, restored, notes)
+        return ReleaseManifests(int(found["version"]), status, manifest, hooks, notes=notes)
     except (ValueError, KeyError, TypeError, RecursionError):
-        what = f"{answer.command} of {release} printed nothing that can be read."
-        raise DeployFailed(what, id="LN-6013", remedy="Use Helm 3.17 or later, or 4.") from None
+        raise _unreadable(answer, release) from None
+
+
+def _unreadable(answer: Answer, release: Release) -> DeployFailed:
+    what = f"{answer.command} of {release} printed nothing that can be read."
+    return DeployFailed(what, id="LN-6013", remedy="Use Helm 3.17 or later, or 4.")
 
 
 def rendered(
@@ -193,6 +219,13 @@ def rendered(
     hooks = tuple((str(index), text) for index, text in enumerate(texts) if any(map(_events, objects_of([text]))))
     plain = [text for index, text in enumerate(texts) if (str(index), text) not in hooks]
     return ReleaseManifests(number, "rendered", "---".join(["", *plain]), hooks)
+
+
+def _never_ready(one: dict[str, Any]) -> bool:
+    kind = one.get("kind")
+    if kind == "Service":
+        return bool(at(one, "spec", "type") == "LoadBalancer")
+    return kind == "Pod" and at(one, "spec", "restartPolicy") in ("Never", "OnFailure")
 
 
 def _events(one: dict[str, Any]) -> list[str]:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 UNREADABLE = "(unreadable)"
 """The kind that stands for an object whose YAML cannot be read."""
 _DEEPEST = 5
 """Levels of lists in lists that are read."""
+_BETWEEN = re.compile(r"^---(?=\s|$)", re.MULTILINE)
+_PLAIN = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?$")
+"""What YAML 1.1 takes for a number to the base 60."""
+_NO_TEXTS = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value")
 
 
 def read_objects(manifests: str) -> list[dict[str, Any]]:
@@ -16,17 +22,44 @@ def read_objects(manifests: str) -> list[dict[str, Any]]:
     return list(objects_of([manifests]))
 
 
-def objects_of(texts: Iterable[str]) -> Iterable[dict[str, Any]]:
+def objects_of(texts: Iterable[str]) -> Iterator[dict[str, Any]]:
+    for text in texts:
+        for document in _BETWEEN.split(text):
+            yield from _objects(document)
+
+
+def _objects(text: str) -> list[dict[str, Any]]:
+    """Those of one document. What cannot be read hides no other one, which may be a Secret."""
     import yaml
 
-    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    for text in texts:
-        try:
-            for document in yaml.load_all(text, Loader=loader):
-                yield from _flat(document, _DEEPEST)
-        except (yaml.YAMLError, ValueError, RecursionError):
-            # Go's YAML takes more than Python's. As a text, the manifest can still be compared.
-            yield _unreadable(text)
+    try:
+        return [one for found in yaml.load_all(text, Loader=_loader()) for one in _flat(found, _DEEPEST)]
+    except (yaml.YAMLError, ValueError, RecursionError):
+        # Go's YAML takes more than Python's. As a text, the manifest can still be compared.
+        return [_unreadable(text)]
+
+
+@cache
+def _loader() -> Any:
+    """Reads as Helm and the cluster do: a date, `12:30` and `=` are texts, and an unknown tag says nothing."""
+    import yaml
+
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+        pass
+
+    def untagged(loader: Any, node: Any) -> Any:
+        if node.id == "scalar":
+            return loader.construct_scalar(node)
+        return (loader.construct_sequence if node.id == "sequence" else loader.construct_mapping)(node, deep=True)
+
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in known if tag not in _NO_TEXTS]
+        for first, known in Loader.yaml_implicit_resolvers.items()
+    }
+    for first in "-+0123456789":
+        Loader.yaml_implicit_resolvers.setdefault(first, []).insert(0, ("tag:yaml.org,2002:str", _PLAIN))
+    Loader.add_constructor(None, untagged)
+    return Loader
 
 
 def _unreadable(content: Any) -> dict[str, Any]:

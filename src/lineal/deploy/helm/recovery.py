@@ -87,9 +87,17 @@ class Revision:
         failed as well."""
         return self.status in _WORKED and " failed: " not in self.description
 
+    @property
+    def uninstalled(self) -> bool:
+        """Once another installation has followed, helm calls it superseded, by these words."""
+        return self.status == "uninstalled" or self.description == "superseded by new release"
+
 
 def last_good(revisions: Sequence[Revision]) -> int | None:
-    """The revision before the last one to go back to: the last that worked and that nobody has rolled back since."""
+    """The revision before the last one to go back to: the last that worked and that nobody has rolled back since.
+    None of before an uninstall, which may keep the history."""
+    gone = [index for index, one in enumerate(revisions[:-1]) if one.uninstalled]
+    revisions = revisions[gone[-1] + 1 :] if gone else revisions
     earlier = [one for one, then in pairwise(revisions) if one.worked and not then.description.startswith(_ROLLBACK)]
     earlier = earlier or [one for one in revisions[:-1] if one.worked]
     return max((one.number for one in earlier), default=None)
@@ -143,7 +151,7 @@ class _Leftover:
         cut_off = revisions[-1].status.startswith(_CUT_OFF)
         hooks = hooks_left.hooks_of(self.helm, self.release, revisions[-1].number)
         good = last_good(revisions)
-        if killed and good == revisions[-2].number and self._mark(revisions[-2]) == killed:
+        if killed and good is not None and good == revisions[-2].number and self._mark(revisions[-2]) == killed:
             good = last_good(revisions[:-1]) or good
         command, done = ["uninstall", self.release.name], "It was a first installation and has been uninstalled."
         flags: list[str] = []

@@ -81,7 +81,7 @@ def _no_global(matched: re.Match[str], _reason: str, release: Release, _environ:
     chart = printable((re.findall(r"(\S+): - ", matched[1]) or ["?"])[-1])
     key = next(found for found in matched.groups()[1:] if found)
     what = f"The schema of the chart {chart} does not allow `{'global.lineal' if key == 'lineal' else key}`"
-    if chart in _subcharts(release):
+    if _name(release) not in (chart, ""):
         what = f"{what}, which Helm gives to every subchart."
         return BadConfiguration(
             what, id="LN-6019", place=Location(release.chart.name), remedy="Give `--skip-schema-validation`."
@@ -93,9 +93,19 @@ def _no_global(matched: re.Match[str], _reason: str, release: Release, _environ:
     )  # fmt: skip
 
 
-def _subcharts(release: Release) -> set[str]:
-    charts = Path(release.chart.location) / "charts"
-    return {path.name for path in charts.iterdir()} if charts.is_dir() else set()
+def _name(release: Release) -> str:
+    """The name of the chart itself, empty when it is not at hand."""
+    import yaml
+
+    path = Path(release.chart.location)
+    try:
+        if path.is_dir():
+            about = yaml.safe_load((path / "Chart.yaml").read_bytes())
+        else:
+            about = yaml.safe_load(unpack(path.read_bytes(), "")[1]["Chart.yaml"])
+    except (OSError, DeployFailed, yaml.YAMLError):
+        return ""
+    return str(about.get("name")) if isinstance(about, dict) else ""
 
 
 def _too_large(_matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
@@ -157,13 +167,18 @@ def _taken(matched: re.Match[str], reason: str, release: Release, _environ: Mapp
 
 
 def _removed(matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    return removed(matched[1], matched[2], release)
+
+
+def removed(kind: str, version: str, release: Release) -> DeployFailed:
+    """The error for a release with objects of a kind that the cluster has no more."""
     what = (
-        f"What is deployed of {release} has a {matched[1]} of {matched[2]}, a kind that the cluster has no more, and "
-        "helm does not go on from there."
+        f"What is deployed of {release} has a {kind} of {version}, a kind that the cluster has no more, and helm "
+        "does not go on from there."
     )
     remedy = (
         "Install its definition (CRD) again; for an API that Kubernetes removed, run the plugin `helm mapkubeapis "
-        f"{release.name} --namespace {release.namespace}` and deploy again."
+        f"{release.name} --namespace {release.namespace}`. Then run it again."
     )
     return DeployFailed(what, id="LN-6053", remedy=remedy)
 
@@ -184,7 +199,38 @@ def without_dumps(text: str) -> str:
 
 
 def _short(text: str) -> str:
-    return f"{printable(text.strip(), _LONGEST).rstrip('. ]')}."
+    """The beginning, without the diff of two objects that the API server may put behind it."""
+    return f"{printable(re.sub(r'@@ -[0-9].*', '', text, flags=re.DOTALL).strip(), _LONGEST).rstrip('. ]')}."
+
+
+def _too_long(matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    owner = re.search(r'(\w+)(?:\.[\w.]+)? "([^"]+)" is invalid', reason)
+    whose = f"{owner[1]} {printable(owner[2])}" if owner else str(release)
+    what = f"A value in {matched['field']} of {whose} is longer than the 63 characters of a label."
+    remedy = (
+        "For the tag of an image give `images.NAME.short` beside its digest, publish it under a tag of its own "
+        "(docs/publish.md), or have the chart cut it."
+    )
+    return DeployFailed(what, id="LN-6301", remedy=remedy)
+
+
+def _hook_left(matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    kind, name = matched["kind"].partition(".")[0], printable(matched["name"])
+    what = f"The hook {name} ({printable(matched['file'])}) is there already, from an earlier run of {release}."
+    remedy = (
+        f"Run `kubectl -n {release.namespace} delete {kind} {name}`, and add `before-hook-creation` to its "
+        "`helm.sh/hook-delete-policy`."
+    )
+    return DeployFailed(what, id="LN-6302", remedy=remedy)
+
+
+def _no_namespace(matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    what = f"The chart puts objects of {release} into the namespace {printable(matched[1])}, and there is none."
+    remedy = "Make it first, or correct the value that names it."
+    if matched[1] == release.namespace:
+        what = f"There is no namespace {release.namespace}, and this account may not make it."
+        remedy = "Make it first, or allow the account to."
+    return DeployFailed(what, id="LN-6304", remedy=remedy)
 
 
 _IMMUTABLE = (
@@ -216,6 +262,9 @@ FIRST: tuple[tuple[str, Explain], ...] = (
         _immutable,
     ),
     (r'(\w+) "([^"]+)" in namespace "([^"]*)" exists and cannot be imported', _taken),
+    (r"(?P<field>[\w.]*labels): Invalid value: .*?: must be no more than 63 (?:bytes|characters)", _too_long),
+    (r'Hook \S+ (?P<file>\S+) failed: .*?(?P<kind>\S+) "(?P<name>[^"]+)" already exists', _hook_left),
+    (r'namespaces "([^"]+)" not found', _no_namespace),
     (
         r"(?:from current release manifest|from the current release|objects? for delet\w+).*?no matches for kind "
         r'"([^"]+)" in version "([^"]+)"',

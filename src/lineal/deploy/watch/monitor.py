@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lineal.deploy.watch.diagnosis import Diagnosis
 from lineal.deploy.watch.observer import WorkloadObserver
@@ -27,8 +27,9 @@ class PollPolicy:
     patience: float = 30.0
     """How long a trouble that may pass must last until waiting is given up."""
     jobs: float = 30.0
-    """How long a Job that is no hook is waited for. Helm does not wait for it, and it may take its time; but one that
-    fails soon is a deploy that failed, whatever else became ready first."""
+    """How long a Job that is no hook is waited for, and the first pods of what somebody updates by hand (OnDelete).
+    Helm does not wait for these, and they may take their time; but one that fails soon is a deploy that failed,
+    whatever else became ready first."""
 
 
 @dataclass(slots=True)
@@ -46,14 +47,28 @@ class Observation:
         return f"{counted}, {self.diagnosis}" if troubled else counted
 
 
+@dataclass(frozen=True, slots=True)
+class Others:
+    """What a deploy waits for beside workloads: volumes, pods of their own, addresses."""
+
+    unmet: Callable[[], list[str]] = list
+    """Sentences about those that are not ready."""
+    awaited: bool = False
+    """Whether helm does not wait for them."""
+
+    @property
+    def late(self) -> bool:
+        return self.awaited and bool(self.unmet())
+
+
 class Monitor:
     """As a context manager it polls on a thread of its own, while the caller runs helm and asks `stop`.
 
     When the cluster does not let itself be watched, one line says so, and helm waits alone."""
 
     def __init__(
-        self, observer: WorkloadObserver, say: Say, policy: PollPolicy | None = None, wanted: Collection[str] = (), *,
-        repairs: bool = False,
+        self, observer: WorkloadObserver, say: Say, policy: PollPolicy | None = None, wanted: Collection[str] = (),
+        others: Others | None = None, *, repairs: bool = False,
     ) -> None:  # fmt: skip
         """Make it before helm changes anything: it looks at the workloads that are there already. `wanted` are those
         that must be there in the end: `Deployment shop`. `repairs`: the deploy is to make ready what is not, so that
@@ -62,6 +77,9 @@ class Monitor:
         self._wanted = wanted
         self.missing: list[str] = []
         """Those of `wanted` that were not there at the last look."""
+        self._others = others or Others()
+        self.unmet: list[str] = []
+        """What was not ready beside workloads when the deploy was given up."""
         self._say = say
         self._policy = policy or PollPolicy()
         self._ended = threading.Event()
@@ -103,6 +121,7 @@ class Monitor:
                 self._show()  # helm may have seen a failure before us
             self._given_up = True
             found = self.unready()
+            self.unmet = [] if found else self._others.unmet()
             if self.verdict is None and found and found[0].diagnosis is not None:
                 self._explain(found[0])
 
@@ -118,7 +137,8 @@ class Monitor:
             looked, spent = self.poll(), time.monotonic() - start
             if self.verdict is not None:
                 return False
-            if looked and not self.missing and not self._awaited(with_jobs=spent < min(seconds, self._policy.jobs)):
+            soon = spent < min(seconds, self._policy.jobs)
+            if looked and not self.missing and not self._awaited(soon=soon) and not self._others.late:
                 self._settled = True
                 return True
             if spent >= seconds or not go_on():
@@ -133,14 +153,15 @@ class Monitor:
         """The Jobs of this deploy, hooks apart, that have not ended."""
         return [seen for seen in self._unready.values() if seen.workload.kind == "jobs" and not self._is_hook(seen)]
 
-    def left_alone(self) -> list[Workload]:
+    def left_alone(self) -> list[Observation]:
         """The workloads that this deploy changed, and whose controllers wait for somebody."""
-        changed = [seen.workload for seen in self._seen.values() if seen.workload.left_alone]
-        return [one for one in changed if self._before.get(one.uid) != one.version]
+        changed = [seen for seen in self._seen.values() if seen.workload.left_alone]
+        return [seen for seen in changed if self._before.get(seen.workload.uid) != seen.workload.version]
 
-    def _awaited(self, *, with_jobs: bool) -> list[Observation]:
-        jobs = self.still_running() if with_jobs else []
-        return jobs + [seen for seen in self._unready.values() if seen.workload.kind != "jobs"]
+    def _awaited(self, *, soon: bool) -> list[Observation]:
+        """Those that are not ready. Jobs, and pods that somebody else changes, only `soon` after helm has ended."""
+        unready = [seen for seen in self._unready.values() if not self._is_hook(seen)]
+        return [seen for seen in unready if soon or (seen.workload.kind != "jobs" and not seen.workload.left_alone)]
 
     def poll(self) -> bool:
         """Look at the workloads once: show those that changed, and judge whether waiting still helps. False when the
@@ -163,7 +184,8 @@ class Monitor:
                 self._update(one)
         if found is not None:
             there = {str(one) for one in found}
-            self.missing = [name for name in self._wanted if name not in there]
+            hidden = tuple(f" in namespace {name}" for name in self._observer.hidden)
+            self.missing = [name for name in self._wanted if name not in there and not name.endswith(hidden)]
             self._forget_jobs(there)
         return found is not None
 
@@ -229,13 +251,17 @@ class Monitor:
         try:
             for event in self._observer.events(seen.workload, found):
                 self._say(f"  event  {event}")
-            if found is not None and found.container:
-                self._show_log(found)
         except (KubeRefused, KubeUnavailable) as error:
-            self._say(f"Its events and log cannot be read: {error}.")
+            self._say(f"Its events cannot be read: {error}.")
+        if found is not None and found.container:
+            self._show_log(found)
 
     def _show_log(self, found: Diagnosis) -> None:
-        printed = self._observer.log(found)
+        try:
+            printed = self._observer.log(found)
+        except KubeUnavailable as error:
+            self._say(f"Its log cannot be read: {error}.")
+            return
         if printed is None:
             return  # a container that never started has no log
         self.log = printed
@@ -257,6 +283,9 @@ class Monitor:
 
     def _look(self) -> list[Workload] | None:
         try:
-            return self._observer.workloads()
+            return [replace(one, awaited=self._is_awaited(one)) for one in self._observer.workloads()]
         except (KubeRefused, KubeUnavailable):
             return None  # if this lasts, helm tells
+
+    def _is_awaited(self, found: Workload) -> bool:
+        return self._observer.is_hook(found) or (found.by_hand and found.uid not in self._before)

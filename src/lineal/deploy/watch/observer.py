@@ -10,7 +10,7 @@ from typing import Any
 from lineal.deploy.release import Release
 from lineal.deploy.watch import diagnosis
 from lineal.deploy.watch.diagnosis import Diagnosis
-from lineal.deploy.watch.workload import GROUPS, KINDS, Workload, newest, owned
+from lineal.deploy.watch.workload import GROUPS, KINDS, Workload, made_for, newest, owned
 from lineal.kube.client import KubeClient, KubeRefused, path
 from lineal.kube.json_fields import number, text
 from lineal.kube.login import KubeUnavailable
@@ -27,23 +27,27 @@ class WorkloadObserver:
 
     def __init__(
         self, api: KubeClient, release: Release, mask: Callable[[str], str], jobs: Collection[str] = (),
-        namespaces: Iterable[str] = (),
+        namespaces: Iterable[str] = (), kinds: Collection[str] = (),
     ) -> None:  # fmt: skip
         """`mask` takes secrets out of messages and logs; `jobs` are the names of the Jobs that are hooks;
-        `namespaces` are those of the manifests, beside that of the release.
+        `namespaces` are those of the manifests, beside that of the release. Of the kinds of workloads only those in
+        `kinds` are asked for, which the account may see where others are forbidden; all when there are none.
 
         Make it before helm changes anything: it reads the events that are there already, since those of an earlier
         deploy stay for an hour."""
         self._api = api
+        self._kinds = [word for word, kind in KINDS.items() if not kinds or kind in kinds]
+        self.hidden: set[str] = set()
+        """Namespaces whose workloads the account may not see."""
         self._namespaces = list(dict.fromkeys([release.namespace, *namespaces]))
-        self._release = release.name
+        self._release = release
         self._mask = mask
         self._jobs = jobs
         self._old = {_mark(event) for event in self._warnings("reason=FailedCreate")}
 
     def workloads(self) -> list[Workload]:
         """The workloads of the release, and the Jobs of its hooks."""
-        return [found for kind in KINDS for found in self._of_kind(kind)]
+        return [found for kind in self._kinds for found in self._of_kind(kind)]
 
     def is_hook(self, found: Workload) -> bool:
         return found.kind == "jobs" and found.name in self._jobs
@@ -86,10 +90,14 @@ class WorkloadObserver:
         own, *others = self._namespaces
         found = [Workload(kind, thing) for thing in self._api.items(path(GROUPS[kind], own, kind))]
         for other in others:
-            with suppress(KubeRefused):  # an account may be for its own namespace only
+            try:
                 things = self._api.items(path(GROUPS[kind], other, kind))
-                found += [Workload(kind, thing, elsewhere=True) for thing in things]
-        return [one for one in found if one.belongs_to(self._release) or (kind == "jobs" and one.name in self._jobs)]
+            except KubeRefused:
+                self.hidden.add(other)
+                continue
+            found += [Workload(kind, thing, elsewhere=True) for thing in things]
+        hooks = self._jobs if kind == "jobs" else ()
+        return [one for one in found if made_for(one.thing, self._release) or one.name in hooks]
 
     def _of_pods(self, found: Workload) -> Diagnosis | None:
         try:

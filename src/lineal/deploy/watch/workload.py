@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from lineal.deploy.release import Release
 from lineal.deploy.watch.diagnosis import LONGEST, Diagnosis
 from lineal.kube.json_fields import at, entries, mapping, number, text
+from lineal.kube.objects import titled
 
 KINDS = {"deployments": "Deployment", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet", "jobs": "Job"}
 GROUPS = {"deployments": "apis/apps/v1", "statefulsets": "apis/apps/v1", "daemonsets": "apis/apps/v1",
           "jobs": "apis/batch/v1"}  # fmt: skip
-_RELEASE = "meta.helm.sh/release-name"
+_RELEASE, _OF_RELEASE = "meta.helm.sh/release-name", "meta.helm.sh/release-namespace"
 _REVISION = "deployment.kubernetes.io/revision"
 _HASH = "controller-revision-hash"
 _GIVEN_UP = {"Progressing": "False", "Failed": "True"}
@@ -41,9 +43,12 @@ class Workload:
     """The object as the API server answers it."""
     elsewhere: bool = False
     """Whether it is in another namespace than its release."""
+    awaited: bool = False
+    """Whether it is waited for although its controller changes no pods by itself: a hook that is suspended, and the
+    first pods of what is updated by hand."""
 
     def __str__(self) -> str:
-        return f"{KINDS[self.kind]} {self.name}{f' in namespace {self.namespace}' if self.elsewhere else ''}"
+        return titled(KINDS[self.kind], self.name, self.namespace if self.elsewhere else "", "")
 
     @property
     def namespace(self) -> str:
@@ -63,9 +68,6 @@ class Workload:
         counts the annotation that its controller writes."""
         spec = {key: value for key, value in mapping(self.thing, "spec").items() if key != "replicas"}
         return Version(self.uid, json.dumps(spec, sort_keys=True), number(self.thing, "spec", "replicas"))
-
-    def belongs_to(self, release: str) -> bool:
-        return bool(at(self.thing, "metadata", "annotations", _RELEASE) == release)
 
     @property
     def current(self) -> bool:
@@ -104,8 +106,16 @@ class Workload:
         return number(strategy, "rollingUpdate", "partition")
 
     @property
+    def full(self) -> bool:
+        """Whether all its pods are ready; of a Job, whether it has succeeded, for which fewer may be enough."""
+        told = [(one.get("type"), one.get("status")) for one in entries(self.thing, "status", "conditions")]
+        if self.kind == "jobs" and ("Complete", "True") in told:
+            return True
+        return self.current and self.ready >= self.wanted
+
+    @property
     def done(self) -> bool:
-        return bool(self.left_alone) or (self.current and self.ready >= self.wanted)
+        return self.full or (bool(self.left_alone) and not self.awaited)
 
     @property
     def left_alone(self) -> str:
@@ -114,8 +124,11 @@ class Workload:
             return "it is paused"
         if at(self.thing, "spec", "suspend") is True:
             return "it is suspended"
-        by_hand = text(self.thing, "spec", "updateStrategy", "type") == "OnDelete"
-        return "its pods change when somebody deletes them (OnDelete)" if by_hand else ""
+        return "its pods change when somebody deletes them (OnDelete)" if self.by_hand else ""
+
+    @property
+    def by_hand(self) -> bool:
+        return text(self.thing, "spec", "updateStrategy", "type") == "OnDelete"
 
     @property
     def gave_up(self) -> bool:
@@ -131,6 +144,8 @@ class Workload:
 
     def diagnosis(self) -> Diagnosis | None:
         """The trouble that its own status tells."""
+        if self.awaited and at(self.thing, "spec", "suspend") is True:
+            return Diagnosis("Suspended", "nobody has resumed it", certain=None)
         for condition in entries(self.thing, "status", "conditions"):
             kind, holds = str(condition.get("type")), condition.get("status")
             if kind == "ReplicaFailure" and holds == "True":
@@ -138,6 +153,13 @@ class Workload:
             if _GIVEN_UP.get(kind) == holds:
                 return Diagnosis(text(condition, "reason"), text(condition, "message"), certain=True)
         return None
+
+
+def made_for(thing: Any, release: Release) -> bool:
+    """Whether helm made the object for the release; not for one of its name in another namespace, which may have
+    objects here too."""
+    said = mapping(thing, "metadata", "annotations")
+    return bool(said.get(_RELEASE) == release.name and said.get(_OF_RELEASE) in (None, release.namespace))
 
 
 def newest(

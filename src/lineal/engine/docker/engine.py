@@ -11,7 +11,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lineal.engine import Command, CommandFailed, NoWorkingDirectory
+from lineal.engine import Command, CommandFailed, NoWorkingDirectory, RunOptions
 from lineal.engine.log_lines import LogLines
 from lineal.errors import BuildFailed, Interrupted, LinealError
 from lineal.oci import Store
@@ -203,7 +203,7 @@ class DockerEngine:
             # With the host's network the name is the host's too, and the engine refuses another.
             "Hostname": "" if network == "host" else HOSTNAME,
             "Healthcheck": {"Test": ["NONE"]},
-            "HostConfig": {**host, "Binds": binds, **mounts.settings()},
+            "HostConfig": {**host, "Binds": binds, **mounts.settings(), **_settings(command.options)},
         }
 
     def _execute(
@@ -248,6 +248,18 @@ class DockerEngine:
         # Not started yet or ended already: `run` sees the flag by itself.
         with suppress(LinealError):
             client.call("POST", f"/containers/{container}/kill", "stop a command")
+
+
+def _settings(options: RunOptions) -> dict[str, Any]:
+    """Options in the words of the engine's API; what is not given stays as the engine has it."""
+    limits = [{"Name": name, "Soft": soft, "Hard": hard} for name, soft, hard in options.ulimits]
+    settings = {
+        "ExtraHosts": [f"{name}:{address}" for name, address in options.hosts],
+        "ShmSize": options.shm_size,
+        "Ulimits": limits,
+        "CgroupParent": options.cgroup_parent,
+    }
+    return {name: value for name, value in settings.items() if value}
 
 
 class _ExecFormatWatcher:

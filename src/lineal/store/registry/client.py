@@ -102,6 +102,9 @@ class Registry(Store):
             note=self._note,
         )
 
+    def check_push(self) -> None:
+        self._uploads.probe()
+
     def login(self) -> Credential | None:
         """The credential that this registry is asked with; None for anonymous requests."""
         return self._http.auth.login()

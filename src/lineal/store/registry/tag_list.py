@@ -21,7 +21,7 @@ from lineal.store.registry.errors import ConnectionFailed
 from lineal.store.registry.response import Response
 from lineal.store.registry.transport import Transport
 from lineal.store.registry.tries import TRIES
-from lineal.store.tags import is_checksum, parse_stage_tag
+from lineal.store.tags import is_checksum, is_claim_key, parse_stage_tag
 
 PAGE = 1000
 """More is refused by some."""
@@ -56,7 +56,7 @@ class TagList:
 
     def tags(self, prefix: str = "") -> list[str]:
         """Every tag that begins with `prefix`; empty when the repository does not exist."""
-        if self._begins and is_checksum(prefix) and (found := self._range(prefix)) is not None:
+        if self._begins and _can_begin(prefix) and (found := self._range(prefix)) is not None:
             return found
         for start in range(1, STARTS + 1):
             every = self._all(prefix, last_start=start == STARTS)
@@ -103,7 +103,7 @@ class TagList:
 
     def _may_begin(self, prefix: str, page: Sequence[str]) -> bool:
         """Prove, once, that the registry begins a list where it is asked to."""
-        if not is_checksum(prefix) or not _is_sorted(page):
+        if not _can_begin(prefix) or not _is_sorted(page):
             return False
         with self._proving:
             if self._begins is None and (tag := _telling(page)):
@@ -174,6 +174,11 @@ def _telling(page: Sequence[str]) -> str | None:
         if (is_checksum(tag) or parse_stage_tag(tag)) and not tag.lstrip("0").startswith(str(position)):
             return tag
     return None
+
+
+def _can_begin(prefix: str) -> bool:
+    """Whether so few tags begin like this that a list from there on is short: a checksum, or the key of a claim."""
+    return is_checksum(prefix) or is_claim_key(prefix)
 
 
 def _just_below(tag: str) -> str:

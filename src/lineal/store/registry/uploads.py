@@ -72,6 +72,14 @@ class Uploads:
             raise self._refuse(answer, "write")
         return answer.status == 201
 
+    def probe(self) -> None:
+        """Begin an upload and give it up: what every registry checks the right to write for."""
+        answer = self._http.ask("POST", self._where, self._scopes)
+        if answer.status not in WRITTEN:
+            raise self._refuse(answer, "write")
+        if location := answer.headers.get("Location"):
+            self._abandon(answer, location)
+
     def _send(self, blob: Blob) -> Response:
         """One upload from its beginning: ask for a place, then send everything at once (every registry takes that,
         not every one takes pieces)."""
@@ -101,7 +109,7 @@ class Uploads:
         )
 
     def _abandon(self, answer: Response, location: str) -> None:
-        """A mount that was not possible opened an upload instead: tidy it away, if the registry lets us."""
+        """Tidy away an upload that nothing is sent to, such as one in place of a mount, if the registry lets us."""
         try:
             url, foreign = self._http.resolve(answer.url, location, "an upload")
             if not foreign:

@@ -29,6 +29,34 @@ def test_of_two_images_that_end_in_the_same_stage_one_has_a_job() -> None:
     assert stale(made) == {"a": [], "b": ["a"]} and json.loads(matrix(made)) == {"include": [{"image": "b"}]}
 
 
+def requiring(*requires: str, made_of_api: bool = True) -> Report:
+    """api, which requires tests, made of it or not, that need tools."""
+    below = "api/1" if made_of_api else ""
+    return report(
+        [image("api", "api/1", None, requires=list(requires)), image("tools", "tools/1", None),
+         image("tests", "tests/1", None), image("web", "web/1", None)],
+        [stage("api/1", "COPY x y", "missing"), stage("tools/1", "COPY x y", "missing"),
+         stage("tests/1", "COPY x y", "missing", below, inputs=["tools/1"]),
+         stage("web/1", "COPY x y", "missing", inputs=["tests/1"])],
+    )  # fmt: skip
+
+
+def test_an_image_is_built_by_the_job_of_one_that_requires_it() -> None:
+    apart = requiring("tests", made_of_api=False)
+    assert stale(apart) == {"api": ["tools", "tests"], "tools": [], "tests": ["tools"], "web": ["tools", "tests"]}
+    assert json.loads(matrix(apart)) == {"include": [{"image": "api"}, {"image": "web"}]}
+
+
+def test_tests_that_are_made_of_the_image_that_requires_them_have_no_job() -> None:
+    both = requiring("tests")
+    assert stale(both) == {"api": ["tools"], "tools": [], "web": ["api", "tools"]}
+    assert json.loads(matrix(both)) == {"include": [{"image": "web"}]}
+    both.images[0].digest = DIGEST
+    assert stale(both) == {"tools": [], "tests": ["tools"], "web": ["tools", "tests"]}, (
+        "the image was finished before"
+    )
+
+
 @pytest.mark.parametrize(("count", "jobs", "largest"), [(255, 255, 1), (256, 256, 1), (257, 256, 2), (1000, 256, 4)])
 def test_more_images_than_github_takes_jobs_share_them_evenly(count: int, jobs: int, largest: int) -> None:
     names = [f"i{number}" for number in range(count)]

@@ -38,6 +38,17 @@ def explained(release: MakeRelease, *stderr: str) -> LinealError:
             'User "ci" cannot list x',
         ),
         (
+            'Error: 1 error occurred:\n\t* pods "p" is forbidden: no PriorityClass with name nope was found',
+            DeployFailed,
+            "A rule of the cluster refuses something of release shop-prod",
+        ),
+        (
+            'Error: roles.rbac.authorization.k8s.io "r" is forbidden: user "ci" (groups=["a"]) is attempting to '
+            "grant RBAC permissions not currently held",
+            Unreachable,
+            "Give the user of that context the permission",
+        ),
+        (
             'Error: Kubernetes cluster unreachable: Get "https://k8s.example:6443/version": dial tcp 10.0.0.1:6443: '
             "i/o timeout",
             Unreachable,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -81,7 +81,8 @@ def once(method: tuple[str, ...], where: str = "/configmaps") -> Callable[[str, 
 def signals(*numbers: signal.Signals) -> Callable[[], None]:
     def send() -> None:
         for number in numbers:
-            os.kill(os.getpid(), number)
+            # To a process, each may go to another thread, and the second be noticed first.
+            signal.pthread_kill(threading.main_thread().ident or 0, number)
 
     return send
 
@@ -232,6 +233,18 @@ def test_a_revision_that_helm_gave_up_but_did_not_roll_back_is_rolled_back(
     assert cluster.releases()["shop.v3"] == "deployed"
 
 
+def test_a_first_installation_after_one_that_was_killed_is_uninstalled(
+    helm_of_cluster: Helm, make: Callable[..., Release], cluster: Cluster
+) -> None:
+    cluster.break_ = once(("POST",))
+    release = make("one")
+    flags = ["--create-namespace", *helm_of_cluster.upgrade_flags(release, "ours")]
+    assert helm_of_cluster.run(["upgrade", *flags, *common_flags(release)]).code == 1
+    said = recovery.undo_own(helm_of_cluster, release, "ours", killed="the run before")
+    assert said == "It was a first installation and has been uninstalled."
+    assert cluster.releases() == {}
+
+
 def test_a_revision_whose_rollback_failed_too_is_not_gone_back_to(deploy: Deploy, cluster: Cluster) -> None:
     """Helm calls it superseded from then on, as one that worked."""
     deploy("one")
@@ -258,6 +271,10 @@ HISTORIES: list[tuple[list[tuple[str, str]], int | None]] = [
     ([("failed", 'Release "shop" failed: late')], None),
     ([("superseded", 'Release "shop" failed: late'), ("failed", "x")], None),
     ([("deployed", "never became ready")], None),
+    # Nor to what was uninstalled, of which the history was kept.
+    ([("superseded", "a"), ("uninstalled", "Uninstallation complete"), ("failed", "x")], None),
+    ([("superseded", "a"), ("superseded", "superseded by new release"), ("failed", "x")], None),
+    ([("superseded", "superseded by new release"), ("superseded", "b"), ("failed", "x")], 2),
     ([], None),
 ]
 

@@ -43,22 +43,22 @@ CASES = [
     ("Error: UPGRADE FAILED: unable to retrieve the complete list of server APIs: metrics.k8s.io/v1beta1: the "
      "server is "
      "currently unable to handle the request", DeployFailed, "An API of the cluster is down, metrics.k8s.io/v1beta1"),
-    (_SCHEMA + 's:\nGet "https://schemas.example.invalid/chart.json": dial tcp: lookup schemas.example.invalid: no '
-     "host", Unreachable, "The schema of the chart s refers to https://schemas.example.invalid/chart.json, "
+    (_SCHEMA + 'shop:\nGet "https://schemas.example.invalid/chart.json": dial tcp: lookup schemas.example.invalid: '
+     "no host", Unreachable, "The schema of the chart shop refers to https://schemas.example.invalid/chart.json, "
      "which cannot "
      "be read"),
-    (_SCHEMA + 's:\nfailing loading "https://h/c.json": HTTP request failed for https://h/c.json: Get "https://h/c.json":'
+    (_SCHEMA + 'shop:\nfailing loading "https://h/c.json": HTTP request failed for https://h/c.json: Get "https://h/c.json":'
      " dial tcp: no route", Unreachable, "Give `--skip-schema-validation`"),
-    (_SCHEMA + "s:\n- (root): Additional property global is not allowed\n", BadConfiguration,
-     "The schema of the chart s does not allow `global`: Lineal adds `global.lineal` to the values. Write "
+    (_SCHEMA + "shop:\n- (root): Additional property global is not allowed\n", BadConfiguration,
+     "The schema of the chart shop does not allow `global`: Lineal adds `global.lineal` to the values. Write "
      "`global: false`"),
-    (_SCHEMA + "s:\n- at '': additional properties 'more', 'global' not allowed\n", BadConfiguration,
+    (_SCHEMA + "shop:\n- at '': additional properties 'more', 'global' not allowed\n", BadConfiguration,
      "`global: false`"),
-    (_SCHEMA + "s:\n- global: Additional property lineal is not allowed\n", BadConfiguration,
+    (_SCHEMA + "shop:\n- global: Additional property lineal is not allowed\n", BadConfiguration,
      "not allow `global.lineal`"),
-    (_SCHEMA + "s:\n- at '/global': additional properties 'lineal' not allowed\n", BadConfiguration,
+    (_SCHEMA + "shop:\n- at '/global': additional properties 'lineal' not allowed\n", BadConfiguration,
      "`global: false`"),
-    (_SCHEMA + "s:\n- at '': additional properties 'other' not allowed\n", BadConfiguration, "Correct the values"),
+    (_SCHEMA + "shop:\n- at '': additional properties 'other' not allowed\n", BadConfiguration, "Correct the values"),
     (_SCHEMA + "sub:\n- (root): Additional property global is not allowed\n", BadConfiguration,
      "which Helm gives to every subchart. Give `--skip-schema-validation`"),
     (f"Error: UPGRADE FAILED: cannot patch \"shop-migrate\" with kind Job: {_JOB}", DeployFailed,
@@ -105,6 +105,20 @@ CASES = [
      'be more '
      "than 1048576 bytes", DeployFailed, "The chart's largest files: deploy/chart/templates/api.yaml"),
     ("Error: create: failed to create: etcdserver: request is too large", DeployFailed, "at most 1 MiB"),
+    ('Error: UPGRADE FAILED: cannot patch "d" with kind PersistentVolumeClaim: PersistentVolumeClaim "d" is invalid: '
+     'spec: Forbidden: spec is immutable after creation except resources.requests for bound claims\n@@ -6,7 +6,7 @@\n'
+     '-   "storage": "hunter2"', DeployFailed, "except resources.requests for bound claims. Give the object another"),
+    (f'Error: ConfigMap "x" is invalid: metadata.labels: Invalid value: "{"a" * 78}": must be no more than 63 bytes',
+     DeployFailed, "A value in metadata.labels of ConfigMap x is longer than the 63 characters of a label. For"),
+    (f'Error: Deployment.apps "web" is invalid: [spec.template.labels: Invalid value: "{"a" * 78}@sha256:b": must be '
+     'no more than 63 bytes, spec.template.labels: Invalid value: "a valid label must be', DeployFailed,
+     "A value in spec.template.labels of Deployment web is longer"),
+    ('Error: failed pre-install: warning: Hook pre-install shop/templates/b.yaml failed: 1 error occurred:\n\t* '
+     'jobs.batch "second" already exists', DeployFailed, "Run `kubectl -n shop delete jobs second`, and add"),
+    ('Error: 1 error occurred:\n\t* namespaces "there" not found', DeployFailed,
+     "into the namespace there, and there is none."),
+    ('Error: create: failed to create: namespaces "shop" not found', DeployFailed,
+     "There is no namespace shop, and this account may not make it."),
 ]  # fmt: skip
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from lineal.deploy.watch.monitor import Monitor, PollPolicy
+from lineal.deploy.watch.monitor import Monitor, Others, PollPolicy
+from lineal.deploy.watch.observer import WorkloadObserver
 from lineal.kube.client import KubeRefused
 from lineal.kube.login import KubeUnavailable
-from tests.unit.deploy.watch.canned import Canned, crashing, observer, pod, thing
+from tests.unit.deploy.watch.canned import RELEASE, Canned, crashing, observer, pod, thing
 
 
 def monitoring(api: Canned, jobs: float = 0.0) -> tuple[Monitor, list[str]]:
@@ -181,9 +182,62 @@ def test_what_waits_for_somebody_is_told() -> None:
     vault = thing("vault", {"replicas": 1, "image": "new", "updateStrategy": {"type": "OnDelete"}}, READY)
     api.lists = {"statefulsets": [vault], "deployments": [thing("old", {"paused": True})]}
     assert settled(monitor)
-    assert [f"{one}: {one.left_alone}" for one in monitor.left_alone()] == [
+    assert [f"{one.workload}: {one.workload.left_alone}" for one in monitor.left_alone()] == [
         "StatefulSet vault: its pods change when somebody deletes them (OnDelete)"
     ]
+
+
+def by_hand(api: Canned, status: dict[str, Any], *pods: dict[str, Any], jobs: float = 3600.0) -> Monitor:
+    """A vault that is there since this deploy, and is updated by hand."""
+    monitor, _ = monitoring(api, jobs)
+    vault = thing("vault", {"replicas": 1, "updateStrategy": {"type": "OnDelete"}}, status)
+    api.lists = {"statefulsets": [vault], "pods": list(pods)}
+    return monitor
+
+
+def test_the_first_pods_of_what_is_updated_by_hand_may_fail() -> None:
+    monitor = by_hand(Canned(), {}, crashing("vault-0", "vault", 3))
+    assert not settled(monitor, 3600.0) and monitor.verdict is not None
+
+
+def test_the_first_pods_of_what_is_updated_by_hand_may_wait_for_somebody() -> None:
+    assert not by_hand(Canned(), {}).settled(60.0, lambda: False), "they have some time for it"
+    monitor = by_hand(Canned(), {}, jobs=0.0)
+    assert settled(monitor)
+    assert [f"{one}" for one in monitor.left_alone()] == ["StatefulSet vault: 0 of 1 ready"]
+    assert settled(by_hand(Canned(), READY), 3600.0)
+
+
+def test_a_hook_that_is_suspended_is_waited_for() -> None:
+    api = Canned()
+    monitor = Monitor(observer(api, "migrate"), lambda _: None, PollPolicy(0.01, 0.0))
+    api.lists = {"jobs": [thing("migrate", {"suspend": True})]}
+    monitor.poll()
+    (seen,) = monitor.unready()
+    assert str(seen) == "Job migrate: 0 of 1 ready, Suspended: nobody has resumed it"
+
+
+def test_what_a_deploy_waits_for_beside_workloads() -> None:
+    late = ["Pod web is not ready (Pending)"]
+    for awaited in (True, False):
+        monitor = Monitor(observer(Canned()), lambda _: None, PollPolicy(0.01), (), Others(lambda: late, awaited))
+        assert settled(monitor) is not awaited
+        monitor.give_up()
+        assert monitor.unmet == late
+
+
+def test_what_may_not_be_seen_is_not_missing() -> None:
+    class Forbidding(Canned):
+        def items(self, path: str, **query: str) -> list[dict[str, Any]]:
+            if "/agents/" in path:
+                raise KubeRefused(403, "no")
+            return super().items(path, **query)
+
+    watching = WorkloadObserver(Forbidding(), RELEASE, str, (), ["agents"])  # type: ignore[arg-type]
+    monitor = Monitor(watching, lambda _: None, PollPolicy(0.01, 0.0), ["DaemonSet a in namespace agents"])
+    assert settled(monitor)
+    monitor = Monitor(observer(Canned()), lambda _: None, PollPolicy(0.01, 0.0), ["DaemonSet a in namespace agents"])
+    assert not settled(monitor)
 
 
 def test_what_is_not_there_is_not_ready() -> None:

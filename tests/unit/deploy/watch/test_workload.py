@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from lineal.deploy.watch.workload import Workload
+from lineal.deploy.watch.workload import Workload, made_for
+from tests.unit.deploy.watch.canned import RELEASE
 
 
 def made(kind: str, spec: dict[str, Any], **status: Any) -> Workload:
@@ -59,6 +60,21 @@ def test_an_autoscaler_wants_nothing_else() -> None:
     assert one.same_but_scaled(made("deployments", {"replicas": 5, "template": {}}).version)
     assert not one.same_but_scaled(made("deployments", {"replicas": 1, "template": {"x": 1}}).version)
     assert one != made("deployments", {"replicas": 5, "template": {}}).version
+
+
+def test_a_job_that_has_succeeded_early() -> None:
+    """Its rule of success may take fewer pods than it has."""
+    spec, complete = {"completions": 3, "successPolicy": {}}, {"type": "Complete", "status": "True"}
+    assert made("jobs", spec, succeeded=1, conditions=[complete]).done
+    assert not made("jobs", spec, succeeded=1, conditions=[{**complete, "status": "False"}]).done
+
+
+def test_a_release_of_the_same_name_elsewhere_is_another_one() -> None:
+    def whose(**said: str) -> dict[str, Any]:
+        return {"metadata": {"annotations": {f"meta.helm.sh/release-{key}": value for key, value in said.items()}}}
+
+    assert made_for(whose(name="shop", namespace="ns"), RELEASE) and made_for(whose(name="shop"), RELEASE)
+    assert not made_for(whose(name="shop", namespace="other"), RELEASE) and not made_for({}, RELEASE)
 
 
 def test_what_its_controller_gave_up() -> None:

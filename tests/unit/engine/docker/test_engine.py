@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from lineal.engine import BindMount, CacheMount, CommandFailed, Directory, NoWorkingDirectory
+from lineal.engine import BindMount, CacheMount, CommandFailed, Directory, NoWorkingDirectory, RunOptions
 from lineal.engine.docker.client import Client, Refused
 from lineal.engine.docker.engine import DockerEngine
 from lineal.errors import BuildFailed, Interrupted, MissingContent
@@ -267,6 +267,31 @@ def test_the_default_network_can_be_the_host_s(bench: Bench) -> None:
     bench.engine = DockerEngine(network="host")
     bench.run("readlink /proc/self/ns/net", network="default")
     assert bench.said == [str(Path("/proc/self/ns/net").readlink())]
+
+
+def test_options_are_the_commands_and_leave_nothing(bench: Bench) -> None:
+    options = RunOptions(
+        hosts=[("mirror.example.com", "192.0.2.7"), ("six.example.com", "2001:db8::7")], shm_size=16 << 20,
+        ulimits=[("nofile", 1234, 2345)],
+    )  # fmt: skip
+    script = "cat /etc/hosts; cat /proc/mounts; ulimit -Sn; ulimit -Hn"
+    assert bench.names(script, network="host", options=options) == []
+    hosts = {tuple(line.split()) for line in bench.said}
+    assert {("192.0.2.7", "mirror.example.com"), ("2001:db8::7", "six.example.com")} <= hosts
+    (shm,) = [line for line in bench.said if " /dev/shm " in line]
+    assert "size=16384k" in shm
+    assert bench.said[-2:] == ["1234", "2345"]
+    bench.run("cat /etc/hosts; cat /proc/mounts", network="host")
+    assert not [line for line in bench.said if "example.com" in line or ("/dev/shm" in line and "16384k" in line)]
+
+
+def test_a_control_group_is_the_parent_of_the_commands(bench: Bench) -> None:
+    driver = bench.client.json("GET", "/info", "ask for the engine's settings")["CgroupDriver"]
+    group = "lineal.slice" if driver == "systemd" else "lineal-builds"
+    bench.run("cat /proc/self/cgroup", options=RunOptions(cgroup_parent=group))
+    # In a namespace of its own a command does not see where it is.
+    paths = [line.split(":", 2)[2] for line in bench.said]
+    assert paths and all(path == "/" or f"/{group}/" in path for path in paths), paths
 
 
 def test_a_command_has_no_privileges(bench: Bench) -> None:

@@ -20,7 +20,7 @@ from lineal.errors import Unreachable
 from lineal.store.registry.client import Registry
 from lineal.store.registry.credentials import Credential
 from lineal.store.registry.tag_list import _just_below
-from lineal.store.tags import stage_tag
+from lineal.store.tags import Claim, claim_key, parse_stage_tag, stage_tag
 from tests.registries.lists import (
     AnyLast,
     Cursors,
@@ -45,6 +45,10 @@ KINDS = (Unpaged, Pages, OffByOne, NotFound, Cursors, Numbers, OldestFirst, AnyL
 OURS = hashlib.sha256(b"ours").hexdigest()
 checksums = st.binary(max_size=2).map(lambda seed: hashlib.sha256(seed).hexdigest())
 stage_tags = st.builds(stage_tag, checksums, st.integers(0, 40) | st.integers(0, 10**13 - 1))
+keys = st.integers(0, 3).map(lambda number: claim_key("registry.test/app", str(number)))
+claims = st.builds(
+    Claim, keys, st.integers(0, 1).map(lambda number: f"{number:016x}"), st.integers(0, 40), st.just("c" * 40)
+).map(lambda claim: claim.tag)
 others = st.from_regex(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,9}", fullmatch=True)
 
 
@@ -117,10 +121,10 @@ def server() -> Iterator[Server]:
 
 @settings(deadline=None, max_examples=60)
 @given(
-    st.sets(stage_tags | checksums | others, max_size=16),
+    st.sets(stage_tags | checksums | claims | others, max_size=16),
     st.sampled_from(KINDS),
     st.integers(2, 7),
-    st.lists(checksums, max_size=2),
+    st.lists(checksums | keys, max_size=2),
 )
 def test_every_tag_of_a_prefix_whatever_the_registry_does(
     server: Server,
@@ -138,11 +142,11 @@ def test_every_tag_of_a_prefix_whatever_the_registry_does(
 
 
 @settings(deadline=None)
-@given(stage_tags | checksums, stage_tags | checksums)
+@given(stage_tags | checksums | keys, stage_tags | checksums | keys)
 def test_just_below_a_tag_is_no_other_tag(tag: str, other: str) -> None:
     below = _just_below(tag)
     assert below < tag
-    neighbours = [tag[:-1] + end for end in ("0123456789" if "-" in tag else "0123456789abcdef")]
+    neighbours = [tag[:-1] + end for end in ("0123456789" if parse_stage_tag(tag) else "0123456789abcdef")]
     assert not [each for each in (other, *neighbours) if below <= each < tag]
 
 
@@ -152,6 +156,7 @@ def test_where_a_list_can_begin_anywhere_one_page_is_enough(tags: New) -> None:
         assert served.asked(lambda: store.tags(OURS)) == (family(5, 7, 1_700_000_000_000), 3), "page, proof, tags"
         assert served.asked(lambda: store.tags(OURS)) == (family(5, 7, 1_700_000_000_000), 1)
         assert served.asked(lambda: store.tags("0" * 64)) == (set(), 1)
+        assert served.asked(lambda: store.tags(claim_key("", "latest"))) == (set(), 1)
         assert served.asked(store.tags)[1] == 4
 
 

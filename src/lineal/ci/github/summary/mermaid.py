@@ -138,7 +138,7 @@ def _box(index: int, box: _Box) -> str:
 
 
 def _edges(boxes: list[_Box], ids: dict[str, int], lineage: StageGraph) -> list[str]:
-    """A line from a parent; a dotted one from a stage whose files are used."""
+    """A line from a parent; a dotted one from a stage whose files are used, or an image that others require."""
     found: dict[tuple[int, int], str] = {}
     for index, box in enumerate(boxes):
         for stage in box.stages:
@@ -147,6 +147,11 @@ def _edges(boxes: list[_Box], ids: dict[str, int], lineage: StageGraph) -> list[
                 if origin is not None and origin != index:
                     arrow = "-->" if before.checksum == stage.parent else "-.->"
                     found.setdefault((origin, index), arrow)
+    for name, image in lineage.images.items():
+        for required in lineage.requires(name):
+            origin, end = ids.get(lineage.images[required].checksum), ids.get(image.checksum)
+            if origin is not None and end is not None and origin != end:
+                found.setdefault((origin, end), "-. required .->")
     return [f"  s{origin} {arrow} s{index}" for (origin, index), arrow in found.items()]
 
 

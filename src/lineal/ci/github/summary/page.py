@@ -6,7 +6,7 @@ there already go first, then other details, then rows."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import takewhile
+from itertools import groupby, takewhile
 
 from lineal.ci.github.summary.changes import blocks
 from lineal.ci.github.summary.failure import output, sentence, steps
@@ -16,6 +16,7 @@ from lineal.ci.github.summary.mermaid import graph
 from lineal.ci.github.summary.step_summary import BUDGET
 from lineal.report.model import BundleReport, ContextReport, ErrorReport, ImageReport, Report, StageReport
 from lineal.report.stage_graph import MADE, ORDER, WORDS, StageGraph, counted, worst
+from lineal.report.tags import words
 from lineal.text import duration, plural, size
 
 _RESERVE = 300
@@ -224,6 +225,8 @@ def _details(image: ImageReport, stages: list[StageReport]) -> str:
     body = "\n".join(rows)
     if image.image:
         body += f"\n\n{code(image.image, 300)}"
+    for repository, tags in groupby(image.tags, key=lambda tag: tag.repository):
+        body += f"\n\nTags in {code(repository, 300)}: {plain('; '.join(map(words, tags)), 1000)}"
     return _folded(f"{code(image.name)}: {counted(stages) or 'the same stages as another image'}", body)
 
 

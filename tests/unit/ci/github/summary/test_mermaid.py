@@ -17,7 +17,7 @@ from tests.unit.report.reports import HOSTILE, hostile_reports, image, many, rep
 TEXT = r'"((?:[A-Za-z0-9 ,/=]|#\d+;|<br/>|\.|·)+)"'
 FRAME = re.compile(rf"  subgraph (g\d+)\[{TEXT}\]")
 BOX = re.compile(rf"  (?:  )?(s\d+)(?:\[{TEXT}\]|\({TEXT}\))")
-EDGE = re.compile(r"  (s\d+) (-->|-\.->) (s\d+)")
+EDGE = re.compile(r"  (s\d+) (-->|-\.->|-\. required \.->) (s\d+)")
 KIND = re.compile(r"  class ([sg]\d+(?:,[sg]\d+)*) ([a-z]+)")
 STYLE = re.compile(r"  classDef [a-z]+ [a-z0-9#:, -]+")
 
@@ -70,6 +70,12 @@ def test_lines_lead_from_parents_and_dotted_ones_from_what_is_copied() -> None:
     assert ("RUN apt-get update", "-->", "COPY requirements.txt .") in picture.edges
     assert ("RUN pip install\n12.4s", "-.->", "COPY --from=api /a .\n0.2s") in picture.edges
     assert picture.frames["RUN apt-get update"] == "base" and picture.frames["FROM nginx"] == "proxy"
+
+
+def test_a_line_leads_from_what_an_image_requires() -> None:
+    stages = [stage("api/1", "COPY app /"), stage("tests/1", "RUN pytest", "built", "api/1")]
+    picture = read(report([image("api", "api/1", requires=["tests", "gone"]), image("tests", "tests/1")], stages))
+    assert picture.edges == {("COPY app /", "-->", "RUN pytest"), ("RUN pytest", "-. required .->", "COPY app /")}
 
 
 def test_of_many_stages_those_in_a_row_that_were_there_share_a_box() -> None:

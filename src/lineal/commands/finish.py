@@ -1,0 +1,228 @@
+"""Finished images of a run: where they go is checked before anything is built, then they are published or found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from lineal.build.result import BuildResult, ImageReference
+from lineal.errors import MissingContent
+from lineal.publish.publication import Publication, publications
+from lineal.report.model import TagOutcome, TagReport
+from lineal.stages.lookup import Candidate
+from lineal.stages.plan import BuildPlan
+from lineal.store.record import image_digest
+
+if TYPE_CHECKING:
+    from lineal.dockerfile.stage import Stage
+    from lineal.oci import Store
+    from lineal.oci.types import Image, Manifest
+    from lineal.publish.final_repository import FinalRepository
+    from lineal.publish.moving_tag import Move, MovingTags
+    from lineal.publish.publish import Outcome, Placement
+    from lineal.session.session import Session
+
+
+NOT_THERE = "sha256:" + "0" * 64
+
+
+class Finishing:
+    """The finished images of one run. Nothing is done for a project without `publish`, and nothing by a run that may
+    not write or is about a working tree: its images stay those of the store."""
+
+    def __init__(self, session: Session) -> None:
+        """Raises `BadConfiguration` when `publish` is wrong, whether or not this run may publish."""
+        self._session = session
+        found = publications(session.loaded, session.git_facts, session.store_settings.repo.value)
+        self._idle = self._reason() if found else None
+        self._wanted: Mapping[str, Publication] = {} if self._idle else found
+        self._finals: dict[str, FinalRepository] = {}
+
+    def _reason(self) -> str | None:
+        """Why a run publishes nothing."""
+        if self._session.settings.dev.value:
+            return "--dev builds the working tree: its images get no tags and stay in the store."
+        if not self._session.context.may_write:
+            return "This run may not write: it publishes no finished image and no tag."
+        return None
+
+    @classmethod
+    def of(cls, session: Session, result: BuildResult) -> BuildResult:
+        """The result of a run that builds nothing, with its finished images. Raises `LinealError`."""
+        return cls(session).find(result)
+
+    def prepare(self, plan: BuildPlan) -> None:
+        """Before a build: make sure that every final repository of its images takes them. Raises `LinealError`."""
+        from lineal.publish.publish import check
+
+        if self._idle:
+            self._session.progress.note(self._idle)
+        if plan.needed:
+            wanted = [self._wanted[name] for name in plan.images if name in self._wanted]
+            check({self._final(address) for one in wanted for address in one.repositories}, self._pool)
+
+    def unfinished(self, result: BuildResult) -> BuildResult:
+        """The result of a run that ends before it has finished anything: what is in the store is not what people get,
+        and may have failed its tests."""
+        return replace(result, finished=self._references({})) if self._wanted else result
+
+    def publish(self, result: BuildResult, failed: Callable[[BuildResult], None]) -> BuildResult:
+        """The result with the finished images, which are published and tagged. `failed` is told what there is when
+        that ends early. Raises `LinealError`."""
+        from lineal.publish.publish import publish
+
+        if not self._wanted:
+            return result
+        manifests = self._manifests(result)
+        placements = [place for name, manifest in manifests.items() for place in self._placements(name, manifest)]
+        outcomes: list[Outcome] = []
+        store, overwrite = self._session.store, self._session.settings.overwrite_tag.value
+        try:
+            publish(placements, store, self._move, self._pool, told=outcomes.extend, overwrite=overwrite)
+        except BaseException:
+            failed(replace(self.unfinished(result), tags=_tags(outcomes)))
+            raise
+        return replace(result, finished=self._references(manifests), tags=_tags(outcomes))
+
+    def find(self, result: BuildResult, *, tags: bool = False) -> BuildResult:
+        """The result with the finished images that are in their first final repository, for a run that publishes
+        nothing. `tags`: with those that a build would write."""
+        if not self._wanted:
+            return result
+        manifests = self._manifests(result)
+        stores = {name: self._final(self._wanted[name].repositories[0]).store for name in manifests}
+        found = list(self._pool.map(lambda name: stores[name].digest(manifests[name].digest), manifests))
+        there = {name: manifests[name] for name, digest in zip(manifests, found, strict=True) if digest is not None}
+        planned = self._planned(result.plan.images, manifests) if tags else {}
+        return replace(result, finished=self._references(there), tags=planned)
+
+    def reference_in(self, plan: BuildPlan) -> Callable[[Candidate, Image], str | None]:
+        """What another image sees of one that it needs: the reference that it will be published under. Of several
+        images with one last stage, that of the first."""
+        names = {stage.checksum: name for name, stage in reversed([*plan.images.items()]) if name in self._wanted}
+
+        def reference(candidate: Candidate, image: Image) -> str | None:
+            name = names.get(candidate.record.checksum)
+            if name is None:
+                return None
+            manifest = self._manifest(name, plan.images[name], candidate, image.manifest)
+            return str(self._references({name: manifest})[name])
+
+        return reference
+
+    # --- the parts ----------------------------------------------------------------------------------------------
+
+    def _manifests(self, result: BuildResult) -> dict[str, Manifest]:
+        """The manifests of the images whose last stage is there."""
+        there = {name: candidate for name, candidate in result.stages().items() if name in self._wanted}
+        images = self._pool.map(self._stage_image, there.values())
+        return {
+            name: self._manifest(name, result.plan.images[name], candidate, image)
+            for (name, candidate), image in zip(there.items(), images, strict=True)
+        }
+
+    def _manifest(self, name: str, stage: Stage, candidate: Candidate, image: Manifest) -> Manifest:
+        from lineal.publish.finished_image import finished_image, labels_of
+
+        given = {**labels_of(stage), **self._wanted[name].annotations}
+        return finished_image(image, candidate.record, name, self._page, given)
+
+    @cached_property
+    def _page(self) -> str | None:
+        from lineal.git.remote import web_address
+
+        return web_address(self._session.checkout)
+
+    def _stage_image(self, candidate: Candidate) -> Manifest:
+        store, digest = self._session.store, image_digest(candidate.index)
+        found = store.manifest(digest)
+        if found is None:
+            raise MissingContent(digest, store.address)
+        return found
+
+    def _placements(self, name: str, manifest: Manifest) -> list[Placement]:
+        from lineal.publish.publish import Placement
+
+        wanted = self._wanted[name]
+        tags = wanted.tags_of(manifest.digest)
+        return [Placement(name, manifest, self._final(address), tags) for address in wanted.repositories]
+
+    def _references(self, there: Mapping[str, Manifest]) -> dict[str, ImageReference]:
+        """In the first final repository of each image."""
+        found = {}
+        for name, wanted in self._wanted.items():
+            manifest, repository = there.get(name), wanted.repositories[0]
+            if manifest is None:
+                found[name] = ImageReference(repository, wanted.tags_of(NOT_THERE)[0].name)
+            else:
+                tag = wanted.tags_of(manifest.digest)[0].name
+                found[name] = ImageReference(repository, tag, manifest.digest, manifest)
+        return found
+
+    def _planned(self, names: Iterable[str], manifests: Mapping[str, Manifest]) -> dict[str, list[TagReport]]:
+        """The tags of all images: `there`, or `planned` where a build would write or move them."""
+        from lineal.publish.publish import look
+
+        placements = [place for name, manifest in manifests.items() for place in self._placements(name, manifest)]
+        told: dict[str, list[TagReport]] = {}
+        for one in look(placements, self._pool):
+            place = one.placement
+            for tag in place.tags:
+                there = one.digests[tag.name] == place.manifest.digest
+                outcome: TagOutcome = "there" if there else "planned"
+                told.setdefault(place.image, []).append(_told(place.repository.address, tag.name, outcome))
+        for name in (name for name in names if name in self._wanted and name not in manifests):
+            wanted = self._wanted[name]
+            told[name] = [
+                _told(address, tag.name, "planned") for address in wanted.repositories for tag in wanted.tags
+            ]
+        return told
+
+    def _final(self, address: str) -> FinalRepository:
+        from lineal.publish.final_repository import FinalRepository
+
+        if address not in self._finals:
+            session = self._session
+            store = session.final_repository(address)
+            self._finals[address] = FinalRepository(address, store, session.store, session.loaded.project.project)
+        return self._finals[address]
+
+    def _move(self, final: Store, tag: str, image: Manifest) -> Move:
+        return self._moving.move(final, tag, image)
+
+    @cached_property
+    def _moving(self) -> MovingTags:
+        from lineal.publish.moving_tag import MovingTags
+
+        session = self._session
+        return MovingTags(
+            session.store, session.position, session.history, is_head=self._is_head,
+            overwrite=session.settings.overwrite_tag.value,
+        )  # fmt: skip
+
+    def _is_head(self) -> bool:
+        """Whether the remote says that this commit is the head of its branch now."""
+        from lineal.git.branch_head import branch_head
+
+        session = self._session
+        branch = session.context.branch
+        return branch is not None and branch_head(session.checkout, branch) == session.position.recorded[-1]
+
+    @property
+    def _pool(self) -> Executor:
+        return self._session.lookup.pool
+
+
+def _told(repository: str, tag: str, outcome: TagOutcome) -> TagReport:
+    return TagReport(repository=repository, name=tag, outcome=outcome)
+
+
+def _tags(outcomes: Iterable[Outcome]) -> dict[str, list[TagReport]]:
+    """By image, in the order of its repositories."""
+    found: dict[str, list[TagReport]] = {}
+    for one in outcomes:
+        found.setdefault(one.placement.image, []).extend(one.tags)
+    return found

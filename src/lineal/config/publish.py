@@ -1,0 +1,47 @@
+"""What `publish:` says, for the whole project or for one image: where a finished image goes, and under which tags."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+
+class Publish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The final repositories of finished images, and their tags. `{}` is the store itself, under a short tag."""
+
+    to: Annotated[
+        list[str] | None,
+        Meta(
+            description="The final repositories, such as `registry.example.com/team/{{ image }}`; empty texts are "
+            "left out (default: the store itself)."
+        ),
+    ] = None
+    tags: Annotated[
+        list[str] | None,
+        Meta(
+            description="The tags; what renders to nothing is left out. The first one is `images.<name>.tag` "
+            "(default, or when all are left out: a short tag of the image's own)."
+        ),
+    ] = None
+    annotations: Annotated[
+        dict[str, str],
+        Meta(
+            description="Annotations of the finished image, beside those that Lineal writes or in their place; an "
+            "empty text leaves one out. Those of an image are added to the project's."
+        ),
+    ] = {}
+
+
+def publish_of(project: Publish | None, image: bool | Publish | None) -> Publish | None:
+    """What holds for one image: its own keys, then the project's. None when the image is not finished."""
+    if image is False or (image is None and project is None):
+        return None
+    whole, own = project or Publish(), image if isinstance(image, Publish) else Publish()
+    return msgspec.structs.replace(
+        whole,
+        to=whole.to if own.to is None else own.to,
+        tags=whole.tags if own.tags is None else own.tags,
+        annotations={**whole.annotations, **own.annotations},
+    )

@@ -1,0 +1,83 @@
+"""The tags of a finished image, as `publish.tags` of lineal.yaml gives them for a commit, and the kind of each."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from lineal.config.deferred import for_image
+from lineal.config.filters import semver, slug
+from lineal.config.template import GitFacts
+from lineal.errors import BadConfiguration, Location
+from lineal.oci.reference import is_tag
+from lineal.store.tags import is_checksum, parse_stage_tag
+from lineal.text import quoted
+
+Kind = Literal["version", "moving"]
+_OWN = "image-"
+_DIGITS = 16
+_HEX = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{7,64}(?![0-9A-Za-z])")
+_VERSION = re.compile(r"v?[0-9]+\.[0-9]+\.[0-9]+(?![0-9.]).*", re.DOTALL)
+_MAJOR = re.compile(r"v?[0-9]+|[^0-9]*")
+"""Tags in git that people move: `v1`, `nightly`."""
+_OF_REGISTRIES = re.compile(r"sha256-[0-9a-f]{64}.*|moving-[0-9a-f]{20}-.*", re.DOTALL)
+"""Tags that hold what belongs to other images: signatures, statements, claims."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """`version`: it is written once, and means the same image for ever; `moving`: it moves along history."""
+
+    name: str
+    kind: Kind
+
+
+def tag_of(template: str, image: str, git: GitFacts, place: Location) -> Tag | None:
+    """The tag that a text of `publish.tags` is for this image; None for one that is left out.
+
+    Raises `BadConfiguration` with the place for a text that is no tag."""
+    name = for_image(template, image).strip()
+    if not name:
+        return None
+    if not is_tag(name):
+        raise BadConfiguration(
+            f"{quoted(name)} is not a tag that an image can have.",
+            id="LN-1401",
+            place=place,
+            remedy="Use at most 128 letters, digits, `_`, `.` and `-`, with none of the last two first; "
+            "`| slug` makes such a text of a name.",
+        )
+    if is_checksum(name) or parse_stage_tag(name) or _OF_REGISTRIES.fullmatch(name):
+        raise BadConfiguration(
+            f"{quoted(name)} is how the tags of stages, signatures or statements look.",
+            id="LN-1401",
+            place=place,
+            remedy="Write something before it, such as `sha-`.",
+        )
+    return Tag(name, kind_of(name, git))
+
+
+def own_tag(digest: str) -> Tag:
+    """The tag of an image that has no other: short enough for a label of Kubernetes, and a text, not a number."""
+    return Tag(_OWN + digest.removeprefix("sha256:")[:_DIGITS], "version")
+
+
+def kind_of(name: str, git: GitFacts) -> Kind:
+    """What names this commit, a whole version or this commit's tag in git is a version; all else moves, what names
+    the branch among it."""
+    if any(git.commit.startswith(digits) for digits in _HEX.findall(name)):
+        return "version"
+    if git.branch and any(text and _holds(name, text) for text in (git.branch, slug(git.branch))):
+        return "moving"
+    if _VERSION.fullmatch(name):
+        return "version"
+    if not git.tag or _MAJOR.fullmatch(git.tag):
+        return "moving"
+    texts = (git.tag, slug(git.tag), semver(git.tag), semver(git.tag, "{major}.{minor}.{patch}-{prerelease}"))
+    return "version" if any(text and _holds(name, text) for text in texts) else "moving"
+
+
+def _holds(name: str, text: str) -> bool:
+    """Whether a text is in a tag's name as a whole, between separators or the ends."""
+    return re.search(rf"(?<![0-9A-Za-z]){re.escape(text)}(?![0-9A-Za-z])", name) is not None

@@ -1,0 +1,3 @@
+FROM assets
+COPY own.txt /
+ENV A=b

@@ -1,0 +1,3 @@
+ARG NAME=tools
+FROM $NAME
+COPY own.txt /

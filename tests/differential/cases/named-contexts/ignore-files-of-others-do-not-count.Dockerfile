@@ -1,0 +1,3 @@
+# That of this Dockerfile excludes everything, and only of the context.
+FROM scratch
+COPY --from=more . /more/

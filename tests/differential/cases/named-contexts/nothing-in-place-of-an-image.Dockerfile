@@ -1,0 +1,2 @@
+FROM empty
+COPY own.txt /

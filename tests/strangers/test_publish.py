@@ -120,8 +120,10 @@ def test_a_run_where_nothing_changed_only_looks(project: Project, registry: str)
         commit(project, [f"{server.host}/quiet-{secrets.token_hex(6)}"], ["sha-{{ git.short }}"])
         project.build()
         before = len(server.seen)
-        project.build()
+        ran = project.build()
         assert [request.method for request in server.seen[before:]] == ["HEAD"]
+        # Three more find the stage in the store and read its image; the report counts all.
+        assert ran.report["requests"] == 4
         assert project.plan("--exit-code").code == 0
 
 

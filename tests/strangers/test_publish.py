@@ -120,8 +120,10 @@ def test_a_run_where_nothing_changed_only_looks(project: Project, registry: str)
         commit(project, [f"{server.host}/quiet-{secrets.token_hex(6)}"], ["sha-{{ git.short }}"])
         project.build()
         before = len(server.seen)
-        project.build()
+        ran = project.build()
         assert [request.method for request in server.seen[before:]] == ["HEAD"]
+        # Three more find the stage in the store and read its image; the report counts all.
+        assert ran.report["requests"] == 4
         assert project.plan("--exit-code").code == 0
 
 
@@ -359,3 +361,14 @@ def test_a_password_in_an_address_is_not_shown(project: Project) -> None:
         assert ran.code == 3
         assert "publish.to[0]: The final repository " in ran.stderr
         assert "hunter2" not in ran.stdout + ran.stderr
+
+
+def test_the_cleanup_knows_the_default_branch_from_every_other(project: Project) -> None:
+    """What the default branch builds otherwise than others is kept."""
+    channel = "project: shop\nimages: {app: {args: {C: \"{{ 'stable' if git.is_default_branch else 'edge' }}\"}}}\n"
+    project.repo.write({"lineal.yaml": channel, "Dockerfile": "FROM scratch\nARG C\nCOPY Dockerfile /${C}\n"})
+    project.build()
+    tags = Published(project.store).tags()
+    project.repo.branch("other")
+    assert project.lineal("cleanup", "--keep-days", "0", "--repo", project.store).code == 0
+    assert Published(project.store).tags() == tags

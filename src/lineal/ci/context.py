@@ -24,7 +24,7 @@ class GitReader(Protocol):
         """The checked-out branch, None for a detached HEAD."""
 
     def default_branch(self) -> str | None:
-        """The default branch of the remote `origin`, None when the clone does not know it."""
+        """The default branch as far as the clone knows or its usual name tells it, else None."""
 
     def tags_at_head(self) -> Sequence[str]: ...
 

@@ -88,10 +88,7 @@ def put_branch(draft: ContextBuilder, git: GitReader) -> None:
 
 
 def put_default_branch(draft: ContextBuilder, git: GitReader) -> None:
-    """As the remote says; a clone that does not know it takes `main` or `master` for one."""
-    draft.put("default_branch", ref_name(git.default_branch(), "the remote's HEAD"), "git origin/HEAD")
-    branch = git.branch()
-    draft.put("default_branch", branch if branch in ("main", "master") else None, "git branch, a usual name")
+    draft.put("default_branch", ref_name(git.default_branch(), "the default branch"), "git origin/HEAD, or its name")
 
 
 def put_tag(draft: ContextBuilder, git: GitReader) -> None:

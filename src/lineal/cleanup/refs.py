@@ -145,7 +145,9 @@ def _needs(session: Session, ref: Ref, planned: dict[tuple[str, bytes], _Needs])
     grants = session.given.templates(exceptions)
     loaded = load_project(repository, session.settings, _facts(session, ref), exceptions, grants)
     loaded = loaded or project_of_dockerfile(repository, session.context.repository)
-    key = (repository.tree, msgspec.json.encode(loaded.project))
+    # Tags name the ref, and change nothing in an image.
+    built = msgspec.structs.replace(loaded.project, publish=None)
+    key = (repository.tree, msgspec.json.encode(built))
     if key not in planned:
         images = read_images(repository, loaded, exceptions=exceptions)
         stages = closure(list(images.last.values()))
@@ -159,7 +161,7 @@ def _facts(session: Session, ref: Ref) -> GitFacts:
     if ref.ref == "HEAD":
         return session.git_facts
     tag = ref.name if ref.ref.startswith(_TAG) else None
-    return GitFacts(ref.commit, ref.commit[:7], None if tag else ref.name, tag)
+    return GitFacts(ref.commit, ref.commit[:7], None if tag else ref.name, tag, session.context.default_branch)
 
 
 class _Missing(BadConfiguration):

@@ -31,7 +31,7 @@ NOT_THERE = "sha256:" + "0" * 64
 
 class Finishing:
     """The finished images of one run. Nothing is done for a project without `publish`, and nothing by a run that may
-    not write or is about a working tree: its images stay those of the store."""
+    not write, or is about a working tree or a stranger's commit: its images stay those of the store."""
 
     def __init__(self, session: Session) -> None:
         """Raises `BadConfiguration` when `publish` is wrong, whether or not this run may publish."""
@@ -47,6 +47,8 @@ class Finishing:
             return "--dev builds the working tree: its images get no tags and stay in the store."
         if not self._session.context.may_write:
             return "This run may not write: it publishes no finished image and no tag."
+        if not self._session.context.trusted:
+            return "The commit is not this project's own: its images get no tags and stay in the store."
         return None
 
     @classmethod

@@ -104,10 +104,18 @@ class Repository:
         return self.branch_name
 
     def default_branch(self) -> str | None:
-        """The branch that the HEAD of the remote `origin` names, None when the clone does not know it."""
+        """The branch that the HEAD of the remote `origin` names; in a clone that does not know it the one that is
+        called `main`, else `master`. None where there is neither."""
+        common, packed = common_dir(self.git_dir), ""
         with suppress(OSError):
-            head = (common_dir(self.git_dir) / "refs/remotes/origin/HEAD").read_text(errors="replace")
+            head = (common / "refs/remotes/origin/HEAD").read_text(errors="replace")
             return head.partition("ref: refs/remotes/origin/")[2].strip() or None
+        with suppress(OSError):
+            packed = (common / "packed-refs").read_text(errors="replace")
+        for name in ("main", "master"):
+            refs = [f"refs/remotes/origin/{name}", f"refs/heads/{name}"]
+            if any((common / ref).is_file() or f" {ref}\n" in packed for ref in refs):
+                return name
         return None
 
     def parents(self, commit: str) -> tuple[str, ...]:

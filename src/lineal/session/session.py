@@ -59,6 +59,8 @@ class Session:
         self._reaped = False
         self.start = start
         self.started = time.monotonic()
+        self.finals: list[Store] = []
+        """The final repositories that were opened, beside the store."""
         self.stopped = threading.Event()
         """Set when building ends early: whoever waits for something gives up."""
         self._closing, self._at_last = ExitStack(), ExitStack()
@@ -220,7 +222,8 @@ class Session:
         repository's root. Raises `BadConfiguration`."""
         if normal_address(address) == normal_address(self.store_settings.repo.value):
             return self.store
-        return self._own_stores.final(address, self.store)
+        self.finals.append(self._own_stores.final(address, self.store))
+        return self.finals[-1]
 
     @cached_property
     def _own_stores(self) -> StoreOpener:

@@ -44,11 +44,16 @@ def test_a_sha256_repository(forge: Forge) -> None:
 
 
 def test_the_default_branch_is_the_remote_s_else_a_usual_name(forge: Forge) -> None:
-    clone = forge.clone("changes", "changes")
-    assert provider_of({}).context(clone).default_branch is None
+    """Whatever branch is checked out."""
+    assert provider_of({}).context(forge.clone("changes", "changes")).default_branch is None
+    clone = forge.clone("main", "main")
+    git(clone.root, "switch", "--quiet", "--create", "x")
+    clone = Repository.open(clone.root)
+    assert (clone.branch(), provider_of({}).context(clone).default_branch) == ("x", "main")
+    git(clone.root, "pack-refs", "--all")
+    assert provider_of({}).context(clone).default_branch == "main"
     git(clone.root, "symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/release/1")
     assert provider_of({}).context(clone).default_branch == "release/1"
-    assert provider_of({}).context(forge.clone("main", "main")).default_branch == "main"
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,8 @@ _RENEW = 30.0
 """Seconds after which a run makes a new claim before it writes: long before others count the old one as past."""
 _POLL = (0.25, 1.0)
 """Seconds between two looks, the first and the longest."""
+_HOLDERS = 10
+"""So many claims of one image are compared with this commit: hundreds of commits may change nothing in an image."""
 _LOOKS = 64
 _WRITES = 16
 _PATIENCE = 3
@@ -102,9 +104,10 @@ class _Look:
 
     @property
     def holders(self) -> list[Claim]:
-        """The claims whose image the tag points at. One that was withdrawn too late counts where no other does."""
+        """The newest claims whose image the tag points at; older ones are behind these. One that was withdrawn too
+        late counts where no other does."""
         standing = [claim for claim in self.standing if claim.names(self.at)]
-        return standing or [claim for claim in self.withdrawn if claim.names(self.at)]
+        return (standing or [claim for claim in self.withdrawn if claim.names(self.at)])[-_HOLDERS:]
 
 
 class _Mover:

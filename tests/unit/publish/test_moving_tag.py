@@ -167,6 +167,16 @@ def test_overwriting_moves_the_tag_whatever_history_says(place: Place) -> None:
     assert place.run(B, "3").outcome == "moved", "history goes on from there"
 
 
+def test_of_many_commits_with_one_image_history_is_asked_for_the_newest_only(place: Place) -> None:
+    line = [f"{number:040x}" for number in range(30)]
+    for number, commit in enumerate(line):
+        history = Says(line[:number])
+        place.time().sleep(61)
+        tags = MovingTags(place.store, HistoryPosition(commit, commit, "main"), history, time=place.time(), digits=0)
+        assert tags.move(place.final, "latest", image("1")).outcome == ("there" if number else "moved")
+    assert len(set().union(*(commits for commits, _ in history.asked))) == 10
+
+
 def test_tags_and_repositories_are_remembered_apart(place: Place) -> None:
     place.run(C, "2")
     assert place.run(A, "1", tag="1.2").outcome == "moved"

@@ -142,20 +142,17 @@ def test_a_shallow_clone_deletes_nothing(published: Project) -> None:
     assert len(cleanup(clone, "--ignore-ref", "feat*").stdout.split()) == 1
 
 
-def test_a_head_that_cannot_be_planned_stops_everything(published: Project) -> None:
+def test_a_head_that_cannot_be_planned_is_a_line(published: Project) -> None:
+    """What was built for it stays: tests/strangers/test_bad_branches.py."""
     branch(published, "dropped", app="2")
     published.repo.git("branch", "--quiet", "--delete", "--force", "dropped")
     published.repo.branch("broken", "main")
     published.repo.write({"lineal.yaml": "project: shop\nimages: {app: {contxt: .}}\n"})
     published.repo.switch("main")
-    refused = cleanup(published, code=3)
-    assert (
-        "what broken needs. broken: lineal.yaml:2: images.app.contxt: The key `contxt` is not known."
-        in refused.stderr
-    )
-    assert refused.stdout == ""
-    published.lineal.env["LINEAL_IGNORE_REF"] = "v*\nrefs/heads/broken\n"
-    assert len(cleanup(published).stdout.split()) == 1
+    done = cleanup(published)
+    assert "It cannot be told what broken needs, so what was built for it stays" in done.stderr
+    assert "lineal.yaml:2: images.app.contxt: The key `contxt` is not known." in done.stderr
+    assert len(done.stdout.split()) == 1
 
 
 def test_what_has_another_tag_stays(project: Project) -> None:

@@ -83,7 +83,7 @@ FROM ${BASE}
 LABEL org.opencontainers.image.title="Lineal" \
       org.opencontainers.image.description="Container images along the line of git history" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.source="https://github.com/example/lineal"
+      org.opencontainers.image.source="https://github.com/your_org/lineal"
 COPY --from=debian /added /
 COPY --from=packages /usr/local /usr/local
 COPY --from=lineal /image /

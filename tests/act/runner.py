@@ -1,6 +1,6 @@
 """`act` runs a workflow of examples/ci whole and as it is written: its jobs, `if`s, matrices and outputs.
 
-What stands in: `example/lineal@v1` is this tree's action.yml with the image that is built from this tree, and
+What stands in: `your_org/lineal@v1` is this tree's action.yml with the image that is built from this tree, and
 actions/checkout is act's own, a copy of the repository as it is. The registry, the engine, Helm and the containers
 are real. Unlike GitHub's runner, act gives all containers the workspace under its own path and shares no other
 directory between jobs and actions."""
@@ -26,7 +26,7 @@ from tests.e2e.parts import docker
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples/ci"
-LINEAL = "example/lineal@v1"
+LINEAL = "your_org/lineal@v1"
 _LEFT = ("failed to remove container: ", "Error while stop job container: ")
 _IN_USE = re.compile(r"remove ([\w.-]+): volume is in use - \[([0-9a-f]+)\]")
 OFFLINE = ("--pull=false", "--action-offline-mode", "--no-cache-server", "--rm")

@@ -108,6 +108,6 @@ def own(repo: servers.Repository, component: Path, variables: dict[str, str], tm
     config = yaml.safe_load(Path(variables["KUBECONFIG"]).read_text())
     config["current-context"] = config["contexts"][0]["name"]
     Path(variables["KUBECONFIG"]).write_text(yaml.safe_dump(config))
-    project = Project(clone, "tools/lineal", tmp_path / "home", variables)
+    project = Project(clone, "projects/lineal", tmp_path / "home", variables)
     project.component(component)
     return project

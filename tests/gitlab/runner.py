@@ -99,9 +99,9 @@ class Project:
         self.repo.git("remote", "set-head", "origin", "main")
 
     def component(self, repository: Path) -> None:
-        """What `tools/lineal` on the server is; everything else there cannot be reached."""
+        """What `projects/lineal` on the server is; everything else there cannot be reached."""
         self.environ |= {"GIT_CONFIG_COUNT": "4"}
-        urls = [f"{SERVER}/tools/", f"{SERVER}:443/tools/", "ssh://git@gitlab.example.com/tools/"]
+        urls = [f"{SERVER}/projects/", f"{SERVER}:443/projects/", "ssh://git@gitlab.example.com/projects/"]
         pairs = [(f"url.file://{repository.parent}/.insteadOf", url) for url in urls] + [
             ("protocol.file.allow", "always")
         ]

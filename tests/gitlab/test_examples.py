@@ -203,7 +203,7 @@ def jobs(project: Project) -> dict[str, Any]:
 @contextmanager
 def raw_files(repository: Path) -> Iterator[str]:
     """A server that has the files of the version, as GitLab gives them to anyone."""
-    prefix = f"/tools/lineal/-/raw/{VERSION}/"
+    prefix = f"/projects/lineal/-/raw/{VERSION}/"
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

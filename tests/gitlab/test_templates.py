@@ -138,7 +138,7 @@ def project(repo: servers.Repository, component: Path, tmp_path: Path) -> Projec
 
 
 def include(project: Project, name: str, inputs: Mapping[str, str | bool]) -> None:
-    address = f"$CI_SERVER_FQDN/tools/lineal/{name}@0.1.0"
+    address = f"$CI_SERVER_FQDN/projects/lineal/{name}@0.1.0"
     pipeline = {"stages": ["build", "deploy"], "include": [{"component": address, "inputs": inputs}]}
     project.repo.write({".gitlab-ci.yml": yaml.safe_dump(pipeline)})
 

@@ -20,7 +20,7 @@ from tests.unit.git import forge
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
-IMAGE = "ghcr.io/example/lineal"
+IMAGE = "ghcr.io/your_org/lineal"
 CHANGELOG = """# Changelog
 
 ## {version} - unreleased

@@ -75,7 +75,10 @@ class ReleaseInputs:
     def helm(self) -> Helm:
         from lineal.deploy.helm.client import Helm
 
-        return Helm.find(self.session.settings.environ, self.session.secrets.mask)
+        found = Helm.find(self.session.settings.environ, self.session.secrets.mask)
+        if found.warning:
+            self.session.progress.warn(found.warning)
+        return found
 
     def release(self, result: BuildResult, *, planned: bool = False) -> Release:
         """The release with everything that helm needs on disk, in the run's private directory. `planned`: images that
@@ -198,7 +201,7 @@ class ReleaseInputs:
         environ = session.settings.environ
         if self.bundled:
             return split(files)[0]
-        if not session.context.may_write:
+        if not session.context.trusted:
             from lineal.deploy import sops_policy
 
             sops_policy.check(filter(is_encrypted, files), environ)

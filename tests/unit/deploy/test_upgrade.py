@@ -237,7 +237,7 @@ def test_no_permission(deploys: Deploys, kubernetes: Cluster) -> None:
 def test_without_lightkube_helm_waits_alone(deploys: Deploys, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lightkube.config", None)
     assert deploys("text=one") == "deployed"
-    assert "pip install lineal[kubernetes]" in deploys.said
+    assert 'pip install "lightkube<2"' in deploys.said
     assert deploys("text=one") == "unchanged"
 
 

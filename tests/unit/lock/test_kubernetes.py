@@ -199,7 +199,7 @@ def test_without_the_package_the_remedy_is_told(tmp_path: Path) -> None:
     script += "with lock.hold('5' * 64) as held: print(held)\n"
     env = os.environ | {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=60)
-    assert "lightkube is not installed; run `pip install lineal[kubernetes]`" in done.stdout, done.stderr
+    assert 'lightkube is not installed; run `pip install "lightkube<2"`' in done.stdout, done.stderr
     assert done.stdout.endswith("False\n")
 
 

@@ -36,12 +36,15 @@ class Installation:
     def helm(self) -> Helm:
         from lineal.deploy.helm.client import Helm
 
-        return Helm.find(self.session.settings.environ, self.secrets.mask)
+        found = Helm.find(self.session.settings.environ, self.secrets.mask)
+        if found.warning:
+            self.session.progress.warn(found.warning)
+        return found
 
     @cached_property
     def secrets(self) -> SecretValues:
         """Learns the decrypted values, so that no message shows them."""
-        return SecretValues({}, [], self.session.settings.environ, self.session.start)
+        return SecretValues({}, [], self.session.settings.environ, self.session.start, within=self.session.hidden)
 
     @property
     def bundle(self) -> Bundle:

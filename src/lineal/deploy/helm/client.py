@@ -18,6 +18,9 @@ from lineal.errors import BadConfiguration, Interrupted, LinealError
 from lineal.text import printable, quoted
 
 OLDEST = (3, 17)
+SAFE = (3, 18, 5)
+"""The first with the fixes of CVE-2025-53547 (a lock file that is a link runs code) and CVE-2025-55199 (a schema
+fills the memory). Lineal keeps charts of the commit from both; charts that helm fetches itself it cannot."""
 NEWEST_MAJOR = 4
 RUN_LABEL = "lineal-run"
 """The label of every revision that a run of ours makes. It tells our revisions from those of another job."""
@@ -27,7 +30,7 @@ _HISTORY = "10"
 """The number of revisions that helm keeps."""
 _QUICK = 60.0
 """Seconds for a command that waits for nothing, and for helm to end after a signal."""
-_VERSION = re.compile(r"v?(\d+)\.(\d+)\.\d+")
+_VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 _KEPT_LINES = 200
 """Lines of stderr that are kept for the error."""
 
@@ -88,6 +91,17 @@ class Helm:
                 f"{quoted(unknown.path)} is helm {found[0]}, which is not supported.", id="LN-6012", remedy=_REMEDY
             )
         return cls(unknown.path, found[0], environ, mask)
+
+    @property
+    def warning(self) -> str:
+        """What is wrong with this version, empty when nothing is known."""
+        found = _VERSION.match(self.version)
+        if found is None or tuple(map(int, found.groups())) >= SAFE:
+            return ""
+        return (
+            f"{quoted(self.path)} is helm {self.version}, which a chart of strangers can make run its own code "
+            f"(CVE-2025-53547) or fill the memory (CVE-2025-55199): install helm {'.'.join(map(str, SAFE))} or newer."
+        )
 
     @property
     def major(self) -> int:

@@ -172,6 +172,15 @@ def test_what_github_keeps_is_a_warning_with_its_words(store: Store) -> None:
     assert store.github.versions.keys() == store.led_to()
 
 
+def test_a_stage_that_the_registry_s_list_does_not_show_as_tagged_yet_stays(store: Store) -> None:
+    """The API knows of the tag already."""
+    (tag,) = store.drop("dropped", app="2")
+    digest = store.project.contents.tags()[tag]
+    store.github.versions[digest].tags.append("stable")
+    assert cleanup(store.project).stdout == ""
+    assert store.github.deleted == []
+
+
 def test_the_last_version_with_a_tag_stays(store: Store) -> None:
     store.project.write("FROM scratch\nCOPY app /other\n")
     store.project.repo.git("checkout", "--quiet", "--orphan", "new")

@@ -43,6 +43,8 @@ class VersionRemoval:
         """Delete the indexes of stages; gives each stage when it is gone. Raises `Unreachable`."""
         kept: Counter[str] = Counter()
         for one in deletions:
+            if any(self._has_other_tags(digest, tags) for digest, tags in one.digests.items()):
+                continue  # Somebody has just tagged it.
             try:
                 for digest in one.digests:
                     self._delete(digest)
@@ -66,15 +68,19 @@ class VersionRemoval:
             self._warn(f"{count} image{'s' * (count != 1)} cannot be deleted. GitHub says: {why!r}")
         return f"{gone} images and records deleted; GitHub can restore what was deleted for 30 days"
 
-    def forget(self, digest: str, tags: Sequence[str]) -> None:  # noqa: ARG002
+    def forget(self, digest: str, tags: Sequence[str]) -> None:
         """Delete one manifest that is no stage; one that GitHub keeps stays. Raises `Unreachable`."""
         with self._one_at_a_time, suppress(Kept):
-            self._delete(digest)
+            if not self._has_other_tags(digest, tags):
+                self._delete(digest)
 
     @cached_property
     def _versions(self) -> dict[str, Version]:
         """By digest, as they were before anything was deleted."""
         return {version.digest: version for version in self._packages.versions()}
+
+    def _has_other_tags(self, digest: str, tags: Sequence[str]) -> bool:
+        return digest in self._versions and not set(self._versions[digest].tags) <= set(tags)
 
     def _delete(self, digest: str) -> None:
         index = self._store.manifest(digest)

@@ -189,7 +189,7 @@ _DOWNLOAD = 'mkdir -p "$FILES" && cp -R "/artifacts/$NAME/." "$FILES"'
 
 def test_what_one_job_makes_is_in_the_image_of_the_next(act: Act, tmp_path: Path) -> None:
     """GitHub's storage is not here: two actions with the same names and inputs have a folder."""
-    for name, version, script in (("upload", "v5", _UPLOAD), ("download", "v6", _DOWNLOAD)):
+    for name, version, script in (("upload", "v6", _UPLOAD), ("download", "v7", _DOWNLOAD)):
         inputs = {"name": {"required": True}, "path": {"required": True}, "if-no-files-found": {"default": "warn"}}
         environ = {"NAME": "${{ inputs.name }}", "FILES": "${{ inputs.path }}"}
         steps = [{"run": script, "shell": "sh", "env": environ}]

@@ -125,3 +125,21 @@ def test_sigterm_ends_the_command_on_the_daemon(builder: Lineal, repo: servers.R
     running.send_signal(signal.SIGTERM)
     assert running.wait(60) == 130
     wait_until(lambda: subprocess.run(["pgrep", "-f", f"sleep {mark}"], capture_output=True).returncode != 0)
+
+
+def test_a_run_has_the_options_of_its_image_or_is_refused(
+    builder: Lineal, repo: servers.Repository, base_image: str, repository: str
+) -> None:
+    check = "grep -q mirror.example.com /etc/hosts && grep -q size=16384k /proc/mounts && ulimit -Hn"
+    options = {"add_hosts": {"mirror.example.com": "192.0.2.7"}, "shm_size": "16m", "ulimits": {"nofile": 2345}}
+    repo.write({"Dockerfile": f"FROM {base_image}\nRUN {check} >/limit\n", "lineal.yaml": lineal_yaml(options)})
+    found = build(builder)
+    files = Published(repository).files(found["images"][0]["digest"])
+    assert files["limit"] == b"2345\n" and "etc/hosts" not in files and "dev/shm" not in files
+    repo.write({"lineal.yaml": lineal_yaml({"add_hosts": {"mirror.example.com": "host-gateway"}})})
+    refused = builder("build")
+    assert "host-gateway, which a buildkitd does not know" in refused.stderr and refused.code == 3
+
+
+def lineal_yaml(image: dict[str, Any]) -> str:
+    return json.dumps({"project": "shop", "images": {"app": image}})

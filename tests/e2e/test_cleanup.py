@@ -175,7 +175,8 @@ def test_a_repository_of_finished_images_loses_nothing(published: Project) -> No
     finals = Registry(target[0], target[2], environ={"HOME": str(published.scratch)})
     for number, tags in enumerate([["1.4.2", "1.4", "latest"], ["sha-3f6c1d2"], []]):
         manifest = manifest_of(finals, str(number))
-        for tag in tags or [None]:
+        finals.put_manifest(manifest)
+        for tag in tags:
             finals.put_manifest(manifest, tag)
     before = final.contents.tags()
     done = cleanup(final)

@@ -124,6 +124,31 @@ def test_an_image_of_a_directory_is_copied_there_and_back(store: Registry, tmp_p
     assert kept.endswith(store.repository)
 
 
+FINISHED = """
+project: shop
+images: {app: {}}
+publish: {to: ["%s-final"], tags: ["{{ git.tag | semver('{major}.{minor}.{patch}') }}", latest]}
+"""
+
+
+def test_finished_images_get_their_tags_and_moving_ones_move(project: Project, real: Real) -> None:
+    project.write("FROM scratch\nCOPY src /src\n", {"src/a": "one", "lineal.yaml": FINISHED % project.store})
+    project.repo.git("tag", "v1.4.2")
+    project.build()
+    final = Published(f"{project.store}-final")
+    first = final.tags()
+    assert first.keys() >= {"1.4.2", "latest"} and first["1.4.2"] == first["latest"]
+    assert final.json(first["latest"])["mediaType"] == OCI_MANIFEST
+    project.build()
+    assert final.tags() == first
+    project.repo.write({"src/a": "two"})
+    moved = project.build(code=5 if real.immutable else 0)
+    assert final.tags()["1.4.2"] == first["1.4.2"]
+    assert (final.tags()["latest"] == first["latest"]) == real.immutable
+    if real.immutable:
+        assert f"The tag {project.store}-final:latest was not taken" in moved.stderr
+
+
 CHART: dict[str, str | bytes | None] = {
     "lineal.yaml": "project: shop\nimages: {app: {}}\ndeploy: {chart: chart, values: [images.yaml.j2]}\n",
     "images.yaml.j2": "image: '{{ images.app.image }}'\n",

@@ -18,7 +18,7 @@ def built(repo: servers.Repository, lineal: Lineal, text: str) -> str:
     return done.stdout.split(":", 1)[1].partition("@")[0].rpartition(":")[2]
 
 
-BAD = {
+BAD: dict[str, dict[str, str | bytes | None]] = {
     "not yaml": {"lineal.yaml": "project: [\n"},
     "no image": {"lineal.yaml": "project: p\nimages: {app: {dockerfile: none}}\n"},
     "a large file": {"Dockerfile": DOCKERFILE + "# " + "x" * (1 << 20)},

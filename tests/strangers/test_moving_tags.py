@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from lineal.publish.claim import claim_documents
+from lineal.store.open import StoreOpener
+from lineal.store.tags import Claim, claim_key
 from tests import servers
 from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project, Published
@@ -95,6 +98,12 @@ def test_what_the_store_remembers_says_of_which_tag_it_is_and_outlives_a_cleanup
     claims = [tag for tag in project.contents.tags() if tag.startswith("moving-")]
     (said,) = [project.contents.json(project.contents.tags()[tag]) for tag in claims if project.repo.head() in tag]
     assert said["annotations"]["dev.lineal.tag"] == LATEST and said["annotations"]["dev.lineal.repository"] == final
+    store = StoreOpener(project.scratch, {}).store(project.store)
+    old = [Claim(claim_key(final, "1.2"), "0" * 16, 1_700_000_000_000 + day, "c" * 40) for day in range(4)]
+    for claim in old:
+        _, manifest = claim_documents(claim, final, "1.2", "sha256:" + "0" * 64, "main")
+        store.put_manifest(manifest, claim.tag)
     cleaned = project.lineal("cleanup", "--repo", project.store, "--keep-days", "0")
-    assert cleaned.code == 0 and "moving-" not in cleaned.stdout
+    assert cleaned.code == 0 and "deleted    1 stage and 1 claim of moving tags" in cleaned.stderr
     assert set(claims) <= set(project.contents.tags()), "they are of today"
+    assert {claim.tag for claim in old} - set(project.contents.tags()) == {old[0].tag}, "the newest of a tag stay"

@@ -100,6 +100,8 @@ def _environment(session: Session, finished: Callable[[Candidate, Image], str | 
         note=session.progress.note,
     )
     session.at_close(engine.close)
+    proxies = JobProxies(settings.environ, session.context.may_write, settings.engine_network.value)
+    session.hidden.hide(proxies.passwords)
     return BuildEnvironment(
         store=session.store,
         base_store=lambda reference: session.stores.base(reference, session.store),
@@ -108,13 +110,13 @@ def _environment(session: Session, finished: Callable[[Candidate, Image], str | 
         agents=session.agents.socket,
         exceptions=session.giterminism,
         notes=session.notes,
-        proxies=JobProxies(settings.environ, session.context.may_write, settings.engine_network.value),
+        proxies=proxies,
         project=project.project,
         line=session.context.line,
         may_write=session.context.may_write,
         finished=finished,
         options={name: _run_options(image) for name, image in project.images.items()},
-        host_network=NETWORK_HOST in settings.allowed.value,
+        host_network=NETWORK_HOST in settings.allowed.value and session.context.trusted,
         workspace=session.workspace,
     )
 

@@ -26,6 +26,7 @@ from lineal.report.model import (
     StageReport,
     encode,
 )
+from lineal.session.leaving import mask_error, mask_report
 from lineal.stages.plan import report as stage_report
 
 if TYPE_CHECKING:
@@ -60,12 +61,14 @@ def reporting(session: Session, command: str, *, table: bool = True) -> Iterator
     try:
         yield told
     except BaseException as error:
+        mask_error(error, session.hidden.mask)
         failure = error
         raise
     finally:
         if told.result is not None or told.report is not None:
             report = make_report(session, command, told)
             report.error = None if failure is None else error_report(failure)
+            report = mask_report(report, session.hidden.mask)
             session.progress.close()
             if table:
                 # A log that is gone changes neither what was done nor what is left behind.

@@ -19,8 +19,9 @@ _SHORTEST = 4
 class Mask:
     """Takes values that are secret out of what is printed."""
 
-    def __init__(self, values: Iterable[str] = ()) -> None:
-        self._lines: set[str] = set()
+    def __init__(self, values: Iterable[str] = (), within: Mask | None = None) -> None:
+        """What this one hides, the one that it is `within` hides as well."""
+        self._lines: set[str] = set() if within is None else within._lines
         self.hide(values)
 
     def hide(self, values: Iterable[str]) -> None:
@@ -49,10 +50,11 @@ class SecretValues(Mask):
         environ: Mapping[str, str],
         root: Path,
         grants: Grants | None = None,
+        within: Mask | None = None,
     ) -> None:
         """`images` has the secrets of each image of lineal.yaml, `given` those of the command line, which win.
         Relative `file` paths start from `root`. `grants` limits what lineal.yaml names."""
-        super().__init__()
+        super().__init__(within=within)
         self._images = {
             name: {secret.id: (number, secret) for number, secret in enumerate(secrets)}
             for name, secrets in images.items()

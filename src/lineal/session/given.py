@@ -13,7 +13,7 @@ from lineal.config.giterminism import Giterminism
 from lineal.config.grants import Grants, wishes
 from lineal.config.load import LoadedProject
 from lineal.config.model import Secret, Ssh
-from lineal.config.secrets import SecretValues, parse_secret
+from lineal.config.secrets import Mask, SecretValues, parse_secret
 from lineal.config.ssh_agents import SshAgents, parse_ssh
 from lineal.git.command import common_dir
 from lineal.git.commit import Commit
@@ -32,7 +32,7 @@ class Given:
         self._limits = Grants(
             settings.environ,
             checkout.root,
-            own=context.own and context.may_write,
+            own=context.trusted,
             agreed=None if context.in_ci else Consent(checkout.root, settings.environ, progress).agreed,
             committed=checkout.has,
             git_dirs=(checkout.git_dir, common_dir(checkout.git_dir)),
@@ -44,10 +44,10 @@ class Given:
         named = sorted(giterminism.config.environment)
         return replace(self._limits, wishes=[f"the variable {name}, for templates" for name in named])
 
-    def secrets(self, loaded: LoadedProject) -> SecretValues:
+    def secrets(self, loaded: LoadedProject, within: Mask) -> SecretValues:
         named = {name: image.secrets for name, image in loaded.project.images.items()}
         environ, root = self._settings.environ, self._checkout.root
-        return SecretValues(named, self._secrets, environ, root, self._images(loaded))
+        return SecretValues(named, self._secrets, environ, root, self._images(loaded), within)
 
     def agents(self, loaded: LoadedProject) -> SshAgents:
         named = {name: image.ssh for name, image in loaded.project.images.items()}

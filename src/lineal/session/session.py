@@ -20,14 +20,14 @@ from lineal.ci.provider import provider_of, run_name
 from lineal.config.giterminism import Giterminism
 from lineal.config.load import LoadedProject
 from lineal.config.model import FILE
-from lineal.config.secrets import SecretValues
+from lineal.config.secrets import Mask, SecretValues
 from lineal.config.setting import Origin, Setting
 from lineal.config.ssh_agents import SshAgents
 from lineal.config.template import GitFacts
 from lineal.context.artifacts import Artifacts
 from lineal.context.committed import COMMIT_IT, NOT_COMMITTED
-from lineal.directories import cache_directory
 from lineal.errors import DeployFailed, Uncommitted
+from lineal.git.cache import cache_directory
 from lineal.git.commit import Commit
 from lineal.git.history import GitHistory
 from lineal.lock import Lock
@@ -35,6 +35,7 @@ from lineal.lock.select import Choice, LockContext, choose, open_lock
 from lineal.oci import Store
 from lineal.progress import Notes, Progress
 from lineal.session.given import Given
+from lineal.session.leaving import MaskedProgress, mask_error
 from lineal.session.project import load_exceptions, load_project, project_of_dockerfile
 from lineal.session.settings import PUBLISH, Settings, StoreSettings
 from lineal.stages.lookup import Lookup
@@ -50,7 +51,10 @@ class Session:
     def __init__(self, settings: Settings, progress: Progress, workspace: Path, start: Path) -> None:
         """`workspace` is a private directory that the caller removes; `start` is inside the repository."""
         self.settings = settings
-        self.progress = progress
+        passwords = [login.password for login in provider_of(settings.environ).logins()]
+        self.hidden = Mask([*passwords, settings.environ.get(REGISTRY_LOGIN[1], "")])
+        """All secrets that the run has read so far: nothing that leaves it shows one."""
+        self.progress = MaskedProgress(progress, self.hidden.mask)
         self.workspace = workspace
         self._reaped = False
         self.start = start
@@ -78,6 +82,9 @@ class Session:
                 session.settings = replace(settings, environ=on_disk(settings.environ, workspace))
             try:
                 yield session
+            except BaseException as error:
+                mask_error(error, session.hidden.mask)
+                raise
             finally:
                 session.close()
         finally:
@@ -175,7 +182,7 @@ class Session:
 
     @cached_property
     def secrets(self) -> SecretValues:
-        return self.given.secrets(self.loaded)
+        return self.given.secrets(self.loaded, self.hidden)
 
     @cached_property
     def agents(self) -> SshAgents:
@@ -225,8 +232,7 @@ class Session:
     def _registry_login(self) -> Mapping[str, str]:
         """A stranger's commit does not say who gets this job's password."""
         environ, repo = self.settings.environ, self.store_settings.repo
-        own = self.context.may_write and self.context.own
-        if own or repo.origin.place is None or not environ.get(REGISTRY_LOGIN[0]):
+        if self.context.trusted or repo.origin.place is None or not environ.get(REGISTRY_LOGIN[0]):
             return environ
         self.progress.warn(
             f"{repo.value} comes from the commit ({repo.origin}), which is not this project's own: it does "
@@ -273,6 +279,14 @@ class Session:
         """The name of this run, for the people whose run waits for its lock."""
         return run_name(self.settings.environ)
 
+    @property
+    def _lock_environ(self) -> Mapping[str, str]:
+        """A stranger's commit does not say who gets the password of etcd either."""
+        environ, lock = self.settings.environ, self.store_settings.lock
+        if self.context.trusted or lock.origin.place is None:
+            return environ
+        return {name: value for name, value in environ.items() if not name.startswith("LINEAL_ETCD_")}
+
     @cached_property
     def lock(self) -> Lock:
         context = LockContext(
@@ -281,7 +295,7 @@ class Session:
             repository=self.checkout,
             workspace=self.workspace,
             kube_context=self.settings.kube_context.value,
-            environ=self.settings.environ,
+            environ=self._lock_environ,
             holder=self.holder,
             notes=self.notes,
         )

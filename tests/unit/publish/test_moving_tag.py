@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -51,7 +51,8 @@ class Interrupted(MemoryStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.number, self.meanwhile = 0, lambda: None
+        self.number = 0
+        self.meanwhile: Callable[[], None] = lambda: None
 
     def tags(self, prefix: str = "") -> list[str]:
         found = super().tags(prefix)

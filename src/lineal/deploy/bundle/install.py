@@ -44,7 +44,7 @@ class Installation:
     @cached_property
     def secrets(self) -> SecretValues:
         """Learns the decrypted values, so that no message shows them."""
-        return SecretValues({}, [], self.session.settings.environ, self.session.start)
+        return SecretValues({}, [], self.session.settings.environ, self.session.start, within=self.session.hidden)
 
     @property
     def bundle(self) -> Bundle:

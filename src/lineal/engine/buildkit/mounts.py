@@ -12,6 +12,8 @@ from lineal.engine.buildkit.failures import COMMAND
 from lineal.engine.buildkit.llb import NOTHING, Graph, Output
 from lineal.engine.buildkit.protocol import ops_pb2
 from lineal.engine.buildkit.session import Session
+from lineal.errors import BadConfiguration
+from lineal.text import quoted
 
 STORE = "lineal"
 """The name of a session's blobs, for the daemon."""
@@ -44,12 +46,18 @@ class Execution:
             command.mounts, key=lambda mount: (isinstance(mount, SecretMount | SshMount), mount.target)
         )
         mounts += [self._mount(mount) for mount in by_target]
+        options = command.options
+        if options.shm_size is not None:
+            mounts.append(self._mount(TmpfsMount(target="/dev/shm", size=options.shm_size)))  # noqa: S108
         operation = ops_pb2.ExecOp(
             meta=ops_pb2.Meta(
                 args=command.argv,
                 env=[f"{name}={value}" for name, value in command.env.items() if name not in command.secret_env],
                 cwd=command.workdir or "/",
                 user=command.user,
+                extraHosts=[ops_pb2.HostIP(Host=name, IP=_host_address(name, ip)) for name, ip in options.hosts],
+                ulimit=[ops_pb2.Ulimit(Name=name, Soft=soft, Hard=hard) for name, soft, hard in options.ulimits],
+                cgroupParent=options.cgroup_parent,
                 removeMountStubsRecursive=True,
             ),
             mounts=mounts,
@@ -138,6 +146,17 @@ class Execution:
             mountType=ops_pb2.CACHE, readonly=not mount.writable,
             cacheOpt=ops_pb2.CacheOpt(ID=f"lineal-{name}", sharing=_SHARING[mount.sharing]),
         )  # fmt: skip
+
+
+def _host_address(name: str, address: str) -> str:
+    """Only Docker Engine knows the address of its own machine. Raises `BadConfiguration`."""
+    if address == "host-gateway":
+        raise BadConfiguration(
+            f"`add_hosts` gives {quoted(name)} the address host-gateway, which a buildkitd does not know.",
+            id="LN-5808",
+            remedy="Write the address of the engine's machine, or use the engine docker.",
+        )
+    return address
 
 
 def _unique() -> str:

@@ -24,7 +24,7 @@ class Engine:
     """Its layers go to a registry without Lineal."""
 
 
-def under_test(buildkitd: str, chosen: str = CHOSEN) -> Engine:
+def under_test(buildkitd: str, chosen: str) -> Engine:
     nowhere = {"LINEAL_ENGINE": f"buildkit:{buildkitd}", "DOCKER_HOST": "unix:///nowhere/docker.sock"}
     return {
         "docker": Engine({}),

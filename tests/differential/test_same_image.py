@@ -42,14 +42,14 @@ def test_buildkit_is_there() -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_the_same_image(shared: Workshop, case: Case) -> None:
     result, ours, theirs = shared.build(case)
-    _check_outcome(case, result, theirs)
+    check_outcome(case, result, theirs)
     if ours is None or isinstance(theirs, str):
         return
-    _check_differences(case, ours, theirs)
+    check_differences(case, ours, theirs)
     assert compare.faults(ours) == []
 
 
-def _check_outcome(case: Case, result: Result, theirs: Image | str) -> None:
+def check_outcome(case: Case, result: Result, theirs: Image | str) -> None:
     """Both build it, or who refuses is in group.yaml."""
     wanted = case.expected
     assert "Traceback" not in result.stderr, result.stderr
@@ -71,7 +71,7 @@ def _end(theirs: Image | str) -> str:
     return theirs.strip().splitlines()[-1] if isinstance(theirs, str) else "builds it"
 
 
-def _check_differences(case: Case, ours: Image, theirs: Image) -> None:
+def check_differences(case: Case, ours: Image, theirs: Image) -> None:
     found = compare.differences(ours, theirs)
     known = case.expected.differs
     new = [f"{where}: {what}" for where, what in found if not any(fnmatch.fnmatchcase(where, k) for k in known)]

@@ -38,6 +38,7 @@ class Workshop:
     pool: ThreadPoolExecutor
     """BuildKit's side, which goes ahead of the tests: one build at a time, as some use the same cache."""
     registry: str
+    engine: engines.Engine
     wanted: Sequence[Case]
     """All cases that this process may be asked for: a group is built at once."""
     commits: dict[str, servers.Repository] = field(default_factory=dict)
@@ -79,17 +80,16 @@ class Workshop:
         """By the case's name; no case has an image when one of them is refused."""
         repo = self._commit(cases[0].group)
         report, store = self.scratch / "report.json", self.scratch / "store"
-        engine = engines.under_test(self.oracle.address)
-        repository = f"{self.registry}/differential-{self.scratch.name}" if engine.pushes else f"layout:{store}"
+        repository = f"{self.registry}/differential-{self.scratch.name}" if self.engine.pushes else f"layout:{store}"
         # As a job: on a machine of somebody's own, a secret that lineal.yaml names would be asked for.
-        environment = {**cases[0].expected.env, **engine.environment, "CI": "true"}
+        environment = {**cases[0].expected.env, **self.engine.environment, "CI": "true"}
         lineal = Lineal(repo.path, self.scratch, environment)
         names = [case.name for case in cases]
         result = lineal("build", *names, "--repo", repository, "--report", str(report))
         if result.code:
             return dict.fromkeys(names, (result, None))
         digests = {image["name"]: image["digest"] for image in json.loads(report.read_text())["images"]}
-        if engine.pushes:
+        if self.engine.pushes:
             engines.fetch(repository, [digest for name, digest in digests.items() if name in names], store)
         return {name: (result, read(store, digests[name])) for name in names}
 
@@ -105,7 +105,9 @@ class Workshop:
 
 
 @contextmanager
-def workshop(registry: str, scratch: Path, wanted: Sequence[Case]) -> Iterator[Workshop]:
+def workshop(
+    registry: str, scratch: Path, wanted: Sequence[Case], engine: str = engines.CHOSEN
+) -> Iterator[Workshop]:
     arguments = bases.push(registry, scratch / "bases")
     # The path of a socket may have 107 characters only: pytest's directories are too deep.
     with (
@@ -114,7 +116,8 @@ def workshop(registry: str, scratch: Path, wanted: Sequence[Case]) -> Iterator[W
         _web(scratch / "commits") as web,
         ThreadPoolExecutor(1) as pool,
     ):
-        yield Workshop(oracle, arguments, scratch, web, pool, registry, wanted)
+        used = engines.under_test(oracle.address, engine)
+        yield Workshop(oracle, arguments, scratch, web, pool, registry, used, wanted)
         pool.shutdown(cancel_futures=True)
 
 

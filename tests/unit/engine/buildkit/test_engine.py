@@ -27,6 +27,8 @@ from lineal.engine import (
 from lineal.engine.buildkit import mounts
 from lineal.engine.buildkit.address import parse
 from lineal.engine.buildkit.engine import BuildkitEngine
+from lineal.engine.buildkit.protocol import ssh_pb2
+from lineal.engine.buildkit.session import _AgentCall
 from lineal.errors import BuildFailed, Interrupted, Unreachable
 from tests.unit.engine.buildkit.conftest import Bench, put_image
 from tests.unit.engine.docker.conftest import base_tar, directory, regular, tar_of
@@ -188,28 +190,46 @@ def test_a_cache_begins_with_what_it_is_given(layout: Bench) -> None:
     assert layout.said == ["firstmore"]
 
 
-def test_an_agent_lists_and_signs_and_does_nothing_else(layout: Bench, tmp_path: Path) -> None:
+def test_an_agent_s_socket_is_there_and_gone_afterwards(layout: Bench, tmp_path: Path) -> None:
+    found = names(layout, "stat -c '%F %a %u' /a", mounts=[SshMount("/a", tmp_path / "agent", 0o640, 9)])
+    assert found == [] and layout.said == ["socket 640 9"]
+
+
+class Call:
+    """What a client in the container sends to its agent, in pieces, and gets."""
+
+    def __init__(self, *sent: bytes) -> None:
+        self.sent = [ssh_pb2.BytesMessage(data=data).SerializeToString() for data in sent]
+        self.got: list[bytes] = []
+
+    def receive(self) -> bytes | None:
+        return self.sent.pop(0) if self.sent else None
+
+    def send(self, message: bytes) -> None:
+        self.got.append(ssh_pb2.BytesMessage.FromString(message).data)
+
+
+def test_an_agent_lists_and_signs_and_does_nothing_else(tmp_path: Path) -> None:
     asked = []
 
-    def agent(server: socket.socket) -> None:
+    def serve(server: socket.socket) -> None:
         client, _ = server.accept()
         with client:
             while head := client.recv(4):
-                message = client.recv(struct.unpack(">L", head)[0])
-                asked.append(message[0])
-                client.sendall(struct.pack(">L", 3) + b"\x0cok")
+                asked.append(client.recv(struct.unpack(">L", head)[0]))
+                client.sendall(b"\0\0\0\3\x0cok")
 
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "agent"))
         server.listen()
-        threading.Thread(target=agent, args=(server,), daemon=True).start()
-        # Requests to list (11), to add a key (17) and to list, as `ssh-add` would write them.
-        requests = r"printf '\0\0\0\1\013\0\0\0\2\021x\0\0\0\1\013'"
-        found = names(
-            layout, f"stat -c '%a %u' /a; {requests} | busybox nc local:/a -w 2 | od -c >/dev/null; true",
-            mounts=[SshMount("/a", tmp_path / "agent", 0o640, 9)],
-        )  # fmt: skip
-    assert found == [] and layout.said[0] == "640 9"
+        thread = threading.Thread(target=serve, args=(server,), daemon=True)
+        thread.start()
+        # To list, to add a key, to sign.
+        call = Call(b"\0\0", b"\0\1\x0b\0\0\0\2\x11", b"x\0\0\0\2\x0ds")
+        _AgentCall(call, tmp_path / "agent").run()  # type: ignore[arg-type]
+        thread.join(10)
+    assert asked == [b"\x0b", b"\x0ds"], "the agent was not asked to add a key"
+    assert call.got == [b"\0\0\0\3\x0cok", b"\0\0\0\1\5", b"\0\0\0\3\x0cok"]
 
 
 # --- a shared daemon ------------------------------------------------------------------------------------------------

@@ -237,6 +237,6 @@ def test_the_component_becomes_a_project_of_its_own_and_its_token_no_argument(cl
     assert there.git("tag").split() == ["1.0.0", "1.0.1", "1.1.0"]
     assert there.git("rev-parse", "main") == there.git("rev-parse", "1.1.0")
     assert defaults(there.git("show", "1.0.0:templates/build.yml")) == f"{IMAGE}@{DIGEST}"
-    assert defaults(there.git("show", "main:templates/build.yml")) == f"{IMAGE}:v1.1.0"
+    assert defaults(there.git("show", "main:templates/build.yml")) == f"{IMAGE}@{DIGEST}"
     assert "push" in arguments.read_text()
     assert "glpat-secret" not in arguments.read_text() + said

@@ -26,7 +26,17 @@ _TOGETHER = {
     "gitlab": r"^tests/gitlab/",
 }
 
-_SERVERS = {"registry", "auth_registry", "registry_server", "engine", "builder", "helms", "kubernetes", "etcd"}
+_SERVERS = {
+    "registry",
+    "real_registry",
+    "auth_registry",
+    "registry_server",
+    "engine",
+    "builder",
+    "helms",
+    "kubernetes",
+    "etcd",
+}
 """Fixtures behind which there is a server or a program that only `make test` installs."""
 
 

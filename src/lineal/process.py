@@ -49,7 +49,8 @@ def go_on() -> bool:
     return False
 
 
-def _tether() -> list[str]:
+def tether() -> list[str]:
+    """What to put before a program's arguments so that the kernel kills it when this process dies."""
     if not sys.platform.startswith("linux") or not sys.executable:
         return []
     return [sys.executable, "-I", "-S", "-c", _TETHERED, str(os.getpid())]
@@ -92,7 +93,7 @@ def run(
     with _Signals(shielded, grace, limit, stop, pause) as signals:
         # A group of its own: Ctrl-C on a terminal would otherwise reach it twice, once without us.
         process = subprocess.Popen(
-            [*(_tether() if tethered else ()), *argv],
+            [*(tether() if tethered else ()), *argv],
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

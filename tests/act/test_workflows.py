@@ -134,6 +134,14 @@ def test_other_images_than_those_of_staging_are_not_promoted(act: Act, cluster: 
     assert deployed(cluster).keys() == {"shop-staging"}
 
 
+def test_a_schedule_deletes_what_nothing_needs(act: Act) -> None:
+    """Where the store is no package of GitHub; tests/e2e/test_cleanup_github.py has those."""
+    act.install("github-cleanup.yml")
+    run = act.succeed("schedule")
+    assert run.jobs == {"cleanup": "success"}
+    assert "kept       0 stages" in run.said("cleanup") and "deleted    0 stages" in run.said("cleanup")
+
+
 def test_secrets_reach_their_run_and_nothing_else(act: Act, base_image: str) -> None:
     token, npm = "models-7c1f", "registry=https://npm.example.com/\n//npm.example.com/:_authToken=npm-4be2d0"
     act.secrets |= {"MODELS_TOKEN": token, "NPM_TOKEN": "npm-4be2d0"}
@@ -181,7 +189,7 @@ _DOWNLOAD = 'mkdir -p "$FILES" && cp -R "/artifacts/$NAME/." "$FILES"'
 
 def test_what_one_job_makes_is_in_the_image_of_the_next(act: Act, tmp_path: Path) -> None:
     """GitHub's storage is not here: two actions with the same names and inputs have a folder."""
-    for name, version, script in (("upload", "v5", _UPLOAD), ("download", "v6", _DOWNLOAD)):
+    for name, version, script in (("upload", "v6", _UPLOAD), ("download", "v7", _DOWNLOAD)):
         inputs = {"name": {"required": True}, "path": {"required": True}, "if-no-files-found": {"default": "warn"}}
         environ = {"NAME": "${{ inputs.name }}", "FILES": "${{ inputs.path }}"}
         steps = [{"run": script, "shell": "sh", "env": environ}]

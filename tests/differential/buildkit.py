@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,7 @@ def missing() -> str:
 class Buildkit:
     address: str
     scratch: Path
+    kill: Callable[[], None] = lambda: None
 
     def build(self, case: Case, checkout: Path, arguments: Mapping[str, str]) -> Image:
         """The image of a case from a directory that holds its commit. Raises `Refused`."""
@@ -78,8 +79,8 @@ def _spelt(name: str) -> str:
 
 
 @contextmanager
-def buildkitd(directory: Path, registry: str) -> Iterator[Buildkit]:
-    """A daemon of its own, its data in `directory`; RUN has the host's network."""
+def buildkitd(directory: Path, registry: str, *more: str) -> Iterator[Buildkit]:
+    """A daemon of its own, its data in `directory`; RUN has the host's network. `more` are flags for it."""
     config = directory / "buildkitd.toml"
     config.write_text(f'[registry."{registry}"]\nhttp = true\n')
     address = f"unix://{directory}/buildkitd.sock"
@@ -87,13 +88,13 @@ def buildkitd(directory: Path, registry: str) -> Iterator[Buildkit]:
     apart = [servers.program("setpriv"), "--pdeathsig", "TERM", servers.program("unshare"), "--mount"]
     flags = ["--config", str(config), "--root", str(directory / "data"), "--addr", address]
     flags += ["--containerd-worker=false", "--oci-worker=true", "--oci-worker-net=host", "--oci-worker-gc=false"]
-    flags += [f"--oci-worker-binary={servers.program('runc')}"]
+    flags += [f"--oci-worker-binary={servers.program('runc')}", *more]
     with (directory / "log").open("wb") as log:
         command = [*apart, str(PROGRAMS / "buildkitd"), *flags]
         daemon = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"TMPDIR": str(directory)})
     try:
         _wait(daemon, address, directory / "log")
-        yield Buildkit(address, directory)
+        yield Buildkit(address, directory, daemon.kill)
     finally:
         daemon.terminate()
         daemon.wait(30)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tests import servers
 from tests.conftest import Lineal
-from tests.differential import bases, buildkit
+from tests.differential import bases, buildkit, engines
 from tests.differential.cases import Case, Group
 from tests.differential.image import Image, read
 from tests.forks import Result
@@ -37,6 +37,7 @@ class Workshop:
     web: str
     pool: ThreadPoolExecutor
     """BuildKit's side, which goes ahead of the tests: one build at a time, as some use the same cache."""
+    registry: str
     wanted: Sequence[Case]
     """All cases that this process may be asked for: a group is built at once."""
     commits: dict[str, servers.Repository] = field(default_factory=dict)
@@ -78,13 +79,18 @@ class Workshop:
         """By the case's name; no case has an image when one of them is refused."""
         repo = self._commit(cases[0].group)
         report, store = self.scratch / "report.json", self.scratch / "store"
+        engine = engines.under_test(self.oracle.address)
+        repository = f"{self.registry}/differential-{self.scratch.name}" if engine.pushes else f"layout:{store}"
         # As a job: on a machine of somebody's own, a secret that lineal.yaml names would be asked for.
-        lineal = Lineal(repo.path, self.scratch, cases[0].expected.env | {"CI": "true"})
+        environment = {**cases[0].expected.env, **engine.environment, "CI": "true"}
+        lineal = Lineal(repo.path, self.scratch, environment)
         names = [case.name for case in cases]
-        result = lineal("build", *names, "--repo", f"layout:{store}", "--report", str(report))
+        result = lineal("build", *names, "--repo", repository, "--report", str(report))
         if result.code:
             return dict.fromkeys(names, (result, None))
         digests = {image["name"]: image["digest"] for image in json.loads(report.read_text())["images"]}
+        if engine.pushes:
+            engines.fetch(repository, [digest for name, digest in digests.items() if name in names], store)
         return {name: (result, read(store, digests[name])) for name in names}
 
     def _commit(self, group: Group) -> servers.Repository:
@@ -108,7 +114,7 @@ def workshop(registry: str, scratch: Path, wanted: Sequence[Case]) -> Iterator[W
         _web(scratch / "commits") as web,
         ThreadPoolExecutor(1) as pool,
     ):
-        yield Workshop(oracle, arguments, scratch, web, pool, wanted)
+        yield Workshop(oracle, arguments, scratch, web, pool, registry, wanted)
         pool.shutdown(cancel_futures=True)
 
 

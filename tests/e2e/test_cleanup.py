@@ -15,11 +15,13 @@ from typing import NamedTuple
 import pytest
 import requests
 
+from lineal.store.registry.client import Registry
 from tests import servers
 from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project
 from tests.forks import Result
 from tests.registries.proxy import Answer, Forward, Quirk, Request, proxy, refusal
+from tests.unit.store.conftest import manifest_of
 
 pytestmark = pytest.mark.registry
 _STAGE = re.compile(r"([0-9a-f]{64})-[0-9]{13}")
@@ -164,6 +166,22 @@ def test_what_has_another_tag_stays(project: Project) -> None:
     done = cleanup(project)
     assert (done.stdout, project.contents.tags()) == ("", before)
     assert "1 have another tag" in done.stderr
+
+
+def test_a_repository_of_finished_images_loses_nothing(published: Project) -> None:
+    """Named as the store by mistake: what has a tag of people stays, and so does what is pulled by digest alone."""
+    final = Project(published.repo, published.lineal, f"{published.store}-final", published.scratch)
+    target = final.store.partition("/")
+    finals = Registry(target[0], target[2], environ={"HOME": str(published.scratch)})
+    for number, tags in enumerate([["1.4.2", "1.4", "latest"], ["sha-3f6c1d2"], []]):
+        manifest = manifest_of(finals, str(number))
+        finals.put_manifest(manifest)
+        for tag in tags:
+            finals.put_manifest(manifest, tag)
+    before = final.contents.tags()
+    done = cleanup(final)
+    assert (done.stdout, final.contents.tags()) == ("", before) and len(before) == 4
+    assert finals.digest(manifest.digest) == manifest.digest
 
 
 def retag(project: Project, tag: str, new: str) -> None:

@@ -13,6 +13,10 @@ from pathlib import Path
 import pytest
 import requests
 
+from lineal.cleanup.retention import DAY
+from lineal.publish.claim import claim_documents
+from lineal.store.registry.client import Registry
+from lineal.store.tags import Claim, claim_key
 from tests import servers
 from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project, Published
@@ -188,6 +192,20 @@ def test_what_is_new_stays_for_an_hour(open_store: Open) -> None:
         version.created -= 3700
     assert "2 images and records deleted" in cleanup(store.project).stderr
     assert store.github.versions.keys() == store.led_to()
+
+
+def test_an_old_claim_of_a_moving_tag_goes(store: Store, tmp_path: Path) -> None:
+    proxied = {"HOME": str(tmp_path), "HTTP_PROXY": f"http://{store.github.home}"}
+    registry = Registry("ghcr.io", store.project.store.removeprefix("ghcr.io/"), insecure=True, environ=proxied)
+    claim = Claim(claim_key("", "latest"), "0" * 16, int(time.time() * 1000) - 60 * DAY, "c" * 40)
+    blobs, manifest = claim_documents(claim, "", "latest", "sha256:" + "0" * 64, "main")
+    for blob in blobs:
+        registry.put_blob(blob)
+    for tag in (claim.tag, claim.withdrawal):
+        registry.put_manifest(manifest, tag)
+    assert "deleted    0 stages and 1 claim of moving tags" in cleanup(store.project).stderr
+    assert store.github.deleted == [manifest.digest]
+    assert not {claim.tag, claim.withdrawal} & set(store.project.contents.tags())
 
 
 def test_a_token_that_may_not_delete_is_told_what_it_needs(store: Store) -> None:

@@ -21,10 +21,11 @@ from lineal.store.layout import Layout
 from lineal.store.registry.client import Registry
 from lineal.store.tags import stage_tag
 from tests.conftest import Lineal
-from tests.e2e.parts import NOWHERE, Project
+from tests.e2e.parts import NOWHERE, Project, Published
 from tests.e2e.test_cleanup import branch, cleanup, opened
 from tests.registries.real import REAL, Real
 from tests.servers import Repository
+from tests.tools import helm as binaries
 from tests.unit.store.conftest import manifest_of
 
 
@@ -121,6 +122,54 @@ def test_an_image_of_a_directory_is_copied_there_and_back(store: Registry, tmp_p
         name = digest if isinstance(digest, str) else digest["digest"]
         assert store.manifest(name) == source.manifest(name) == back.manifest(name)
     assert kept.endswith(store.repository)
+
+
+FINISHED = """
+project: shop
+images: {app: {}}
+publish: {to: ["%s-final"], tags: ["{{ git.tag | semver('{major}.{minor}.{patch}') }}", latest]}
+"""
+
+
+def test_finished_images_get_their_tags_and_moving_ones_move(project: Project, real: Real) -> None:
+    project.write("FROM scratch\nCOPY src /src\n", {"src/a": "one", "lineal.yaml": FINISHED % project.store})
+    project.repo.git("tag", "v1.4.2")
+    project.build()
+    final = Published(f"{project.store}-final")
+    first = final.tags()
+    assert first.keys() >= {"1.4.2", "latest"} and first["1.4.2"] == first["latest"]
+    assert final.json(first["latest"])["mediaType"] == OCI_MANIFEST
+    project.build()
+    assert final.tags() == first
+    project.repo.write({"src/a": "two"})
+    moved = project.build(code=5 if real.immutable else 0)
+    assert final.tags()["1.4.2"] == first["1.4.2"]
+    assert (final.tags()["latest"] == first["latest"]) == real.immutable
+    if real.immutable:
+        assert f"The tag {project.store}-final:latest was not taken" in moved.stderr
+
+
+CHART: dict[str, str | bytes | None] = {
+    "lineal.yaml": "project: shop\nimages: {app: {}}\ndeploy: {chart: chart, values: [images.yaml.j2]}\n",
+    "images.yaml.j2": "image: '{{ images.app.image }}'\n",
+    "chart/Chart.yaml": "apiVersion: v2\nname: shop\nversion: 0.1.0\n",
+    "chart/templates/map.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\n"
+    "data: {image: '{{ .Values.image }}'}\n",
+}
+
+
+@pytest.mark.helm
+def test_a_bundle_is_published_beside_the_store_and_copied(project: Project, tmp_path: Path) -> None:
+    binaries.fetch(binaries.directory())
+    project.lineal.env["LINEAL_HELM"] = str(binaries.directory() / "helm4")
+    project.write("FROM scratch\nCOPY src /src\n", {"src/a": "one", **CHART})
+    built = project.build().digests["app"]
+    reference = project.run("bundle", "publish", "--version", "1.0.0").stdout.strip()
+    done = project.lineal("bundle", "copy", reference, f"{project.store}-customer", cwd=tmp_path)
+    assert done.code == 0, done.stderr
+    new = Published(f"{project.store}-customer")
+    assert built in new.tags().values() and new.files(str(built)) == {"src/a": b"one"}
+    assert done.stdout.startswith(f"oci://{project.store}-customer/shop:1.0.0@sha256:")
 
 
 def test_what_refers_to_an_image_is_found_where_the_registry_can(store: Registry, real: Real) -> None:

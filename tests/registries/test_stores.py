@@ -61,6 +61,12 @@ def test_what_is_put_comes_back(open_store: Open, server: Proxy, tmp_path: Path)
     assert server.moved == []
 
 
+def test_the_right_to_write_is_asked_for_and_nothing_is_left(open_store: Open, server: Proxy) -> None:
+    open_store("app").check_push()
+    assert open_store("app").tags() == []
+    assert not [request for request in server.seen if request.method == "PUT"]
+
+
 def test_a_blob_is_mounted_from_a_neighbour(open_store: Open) -> None:
     store = open_store("app")
     base = store.sibling(f"{store.repository}/base")

@@ -266,6 +266,14 @@ def test_no_file_is_read_through_a_link(repo: servers.Repository, tmp_path: Path
     assert "is a link to the absolute path" in refused(repo) or "is not there" in refused(repo)
 
 
+def test_a_link_on_the_way_is_named(repo: servers.Repository, tmp_path: Path) -> None:
+    shop(repo, "FROM scratch\nCOPY bazel-bin/app /\n", "bazel-bin/app")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/app").write_text("1")
+    (repo.path / "bazel-bin").symlink_to(tmp_path / "out")
+    assert "is not there: bazel-bin is a link, and none is followed to it." in refused(repo)
+
+
 def test_what_is_no_file_is_refused_where_it_is_needed(repo: servers.Repository, tmp_path: Path) -> None:
     shop(repo)
     made(repo, {"web/dist/app.js": "1"})

@@ -44,15 +44,15 @@ def objects_that_an_uninstall_has_not_deleted_yet(shop: Shop) -> None:
     assert told.startswith("ConfigMap settings: still being deleted") and "get configmap -o yaml" in told, told
     shop.lines.clear()
     with ThreadPoolExecutor(1) as beside:
-        waits = "Waiting until ConfigMap settings, which an uninstall deletes, is gone."
-        done = beside.submit(lambda: (wait_until(lambda: waits in shop.lines), _finish(shop)))
+        done = beside.submit(_finish, shop, "Waiting until ConfigMap settings, which an uninstall deletes, is gone.")
         assert shop.deploy() == "deployed"
         done.result()
     assert "deletionTimestamp" not in shop.get("configmaps", "settings")["metadata"]
 
 
-def _finish(shop: Shop) -> None:
-    """What its finalizer waits for."""
+def _finish(shop: Shop, after: str = "") -> None:
+    """What its finalizer waits for, once the deploy has said a line."""
+    wait_until(lambda: not after or after in shop.lines)
     place = shop.client.path("configmaps", shop.namespace, "settings")
     shop.client.ask("PATCH", place, {"metadata": {"finalizers": None}}, "application/merge-patch+json")
 

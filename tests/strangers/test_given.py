@@ -345,6 +345,41 @@ def test_nothing_is_asked_where_the_caller_gives_it_all(repo: servers.Repository
     assert "value t" in shown and "[y/N]" not in shown
 
 
+# --- another repository ---------------------------------------------------------------------------------------------
+
+
+def test_what_a_job_builds_of_another_repository_gets_nothing_that_it_names(
+    repo: servers.Repository, agent: Path
+) -> None:
+    write(repo, "{id: k, env: NPM_TOKEN}", "{}")
+    with (repo.path / "lineal.yaml").open("a") as file:
+        file.write("lock: etcd:https://etcd.example.com:2379\n")
+    repo.git("add", "--all")
+    repo.commit()
+    repo.git("remote", "add", "origin", "https://github.com/stranger/shop.git")
+    environ = {**CI, "GITHUB_EVENT_NAME": "schedule", "GITHUB_SHA": "1" * 40, "NPM_TOKEN": "hush",
+               "SSH_AUTH_SOCK": str(agent), "LINEAL_ETCD_USERNAME": "u", "LINEAL_ETCD_PASSWORD": "hush"}  # fmt: skip
+    with session(repo, environ) as one:
+        assert one.context.may_write and not one.context.trusted
+        assert (one.secrets.value("app", "k"), one.agents.socket("app", "default")) == (None, None)
+        assert not [name for name in one._lock_environ if name.startswith("LINEAL_ETCD_")]
+    with session(repo, environ, lock="etcd:https://etcd.example.com:2379") as one:
+        assert one._lock_environ["LINEAL_ETCD_PASSWORD"] == "hush", "the caller says where it goes"
+
+
+def test_the_caller_vouches_for_a_commit_that_nobody_knows_and_for_no_fork_s(repo: servers.Repository) -> None:
+    write(repo, "{id: k, env: NPM_TOKEN}")
+    environ = {**STRANGER, "NPM_TOKEN": "t", "LINEAL_ALLOW": "publish"}
+    with session(repo, environ) as one:
+        assert one.context.may_write and one.secrets.value("app", "k") == b"t"
+    repo.git("update-ref", "refs/pull/7/head", "HEAD")
+    repo.git("switch", "--quiet", "--detach")
+    repo.git("branch", "--quiet", "--delete", "--force", "main")
+    repo.git("remote", "add", "origin", str(repo.path))
+    with session(repo, environ) as one:
+        assert (one.context.may_write, one.context.fork, one.secrets.value("app", "k")) == (False, True, None)
+
+
 # --- the registry's password ----------------------------------------------------------------------------------------
 
 

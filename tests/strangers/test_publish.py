@@ -63,7 +63,8 @@ def tags_of(ran: Any) -> dict[str, str]:
 
 
 def test_a_finished_image_is_a_plain_manifest_under_its_tags(project: Project, final: str) -> None:
-    commit(project, [final], [VERSION, "sha-{{ git.short }}"])
+    dockerfile = f"FROM scratch\nLABEL {KEYS}licenses=MIT {KEYS}title=other\nCOPY hello /\n"
+    commit(project, [final], [VERSION, "sha-{{ git.short }}"], Dockerfile=dockerfile)
     project.repo.git("tag", "v1.4.2")
     project.repo.git("switch", "--quiet", "--detach")  # as in the pipeline of a tag
     ran = project.build()
@@ -73,6 +74,8 @@ def test_a_finished_image_is_a_plain_manifest_under_its_tags(project: Project, f
     assert (answer.headers["Content-Type"], answer.json()["mediaType"]) == (MANIFEST, MANIFEST)
     assert answer.json()["annotations"][KEYS + "revision"] == project.repo.head()
     assert answer.json()["annotations"][KEYS + "version"] == "1.4.2"
+    assert answer.json()["annotations"][KEYS + "licenses"] == "MIT"
+    assert answer.json()["annotations"][KEYS + "title"] == "app"
     assert b"dev.lineal" not in answer.content
     assert set(Published(final).tags()) == {"1.4.2", f"sha-{project.repo.head()[:7]}"}
     (image,) = ran.report["images"]
@@ -324,3 +327,35 @@ def test_a_chart_gets_the_finished_digest_and_a_tag_that_fits_a_label(project: P
     project.repo.write({"lineal.yaml": config([f"{final}/new"], [VERSION]) + deploy})
     error = project.run("render", code=1).error
     assert f"app (it is built, and not in {final}/new yet)." in error
+
+
+@pytest.mark.helm
+def test_a_copied_bundle_has_all_its_images_though_their_tags_are_the_same(
+    project: Project, final: str, registry: str
+) -> None:
+    """Each image has a repository of its own, and the copy has one for all of them."""
+    project.lineal.env["LINEAL_HELM"] = str(helm_directory() / "helm4")
+    template = "metadata: {name: c}\napiVersion: v1\nkind: Pod\nspec: {containers: [%s]}\n"
+    containers = ", ".join(f"{{name: {n}, image: {{{{ .Values.{n} }}}}}}" for n in ("app", "web"))
+    files = {**CHART, "chart/templates/d.yaml": template % containers,
+             "images.yaml.j2": "{app: '{{ images.app.image }}', web: '{{ images.web.image }}'}\n"}  # fmt: skip
+    commit(project, [], [], **files)
+    to = [f"{final}/{{{{ image }}}}"]
+    deploy = "deploy: {chart: chart, values: [images.yaml.j2]}\n"
+    project.repo.write({"lineal.yaml": config(to, ["9.9.9"], "{app: {}, web: {}}") + deploy})
+    digests = project.build().digests
+    reference = project.run("bundle", "publish").stdout.strip()
+    target = f"{registry}/copied-{secrets.token_hex(6)}"
+    copied = project.lineal("bundle", "copy", reference, target)
+    assert copied.code == 0, copied.stderr
+    assert set(Published(target).tags().values()) == set(digests.values())
+    assert f"{target}:9.9.9 stays {digests['app']}: the image web is there by its digest alone." in copied.stderr
+
+
+def test_a_password_in_an_address_is_not_shown(project: Project) -> None:
+    commit(project, ["robot:hunter2@registry.example.com/app"], [])
+    for command in ("config", "plan", "build"):
+        ran = project.lineal(command, "--repo", project.store)
+        assert ran.code == 3
+        assert "publish.to[0]: The final repository " in ran.stderr
+        assert "hunter2" not in ran.stdout + ran.stderr

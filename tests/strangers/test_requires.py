@@ -66,6 +66,7 @@ def test_nothing_is_finished_or_tagged_before_the_tests_have_built(
     commit(project, final, passing=False)
     failed = project.build(*named, code=1)
     assert "result/passed" in failed.error
+    assert next(image for image in failed.report["images"] if image["name"] == "api")["ref"] is None
     assert Published(f"{final}/api").tags() == {}
     assert "missing for this commit: api, tests" in project.run("render", code=1).error
 

@@ -9,9 +9,10 @@ import tarfile
 import pytest
 
 from lineal.config.secrets import Mask
-from lineal.engine.docker.engine import _LINE, lines
+from lineal.engine.docker.engine import lines
 from lineal.engine.docker.layer import LayerExclusions, LayerTar
 from lineal.engine.docker.secret_parts import parts
+from lineal.engine.log_lines import _LINE
 from lineal.errors import BadConfiguration, BuildFailed, Unreachable
 from tests.unit.build.factory import Factory
 from tests.unit.build.test_stage_builder import build, command, factory  # noqa: F401 (a fixture)

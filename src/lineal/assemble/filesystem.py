@@ -16,6 +16,7 @@ from lineal.assemble.allowance import Allowance
 from lineal.assemble.links import resolve
 from lineal.assemble.unpacked_layer import MAX_NAMES, Inode, Inside, UnpackedLayer
 from lineal.context.tree import chown_number, clamp, owner_id
+from lineal.engine import Tree
 from lineal.errors import BuildFailed, Unreachable
 from lineal.tar.header import Malformed
 from lineal.tar.reader import Entry, TarReader
@@ -82,6 +83,25 @@ class Filesystem:
         except Malformed as error:
             raise Unreachable(f"Layer {layer_number} of the image cannot be read: {error}.", id="LN-5017") from error
         return self._below(layer, layer_number)
+
+    def after(self, layer_number: int, tree: Tree) -> Filesystem:
+        """The image after one more layer, of which only the outcome is known. A directory that was removed and made
+        anew counts as the old one: a reader looks at more layers than it must, and finds the same.
+
+        Raises `Unreachable` for a tree that no image has."""
+        directories = {
+            path: DirectoryEntry(*owner, self.directories[path].layer if path in self.directories else layer_number)
+            for path, owner in tree.directories.items()
+        }
+        try:
+            for path in (*directories, *tree.symlinks):
+                if clamp(path) != path or (path and dirname(path) not in directories):
+                    raise ValueError(f"{path!r} is in no directory")
+            for entry in directories.values():
+                owner_id(entry.uid), owner_id(entry.gid)
+        except ValueError as error:
+            raise Unreachable(f"Layer {layer_number} of the image cannot be read: {error}.", id="LN-5017") from error
+        return Filesystem(directories, dict(tree.symlinks), tree.passwd, tree.group)
 
     def _below(self, layer: UnpackedLayer[bytes], number: int) -> Filesystem:
         """The image with a layer on top, as overlay shows it."""

@@ -48,6 +48,8 @@ class RunMountResolver:
         self._tree = tree
         self.secrets: list[bytes] = []
         """The values that were mounted or entered so far."""
+        self.variables: list[str] = []
+        """The variables among them."""
 
     def mounts(self, step: RunInstruction, environ: dict[str, str]) -> list[Mount]:
         """Secrets that are variables are entered into `environ`, and where the first agent's socket is."""
@@ -141,6 +143,7 @@ class RunMountResolver:
                     remedy="Mount it as a file (without env=), or correct its value.",
                 )
             environ[mount.variable] = value.decode("utf-8", "surrogateescape")
+            self.variables.append(mount.variable)
             if not mount.target:
                 return []
         mode = 0o400 if mount.mode is None else mount.mode

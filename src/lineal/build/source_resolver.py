@@ -39,6 +39,8 @@ class SourceResolver:
         self._finish = finish
         self.secrets: tuple[bytes, ...] = ()
         """The values of the secrets among the mounts."""
+        self.secret_env: frozenset[str] = frozenset()
+        """The variables whose values are secrets."""
 
     def tree(self, source_stage: str | None, wanted: tuple[str, ...]) -> SourceTree:
         if source_stage is None:
@@ -103,4 +105,5 @@ class SourceResolver:
         resolver = RunMountResolver(self._stage, self._environment, self._config, self._finish, self.tree)
         mounts = resolver.mounts(step, environ)
         self.secrets = tuple(resolver.secrets)
+        self.secret_env = frozenset(resolver.variables)
         return mounts

@@ -24,10 +24,10 @@ from lineal.dockerfile.parser import undefined
 from lineal.dockerfile.planner import files_digest
 from lineal.dockerfile.scope import DEFAULT_PATH, Deferred, Word, finish
 from lineal.dockerfile.stage import Stage
-from lineal.engine import Command, CommandFailed, Directory, NoWorkingDirectory, RunOptions
+from lineal.engine import Command, CommandFailed, Directory, NoWorkingDirectory, PushedLayer, RunOptions
 from lineal.errors import BadConfiguration, BuildFailed, LinealError, Location, Unreachable
 from lineal.oci.image import image_of
-from lineal.oci.types import ContainerConfig, Image, Layer
+from lineal.oci.types import ContainerConfig, Descriptor, Image, Layer
 from lineal.stages.publish import Built
 from lineal.tar.compression import open_archive
 
@@ -256,6 +256,8 @@ class StageBuilder:
             network=step.network, mounts=mounts, options=self._options(), directories=self.directories,
             existing=self._exists,
             secrets=self.resolver.secrets,
+            # A proxy's address may have a password.
+            secret_env=self.resolver.secret_env | proxies.keys(),
             etc=(etc.mode, etc.uid, etc.gid) if etc else (0o755, 0, 0),
         )  # fmt: skip
         try:
@@ -283,6 +285,9 @@ class StageBuilder:
                 remedy="Its output is above; the stages before it are published.",
             ) from None
         self.document["created"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        if isinstance(layer, PushedLayer):
+            filesystem = self.parent.filesystem.after(len(self.parent.image.layers), layer.tree)
+            return self._with(layer.descriptor, layer.diff_id), filesystem
         with layer.path.open("rb") as file:
             filesystem = self.parent.filesystem.apply(len(self.parent.image.layers), open_archive(chunks(file)))
         return self._image(layer), filesystem
@@ -290,11 +295,15 @@ class StageBuilder:
     def _image(self, layer: Layer, text: str | None = "") -> Image:
         self.environment.store.put_blob(layer.blob())
         layer.path.unlink()
+        return self._with(layer.descriptor(), layer.diff_id, text)
+
+    def _with(self, layer: Descriptor, diff_id: str, text: str | None = "") -> Image:
+        """The image with one more layer, which is in the store."""
         self.inputs.moved.pushed += layer.size
-        self.document.setdefault("rootfs", {"type": "layers", "diff_ids": []})["diff_ids"].append(layer.diff_id)
+        self.document.setdefault("rootfs", {"type": "layers", "diff_ids": []})["diff_ids"].append(diff_id)
         if text is not None:
             self._history(text or self.stage.text, empty=False)
-        return image_of(self.document, [*self.parent.image.layers, layer.descriptor()])
+        return image_of(self.document, [*self.parent.image.layers, layer])
 
     def _history(self, text: str, *, empty: bool) -> None:
         entry = {"created": self.document.get("created", NO_TIME), "created_by": text, "comment": "lineal"}

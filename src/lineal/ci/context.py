@@ -55,7 +55,7 @@ class Context:
     """Whether the CI says that not everybody may push what is built: a protected branch or tag at its own commit."""
     fork: bool = False
     own: bool = True
-    """Whether the commit is the project's own, so that it gets what it names: secrets, a login at its store."""
+    """Whether the commit is the project's own; a run may write all the same where a job builds another repository."""
     unproven: bool = False
     """Whether it may not write only because nothing is known of whose commit it is."""
     repository: str | None = None
@@ -68,6 +68,11 @@ class Context:
     """Field name -> where its value came from, e.g. `GITHUB_SHA`, `payload pull_request.head.sha`, `git`."""
     notes: tuple[str, ...] = ()
     """Remarks for people on how the values came together: a HEAD that is not the CI's commit, a fork."""
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the commit gets what it names: secrets, a login at its store."""
+        return self.own and self.may_write
 
     @property
     def line(self) -> str:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _JOBS = ("CI", "JENKINS_URL", "TF_BUILD", "TEAMCITY_VERSION", "CODEBUILD_BUILD_ID", "bamboo_buildKey")
 """`CI` is set by most; Jenkins, Azure, TeamCity, CodeBuild and Bamboo have their own alone."""
 
+_FORKS = ("CHANGE_FORK", "SYSTEM_PULLREQUEST_ISFORK", "CIRCLE_PR_USERNAME")
+"""Set for a fork's pull request by Jenkins, Azure and CircleCI."""
+
 
 @dataclass(frozen=True, slots=True)
 class Local:
@@ -40,8 +43,13 @@ class Local:
         put_branch(draft, git)
         put_tag(draft, git)
         put_default_branch(draft, git)
-        if (variable := job_variable(self.environ)) is not None:
+        if (variable := said_by(self.environ, _JOBS)) is not None:
             draft.put("in_ci", True, variable)
+        if (variable := said_by(self.environ, _FORKS)) is not None:
+            draft.put("fork", True, variable)
+            draft.put("may_write", False, variable)
+            draft.put("own", False, variable)
+            draft.note("The code comes from a fork: the cache is read, nothing is published.")
         return draft.context()
 
     def markers(self) -> Markers | None:
@@ -69,9 +77,9 @@ class Local:
         """Nothing: the error is on the terminal."""
 
 
-def job_variable(environ: Mapping[str, str]) -> str | None:
-    """The variable by which a CI that Lineal does not know says that this is a job of it."""
-    said = (name for name in _JOBS if environ.get(name, "").strip().lower() not in ("", "0", "false", "no"))
+def said_by(environ: Mapping[str, str], names: Sequence[str]) -> str | None:
+    """The variable by which a CI that Lineal does not know says that something is so."""
+    said = (name for name in names if environ.get(name, "").strip().lower() not in ("", "0", "false", "no"))
     return next(said, None)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
 from lineal.oci import Store
@@ -26,9 +26,9 @@ def old_claims(tags: Iterable[str], now: int, since: int) -> list[Claim]:
     return sorted(old, key=lambda claim: claim.tag)
 
 
-def delete_claim(store: Store, claim: Claim) -> None:
-    """Delete a claim, and what withdraws it: both tags point at one manifest of their own."""
-    for tag in (claim.tag, claim.withdrawal):
-        digest = store.digest(tag)
-        if digest is not None:
-            store.delete(digest)
+def delete_claim(store: Store, claim: Claim, delete: Callable[[str, Sequence[str]], None]) -> None:
+    """Delete a claim, and what withdraws it: both tags point at one manifest of their own. `delete` takes a digest
+    and its tags."""
+    found = {tag: digest for tag in (claim.tag, claim.withdrawal) if (digest := store.digest(tag)) is not None}
+    for digest in dict.fromkeys(found.values()):
+        delete(digest, [tag for tag in found if found[tag] == digest])

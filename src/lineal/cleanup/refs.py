@@ -8,9 +8,9 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from lineal.cleanup.unknown import Unknown
+from lineal.config.confined import Exceeded, each
 from lineal.config.model import FILE
 from lineal.config.template import GitFacts
-from lineal.confined import Exceeded, each
 from lineal.context.committed import MAX_TEXT, dockerfile_of
 from lineal.dockerfile.images import read_images
 from lineal.dockerfile.stage import closure

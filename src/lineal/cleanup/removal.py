@@ -18,6 +18,9 @@ class Removal(Protocol):
     def delete(self, deletions: Sequence[Deletion]) -> Iterator[Deletion]:
         """Delete stages; gives each when it is gone. Raises `Unreachable`."""
 
+    def forget(self, digest: str, tags: Sequence[str]) -> None:
+        """Delete a manifest that is no stage, with its tags. Raises `Unreachable`. Called from several threads."""
+
     def sweep(self) -> str:
         """Free what belonged to them; says for people what became of the space. Raises `Unreachable`."""
 
@@ -54,6 +57,9 @@ class _ByDigest:
 
     def delete(self, deletions: Sequence[Deletion]) -> Iterator[Deletion]:
         return self._pool.map(partial(delete, self._store), deletions)
+
+    def forget(self, digest: str, tags: Sequence[str]) -> None:
+        self._store.delete(digest, tags)
 
     def sweep(self) -> str:
         freed = self._store.sweep()

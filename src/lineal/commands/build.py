@@ -43,6 +43,7 @@ def build_images(
 
     Raises `LinealError`."""
     finishing = Finishing(session)
+    failed(finishing.unfinished(unbuilt(session, plan)))
     finishing.prepare(plan)
     return finishing.publish(_built(session, plan, finishing, failed), failed)
 
@@ -57,7 +58,7 @@ def _built(
     try:
         return scheduler.run()
     except BaseException:
-        failed(scheduler.result)
+        failed(finishing.unfinished(scheduler.result))
         raise
 
 
@@ -86,16 +87,25 @@ def _scheduler(session: Session, plan: BuildPlan, finishing: Finishing) -> Sched
 def _environment(session: Session, finished: Callable[[Candidate, Image], str | None]) -> BuildEnvironment:
     from lineal.build.environment import BuildEnvironment
     from lineal.build.proxies import JobProxies
-    from lineal.engine.docker.engine import DockerEngine
+    from lineal.engine.select import SelectedEngine
     from lineal.session.settings import NETWORK_HOST
 
     settings, project = session.settings, session.loaded.project
+    engine = SelectedEngine(
+        settings.engine.value,
+        settings.engine.origin.source,
+        network=settings.engine_network.value,
+        environment=settings.environ,
+        workspace=session.workspace,
+        note=session.progress.note,
+    )
+    session.at_close(engine.close)
     proxies = JobProxies(settings.environ, session.context.may_write, settings.engine_network.value)
     session.hidden.hide(proxies.passwords)
     return BuildEnvironment(
         store=session.store,
         base_store=lambda reference: session.stores.base(reference, session.store),
-        engine=DockerEngine(network=settings.engine_network.value, environment=settings.environ),
+        engine=engine,
         secrets=session.secrets,
         agents=session.agents.socket,
         exceptions=session.giterminism,
@@ -106,7 +116,7 @@ def _environment(session: Session, finished: Callable[[Candidate, Image], str | 
         may_write=session.context.may_write,
         finished=finished,
         options={name: _run_options(image) for name, image in project.images.items()},
-        host_network=NETWORK_HOST in settings.allowed.value,
+        host_network=NETWORK_HOST in settings.allowed.value and session.context.trusted,
         workspace=session.workspace,
     )
 

@@ -56,7 +56,7 @@ def clean_up(session: Session) -> None:
             for one in removal.delete(recheck(session.store, tags, plan.deletions, pool)):
                 gone.append(one)
                 show("".join(_lines([one])))
-            list(pool.map(lambda claim: delete_claim(session.store, claim), claims))
+            list(pool.map(lambda claim: delete_claim(session.store, claim, removal.forget), claims))
             session.progress.note(f"deleted    {_stages(gone)}{_and_claims(claims)}")
         except BaseException:
             session.progress.note(f"deleted    {_stages(gone)}")

@@ -8,6 +8,7 @@ from typing import Any
 from lineal.commands.output import show
 from lineal.config.load import LoadedProject
 from lineal.config.setting import Setting
+from lineal.publish.publication import publications
 from lineal.session.session import Session
 from lineal.session.settings import ReleaseSettings
 from lineal.text import defuse_commands, printable
@@ -16,7 +17,9 @@ from lineal.text import defuse_commands, printable
 def config(session: Session) -> None:
     """The whole command. Raises `BadConfiguration`, also for an address that must not be shown because a password
     stands in it."""
-    show(describe(session.loaded, settings_of(session)))
+    settings = settings_of(session)
+    publications(session.loaded, session.git_facts, session.store_settings.repo.value)
+    show(describe(session.loaded, settings))
 
 
 def settings_of(session: Session) -> dict[str, Setting[Any]]:
@@ -30,6 +33,7 @@ def settings_of(session: Session) -> dict[str, Setting[Any]]:
         "jobs": settings.jobs,
         "dev": settings.dev,
         "ignore-uncommitted": settings.ignore_uncommitted,
+        "engine": settings.engine,
         "engine-network": settings.engine_network,
         "kube-context": settings.kube_context,
         "skip-unchanged": settings.skip_unchanged,

@@ -17,6 +17,7 @@ from lineal.stages.plan import BuildPlan
 from lineal.store.record import image_digest
 
 if TYPE_CHECKING:
+    from lineal.dockerfile.stage import Stage
     from lineal.oci import Store
     from lineal.oci.types import Image, Manifest
     from lineal.publish.final_repository import FinalRepository
@@ -63,6 +64,11 @@ class Finishing:
             wanted = [self._wanted[name] for name in plan.images if name in self._wanted]
             check({self._final(address) for one in wanted for address in one.repositories}, self._pool)
 
+    def unfinished(self, result: BuildResult) -> BuildResult:
+        """The result of a run that ends before it has finished anything: what is in the store is not what people get,
+        and may have failed its tests."""
+        return replace(result, finished=self._references({})) if self._wanted else result
+
     def publish(self, result: BuildResult, failed: Callable[[BuildResult], None]) -> BuildResult:
         """The result with the finished images, which are published and tagged. `failed` is told what there is when
         that ends early. Raises `LinealError`."""
@@ -77,7 +83,7 @@ class Finishing:
         try:
             publish(placements, store, self._move, self._pool, told=outcomes.extend, overwrite=overwrite)
         except BaseException:
-            failed(replace(result, finished=self._references({}), tags=_tags(outcomes)))
+            failed(replace(self.unfinished(result), tags=_tags(outcomes)))
             raise
         return replace(result, finished=self._references(manifests), tags=_tags(outcomes))
 
@@ -102,7 +108,8 @@ class Finishing:
             name = names.get(candidate.record.checksum)
             if name is None:
                 return None
-            return str(self._references({name: self._manifest(name, candidate, image.manifest)})[name])
+            manifest = self._manifest(name, plan.images[name], candidate, image.manifest)
+            return str(self._references({name: manifest})[name])
 
         return reference
 
@@ -110,16 +117,18 @@ class Finishing:
 
     def _manifests(self, result: BuildResult) -> dict[str, Manifest]:
         """The manifests of the images whose last stage is there."""
-        stages = {name: stage for name, stage in result.stages().items() if name in self._wanted}
-        made = self._pool.map(
-            lambda name: self._manifest(name, stages[name], self._stage_image(stages[name])), stages
-        )
-        return dict(zip(stages, made, strict=True))
+        there = {name: candidate for name, candidate in result.stages().items() if name in self._wanted}
+        images = self._pool.map(self._stage_image, there.values())
+        return {
+            name: self._manifest(name, result.plan.images[name], candidate, image)
+            for (name, candidate), image in zip(there.items(), images, strict=True)
+        }
 
-    def _manifest(self, name: str, candidate: Candidate, image: Manifest) -> Manifest:
-        from lineal.publish.finished_image import finished_image
+    def _manifest(self, name: str, stage: Stage, candidate: Candidate, image: Manifest) -> Manifest:
+        from lineal.publish.finished_image import finished_image, labels_of
 
-        return finished_image(image, candidate.record, name, self._page, self._wanted[name].annotations)
+        given = {**labels_of(stage), **self._wanted[name].annotations}
+        return finished_image(image, candidate.record, name, self._page, given)
 
     @cached_property
     def _page(self) -> str | None:

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lineal import confined
+from lineal.config import confined
 from lineal.config.document import Lines, same
 from lineal.config.grants import Grants, variable_wish
 from lineal.config.sandbox import MAX_OUTPUT, NONE_DEFERRED, Deferred, Refusal, environment

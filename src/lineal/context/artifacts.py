@@ -55,6 +55,7 @@ class Artifacts:
         self._checkout = checkout
         self._oids: dict[str, str] = {}
         self._matched: set[str] = set()
+        self._links: dict[str, str] = {}
         self._guard = RLock()
 
     def __bool__(self) -> bool:
@@ -72,8 +73,13 @@ class Artifacts:
 
     def unmatched(self) -> list[str]:
         """The patterns that mean no file here."""
-        matched = self._matched if self._files else set()
-        return [pattern for pattern in self.patterns if pattern not in matched]
+        self._look()
+        return [pattern for pattern in self.patterns if pattern not in self._matched]
+
+    def link_before(self, pattern: str) -> str:
+        """A link of the working tree that stands before what a pattern means, empty when there is none."""
+        self._look()
+        return self._links.get(pattern, "")
 
     def oid(self, path: str) -> str:
         """The id that git would give the content. Raises `BadConfiguration` for what cannot be an artifact."""
@@ -126,6 +132,10 @@ class Artifacts:
         assert self._checkout is not None
         return self._checkout.root
 
+    def _look(self) -> None:
+        """Make sure that the working tree was searched."""
+        assert self._files is not None
+
     @cached_property
     def _files(self) -> dict[str, _Artifact]:
         checkout = self._checkout
@@ -142,6 +152,8 @@ class Artifacts:
             for entry in self._entries(folder, meant=bool(above)):
                 path = f"{folder}/{entry.name}" if folder else entry.name
                 meant = above | {one for one in self.patterns if one not in above and means(one, path)}
+                if entry.is_symlink():
+                    self._links |= {one: path for one in self.patterns if one not in meant and leads_below(one, path)}
                 if entry.is_dir(follow_symlinks=False):
                     known, below = _enter(place, entry.name)
                     if known in ("", DIRECTORY, SUBMODULE) and (meant or self._may_mean_below(path)):

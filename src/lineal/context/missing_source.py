@@ -10,7 +10,10 @@ from lineal.context.tree import clamp
 from lineal.context.working_tree_names import WorkingTreeNames
 from lineal.errors import BadConfiguration
 
-_BUILD_IT = "Make it in a stage of the Dockerfile and copy it from there with `COPY --from`"
+_BUILD_IT = (
+    "Make it in a stage of the Dockerfile and copy it from there with `COPY --from`, declare it under `artifacts` in "
+    "lineal-giterminism.yaml when an earlier job makes it"
+)
 
 
 def explain(context: BuildContext, pattern: str) -> str:
@@ -64,7 +67,8 @@ def _in_working_tree(context: BuildContext, pattern: str, path: str) -> str:
                 f"`{path}/.gitkeep`, or make it in the image with `WORKDIR` or `RUN mkdir`."
             )
         if rule := commit.ignored_by(rest, every=True):
-            return f"all that its folder in the working tree has is kept out of the commit, by {rule}. {_BUILD_IT}."
+            all_of_it = "all that its folder in the working tree has is kept out of the commit"
+            return f"{all_of_it}, by {rule}. {_BUILD_IT}, or commit it."
     return f"it {NOT_COMMITTED} {COMMIT_IT}"
 
 
@@ -75,7 +79,7 @@ def _nowhere(context: BuildContext, path: str) -> str:
     if rule:
         return (
             f"there is no such file in the commit{_below(context)}, and {rule} would keep it out: another step makes "
-            f"it. {_BUILD_IT}."
+            f"it. {_BUILD_IT}, or commit it."
         )
     if context.context not in ("", ".") and not has_wildcards(path) and context.repository.entry(path)[0]:
         return f"there is no such file in the commit{_below(context)}. {path!r} lies outside of this context."

@@ -201,7 +201,7 @@ class ReleaseInputs:
         environ = session.settings.environ
         if self.bundled:
             return split(files)[0]
-        if not session.context.may_write:
+        if not session.context.trusted:
             from lineal.deploy import sops_policy
 
             sops_policy.check(filter(is_encrypted, files), environ)

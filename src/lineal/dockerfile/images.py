@@ -12,7 +12,7 @@ from lineal.config.load import LoadedProject
 from lineal.config.model import Image, normal
 from lineal.config.named_context import NamedContext as NamedSource
 from lineal.config.run_options import bytes_of, soft_and_hard
-from lineal.context.artifacts import Artifacts
+from lineal.context.artifacts import NONE, Artifacts
 from lineal.context.awaited import awaited
 from lineal.context.build_context import BuildContext
 from lineal.context.committed import absent, committed_text, dockerfile_of
@@ -38,6 +38,7 @@ class ImageGraphs:
 
     last: dict[str, Stage] = field(default_factory=dict)
     files: set[str] = field(default_factory=set)
+    artifacts: Artifacts = NONE
 
     def readings(self) -> list[ReadPaths]:
         """The paths in contexts that the planned stages copy or mount."""
@@ -52,8 +53,10 @@ class ImageGraphs:
         problems = Problems()
         for stage in closure(list(self.last.values())):
             for pattern in stage.awaits:
+                link = self.artifacts.link_before(pattern)
                 problems.add(BadConfiguration(
-                    f"The artifact {pattern} of lineal-giterminism.yaml is needed here and is not there.",
+                    f"The artifact {pattern} of lineal-giterminism.yaml is needed here and is not there"
+                    f"{f': {link} is a link, and none is followed to it' if link else ''}.",
                     id="LN-3602",
                     place=stage.place,
                     remedy="Run the job that makes it first, and bring its files into this one (GitHub: "
@@ -104,7 +107,7 @@ def read_images(
             ))  # fmt: skip
     problems.end()
     reader = _Reader(repository, loaded, _with_needs(names, project.images), exceptions, once(notes), trusted)
-    reader.artifacts = artifacts or Artifacts(exceptions.artifacts)
+    reader.images.artifacts = artifacts or Artifacts(exceptions.artifacts)
     return reader.read()
 
 
@@ -143,7 +146,6 @@ class _Reader:
         trusted: bool,
     ) -> None:  # fmt: skip
         self.exceptions = exceptions
-        self.artifacts = Artifacts()
         self.notes = notes
         self.trusted = trusted
         self.repository = repository
@@ -235,6 +237,6 @@ class _Reader:
         if key not in self.trees:
             ignore = Ignore(text, file=file) if text is not None else Ignore.none()
             self.trees[key] = BuildContext(
-                self.repository, context, self.listing, ignore, self.exceptions.empty, self.artifacts
+                self.repository, context, self.listing, ignore, self.exceptions.empty, self.images.artifacts
             )
         return self.trees[key]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lineal.oci import Store
-from lineal.oci.types import Image, Layer
+from lineal.oci.types import Descriptor, Image, Layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +113,32 @@ class Command:
     """Mode, uid and gid of the parent's /etc, where engines have files of their own."""
     secrets: Sequence[bytes] = field(default=(), repr=False)
     """The values of its secrets, those given as environment included: none may be in the layer."""
+    secret_env: frozenset[str] = frozenset()
+    """The names in `env` whose values are secrets: an engine that can keep them apart does."""
     existing: Callable[[str], bool] = field(default=bool)
     """Whether the parent has a directory at this path: mount points that the engine had to make are not kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The directories, symbolic links and account files of a whole image. Paths have no leading slash, the root is
+    empty."""
+
+    directories: dict[str, tuple[int, int, int]]
+    """Path -> mode, uid, gid."""
+    symlinks: dict[str, str]
+    passwd: bytes = b""
+    group: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class PushedLayer:
+    """A layer that the engine itself has brought to the store; no byte of it came here."""
+
+    descriptor: Descriptor
+    diff_id: str
+    tree: Tree
+    """The image with this layer on top."""
 
 
 class CommandFailed(Exception):
@@ -134,7 +158,7 @@ class Engine(Protocol):
 
     def run(
         self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path
-    ) -> Layer:
+    ) -> Layer | PushedLayer:
         """Run the command in a container of `parent`, whose blobs are in `store`.
 
         `output` gets the command's lines as they come (decoded, without newline, not yet masked). The layer's file is

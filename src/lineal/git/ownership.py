@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lineal.directories import cache_directory
 from lineal.errors import LinealError
+from lineal.git.cache import cache_directory
 from lineal.git.command import GitFailed, git_environment, run_git
 from lineal.git.history_fetch import fetch
 from lineal.git.remote import remote, remote_refs

@@ -123,6 +123,8 @@ class KubeClient:
                         raise KubeUnavailable("its answer is not that of a Kubernetes API server")
         except ConfigError as error:
             raise KubeUnavailable(printable(str(error), 200)) from None
+        except (KeyError, TypeError, ValueError):
+            raise KubeUnavailable("the program by which the kubeconfig logs in gives no token") from None
         except (httpx2.HTTPError, OSError) as error:
             host = self._client.base_url.host
             raise KubeUnavailable(f"{host} cannot be reached ({type(error).__name__})") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import httpx2
 
 _IMPORTING = Lock()
+_EXEC_V1 = "client.authentication.k8s.io/v1"
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -68,4 +70,18 @@ def _config(environ: Mapping[str, str], context: str) -> Any:
     else:
         raise KubeUnavailable("there is no kubeconfig, and this is no pod with a service account")
     # lightkube wants a user, also for a cluster that asks for none.
-    return config._replace(user=config.user or User()) if config else config
+    user = (config and config.user) or User()
+    if user.exec:
+        _complete(user.exec)
+    return config._replace(user=user) if config else config
+
+
+def _complete(plugin: Any) -> None:
+    """Have lightkube run the program of a kubeconfig (`exec`) as kubectl does: the program is told which version of
+    the answer is wanted. lightkube knows no `v1`, of which it would read the same."""
+    from lightkube.config.models import NameValue
+
+    wanted = {"kind": "ExecCredential", "apiVersion": plugin.apiVersion, "spec": {"interactive": False}}
+    plugin.env = [*(plugin.env or ()), NameValue(name="KUBERNETES_EXEC_INFO", value=json.dumps(wanted))]
+    if plugin.apiVersion == _EXEC_V1:
+        plugin.apiVersion = _EXEC_V1 + "beta1"

@@ -7,13 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from lineal.config.filters import semver
 from lineal.oci.image import encode
 from lineal.oci.types import OCI_MANIFEST, Manifest
 from lineal.store.record import Record
 
+if TYPE_CHECKING:
+    from lineal.dockerfile.stage import Stage
+
 _KEYS = "org.opencontainers.image."
+_LABELS = tuple(_KEYS + name for name in ("authors", "documentation", "licenses", "url", "vendor"))
+"""Labels of a Dockerfile that are told as annotations too: they are not of the one commit, nor of the one image."""
 
 
 def finished_image(
@@ -31,6 +37,20 @@ def finished_image(
         "annotations": {key: annotations[key] for key in sorted(annotations) if annotations[key]},
     }
     return Manifest(encode(document), OCI_MANIFEST)
+
+
+def labels_of(stage: Stage) -> dict[str, str]:
+    """The labels of an image, by its last stage, that are annotations too: those that Dockerfiles of the commit give
+    it, as far as their text is known without the base image."""
+    found: dict[str, str] = {}
+    for part in reversed(list(stage.chain())):
+        for label in (one for one in part.metadata if one.name == "LABEL"):
+            for key, value in zip(label.words[0::2], label.words[1::2], strict=True):
+                if key in _LABELS and isinstance(value, str):
+                    found[str(key)] = value
+                elif key in _LABELS:
+                    found.pop(str(key), None)
+    return found
 
 
 def annotations_of(record: Record, name: str, page: str | None) -> dict[str, str]:

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from lineal.directories import config_directory
 from lineal.progress import Progress
 from lineal.text import printable
 
@@ -21,7 +20,7 @@ class Consent:
 
     def __init__(self, root: Path, environ: Mapping[str, str], progress: Progress) -> None:
         self._root = os.path.realpath(root)
-        self._folder = config_directory(environ)
+        self._folder = _config_directory(environ)
         self._progress = progress
         self._answers: dict[tuple[str, ...], bool] = {}
         self._lock = threading.Lock()
@@ -73,3 +72,10 @@ class Consent:
 
     def _text(self, wishes: tuple[str, ...]) -> str:
         return json.dumps({"repository": self._root, "may have": wishes}, indent=2) + "\n"
+
+
+def _config_directory(environ: Mapping[str, str]) -> Path | None:
+    """Where Lineal keeps what the user decided; None for a user without a home."""
+    if not environ.get("XDG_CONFIG_HOME") and not environ.get("HOME"):
+        return None
+    return Path(environ.get("XDG_CONFIG_HOME") or Path(environ["HOME"], ".config"), "lineal")

@@ -32,7 +32,7 @@ class Given:
         self._limits = Grants(
             settings.environ,
             checkout.root,
-            own=context.own and context.may_write,
+            own=context.trusted,
             agreed=None if context.in_ci else Consent(checkout.root, settings.environ, progress).agreed,
             committed=checkout.has,
             git_dirs=(checkout.git_dir, common_dir(checkout.git_dir)),

@@ -24,6 +24,7 @@ class Options:
     bundle_version: str | None = None
     bundle_repo: str | None = None
     lock: str | None = None
+    engine: str | None = None
     engine_network: str | None = None
     jobs: int | None = None
     keep_days: int | None = None

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -26,8 +26,8 @@ from lineal.config.ssh_agents import SshAgents
 from lineal.config.template import GitFacts
 from lineal.context.artifacts import Artifacts
 from lineal.context.committed import COMMIT_IT, NOT_COMMITTED
-from lineal.directories import cache_directory
 from lineal.errors import DeployFailed, Uncommitted
+from lineal.git.cache import cache_directory
 from lineal.git.commit import Commit
 from lineal.git.history import GitHistory
 from lineal.lock import Lock
@@ -96,6 +96,10 @@ class Session:
         if not self._reaped:
             self._reaped = True
             self._at_last.enter_context(process.reaped(self.workspace))
+
+    def at_close(self, close: Callable[[], None]) -> None:
+        """Have something ended with the session."""
+        self._closing.callback(close)
 
     def close(self) -> None:
         self._closing.close()
@@ -228,8 +232,7 @@ class Session:
     def _registry_login(self) -> Mapping[str, str]:
         """A stranger's commit does not say who gets this job's password."""
         environ, repo = self.settings.environ, self.store_settings.repo
-        own = self.context.may_write and self.context.own
-        if own or repo.origin.place is None or not environ.get(REGISTRY_LOGIN[0]):
+        if self.context.trusted or repo.origin.place is None or not environ.get(REGISTRY_LOGIN[0]):
             return environ
         self.progress.warn(
             f"{repo.value} comes from the commit ({repo.origin}), which is not this project's own: it does "
@@ -276,6 +279,14 @@ class Session:
         """The name of this run, for the people whose run waits for its lock."""
         return run_name(self.settings.environ)
 
+    @property
+    def _lock_environ(self) -> Mapping[str, str]:
+        """A stranger's commit does not say who gets the password of etcd either."""
+        environ, lock = self.settings.environ, self.store_settings.lock
+        if self.context.trusted or lock.origin.place is None:
+            return environ
+        return {name: value for name, value in environ.items() if not name.startswith("LINEAL_ETCD_")}
+
     @cached_property
     def lock(self) -> Lock:
         context = LockContext(
@@ -284,7 +295,7 @@ class Session:
             repository=self.checkout,
             workspace=self.workspace,
             kube_context=self.settings.kube_context.value,
-            environ=self.settings.environ,
+            environ=self._lock_environ,
             holder=self.holder,
             notes=self.notes,
         )

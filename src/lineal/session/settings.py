@@ -47,6 +47,7 @@ class Settings:
     allowed: Lines
     """What the caller gives to the commit: `network.host` to a `RUN`, `publish` to the run."""
     jobs: Setting[int]
+    engine: Setting[str]
     engine_network: Setting[str]
     kube_context: Setting[str]
     kube_contexts: Lines
@@ -142,6 +143,7 @@ def _settings(options: Options) -> Settings:
         ssh=read.lines("ssh", options.ssh),
         allowed=_entitlements(read.lines("allow", options.allow)),
         jobs=resolve("jobs", flag=options.jobs, environ=options.environ, default=4, parse=_positive),
+        engine=_engine(read.text("engine", options.engine, default=Setting("auto"))),
         engine_network=read.text("engine-network", options.engine_network, default=Setting("default")),
         kube_context=read.text("kube-context", options.kube_context),
         kube_contexts=read.lines("kube-context", options.kube_contexts),
@@ -212,6 +214,13 @@ def _entitlements(lines: Lines) -> Lines:
             what = f"--allow {quoted(text)} ({lines.origin}) is nothing that Lineal can give to a RUN."
             raise BadConfiguration(what, id="LN-1024", remedy=f"Write --allow {NETWORK_HOST}, or leave it out.")
     return lines
+
+
+def _engine(setting: Setting[str]) -> Setting[str]:
+    from lineal.engine.select import check
+
+    check(setting.value, str(setting.origin))
+    return setting
 
 
 def _mirrors(lines: Lines) -> Lines:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from lineal.ci.provider import provider_of
 from lineal.git.repository import Repository
 from tests.unit.ci.forge import Forge, git
@@ -39,3 +41,25 @@ def test_a_sha256_repository(forge: Forge) -> None:
     git(folder, "init", "--quiet", "--object-format=sha256", "--initial-branch=main")
     git(folder, "commit", "--quiet", "--allow-empty", "-m", "one")
     assert len(provider_of({}).context(Repository.open(folder)).commit) == 64
+
+
+def test_the_default_branch_is_the_remote_s_else_a_usual_name(forge: Forge) -> None:
+    clone = forge.clone("changes", "changes")
+    assert provider_of({}).context(clone).default_branch is None
+    git(clone.root, "symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/release/1")
+    assert provider_of({}).context(clone).default_branch == "release/1"
+    assert provider_of({}).context(forge.clone("main", "main")).default_branch == "main"
+
+
+@pytest.mark.parametrize(
+    ("environ", "fork"),
+    [
+        ({"CI": "true", "CHANGE_FORK": "somebody"}, True),
+        ({"TF_BUILD": "True", "SYSTEM_PULLREQUEST_ISFORK": "True"}, True),
+        ({"CI": "true", "CIRCLE_PR_USERNAME": "somebody"}, True),
+        ({"TF_BUILD": "True", "SYSTEM_PULLREQUEST_ISFORK": "False", "CHANGE_FORK": ""}, False),
+    ],
+)
+def test_a_fork_is_one_where_another_ci_says_so(forge: Forge, environ: dict[str, str], fork: bool) -> None:
+    context = provider_of(environ).context(forge.clone("main"))
+    assert (context.fork, context.may_write, context.trusted) == (fork, not fork, not fork)

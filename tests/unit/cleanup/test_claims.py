@@ -44,7 +44,7 @@ def test_a_claim_goes_with_what_withdraws_it() -> None:
     _, manifest = claim_documents(one, "registry.test/app", "latest", "sha256:" + "0" * 64, "main")
     for tag in (one.tag, one.withdrawal):
         store.put_manifest(manifest, tag)
-    delete_claim(store, one)
+    delete_claim(store, one, store.delete)
     assert store.tags() == []
 
 

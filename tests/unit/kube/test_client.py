@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -115,6 +117,42 @@ def test_a_cluster_that_only_helm_knows_is_not_guessed(tmp_path: Path, name: str
     with pytest.raises(KubeUnavailable, match="which only helm reads"):
         KubeClient.of_helm({**environ, name: "x"}, None)
     assert KubeClient.of_helm({**environ, name: ""}, None).namespace == "default"
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta1"])
+def test_a_program_that_logs_in_is_asked_as_kubectl_asks_it(tmp_path: Path, version: str) -> None:
+    program, headers = tmp_path / "login", []
+    program.write_text(
+        '#!/bin/sh\necho "$KUBERNETES_EXEC_INFO" > "$0.asked"\n'
+        """if [ -e "$0.bad" ]; then echo '{"status": {}}'; else echo '{"status": {"token": "secret-1"}}'; fi\n"""
+    )
+    program.chmod(0o755)
+
+    class Server(BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None: ...
+
+        def do_GET(self) -> None:
+            headers.append(self.headers["Authorization"])
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+    server = HTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    environ = config(tmp_path / "config", f"http://127.0.0.1:{server.server_port}")
+    found = json.loads((tmp_path / "config").read_text())
+    plugin = {"apiVersion": f"client.authentication.k8s.io/{version}", "command": str(program)}
+    found["users"][0]["user"] = {"exec": plugin}
+    (tmp_path / "config").write_text(json.dumps(found))
+    try:
+        assert KubeClient.connect(environ, None).get("/x") == {} and headers == ["Bearer secret-1"]
+        asked = json.loads((tmp_path / "login.asked").read_text())
+        assert asked["apiVersion"] == plugin["apiVersion"] and asked["spec"] == {"interactive": False}
+        (tmp_path / "login.bad").touch()
+        with pytest.raises(KubeUnavailable, match="gives no token"):
+            KubeClient.connect(environ, None).get("/x")
+    finally:
+        server.shutdown()
 
 
 def test_the_names_in_a_path_cannot_leave_it() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -51,7 +51,8 @@ class Interrupted(MemoryStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.number, self.meanwhile = 0, lambda: None
+        self.number = 0
+        self.meanwhile: Callable[[], None] = lambda: None
 
     def tags(self, prefix: str = "") -> list[str]:
         found = super().tags(prefix)
@@ -229,7 +230,7 @@ def test_a_run_that_was_held_up_after_its_look_looks_again(place: Place) -> None
 
     def meanwhile() -> None:
         assert place.run(C, "2", wait=0).outcome == "moved"
-        place.time().sleep(40)
+        place.time().sleep(10)
 
     place.store.number, place.store.meanwhile = 2, meanwhile
     assert place.run(A, "1").outcome == "left"

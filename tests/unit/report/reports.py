@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import strategies as st
 
@@ -16,6 +16,8 @@ from lineal.report.model import (
     ReleaseReport,
     Report,
     StageReport,
+    TagOutcome,
+    TagReport,
 )
 
 DIGEST = "sha256:" + "0f3a9c2b71de" * 5 + "0000"
@@ -115,7 +117,10 @@ def hostile_reports(draw: st.DrawFn) -> Report:
             one.output = draw(st.lists(HOSTILE, max_size=4)) if one.outcome == "failed" else []
             stages.append(one)
     last = {one.image: one.checksum for one in stages}
-    images = [ImageReport(name=name, checksum=at, digest=draw(HOSTILE)) for name, at in last.items()]
+    outcomes = st.sampled_from(get_args(TagOutcome))
+    tag = st.builds(TagReport, repository=HOSTILE, name=HOSTILE, outcome=outcomes, reason=HOSTILE)
+    tags = st.lists(tag, max_size=2)
+    images = [ImageReport(name=name, checksum=at, digest=draw(HOSTILE), tags=draw(tags)) for name, at in last.items()]
     values: dict[str, Any] = {"command": draw(st.sampled_from(["plan", "build", "converge", "deploy", "render"]))}
     if draw(st.booleans()):
         values["error"] = ErrorReport(

@@ -109,7 +109,7 @@ class Packages:
         """Delete a version; one that is gone already is no error. Raises `Kept` or `Unreachable`."""
         where = f"{self._package()}/versions/{version.id}"
         answer = self._http.ask("DELETE", where, headers=_HEADERS)
-        if answer.status == 400:
+        if answer.status in (400, 422):
             raise Kept(codes(answer.body)[1] or "Bad Request")
         if answer.status in (401, 403, 404) and not answer.limited:
             # 404 says two things: that it is gone, as after an answer that was lost, and that the token may not.

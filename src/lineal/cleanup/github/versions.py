@@ -9,6 +9,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
+from functools import cached_property
+from threading import Lock
 
 from lineal.cleanup.github.packages import Kept, Packages, Version
 from lineal.cleanup.retention import Deletion
@@ -31,6 +34,7 @@ class VersionRemoval:
     ) -> None:
         self._store, self._packages, self._used = store, packages, used
         self._pool, self._warn = pool, warn
+        self._one_at_a_time = Lock()
         self._images: set[str] = set()
         self._records: set[str] = set()
         """The digests that the deleted indexes named, and those of records that no index names."""
@@ -38,11 +42,10 @@ class VersionRemoval:
     def delete(self, deletions: Sequence[Deletion]) -> Iterator[Deletion]:
         """Delete the indexes of stages; gives each stage when it is gone. Raises `Unreachable`."""
         kept: Counter[str] = Counter()
-        versions = {version.digest: version for version in self._packages.versions()} if deletions else {}
         for one in deletions:
             try:
                 for digest in one.digests:
-                    self._delete(digest, versions.get(digest))
+                    self._delete(digest)
             except Kept as reason:
                 kept[str(reason)] += 1
             else:
@@ -63,8 +66,19 @@ class VersionRemoval:
             self._warn(f"{count} image{'s' * (count != 1)} cannot be deleted. GitHub says: {why!r}")
         return f"{gone} images and records deleted; GitHub can restore what was deleted for 30 days"
 
-    def _delete(self, digest: str, version: Version | None) -> None:
+    def forget(self, digest: str, tags: Sequence[str]) -> None:  # noqa: ARG002
+        """Delete one manifest that is no stage; one that GitHub keeps stays. Raises `Unreachable`."""
+        with self._one_at_a_time, suppress(Kept):
+            self._delete(digest)
+
+    @cached_property
+    def _versions(self) -> dict[str, Version]:
+        """By digest, as they were before anything was deleted."""
+        return {version.digest: version for version in self._packages.versions()}
+
+    def _delete(self, digest: str) -> None:
         index = self._store.manifest(digest)
+        version = self._versions.get(digest)
         if version is not None:
             self._packages.delete(version)
         children = _children(index) if index else []

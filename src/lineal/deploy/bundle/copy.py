@@ -14,12 +14,15 @@ from lineal.deploy.helm.objects import read_objects
 from lineal.deploy.helm.values_merge import parsed
 from lineal.deploy.image_use import images_of
 from lineal.deploy.release import Chart, Release
+from lineal.deploy.values import ImageValue
 from lineal.errors import BadConfiguration, DeployFailed, LinealError
-from lineal.oci import Store
+from lineal.oci import Conflict, Store
 from lineal.oci.reference import parse_reference
 from lineal.oci.verify import is_digest
+from lineal.publish.tag_templates import own_tag
 from lineal.session.session import Session
 from lineal.store.copy import copy_image
+from lineal.store.tags import parse_stage_tag
 
 _MOST_NAMED = 5
 _REMEDY = (
@@ -44,8 +47,7 @@ class BundleCopy:
 
         Raises `DeployFailed` when an image would still come from the old place; the bundle is of no use then."""
         for name, image in self.bundle.all_images.items():
-            source = self.session.stores.image(image.repository, self.target)[0]
-            self._image(name, image.digest, image.tag, source, self.target)
+            self._own(name, image, self.session.stores.image(image.repository, self.target)[0])
         relocation = Relocation(self.bundle.all_images, self.target.address)
         copied = self._relocated(relocation)
         images = self._images(copied)
@@ -56,6 +58,23 @@ class BundleCopy:
             images = self._images(copied)
         self._check(relocation, copied, images, all_images)
         return copied
+
+    def _own(self, name: str, image: ImageValue, source: Store) -> None:
+        """Copy an image of the bundle. A finished one may come from a repository of its own, whose tags are others'
+        in the target: it has a tag of its content there, and its own where that is free."""
+        if parse_stage_tag(image.tag):
+            self._image(name, image.digest, image.tag, source, self.target)
+            return
+        self._image(name, image.digest, own_tag(image.digest).name, source, self.target)
+        manifest, there = self.target.manifest(image.digest), self.target.digest(image.tag)
+        if there is None and manifest is not None:
+            with suppress(Conflict):
+                self.target.put_manifest(manifest, image.tag)
+            there = self.target.digest(image.tag)
+        if there != image.digest:
+            self.session.progress.warn(
+                f"{self.target.address}:{image.tag} stays {there}: the image {name} is there by its digest alone."
+            )
 
     def _relocated(self, relocation: Relocation) -> Bundle:
         with self._scratch() as scratch:

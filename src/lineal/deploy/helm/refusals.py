@@ -203,9 +203,14 @@ def _short(text: str) -> str:
     return f"{printable(re.sub(r'@@ -[0-9].*', '', text, flags=re.DOTALL).strip(), _LONGEST).rstrip('. ]')}."
 
 
-def _too_long(_matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
-    what = f"A label of {release} is too long: {_short(re.sub(r'^.*? is invalid: ', '', reason))}"
-    remedy = "For the tag of an image give `images.NAME.short` in a template of values, or have the chart cut it."
+def _too_long(matched: re.Match[str], reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
+    owner = re.search(r'(\w+)(?:\.[\w.]+)? "([^"]+)" is invalid', reason)
+    whose = f"{owner[1]} {printable(owner[2])}" if owner else str(release)
+    what = f"A value in {matched['field']} of {whose} is longer than the 63 characters of a label."
+    remedy = (
+        "For the tag of an image give `images.NAME.short` beside its digest, publish it under a tag of its own "
+        "(docs/publish.md), or have the chart cut it."
+    )
     return DeployFailed(what, id="LN-6301", remedy=remedy)
 
 
@@ -220,8 +225,12 @@ def _hook_left(matched: re.Match[str], _reason: str, release: Release, _environ:
 
 
 def _no_namespace(matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
-    what = f"The chart puts objects of {release} into the namespace {matched[1]}, and there is none."
-    return DeployFailed(what, id="LN-6304", remedy="Make it first, or correct the value that names it.")
+    what = f"The chart puts objects of {release} into the namespace {printable(matched[1])}, and there is none."
+    remedy = "Make it first, or correct the value that names it."
+    if matched[1] == release.namespace:
+        what = f"There is no namespace {release.namespace}, and this account may not make it."
+        remedy = "Make it first, or allow the account to."
+    return DeployFailed(what, id="LN-6304", remedy=remedy)
 
 
 _IMMUTABLE = (
@@ -253,7 +262,7 @@ FIRST: tuple[tuple[str, Explain], ...] = (
         _immutable,
     ),
     (r'(\w+) "([^"]+)" in namespace "([^"]*)" exists and cannot be imported', _taken),
-    (r"metadata\.labels: Invalid value: .*?: must be no more than 63 (?:bytes|characters)", _too_long),
+    (r"(?P<field>[\w.]*labels): Invalid value: .*?: must be no more than 63 (?:bytes|characters)", _too_long),
     (r'Hook \S+ (?P<file>\S+) failed: .*?(?P<kind>\S+) "(?P<name>[^"]+)" already exists', _hook_left),
     (r'namespaces "([^"]+)" not found', _no_namespace),
     (

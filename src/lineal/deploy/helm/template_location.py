@@ -11,6 +11,7 @@ from lineal.errors import Location
 
 _OBJECTS = (
     re.compile(r"cannot be changed, \S+ of (?P<kind>\w+) (?P<name>\S+?):"),
+    re.compile(r"of (?P<kind>\w+) (?P<name>\S+) is longer than the 63 characters"),
     re.compile(r'(?P<kind>[A-Z]\w+)(?:\.[\w.]+)? "(?P<name>[^"]+)" is invalid'),
     re.compile(r"object \S*?/?(?P<name>[^/\s]+) \S+, Kind=(?P<kind>\w+)"),
     re.compile(r'"(?P<name>[^"]+)" with kind (?P<kind>\w+)'),

@@ -199,6 +199,20 @@ class Client:
         self._attached.append(found)
         return plain
 
+    def start(self, program: str) -> Any:
+        """The standard streams of a program that was created in a container (`/exec`): a socket, or a reader around
+        one (`_sock`), which must live as long."""
+        import docker
+
+        try:
+            return self._api.exec_start(program, socket=True)
+        except docker.errors.APIError as error:
+            raise Refused(
+                error.status_code or 500, str(error.explanation or error), "start a program", self.host
+            ) from error
+        except (OSError, docker.errors.DockerException) as error:
+            self._unreachable(error)
+
     def detach(self, connection: socket.socket) -> None:
         """End what `attach` gave, also for a thread that reads from it."""
         with suppress(OSError):

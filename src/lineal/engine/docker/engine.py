@@ -5,13 +5,14 @@ from __future__ import annotations
 import struct
 import threading
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineal.engine import Command, CommandFailed, NoWorkingDirectory, RunOptions
+from lineal.engine.log_lines import LogLines
 from lineal.errors import BuildFailed, Interrupted, LinealError
 from lineal.oci import Store
 from lineal.oci.types import Image, Layer
@@ -26,8 +27,6 @@ HOSTNAME = "buildkitsandbox"
 """BuildKit's host name for containers; some packages write it into their files."""
 _MOUNT_POINTS = ("/dev", "/proc", "/sys")
 """Directories of every container; an image without them gets them with its first `RUN`, as with BuildKit."""
-_LINE = 1 << 16
-"""Bytes after which a line without an end is shown in parts."""
 
 
 class DockerEngine:
@@ -302,31 +301,9 @@ def _explain_start(refused: Refused, output: Callable[[str], None]) -> None:
 
 
 def lines(stream: BufferedReader, secrets: Sequence[bytes] = ()) -> Iterator[str]:
-    """Lines of a multiplexed log (frames of 1 byte stream, 3 zero, 4 length), each stream's joined on its own. A line
-    that is cut because it is long is not cut inside a secret, which nobody would mask then."""
-    whole_ones = {line.strip() for value in secrets for line in value.splitlines() if line.strip()}
-    parts: dict[int, bytes] = {}
+    """Lines of a multiplexed log (frames of 1 byte stream, 3 zero, 4 length), each stream's joined on its own."""
+    joined = LogLines(secrets)
     while len(head := stream.read(8)) == 8:
         channel, length = struct.unpack(">BxxxL", head)
-        *whole, rest = (parts.get(channel, b"") + stream.read(length)).split(b"\n")
-        if len(rest) > _LINE:
-            cut = _cut(rest, whole_ones)
-            whole, rest = [*whole, rest[:cut]], rest[cut:]
-        parts[channel] = rest
-        yield from map(_decoded, whole)
-    yield from (_decoded(part) for part in parts.values() if part)
-
-
-def _cut(text: bytes, secrets: Collection[bytes]) -> int:
-    """Where to cut the text: what may begin a secret at its end stays for the next part."""
-    cut = len(text)
-    for secret in sorted(secrets, key=len):
-        for size in range(min(len(secret), _LINE) - 1, 0, -1):
-            if text.endswith(secret[:size]):
-                cut = min(cut, len(text) - size)
-                break
-    return cut or len(text)
-
-
-def _decoded(line: bytes) -> str:
-    return line.decode("utf-8", "replace").rstrip("\r")
+        yield from joined.add(channel, stream.read(length))
+    yield from joined.rest()

@@ -89,7 +89,7 @@ class Authenticator:
         self._exchange, self._monotonic, self._environ = exchange, monotonic, environ
         self._lock = threading.RLock()
         self._challenge: Challenge | None = None
-        self._credential, self._fallback = credential, fallback
+        self._given, self._credential, self._fallback = credential, credential, fallback
         self._looked_up = credential is not None
         self._problem: str | None = None
         self._refresh_token = ""
@@ -159,6 +159,14 @@ class Authenticator:
             id="LN-4005",
             remedy=f"Check that they are right and may {doing} there, or give others: {login}.",
         )
+
+    def fresh_login(self) -> Credential | None:
+        """The credential as it is now, for somebody else who talks to this registry for us: a helper's may be
+        short-lived."""
+        with self._lock:
+            if self._given is None:
+                self._looked_up, self._credential = False, None
+            return self._find()
 
     def _find(self) -> Credential | None:
         if not self._looked_up:

@@ -80,6 +80,15 @@ class Registry(Store):
         self._uploads = Uploads(self._http, repository, self.has_blob, self._error)
         self._listing = TagList(self._http, self._base, self._list, self._error)
 
+    @property
+    def secure(self) -> bool:
+        """Whether it is spoken to in https."""
+        return self._http.scheme == "https"
+
+    def fresh_login(self) -> Credential | None:
+        """The credential for this registry, looked up anew: for a build daemon that pushes for us."""
+        return self._http.auth.fresh_login()
+
     def sibling(self, repository: str) -> Registry:
         return Registry(
             self.host,

@@ -69,6 +69,10 @@ class Transport:
             fallback=fallback,
         )
 
+    @property
+    def scheme(self) -> str:
+        return self._scheme
+
     def ask(
         self,
         method: str,

@@ -23,6 +23,7 @@ def test_a_push_to_a_branch(forge: Forge, github: Environ) -> None:
     assert context.may_write and not context.fork and context.notes == ()
     assert context.repository == "Codertocat/Hello-World"
     assert context.default_store == "ghcr.io/codertocat/hello-world"
+    assert context.default_branch == "master"
     assert context.sources["branch"] == "GITHUB_REF"
 
 

@@ -29,7 +29,7 @@ def test_of_two_images_that_end_in_the_same_stage_one_has_a_job() -> None:
     assert stale(made) == {"a": [], "b": ["a"]} and json.loads(matrix(made)) == {"include": [{"image": "b"}]}
 
 
-def tested(*requires: str, made_of_api: bool = True) -> Report:
+def requiring(*requires: str, made_of_api: bool = True) -> Report:
     """api, which requires tests, made of it or not, that need tools."""
     below = "api/1" if made_of_api else ""
     return report(
@@ -42,13 +42,13 @@ def tested(*requires: str, made_of_api: bool = True) -> Report:
 
 
 def test_an_image_is_built_by_the_job_of_one_that_requires_it() -> None:
-    apart = tested("tests", made_of_api=False)
+    apart = requiring("tests", made_of_api=False)
     assert stale(apart) == {"api": ["tools", "tests"], "tools": [], "tests": ["tools"], "web": ["tools", "tests"]}
     assert json.loads(matrix(apart)) == {"include": [{"image": "api"}, {"image": "web"}]}
 
 
 def test_tests_that_are_made_of_the_image_that_requires_them_have_no_job() -> None:
-    both = tested("tests")
+    both = requiring("tests")
     assert stale(both) == {"api": ["tools"], "tools": [], "web": ["api", "tools"]}
     assert json.loads(matrix(both)) == {"include": [{"image": "web"}]}
     both.images[0].digest = DIGEST

@@ -50,6 +50,11 @@ def test_a_branch_pipeline(forge: Forge) -> None:
     assert (context.repository, context.may_write, context.notes) == (PARENT, True, ())
 
 
+def test_the_default_branch_is_the_project_s(forge: Forge) -> None:
+    context = provider_of(job(forge.main, CI_DEFAULT_BRANCH="trunk")).context(forge.clone("main"))
+    assert context.default_branch == "trunk"
+
+
 def test_a_tag_pipeline(forge: Forge) -> None:
     context = provider_of(job(forge.main, CI_COMMIT_TAG="v1.10")).context(forge.clone("main"))
     assert (context.event, *names(context)) == ("tag", None, "v1.10")

@@ -109,11 +109,16 @@ CASES = [
      'spec: Forbidden: spec is immutable after creation except resources.requests for bound claims\n@@ -6,7 +6,7 @@\n'
      '-   "storage": "hunter2"', DeployFailed, "except resources.requests for bound claims. Give the object another"),
     (f'Error: ConfigMap "x" is invalid: metadata.labels: Invalid value: "{"a" * 78}": must be no more than 63 bytes',
-     DeployFailed, "A label of release shop-prod in namespace shop is too long: metadata.labels: Invalid value"),
+     DeployFailed, "A value in metadata.labels of ConfigMap x is longer than the 63 characters of a label. For"),
+    (f'Error: Deployment.apps "web" is invalid: [spec.template.labels: Invalid value: "{"a" * 78}@sha256:b": must be '
+     'no more than 63 bytes, spec.template.labels: Invalid value: "a valid label must be', DeployFailed,
+     "A value in spec.template.labels of Deployment web is longer"),
     ('Error: failed pre-install: warning: Hook pre-install shop/templates/b.yaml failed: 1 error occurred:\n\t* '
      'jobs.batch "second" already exists', DeployFailed, "Run `kubectl -n shop delete jobs second`, and add"),
     ('Error: 1 error occurred:\n\t* namespaces "there" not found', DeployFailed,
      "into the namespace there, and there is none."),
+    ('Error: create: failed to create: namespaces "shop" not found', DeployFailed,
+     "There is no namespace shop, and this account may not make it."),
 ]  # fmt: skip
 
 

@@ -62,6 +62,7 @@ def with_worker(release: Release) -> Release:
         ('Deployment.apps "worker" is invalid: spec.replicas: Invalid value: -1', "worker.yaml:6"),
         ('Deployment.apps "shop" is invalid: spec.selector: Invalid value: {}: field is immutable', "app.yaml:2"),
         ('deployments.apps "worker" is forbidden: ValidatingAdmissionPolicy', "worker.yaml:2"),
+        ("A value in spec.labels of Deployment worker is longer than the 63 characters of a label", "worker.yaml:2"),
         # The field stands there twice, so the line of the kind is shown.
         ('Service "shop" is invalid: spec.ports[1].port: Required value', "service.yaml:1"),
         ('cannot patch "worker" with kind Deployment: the server is busy', "worker.yaml:2"),

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from lineal.confined import Exceeded, answer, each
+from lineal.config.confined import Exceeded, answer, each
 from lineal.errors import BadConfiguration, LinealError, Location, MissingContent
 from lineal.text import printable
 

@@ -1,0 +1,121 @@
+"""The blobs that a session serves: images of the store that the daemon cannot fetch, and the files of bind mounts."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from lineal.errors import Unreachable
+from lineal.oci import Store
+from lineal.oci.types import OCI_CONFIG, OCI_MANIFEST, Blob, Image
+from lineal.tar import raw
+from lineal.tar.compression import ChunkStream
+from lineal.tar.header import DIRECTORY, END, HARDLINK, padding
+from lineal.tar.layer import LayerWriter
+
+ROOT, FILE = b"d", b"f"
+"""The directory of a mount's image in which its files are (so it has mode and owner), and the name of one alone."""
+_LAYOUT_BLOBS = Path("blobs", "sha256")
+
+
+class SessionBlobs:
+    """One build's, by digest. What must be on disk is in `workspace`; `close` removes it."""
+
+    def __init__(self, workspace: Path, check: Callable[[], None]) -> None:
+        """`check` is called between chunks and raises when the run is to stop."""
+        self._workspace = workspace
+        self._check = check
+        self._sizes: dict[str, int] = {}
+        self._opened: dict[str, Callable[[], BinaryIO]] = {}
+        self._files: list[Path] = []
+        self._lock = threading.Lock()
+
+    def size(self, digest: str) -> int | None:
+        return self._sizes.get(digest)
+
+    def open(self, digest: str) -> BinaryIO:
+        return self._opened[digest]()
+
+    def close(self) -> None:
+        for path in self._files:
+            path.unlink(missing_ok=True)
+
+    def image(self, image: Image, store: Store) -> str:
+        """Offer an image of the store; its layers are read only when they are asked for. Returns its digest."""
+        self._bytes(image.manifest.data)
+        self._bytes(image.config)
+        for layer in image.layers:
+            self._sizes[layer.digest] = layer.size
+            self._opened[layer.digest] = _Stored(self, store, layer.digest, layer.size)
+        return image.manifest.digest
+
+    def directory(
+        self, tar: Iterator[bytes], owner: tuple[int, int, int], platform: dict[str, str], *, single: bool = False
+    ) -> str:
+        """Offer an image with the files of a tar in its directory `ROOT`; of a `single` file, as `FILE` in there.
+        Returns its digest."""
+        with LayerWriter(self._workspace) as writer:
+            mode, uid, gid = owner
+            writer.write(raw.header(ROOT, DIRECTORY, mode=mode, uid=uid, gid=gid))
+            for entry, body in raw.read(io.BufferedReader(ChunkStream(tar))):
+                if not entry.name:
+                    continue
+                entry.name = ROOT + b"/" + (FILE if single else entry.name)
+                entry.link = ROOT + b"/" + entry.link if entry.kind == HARDLINK else entry.link
+                writer.write(entry.encode())
+                for chunk in body:
+                    self._check()
+                    writer.write(chunk)
+                writer.write(padding(entry.size))
+            writer.write(END)
+            layer = writer.finish()
+        self._files.append(layer.path)
+        self._sizes[layer.digest] = layer.size
+        self._opened[layer.digest] = lambda: layer.path.open("rb")
+        rootfs = {"type": "layers", "diff_ids": [layer.diff_id]}
+        config = self._bytes(json.dumps({**platform, "config": {}, "rootfs": rootfs}, sort_keys=True).encode())
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": {"mediaType": OCI_CONFIG, "digest": config.digest, "size": config.size},
+            "layers": [layer.descriptor().to_json()],
+        }
+        return self._bytes(json.dumps(manifest, sort_keys=True).encode()).digest
+
+    def _bytes(self, data: bytes) -> Blob:
+        blob = Blob.of(data)
+        self._sizes[blob.digest] = blob.size
+        self._opened[blob.digest] = blob.open
+        return blob
+
+    def fetch(self, store: Store, digest: str, size: int) -> Path:
+        """A blob of the store as a file: its own, where it is on this machine's disk."""
+        if store.directory is not None:
+            there = store.directory / _LAYOUT_BLOBS / digest.removeprefix("sha256:")
+            if there.is_file():
+                return there
+        path = self._workspace / f"blob-{digest.removeprefix('sha256:')}-{id(self):x}"
+        with self._lock:
+            if path not in self._files:
+                self._files.append(path)
+                with path.open("wb") as file:
+                    for chunk in store.blob(digest):
+                        self._check()
+                        file.write(chunk)
+        if path.stat().st_size != size:
+            raise Unreachable(f"{digest} in {store.address} has not the {size} bytes that it should.", id="LN-5803")
+        return path
+
+
+class _Stored:
+    """Opens a layer of the store."""
+
+    def __init__(self, blobs: SessionBlobs, store: Store, digest: str, size: int) -> None:
+        self._blobs, self._store, self._digest, self._size = blobs, store, digest, size
+
+    def __call__(self) -> BinaryIO:
+        return cast(BinaryIO, self._blobs.fetch(self._store, self._digest, self._size).open("rb"))

@@ -1,0 +1,136 @@
+"""`RUN` on one buildkitd or several: each command is a build of its own, made of LLB."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lineal.engine import Command, PushedLayer
+from lineal.engine.buildkit.address import Address
+from lineal.errors import Interrupted
+from lineal.oci import Store
+from lineal.oci.types import Image, Layer
+
+if TYPE_CHECKING:
+    from lineal.engine.buildkit.build import Build
+    from lineal.engine.buildkit.pushing import Target
+
+_AGAIN = 2
+"""How many times a command begins anew because its daemon went away: behind one address there may be others."""
+
+
+class BuildkitEngine:
+    """An `Engine`. Each `run` has a connection and a session of its own; it may be called from several threads.
+
+    A command goes to the daemon that has the fewest of this run's; one that is lost costs this stage's time only.
+    `network` is what a `RUN` with the default network gets: `default`, or `host`."""
+
+    def __init__(
+        self, addresses: Sequence[Address], *, network: str = "default", environment: Mapping[str, str]
+    ) -> None:
+        self.addresses = tuple(addresses)
+        self._network = network
+        self._environment = environment
+        self._lock = threading.Lock()
+        self._running: set[Build] = set()
+        self._stopped = threading.Event()
+        self._busy: Counter[Address] = Counter()
+        self._lost: set[Address] = set()
+        self._apart: set[tuple[Address, str]] = set()
+        """Daemons, and the stores that they do not reach."""
+
+    def stop(self) -> None:
+        """Give up what runs; every `run`, also later ones, raises `Interrupted`. For another thread than `run`'s."""
+        self._stopped.set()
+        with self._lock:
+            running = set(self._running)
+        for build in running:
+            build.cancel()
+
+    def run(
+        self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path
+    ) -> Layer | PushedLayer:
+        """See `Engine.run`. Raises `BuildFailed` when the parent cannot run here or a secret is in the layer."""
+        from lineal.engine.buildkit.connect import Lost
+
+        for left in reversed(range(len(self.addresses) + _AGAIN)):
+            with self._chosen() as address:
+                try:
+                    return self._run(address, parent, store, command, output, workspace)
+                except Lost as error:
+                    self._check()
+                    self._lost.add(address)
+                    if not left:
+                        raise
+                    output(f"{error.message} This RUN begins again.")
+        raise AssertionError
+
+    @contextmanager
+    def _chosen(self) -> Iterator[Address]:
+        """The least busy daemon, of those that were not lost as long as there are such."""
+        with self._lock:
+            there = [address for address in self.addresses if address not in self._lost]
+            if not there:
+                self._lost.clear()
+            address = min(there or self.addresses, key=lambda one: self._busy[one])
+            self._busy[address] += 1
+        try:
+            yield address
+        finally:
+            with self._lock:
+                self._busy[address] -= 1
+
+    def _run(
+        self,
+        address: Address,
+        parent: Image,
+        store: Store,
+        command: Command,
+        output: Callable[[str], None],
+        workspace: Path,
+    ) -> Layer | PushedLayer:
+        from lineal.engine.buildkit.build import CannotReach
+        from lineal.engine.buildkit.pushing import target_of
+
+        target = None if (address, store.address) in self._apart else target_of(store)
+        try:
+            return self._build(address, target, parent, store, command, output, workspace)
+        except CannotReach as error:
+            # Another failure before the command began comes again in this way, and says what it is.
+            output(f"The buildkitd at {address} does not reach {store.address}, so layers go through Lineal: {error}")
+            self._apart.add((address, store.address))
+        return self._build(address, None, parent, store, command, output, workspace)
+
+    def _build(
+        self,
+        address: Address,
+        target: Target | None,
+        parent: Image,
+        store: Store,
+        command: Command,
+        output: Callable[[str], None],
+        workspace: Path,
+    ) -> Layer | PushedLayer:
+        from lineal.engine.buildkit.build import Build
+        from lineal.engine.buildkit.connect import connect
+
+        patient = len(self.addresses) == 1
+        with connect(address, self._environment, self._check, self._stopped, patient=patient) as connection:
+            build = Build(connection, address, store, target, workspace, self._check)
+            with self._lock:
+                self._running.add(build)
+            try:
+                self._check()
+                network = self._network if command.network == "default" else command.network
+                return build.run(parent, command, network, output)
+            finally:
+                with self._lock:
+                    self._running.discard(build)
+
+    def _check(self) -> None:
+        if self._stopped.is_set():
+            raise Interrupted("The build was interrupted.")

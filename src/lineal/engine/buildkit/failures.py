@@ -1,0 +1,88 @@
+"""What a command prints, and what it means when its build fails."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+from lineal.engine import Command, CommandFailed, NoWorkingDirectory
+from lineal.engine.buildkit.address import Address
+from lineal.engine.buildkit.connect import lost
+from lineal.engine.buildkit.grpc import CANCELLED, UNAVAILABLE, ConnectionLost, RpcError, Stream
+from lineal.engine.buildkit.protocol import control_pb2
+from lineal.engine.log_lines import LogLines
+from lineal.errors import BuildFailed, LinealError, Unreachable
+
+_EXIT = re.compile(r"exit code: (\d+)")
+_NO_SESSION = "no active session"
+_RUNC = "runc run failed: unable to start container process: "
+_NO_USER = ("unable to find user", "unable to find group", "no matching entries in")
+_WRONG_MACHINE = "The engine cannot execute programs of this image: it is for another processor architecture."
+_MACHINE_REMEDY = "Build for the engine's platform or install emulation (binfmt) on the engine's machine."
+COMMAND = "RUN"
+"""The name of the command's operation, for the daemon."""
+
+
+class CommandLog:
+    """The lines that a command prints; nothing else of a build prints any."""
+
+    def __init__(self, command: Command, output: Callable[[str], None]) -> None:
+        self._lines = LogLines(command.secrets)
+        self._output = output
+        self.began = False
+        """Whether the daemon has begun with the command."""
+        self.ended = False
+        """Whether it ended well: what fails then is the engine's work."""
+        self.wrong_machine = False
+        self.not_started = ""
+        """Why the container's process could not be started."""
+
+    def follow(self, status: Stream) -> None:
+        with suppress(RpcError, ConnectionLost):
+            for message in status.messages():
+                told = control_pb2.StatusResponse.FromString(message)
+                self.began |= any(one.name == COMMAND and one.HasField("started") for one in told.vertexes)
+                for log in told.logs:
+                    self._say(self._lines.add(log.stream, log.msg))
+
+    def end(self) -> None:
+        self._say(self._lines.rest())
+
+    def _say(self, lines: Iterator[str]) -> None:
+        for line in lines:
+            if line.endswith("exec format error"):
+                self.wrong_machine = True
+            if line.startswith(_RUNC):
+                self.not_started = line.removeprefix(_RUNC)
+            self._output(line)
+
+
+def refuse(
+    error: RpcError, address: Address, command: Command, log: CommandLog, failure: Exception | None
+) -> Exception:
+    """What to raise for a failed build; `failure` is what went wrong here while the daemon asked for something."""
+    message = error.message
+    if isinstance(failure, LinealError):
+        return failure
+    if error.code in (CANCELLED, UNAVAILABLE) or _NO_SESSION in message:
+        # Nobody here has given it up.
+        return lost(address, error)
+    unable = Unreachable(f"The buildkitd at {address} could not do this RUN: {message}.", id="LN-5804")
+    if log.ended:
+        return unable
+    if log.wrong_machine or "exec format error" in message:
+        return BuildFailed(_WRONG_MACHINE, id="LN-5007", remedy=_MACHINE_REMEDY)
+    if any(text in message for text in _NO_USER):
+        reason = message.rpartition(": ")[2]
+        remedy = "Create it in an earlier RUN, or use a number."
+        return BuildFailed(f"The image has no such user: {reason}.", id="LN-5008", remedy=remedy)
+    if "not a directory" in (log.not_started or message) and command.workdir in (log.not_started or message):
+        return NoWorkingDirectory()
+    if "executable file not found" in log.not_started or "no such file or directory" in log.not_started:
+        return CommandFailed(127)
+    if "permission denied" in log.not_started:
+        return CommandFailed(126)
+    if found := _EXIT.search(message):
+        return CommandFailed(int(found[1]))
+    return unable

@@ -1,0 +1,74 @@
+"""A registry that the daemon reads and writes itself, so that no layer goes through this process."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from lineal.engine import PushedLayer, Tree
+from lineal.engine.buildkit.protocol import control_pb2
+from lineal.errors import Unreachable
+from lineal.oci import Store
+from lineal.oci.reference import DOCKER_HUB, DOCKER_HUB_HOSTS
+from lineal.oci.types import Descriptor
+from lineal.store.registry.client import Registry
+from lineal.store.registry.credentials import Credential
+
+_COMPRESSION = "1"
+"""gzip's level: BuildKit's own choice takes several times as long."""
+
+
+class Target:
+    """The store's repository, as a daemon is told of it."""
+
+    def __init__(self, store: Registry) -> None:
+        self._store = store
+        host = "docker.io" if store.host == DOCKER_HUB else store.host
+        self.name = f"{host}/{store.repository}"
+
+    def login(self, host: str) -> Credential | None:
+        """The login for the store's own registry; for no other host."""
+        hosts = DOCKER_HUB_HOSTS if self._store.host in DOCKER_HUB_HOSTS else {self._store.host}
+        return self._store.fresh_login() if host in hosts else None
+
+    def exporter(self) -> control_pb2.Exporter:
+        attributes = {
+            "name": self.name, "push": "true", "push-by-digest": "true", "oci-mediatypes": "true", "store": "false",
+            "compression": "gzip", "compression-level": _COMPRESSION,
+        }  # fmt: skip
+        if not self._store.secure:
+            attributes["registry.insecure"] = "true"
+        return control_pb2.Exporter(Type="image", Attrs=attributes)
+
+    def pushed(self, response: dict[str, str], tree: Tree) -> PushedLayer:
+        """The layer that the daemon says it pushed, as the store has it. Raises `Unreachable`."""
+        digest = response.get("containerimage.digest", "")
+        manifest = self._store.manifest(digest) if digest.startswith("sha256:") else None
+        if manifest is None:
+            raise Unreachable(
+                f"The buildkitd says that it pushed a layer to {self._store.address}, which is not there.",
+                id="LN-5805",
+                remedy="Give both the same address of the registry: 127.0.0.1 is another machine for each of them.",
+            )
+        try:
+            return self._layer(manifest.json, tree)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise Unreachable(
+                "The buildkitd pushed an image in a form that is not understood.", id="LN-5003"
+            ) from error
+
+    def _layer(self, manifest: dict[str, Any], tree: Tree) -> PushedLayer:
+        (layer,) = manifest["layers"]
+        config = b"".join(self._store.blob(str(manifest["config"]["digest"])))
+        (diff_id,) = json.loads(config)["rootfs"]["diff_ids"]
+        descriptor = Descriptor(str(layer["mediaType"]), str(layer["digest"]), int(layer["size"]))
+        return PushedLayer(descriptor, str(diff_id), tree)
+
+
+def target_of(store: Store) -> Target | None:
+    """The store as a daemon's target; None for one that only this machine reads and writes, or whose login a daemon
+    cannot use."""
+    if not isinstance(store, Registry):
+        return None
+    credential = store.fresh_login()
+    return None if credential is not None and credential.registry_token else Target(store)

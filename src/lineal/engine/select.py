@@ -1,0 +1,141 @@
+"""The engine that a run's settings name: `docker`, `buildkit:ADDRESS`, `buildkitd`, or whichever there is."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from lineal.engine import Command, Engine, PushedLayer
+from lineal.errors import BadConfiguration, Interrupted, LinealError, Unreachable
+from lineal.oci import Store
+from lineal.oci.types import Image, Layer
+from lineal.text import quoted
+
+AUTO, DOCKER, BUILDKIT, BUILDKITD = "auto", "docker", "buildkit", "buildkitd"
+_HOST = "BUILDKIT_HOST"
+_EXAMPLE = "Write auto, docker, buildkit, buildkit:ADDRESS or buildkitd."
+
+
+def check(text: str, source: str) -> None:
+    """Raises `BadConfiguration` for what names no engine; `source` says for people where it is written."""
+    name, separator, address = text.partition(":")
+    if name == BUILDKIT and separator:
+        from lineal.engine.buildkit.address import parse_all
+
+        parse_all(address, source)
+    elif text not in (AUTO, DOCKER, BUILDKIT, BUILDKITD):
+        raise BadConfiguration(f"{quoted(text)} ({source}) is no engine.", id="LN-5806", remedy=_EXAMPLE)
+
+
+class SelectedEngine:
+    """An `Engine`, found and made at the first `run`: a run that finds everything asks for none."""
+
+    def __init__(
+        self, name: str, source: str, *, network: str, environment: Mapping[str, str], workspace: Path,
+        note: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        """`name` is as in `check`. A daemon that is started here keeps its data in `workspace`."""
+        check(name, source)
+        self._name, self._source = name, source
+        self._network, self._environment, self._workspace = network, environment, workspace
+        self._note = note
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+        self._stopped = False
+        self._closing: list[Callable[[], None]] = []
+
+    def run(
+        self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path
+    ) -> Layer | PushedLayer:
+        return self._made().run(parent, store, command, output, workspace)
+
+    def stop(self) -> None:
+        self._stopped = True
+        if self._engine is not None:
+            self._engine.stop()
+
+    def close(self) -> None:
+        """End a daemon that was started here."""
+        for close in self._closing:
+            close()
+
+    def _made(self) -> Engine:
+        with self._lock:
+            if self._engine is None:
+                self._engine = self._make()
+            if self._stopped:
+                self._engine.stop()
+            return self._engine
+
+    def _make(self) -> Engine:
+        name, _, address = self._name.partition(":")
+        if name == DOCKER:
+            return self._docker()
+        if name == BUILDKITD:
+            return self._own()
+        if address:
+            return self._buildkit(address, self._source)
+        if given := self._environment.get(_HOST):
+            return self._buildkit(given, _HOST)
+        return self._found(with_docker=name == AUTO)
+
+    def _found(self, *, with_docker: bool) -> Engine:
+        """What is there: Docker where one answers, a buildkitd at its usual place, one that can be started."""
+        from lineal.engine.buildkit.own import can_start
+
+        if with_docker and self._docker_answers():
+            return self._docker()
+        if self._stopped:
+            raise Interrupted("The build was interrupted.")
+        for path in _sockets(self._environment):
+            if os.access(path, os.R_OK | os.W_OK):
+                self._note(f"RUN goes to the buildkitd at unix://{path}.")
+                return self._buildkit(f"unix://{path}", "default")
+        if can_start(self._environment):
+            return self._own()
+        if with_docker:
+            # Its error says what is usually wrong.
+            return self._docker()
+        raise Unreachable(
+            "There is no buildkitd: none at its usual socket, and no program of this name.", id="LN-5802",
+            remedy=f"Name one by --engine buildkit:ADDRESS (LINEAL_ENGINE) or {_HOST}.",
+        )  # fmt: skip
+
+    def _docker_answers(self) -> bool:
+        from lineal.engine.docker.client import Client
+
+        with suppress(LinealError):
+            Client(self._environment, lambda: None, timeout=10)
+            return True
+        return False
+
+    def _docker(self) -> Engine:
+        from lineal.engine.docker.engine import DockerEngine
+
+        return DockerEngine(network=self._network, environment=self._environment)
+
+    def _buildkit(self, address: str, source: str) -> Engine:
+        from lineal.engine.buildkit.address import parse_all
+        from lineal.engine.buildkit.engine import BuildkitEngine
+
+        return BuildkitEngine(parse_all(address, source), network=self._network, environment=self._environment)
+
+    def _own(self) -> Engine:
+        from lineal.engine.buildkit.engine import BuildkitEngine
+        from lineal.engine.buildkit.own import start
+
+        daemon = start(self._environment, self._workspace, host_network=self._network == "host")
+        self._closing.append(daemon.close)
+        self._note(f"RUN goes to a buildkitd of this run's own{' (rootless)' if daemon.rootless else ''}.")
+        return BuildkitEngine((daemon.address,), network=self._network, environment=self._environment)
+
+
+def _sockets(environment: Mapping[str, str]) -> list[str]:
+    """The places where a buildkitd of the system, or of this user, listens."""
+    places = ["/run/buildkit/buildkitd.sock"]
+    if runtime := environment.get("XDG_RUNTIME_DIR"):
+        places.insert(0, f"{runtime}/buildkit/buildkitd.sock")
+    return places

@@ -1,0 +1,147 @@
+"""Daemons at other places than a Unix socket: TCP with TLS on both sides, a container, one of the run's own; and one
+that dies."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import docker
+import pytest
+
+from lineal.engine.buildkit import own
+from lineal.engine.buildkit.address import parse, parse_all
+from lineal.engine.buildkit.engine import BuildkitEngine
+from lineal.errors import Unreachable
+from lineal.store.layout import Layout
+from tests import servers
+from tests.differential.buildkit import PROGRAMS, buildkitd, fast, missing
+from tests.unit.engine.buildkit.conftest import bench
+from tests.unit.engine.docker.conftest import base_tar, directory, tar_of
+
+pytestmark = [pytest.mark.server, pytest.mark.skipif(bool(missing()), reason=missing())]
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Path:
+    """An authority, and one certificate of it for the daemon and for a client."""
+    made = tmp_path / "tls"
+    made.mkdir()
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    authority = ["req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=ca"]
+    for arguments in (
+        authority,
+        [
+            "req", "-x509", *key, "-CA", "ca.pem", "-CAkey", "ca.key", "-keyout", "key.pem", "-out", "cert.pem",
+            "-subj", "/CN=builder", "-addext", "subjectAltName=DNS:builder",
+        ],
+    ):  # fmt: skip
+        subprocess.run(["openssl", *arguments], cwd=made, check=True, capture_output=True)
+    return made
+
+
+def test_tcp_with_certificates_on_both_sides(registry: str, certificates: Path, tmp_path: Path) -> None:
+    place = f"127.0.0.1:{servers.free_port()}"
+    flags = [f"--addr=tcp://{place}", f"--tlscacert={certificates}/ca.pem", f"--tlscert={certificates}/cert.pem"]
+    with _directory() as short, buildkitd(short, registry, *flags, f"--tlskey={certificates}/key.pem"):
+        tls = f"cacert={certificates}/ca.pem&servername=builder"
+        address = f"tcp://{place}?{tls}&cert={certificates}/cert.pem&key={certificates}/key.pem"
+        made = bench(address, Layout(tmp_path / "store", "layout:store"), tmp_path)
+        # Enough to fill windows and buffers in both directions.
+        assert made.run("head -c 9000000 /dev/urandom >/data/x; echo said") and made.said == ["said"]
+        with pytest.raises(Unreachable, match=r"No TLS connection .* certificate"):
+            BuildkitEngine([parse(f"tcp://{place}?{tls.replace('builder', 'other')}", "x")], environment={}).run(
+                made.base, made.store, made.command("true"), made.said.append, tmp_path
+            )
+
+
+@contextmanager
+def _directory() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="buildkit-", dir=fast(), ignore_cleanup_errors=True) as short:
+        yield Path(short)
+
+
+@pytest.mark.engine
+def test_a_daemon_in_a_container(daemon: str, tmp_path: Path, engine: docker.DockerClient) -> None:
+    tag = f"lineal-test-{tmp_path.name}:1".lower()
+    rootfs = tar_of(*[directory(name) for name in ("run/buildkit",)])
+    image = engine.api.import_image_from_data(base_tar(), repository=tag.partition(":")[0], tag="1")
+    assert rootfs and image
+    socket = Path(parse(daemon, "test").place)
+    binds = [f"{PROGRAMS}/buildctl:/bin/buildctl:ro", f"{socket.parent}:/run/buildkit"]
+    container = engine.containers.run(
+        tag, ["/bin/sleep", "600"], volumes=binds, environment={"PATH": "/bin"}, detach=True, network_mode="none"
+    )
+    try:
+        address = f"docker-container://{container.name}"
+        made = bench(address, Layout(tmp_path / "store", "layout:store"), tmp_path)
+        made.engine = BuildkitEngine(made.engine.addresses, environment=dict(os.environ))
+        assert made.run("head -c 3000000 /dev/urandom >/data/x; echo said") and made.said == ["said"]
+    finally:
+        container.remove(force=True)
+        engine.images.remove(tag, force=True)
+
+
+def test_a_daemon_that_is_started_for_the_run(tmp_path: Path) -> None:
+    environ = {"PATH": f"{PROGRAMS}:{os.environ['PATH']}"}
+    with _directory() as short:
+        daemon = own.start(environ, short, host_network=True)
+        try:
+            store = Layout(tmp_path / "store", "layout:store")
+            made = bench(str(daemon.address), store, tmp_path)
+            assert made.run("echo said") and made.said == ["said"]
+        finally:
+            daemon.close()
+        assert list(short.iterdir()) == []
+    assert own.can_start(environ) and not own.can_start({"PATH": "/nowhere"})
+    with pytest.raises(Unreachable, match="buildkitd is not on the PATH"):
+        own.start({"PATH": "/nowhere"}, tmp_path, host_network=False)
+
+
+def test_one_of_three_daemons_is_killed_in_the_middle(registry: str, tmp_path: Path) -> None:
+    store = Layout(tmp_path / "store", "layout:store")
+    with ExitStack() as farm:
+        daemons = [farm.enter_context(buildkitd(farm.enter_context(_directory()), registry)) for _ in range(3)]
+        made = bench(daemons[0].address, store, tmp_path)
+        made.engine = BuildkitEngine(
+            parse_all(",".join(one.address for one in daemons), "test"), environment=dict(os.environ)
+        )
+        begun, done = threading.Barrier(4), []
+        said: list[str] = []
+
+        def run(number: int) -> None:
+            first = True
+
+            def output(line: str) -> None:
+                nonlocal first
+                said.append(line)
+                if first:
+                    first = False
+                    begun.wait(60)
+
+            command = made.command(f"echo began; sleep 3; echo {number} >/data/x")
+            done.append(made.engine.run(made.base, store, command, output, tmp_path))
+
+        threads = [threading.Thread(target=run, args=(number,)) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        begun.wait(60)
+        # Each daemon has one of the three.
+        daemons[1].kill()
+        for thread in threads:
+            thread.join(120)
+        assert len({one.diff_id for one in done}) == 3
+        assert len([line for line in said if re.search("cannot be reached.*begins again", line)]) == 1
+
+
+@pytest.fixture(autouse=True)
+def _has_openssl() -> None:
+    if not shutil.which("openssl"):
+        pytest.skip("needs openssl")

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE = "ghcr.io/your_org/lineal"
+DIGEST = "sha256:" + "1" * 64
 CHANGELOG = """# Changelog
 
 ## {version} - unreleased
@@ -53,7 +54,8 @@ class Clone:
     def release(self, version: str) -> str:
         """Writes what is new above the changelog, and releases it; gives the commit of the tag."""
         self.repo.write({"CHANGELOG.md": CHANGELOG.format(version=version)}, "Something new")
-        return self.script("scripts/release", version, IMAGE).strip()
+        self.script("scripts/release", version, IMAGE)
+        return self.script("scripts/tag", version, f"{IMAGE}@{DIGEST}").strip()
 
     def at_origin(self) -> dict[str, str]:
         """Ref -> commit, tags peeled."""
@@ -89,13 +91,13 @@ def defaults(template: str) -> str:
 def test_the_tag_names_the_published_image_and_the_branch_does_not(clone: Clone) -> None:
     commit = clone.release("1.2.3")
     assert commit == clone.repo.git("rev-parse", "v1.2.3^{commit}")
-    assert yaml.safe_load(clone.show("v1.2.3", "action.yml"))["runs"]["image"] == f"docker://{IMAGE}:v1.2.3"
+    assert yaml.safe_load(clone.show("v1.2.3", "action.yml"))["runs"]["image"] == f"docker://{IMAGE}@{DIGEST}"
     assert yaml.safe_load(clone.show("main", "action.yml"))["runs"]["image"] == "Dockerfile"
     templates = [path.name for path in (ROOT / "gitlab-ci/templates").glob("*.yml")]
     assert templates
     for name in templates:
         path = f"gitlab-ci/templates/{name}"
-        assert defaults(clone.show("v1.2.3", path)) == f"{IMAGE}:v1.2.3"
+        assert defaults(clone.show("v1.2.3", path)) == f"{IMAGE}@{DIGEST}"
         assert defaults(clone.show("main", path)) == "registry.example.com/lineal:v1.2.3"
     assert '__version__ = "1.2.3"' in clone.show("main", "src/lineal/__init__.py")
     assert re.search(r"(?m)^## 1\.2\.3 - \d{4}-\d\d-\d\d$", clone.show("main", "CHANGELOG.md"))
@@ -141,6 +143,23 @@ def test_a_release_that_somebody_overtook_is_not_published_in_part(clone: Clone,
     clone.release("1.0.0")
     clone.script("scripts/publish", "1.0.0", code=1)
     assert clone.at_origin() == before
+
+
+@pytest.mark.parametrize(
+    ("version", "image", "message"),
+    [
+        ("1.0.0", f"{IMAGE}:v1.0.0", "is no image by its digest"),
+        ("1.0.0", f"{IMAGE}@sha256:1", "is no image by its digest"),
+        ("1.0.0", f"x|e touch x|@{DIGEST}", "is no image by its digest"),
+        ("1.0.1", f"{IMAGE}@{DIGEST}", "this is not the commit of 1.0.1"),
+        ("1.0.0", f"{IMAGE}@{DIGEST}", "v1.0.0 exists already"),
+    ],
+)
+def test_a_tag_names_nothing_that_moves_and_never_moves(clone: Clone, version: str, image: str, message: str) -> None:
+    clone.release("1.0.0")
+    before = clone.repo.git("for-each-ref")
+    assert message in clone.script("scripts/tag", version, image, code=1)
+    assert before == clone.repo.git("for-each-ref")
 
 
 def changed(clone: Clone) -> None:
@@ -217,7 +236,7 @@ def test_the_component_becomes_a_project_of_its_own_and_its_token_no_argument(cl
     there = servers.Repository(project)
     assert there.git("tag").split() == ["1.0.0", "1.0.1", "1.1.0"]
     assert there.git("rev-parse", "main") == there.git("rev-parse", "1.1.0")
-    assert defaults(there.git("show", "1.0.0:templates/build.yml")) == f"{IMAGE}:v1.0.0"
-    assert defaults(there.git("show", "main:templates/build.yml")) == f"{IMAGE}:v1.1.0"
+    assert defaults(there.git("show", "1.0.0:templates/build.yml")) == f"{IMAGE}@{DIGEST}"
+    assert defaults(there.git("show", "main:templates/build.yml")) == f"{IMAGE}@{DIGEST}"
     assert "push" in arguments.read_text()
     assert "glpat-secret" not in arguments.read_text() + said

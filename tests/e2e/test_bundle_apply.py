@@ -149,8 +149,16 @@ def test_a_first_installation_that_fails_is_gone(shop: Shop, kubernetes: Cluster
     assert failed.report["release"]["status"] == "uninstalled"
     assert "ImagePullBackOff" in failed.stderr and kubernetes.releases(namespace) == {}
     assert seen(failed.page).heading == "❌ shop 1.0.0 was not deployed."
-    shop.apply(f"{shop.project.store}/small:1.0.0")
+    reference = f"{shop.project.store}/small:1.0.0"
+    shop.apply(reference)
     assert kubernetes.releases(namespace) == {1: "deployed"}
+    on_the_server = ("--server-side", "--no-skip-unchanged")
+    if shop.project.lineal.env["LINEAL_HELM"].endswith("helm3"):
+        assert "`server_side` needs Helm 4" in shop.apply(reference, *on_the_server, code=3).stderr
+        return
+    shop.apply(reference, *on_the_server)
+    owners = kubernetes.client.get("deployments", namespace, "shop")["metadata"]["managedFields"]
+    assert ("helm", "Apply") in [(one["manager"], one["operation"]) for one in owners]
 
 
 def test_what_is_known_of_a_bundle_that_is_not_there_is_told(shop: Shop, kubernetes: Cluster, namespace: str) -> None:

@@ -220,6 +220,11 @@ def test_flags_win_over_names_of_the_configuration(repo: servers.Repository, run
     assert (release.name, release.namespace, release.kube_context) == ("other", "elsewhere", "prod")
 
 
+def test_applying_on_the_server_is_asked_for_by_a_flag_too(repo: servers.Repository, run: MakeRun) -> None:
+    commit(repo)
+    assert [released(run(server_side=wanted)).server_side for wanted in (True, False)] == [True, False]
+
+
 def test_a_chart_in_a_plain_http_registry_is_marked(repo: servers.Repository, run: MakeRun) -> None:
     commit(repo, **{"lineal.yaml": CONFIG.replace("deploy/chart", "oci://charts:5000/shop:1.0.0")})
     assert not ReleaseInputs(run()).plain_http

@@ -24,6 +24,7 @@ from lineal.engine.buildkit.protocol import control_pb2, gateway_pb2, ops_pb2, s
 from lineal.engine.buildkit.pushing import Target
 from lineal.engine.buildkit.session import Session, received
 from lineal.engine.docker.secret_parts import parts
+from lineal.errors import Unreachable
 from lineal.oci import Store
 from lineal.oci.types import Image, Layer
 
@@ -156,9 +157,11 @@ class Build:
                 self._check()
                 # The daemon tells the rest of what the command printed, and ends the log with the build.
                 watching.join(_LAST_WORDS)
-                if self._target is not None and not log.began and "exit code" not in error.message:
+                failure = refuse(error, self._address, work.command, log, self._session.failure)
+                # Nothing that the command or its image explains, and the parent was the first to be asked for.
+                if self._target is not None and not log.began and type(failure) is Unreachable:
                     raise CannotReach(error.message) from error
-                raise refuse(error, self._address, work.command, log, self._session.failure) from error
+                raise failure from error
             finally:
                 watching.join(_LAST_WORDS)
                 status.cancel()

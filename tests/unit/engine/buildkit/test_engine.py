@@ -102,6 +102,12 @@ def test_what_cannot_start_is_explained(layout: Bench) -> None:
     assert failed.value.status == 127
 
 
+def test_a_directory_over_a_file_is_no_fault_of_the_registry(pushing: Bench) -> None:
+    with pytest.raises(NoWorkingDirectory):
+        pushing.run("true", workdir="/etc/passwd/x", directories=[Directory("/etc/passwd/x", 0o755, 7, 7)])
+    assert pushing.said == []
+
+
 def test_a_large_output_comes_whole_and_in_order(layout: Bench) -> None:
     layout.run("i=0; while [ $i -lt 3000 ]; do echo $i; i=$((i+1)); done; printf end")
     assert layout.said == [*map(str, range(3000)), "end"]

@@ -106,6 +106,8 @@ class SessionBlobs:
                     for chunk in store.blob(digest):
                         self._check()
                         file.write(chunk)
+                        if file.tell() > size:
+                            break
         if path.stat().st_size != size:
             raise Unreachable(f"{digest} in {store.address} has not the {size} bytes that it should.", id="LN-5803")
         return path

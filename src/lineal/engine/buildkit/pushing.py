@@ -9,6 +9,7 @@ from lineal.engine import PushedLayer, Tree
 from lineal.engine.buildkit.protocol import control_pb2
 from lineal.errors import Unreachable
 from lineal.oci import Store
+from lineal.oci.image import MAX_CONFIG, read_blob
 from lineal.oci.reference import DOCKER_HUB, DOCKER_HUB_HOSTS
 from lineal.oci.types import Descriptor
 from lineal.store.registry.client import Registry
@@ -59,7 +60,7 @@ class Target:
 
     def _layer(self, manifest: dict[str, Any], tree: Tree) -> PushedLayer:
         (layer,) = manifest["layers"]
-        config = b"".join(self._store.blob(str(manifest["config"]["digest"])))
+        config = read_blob(self._store, str(manifest["config"]["digest"]), MAX_CONFIG)
         (diff_id,) = json.loads(config)["rootfs"]["diff_ids"]
         descriptor = Descriptor(str(layer["mediaType"]), str(layer["digest"]), int(layer["size"]))
         return PushedLayer(descriptor, str(diff_id), tree)

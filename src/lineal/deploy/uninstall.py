@@ -182,7 +182,7 @@ class Dismissal:
             found = sorted({str(entry["name"]) for entry in json.loads(answer.stdout or "[]")} - {self.release.name})
         except (ValueError, KeyError, TypeError):
             what = "helm list printed nothing that can be read."
-            raise DeployFailed(what, id="LN-6013", remedy="Use Helm 3.17 or later, or 4.") from None
+            raise DeployFailed(what, id="LN-6013", remedy="Use Helm 3.18.5 or later, or 4.") from None
         if found:
             what = f"The namespace {namespace} has other releases in it: {', '.join(found[:5])}."
             raise DeployFailed(what, id="LN-6045", remedy="Leave --with-namespace out, or dismiss them first.")

@@ -36,10 +36,7 @@ class Installation:
     def helm(self) -> Helm:
         from lineal.deploy.helm.client import Helm
 
-        found = Helm.find(self.session.settings.environ, self.secrets.mask)
-        if found.warning:
-            self.session.progress.warn(found.warning)
-        return found
+        return Helm.find(self.session.settings.environ, self.secrets.mask)
 
     @cached_property
     def secrets(self) -> SecretValues:

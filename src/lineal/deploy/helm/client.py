@@ -1,4 +1,4 @@
-"""A client of the helm program, 3.17 or later and 4: it builds the arguments, runs helm, and reads what it prints.
+"""A client of the helm program, 3.18.5 or later and 4: it builds the arguments, runs helm, and reads what it prints.
 
 The client decides nothing: its callers complete a chart's dependencies first (`dependencies`), and undo the revision
 that a failed upgrade leaves (`recovery`)."""
@@ -17,8 +17,7 @@ from lineal.deploy.release import Release
 from lineal.errors import BadConfiguration, Interrupted, LinealError
 from lineal.text import printable, quoted
 
-OLDEST = (3, 17)
-SAFE = (3, 18, 5)
+OLDEST = (3, 18, 5)
 """The first with the fixes of CVE-2025-53547 (a lock file that is a link runs code) and CVE-2025-55199 (a schema
 fills the memory). Lineal keeps charts of the commit from both; charts that helm fetches itself it cannot."""
 NEWEST_MAJOR = 4
@@ -86,22 +85,11 @@ class Helm:
         if answer.code != 0 or found is None:
             what = f"{quoted(unknown.path)} does not say which helm it is: {printable(' '.join(answer.stderr), 200)}"
             raise BadConfiguration(errors.sentence(what), id="LN-6012", remedy=_REMEDY)
-        if (int(found[1]), int(found[2])) < OLDEST or int(found[1]) > NEWEST_MAJOR:
-            raise BadConfiguration(
-                f"{quoted(unknown.path)} is helm {found[0]}, which is not supported.", id="LN-6012", remedy=_REMEDY
-            )
+        if not OLDEST <= tuple(map(int, found.groups())) < (NEWEST_MAJOR + 1,):
+            what = f"{quoted(unknown.path)} is helm {found[0]}, which is not supported"
+            holes = " (older ones have CVE-2025-53547 and CVE-2025-55199)" if int(found[1]) == OLDEST[0] else ""
+            raise BadConfiguration(f"{what}{holes}.", id="LN-6012", remedy=_REMEDY)
         return cls(unknown.path, found[0], environ, mask)
-
-    @property
-    def warning(self) -> str:
-        """What is wrong with this version, empty when nothing is known."""
-        found = _VERSION.match(self.version)
-        if found is None or tuple(map(int, found.groups())) >= SAFE:
-            return ""
-        return (
-            f"{quoted(self.path)} is helm {self.version}, which a chart of strangers can make run its own code "
-            f"(CVE-2025-53547) or fill the memory (CVE-2025-55199): install helm {'.'.join(map(str, SAFE))} or newer."
-        )
 
     @property
     def major(self) -> int:
@@ -226,7 +214,7 @@ class Helm:
         return Answer(outcome.code, outcome.signals, f"helm {args[0]}" if args else "helm", stdout, tuple(tail))
 
 
-_REMEDY = "Install Helm 3.17 or later, or Helm 4 (https://helm.sh), or set LINEAL_HELM to its path."
+_REMEDY = "Install Helm 3.18.5 or later, or Helm 4 (https://helm.sh), or set LINEAL_HELM to its path."
 
 
 def _path(environ: Mapping[str, str]) -> str:

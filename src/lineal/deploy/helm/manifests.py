@@ -203,7 +203,7 @@ def _read(helm: Helm, release: Release, answer: Answer) -> ReleaseManifests:
 
 def _unreadable(answer: Answer, release: Release) -> DeployFailed:
     what = f"{answer.command} of {release} printed nothing that can be read."
-    return DeployFailed(what, id="LN-6013", remedy="Use Helm 3.17 or later, or 4.")
+    return DeployFailed(what, id="LN-6013", remedy="Use Helm 3.18.5 or later, or 4.")
 
 
 def rendered(

@@ -176,7 +176,7 @@ class _Leftover:
 
     def _mark(self, revision: Revision) -> str:
         """The mark of a revision, empty when it has none."""
-        # Helm 3.17 shows labels nowhere else.
+        # Helm 3 shows labels nowhere else.
         template = f'{{{{ index .Release.Labels "{RUN_LABEL}" }}}}'
         answer = self._ask(
             "get", "all", self.release.name, "--revision", str(revision.number), "--template", template

@@ -228,7 +228,7 @@ def test_each_major_knows_the_flags_it_is_given(helm: Helm, release: MakeRelease
 
 
 def test_the_version_that_was_found_is_known(helm: Helm) -> None:
-    assert (helm.version, helm.major) in [("v3.17.3", 3), ("v4.3.1", 4)]
+    assert (helm.version, helm.major) in [("v3.19.0", 3), ("v4.3.1", 4)]
 
 
 def test_without_helm_the_error_says_what_to_install(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_helm_is_found_on_path(tmp_path: Path) -> None:
     assert Helm.find({"PATH": f"{tmp_path}:/usr/bin:/bin"}).path == str(tmp_path / "helm")
 
 
-@pytest.mark.parametrize("version", ["v3.16.4", "v2.17.0", "v5.0.0"])
+@pytest.mark.parametrize("version", ["v3.17.3", "v3.18.4", "v2.17.0", "v5.0.0"])
 def test_another_helm_than_we_know_is_refused(tmp_path: Path, version: str) -> None:
     helm = script(tmp_path / "helm", f"echo {version}")
     with pytest.raises(BadConfiguration, match=f"is helm {version}, which is not supported"):
@@ -280,10 +280,10 @@ def test_secrets_are_masked_in_what_helm_prints_and_in_errors(tmp_path: Path, re
 
 
 def test_helm_does_not_inherit_its_debug_mode(tmp_path: Path) -> None:
-    helm = script(tmp_path / "helm", 'echo "v3.17.0 ${HELM_DEBUG-none} $OTHER"')
+    helm = script(tmp_path / "helm", 'echo "v3.19.0 ${HELM_DEBUG-none} $OTHER"')
     found = Helm.find(environment(tmp_path / "home", helm, {"HELM_DEBUG": "1", "OTHER": "kept"}))
-    assert found.run(["list"]).stdout.split() == ["v3.17.0", "none", "kept"]
-    assert found.run(["template"]).stdout.split() == ["v3.17.0", "none"]
+    assert found.run(["list"]).stdout.split() == ["v3.19.0", "none", "kept"]
+    assert found.run(["template"]).stdout.split() == ["v3.19.0", "none"]
 
 
 def test_a_chart_in_a_registry_that_wants_credentials(helm: Helm, release: MakeRelease, auth_registry: str) -> None:

@@ -243,7 +243,7 @@ def test_a_wrong_lineal_helm_is_named(tmp_path: Path) -> None:
 
 
 def test_helm_is_found_on_path(tmp_path: Path) -> None:
-    script(tmp_path / "helm", "echo v3.18.0")
+    script(tmp_path / "helm", "echo v3.18.5")
     assert Helm.find({"PATH": f"{tmp_path}:/usr/bin:/bin"}).path == str(tmp_path / "helm")
 
 

@@ -142,17 +142,24 @@ def test_a_shallow_clone_deletes_nothing(published: Project) -> None:
     assert len(cleanup(clone, "--ignore-ref", "feat*").stdout.split()) == 1
 
 
-def test_a_head_that_cannot_be_planned_is_a_line(published: Project) -> None:
-    """What was built for it stays: tests/strangers/test_bad_branches.py."""
+def test_a_branch_that_cannot_be_planned_gets_a_line_and_stops_nothing(published: Project) -> None:
     branch(published, "dropped", app="2")
     published.repo.git("branch", "--quiet", "--delete", "--force", "dropped")
     published.repo.branch("broken", "main")
     published.repo.write({"lineal.yaml": "project: shop\nimages: {app: {contxt: .}}\n"})
+    # What is checked out has to be known: nothing else says whose stages these are.
+    refused = cleanup(published, code=3)
+    assert "images.app.contxt: The key `contxt` is not known." in refused.stderr and refused.stdout == ""
     published.repo.switch("main")
+    told = cleanup(published, "--dry-run")
+    assert (
+        "It cannot be told what broken needs, so what was built for it stays and nothing else: "
+        "lineal.yaml:2: images.app.contxt: The key `contxt` is not known." in told.stderr
+    )
+    assert len(told.stdout.split()) == 1
+    published.lineal.env["LINEAL_IGNORE_REF"] = "v*\nrefs/heads/broken\n"
     done = cleanup(published)
-    assert "It cannot be told what broken needs, so what was built for it stays" in done.stderr
-    assert "lineal.yaml:2: images.app.contxt: The key `contxt` is not known." in done.stderr
-    assert len(done.stdout.split()) == 1
+    assert "cannot be told" not in done.stderr and done.stdout == told.stdout
 
 
 def test_what_has_another_tag_stays(project: Project) -> None:

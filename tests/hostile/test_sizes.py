@@ -215,7 +215,7 @@ def test_an_answer_that_trickles_ends_at_its_deadline(host: str, name: str, monk
     monkeypatch.setattr(deadline, "SECONDS", 0.3)
     with pytest.raises(Unreachable) as refused:
         Registry(host, name).manifest("1")
-    assert refused.value.id == "LN-4201" and f"{host} needs more than 0 s for a small answer" in str(refused.value)
+    assert refused.value.id == "LN-4033" and f"{host} needs more than 0 s for a small answer" in str(refused.value)
 
 
 @pytest.mark.parametrize("prefix", ["", "f" * 64])

@@ -251,7 +251,7 @@ def test_a_link_that_leads_outside_is_refused(repo: servers.Repository, target: 
     repo.commit()
     made(repo, {"web/dist/app.js": "1"}, {"web/dist/link": target})
     assert "The artifact web/dist/link is a link to " in refused(repo)
-    assert "[LN-3601]" in refused(repo)
+    assert "[LN-3018]" in refused(repo)
     repo.write({"Dockerfile": "FROM scratch\nCOPY web/dist/link /x\n"})
     assert "The artifact web/dist/link is a link to " in refused(repo)
     repo.write({".dockerignore": "**/link\n", "Dockerfile": DIST})
@@ -366,7 +366,7 @@ def test_one_that_is_needed_and_not_there_names_the_job_to_run(repo: servers.Rep
     assert (
         "Dockerfile:2: The artifact web/dist/** of lineal-giterminism.yaml is needed here and is not there." in said
     )
-    assert "Run the job that makes it first" in said and "[LN-3602]" in said
+    assert "Run the job that makes it first" in said and "[LN-3019]" in said
     assert graphs(repo).last["app"].unknown == ("web/dist/**",)
 
 

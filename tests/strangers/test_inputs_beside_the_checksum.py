@@ -39,7 +39,7 @@ def test_a_proxy_of_the_commit_is_refused_with_the_way_out(name: str) -> None:
     assert str(refused.value) == (
         f"lineal.yaml: images.app.args.{name}: {name} is the job's: a proxy is part of no checksum, so no commit "
         f"says which one a RUN sees. Set {name} in the environment of the job, or write `ARG {name}` in the "
-        "Dockerfile: then it counts. [LN-2201]"
+        "Dockerfile: then it counts. [LN-2015]"
     )
 
 
@@ -110,7 +110,7 @@ def test_a_file_that_git_tracks_is_no_secret_whoever_names_it(
     )
     with pytest.raises(BadConfiguration, match="a file of the commit: it is no secret") as refused:
         secrets.value("app", "npm")
-    assert refused.value.id == "LN-1201" and "--mount=type=bind,source=" in str(refused.value.remedy)
+    assert refused.value.id == "LN-1029" and "--mount=type=bind,source=" in str(refused.value.remedy)
     commit.close()
 
 

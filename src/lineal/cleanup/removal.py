@@ -40,7 +40,7 @@ def removal_of(
                 raise Unreachable(
                     f"Deleting from {store.host} needs a token for GitHub's API, and there is no login for "
                     f"{store.host} to take it from.",
-                    id="LN-8701",
+                    id="LN-8006",
                     remedy=f"Log in: `docker login {store.host}`, or LINEAL_REGISTRY_USERNAME and "
                     "LINEAL_REGISTRY_PASSWORD.",
                 )

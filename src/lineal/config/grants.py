@@ -89,7 +89,7 @@ class Grants:
         """Raises `BadConfiguration` for a variable that no commit gets."""
         if is_login(name):
             what = f"{wish.what} would be {printable(name)}, one of the job's own settings and logins: {_NEVER}."
-            raise BadConfiguration(what, id="LN-1101", place=wish.place, remedy=wish.remedy)
+            raise BadConfiguration(what, id="LN-1025", place=wish.place, remedy=wish.remedy)
 
     def variable(self, wish: Wish, name: str, default: str | None) -> str | None:
         """The value of a variable that a template reads, `default` where it is not set, or for a stranger.
@@ -101,7 +101,7 @@ class Grants:
             return default
         if not self.own and default is None:
             what = f"{wish.what} is not for this commit, which is not the project's own."
-            raise BadConfiguration(what, id="LN-1104", place=wish.place, remedy=wish.remedy)
+            raise BadConfiguration(what, id="LN-1028", place=wish.place, remedy=wish.remedy)
         return value if self.let(wish) else default
 
     def path(self, wish: Wish, text: str) -> Path:
@@ -109,7 +109,7 @@ class Grants:
         real = Path(os.path.realpath(expanded(text, self.root, self.environ)))
         if why := self._closed(real):
             what = f"{wish.what} would be {printable(str(real))}, {why}: {_NEVER}."
-            raise BadConfiguration(what, id="LN-1102", place=wish.place, remedy=wish.remedy)
+            raise BadConfiguration(what, id="LN-1026", place=wish.place, remedy=wish.remedy)
         return real
 
     def let(self, wish: Wish) -> bool:
@@ -124,7 +124,7 @@ class Grants:
         elif self.agreed is not None and not self.agreed(self.wishes):
             raise BadConfiguration(
                 f"{wish.what} is something of this machine, and nobody has let this repository have it.",
-                id="LN-1103",
+                id="LN-1027",
                 place=wish.place,
                 remedy=f"Run it in a terminal, where Lineal asks once, or give it yourself with {wish.give}.",
             )

@@ -105,7 +105,7 @@ class SecretValues(Mask):
             raise BadConfiguration(
                 f"The secret {name!r} comes from {committed}, a file of the commit: it is no secret, and as one it "
                 "would be part of no checksum.",
-                id="LN-1201",
+                id="LN-1029",
                 remedy=f"Mount it with --mount=type=bind,source={committed},target=PATH, or take it out of git.",
             )
         try:

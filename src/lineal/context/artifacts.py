@@ -247,7 +247,7 @@ def leads_below(pattern: str, folder: str) -> bool:
 def _refused(message: str) -> BadConfiguration:
     return BadConfiguration(
         message,
-        id="LN-3601",
+        id="LN-3018",
         remedy="Let the job that makes it make it otherwise, or leave it out with .dockerignore.",
     )
 

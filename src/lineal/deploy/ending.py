@@ -43,7 +43,7 @@ def objects_gone(objects: ClusterObjects, wanted: ReleaseManifests, release: Rel
         what = f"{', '.join(map(name_of, left[:_NAMED]))}: still being deleted, and nothing can take the place."
         where = f"`kubectl -n {release.namespace} get {str(left[0].get('kind')).lower()} -o yaml`"
         raise DeployFailed(
-            what, id="LN-6303", remedy=f"See {where}: somebody has to do what its finalizers wait for."
+            what, id="LN-6059", remedy=f"See {where}: somebody has to do what its finalizers wait for."
         )
 
 

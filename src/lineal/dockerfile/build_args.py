@@ -85,7 +85,7 @@ class BuildArgs:
         for name in sorted(PROXY_ARGS.intersection(self._image.args).difference(declared)):
             problems.add(BadConfiguration(
                 f"{name} is the job's: a proxy is part of no checksum, so no commit says which one a RUN sees.",
-                id="LN-2201",
+                id="LN-2015",
                 place=Location("lineal.yaml", key=f"images.{self._image.name}.args.{name}"),
                 remedy=f"Set {name} in the environment of the job, or write `ARG {name}` in the Dockerfile: "
                 "then it counts.",

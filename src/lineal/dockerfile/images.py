@@ -60,7 +60,7 @@ class ImageGraphs:
                 problems.add(BadConfiguration(
                     f"The artifact {pattern} of lineal-giterminism.yaml is needed here and is not there"
                     f"{f': {link} is a link, and none is followed to it' if link else ''}.",
-                    id="LN-3602",
+                    id="LN-3019",
                     place=stage.place,
                     remedy="Run the job that makes it first, and bring its files into this one (GitHub: "
                     "actions/download-artifact; GitLab: `needs`).",

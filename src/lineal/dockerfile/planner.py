@@ -41,7 +41,7 @@ class Planner:
         if len(self.ast.instructions) > _MOST:
             raise BadConfiguration(
                 f"there are more than {_MOST} instructions in it.",
-                id="LN-2202",
+                id="LN-2016",
                 place=Location(image.file, self.ast.instructions[_MOST].start_line),
                 remedy="Put several into one, or split it into images.",
             )

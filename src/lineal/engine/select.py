@@ -27,7 +27,7 @@ def check(text: str, source: str) -> None:
 
         parse_all(address, source)
     elif text not in (AUTO, DOCKER, BUILDKIT, BUILDKITD):
-        raise BadConfiguration(f"{quoted(text)} ({source}) is no engine.", id="LN-5806", remedy=_EXAMPLE)
+        raise BadConfiguration(f"{quoted(text)} ({source}) is no engine.", id="LN-5032", remedy=_EXAMPLE)
 
 
 class SelectedEngine:
@@ -100,7 +100,7 @@ class SelectedEngine:
             # Its error says what is usually wrong.
             return self._docker()
         raise Unreachable(
-            "There is no buildkitd: none at its usual socket, and no program of this name.", id="LN-5802",
+            "There is no buildkitd: none at its usual socket, and no program of this name.", id="LN-5028",
             remedy=f"Name one by --engine buildkit:ADDRESS (LINEAL_ENGINE) or {_HOST}.",
         )  # fmt: skip
 

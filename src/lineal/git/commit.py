@@ -166,7 +166,7 @@ def _joined(chunks: Iterator[bytes], limit: int, path: str) -> bytes:
         if size > limit:
             raise BadConfiguration(
                 f"is larger than {limit >> 10} KiB, which is more than anybody writes.",
-                id="LN-1202",
+                id="LN-1030",
                 place=Location(path),
                 remedy="Shorten it; what a tool writes belongs into files that the build copies.",
             )

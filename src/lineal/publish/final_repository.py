@@ -58,6 +58,6 @@ class FinalRepository:
             if found is not None and found[0].project != self._project:
                 raise BadConfiguration(
                     f"The final repository {self.address} is the store of another project, {found[0].project!r}.",
-                    id="LN-1403",
+                    id="LN-1033",
                     remedy="Name another repository in `publish.to`.",
                 )

@@ -312,7 +312,7 @@ class _Mover:
         if self._writes == _WRITES:
             raise Unreachable(
                 f"{where} did not take the image in {_WRITES} tries.",
-                id="LN-4501",
+                id="LN-4036",
                 remedy="Look at the registry's own log, and run the job again.",
             )
         self._writes += 1
@@ -321,7 +321,7 @@ class _Mover:
         except Conflict:
             raise Unreachable(
                 f"{where} should move, and the registry does not let tags move.",
-                id="LN-4502",
+                id="LN-4037",
                 remedy="Except this tag from the registry's rule, or remove its template from `publish.tags`.",
             ) from None
 

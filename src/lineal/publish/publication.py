@@ -95,7 +95,7 @@ def _shared_tags(loaded: LoadedProject, found: Mapping[str, Publication]) -> Ite
                 if owner != name:
                     yield BadConfiguration(
                         f"The images {quoted(owner)} and {quoted(name)} would both be {address}:{tag.name}.",
-                        id="LN-1402",
+                        id="LN-1032",
                         place=loaded.place(_key(loaded, name, "tags", 0).removesuffix("[0]")),
                         remedy="Put {{ image }} into `to`, or {{ image | slug }} into the tag.",
                     )

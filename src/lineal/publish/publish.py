@@ -78,7 +78,7 @@ def publish(
         _each(pool, lambda item: item[0][0].take_blob(item[1]), blobs.items())
     except MissingContent as error:
         what = f"An image is not whole in the store: {error.digest} is missing in {source.address}."
-        raise Unreachable(what, id="LN-4402", remedy="Change its `cache_version` to build it again.") from None
+        raise Unreachable(what, id="LN-4035", remedy="Change its `cache_version` to build it again.") from None
     _each(pool, lambda place: place.repository.store.put_manifest(place.manifest), missing)
     tags = [(one, tag) for one in outcomes for tag in one.placement.tags]
     written = pool.map(lambda item: _write_tag_or_fail(item[0], item[1], move), tags)
@@ -132,7 +132,7 @@ def _other_version(one: Outcome, tag: Tag, there: str | None) -> BuildFailed:
     return BuildFailed(
         f"{place.repository.address}:{tag.name} is {there} already, and the image {place.image} of this commit is "
         f"{place.manifest.digest}: a tag that names a version is written once.",
-        id="LN-5401",
+        id="LN-5026",
         remedy="Give this commit a version of its own, or move the tag with --overwrite-tag.",
     )
 
@@ -173,7 +173,7 @@ def _refusal(outcomes: Sequence[Outcome], failures: Sequence[tuple[TagReport, Li
         written = f" Written were: {', '.join(done)}." if done else " No tag was written."
         error = Unreachable(
             f"The tag {tag.reference} was not taken: {first.message}{written}",
-            id="LN-4401",
+            id="LN-4034",
             remedy=f"{first.remedy or 'Look at the registry.'} Then run the job again: it goes on from here.",
         )
     error.others = tuple(other for _, other in others)

@@ -43,7 +43,7 @@ def tag_of(template: str, image: str, git: GitFacts, place: Location) -> Tag | N
     if not is_tag(name):
         raise BadConfiguration(
             f"{quoted(name)} is not a tag that an image can have.",
-            id="LN-1401",
+            id="LN-1031",
             place=place,
             remedy="Use at most 128 letters, digits, `_`, `.` and `-`, with none of the last two first; "
             "`| slug` makes such a text of a name.",
@@ -51,7 +51,7 @@ def tag_of(template: str, image: str, git: GitFacts, place: Location) -> Tag | N
     if is_checksum(name) or parse_stage_tag(name) or _OF_REGISTRIES.fullmatch(name):
         raise BadConfiguration(
             f"{quoted(name)} is how the tags of stages, signatures or statements look.",
-            id="LN-1401",
+            id="LN-1031",
             place=place,
             remedy="Write something before it, such as `sha-`.",
         )

@@ -63,7 +63,7 @@ def test_what_is_no_tag_is_refused_with_its_place(text: str) -> None:
     with pytest.raises(BadConfiguration) as raised:
         tag_of(text, "team/web", MAIN, PLACE)
     assert str(raised.value).startswith("lineal.yaml:7: publish.tags[0]: ")
-    assert raised.value.id == "LN-1401"
+    assert raised.value.id == "LN-1031"
 
 
 def test_an_image_s_own_tag_is_a_label_and_no_number() -> None:

@@ -176,7 +176,7 @@ class Packages:
         return Unreachable(
             f"GitHub does not let the token from {self._source} {doing} the package {self._owner}/{self._name}"
             f" (status {answer.status}){f', and says: {said!r}' if said else ''}.",
-            id="LN-8701",
+            id="LN-8006",
             remedy="A job needs `packages: write`, and its repository the role Admin in the package's settings "
             "(Manage Actions access); a classic personal access token needs read:packages and delete:packages.",
         )
@@ -188,6 +188,6 @@ class Packages:
     def _nonsense(self, what: str) -> Unreachable:
         return Unreachable(
             f"{self._http.host} answers {what}.",
-            id="LN-8702",
+            id="LN-8007",
             remedy="Check that GITHUB_API_URL is the API of a GitHub server.",
         )

@@ -211,7 +211,7 @@ def _too_long(matched: re.Match[str], reason: str, release: Release, _environ: M
         "For the tag of an image give `images.NAME.short` beside its digest, publish it under a tag of its own "
         "(docs/publish.md), or have the chart cut it."
     )
-    return DeployFailed(what, id="LN-6301", remedy=remedy)
+    return DeployFailed(what, id="LN-6057", remedy=remedy)
 
 
 def _hook_left(matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
@@ -221,7 +221,7 @@ def _hook_left(matched: re.Match[str], _reason: str, release: Release, _environ:
         f"Run `kubectl -n {release.namespace} delete {kind} {name}`, and add `before-hook-creation` to its "
         "`helm.sh/hook-delete-policy`."
     )
-    return DeployFailed(what, id="LN-6302", remedy=remedy)
+    return DeployFailed(what, id="LN-6058", remedy=remedy)
 
 
 def _no_namespace(matched: re.Match[str], _reason: str, release: Release, _environ: Mapping[str, str]) -> LinealError:
@@ -230,7 +230,7 @@ def _no_namespace(matched: re.Match[str], _reason: str, release: Release, _envir
     if matched[1] == release.namespace:
         what = f"There is no namespace {release.namespace}, and this account may not make it."
         remedy = "Make it first, or allow the account to."
-    return DeployFailed(what, id="LN-6304", remedy=remedy)
+    return DeployFailed(what, id="LN-6060", remedy=remedy)
 
 
 _IMMUTABLE = (

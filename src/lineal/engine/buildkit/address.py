@@ -103,4 +103,4 @@ def _unusable(text: str, source: str, reason: str) -> BadConfiguration:
         # What stands before it may be a password.
         text = f"{text.partition('://')[0]}://…@{text.rpartition('@')[2]}"
     sentence = f"{quoted(text)} ({source}) is no address of a buildkitd that Lineal can use: {reason}."
-    return BadConfiguration(sentence, id="LN-5801", remedy=_EXAMPLE)
+    return BadConfiguration(sentence, id="LN-5027", remedy=_EXAMPLE)

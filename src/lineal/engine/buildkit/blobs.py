@@ -109,7 +109,7 @@ class SessionBlobs:
                         if file.tell() > size:
                             break
         if path.stat().st_size != size:
-            raise Unreachable(f"{digest} in {store.address} has not the {size} bytes that it should.", id="LN-5803")
+            raise Unreachable(f"{digest} in {store.address} has not the {size} bytes that it should.", id="LN-5029")
         return path
 
 

@@ -37,7 +37,7 @@ def connect(
         except PermissionError as error:
             raise Unreachable(
                 f"No permission to use the buildkitd at {address}.",
-                id="LN-5802",
+                id="LN-5028",
                 remedy="Run as a user who may open its socket (`buildkitd --group`), or name another engine.",
             ) from error
         except ssl.SSLCertVerificationError as error:
@@ -54,13 +54,13 @@ def connect(
 def lost(address: Address, error: Exception) -> Lost:
     reason = (error.strerror if isinstance(error, OSError) else str(error)) or str(error)
     remedy = "Start it, or name another engine by `--engine` (LINEAL_ENGINE, BUILDKIT_HOST)."
-    return Lost(f"The buildkitd at {address} cannot be reached: {reason}.", id="LN-5802", remedy=remedy)
+    return Lost(f"The buildkitd at {address} cannot be reached: {reason}.", id="LN-5028", remedy=remedy)
 
 
 def _no_tls(address: Address, reason: str) -> Unreachable:
     return Unreachable(
         f"No TLS connection to the buildkitd at {address}: {reason}.",
-        id="LN-5802",
+        id="LN-5028",
         remedy="Name its authority with cacert=FILE, and the client's certificate with cert=FILE and key=FILE.",
     )
 

@@ -47,7 +47,7 @@ class Deadline:
         if self._over:
             raise Unreachable(
                 f"{self._host} needs more than {self._seconds:.0f} s for a small answer.",
-                id="LN-4201",
+                id="LN-4033",
                 remedy="Run again; if it stays like this, look at the registry and at a proxy before it.",
             ) from None
 

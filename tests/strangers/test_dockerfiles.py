@@ -14,6 +14,7 @@ from lineal.context.chmod import Chmod
 from lineal.context.remote_source import GitSource, parse
 from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.instructions import RunInstruction
+from lineal.dockerfile.remote_policy import RemotePolicy
 from lineal.dockerfile.scope import finish
 from lineal.dockerfile.stage import Stage, closure
 from lineal.errors import BadConfiguration, LinealError
@@ -51,8 +52,7 @@ def refused(text: str, **options: Any) -> list[str]:
 
 def allowed(text: str) -> dict[str, Any]:
     """The options of a plan under this lineal-giterminism.yaml."""
-    found = load_giterminism(text)
-    return {"unpinned": found.unpinned, "inside": found.opens, "pinned": found.dockerfile.pinned}
+    return {"remotes": RemotePolicy(load_giterminism(text))}
 
 
 # --- a remote ADD that nothing pins ---------------------------------------------------------------------------------

@@ -18,10 +18,10 @@ from lineal.build.image_config import NO_TIME, copy_of, scratch
 from lineal.build.source_resolver import SourceResolver
 from lineal.context.tree import clamp
 from lineal.dockerfile import metadata
+from lineal.dockerfile.checksum import files_digest
 from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.instructions import FromInstruction, RunInstruction
 from lineal.dockerfile.parser import undefined
-from lineal.dockerfile.planner import files_digest
 from lineal.dockerfile.scope import DEFAULT_PATH, Deferred, Word, finish
 from lineal.dockerfile.stage import Stage
 from lineal.engine import Command, CommandFailed, Directory, NoWorkingDirectory, PushedLayer, RunOptions

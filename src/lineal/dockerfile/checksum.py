@@ -24,3 +24,11 @@ def canonical(value: Any) -> bytes:
     could not be told from the one character that they would make."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.encode("utf-8", "surrogatepass")
+
+
+def files_digest(inputs: Inputs) -> Inputs:
+    """The inputs for a record: long file lists are replaced by their count and their own checksum."""
+    if not isinstance(inputs.get("files"), list):
+        return inputs
+    listed = [entry for source in inputs["files"] for root in source for entry in root[1]]
+    return {**inputs, "files": {"count": len(listed), "checksum": checksum({"files": inputs["files"]})}}

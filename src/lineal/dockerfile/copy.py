@@ -9,7 +9,6 @@ from typing import NoReturn
 
 from e2b_dockerfile_utils import DockerfileHeredoc, DockerfileInstruction, chomp_heredoc_content, parse_heredoc
 
-from lineal.context.build_context import BuildContext
 from lineal.context.chmod import Chmod
 from lineal.context.glob import has_wildcards
 from lineal.context.path_filter import PathFilter, split
@@ -280,18 +279,6 @@ def _chmod(text: str) -> Chmod | None:
         return Chmod(text) if text else None
     except ValueError as error:
         raise BadConfiguration(f"--chmod={text} {error}.", id="LN-2002") from None
-
-
-def identity_of_selected(context: BuildContext, root: str, path_filter: PathFilter) -> list[list[str]]:
-    """(path, git mode, object id) of the entries below a directory of the context that the filter selects. A
-    directory is an entry too: if none of its files is selected, it is copied empty."""
-    rows = []
-    for node, _ in path_filter.select(root, context.names().walk(root)):
-        if node.kind == "directory":
-            rows.append([node.path, "040000", ""])
-        else:
-            rows += [list(entry) for entry in context.identity(node.path)]
-    return rows
 
 
 def _numeric(chown: str) -> bool:

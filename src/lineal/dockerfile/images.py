@@ -22,9 +22,12 @@ from lineal.context.uncommitted import ReadPaths
 from lineal.dockerfile.checksum import Inputs
 from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.instructions import RunInstruction
+from lineal.dockerfile.named_context import NamedContext
+from lineal.dockerfile.plan_request import PlanRequest
 from lineal.dockerfile.planner import plan
+from lineal.dockerfile.remote_policy import RemotePolicy
 from lineal.dockerfile.run_mounts import literal
-from lineal.dockerfile.stage import NamedContext, PlanRequest, Stage, closure, unplanned
+from lineal.dockerfile.stage import Stage, closure, unplanned
 from lineal.errors import BadConfiguration, Problems
 from lineal.git.commit import Commit
 from lineal.oci.reference import familiar
@@ -190,9 +193,7 @@ class _Reader:
             contexts={familiar(key): self._named(name, key, one) for key, one in image.contexts.items()},
             run_options=_counted(image),
             siblings=self.loaded.project.images.keys(),
-            unpinned=self.exceptions.unpinned,
-            pinned=self.exceptions.dockerfile.pinned,
-            inside=self.exceptions.opens if self.trusted else lambda _: False,
+            remotes=RemotePolicy(self.exceptions, self.trusted),
             notes=self.notes,
         )
 

@@ -5,7 +5,7 @@ This module refuses instructions and flags that Lineal cannot build yet, and nam
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from e2b_dockerfile_utils import DockerfileInstruction, chomp_heredoc_content, parse_heredoc
@@ -43,6 +43,21 @@ class MetadataInstruction:
             [canonical_word(word) for word in self.words],
             [list(flag) for flag in self.flags],
         ]
+
+    def scope_after(self, scope: Scope) -> Scope:
+        """The scope that the instructions below see."""
+        match self.name:
+            case "ENV":
+                return scope.with_env(zip(map(str, self.words[0::2]), self.words[1::2], strict=True))
+            case "WORKDIR":
+                return scope.with_workdir(self.words[0])
+            case "USER":
+                return replace(scope, user=self.words[0])
+            case "SHELL":
+                return replace(scope, shell=tuple(str(word) for word in self.words))
+            case "ONBUILD":
+                return replace(scope, onbuild=(*scope.onbuild, str(self.words[0])))
+        return scope
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,37 +3,52 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
-from lineal.dockerfile.stage import NamedContext, PlanRequest
-from lineal.errors import BadConfiguration
+from lineal.context.build_context import BuildContext
+from lineal.dockerfile.stage import Stage
+from lineal.errors import BadConfiguration, Location
+
+
+@dataclass(frozen=True)
+class NamedContext:
+    """What a name of `contexts:` stands for: one of a directory of the commit (`tree`), another image (`stage`), an
+    image of a registry (`reference`) and a git repository (`git`)."""
+
+    name: str
+    place: Location
+    tree: BuildContext | None = None
+    stage: Stage | None = None
+    reference: str = ""
+    git: str = ""
 
 
 class NamedContexts:
     """Those of one image, looked up as BuildKit does: by the shortest spelling of a reference."""
 
-    def __init__(self, image: PlanRequest) -> None:
-        self._image = image
+    def __init__(self, contexts: Mapping[str, NamedContext]) -> None:
+        self._contexts = contexts
         self._used: set[str] = set()
 
     def find(self, name: str) -> NamedContext | None:
         """What a word of the Dockerfile means, if it is one. The number of a target is none."""
         from lineal.oci.reference import familiar
 
-        if not self._image.contexts or name.isdigit():
+        if not self._contexts or name.isdigit():
             return None
         try:
             meant = familiar(name)
         except BadConfiguration:
             return None
         self._used.add(meant)
-        return self._image.contexts.get(meant)
+        return self._contexts.get(meant)
 
-    def unused(self) -> Iterator[str]:
+    def unused(self, file: str, text: str) -> Iterator[str]:
         """A sentence about each that the Dockerfile does not speak of."""
-        for meant, named in self._image.contexts.items():
-            if meant not in self._used and named.name not in self._image.text:
-                yield f"{named.place}: {self._image.file} has no FROM, COPY or mount of it."
+        for meant, named in self._contexts.items():
+            if meant not in self._used and named.name not in text:
+                yield f"{named.place}: {file} has no FROM, COPY or mount of it."
 
 
 def dockerfile_of(named: NamedContext) -> str:

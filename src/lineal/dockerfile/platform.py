@@ -11,13 +11,20 @@ _WINDOWS = re.compile(
     r"|^microsoft/(nanoserver|windowsservercore|windows)\b"
     r"|:[^/]*(nanoserver|windowsservercore|ltsc20\d\d)"
 )
+_PROGRAM_OF_WINDOWS = re.compile(r"\s*((?:powershell|cmd)(?:\.exe)?)(?=\s|$)", re.IGNORECASE)
 
-__all__ = ["arguments", "is_windows", "normal"]
+__all__ = ["arguments", "is_windows", "normal", "program_of_windows"]
 
 
 def is_windows(reference: str) -> bool:
     """Whether a base has Windows in its name, as all of them do."""
     return _WINDOWS.search(reference.lower()) is not None
+
+
+def program_of_windows(command: str) -> str:
+    """The shell of Windows that a command begins with, if it does."""
+    found = _PROGRAM_OF_WINDOWS.match(command)
+    return found[1] if found else ""
 
 
 def arguments(platform: str, target: str) -> dict[str, str]:

@@ -1,10 +1,10 @@
 """A stage: one layer-producing step of a Dockerfile with the metadata written before it (DESIGN §2).
 
-An image is planned from a `PlanRequest`, and the plan is its last `Stage`: all others hang on it."""
+The plan of an image is its last `Stage`: all others hang on it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from lineal.context.build_context import BuildContext
@@ -13,7 +13,6 @@ from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.instructions import FromInstruction, MetadataInstruction, RunInstruction
 from lineal.dockerfile.scope import Scope
 from lineal.errors import Location
-from lineal.progress import QUIET, Notes
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,54 +72,20 @@ class Stage:
         """The stages whose content must be at hand to build this one."""
         return [*([self.parent] if self.parent else []), *self.sources.values(), *self.needs.values()]
 
+    def last_with_files(self) -> Stage:
+        """The stage that a copy from this one depends on: closing metadata has no files, unless a WORKDIR makes
+        some."""
+        stage = self
+        while stage.op is None and stage.parent and not stage.makes_directories:
+            stage = stage.parent
+        return stage
+
     def chain(self) -> Iterator[Stage]:
         """This stage and its ancestors, the last first."""
         stage: Stage | None = self
         while stage is not None:
             yield stage
             stage = stage.parent
-
-
-@dataclass(frozen=True)
-class NamedContext:
-    """What a name of `contexts:` stands for: one of a directory of the commit (`tree`), another image (`stage`), an
-    image of a registry (`reference`) and a git repository (`git`)."""
-
-    name: str
-    place: Location
-    tree: BuildContext | None = None
-    stage: Stage | None = None
-    reference: str = ""
-    git: str = ""
-
-
-@dataclass(frozen=True)
-class PlanRequest:
-    """One image of lineal.yaml, with everything that planning it needs."""
-
-    name: str
-    file: str
-    text: str
-    context: BuildContext
-    platform: str
-    target: str | None = None
-    args: Mapping[str, str] = field(default_factory=dict)
-    needs: Mapping[str, tuple[str, Stage]] = field(default_factory=dict)
-    """Build argument -> another image, by its name and its last stage."""
-    cache_version: str = ""
-    contexts: Mapping[str, NamedContext] = field(default_factory=dict)
-    """By the shortest spelling of the name."""
-    run_options: Inputs = field(default_factory=dict)
-    """Those options of `RUN` that may change what it makes, as given."""
-    siblings: Collection[str] = ()
-    """The names of all images of lineal.yaml."""
-    unpinned: Callable[[str], bool] = lambda _: False
-    """Whether the project names a remote source of ADD as one whose content its text does not fix."""
-    pinned: bool = False
-    """Whether the text of every other one has to fix its content."""
-    inside: Callable[[str], bool] = lambda _: False
-    """Whether the content of a remote source, without such a text, may come from a service of this network."""
-    notes: Notes = QUIET
 
 
 def unplanned(image: str, place: Location, target: str = "") -> Stage:

@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 from lineal.config.giterminism import load_giterminism
 from lineal.config.load import load
 from lineal.config.template import GitFacts
-from lineal.dockerfile.checksum import FORMAT, canonical, checksum
+from lineal.dockerfile.checksum import FORMAT, canonical, checksum, files_digest
 from lineal.dockerfile.images import read_images
-from lineal.dockerfile.planner import files_digest
 from lineal.dockerfile.stage import Stage, closure
 from lineal.git.commit import Commit
 from tests.servers import Repository

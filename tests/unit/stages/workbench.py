@@ -10,8 +10,9 @@ from typing import Any
 
 from lineal.context.build_context import BuildContext
 from lineal.context.dockerignore import Ignore
+from lineal.dockerfile.plan_request import PlanRequest
 from lineal.dockerfile.planner import plan
-from lineal.dockerfile.stage import PlanRequest, Stage
+from lineal.dockerfile.stage import Stage
 from lineal.errors import BadConfiguration, MissingContent
 from lineal.git.commit import Commit
 from lineal.git.history import Ancestry, HistoryAnswer

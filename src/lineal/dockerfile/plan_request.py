@@ -1,0 +1,48 @@
+"""The request for a plan: one image of lineal.yaml, with everything that planning it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from lineal.context.build_context import BuildContext
+from lineal.dockerfile.checksum import Inputs
+from lineal.dockerfile.named_context import NamedContext
+from lineal.dockerfile.remote_policy import RemotePolicy
+from lineal.dockerfile.stage import Stage
+from lineal.progress import QUIET, Notes
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """One image of lineal.yaml, with everything that planning it needs."""
+
+    name: str
+    file: str
+    text: str
+    context: BuildContext
+    platform: str
+    target: str | None = None
+    args: Mapping[str, str] = field(default_factory=dict)
+    needs: Mapping[str, tuple[str, Stage]] = field(default_factory=dict)
+    """Build argument -> another image, by its name and its last stage."""
+    cache_version: str = ""
+    contexts: Mapping[str, NamedContext] = field(default_factory=dict)
+    """By the shortest spelling of the name."""
+    run_options: Inputs = field(default_factory=dict)
+    """Those options of `RUN` that may change what it makes, as given."""
+    siblings: Collection[str] = ()
+    """The names of all images of lineal.yaml."""
+    remotes: RemotePolicy = RemotePolicy()  # noqa: RUF009 (it is frozen)
+    notes: Notes = QUIET
+
+    @cached_property
+    def placeholders(self) -> dict[str, Stage]:
+        """The placeholder of a needed image's reference -> that image's last stage."""
+        return {stage.placeholder: stage for _, stage in self.needs.values()}
+
+    def images(self) -> list[Stage]:
+        """The last stages of the other images of lineal.yaml that this one is made from."""
+        contexts = (one.stage for one in self.contexts.values() if one.stage is not None)
+        return [*(stage for _, stage in self.needs.values()), *contexts]

@@ -21,7 +21,7 @@ from lineal.errors import BadConfiguration
 from lineal.text import lines
 
 _WITH_IMAGES = ("plan", "build")
-_PLAIN = ("repo", "env", "values", "set", "release", "namespace", "kube-context", "lock", "ssh", "allow",
+_PLAIN = ("repo", "env", "values", "set", "release", "namespace", "kube-context", "lock", "ssh", "allow", "load",
           "registry-username", "registry-password")  # fmt: skip
 """Inputs whose text is that of the variable `LINEAL_<NAME>`."""
 _SECRET = "LINEAL_ACTION_SECRET_"  # noqa: S105
@@ -133,6 +133,12 @@ def _arguments(given: Mapping[str, str]) -> list[str]:
             f"The input `images` is for {' and '.join(_WITH_IMAGES)}; {command} is about all images of lineal.yaml.",
             id="LN-1019",
             remedy="Leave it out, or use another `command`.",
+        )
+    if command != "build" and given.get("load", "").strip().lower() not in ("", "false"):
+        raise BadConfiguration(
+            f"The input `load` is for build; {command} loads nothing into the Docker Engine.",
+            id="LN-1019",
+            remedy="Leave it out, or use `command: build`.",
         )
     return [command, *words, *(["--", *images] if images else [])]
 

@@ -16,6 +16,7 @@ from lineal.cli.flags import (
     CLUSTER,
     CONTEXT,
     DOTENV,
+    EXPORT,
     NAMES,
     PLACE,
     RELEASE,
@@ -91,9 +92,10 @@ def plan(images: tuple[str, ...], format: str | None, exit_code: bool | None, **
 
 
 @cli.command(epilog="\b\nExamples:\n  lineal build\n  docker run --rm $(lineal build api)\n"
-             "  lineal build --dev --repo layout:/tmp/store")  # fmt: skip
+             "  lineal build --dev --repo layout:/tmp/store\n"
+             "  lineal build --load --output type=oci,dest=images.tar")  # fmt: skip
 @_images
-@options(RUN, BUILD, DOTENV)
+@options(RUN, BUILD, EXPORT, DOTENV)
 def build(images: tuple[str, ...], **given: Any) -> None:
     """Build and publish the stages that are missing; print the images' references.
 

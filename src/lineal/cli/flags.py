@@ -23,10 +23,10 @@ def options(*groups: list[Callable[[F], F]]) -> Callable[[F], F]:
     return decorate
 
 
-def option(name: str, help: str, *parameter: str, **extra: Any) -> Callable[[F], F]:
-    """An option whose environment equivalent is `LINEAL_<NAME>`; the help says so. `parameter` is its name in the
-    function, by default its own."""
-    variable = variable_of(name.split("/")[0].removeprefix("--"))
+def option(name: str, help: str, *parameter: str, variable: str = "", **extra: Any) -> Callable[[F], F]:
+    """An option whose environment equivalent is `LINEAL_<NAME>`, or `variable`; the help says so. `parameter` is its
+    name in the function, by default its own."""
+    variable = variable or variable_of(name.split("/")[0].removeprefix("--"))
     return click.option(name, *parameter, help=f"{help}  [{variable}]", default=extra.pop("default", None), **extra)
 
 
@@ -79,6 +79,11 @@ BUILD: list[Callable[[Any], Any]] = [
             is_flag=True),
     option("--engine", "What executes RUN: auto, docker, buildkit, buildkit:ADDRESS or buildkitd.", metavar="ENGINE"),
     option("--engine-network", "The network of a RUN that names none: default or host.", metavar="NETWORK"),
+]  # fmt: skip
+EXPORT: list[Callable[[Any], Any]] = [
+    option("--load", "Put the finished images into the Docker Engine of this machine.", is_flag=True),
+    option("--output", "Write the finished images to an archive; `-` is the standard output. May be repeated.",
+            "outputs", variable="LINEAL_BUILD_OUTPUT", metavar="type=oci|docker,dest=FILE", multiple=True),
 ]  # fmt: skip
 DOTENV: list[Callable[[Any], Any]] = [
     option("--dotenv", "Write the images' references as variables for later jobs of a GitLab pipeline.",

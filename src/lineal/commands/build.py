@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from lineal.build.result import BuildResult, settle
+from lineal.commands.export import Export
 from lineal.commands.finish import Finishing
 from lineal.commands.output import introduce, introduce_lock, references, show
 from lineal.commands.plan import plan_images, unbuilt
@@ -29,10 +31,13 @@ def build(session: Session, names: Sequence[str]) -> None:
     with reporting(session, "build") as told:
         introduce(session)
         introduce_lock(session)
+        export = Export(session, names)
+        export.prepare()
         plan = plan_images(session, names)
         told.result = unbuilt(session, plan)
         told.result = build_images(session, plan, told.keep)
-    show(references(told.result, names))
+        export.write(told.result)
+    show(references(told.result, names), sys.stderr if export.takes_stdout else sys.stdout)
 
 
 def build_images(

@@ -71,17 +71,18 @@ def table_of(report: Report, stream: TextIO) -> str:
     return summary(report, colour=has_colour(stream, os.environ, in_ci=in_ci), width=columns(stream, os.environ))
 
 
-def show(text: str) -> None:
-    """Print a result. A reader that has seen enough is no failure."""
+def show(text: str, stream: TextIO | None = None) -> None:
+    """Print a result, by default to stdout. A reader that has seen enough is no failure."""
     from lineal.ci.provider import provider_of
 
     text = provider_of(os.environ).guarded(text)
+    stream = stream or sys.stdout
     try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        stream.write(text)
+        stream.flush()
     except OSError as error:
         # The rest of the buffer would fail once more when Python ends, with a message and a code of its own.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         # A full disk is a failure, a reader that closed its end is none.
         if not isinstance(error, BrokenPipeError):
             raise

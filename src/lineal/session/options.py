@@ -35,6 +35,7 @@ class Options:
     take_ownership: bool | None = None
     server_side: bool | None = None
     overwrite_tag: bool | None = None
+    load: bool | None = None
     diff: bool | None = None
     dry_run: bool | None = None
     values: tuple[str, ...] = ()
@@ -45,6 +46,7 @@ class Options:
     allow: tuple[str, ...] = ()
     insecure_registry: tuple[str, ...] = ()
     registry_mirror: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
     ignore_ref: tuple[str, ...] = ()
     api_versions: tuple[str, ...] = ()
     kube_contexts: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lineal.config.model import MOST_DAYS, Deploy
 from lineal.config.setting import DEFAULT, Origin, Setting, resolve, variable_of
 from lineal.errors import BadConfiguration
+from lineal.publish.archive_output import ArchiveOutput, parse_outputs
 from lineal.session.options import Options
 from lineal.store.mirror import parse_mirror
 from lineal.store.open import check_address
@@ -26,6 +27,8 @@ Lines = Setting[tuple[str, ...]]
 
 NETWORK_HOST = "network.host"
 """BuildKit's name of the entitlement to the network of the engine's host."""
+BUILD_OUTPUT = "LINEAL_BUILD_OUTPUT"
+"""`--output` of a build; LINEAL_OUTPUT is the directory that `render` writes to."""
 PUBLISH = "publish"
 """The caller's word that a commit is the project's own which no branch of it is known to hold."""
 
@@ -60,6 +63,8 @@ class Settings:
     take_ownership: Setting[bool]
     server_side: Setting[bool]
     overwrite_tag: Setting[bool]
+    load: Setting[bool]
+    outputs: Setting[tuple[ArchiveOutput, ...]]
     diff: Setting[bool]
     dry_run: Setting[bool]
     ignored_refs: Lines
@@ -156,6 +161,8 @@ def _settings(options: Options) -> Settings:
         take_ownership=read.flag("take-ownership", options.take_ownership),
         server_side=read.flag("server-side", options.server_side),
         overwrite_tag=read.flag("overwrite-tag", options.overwrite_tag),
+        load=read.flag("load", options.load),
+        outputs=_outputs(read.lines("output", options.outputs, variable=BUILD_OUTPUT)),
         diff=read.flag("diff", options.diff),
         dry_run=read.flag("dry-run", options.dry_run),
         ignored_refs=read.lines("ignore-ref", options.ignore_ref),
@@ -186,11 +193,11 @@ class _Reader:
         return resolve(name, flag=flag, environ=self.environ, configured=configured, default=configured.value,
                        parse=_days)  # fmt: skip
 
-    def lines(self, name: str, flag: tuple[str, ...]) -> Lines:
-        """The entries of a flag that may be repeated; in a variable, one entry a line."""
+    def lines(self, name: str, flag: tuple[str, ...], variable: str = "") -> Lines:
+        """The entries of a flag that may be repeated; in a variable (by default that of its name), one a line."""
         if flag:
             return Setting(flag, Origin(f"--{name}"))
-        variable = variable_of(name)
+        variable = variable or variable_of(name)
         entries = tuple(entry for line in lines(self.environ.get(variable, "")) if (entry := line.strip(" \t\r")))
         return Setting(entries, Origin(variable) if entries else DEFAULT)
 
@@ -221,6 +228,10 @@ def _engine(setting: Setting[str]) -> Setting[str]:
 
     check(setting.value, str(setting.origin))
     return setting
+
+
+def _outputs(lines: Lines) -> Setting[tuple[ArchiveOutput, ...]]:
+    return Setting(parse_outputs(lines.value, lines.origin.source), lines.origin)
 
 
 def _mirrors(lines: Lines) -> Lines:

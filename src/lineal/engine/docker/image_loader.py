@@ -1,15 +1,16 @@
-"""The parent image in the engine: there already, or loaded with the layers that the engine lacks."""
+"""An image in the engine, a parent or a finished one: there already, or loaded with the layers that the engine
+lacks."""
 
 from __future__ import annotations
 
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from lineal.engine.docker.client import Client, call_interruptibly
-from lineal.errors import Unreachable
+from lineal.errors import MissingContent, Unreachable
 from lineal.oci import Store
 from lineal.oci.image import content
 from lineal.oci.types import Image, sha256
@@ -32,7 +33,7 @@ class _Incomplete(Exception):
 
 
 class ImageLoader:
-    """Parents of one engine. `check` is called between chunks and raises when the run is to stop."""
+    """Images of one engine. `check` is called between chunks and raises when the run is to stop."""
 
     def __init__(self, client: Client, check: Callable[[], None]) -> None:
         self._client = client
@@ -45,7 +46,24 @@ class ImageLoader:
 
     def ensure(self, image: Image, store: Store) -> str:
         """The engine's id of an image with the parent's layers. Raises `MissingContent` when the store lacks one."""
-        config = bare_config(image)
+        return self._ensure(bare_config(image), image, store)
+
+    def load(self, image: Image, store: Store, names: Sequence[str]) -> None:
+        """Have the image itself in the engine, under these names (`repository:tag`), which others lose.
+
+        Raises `Unreachable`."""
+        try:
+            found = self._ensure(image.config, image, store)
+        except MissingContent as error:
+            what = f"An image is not whole in the store: {error.digest} is missing in {store.address}."
+            raise Unreachable(what, id="LN-4035", remedy="Change its `cache_version` to build it again.") from None
+        for name in names:
+            repository, _, tag = name.rpartition(":")
+            self._client.call(
+                "POST", f"/images/{found}/tag", f"name an image {name}", params={"repo": repository, "tag": tag}
+            )
+
+    def _ensure(self, config: bytes, image: Image, store: Store) -> str:
         digest = sha256(config)
         with self._lock:
             self._check()
@@ -78,7 +96,7 @@ class ImageLoader:
         def call() -> str:
             params = {"quiet": "1"}
             return self._client.call(
-                "POST", "/images/load", "load the parent image", params=params, data=chunks, endless=True
+                "POST", "/images/load", "load an image", params=params, data=chunks, endless=True
             ).text
 
         # With the last byte sent, the engine only begins to unpack.
@@ -100,9 +118,7 @@ class ImageLoader:
             raise _Incomplete(int(missing[1]))
         if first:
             raise _Incomplete(0)
-        raise Unreachable(
-            f"Docker Engine at {self._client.host} could not load the parent image: {reason}.", id="LN-5004"
-        )
+        raise Unreachable(f"Docker Engine at {self._client.host} could not load an image: {reason}.", id="LN-5004")
 
     def _archive(self, config: bytes, image: Image, store: Store, first: int) -> Iterator[bytes]:
         names = [_LAYER % number for number in range(len(image.layers))]

@@ -1,0 +1,45 @@
+"""An image as a machine has it: in its Docker Engine or in an archive, under names that `docker` understands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lineal.oci.types import Image
+
+TAG = "latest"
+_HUB = "docker.io"
+_ODD = re.compile(r"[._/-]{2,}")
+_TAKEN = re.compile(r"__|-+")
+"""What Docker takes between the parts of a name, beside a single `.`, `_` or `/`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalImage:
+    """`image` is the finished one where there is one. `names` has `repository:tag` for each of its names; the first
+    is its own, `<project>-<image>:latest`."""
+
+    image: Image
+    names: tuple[str, ...]
+
+
+def local_names(project: str, image: str, tags: Iterable[str]) -> tuple[str, ...]:
+    """An image's own name, as compose makes it, which is the same in every run; then those that others know it by."""
+    repository = image if image == project else f"{project}-{image}"
+    return tuple(dict.fromkeys([f"{_ODD.sub(_plain, repository)}:{TAG}", *tags]))
+
+
+def whole_name(name: str) -> str:
+    """A name with its host, as containerd writes it: `docker.io/library/app:latest`."""
+    head, slash, _ = name.partition("/")
+    if slash and ("." in head or ":" in head or head == "localhost"):
+        return name
+    return f"{_HUB}/{name}" if slash else f"{_HUB}/library/{name}"
+
+
+def _plain(found: re.Match[str]) -> str:
+    """Names of projects and images have more separators in a row than Docker takes."""
+    if _TAKEN.fullmatch(found[0]):
+        return found[0]
+    return "/" if "/" in found[0] else "-"

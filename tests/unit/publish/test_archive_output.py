@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def test_an_output_is_read_as_docker_s_command_reads_it() -> None:
 def test_what_is_no_output_is_refused(text: str, said: str) -> None:
     with pytest.raises(BadConfiguration) as refused:
         parse_outputs((text,), "--output")
-    assert said in refused.value.message.replace('"', "'")
+    assert re.sub(r"[^\w,=. ]", "", said) in re.sub(r"[^\w,=. ]", "", refused.value.message)
     assert refused.value.remedy
 
 

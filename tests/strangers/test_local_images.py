@@ -101,7 +101,7 @@ def test_a_fork_tests_what_it_built(
            "GITHUB_REF": "refs/pull/1/merge", "LINEAL_LOAD": "true"}  # fmt: skip
     project.build("api", "--output", f"type=oci,dest={tmp_path}/tree,tar=false", env=env)
     assert engine.images.get(f"{shop}-api:latest").attrs["RepoTags"] == [f"{shop}-api:latest"]
-    listed = engine.api.images()  # type: ignore[no-untyped-call]
+    listed = engine.api.images()
     assert f"{shop}-web:latest" not in str([image["RepoTags"] for image in listed])
     (entry,) = json.loads((tmp_path / "tree/index.json").read_text())["manifests"]
     assert entry["annotations"] == {NAME: f"docker.io/library/{shop}-api:latest", REF: "latest"}

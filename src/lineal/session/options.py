@@ -46,7 +46,7 @@ class Options:
     allow: tuple[str, ...] = ()
     insecure_registry: tuple[str, ...] = ()
     registry_mirror: tuple[str, ...] = ()
-    outputs: tuple[str, ...] = ()
+    build_output: tuple[str, ...] = ()
     ignore_ref: tuple[str, ...] = ()
     api_versions: tuple[str, ...] = ()
     kube_contexts: tuple[str, ...] = ()

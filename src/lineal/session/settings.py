@@ -162,7 +162,7 @@ def _settings(options: Options) -> Settings:
         server_side=read.flag("server-side", options.server_side),
         overwrite_tag=read.flag("overwrite-tag", options.overwrite_tag),
         load=read.flag("load", options.load),
-        outputs=_outputs(read.lines("output", options.outputs, variable=BUILD_OUTPUT)),
+        outputs=_outputs(read.lines("output", options.build_output, variable=BUILD_OUTPUT)),
         diff=read.flag("diff", options.diff),
         dry_run=read.flag("dry-run", options.dry_run),
         ignored_refs=read.lines("ignore-ref", options.ignore_ref),

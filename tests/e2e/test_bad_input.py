@@ -245,8 +245,8 @@ def test_a_secret_that_is_not_given(layout: Project, base_image: str, mark: str)
     run = "RUN --mount=type=secret,id=npm,required=true true"
     layout.write(f"FROM {base_image}\nCOPY mark /mark\n{run}\n", {"mark": mark})
     assert error(layout, "build", code=3) == (
-        "Dockerfile:3: The secret 'npm' is required here and not given. Name it under `secrets:` in lineal.yaml, or "
-        "pass --secret id=npm,env=NAME."
+        "Dockerfile:3: The secret 'npm' is required here and not given. Give it with --secret id=npm,env=NAME "
+        "(LINEAL_SECRET); a commit of the project's own may name it under `secrets:` in lineal.yaml."
     )
     told = error(layout, "build", "--secret", "id=npm,env=NPM_TOKEN", code=3)
     assert "'npm' comes from the environment variable NPM_TOKEN, which is not set. Set it" in told

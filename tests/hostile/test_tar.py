@@ -18,7 +18,7 @@ from lineal.assemble.archive import extract, is_archive
 from lineal.assemble.filesystem import Filesystem
 from lineal.assemble.layer_builder import LayerBuilder
 from lineal.assemble.stage_tree import StageTree
-from lineal.engine.docker.layer import LayerExclusions, LayerTar
+from lineal.engine.layer import LayerExclusions, LayerTar
 from lineal.errors import BuildFailed
 from lineal.tar.header import BLOCK, END, with_checksum
 from lineal.tar.spool import Spool

@@ -58,6 +58,6 @@ def test_only_the_flag_and_the_variable_say_so() -> None:
     assert Settings.of(allow=("network.host",), environ={}).allowed.value == ("network.host",)
     assert Settings.of(environ={"LINEAL_ALLOW": "network.host\n"}).allowed.value == ("network.host",)
     for text in ("security.insecure", "network", "*"):
-        with pytest.raises(BadConfiguration, match="is nothing that Lineal can give to a RUN") as refused:
+        with pytest.raises(BadConfiguration, match="is nothing that Lineal can give to a commit") as refused:
             Settings.of(environ={"LINEAL_ALLOW": text})
-        assert refused.value.remedy == "Write --allow network.host, or leave it out."
+        assert refused.value.remedy == "Write --allow network.host or --allow publish, or leave it out."

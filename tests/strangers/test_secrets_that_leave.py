@@ -10,13 +10,13 @@ import pytest
 
 from lineal.config.secrets import Mask
 from lineal.engine.docker.engine import lines
-from lineal.engine.docker.layer import LayerExclusions, LayerTar
-from lineal.engine.docker.secret_parts import parts
+from lineal.engine.layer import LayerExclusions, LayerTar
 from lineal.engine.log_lines import _LINE
+from lineal.engine.secret_parts import parts
 from lineal.errors import BadConfiguration, BuildFailed, Unreachable
 from tests.unit.build.factory import Factory
 from tests.unit.build.test_stage_builder import build, command, factory  # noqa: F401 (a fixture)
-from tests.unit.engine.docker.test_layer import node, tar
+from tests.unit.engine.test_layer import node, tar
 
 SECRET = "Tr0ub4dor&3-correct-horse"
 NPMRC = (

@@ -17,6 +17,10 @@ MADE = ("built", "assembled")
 ADOPTED = "another run published it first"
 
 
+NOT_BUILT = "sha256:" + "0" * 64
+"""Stands for the digest of an image that is not built yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class ImageReference:
     """An image that others can pull: `repository:tag@digest`; without a digest, one that is not there yet."""

@@ -130,7 +130,8 @@ class RunMountResolver:
                     f"The secret {mount.id!r} is required here and not given.",
                     id="LN-1015",
                     place=self._stage.place,
-                    remedy=f"Name it under `secrets:` in lineal.yaml, or pass --secret id={mount.id},env=NAME.",
+                    remedy=f"Give it with --secret id={mount.id},env=NAME (LINEAL_SECRET); a commit of the project's "
+                    "own may name it under `secrets:` in lineal.yaml.",
                 )
             return []
         self.secrets.append(value)
@@ -161,5 +162,6 @@ class RunMountResolver:
                     f"The SSH agent {mount.id!r} is required here and not given.",
                     id="LN-1015",
                     place=self._stage.place,
-                    remedy=f"Name it under `ssh:` in lineal.yaml, or pass --ssh {mount.id}.",
+                    remedy=f"Give it with --ssh {mount.id} (LINEAL_SSH); a commit of the project's own may name it "
+                    "under `ssh:` in lineal.yaml.",
                 )

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from lineal.ci.context import Context, GitReader
-from lineal.ci.jobs import JobSettings
 from lineal.ci.login import Login
 from lineal.ci.results import ResultFiles
 from lineal.ci.validation import ContextBuilder, ref_name, version_order
@@ -32,7 +31,6 @@ class Local:
     environ: Mapping[str, str]
     name: ClassVar[str] = "local"
     title: ClassVar[str] = "plain clone"
-    plan_format: ClassVar[str] = ""
 
     @property
     def is_here(self) -> bool:
@@ -66,9 +64,6 @@ class Local:
 
     def logins(self) -> Sequence[Login]:
         return ()
-
-    def jobs(self, settings: JobSettings) -> Callable[[Report], str]:
-        raise NotImplementedError("no `plan_format`")
 
     def write_results(self, report: Report, files: ResultFiles) -> None:
         """Nothing: `--report` is written in every CI."""

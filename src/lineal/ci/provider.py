@@ -6,7 +6,7 @@ A new provider is a folder beside `github/` with a class that has the methods of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from lineal.ci.context import Context, GitReader
 from lineal.ci.github.provider import GitHub
@@ -31,8 +31,6 @@ class Provider(Protocol):
     """As in `Context.provider` and in reports."""
     title: ClassVar[str]
     """For people."""
-    plan_format: ClassVar[str]
-    """The word of `plan --format` for this provider's file of jobs, empty when it has none."""
 
     @property
     def is_here(self) -> bool:
@@ -59,9 +57,6 @@ class Provider(Protocol):
     def logins(self) -> Sequence[Login]:
         """The registries that the job may use by right."""
 
-    def jobs(self, settings: JobSettings) -> Callable[[Report], str]:
-        """Writes `plan_format`: a job for each image that needs work. Raises `BadConfiguration`."""
-
     def write_results(self, report: Report, files: ResultFiles) -> None:
         """Write what later jobs and people read of the run, as far as the run was asked for it.
 
@@ -69,6 +64,17 @@ class Provider(Protocol):
 
     def write_error(self, command: str, error: ErrorReport, files: ResultFiles) -> None:
         """As `write_results`, for a run that failed before it had a report."""
+
+
+@runtime_checkable
+class JobWriter(Protocol):
+    """A provider that runs jobs which an earlier job has written."""
+
+    plan_format: ClassVar[str]
+    """The word of `plan --format` for the file of jobs."""
+
+    def jobs(self, settings: JobSettings) -> Callable[[Report], str]:
+        """Writes it: a job for each image that needs work. Raises `BadConfiguration`."""
 
 
 PROVIDERS: tuple[Callable[[Mapping[str, str]], Provider], ...] = (GitHub, GitLab, Local)
@@ -81,13 +87,13 @@ def provider_of(environ: Mapping[str, str]) -> Provider:
 
 
 def every_provider(environ: Mapping[str, str]) -> Iterator[Provider]:
-    """All of them, for files that a run may be asked for in any CI: `--dotenv`, `plan --format`."""
+    """All of them, for files that a run may be asked for in any CI, such as `--dotenv`."""
     return (make(environ) for make in PROVIDERS)
 
 
-def plan_formats() -> list[str]:
-    """The words of `plan --format` that write a file of jobs."""
-    return [provider.plan_format for provider in every_provider({}) if provider.plan_format]
+def job_writers(environ: Mapping[str, str]) -> dict[str, JobWriter]:
+    """By the words of `plan --format` that write a file of jobs."""
+    return {one.plan_format: one for one in every_provider(environ) if isinstance(one, JobWriter)}
 
 
 def run_name(environ: Mapping[str, str]) -> str:

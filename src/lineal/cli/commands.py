@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from lineal import __version__
-from lineal.ci.provider import plan_formats
+from lineal.ci.provider import job_writers
 from lineal.cli.bundles import bundle
 from lineal.cli.flags import (
     BUILD,
@@ -74,7 +74,7 @@ def cli(debug: bool) -> None:
 @_images
 @options(RUN)
 @option("--format", "A table, the report as JSON, or jobs for the images that need work: GitHub's matrix, or a child "
-        "pipeline for GitLab.", type=click.Choice(["table", "json", *plan_formats()]),
+        "pipeline for GitLab.", type=click.Choice(["table", "json", *job_writers({})]),
         envvar="LINEAL_FORMAT")  # fmt: skip
 @option("--template", "For --format gitlab: a YAML file with what every job has: image, services, variables, tags.",
         metavar="FILE")  # fmt: skip

@@ -8,7 +8,6 @@ from typing import Any
 from lineal.commands.output import show
 from lineal.config.load import LoadedProject
 from lineal.config.setting import Setting
-from lineal.publish.publication import publications
 from lineal.session.session import Session
 from lineal.session.settings import ReleaseSettings
 from lineal.text import defuse_commands, printable
@@ -18,7 +17,7 @@ def config(session: Session) -> None:
     """The whole command. Raises `BadConfiguration`, also for an address that must not be shown because a password
     stands in it."""
     settings = settings_of(session)
-    publications(session.loaded, session.git_facts, session.store_settings.repo.value)
+    _ = session.publications  # what is wrong in `publish` is told too
     show(describe(session.loaded, settings))
 
 

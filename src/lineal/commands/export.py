@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lineal.config.model import PLATFORM
@@ -78,8 +79,6 @@ class Export:
         return {name for name, image in project.images.items() if publish_of(project.publish, image.publish)}
 
     def _image(self, name: str, result: BuildResult) -> LocalImage:
-        from dataclasses import replace
-
         from lineal.oci.image import read_image
         from lineal.publish.local_image import LocalImage, local_names
 

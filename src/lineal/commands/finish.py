@@ -8,9 +8,8 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from lineal.build.result import BuildResult, ImageReference
+from lineal.build.result import NOT_BUILT, BuildResult, ImageReference
 from lineal.errors import MissingContent
-from lineal.publish.publication import Publication, publications
 from lineal.report.model import TagOutcome, TagReport
 from lineal.stages.lookup import Candidate
 from lineal.stages.plan import BuildPlan
@@ -22,11 +21,9 @@ if TYPE_CHECKING:
     from lineal.oci.types import Image, Manifest
     from lineal.publish.final_repository import FinalRepository
     from lineal.publish.moving_tag import Move, MovingTags
+    from lineal.publish.publication import Publication
     from lineal.publish.publish import Outcome, Placement
     from lineal.session.session import Session
-
-
-NOT_THERE = "sha256:" + "0" * 64
 
 
 class Finishing:
@@ -36,9 +33,8 @@ class Finishing:
     def __init__(self, session: Session) -> None:
         """Raises `BadConfiguration` when `publish` is wrong, whether or not this run may publish."""
         self._session = session
-        found = publications(session.loaded, session.git_facts, session.store_settings.repo.value)
-        self._idle = self._reason() if found else None
-        self._wanted: Mapping[str, Publication] = {} if self._idle else found
+        self._idle = self._reason() if session.publications else None
+        self._wanted: Mapping[str, Publication] = {} if self._idle else session.publications
         self._finals: dict[str, FinalRepository] = {}
 
     def _reason(self) -> str | None:
@@ -58,11 +54,11 @@ class Finishing:
 
     def prepare(self, plan: BuildPlan) -> None:
         """Before a build: make sure that every final repository of its images takes them. Raises `LinealError`."""
-        from lineal.publish.publish import check
-
         if self._idle:
             self._session.progress.note(self._idle)
-        if plan.needed:
+        if plan.needed and self._wanted:
+            from lineal.publish.publish import check
+
             wanted = [self._wanted[name] for name in plan.images if name in self._wanted]
             check({self._final(address) for one in wanted for address in one.repositories}, self._pool)
 
@@ -158,7 +154,7 @@ class Finishing:
         for name, wanted in self._wanted.items():
             manifest, repository = there.get(name), wanted.repositories[0]
             if manifest is None:
-                found[name] = ImageReference(repository, wanted.tags_of(NOT_THERE)[0].name)
+                found[name] = ImageReference(repository, wanted.tags_of(NOT_BUILT)[0].name)
             else:
                 tag = wanted.tags_of(manifest.digest)[0].name
                 found[name] = ImageReference(repository, tag, manifest.digest, manifest)
@@ -207,7 +203,7 @@ class Finishing:
 
     def _is_head(self) -> bool:
         """Whether the remote says that this commit is the head of its branch now."""
-        from lineal.git.branch_head import branch_head
+        from lineal.git.remote import branch_head
 
         session = self._session
         branch = session.context.branch

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lineal.build.result import BuildResult
 from lineal.ci.jobs import JobSettings
-from lineal.ci.provider import every_provider
+from lineal.ci.provider import job_writers
 from lineal.commands.finish import Finishing
 from lineal.commands.output import introduce, show, table_of
 from lineal.commands.reporting import make_report, reporting
@@ -19,7 +19,6 @@ from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.images import ImageGraphs, read_images
 from lineal.dockerfile.stage import Stage
 from lineal.errors import BadConfiguration, LinealError
-from lineal.publish.publication import publications
 from lineal.report.stage_graph import planned
 from lineal.session.session import Session
 from lineal.stages.plan import BuildPlan, resolve
@@ -85,7 +84,7 @@ def unbuilt(session: Session, found: BuildPlan) -> BuildResult:
 
 def _read_images(session: Session, names: Sequence[str], release: ReleaseInputs | None) -> ImageGraphs:
     """The graphs of the images, once `publish` is right and nothing uncommitted would change them."""
-    publications(session.loaded, session.git_facts, session.store_settings.repo.value)
+    _ = session.publications  # what is wrong in `publish` is told first
     trusted = session.context.may_write
     graphs = read_images(
         session.repository, session.loaded, names, session.giterminism, session.notes, trusted=trusted,
@@ -165,8 +164,7 @@ def _encoder(session: Session, format: str) -> Callable[[Report], str]:
         return lambda report: encode(report).decode()
     if format == "table":
         return lambda report: table_of(report, sys.stdout)
-    provider = next(one for one in every_provider(session.settings.environ) if one.plan_format == format)
-    return provider.jobs(_job_settings(session))
+    return job_writers(session.settings.environ)[format].jobs(_job_settings(session))
 
 
 def _job_settings(session: Session) -> JobSettings:

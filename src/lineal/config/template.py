@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lineal.config import confined
 from lineal.config.document import Lines, same
 from lineal.config.grants import Grants, variable_wish
 from lineal.config.sandbox import MAX_OUTPUT, NONE_DEFERRED, Deferred, Refusal, environment
@@ -120,6 +119,8 @@ class _Template:
 
     def output(self, change: Callable[[Any], None] | None = None) -> str:
         """In a child process: a few words of a template can keep a processor busy for years, or fill any memory."""
+        from lineal.config import confined
+
         here = {name: value for name, value in self.names.items() if callable(value)}
 
         def work(ask: confined.Ask) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from lineal.deploy.values import NOT_BUILT
+from lineal.build.result import NOT_BUILT
 from lineal.kube.json_fields import text
 
 _CRD = "CustomResourceDefinition"

@@ -235,7 +235,8 @@ class ReleaseInputs:
 
 def _planned(result: BuildResult) -> Mapping[str, ImageValue]:
     """Every image, those that are not built yet with a digest that stands for theirs."""
-    from lineal.deploy.values import NOT_BUILT, ImageValue, image_values
+    from lineal.build.result import NOT_BUILT
+    from lineal.deploy.values import ImageValue, image_values
 
     known = image_values(result)
     planned = {

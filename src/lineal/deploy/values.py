@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from lineal.build.result import NOT_BUILT
 from lineal.config.document import Lines, same
 from lineal.deploy.release import ValuesFile
 from lineal.errors import BadConfiguration, Location
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 GLOBAL = "global.lineal"
 _TEMPLATE = ".j2"
 _SHORT = 12
-NOT_BUILT = "sha256:" + "0" * 64
-"""Stands for the digest of an image that is not built yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ def check(text: str, source: str) -> None:
 
         parse_all(address, source)
     elif text not in (AUTO, DOCKER, BUILDKIT, BUILDKITD):
-        raise BadConfiguration(f"{quoted(text)} ({source}) is no engine.", id="LN-5032", remedy=_EXAMPLE)
+        raise BadConfiguration(f"{quoted(text)} ({source}) is no engine.", id="LN-5031", remedy=_EXAMPLE)
 
 
 class SelectedEngine:
@@ -37,8 +37,7 @@ class SelectedEngine:
         self, name: str, source: str, *, network: str, environment: Mapping[str, str], workspace: Path,
         note: Callable[[str], None],
     ) -> None:  # fmt: skip
-        """`name` is as in `check`. A daemon that is started here keeps its data in `workspace`."""
-        check(name, source)
+        """`name` is one that `check` takes. A daemon that is started here keeps its data in `workspace`."""
         self._name, self._source = name, source
         self._network, self._environment, self._workspace = network, environment, workspace
         self._note = note

@@ -45,12 +45,23 @@ def remote(repository: Repository, *, push: bool = False) -> tuple[str, list[tup
     return url, []
 
 
-def remote_refs(repository: Repository, *patterns: str) -> dict[str, str]:
-    """Each ref that the server has now -> its object, an annotated tag's commit. `patterns` limits it, as in
-    `--heads`. Raises `LinealError`."""
+def remote_refs(repository: Repository, *flags: str, named: str = "") -> dict[str, str]:
+    """Each ref that the server has now -> its object, an annotated tag's commit. `flags`, such as `--heads`, limit
+    it; so does `named`, to refs whose names end like that. Raises `LinealError`."""
     url, settings = remote(repository)
     environ = with_config(repository.environ, ("remote.lineal.url", url), *settings)
-    return parse_refs(run_git(["ls-remote", *patterns, "lineal"], repository.root, environ))
+    pattern = [named] if named else []
+    return parse_refs(run_git(["ls-remote", *flags, "lineal", *pattern], repository.root, environ))
+
+
+def branch_head(repository: Repository, branch: str) -> str | None:
+    """The commit that the remote's branch is at now, None when there is no such branch or the remote does not
+    answer."""
+    ref = f"refs/heads/{branch}"
+    try:
+        return remote_refs(repository, named=ref).get(ref)
+    except LinealError:
+        return None
 
 
 def parse_refs(out: bytes) -> dict[str, str]:

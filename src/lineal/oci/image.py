@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -206,6 +207,17 @@ def content(store: Store, part: Descriptor) -> Iterator[bytes]:
             id="LN-4021",
             remedy="Push the image again; if it has the same size then, its registry cannot be trusted.",
         )
+
+
+@contextmanager
+def whole() -> Iterator[None]:
+    """While an image is read from its store: what is missing there means that it has to be built again. Raises
+    `Unreachable`."""
+    try:
+        yield
+    except MissingContent as error:
+        what = f"An image is not whole in the store: {error.message}"
+        raise Unreachable(what, id="LN-4035", remedy="Change its `cache_version` to build it again.") from None
 
 
 def read_blob(store: Store, digest: str, limit: int) -> bytes:

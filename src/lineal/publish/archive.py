@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from lineal.errors import MissingContent, Unreachable
+from lineal.errors import Unreachable
 from lineal.oci import Store
-from lineal.oci.image import content, encode
+from lineal.oci.image import content, encode, whole
 from lineal.oci.types import OCI_INDEX, Descriptor
-from lineal.publish.archive_output import ArchiveOutput
+from lineal.publish.archive_output import STDOUT, ArchiveOutput
 from lineal.publish.local_image import LocalImage, whole_name
 from lineal.store.layout_index import INDEX, REF_NAME, TEMPORARY, replacing
 from lineal.tar import raw
@@ -39,25 +39,27 @@ def write(images: Sequence[LocalImage], store: Store, output: ArchiveOutput, std
     Raises `Unreachable` for content that the store lacks or a disk that takes no more."""
     files = _files(images, store, docker=output.type == "docker")
     try:
-        if not output.tar:
-            _write_directory(output.path, files)
-        elif output.dest == "-":
-            _write_tar(stdout, files)
-            stdout.flush()
-        else:
-            with replacing(output.path) as file:
-                _write_tar(file, files)
-                file.flush()
-    except MissingContent as error:
-        what = f"An image is not whole in the store: {error.digest} is missing in {store.address}."
-        raise Unreachable(what, id="LN-4035", remedy="Change its `cache_version` to build it again.") from None
+        with whole():
+            _write(files, output, stdout)
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
         raise Unreachable(
             f"The archive {output.dest} cannot be written: {reason}.",
-            id="LN-5035",
+            id="LN-5034",
             remedy="Free some space, or name another file with --output.",
         ) from error
+
+
+def _write(files: Iterator[_File], output: ArchiveOutput, stdout: IO[bytes]) -> None:
+    if not output.tar:
+        _write_directory(output.path, files)
+    elif output.dest == STDOUT:
+        _write_tar(stdout, files)
+        stdout.flush()
+    else:
+        with replacing(output.path) as file:
+            _write_tar(file, files)
+            file.flush()
 
 
 def _write_tar(file: IO[bytes], files: Iterator[_File]) -> None:

@@ -10,8 +10,9 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from lineal.errors import BuildFailed, LinealError, MissingContent, Problems, Unreachable
+from lineal.errors import BuildFailed, LinealError, Problems, Unreachable
 from lineal.oci import Store
+from lineal.oci.image import whole
 from lineal.oci.types import Manifest
 from lineal.publish.final_repository import FinalRepository
 from lineal.publish.moving_tag import Move
@@ -74,11 +75,8 @@ def publish(
     check({one.placement.repository for one in work}, pool)
     missing = [one.placement for one in work if not one.there]
     blobs = {(place.repository, blob.digest): blob for place in missing for blob in blobs_of(place.manifest, source)}
-    try:
+    with whole():
         _each(pool, lambda item: item[0][0].take_blob(item[1]), blobs.items())
-    except MissingContent as error:
-        what = f"An image is not whole in the store: {error.digest} is missing in {source.address}."
-        raise Unreachable(what, id="LN-4035", remedy="Change its `cache_version` to build it again.") from None
     _each(pool, lambda place: place.repository.store.put_manifest(place.manifest), missing)
     tags = [(one, tag) for one in outcomes for tag in one.placement.tags]
     written = pool.map(lambda item: _write_tag_or_fail(item[0], item[1], move), tags)

@@ -11,7 +11,7 @@ from lineal.config.filters import semver, slug
 from lineal.config.template import GitFacts
 from lineal.errors import BadConfiguration, Location
 from lineal.oci.reference import is_tag
-from lineal.store.tags import is_checksum, parse_stage_tag
+from lineal.store.tags import begins_as_claim, is_checksum, parse_stage_tag
 from lineal.text import quoted
 
 Kind = Literal["version", "moving"]
@@ -21,8 +21,8 @@ _HEX = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{7,64}(?![0-9A-Za-z])")
 _VERSION = re.compile(r"v?[0-9]+\.[0-9]+\.[0-9]+(?![0-9.]).*", re.DOTALL)
 _MAJOR = re.compile(r"v?[0-9]+|[^0-9]*")
 """Tags in git that people move: `v1`, `nightly`."""
-_OF_REGISTRIES = re.compile(r"sha256-[0-9a-f]{64}.*|moving-[0-9a-f]{20}-.*", re.DOTALL)
-"""Tags that hold what belongs to other images: signatures, statements, claims."""
+_OF_REGISTRIES = re.compile(r"sha256-[0-9a-f]{64}.*", re.DOTALL)
+"""Tags that hold what belongs to other images: signatures and statements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def tag_of(template: str, image: str, git: GitFacts, place: Location) -> Tag | N
             remedy="Use at most 128 letters, digits, `_`, `.` and `-`, with none of the last two first; "
             "`| slug` makes such a text of a name.",
         )
-    if is_checksum(name) or parse_stage_tag(name) or _OF_REGISTRIES.fullmatch(name):
+    if is_checksum(name) or parse_stage_tag(name) or begins_as_claim(name) or _OF_REGISTRIES.fullmatch(name):
         raise BadConfiguration(
             f"{quoted(name)} is how the tags of stages, signatures or statements look.",
             id="LN-1031",

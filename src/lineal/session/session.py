@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lineal import process
 from lineal.ci.context import Context
@@ -43,6 +44,9 @@ from lineal.stages.visibility import HistoryPosition
 from lineal.store.mirror import Mirrors
 from lineal.store.open import LAYOUT, REGISTRY_LOGIN, StoreOpener, normal_address
 from lineal.store.registry.credentials import Credential
+
+if TYPE_CHECKING:
+    from lineal.publish.publication import Publication
 
 
 class Session:
@@ -176,6 +180,13 @@ class Session:
         found = project_of_dockerfile(self.repository, self.context.repository)
         self.progress.note(f"There is no {FILE}: building ./Dockerfile as the image {found.project.project!r}.")
         return found
+
+    @cached_property
+    def publications(self) -> Mapping[str, Publication]:
+        """What becomes of each image that is finished. Raises `BadConfiguration` when `publish` is wrong."""
+        from lineal.publish.publication import publications
+
+        return publications(self.loaded, self.git_facts, self.store_settings.repo.value)
 
     @cached_property
     def given(self) -> Given:

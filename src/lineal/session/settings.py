@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from lineal.config.model import MOST_DAYS, Deploy
 from lineal.config.setting import DEFAULT, Origin, Setting, resolve, variable_of
 from lineal.errors import BadConfiguration
-from lineal.publish.archive_output import ArchiveOutput, parse_outputs
 from lineal.session.options import Options
 from lineal.store.mirror import parse_mirror
 from lineal.store.open import check_address
@@ -19,6 +18,7 @@ from lineal.text import lines, quoted
 
 if TYPE_CHECKING:
     from lineal.config.load import LoadedProject
+    from lineal.publish.archive_output import ArchiveOutput
 
 _TRUE = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
@@ -218,19 +218,25 @@ def _variables(lines: Lines) -> Setting[Mapping[str, str]]:
 def _entitlements(lines: Lines) -> Lines:
     for text in lines.value:
         if text not in (NETWORK_HOST, PUBLISH):
-            what = f"--allow {quoted(text)} ({lines.origin}) is nothing that Lineal can give to a RUN."
-            raise BadConfiguration(what, id="LN-1024", remedy=f"Write --allow {NETWORK_HOST}, or leave it out.")
+            what = f"--allow {quoted(text)} ({lines.origin}) is nothing that Lineal can give to a commit."
+            remedy = f"Write --allow {NETWORK_HOST} or --allow {PUBLISH}, or leave it out."
+            raise BadConfiguration(what, id="LN-1024", remedy=remedy)
     return lines
 
 
 def _engine(setting: Setting[str]) -> Setting[str]:
-    from lineal.engine.select import check
+    if setting.origin is not DEFAULT:
+        from lineal.engine.select import check
 
-    check(setting.value, str(setting.origin))
+        check(setting.value, str(setting.origin))
     return setting
 
 
 def _outputs(lines: Lines) -> Setting[tuple[ArchiveOutput, ...]]:
+    if not lines.value:
+        return Setting((), lines.origin)
+    from lineal.publish.archive_output import parse_outputs
+
     return Setting(parse_outputs(lines.value, lines.origin.source), lines.origin)
 
 

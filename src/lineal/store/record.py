@@ -9,7 +9,7 @@ from typing import Any
 
 from lineal.errors import MissingContent
 from lineal.oci import Store
-from lineal.oci.image import encode
+from lineal.oci.image import encode, read_blob
 from lineal.oci.types import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Image, Manifest
 from lineal.oci.verify import MAX_MANIFEST, digest_of, size_of
 from lineal.store.tags import stage_tag
@@ -164,7 +164,7 @@ def told_image(store: Store, manifest: Manifest) -> str | None:
         part = manifest.json["layers"][0]
         if part["mediaType"] != RECORD or size_of(part) > MAX_MANIFEST:
             return None
-        document = json.loads(b"".join(store.blob(digest_of(part))))
+        document = json.loads(read_blob(store, digest_of(part), MAX_MANIFEST))
         return digest_of({"digest": document["image"]})
     except (ValueError, LookupError, TypeError, RecursionError, MissingContent):
         return None

@@ -78,6 +78,11 @@ def is_claim_key(text: str) -> bool:
     return _CLAIM_KEY.fullmatch(text) is not None
 
 
+def begins_as_claim(tag: str) -> bool:
+    """Whether a tag looks like a claim, or like one of another version of Lineal."""
+    return re.match(rf"{_CLAIM_KEY.pattern}-", tag) is not None
+
+
 def short_digest(digest: str) -> str:
     return digest.partition(":")[2][:16]
 

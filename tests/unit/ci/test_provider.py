@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from lineal.ci.context import Context
-from lineal.ci.provider import describe, plan_formats, provider_of, run_name
+from lineal.ci.provider import describe, job_writers, provider_of, run_name
 from tests.unit.ci.forge import Forge
 
 
@@ -69,7 +69,7 @@ def test_a_run_on_a_machine_is_known_by_its_process() -> None:
 
 
 def test_each_format_of_jobs_belongs_to_one_provider() -> None:
-    assert plan_formats() == ["matrix", "gitlab"]
+    assert list(job_writers({})) == ["matrix", "gitlab"]
 
 
 def test_finding_the_provider_loads_no_part_of_it() -> None:

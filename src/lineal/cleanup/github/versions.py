@@ -20,6 +20,7 @@ from lineal.oci.types import DOCKER_LIST, OCI_INDEX, Manifest
 from lineal.oci.verify import is_digest
 from lineal.store.gc import GRACE
 from lineal.store.record import told_image
+from lineal.text import plural
 
 _FALLBACK = re.compile(r"sha256-([0-9a-f]{64})\b")
 """The tag that stands for the referrers of a manifest where a registry cannot list them."""
@@ -53,7 +54,7 @@ class VersionRemoval:
             else:
                 yield one
         for why, count in kept.items():
-            self._warn(f"{count} stage{'s' * (count != 1)} cannot be deleted. GitHub says: {why!r}")
+            self._warn(f"{plural(count, 'stage')} cannot be deleted. GitHub says: {why!r}")
 
     def sweep(self) -> str:
         """Delete the images and records that no tag leads to any more. Raises `Unreachable`."""
@@ -65,7 +66,7 @@ class VersionRemoval:
             except Kept as reason:
                 kept[str(reason)] += 1
         for why, count in kept.items():
-            self._warn(f"{count} image{'s' * (count != 1)} cannot be deleted. GitHub says: {why!r}")
+            self._warn(f"{plural(count, 'image')} cannot be deleted. GitHub says: {why!r}")
         return f"{gone} images and records deleted; GitHub can restore what was deleted for 30 days"
 
     def forget(self, digest: str, tags: Sequence[str]) -> None:

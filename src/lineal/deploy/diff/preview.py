@@ -24,9 +24,9 @@ _SHOWN = "sha256:(of the image to be built)"
 
 def changes(inputs: ReleaseInputs, result: BuildResult) -> list[ChangeReport]:
     """Raises `LinealError`."""
+    from lineal.build.result import NOT_BUILT
     from lineal.deploy.diff.diff import between
     from lineal.deploy.helm import dependencies
-    from lineal.deploy.values import NOT_BUILT
 
     session, helm = inputs.session, inputs.helm
     # A chart may read whatever it likes in the cluster.

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from lineal.errors import Unreachable
 from lineal.oci import Store
-from lineal.oci.types import OCI_CONFIG, OCI_MANIFEST, Blob, Image
+from lineal.oci.image import content
+from lineal.oci.types import OCI_CONFIG, OCI_MANIFEST, Blob, Descriptor, Image
 from lineal.tar import raw
 from lineal.tar.compression import ChunkStream
 from lineal.tar.header import DIRECTORY, END, HARDLINK, padding
@@ -50,7 +50,7 @@ class SessionBlobs:
         self._bytes(image.config)
         for layer in image.layers:
             self._sizes[layer.digest] = layer.size
-            self._opened[layer.digest] = _Stored(self, store, layer.digest, layer.size)
+            self._opened[layer.digest] = _Stored(self, store, layer)
         return image.manifest.digest
 
     def directory(
@@ -92,32 +92,30 @@ class SessionBlobs:
         self._opened[blob.digest] = blob.open
         return blob
 
-    def fetch(self, store: Store, digest: str, size: int) -> Path:
-        """A blob of the store as a file: its own, where it is on this machine's disk."""
+    def fetch(self, store: Store, layer: Descriptor) -> Path:
+        """A layer of the store as a file: its own, where it is on this machine's disk. Raises `Unreachable` and
+        `MissingContent`."""
+        name = layer.digest.removeprefix("sha256:")
         if store.directory is not None:
-            there = store.directory / _LAYOUT_BLOBS / digest.removeprefix("sha256:")
+            there = store.directory / _LAYOUT_BLOBS / name
             if there.is_file():
                 return there
-        path = self._workspace / f"blob-{digest.removeprefix('sha256:')}-{id(self):x}"
+        path = self._workspace / f"blob-{name}-{id(self):x}"
         with self._lock:
             if path not in self._files:
                 self._files.append(path)
                 with path.open("wb") as file:
-                    for chunk in store.blob(digest):
+                    for chunk in content(store, layer):
                         self._check()
                         file.write(chunk)
-                        if file.tell() > size:
-                            break
-        if path.stat().st_size != size:
-            raise Unreachable(f"{digest} in {store.address} has not the {size} bytes that it should.", id="LN-5029")
         return path
 
 
 class _Stored:
     """Opens a layer of the store."""
 
-    def __init__(self, blobs: SessionBlobs, store: Store, digest: str, size: int) -> None:
-        self._blobs, self._store, self._digest, self._size = blobs, store, digest, size
+    def __init__(self, blobs: SessionBlobs, store: Store, layer: Descriptor) -> None:
+        self._blobs, self._store, self._layer = blobs, store, layer
 
     def __call__(self) -> BinaryIO:
-        return cast(BinaryIO, self._blobs.fetch(self._store, self._digest, self._size).open("rb"))
+        return cast(BinaryIO, self._blobs.fetch(self._store, self._layer).open("rb"))

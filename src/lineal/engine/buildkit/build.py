@@ -23,7 +23,7 @@ from lineal.engine.buildkit.oci_archive import OciArchive
 from lineal.engine.buildkit.protocol import control_pb2, gateway_pb2, ops_pb2, status_pb2
 from lineal.engine.buildkit.pushing import Target
 from lineal.engine.buildkit.session import Session, received
-from lineal.engine.docker.secret_parts import parts
+from lineal.engine.secret_parts import parts
 from lineal.errors import Unreachable
 from lineal.oci import Store
 from lineal.oci.types import Image, Layer

@@ -68,7 +68,7 @@ def refuse(
     if error.code in (CANCELLED, UNAVAILABLE) or _NO_SESSION in message:
         # Nobody here has given it up.
         return lost(address, error)
-    unable = Unreachable(f"The buildkitd at {address} could not do this RUN: {message}.", id="LN-5030")
+    unable = Unreachable(f"The buildkitd at {address} could not do this RUN: {message}.", id="LN-5029")
     if log.ended:
         return unable
     if log.wrong_machine or "exec format error" in message:

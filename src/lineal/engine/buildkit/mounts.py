@@ -153,7 +153,7 @@ def _host_address(name: str, address: str) -> str:
     if address == "host-gateway":
         raise BadConfiguration(
             f"`add_hosts` gives {quoted(name)} the address host-gateway, which a buildkitd does not know.",
-            id="LN-5034",
+            id="LN-5033",
             remedy="Write the address of the engine's machine, or use the engine docker.",
         )
     return address

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from lineal.engine.docker.layer import LayerExclusions, LayerTar
+from lineal.engine.layer import LayerExclusions, LayerTar
 from lineal.errors import Unreachable
 from lineal.oci.types import Layer
 from lineal.tar import raw

@@ -53,7 +53,7 @@ def start(environ: Mapping[str, str], workspace: Path, *, host_network: bool) ->
     if buildkitd is None or (rootless and rootlesskit is None):
         missing = "buildkitd" if buildkitd is None else "rootlesskit, which a user who is not root needs,"
         raise Unreachable(
-            f"{missing} is not on the PATH, so no buildkitd can be started.", id="LN-5033",
+            f"{missing} is not on the PATH, so no buildkitd can be started.", id="LN-5032",
             remedy="Install it, or name another engine by `--engine` (LINEAL_ENGINE).",
         )  # fmt: skip
     directory = Path(tempfile.mkdtemp(prefix="buildkitd-", dir=workspace))
@@ -95,6 +95,6 @@ def _wait(daemon: OwnDaemon, process: subprocess.Popen[bytes], log: Path) -> Non
     daemon.close()
     reason = f": {said[-1]}" if said else ""
     raise Unreachable(
-        f"A buildkitd could not be started{reason}.", id="LN-5033",
+        f"A buildkitd could not be started{reason}.", id="LN-5032",
         remedy="See docs/engines.md for what it needs, or name another engine by `--engine` (LINEAL_ENGINE).",
     )  # fmt: skip

@@ -48,7 +48,7 @@ class Target:
         if manifest is None:
             raise Unreachable(
                 f"The buildkitd says that it pushed a layer to {self._store.address}, which is not there.",
-                id="LN-5031",
+                id="LN-5030",
                 remedy="Give both the same address of the registry: 127.0.0.1 is another machine for each of them.",
             )
         try:

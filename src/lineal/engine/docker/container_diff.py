@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 
 from lineal.engine.docker.client import Client, Refused
 from lineal.engine.docker.engine_files import INIT
-from lineal.engine.docker.layer import LayerTar
 from lineal.engine.docker.resources import RunResources
+from lineal.engine.layer import LayerTar
 from lineal.errors import LinealError, Unreachable
 from lineal.tar.compression import open_archive
 

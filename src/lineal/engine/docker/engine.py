@@ -106,8 +106,8 @@ class DockerEngine:
         from lineal.engine.docker import container_diff
         from lineal.engine.docker.container_files import ContainerFiles
         from lineal.engine.docker.engine_files import uncover
-        from lineal.engine.docker.layer import LayerTar
         from lineal.engine.docker.ssh_forward import SshForward
+        from lineal.engine.layer import LayerTar
         from lineal.tar.layer import LayerWriter
 
         container = self._container(resources, image, command, mounts)

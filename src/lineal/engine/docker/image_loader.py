@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from lineal.engine.docker.client import Client, call_interruptibly
-from lineal.errors import MissingContent, Unreachable
+from lineal.errors import Unreachable
 from lineal.oci import Store
-from lineal.oci.image import content
+from lineal.oci.image import content, whole
 from lineal.oci.types import Image, sha256
 from lineal.tar import raw
 from lineal.tar.header import END, padding
@@ -52,11 +52,8 @@ class ImageLoader:
         """Have the image itself in the engine, under these names (`repository:tag`), which others lose.
 
         Raises `Unreachable`."""
-        try:
+        with whole():
             found = self._ensure(image.config, image, store)
-        except MissingContent as error:
-            what = f"An image is not whole in the store: {error.digest} is missing in {store.address}."
-            raise Unreachable(what, id="LN-4035", remedy="Change its `cache_version` to build it again.") from None
         for name in names:
             repository, _, tag = name.rpartition(":")
             self._client.call(

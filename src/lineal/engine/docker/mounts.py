@@ -24,9 +24,9 @@ from lineal.engine.docker.cache_mounts import Caches
 from lineal.engine.docker.client import Client
 from lineal.engine.docker.container_files import ContainerFiles, Content
 from lineal.engine.docker.engine_files import HOSTNAME
-from lineal.engine.docker.layer import LayerExclusions
 from lineal.engine.docker.resources import RunResources
-from lineal.engine.docker.secret_parts import parts
+from lineal.engine.layer import LayerExclusions
+from lineal.engine.secret_parts import parts
 from lineal.errors import BadConfiguration, Unreachable
 from lineal.tar import raw
 from lineal.tar.compression import ChunkStream

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lineal.engine.docker.layer import LayerExclusions, LayerTar
+from lineal.engine.layer import LayerExclusions, LayerTar
 from lineal.errors import BuildFailed, Unreachable
 from lineal.tar import raw
 from lineal.tar.header import END, checksum

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lineal.git.branch_head import branch_head
+from lineal.git.remote import branch_head
 from lineal.git.repository import Repository
 from tests import servers
 

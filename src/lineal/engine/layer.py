@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from lineal.engine.docker.secret_parts import ANYWHERE
+from lineal.engine.secret_parts import ANYWHERE
 from lineal.errors import BuildFailed, Unreachable
 from lineal.tar import raw
 from lineal.tar.header import DIRECTORY, END, HARDLINK, padding

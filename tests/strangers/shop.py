@@ -6,7 +6,7 @@ import io
 import secrets
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -185,6 +185,12 @@ def wait_until(true: Callable[[], bool]) -> None:
 
 Case = Callable[[Shop], None]
 Running = dict[tuple[str, str], "Future[None]"]
+
+
+def with_helms(both: Sequence[Case], either: Sequence[Case]) -> list[tuple[Case, str]]:
+    """Cases that helm's own words or deeds decide run with both helms, the others with one of them, in turns."""
+    turns = [(case, HELMS[number % 2]) for number, case in enumerate(either)]
+    return [(case, name) for case in both for name in HELMS] + turns
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from lineal.deploy.helm.client import Helm
 from lineal.errors import DeployFailed
 from tests.cluster.fixtures import Cluster
 from tests.cluster.parts import nobody
-from tests.strangers.shop import HELMS, Case, Running, Shop, started, wait_until, workload
+from tests.strangers.shop import Case, Running, Shop, started, wait_until, with_helms, workload
 
 pytestmark = pytest.mark.server
 SETTINGS = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings%s}\n"
@@ -130,13 +130,10 @@ BOTH: list[Case] = [
     a_dismissal_that_is_held_up, a_kind_that_the_cluster_has_lost, a_release_of_which_only_the_history_is_left,
     an_account_that_may_only_change_what_the_chart_has,
 ]  # fmt: skip
-"""What helm itself says or does decides these."""
 EITHER: list[Case] = [
     pods_that_somebody_changes_by_hand, objects_that_an_uninstall_has_not_deleted_yet, a_volume_that_nobody_provides,
 ]  # fmt: skip
-RUNS = [(case, name) for case in BOTH for name in HELMS] + [
-    (case, HELMS[number % 2]) for number, case in enumerate(EITHER)
-]
+RUNS = with_helms(BOTH, EITHER)
 
 
 @pytest.fixture(scope="module")

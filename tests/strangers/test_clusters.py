@@ -18,7 +18,7 @@ from lineal.errors import DeployFailed
 from tests.cluster.client import Refused
 from tests.cluster.controller import BEHAVIOUR
 from tests.cluster.fixtures import APP, SECRET, Cluster
-from tests.strangers.shop import HELMS, Case, Running, Shop, started, wait_until
+from tests.strangers.shop import Case, Running, Shop, started, wait_until, with_helms
 
 pytestmark = pytest.mark.server
 DEFINITION = """\
@@ -274,15 +274,12 @@ BOTH: list[Case] = [
     a_diff_while_a_deploy_goes_on, a_hook_that_a_killed_run_left, objects_of_somebody_else,
     a_webhook_that_does_not_answer,
 ]  # fmt: skip
-"""What helm itself says or does decides these."""
 EITHER: list[Case] = [
     objects_that_are_gone_or_not_ready, hooks_for_tests_that_are_new_each_time, a_namespace_that_ends,
     volumes_that_outlive_an_installation, objects_that_a_chart_wants_kept, workloads_in_another_namespace,
     a_release_that_is_too_large_for_helm,
 ]  # fmt: skip
-RUNS = [(case, name) for case in BOTH for name in HELMS] + [
-    (case, HELMS[number % 2]) for number, case in enumerate(EITHER)
-]
+RUNS = with_helms(BOTH, EITHER)
 
 
 @pytest.fixture(scope="module")

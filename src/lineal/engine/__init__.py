@@ -1,6 +1,8 @@
 """Engines execute `RUN`: the protocol `Engine`, and the values that a command and its mounts are given as.
 
-A new engine is a folder beside `docker/` with a class that has these two methods."""
+A new engine is a folder beside `docker/` with a class that has these two methods. `select` makes the one that a run
+is told; `layer` writes what a command changed without an engine's marks, and looks for parts of secrets in it
+(`secret_parts`); `log_lines` makes lines of what it prints."""
 
 from __future__ import annotations
 

@@ -73,5 +73,3 @@ def _locked(path: Path, check: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         os.close(file)
-
-

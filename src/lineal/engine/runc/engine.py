@@ -44,9 +44,7 @@ _PIECE = 1 << 16
 class _Parts:
     """What the engine has from its first `run` on."""
 
-    def __init__(
-        self, program: str, directory: RunDirectory, tasks: Tasks, layers: Layers, caches: Caches
-    ) -> None:
+    def __init__(self, program: str, directory: RunDirectory, tasks: Tasks, layers: Layers, caches: Caches) -> None:
         self.program = program
         self.directory = directory
         self.tasks = tasks
@@ -177,9 +175,7 @@ class RuncEngine:
         reader, writer = os.pipe()
         with open(reader, "rb", buffering=1 << 18) as tar:
             try:
-                started = parts.tasks.started(
-                    "run", orders | {"layer": writer}, fds=[writer], output=subprocess.PIPE
-                )
+                started = parts.tasks.started("run", orders | {"layer": writer}, fds=[writer], output=subprocess.PIPE)
                 task = started.__enter__()
             finally:
                 os.close(writer)
@@ -335,5 +331,3 @@ def _check_places(mounts: list[Mount]) -> None:
                 f"A file cannot be mounted at {mount.target}, inside a cache mount.", id="LN-5011",
                 remedy="Choose a target outside of the other mounts.",
             )  # fmt: skip
-
-

@@ -5,10 +5,12 @@ left."""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
 import stat
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +19,7 @@ from lineal.errors import BadConfiguration
 
 ROOT = "LINEAL_RUNC_ROOT"
 _CGROUPS = Path("/sys/fs/cgroup")
+_TRIES, _WAIT = 40, 0.05
 _RUN, _LOCK = "run-", "lock"
 
 
@@ -24,7 +27,9 @@ def root_of(environment: Mapping[str, str]) -> Path:
     """Where the engine keeps what it needs: `LINEAL_RUNC_ROOT`, else a directory of this user's caches. Made when it is
     missing. Raises `BadConfiguration` for a place that is not this user's alone."""
     given = environment.get(ROOT, "")
-    cache = environment.get("XDG_CACHE_HOME") or os.path.join(environment.get("HOME") or os.path.expanduser("~"), ".cache")
+    cache = environment.get("XDG_CACHE_HOME") or os.path.join(
+        environment.get("HOME") or os.path.expanduser("~"), ".cache"
+    )
     root = Path(given or os.path.join(cache, "lineal", "runc"))
     if not root.is_absolute():
         raise _unusable(root, "it is no absolute path")
@@ -111,8 +116,18 @@ def _remove_cgroup(note: Path) -> None:
     with suppress(OSError):
         group = note.read_text().strip("/")
         for place in (_CGROUPS, *_CGROUPS.glob("*/")):
-            with suppress(OSError):
-                (place / group).rmdir()
+            _remove_empty(place / group)
+
+
+def _remove_empty(group: Path) -> None:
+    """It is busy until the last killed process in it is gone."""
+    for _ in range(_TRIES):
+        try:
+            group.rmdir()
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                return
+            time.sleep(_WAIT)
 
 
 def remove_task_cgroup(task: Path) -> None:

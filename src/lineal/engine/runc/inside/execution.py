@@ -107,11 +107,10 @@ class _Execution:
         target = mount["target"]
         if mount["kind"] == "tmpfs":
             size = [] if mount["size"] is None else [f"size={mount['size']}"]
-            self._stub(target, file=False)
+            # The runtime gives it the mode of the directory that it covers.
+            self._stub(target, file=False, mode=0o1777)
             options = ["nosuid", "mode=1777", *size, "rw" if mount["writable"] else "ro"]
-            self._mounts.append(
-                {"destination": target, "type": "tmpfs", "source": "tmpfs", "options": options}
-            )
+            self._mounts.append({"destination": target, "type": "tmpfs", "source": "tmpfs", "options": options})
         elif mount["kind"] == "secret":
             source = f"{_PRIVATE}/{number}"
             with open(source, "wb") as file:
@@ -132,7 +131,7 @@ class _Execution:
             {"destination": target, "type": "bind", "source": os.path.abspath(source), "options": options}
         )
 
-    def _stub(self, target: str, *, file: bool) -> None:
+    def _stub(self, target: str, *, file: bool, mode: int = 0o755) -> None:
         """A place to mount at, which is in no layer: a lower one of this task has it, or the mount that it is in."""
         around = [
             one for one in self._mounts if f"{target}/".startswith(f"{one['destination'].rstrip('/')}/")
@@ -148,7 +147,7 @@ class _Execution:
             return
         real = self._places.real(target)
         if self._places.stat(real) is None:
-            self._places.plant("stubs", real, file=file)
+            self._places.plant("stubs", real, file=file, mode=mode)
 
     def _hosts(self) -> bytes:
         rows = ["127.0.0.1\tlocalhost " + HOSTNAME, "::1\tlocalhost ip6-localhost ip6-loopback"]

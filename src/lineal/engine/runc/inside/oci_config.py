@@ -41,7 +41,9 @@ _PLAIN = ["nosuid", "noexec", "nodev"]
 def capabilities(*, devices: bool) -> list[str]:
     """Docker's, as far as this process could hand them on; `devices`: something keeps the machine's devices apart."""
     bound = int(next(line for line in open("/proc/self/status") if line.startswith("CapBnd")).split()[1], 16)  # noqa: SIM115
-    return [name for name, number in _CAPABILITIES.items() if bound >> number & 1 and (devices or name != "CAP_MKNOD")]
+    return [
+        name for name, number in _CAPABILITIES.items() if bound >> number & 1 and (devices or name != "CAP_MKNOD")
+    ]
 
 
 def config(

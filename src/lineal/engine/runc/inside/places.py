@@ -69,7 +69,9 @@ class Places:
                 continue
         return ""
 
-    def plant(self, tree: str, real: str, *, mode: int = 0o755, uid: int = 0, gid: int = 0, file: bool = False) -> None:
+    def plant(
+        self, tree: str, real: str, *, mode: int = 0o755, uid: int = 0, gid: int = 0, file: bool = False
+    ) -> None:
         """Have a directory (or an empty file) in one of the trees; those above it are there as the image has them,
         or made 0755. Raises `NotADirectory`."""
         parts = real.split("/")

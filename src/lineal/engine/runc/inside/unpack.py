@@ -209,5 +209,3 @@ def _set_time(path: str, seconds: int) -> None:
         os.utime(path, ns=(time, time), follow_symlinks=False)
     except (OverflowError, FileNotFoundError):
         pass
-
-

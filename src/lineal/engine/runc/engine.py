@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import secrets
 import selectors
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineal.engine import (
-    BindMount,
-    CacheMount,
     Command,
-    CommandFailed,
-    Mount,
     NoWorkingDirectory,
     SecretMount,
-    SshMount,
-    TmpfsMount,
 )
 from lineal.engine.log_lines import LogLines
-from lineal.errors import BadConfiguration, BuildFailed, Interrupted, LinealError, Unreachable
+from lineal.errors import BuildFailed, Interrupted, LinealError, Unreachable
 from lineal.oci import Store
 from lineal.oci.types import Image, Layer
 
@@ -86,13 +79,16 @@ class RuncEngine:
         self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path
     ) -> Layer:
         """See `Engine.run`. Raises `BuildFailed` when the parent cannot run here or a secret is in the layer."""
+        from lineal.engine.runc.mounts import CommandMounts
+        from lineal.engine.runc.run_directory import remove_task_cgroup
+
         parts = self._open()
         lower = parts.layers.ensure(parent, store)
         directory, name = parts.directory.task(), parts.layers.new()
         kept = False
         try:
             with ExitStack() as held:
-                mounts = _Mounts(parts, directory, held).of(command.mounts)
+                mounts = CommandMounts(parts.caches, parts.tasks, directory, held).of(command.mounts)
                 orders = self._orders(parts, directory, command, mounts)
                 orders |= {"lower": [f"../../layers/{one}" for one in lower], "upper": f"../../layers/{name}"}
                 layer, kept = self._execute(parts, orders, command, output, workspace)
@@ -101,8 +97,6 @@ class RuncEngine:
                 parts.layers.add(chain, name)
             return layer
         finally:
-            from lineal.engine.runc.run_directory import remove_task_cgroup
-
             remove_task_cgroup(directory)
             gone = [str(directory)] if kept else [str(directory), str(parts.directory.path / "layers" / name)]
             _remover(parts.tasks)(gone)
@@ -173,18 +167,13 @@ class RuncEngine:
 
         said = Watcher(output)
         reader, writer = os.pipe()
-        with open(reader, "rb", buffering=1 << 18) as tar:
-            try:
-                started = parts.tasks.started("run", orders | {"layer": writer}, fds=[writer], output=subprocess.PIPE)
-                task = started.__enter__()
-            finally:
-                os.close(writer)
-            try:
+        with os.fdopen(reader, "rb", 1 << 18) as tar, os.fdopen(writer, "wb", 0) as theirs:
+            orders = orders | {"layer": writer}
+            with parts.tasks.started("run", orders, fds=[writer], output=subprocess.PIPE) as task:
+                theirs.close()
                 _follow(task, command, said)
                 _judge(parts.tasks.ended(task.answer()), said)
                 return _layer(parts.tasks, task, tar, command, workspace)
-            finally:
-                started.__exit__(None, None, None)
 
 
 def _follow(task: Task, command: Command, output: Watcher) -> None:
@@ -215,8 +204,7 @@ def _judge(answer: dict[str, Any], said: Watcher) -> None:
     if "workdir" in answer:
         raise NoWorkingDirectory
     if answer["status"]:
-        failure = said.failure(answer["status"], answer["log"])
-        raise failure
+        raise said.failure(answer["status"], answer["log"])
 
 
 def _layer(tasks: Tasks, task: Task, tar: Any, command: Command, workspace: Path) -> tuple[Layer, bool]:
@@ -252,82 +240,3 @@ def _remover(tasks: Tasks) -> Callable[[list[str]], None]:
             pass
 
     return remove
-
-
-class _Mounts:
-    """A command's mounts as its task is to make them; sources are directories and files that are there."""
-
-    def __init__(self, parts: _Parts, directory: Path, held: ExitStack) -> None:
-        self._parts = parts
-        self._directory = directory
-        self._held = held
-        self._opened: dict[str, Path] = {}
-        self._made = 0
-
-    def of(self, mounts: Any) -> list[dict[str, Any]]:
-        caches = [one for one in mounts if isinstance(one, CacheMount)]
-        # In one order by all, so that no two commands wait for each other.
-        for one in sorted(caches, key=lambda mount: mount.id):
-            self._open(one)
-        ordered = sorted(mounts, key=lambda one: (isinstance(one, SecretMount | SshMount), one.target))
-        _check_places(ordered)
-        return [self._one(mount) for mount in ordered]
-
-    def _open(self, mount: CacheMount) -> None:
-        if mount.sharing == "private" or mount.id not in self._opened:
-            place = self._parts.caches.opened(mount, self._new())
-            self._opened[_key(mount)] = self._held.enter_context(place)
-
-    def _new(self) -> Path:
-        self._made += 1
-        return self._directory / f"mount-{self._made}"
-
-    def _one(self, mount: Mount) -> dict[str, Any]:
-        if isinstance(mount, CacheMount):
-            return _plain(mount.target, self._opened[_key(mount)], mount.writable)
-        if isinstance(mount, BindMount):
-            return _plain(mount.target, self._bound(mount), mount.writable)
-        if isinstance(mount, TmpfsMount):
-            return {"kind": "tmpfs", "target": mount.target, "size": mount.size, "writable": mount.writable}
-        owner = {"mode": mount.mode, "uid": mount.uid, "gid": mount.gid}
-        if isinstance(mount, SecretMount):
-            value = base64.b64encode(mount.value).decode()
-            return {"kind": "secret", "target": mount.target, "value": value, **owner}
-        from lineal.engine.runc.agent import forwarded
-
-        socket = self._held.enter_context(forwarded(mount.agent, self._directory, f"agent-{len(self._opened)}"))
-        return _plain(mount.target, socket, True) | {"kind": "socket", **owner}
-
-    def _bound(self, mount: BindMount) -> Path:
-        place = self._new()
-        place.mkdir()
-        root = None if mount.single else mount.root
-        self._parts.tasks.pump(mount.tar(), str(place), layer=False, root=root)
-        if not mount.single:
-            return place
-        file = next(place.iterdir(), None)
-        if file is None:
-            raise BadConfiguration(
-                f"There is no file to mount at {mount.target}.", id="LN-5011", remedy="Check the mount's source."
-            )
-        return file
-
-
-def _key(mount: CacheMount) -> str:
-    return f"{mount.target}\0{mount.id}" if mount.sharing == "private" else mount.id
-
-
-def _plain(target: str, source: Path, writable: bool) -> dict[str, Any]:
-    return {"kind": "bind", "target": target, "source": str(source), "writable": writable}
-
-
-def _check_places(mounts: list[Mount]) -> None:
-    """A file's place in a cache would stay there. Raises `BadConfiguration`."""
-    caches = [mount.target.rstrip("/") + "/" for mount in mounts if isinstance(mount, CacheMount)]
-    for mount in mounts:
-        single = isinstance(mount, SecretMount | SshMount) or (isinstance(mount, BindMount) and mount.single)
-        if single and any(mount.target.startswith(cache) for cache in caches):
-            raise BadConfiguration(
-                f"A file cannot be mounted at {mount.target}, inside a cache mount.", id="LN-5011",
-                remedy="Choose a target outside of the other mounts.",
-            )  # fmt: skip

@@ -72,7 +72,7 @@ class Layers:
         path = self._directory / name
         implied = self._tasks.pump(content(store, layer), str(path), layer=True)
         if implied and below is not None:
-            # Only the layers under it say whose these directories are. They were begun earlier, so none waits for this.
+            # Only the layers under it say whose these directories are. They were begun earlier and wait for none.
             with self._lock:
                 lower = [self._found[chain[:count]] for count in range(len(chain) - 1, 0, -1)]
             place = self._directory / f"{name}-adopt"

@@ -1,7 +1,7 @@
 """The engine's place on the disk: a directory for each run, and what runs leave on purpose (cache mounts).
 
-A run holds a lock on its own directory as long as it or one of its tasks lives; whoever gets that lock removes what it
-left."""
+A run holds a lock on its own directory as long as it or one of its tasks lives; whoever gets that lock removes what
+it left."""
 
 from __future__ import annotations
 
@@ -24,13 +24,11 @@ _RUN, _LOCK = "run-", "lock"
 
 
 def root_of(environment: Mapping[str, str]) -> Path:
-    """Where the engine keeps what it needs: `LINEAL_RUNC_ROOT`, else a directory of this user's caches. Made when it is
-    missing. Raises `BadConfiguration` for a place that is not this user's alone."""
+    """Where the engine keeps what it needs: `LINEAL_RUNC_ROOT`, else a directory of this user's caches. Made when it
+    is missing. Raises `BadConfiguration` for a place that is not this user's alone."""
     given = environment.get(ROOT, "")
-    cache = environment.get("XDG_CACHE_HOME") or os.path.join(
-        environment.get("HOME") or os.path.expanduser("~"), ".cache"
-    )
-    root = Path(given or os.path.join(cache, "lineal", "runc"))
+    home = Path(environment.get("HOME") or "~").expanduser()
+    root = Path(given or Path(environment.get("XDG_CACHE_HOME") or home / ".cache") / "lineal" / "runc")
     if not root.is_absolute():
         raise _unusable(root, "it is no absolute path")
     try:

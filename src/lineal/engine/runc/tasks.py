@@ -108,13 +108,14 @@ class Tasks:
         self, name: str, orders: dict[str, Any], *, inside: bool = True, fds: Sequence[int] = (), final: bool = False,
         stdin: int = subprocess.DEVNULL, output: int = subprocess.DEVNULL,
     ) -> Iterator[Task]:  # fmt: skip
-        """`inside`: in namespaces of processes and mounts. `final`: also after a stop. The task is gone at the end."""
+        """`inside`: in namespaces of processes and mounts. `final`: also after a stop. It is gone at the end."""
         if not final:
             self.check()
         ours, theirs = socket.socketpair()
+        told = (str(os.getpid()), str(theirs.fileno()), json.dumps(sys.path))
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _BOOT, str(os.getpid()), str(theirs.fileno()), json.dumps(sys.path)],
+                [sys.executable, "-I", "-S", "-c", _BOOT, *told],
                 stdin=stdin, stdout=output, stderr=output,
                 pass_fds=(theirs.fileno(), *self.held, *fds), process_group=0,
             )  # fmt: skip

@@ -6,6 +6,8 @@ import getpass
 import os
 import shutil
 import subprocess
+from contextlib import suppress
+from pathlib import Path
 
 from lineal.errors import Unreachable
 
@@ -21,7 +23,10 @@ def map_users(process: int) -> None:
         if shutil.which(program) is None:
             raise _refused(f"{program} is not installed")
         done = subprocess.run(
-            [program, str(process), "0", str(own), "1", "1", str(start), str(count)], capture_output=True, text=True
+            [program, str(process), "0", str(own), "1", "1", str(start), str(count)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             raise _refused(done.stderr.strip().rstrip(".") or f"{program} failed")
@@ -30,13 +35,10 @@ def map_users(process: int) -> None:
 def _subordinate(file: str) -> tuple[int, int]:
     """The first number and how many there are."""
     names = {str(os.geteuid())}
-    try:
+    with suppress(KeyError, OSError):
         names.add(getpass.getuser())
-    except (KeyError, OSError):
-        pass
     try:
-        with open(file) as lines:
-            rows = [line.strip().split(":") for line in lines]
+        rows = [line.split(":") for line in Path(file).read_text().splitlines()]
     except OSError:
         rows = []
     for row in rows:

@@ -12,8 +12,16 @@ import pytest
 
 from lineal.engine.runc.engine import RuncEngine
 from lineal.oci.types import Image
-from tests.unit.engine.docker.conftest import BUSYBOX, Bench, Contents, Members, MemoryStore
-from tests.unit.engine.docker.conftest import base_tar, contents_of, entries_of
+from tests.unit.engine.docker.conftest import (
+    BUSYBOX,
+    Bench,
+    Contents,
+    Members,
+    MemoryStore,
+    base_tar,
+    contents_of,
+    entries_of,
+)
 
 MOUNTS = Path("/proc/self/mountinfo")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -41,9 +40,6 @@ def files():
     if where == "mount":
         wait()
     yield tar_of(regular("x", b""))[512:]
-class Large(Said):
-    def append(self, line):
-        wait()
 store = Store()
 bench = Bench(opened(root), None, store, store.image([base_tar()]), root.parent)
 bench.said = Said()
@@ -60,10 +56,10 @@ bench.run(script, mounts=[BindMount("/b", files)])
 def test_a_run_that_is_killed_leaves_nothing(base: tuple[MemoryStore, Image], tmp_path: Path, where: str) -> None:
     root = tmp_path / "root"
     command = [sys.executable, "-c", SCRIPT, str(root), where]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=os.getcwd()) as run:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path.cwd()) as run:
         assert run.stdout is not None and run.stdout.readline() == b"now\n"
         processes = _of(str(root))
-        assert processes and list(root.glob("run-*"))
+        assert processes and any(root.glob("run-*"))
         run.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + 60
     while left := [one for one in processes if _lives(one)]:
@@ -83,7 +79,7 @@ def _of(root: str) -> list[str]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if root in os.readlink(process / "cwd") or root.encode() in (process / "cmdline").read_bytes():
+            if root in str((process / "cwd").readlink()) or root.encode() in (process / "cmdline").read_bytes():
                 found.append(f"{process.name} {(process / 'stat').read_text().rpartition(')')[2].split()[19]}")
         except OSError:
             continue

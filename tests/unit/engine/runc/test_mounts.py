@@ -1,4 +1,4 @@
-"""Mounts of a `RUN`: what Docker's engine passes, and what differs because nothing is put into an image's own files."""
+"""Mounts of a `RUN`: what Docker's engine passes, and what differs as nothing is put into an image's own files."""
 
 from __future__ import annotations
 

@@ -9,16 +9,14 @@ import json
 import os
 import stat
 import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lineal.engine.runc.inside import kernel, overlay
 from lineal.engine.runc.inside.accounts import Account, Unknown, find
+from lineal.engine.runc.inside.control import Control, silence
 from lineal.engine.runc.inside.oci_config import HOSTNAME, config
 from lineal.engine.runc.inside.places import NotADirectory, Places
 from lineal.engine.runc.inside.upper import UpperReader
-
-if TYPE_CHECKING:
-    from lineal.engine.runc.inside.main import Control
 
 _SYSTEM = ("dev", "proc", "sys")
 """Directories of every container; an image without them gets them with its first `RUN`, as with BuildKit."""
@@ -27,18 +25,16 @@ _PRIVATE = "private"
 
 
 def run(orders: dict[str, Any], control: Control) -> None:
-    """Standard output and error are the command's. Answers how it ended; then `layer`, a descriptor, gets the tar, and
-    the last answer says whether the upper directory is a layer as it is."""
+    """Standard output and error are the command's. Answers how it ended; then `layer`, a descriptor, gets the tar,
+    and the last answer says whether the upper directory is a layer as it is."""
     os.chdir(orders["directory"])
     task = _Execution(orders)
-    from lineal.engine.runc.inside.main import silence
-
     answer = task.prepare() or task.execute()
     silence()
     control.send(**answer)
     if answer.get("status") == 0:
         with open(orders["layer"], "wb", buffering=1 << 18) as sink:
-            reader = UpperReader(orders["upper"], "base", sink.write, rootless=orders["rootless"])
+            reader = UpperReader(orders["upper"], "base", sink, rootless=orders["rootless"])
             reader.write()
         control.send(plain=reader.plain)
 
@@ -169,7 +165,7 @@ class _Execution:
         else:
             call += ["--rootless", "false" if orders["cgroup"] else "true"]
         with open(os.devnull) as nothing:
-            done = subprocess.run([*call, "run", "--bundle", _PRIVATE, orders["id"]], stdin=nothing)
+            done = subprocess.run([*call, "run", "--bundle", _PRIVATE, orders["id"]], stdin=nothing, check=False)
         kernel.unmount("root")
         status = done.returncode if done.returncode >= 0 else 128 - done.returncode
         return {"status": status, "log": _errors()}

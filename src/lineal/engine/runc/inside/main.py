@@ -5,34 +5,15 @@ asks first to have its users mapped, which only somebody outside can do."""
 
 from __future__ import annotations
 
-import json
 import os
-import socket
 import traceback
 from collections.abc import Callable
 from typing import Any
 
 from lineal.engine.runc.inside import kernel
+from lineal.engine.runc.inside.control import Control, silence
 
 MAPPED = "mapped"
-
-
-class Control:
-    """The socket to who started this task."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._socket = socket.socket(fileno=descriptor)
-        self._reader = self._socket.makefile("rb")
-
-    def receive(self) -> dict[str, Any]:
-        line = self._reader.readline()
-        if not line:
-            os._exit(1)
-        document: dict[str, Any] = json.loads(line)
-        return document
-
-    def send(self, **document: Any) -> None:
-        self._socket.sendall(json.dumps(document).encode() + b"\n")
 
 
 def main(descriptor: int) -> None:
@@ -96,13 +77,6 @@ def _in_namespaces(perform: Callable[[], None]) -> None:
     silence()
     _, status = os.waitpid(child, 0)
     os._exit(0 if status == 0 else 1)
-
-
-def silence() -> None:
-    """Let go of the command's output: who reads it waits for its end."""
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
 
 
 def _words(error: OSError) -> str:

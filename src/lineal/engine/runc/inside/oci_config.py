@@ -1,5 +1,5 @@
-"""The configuration that an OCI runtime gets (runtime-spec, config.md): a container as Docker's default, less what this
-machine cannot give."""
+"""The configuration that an OCI runtime gets (runtime-spec, config.md): a container as Docker's default, less what
+this machine cannot give."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def config(
             "args": command["argv"],
             "env": [f"{name}={value}" for name, value in command["env"].items()],
             "cwd": command["workdir"],
-            "capabilities": {kind: held for kind in ("bounding", "effective", "permitted")},
+            "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), held),
             "rlimits": [_limit(*limit) for limit in command["ulimits"]],
             "noNewPrivileges": False,
         },

@@ -8,12 +8,10 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lineal.engine.runc.inside import kernel
-
-if TYPE_CHECKING:
-    from lineal.engine.runc.inside.main import Control
+from lineal.engine.runc.inside.control import Control
 
 _PREFIXES = ("trusted.overlay.", "user.overlay.")
 # A renamed directory, or a file without its content, would say nothing to who reads the upper directory.
@@ -60,7 +58,7 @@ def _mount(lower: Sequence[str], upper: str, target: str, *, rootless: bool) -> 
             return
     if (program := shutil.which("fuse-overlayfs")) is None or not os.path.exists("/dev/fuse"):
         raise failure
-    made = subprocess.run([program, "-o", basic, target], capture_output=True, text=True)
+    made = subprocess.run([program, "-o", basic, target], capture_output=True, text=True, check=False)
     if made.returncode:
         raise OSError(errno.EINVAL, f"fuse-overlayfs: {made.stderr.strip()}")
 

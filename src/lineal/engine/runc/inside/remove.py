@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import Any
 
-if TYPE_CHECKING:
-    from lineal.engine.runc.inside.main import Control
+from lineal.engine.runc.inside.control import Control
 
 
 def remove(orders: dict[str, Any], control: Control) -> None:
@@ -17,14 +17,12 @@ def remove(orders: dict[str, Any], control: Control) -> None:
     control.send(done=True)
 
 
-def _again(function: Any, path: str, _: Any) -> None:
+def _again(_function: Any, path: str, _error: Any) -> None:
     """A directory that its owner closed: in a user namespace, its root still must open it first."""
-    try:
+    with suppress(OSError):
         os.chmod(os.path.dirname(path), 0o700)
         if os.path.islink(path) or not os.path.isdir(path):
             os.unlink(path)
         else:
             os.chmod(path, 0o700)
             shutil.rmtree(path, ignore_errors=True)
-    except OSError:
-        pass

@@ -6,16 +6,14 @@ import errno
 import os
 import stat
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
 
+from lineal.engine.runc.inside.control import Control
 from lineal.engine.runc.inside.overlay import is_marked, mark
 from lineal.tar.compression import open_archive
 from lineal.tar.reader import Entry, TarReader
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from lineal.engine.runc.inside.main import Control
 
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 _XATTR = "SCHILY.xattr."
@@ -146,10 +144,9 @@ class _Unpacking:
             if entry.xattrs:
                 self._xattrs(path, entry)
             os.fchmod(file, entry.mode)
-            time = entry.mtime * 10**9
-            os.utime(file, ns=(time, time))
         finally:
             os.close(file)
+        _set_time(path, entry.mtime)
 
     def _special(self, path: str, entry: Entry) -> None:
         try:
@@ -205,7 +202,5 @@ class _Unpacking:
 
 def _set_time(path: str, seconds: int) -> None:
     time = seconds * 10**9
-    try:
+    with suppress(OverflowError, FileNotFoundError):
         os.utime(path, ns=(time, time), follow_symlinks=False)
-    except (OverflowError, FileNotFoundError):
-        pass

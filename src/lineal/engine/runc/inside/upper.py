@@ -1,11 +1,12 @@
-"""What a command wrote, as a tar: overlay's upper directory with the marks of an image's layer in place of its own."""
+"""What a command wrote, as a tar: overlay's upper directory, with an image's marks in place of overlay's."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
+from typing import BinaryIO
 
 from lineal.engine.runc.inside.overlay import is_marked, is_opaque
 from lineal.tar import raw
@@ -22,9 +23,9 @@ class UpperReader:
     """Writes the tar of `upper`; `below` shows what the layers under it have. The upper directory is to be the next
     command's layer as it is, so what an image does not hold (sockets, attributes) is taken out of it."""
 
-    def __init__(self, upper: str, below: str, sink: Callable[[bytes], None], *, rootless: bool) -> None:
+    def __init__(self, upper: str, below: str, sink: BinaryIO, *, rootless: bool) -> None:
         self._upper, self._below = os.fsencode(upper), os.fsencode(below)
-        self._sink = sink
+        self._sink = sink.write
         self._rootless = rootless
         self._links: dict[tuple[int, int], bytes] = {}
         self.plain = True

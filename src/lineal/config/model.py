@@ -12,6 +12,7 @@ from msgspec import Meta, Struct, field
 from lineal.config.named_context import OneContext
 from lineal.config.publish import Publish
 from lineal.config.run_options import GATEWAY, Count, Ulimit
+from lineal.config.trust import Trust
 from lineal.lock.address import PATTERN as LOCK_PATTERN
 
 MOST_DAYS = 36_500
@@ -252,6 +253,7 @@ class Project(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = "auto"
     cleanup: Annotated[Cleanup, Meta(description="What `lineal cleanup` keeps.")] = Cleanup()
+    trust: Annotated[Trust | None, Meta(description="Whose stages are believed.")] = None
 
 
 def normal(path: str) -> str:

@@ -11,6 +11,7 @@ from lineal.config.document import Path
 from lineal.config.model import PLATFORM, Deploy, Image, Project, Secret, Ssh, normal
 from lineal.config.named_context import NamedContext
 from lineal.config.run_options import GATEWAY, ULIMITS, bytes_of, soft_and_hard
+from lineal.config.trust import Trust, problems
 from lineal.context.remote_source import BadRemote, GitSource
 from lineal.context.remote_source import parse as parse_remote
 from lineal.errors import BadConfiguration
@@ -52,6 +53,16 @@ def check(project: Project) -> Iterator[RuleViolation]:
         remedy = "Write `registry.example.com/team/app` or `layout:PATH`."
         yield RuleViolation(("repo",), f"{quoted(project.repo)} is not a store's address.", remedy)
     yield from _check_lock(project.lock)
+    if project.trust is not None:
+        yield from _check_trust(project.trust)
+
+
+def _check_trust(trust: Trust) -> Iterator[RuleViolation]:
+    for index, signer in enumerate(trust.accept):
+        if signer.key is not None:
+            yield from _check_inside(("trust", "accept", index, "key"), signer.key)
+    for path, message, remedy in problems(trust):
+        yield RuleViolation(("trust", *path), message, remedy)
 
 
 def _check_lock(lock: str) -> Iterator[RuleViolation]:

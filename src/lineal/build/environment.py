@@ -15,6 +15,7 @@ from lineal.oci import Store
 from lineal.oci.types import Image
 from lineal.progress import QUIET, Notes
 from lineal.stages.lookup import Candidate
+from lineal.store.statement import Builder, Dependency
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class BuildEnvironment:
     """The reference of the finished image that a published stage becomes, None when it becomes none."""
     options: Mapping[str, RunOptions] = field(default_factory=dict)
     """How the commands of each image run."""
+    builder: Builder = Builder()
     host_network: bool = False
     """Whether the caller lets a `RUN` have the network of the engine's host."""
 
@@ -89,3 +91,5 @@ class StageInputs:
     references: Mapping[str, str]
     """Placeholder of another image -> its reference."""
     moved: Transferred = field(default_factory=Transferred)
+    used: list[Dependency] = field(default_factory=list)
+    """What the stage is made of, for its statement: what is fetched meanwhile is added."""

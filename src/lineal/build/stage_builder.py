@@ -15,6 +15,7 @@ from lineal.assemble.filesystem import Filesystem
 from lineal.build.base_image import check_platform, chunks, import_base
 from lineal.build.environment import BuildEnvironment, StageImage, StageInputs
 from lineal.build.image_config import NO_TIME, copy_of, scratch
+from lineal.build.making import making_of
 from lineal.build.source_resolver import SourceResolver
 from lineal.context.tree import clamp
 from lineal.dockerfile import metadata
@@ -55,7 +56,8 @@ def build(
                 error.place = error.place or stage.place
             raise
     document = {**files_digest(stage.inputs), "parent": stage.parent.checksum if stage.parent else None}
-    return Built(image, filesystem.encode(), document, stage.platform), StageImage(image, filesystem, "")
+    making = making_of(stage, inputs.used, environment.builder)
+    return Built(image, filesystem.encode(), document, stage.platform, making), StageImage(image, filesystem, "")
 
 
 class StageBuilder:

@@ -22,7 +22,8 @@ from lineal.oci import Conflict, Store
 from lineal.oci.types import Blob, Image
 from lineal.stages.lookup import GRACE, Candidate, Lookup, Publications
 from lineal.stages.visibility import DEV_PREFIX
-from lineal.store.record import Record, record_documents, stage_index
+from lineal.store.record import NOTHING, Record, Sign, record_documents, stage_index
+from lineal.store.statement import Making
 from lineal.store.tags import LAST, stage_tag
 
 LOOK = 1.0
@@ -47,6 +48,7 @@ class Built:
     filesystem: bytes
     inputs: dict[str, Any]
     platform: str
+    making: Making = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,11 @@ class Publication:
 
 
 class Publisher:
-    def __init__(self, store: Store, lock: Lock, lookup: Lookup, digits: int | None = None) -> None:
-        """`digits` (0 to 999) end all timestamps of this run; see `own_digits`."""
+    def __init__(
+        self, store: Store, lock: Lock, lookup: Lookup, digits: int | None = None, sign: Sign | None = None
+    ) -> None:
+        """`digits` (0 to 999) end all timestamps of this run; see `own_digits`. `sign` signs statements."""
+        self._sign = sign
         self._store = store
         self._lock = lock
         self._lookup = lookup
@@ -69,7 +74,10 @@ class Publisher:
 
     def publish(self, built: Built, record: Record) -> Publication:
         """Publish, or adopt the publication of another run. The publisher sets `record.created`."""
-        blobs, beside = record_documents(record, built.inputs, built.filesystem, built.image.manifest.digest)
+        blobs, beside = record_documents(
+            record, built.inputs, built.filesystem, built.image, built.platform, built.making, self._sign,
+            self._store.now(),
+        )  # fmt: skip
         pool = self._lookup.pool
         list(pool.map(self._store.put_blob, [Blob.of(built.image.config), *blobs]))
         list(pool.map(self._store.put_manifest, [built.image.manifest, beside]))

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from lineal.errors import Unreachable
 from lineal.lock import Lock
 from lineal.oci import Conflict, Store
-from lineal.oci.types import Blob, Image
+from lineal.oci.types import Blob, Image, Manifest
 from lineal.stages.lookup import GRACE, Candidate, Lookup, Publications
 from lineal.stages.visibility import DEV_PREFIX
 from lineal.store.record import Record, record_documents, stage_index
@@ -58,8 +58,13 @@ class Publication:
 
 
 class Publisher:
-    def __init__(self, store: Store, lock: Lock, lookup: Lookup, digits: int | None = None) -> None:
-        """`digits` (0 to 999) end all timestamps of this run; see `own_digits`."""
+    def __init__(
+        self, store: Store, lock: Lock, lookup: Lookup, digits: int | None = None,
+        marked: Callable[[Manifest], Manifest] = lambda index: index,
+    ) -> None:  # fmt: skip
+        """`digits` (0 to 999) end all timestamps of this run; see `own_digits`. `marked` vouches for the index of a
+        stage, and changes nothing but its annotations."""
+        self._marked = marked
         self._store = store
         self._lock = lock
         self._lookup = lookup
@@ -76,7 +81,7 @@ class Publisher:
 
         def made(created: int) -> Candidate:
             dated = replace(record, created=created)
-            index = stage_index(built.image, beside, dated, built.platform)
+            index = self._marked(stage_index(built.image, beside, dated, built.platform))
             return Candidate(dated, stage_tag(record.checksum, created), index)
 
         with self._lock.hold(record.checksum):
@@ -128,7 +133,7 @@ class Publisher:
             elif self._fresh(looked):
                 tries += 1
                 with suppress(Conflict):
-                    if self._store.try_tag(winner.index, checksum) and winner is own and seen.listed:
+                    if self._store.try_tag(winner.index, self._lookup.lane.anchor(checksum)) and winner is own and seen.listed:
                         return Publication(own, "published")
         raise self._refusal(checksum)
 

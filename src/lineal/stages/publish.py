@@ -19,7 +19,7 @@ from typing import Any, Literal
 from lineal.errors import Unreachable
 from lineal.lock import Lock
 from lineal.oci import Conflict, Store
-from lineal.oci.types import Blob, Image
+from lineal.oci.types import Blob, Image, Manifest
 from lineal.stages.lookup import GRACE, Candidate, Lookup, Publications
 from lineal.stages.visibility import DEV_PREFIX
 from lineal.store.record import NOTHING, Record, Sign, record_documents, stage_index
@@ -61,10 +61,12 @@ class Publication:
 
 class Publisher:
     def __init__(
-        self, store: Store, lock: Lock, lookup: Lookup, digits: int | None = None, sign: Sign | None = None
-    ) -> None:
-        """`digits` (0 to 999) end all timestamps of this run; see `own_digits`. `sign` signs statements."""
-        self._sign = sign
+        self, store: Store, lock: Lock, lookup: Lookup, digits: int | None = None,
+        marked: Callable[[Manifest], Manifest] = lambda index: index, sign: Sign | None = None,
+    ) -> None:  # fmt: skip
+        """`digits` (0 to 999) end all timestamps of this run; see `own_digits`. `marked` vouches for the index of a
+        stage, and changes nothing but its annotations; `sign` signs the statement in its record."""
+        self._marked, self._sign = marked, sign
         self._store = store
         self._lock = lock
         self._lookup = lookup
@@ -84,7 +86,7 @@ class Publisher:
 
         def made(created: int) -> Candidate:
             dated = replace(record, created=created)
-            index = stage_index(built.image, beside, dated, built.platform)
+            index = self._marked(stage_index(built.image, beside, dated, built.platform))
             return Candidate(dated, stage_tag(record.checksum, created), index)
 
         with self._lock.hold(record.checksum):
@@ -136,7 +138,7 @@ class Publisher:
             elif self._fresh(looked):
                 tries += 1
                 with suppress(Conflict):
-                    if self._store.try_tag(winner.index, checksum) and winner is own and seen.listed:
+                    if self._store.try_tag(winner.index, self._lookup.lane.anchor(checksum)) and winner is own and seen.listed:
                         return Publication(own, "published")
         raise self._refusal(checksum)
 

@@ -15,7 +15,7 @@ from lineal.oci.image import encode, read_blob
 from lineal.oci.types import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Image, Manifest, sha256
 from lineal.oci.verify import digest_of, size_of
 from lineal.store.statement import PROVENANCE, STATEMENT, Making, StageStatement
-from lineal.store.tags import stage_tag
+from lineal.store.tags import open_anchor_tag, stage_tag
 
 PREFIX = "dev.lineal."
 
@@ -194,7 +194,8 @@ def read_stage(index: Manifest, tag: str, checksum: str) -> tuple[Record, str] |
     A stage tag says when it was published: an index there that says something else was put there by others."""
     try:
         record = Record.read(index)
-        if record.checksum != checksum or tag not in (checksum, stage_tag(checksum, record.created)):
+        names = (checksum, open_anchor_tag(checksum), stage_tag(checksum, record.created))
+        if record.checksum != checksum or tag not in names:
             return None
         image, _ = digest_of(index.json["manifests"][0]), digest_of(index.json["manifests"][1])
     except (ValueError, LookupError, TypeError):

@@ -31,7 +31,7 @@ _MARK = re.compile(r"hmac-sha256:([0-9a-f]{8}):([0-9a-f]{64})")
 _INDEX = {"schemaVersion", "mediaType", "manifests", "annotations"}
 _DESCRIPTOR = ("mediaType", "digest", "size", "platform", "annotations")
 _FEW = 12
-"""Different bytes that 32 random ones have at least, but for a chance of one in 10^11: what has fewer was typed."""
+"""Different bytes that 32 random ones have at least as good as always: what has fewer was typed."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,11 @@ def parse_keys(text: str) -> tuple[TrustKey, ...]:
 def repository_of(address: str) -> str:
     """The store that a mark is for, spelled the same on every machine. A directory is at another path on each."""
     return LAYOUT if is_directory(address) else normal_address(address)
+
+
+def is_marked(index: Manifest) -> bool:
+    """Whether a stage says of itself that it has a mark, true or not."""
+    return MARK in index.json.get("annotations", {})
 
 
 class Marks:

@@ -31,6 +31,7 @@ def build(session: Session, names: Sequence[str]) -> None:
     with reporting(session, "build") as told:
         introduce(session)
         introduce_lock(session)
+        session.trust.require_build()
         export = Export(session, names)
         export.prepare()
         plan = plan_images(session, names)
@@ -80,7 +81,7 @@ def _scheduler(session: Session, plan: BuildPlan, finishing: Finishing) -> Sched
     return Scheduler(
         plan,
         session.lookup,
-        Publisher(session.store, session.lock, session.lookup),
+        Publisher(session.store, session.lock, session.lookup, marked=session.trust.marked),
         _environment(session, finishing.reference_in(plan)),
         Provenance(position.recorded, position.tree, position.branch, session.loaded.project.project),
         session.progress,

@@ -31,6 +31,7 @@ def publish(session: Session) -> None:
         publishing.check(session)
         inputs = ReleaseInputs(session, bundled=True)
         introduce(session)
+        session.trust.require("bundle")
         _ = inputs.helm  # a missing one is told first
         told.result = Finishing.of(session, unbuilt(session, plan_images(session, release=inputs)))
         made = publishing.make(session, inputs, told.result)

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from lineal.config.document import Path
+from lineal.config.rule_violation import RuleViolation
 from lineal.text import quoted
 from lineal.trust.policy import IdentitySigner, KeySigner, Policy
 
@@ -75,32 +77,38 @@ def policy_of(trust: Trust | None) -> Policy | None:
     return Policy(trust.key == "required", accept, trust.merged, trust.recompute)
 
 
-def problems(trust: Trust) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
-    """The rules that are broken: the path below `trust`, what is wrong, what to do."""
+def check_trust(trust: Trust) -> Iterator[RuleViolation]:
+    """The rules that are broken, but for paths of files."""
     if trust.key is None and not trust.accept:
-        yield (), "It names nobody to believe.", "Write `key: required` or `accept: [...]`, or remove `trust`."
+        remedy = "Write `key: required` or `accept: [...]`, or remove `trust`."
+        yield RuleViolation(("trust",), "It names nobody to believe.", remedy)
+    if trust.merged and not trust.accept:
+        message = "`merged` is about signers, and none is named."
+        yield RuleViolation(("trust", "merged"), message, "Write `accept: [...]`, or remove `merged`.")
     for index, signer in enumerate(trust.accept):
-        for path, message, remedy in _problems(signer):
-            yield ("accept", index, *path), message, remedy
+        yield from _check_signer(signer, ("trust", "accept", index))
 
 
-def _problems(signer: Signer) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+def _check_signer(signer: Signer, path: Path) -> Iterator[RuleViolation]:
     if len(signer.given()) != 1:
         few = " and ".join(f"`{key}`" for key in signer.given()) or "nothing that says who it is"
-        yield (), f"The signer has {few}.", "Give exactly one of `key`, `github` and `gitlab`."
+        yield RuleViolation(path, f"The signer has {few}.", "Give exactly one of `key`, `github` and `gitlab`.")
         return
     kind = signer.given()[0]
     if kind == "key":
         for key in (name for name in ("refs", "workflow") if getattr(signer, name)):
-            yield (key,), "A key says nothing of the pipeline that uses it.", f"Remove `{key}`."
+            message = "A key says nothing of the pipeline that uses it."
+            yield RuleViolation((*path, key), message, f"Remove `{key}`.")
         return
     project = getattr(signer, kind)
     if not _PROJECT.fullmatch(project) or (kind == "github" and project.count("/") != 1):
-        yield (kind,), f"{quoted(project)} is no project of a forge.", "Write it as `owner/name`."
+        yield RuleViolation((*path, kind), f"{quoted(project)} is no project of a forge.", "Write it as `owner/name`.")
     for index, ref in enumerate(signer.refs):
         if not _REF.fullmatch(ref):
             message = f"{quoted(ref)} is not a full ref."
-            yield ("refs", index), message, "Write it as `refs/heads/main` or `refs/tags/*`."
+            yield RuleViolation(
+                (*path, "refs", index), message, "Write it as `refs/heads/main` or `refs/tags/*`."
+            )
 
 
 def _signer(signer: Signer) -> KeySigner | IdentitySigner:

@@ -25,6 +25,7 @@ from lineal.config.secrets import Mask, SecretValues
 from lineal.config.setting import Origin, Setting
 from lineal.config.ssh_agents import SshAgents
 from lineal.config.template import GitFacts
+from lineal.config.trust import policy_of
 from lineal.context.artifacts import Artifacts
 from lineal.context.committed import COMMIT_IT, NOT_COMMITTED
 from lineal.errors import DeployFailed, Uncommitted
@@ -39,11 +40,13 @@ from lineal.session.given import Given
 from lineal.session.leaving import MaskedProgress, mask_error
 from lineal.session.project import load_exceptions, load_project, project_of_dockerfile
 from lineal.session.settings import PUBLISH, Settings, StoreSettings
+from lineal.session.trust import TrustOfRun, check_supported, keys_of
 from lineal.stages.lookup import Lookup
 from lineal.stages.visibility import HistoryPosition
 from lineal.store.mirror import Mirrors
 from lineal.store.open import LAYOUT, REGISTRY_LOGIN, StoreOpener, normal_address
 from lineal.store.registry.credentials import Credential
+from lineal.trust.mark import TRUST_KEY, repository_of
 
 if TYPE_CHECKING:
     from lineal.publish.publication import Publication
@@ -56,7 +59,8 @@ class Session:
         """`workspace` is a private directory that the caller removes; `start` is inside the repository."""
         self.settings = settings
         passwords = [login.password for login in provider_of(settings.environ).logins()]
-        self.hidden = Mask([*passwords, settings.environ.get(REGISTRY_LOGIN[1], "")])
+        keys = settings.environ.get(TRUST_KEY, "").split()
+        self.hidden = Mask([*passwords, *keys, settings.environ.get(REGISTRY_LOGIN[1], "")])
         """All secrets that the run has read so far: nothing that leaves it shows one."""
         self.progress = MaskedProgress(progress, self.hidden.mask)
         self.workspace = workspace
@@ -279,6 +283,15 @@ class Session:
         return {login.host: Credential(login.source, login.username, login.password) for login in logins}
 
     @cached_property
+    def trust(self) -> TrustOfRun:
+        """Whom this run believes. Raises `BadConfiguration`."""
+        policy, place = policy_of(self.loaded.project.trust), self.loaded.place("trust")
+        check_supported(policy, place)
+        keys = keys_of(self.settings.environ, self.context, self.progress.warn)
+        repository = repository_of(self.store_settings.repo.value)
+        return TrustOfRun(policy, keys, self.context, repository, place)
+
+    @cached_property
     def lock_choice(self) -> Choice:
         settings = self.store_settings
         wanted, origin = settings.lock.value, settings.lock.origin.source
@@ -323,7 +336,8 @@ class Session:
 
     @cached_property
     def lookup(self) -> Lookup:
-        lookup = Lookup(self.store, self.position, self.history)
+        trust, warn = self.trust, self.progress.warn
+        lookup = Lookup(self.store, self.position, self.history, judge=trust.judge, lane=trust.lane, warn=warn)
         self._closing.callback(lookup.close)
         return lookup
 

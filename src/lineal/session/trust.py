@@ -1,0 +1,124 @@
+"""Whom a run believes and how it vouches for what it publishes: by the key that it was given and the policy of its
+commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from lineal.ci.context import Context
+from lineal.errors import BadConfiguration, Location
+from lineal.oci.types import Manifest
+from lineal.stages.lane import CLOSED, OPEN, Lane
+from lineal.trust import Verifier
+from lineal.trust.judge import EVERYBODY, Judge
+from lineal.trust.mark import TRUST_KEY, Marks, TrustKey, parse_keys, repository_of
+from lineal.trust.policy import Policy
+
+
+@dataclass(frozen=True)
+class TrustOfRun:
+    """One run's. Without a policy and without a key everybody who may push to the store is believed."""
+
+    policy: Policy | None
+    keys: tuple[TrustKey, ...]
+    """Those that the run uses: a commit that is not the project's own gets none."""
+    context: Context
+    repository: str
+    """The store, as marks name it."""
+    place: Location | None = None
+    """Where `trust` is written."""
+    verifiers: tuple[Verifier, ...] = ()
+    """Those of the signers that the policy accepts."""
+    signs: bool = False
+    """Whether the run is such a signer."""
+
+    @property
+    def vouches(self) -> bool:
+        """Whether others believe what this run publishes."""
+        return bool(self.keys) or self.signs
+
+    @property
+    def open(self) -> bool:
+        """Whether it goes on although nobody believes it: it believes everybody, as without a policy, and keeps to a
+        lane of its own."""
+        alone = self.policy is not None and not self.vouches
+        return alone and (is_open(self.context) or not self.context.may_write)
+
+    @cached_property
+    def judge(self) -> Judge:
+        marks = [Marks(self.keys)] if self.keys else []
+        verifiers = [] if self.open else [*marks, *self.verifiers]
+        return Judge(verifiers, self.repository) if verifiers else EVERYBODY
+
+    @property
+    def lane(self) -> Lane:
+        return OPEN if self.open else CLOSED
+
+    @property
+    def marked(self) -> Callable[[Manifest], Manifest]:
+        """Vouches for the index of a stage that this run publishes."""
+        if not self.keys:
+            return lambda index: index
+        marks = Marks(self.keys)
+        return lambda index: marks.marked(index, self.repository)
+
+    @property
+    def shown(self) -> str:
+        """For the first lines of a run; empty where nothing is said of trust."""
+        if self.keys:
+            return f"what is marked with key {' or '.join(key.id for key in self.keys)}  {TRUST_KEY}"
+        return "everybody who may push: nobody vouches for this run, and nothing of it is believed" if self.open else ""
+
+    def require(self, purpose: str) -> None:
+        """For what leaves the store, such as `deploy`. Raises `BadConfiguration` when the run cannot meet the policy
+        of its commit."""
+        if self.open or (self.policy is not None and self.policy.key_required and not self.keys):
+            raise self._refusal(purpose)
+
+    def require_build(self) -> None:
+        """For a build. Where nobody vouches for a run, only those of what anybody may push go on, and those that
+        publish nothing. Raises `BadConfiguration`."""
+        missing = not self.vouches or (self.policy is not None and self.policy.key_required and not self.keys)
+        if self.policy is not None and missing and not self.open:
+            raise self._refusal("build")
+
+    def _refusal(self, purpose: str) -> BadConfiguration:
+        return BadConfiguration(
+            f"`trust` believes only what protected pipelines vouch for, and this run has no {TRUST_KEY}: it does not "
+            f"{purpose}.",
+            id="LN-1502",
+            place=self.place,
+            remedy=f"Give {TRUST_KEY} to the job: on GitLab a protected variable, on GitHub a secret of its "
+            "environment. Branches that are not protected build without it.",
+        )
+
+
+def is_open(context: Context) -> bool:
+    """Whether everybody who may push may push what is built: a pull request, or a branch that is neither protected
+    nor the default one."""
+    if context.pull_request is not None:
+        return True
+    known = bool(context.branch and context.default_branch) and not context.tag
+    return known and not context.protected and context.branch != context.default_branch
+
+
+def keys_of(environ: Mapping[str, str], context: Context, warn: Callable[[str], None]) -> tuple[TrustKey, ...]:
+    """The keys that the run may use. Raises `BadConfiguration` for what is no key."""
+    keys = parse_keys(environ.get(TRUST_KEY, ""))
+    if keys and not context.trusted:
+        warn(f"{TRUST_KEY} is left out: this commit is not the project's own, so nothing of it is marked.")
+        return ()
+    return keys
+
+
+def check_supported(policy: Policy | None, place: Location | None) -> None:
+    """Raises `BadConfiguration` for signers of a policy that nothing here verifies."""
+    if policy is not None and policy.accept:
+        raise BadConfiguration(
+            "`trust.accept` names signers, and this version of Lineal verifies no signatures.",
+            id="LN-1504",
+            place=place,
+            remedy="Write `trust: {key: required}`, and give LINEAL_TRUST_KEY to protected pipelines.",
+        )

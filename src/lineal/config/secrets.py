@@ -10,9 +10,10 @@ from lineal.config.grants import Grants, expanded, secret_wish
 from lineal.config.model import Secret
 from lineal.errors import BadConfiguration
 from lineal.text import bare
+from lineal.trust.keys import PASSWORD, SIGNING_KEY
 from lineal.trust.mark import TRUST_KEY
 
-KEYS = frozenset({TRUST_KEY, "LINEAL_SIGNING_KEY"})
+KEYS = frozenset({TRUST_KEY, SIGNING_KEY, PASSWORD})
 """Variables that no command gets, whoever gives them."""
 _MASK = "***"
 _SHORTEST = 4

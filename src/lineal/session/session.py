@@ -40,12 +40,14 @@ from lineal.session.given import Given
 from lineal.session.leaving import MaskedProgress, mask_error
 from lineal.session.project import load_exceptions, load_project, project_of_dockerfile
 from lineal.session.settings import PUBLISH, Settings, StoreSettings
+from lineal.session.signing import SigningOfRun
 from lineal.session.trust import TrustOfRun, check_supported, keys_of
 from lineal.stages.lookup import Lookup
 from lineal.stages.visibility import HistoryPosition
 from lineal.store.mirror import Mirrors
 from lineal.store.open import LAYOUT, REGISTRY_LOGIN, StoreOpener, normal_address
 from lineal.store.registry.credentials import Credential
+from lineal.trust.keys import PASSWORD, SIGNING_KEY, is_pem
 from lineal.trust.mark import TRUST_KEY, repository_of
 
 if TYPE_CHECKING:
@@ -59,7 +61,8 @@ class Session:
         """`workspace` is a private directory that the caller removes; `start` is inside the repository."""
         self.settings = settings
         passwords = [login.password for login in provider_of(settings.environ).logins()]
-        keys = settings.environ.get(TRUST_KEY, "").split()
+        keys = [*settings.environ.get(TRUST_KEY, "").split(), settings.environ.get(PASSWORD, "")]
+        keys += [key for key in [settings.environ.get(SIGNING_KEY, "")] if is_pem(key)]
         self.hidden = Mask([*passwords, *keys, settings.environ.get(REGISTRY_LOGIN[1], "")])
         """All secrets that the run has read so far: nothing that leaves it shows one."""
         self.progress = MaskedProgress(progress, self.hidden.mask)
@@ -288,8 +291,18 @@ class Session:
         policy, place = policy_of(self.loaded.project.trust), self.loaded.place("trust")
         check_supported(policy, place)
         keys = keys_of(self.settings.environ, self.context, self.progress.warn)
-        repository = repository_of(self.store_settings.repo.value)
-        return TrustOfRun(policy, keys, self.context, repository, place)
+        repository, signing = repository_of(self.store_settings.repo.value), self.signing
+        verifiers = (signing.verifier,) if signing.verifier else ()
+        signs = signing.has_key and signing.accepts
+        return TrustOfRun(policy, keys, self.context, repository, place, verifiers, signs)
+
+    @cached_property
+    def signing(self) -> SigningOfRun:
+        """How this run signs, and whose signatures its commit accepts."""
+        policy = policy_of(self.loaded.project.trust)
+        return SigningOfRun(
+            policy, self.settings.environ, self.context, self.checkout.root, self.repository.file, self.loaded.place
+        )
 
     @cached_property
     def lock_choice(self) -> Choice:

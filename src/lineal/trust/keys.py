@@ -108,12 +108,17 @@ def read_public_key(data: bytes, name: str, place: Location | None = None) -> Pu
     return PublicKey(name, der)
 
 
+def is_pem(text: str) -> bool:
+    """Whether it is the key itself, and not the path of its file."""
+    return text.lstrip().startswith("-----BEGIN")
+
+
 def read_signing_key(text: str, password: str, root: Path) -> SigningKey:
     """The private key that `SIGNING_KEY` holds: PEM, or the path of a file with it, which is not below `root`.
 
     Raises `BadConfiguration`, which repeats nothing of it."""
     check_installed()
-    pem = text if text.lstrip().startswith("-----BEGIN") else _file(text, root)
+    pem = text if is_pem(text) else _file(text, root)
     key = _from_cosign(pem, password) if pem.lstrip().startswith(_COSIGN) else _private(pem.encode(), password)
     if not _is_supported(key):
         raise _refusal(f"it is not {_KINDS}", "Make one with `cosign generate-key-pair`.")
@@ -161,7 +166,9 @@ def _private(pem: bytes, password: str) -> Any:
     try:
         return load_pem_private_key(pem, password.encode() if encrypted else None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        why = f"it is encrypted, and {PASSWORD} is not its password" if encrypted else "it is not a private key in PEM"
+        why = (
+            f"it is encrypted, and {PASSWORD} is not its password" if encrypted else "it is not a private key in PEM"
+        )
         raise _refusal(why, None) from None
 
 
@@ -202,5 +209,6 @@ def _refusal(why: str, remedy: str | None) -> BadConfiguration:
     return BadConfiguration(
         f"The key in {SIGNING_KEY} cannot be used: {why}.",
         id="LN-1603",
-        remedy=remedy or f"Give the key in PEM or the path of its file, and in {PASSWORD} the password if it has one.",
+        remedy=remedy
+        or f"Give the key in PEM or the path of its file, and in {PASSWORD} the password if it has one.",
     )

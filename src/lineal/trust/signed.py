@@ -54,6 +54,9 @@ class SignedStages:
     merged: bool = False
     pull_request: int | None = None
 
+    def __str__(self) -> str:
+        return f"what {' or '.join(printable(key.name) for key in self.keys)} has signed"
+
     def judge(self, evidence: Evidence) -> Verdict:
         manifest = evidence.record_manifest()
         if manifest is None:
@@ -92,9 +95,7 @@ class SignedStages:
 
 def record_of(said: StageStatement) -> Record:
     """The record that a statement is the source of; when it was published is nobody's to sign beforehand."""
-    return Record(
-        said.checksum, said.commits, said.tree, said.branch, 0, said.parent, said.project, said.version
-    )
+    return Record(said.checksum, said.commits, said.tree, said.branch, 0, said.parent, said.project, said.version)
 
 
 def is_index_of(index: Manifest, platform: str, record_manifest: Manifest, record: Record) -> bool:

@@ -155,7 +155,9 @@ def test_what_a_pull_request_signed_counts_for_it_and_where_merged_work_does() -
 
 def test_the_facts_of_a_record_are_those_of_its_statement() -> None:
     store, found = MemoryStore(), record(oid("c"), oid("e"), branch="feature/ü")
-    index = signed_stage(store, found, builder=Builder("https://ci/flow", "https://ci/1", 7, STORE, "https://forge/a"))
+    index = signed_stage(
+        store, found, builder=Builder("https://ci/flow", "https://ci/1", 7, STORE, "https://forge/a")
+    )
     beside = store.manifest(index.json["manifests"][1]["digest"])
     assert beside is not None
     read = told(store, beside)

@@ -10,7 +10,7 @@ import pytest
 from lineal.oci.image import encode
 from lineal.oci.types import Manifest
 from lineal.store.open import StoreOpener
-from lineal.store.record import told
+from lineal.store.record import SIGNATURES, Record, told
 from tests import servers
 from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project
@@ -29,34 +29,27 @@ def project(repo: servers.Repository, lineal: Lineal, repository: str, tmp_path:
 
 
 def test_what_a_key_signed_is_used_by_everybody_and_what_it_did_not_by_nobody(project: Project) -> None:
-    built = project.lineal("build", **SIGNING)
-    assert built.code == 0, built.stderr
+    built = project.build(env=SIGNING)
     assert "what keys/ci.pub has signed" in built.stderr
     # Who has no key verifies all the same.
-    seen = project.lineal("plan", "--exit-code")
-    assert seen.code == 0, seen.stderr
+    project.plan("--exit-code")
     store = StoreOpener(project.scratch).store(project.store)
-    reference = built.stdout.split()[-1]
-    index = store.manifest(reference.rpartition("@")[2])
+    index = store.manifest(built.stdout.strip().rpartition("@")[2])
     assert index is not None
     record = store.manifest(index.json["manifests"][1]["digest"])
     assert record is not None
     said = told(store, record)
     assert said is not None and said.statement is not None
     assert said.statement.making.instruction == "COPY one /"
-    # Somebody who may push takes the signature away.
-    document = record.json
-    del document["layers"][0]["annotations"]["dev.lineal.signatures"]
+    # Somebody who may push takes the signature away, and moves the anchor there.
+    document = json.loads(record.data)
+    del document["layers"][0]["annotations"][SIGNATURES]
     unsigned = Manifest(encode(document), record.media_type)
     store.put_manifest(unsigned)
-    forged = index.json
+    forged = json.loads(index.data)
     forged["manifests"][1] |= {"digest": unsigned.digest, "size": len(unsigned.data)}
-    checksum = forged["annotations"]["dev.lineal.checksum"]
-    servers_index = Manifest(encode(forged), index.media_type)
-    store.put_manifest(servers_index, checksum)
-    again = project.lineal("build", **SIGNING)
-    assert again.stdout == built.stdout, again.stderr
-    assert json.loads(record.data)["layers"][0]["annotations"]["dev.lineal.signatures"]
+    store.put_manifest(Manifest(encode(forged), index.media_type), Record.read(index).checksum)
+    assert project.build(env=SIGNING).stdout == built.stdout
 
 
 @pytest.mark.parametrize(
@@ -68,9 +61,8 @@ def test_what_a_key_signed_is_used_by_everybody_and_what_it_did_not_by_nobody(pr
     ],
 )
 def test_a_run_that_cannot_sign_builds_nothing(project: Project, env: dict[str, str], why: str) -> None:
-    ran = project.lineal("build", **env)
-    assert ran.code == 3 and why in ran.stderr
-    assert "BEGIN" not in ran.stderr
+    ran = project.build(code=3, env=env)
+    assert why in ran.stderr and "BEGIN" not in ran.stderr
     assert not StoreOpener(project.scratch).store(project.store).tags()
 
 
@@ -80,5 +72,5 @@ def test_a_run_that_cannot_sign_builds_nothing(project: Project, env: dict[str, 
 )
 def test_a_policy_needs_public_keys_that_are_committed(project: Project, key: str | None, why: str) -> None:
     project.repo.write({"keys/ci.pub": key})
-    ran = project.lineal("plan", **SIGNING)
-    assert ran.code == 3 and why in ran.stderr and "lineal.yaml:3" in ran.stderr
+    ran = project.plan(code=3, env=SIGNING)
+    assert why in ran.stderr and "lineal.yaml:3" in ran.stderr

@@ -15,7 +15,7 @@ from lineal.oci import Store
 from lineal.oci.types import Image
 from lineal.progress import QUIET, Notes
 from lineal.stages.lookup import Candidate
-from lineal.store.statement import Builder, Dependency
+from lineal.store.statement import NOBODY, Builder, Dependency
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ class BuildEnvironment:
     """The reference of the finished image that a published stage becomes, None when it becomes none."""
     options: Mapping[str, RunOptions] = field(default_factory=dict)
     """How the commands of each image run."""
-    builder: Builder = Builder()
+    builder: Builder = NOBODY
+    """Who builds, for statements."""
     host_network: bool = False
     """Whether the caller lets a `RUN` have the network of the engine's host."""
 

@@ -79,6 +79,10 @@ class Builder:
     """The address of the project's source, without credentials."""
 
 
+NOBODY = Builder()
+"""A run outside CI, of which nothing is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Making:
     """How a stage was made, beside what its checksum holds. Of secrets the ids alone."""
@@ -88,7 +92,7 @@ class Making:
     secrets: tuple[str, ...] = ()
     agents: tuple[str, ...] = ()
     dependencies: tuple[Dependency, ...] = ()
-    builder: Builder = Builder()
+    builder: Builder = NOBODY
 
 
 @dataclass(frozen=True)

@@ -62,8 +62,8 @@ def _make_node(client: Client, port: int) -> None:
 
 @contextmanager
 def _kubelet(client: Client, directory: Path) -> Iterator[int]:
-    """What the API server asks a kubelet for: logs, and a program in a container: it runs here, with the variables that the
-    pod says."""
+    """What the API server asks a kubelet for: logs, and a program in a container, which runs here, with the variables
+    that the pod has."""
     directory.mkdir(exist_ok=True)
     key, certificate = directory / "kubelet.key", directory / "kubelet.crt"
     subprocess.run(

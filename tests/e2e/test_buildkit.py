@@ -141,5 +141,17 @@ def test_a_run_has_the_options_of_its_image_or_is_refused(
     assert "host-gateway, which a buildkitd does not know" in refused.stderr and refused.code == 3
 
 
+@pytest.mark.parametrize(
+    ("flag", "name"), [("--network=host", "network.host"), ("--security=insecure", "security.insecure")]
+)
+def test_what_the_daemon_does_not_grant_is_said(
+    builder: Lineal, repo: servers.Repository, base_image: str, flag: str, name: str
+) -> None:
+    repo.write({"Dockerfile": f"FROM {base_image}\nRUN {flag} true\n", "lineal.yaml": lineal_yaml({})})
+    refused = builder("build", "--allow", name)
+    assert f"does not grant {name}, which this RUN asks for." in refused.stderr and refused.code == 1
+    assert f"--allow-insecure-entitlement {name}" in refused.stderr and "does not reach" not in refused.stderr
+
+
 def lineal_yaml(image: dict[str, Any]) -> str:
     return json.dumps({"project": "shop", "images": {"app": image}})

@@ -99,7 +99,6 @@ def _environment(session: Session, finished: Callable[[Candidate, Image], str | 
     from lineal.build.environment import BuildEnvironment
     from lineal.build.proxies import JobProxies
     from lineal.engine.select import SelectedEngine
-    from lineal.session.settings import NETWORK_HOST
 
     settings, project = session.settings, session.loaded.project
     engine = SelectedEngine(
@@ -128,7 +127,7 @@ def _environment(session: Session, finished: Callable[[Candidate, Image], str | 
         builder=builder_of(session),
         finished=finished,
         options={name: _run_options(image) for name, image in project.images.items()},
-        host_network=NETWORK_HOST in settings.allowed.value and session.context.trusted,
+        allowed=settings.allowed.value if session.context.trusted else (),
         workspace=session.workspace,
     )
 

@@ -10,12 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lineal.engine import Command, PushedLayer, SecretMount
+from lineal.engine import DEVICE, NETWORK_HOST, SECURITY_INSECURE, Command, PushedLayer, SecretMount
 from lineal.engine.buildkit import listing
 from lineal.engine.buildkit.address import Address
 from lineal.engine.buildkit.blobs import SessionBlobs
 from lineal.engine.buildkit.connect import lost
-from lineal.engine.buildkit.failures import CommandLog, refuse
+from lineal.engine.buildkit.failures import NO_JOB, CommandLog, refuse
 from lineal.engine.buildkit.grpc import UNKNOWN, Connection, ConnectionLost, RpcError, Stream, answer
 from lineal.engine.buildkit.llb import Graph, Output
 from lineal.engine.buildkit.mounts import Execution, layout, made_beforehand
@@ -139,7 +139,7 @@ class Build:
             Ref=self._reference,
             Session=self._session.id,
             Exporters=[exporter],
-            Entitlements=["network.host"] if work.network == "host" else [],
+            Entitlements=work.entitlements,
             # It is in no history of the daemon.
             Internal=True,
         )
@@ -154,6 +154,7 @@ class Build:
                 self._return(make)
                 return dict(control_pb2.SolveResponse.FromString(answer(solving)).ExporterResponse)
             except RpcError as error:
+                error = _reason(solving, error)
                 self._check()
                 # The daemon tells the rest of what the command printed, and ends the log with the build.
                 watching.join(_LAST_WORDS)
@@ -223,8 +224,22 @@ class _Work:
         self.layer = layer
         """... and what it added."""
         self.command = command
-        self.network = network
+        asked = {
+            NETWORK_HOST: network == "host", SECURITY_INSECURE: command.insecure, DEVICE: bool(command.devices),
+        }  # fmt: skip
+        self.entitlements = [name for name, wanted in asked.items() if wanted]
+        """What the daemon must be configured to grant."""
         self.log = CommandLog(command, output)
+
+
+def _reason(solving: Stream, error: RpcError) -> RpcError:
+    """The reason of a build that the daemon did not even begin: the parts of it fail in a way of their own."""
+    if NO_JOB in error.message:
+        try:
+            answer(solving)
+        except RpcError as reason:
+            return reason
+    return error
 
 
 def _platform(fields: dict[str, str]) -> ops_pb2.Platform:

@@ -90,6 +90,10 @@ def _transport(address: Address, environ: Mapping[str, str]) -> Transport:
         from lineal.engine.buildkit.container import dial
 
         return dial(address.place, environ)
+    if address.scheme == "kube-pod":
+        from lineal.engine.buildkit.pod import dial as dial_pod
+
+        return dial_pod(address, environ)
     plain = socket.create_connection((address.host, address.port), _SECONDS)
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lineal.engine import DEVICE, NETWORK_HOST, SECURITY_INSECURE
 from lineal.engine.buildkit.address import Address
 from lineal.errors import Unreachable
 from lineal.process import tether
@@ -60,7 +61,8 @@ def start(environ: Mapping[str, str], workspace: Path, *, host_network: bool) ->
     address = Address("unix", str(directory / "sock"))
     command = [buildkitd, "--root", str(directory / "data"), "--addr", str(address)]
     command += ["--containerd-worker=false", "--oci-worker=true"]
-    command += ["--allow-insecure-entitlement=network.host"] if host_network else []
+    # It is this run's alone, which has asked already what its commit may have.
+    command += [f"--allow-insecure-entitlement={name}" for name in (NETWORK_HOST, SECURITY_INSECURE, DEVICE)]
     if rootlesskit is not None:
         # Without a network of its own, RUN has that of this machine: nothing else is to be installed.
         command = [rootlesskit, "--net=host", "--copy-up=/run", *command, "--rootless", "--oci-worker-net=host"]

@@ -17,6 +17,7 @@ from lineal.engine import (
     BindMount,
     CacheMount,
     CommandFailed,
+    Device,
     Directory,
     NoWorkingDirectory,
     PushedLayer,
@@ -135,6 +136,19 @@ def base_busybox() -> bytes:
         file = tar.extractfile("bin/busybox")
         assert file is not None
         return file.read()
+
+
+def test_a_command_has_what_it_is_given(pushing: Bench) -> None:
+    rights = "grep CapEff /proc/self/status; mount -t tmpfs none /data 2>/dev/null && echo mounted; echo $GIVEN"
+    made = pushing.run(rights)
+    assert "mounted" not in pushing.said and pushing.said[-1] == ""
+    pushing.run(
+        rights, insecure=True, devices=[Device("example.com/class=a", required=True), Device("other.com/b=c")]
+    )
+    assert "mounted" in pushing.said and pushing.said[-1] == "a device" and made
+    with pytest.raises(BuildFailed, match=r"no device 'other\.com/b=c'"):
+        pushing.run("true", devices=[Device("other.com/b=c", required=True)])
+    assert pushing.said == [], "it is no fault of the registry"
 
 
 # --- mounts ---------------------------------------------------------------------------------------------------------

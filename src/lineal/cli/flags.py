@@ -84,7 +84,7 @@ BUILD: list[Callable[[Any], Any]] = [
 EXPORT: list[Callable[[Any], Any]] = [
     option("--load", "Put the finished images into the Docker Engine of this machine.", is_flag=True),
     option("--output", "Write the finished images to an archive; `-` is the standard output. May be repeated.",
-            "build_output", variable="LINEAL_BUILD_OUTPUT", metavar="type=oci|docker,dest=FILE", multiple=True),
+            "-o", "build_output", variable="LINEAL_BUILD_OUTPUT", metavar="type=oci|docker,dest=FILE", multiple=True),
 ]  # fmt: skip
 DOTENV: list[Callable[[Any], Any]] = [
     option("--dotenv", "Write the images' references as variables for later jobs of a GitLab pipeline.",

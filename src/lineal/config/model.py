@@ -139,6 +139,13 @@ class Image(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cache_version: Annotated[
         str, Meta(description="Any text; change it to rebuild this image from its first stage.")
     ] = ""
+    labels: Annotated[
+        dict[str, str],
+        Meta(
+            description="Labels of the image, beside those of its Dockerfile or in their place. One that changes "
+            "with every commit makes another image of each: what tells of a commit belongs into annotations."
+        ),
+    ] = {}
     platforms: Annotated[
         list[str],
         Meta(

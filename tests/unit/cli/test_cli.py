@@ -70,7 +70,7 @@ def test_every_setting_of_the_help_is_a_variable_that_counts(lineal: Lineal) -> 
     variables = [word.strip("[]") for word in helps.split() if word.startswith("[LINEAL_")]
     named = {variable.removeprefix("LINEAL_").lower() for variable in variables}
     of_one_command = {"debug", "output", "format", "exit_code"}
-    assert named - of_one_command == {field.name for field in fields(Options)} - {"environ", "kube_contexts"}
+    assert named - of_one_command == {field.name for field in fields(Options)} - {"environ", "kube_contexts", "image"}
 
 
 def test_the_version(lineal: Lineal) -> None:

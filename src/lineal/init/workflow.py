@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
-from tests.tools.corpus.build import UNKNOWN, Build, inside
+from lineal.init.build import UNKNOWN, Build, inside
+from lineal.init.tag_rules import DEFAULT
 
 _MOST_JOBS = 64
+_STEP = re.compile(r"steps\.([\w-]+)\.outputs\.tags")
 _EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}", re.DOTALL)
 
 
@@ -18,14 +20,28 @@ def is_workflow(path: str) -> bool:
 
 
 def builds(path: str, document: Any) -> Iterator[Build]:
-    for job in _jobs(document):
-        steps = job.get("steps")
-        for step in steps if isinstance(steps, list) else ():
-            if isinstance(step, dict) and str(step.get("uses")).startswith("docker/build-push-action@"):
+    whole = document if isinstance(document, dict) else {}
+    for job in _jobs(whole):
+        env = {**_table(whole, "env"), **_table(job, "env")}
+        steps = [step for step in _list(job.get("steps")) if isinstance(step, dict)]
+        metadata = {str(step.get("id")): _table(step, "with") for step in steps if _uses(step, "metadata-action")}
+        for step in steps:
+            if _uses(step, "build-push-action"):
                 given = _table(step, "with")
                 for matrix in _matrix(job.get("strategy")):
-                    values = {str(key): _value(value, matrix) for key, value in given.items()}
-                    yield from _build(path, values)
+                    known = {"matrix": matrix, "env": env}
+                    values = {str(key): _value(value, known) for key, value in given.items()}
+                    meant = _STEP.search(str(given.get("tags")))
+                    meta = metadata.get(meant[1], {}) if meant else {}
+                    yield from _build(path, values, {str(key): _value(value, known) for key, value in meta.items()})
+
+
+def _uses(step: Mapping[str, Any], action: str) -> bool:
+    return str(step.get("uses")).startswith(f"docker/{action}@")
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _jobs(document: Any) -> Iterator[Mapping[str, Any]]:
@@ -40,7 +56,7 @@ def _table(found: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _build(path: str, values: Mapping[str, str]) -> Iterator[Build]:
+def _build(path: str, values: Mapping[str, str], meta: Mapping[str, str]) -> Iterator[Build]:
     # Without a context the action takes the repository of the event. `{{defaultContext}}` is its root.
     context = inside("", re.sub(r"^\{\{defaultContext\}\}:?", "", values.get("context") or ".") or ".")
     file = values.get("file")
@@ -48,7 +64,19 @@ def _build(path: str, values: Mapping[str, str]) -> Iterator[Build]:
     if context is not None and dockerfile is not None:
         lines = (line.strip().partition("=") for line in values.get("build-args", "").splitlines())
         args = {name: value for name, equals, value in lines if equals and UNKNOWN not in name}
-        yield Build(dockerfile, context, values.get("target") or None, args, path)
+        named = meta.get("images", "") if meta else values.get("tags", "")
+        tags = tuple(word.strip() for line in named.splitlines() for word in line.split(","))
+        yield Build(
+            dockerfile,
+            context,
+            values.get("target") or None,
+            args,
+            path,
+            tags=tuple(filter(None, tags)),
+            rules=tuple(filter(None, map(str.strip, meta.get("tags", "").splitlines()))) or (DEFAULT if meta else ()),
+            platforms=tuple(filter(None, (one.strip() for one in re.split(r"[,\n]", values.get("platforms", ""))))),
+            pushed=values.get("push", "false") != "false",
+        )
 
 
 def _matrix(strategy: Any) -> list[dict[str, Any]]:
@@ -65,13 +93,13 @@ def _matrix(strategy: Any) -> list[dict[str, Any]]:
     return [*found, *more] or [{}]
 
 
-def _value(value: Any, matrix: Mapping[str, Any]) -> str:
-    """A text with what its expressions give, as far as the matrix says it."""
+def _value(value: Any, known: Mapping[str, Any]) -> str:
+    """A text with what its expressions give, as far as the matrix and the variables say it."""
 
-    def known(found: re.Match[str]) -> str:
-        at: Any = {"matrix": matrix}
+    def text(found: re.Match[str]) -> str:
+        at: Any = known
         for name in found[1].split("."):
             at = at.get(name) if isinstance(at, dict) else None
-        return str(at) if isinstance(at, str | int | float) else UNKNOWN
+        return str(at) if isinstance(at, str | int | float) and "${{" not in str(at) else UNKNOWN
 
-    return _EXPRESSION.sub(known, str(value))
+    return _EXPRESSION.sub(text, str(value))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from posixpath import dirname
 from typing import Any
 
-from tests.tools.corpus.build import UNKNOWN, Build, inside
+from lineal.init.build import UNKNOWN, Build, inside
 
 _VARIABLE = re.compile(
     r"\$(?:(?P<escaped>\$)|(?P<plain>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?:(?P<how>:?[-+?])(?P<other>([^{}]|\{[^{}]*\})*))?\})"
@@ -31,7 +31,7 @@ def variables(text: str) -> dict[str, str]:
 def builds(path: str, document: Any, env: Mapping[str, str]) -> Iterator[Build]:
     """The builds of the services of a compose file; `env` is what `.env` beside it says."""
     services = document.get("services") if isinstance(document, dict) else None
-    for service in services.values() if isinstance(services, dict) else ():
+    for name, service in services.items() if isinstance(services, dict) else ():
         said = service.get("build") if isinstance(service, dict) else None
         said = {"context": said} if isinstance(said, str) else said
         if not isinstance(said, dict) or "dockerfile_inline" in said:
@@ -43,7 +43,16 @@ def builds(path: str, document: Any, env: Mapping[str, str]) -> Iterator[Build]:
         context = inside(dirname(path), text("context", "."))
         dockerfile = None if context is None else inside(context, text("dockerfile", "Dockerfile"))
         if context is not None and dockerfile is not None:
-            yield Build(dockerfile, context, text("target", "") or None, _arguments(said.get("args"), env), path)
+            yield Build(
+                dockerfile,
+                context,
+                text("target", "") or None,
+                _arguments(said.get("args"), env),
+                path,
+                name=str(name),
+                labels=_arguments(said.get("labels"), env),
+                contexts=_arguments(said.get("additional_contexts"), env),
+            )
 
 
 def _arguments(said: Any, env: Mapping[str, str]) -> dict[str, str]:

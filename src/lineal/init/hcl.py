@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-from tests.tools.corpus.build import UNKNOWN
+from lineal.init.build import UNKNOWN
 
 Scope = Mapping[str, Any]
 Expression = Callable[[Scope], Any]

@@ -15,6 +15,7 @@ from lineal.cli.flags import (
     CLEANUP,
     CLUSTER,
     CONTEXT,
+    DEBUG,
     DOTENV,
     EXPORT,
     NAMES,
@@ -196,7 +197,7 @@ def config(**given: Any) -> None:
 @cli.command(epilog="\b\nExamples:\n  lineal init --dry-run\n  lineal init --ci github")
 @click.option("--ci", type=click.Choice(["github", "gitlab"]), help="Write the pipeline too.")
 @click.option("--dry-run", is_flag=True, help="Print what would be written, and write nothing.")
-@options(NAMES)
+@options(DEBUG)
 def init(ci: str | None, dry_run: bool, **given: Any) -> None:
     """Write a lineal.yaml of what the repository has: Dockerfiles, compose and bake files, pipelines, a chart.
 

@@ -60,17 +60,19 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _inherited(name: str, targets: Targets, below: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A target with what it inherits: own attributes win, then the last parent's; arguments are put together."""
+def _inherited(name: str, targets: Targets, known: dict[str, dict[str, Any]] | None = None) -> dict[str, Any]:
+    """A target with what it inherits: own attributes win, then the last parent's; arguments are put together.
+    `known` are targets that were put together already; one that inherits itself has its own attributes there."""
+    known = {} if known is None else known
     own = targets.get(name)
-    if not isinstance(own, dict) or name in below:
-        return {}
+    if name in known or not isinstance(own, dict):
+        return known.get(name, {})
+    known[name] = dict(own)
     found: dict[str, Any] = {}
-    parents = own.get("inherits")
-    known = parents if isinstance(parents, list) else []
-    for part in [*(_inherited(str(one), targets, (*below, name)) for one in known), own]:
+    for part in [*(_inherited(str(one), targets, known) for one in _list(own.get("inherits"))), own]:
         args = {**_table(found, "args"), **_table(part, "args")}
         found |= {key: value for key, value in part.items() if value is not None} | {"args": args}
+    known[name] = found
     return found
 
 

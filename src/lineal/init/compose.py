@@ -38,7 +38,7 @@ def builds(path: str, document: Any, env: Mapping[str, str]) -> Iterator[Build]:
             continue
 
         def text(key: str, default: str, said: dict[str, Any] = said) -> str:
-            return interpolated(str(said.get(key) or default), env)
+            return interpolated(written(said.get(key) or default), env)
 
         context = inside(dirname(path), text("context", "."))
         dockerfile = None if context is None else inside(context, text("dockerfile", "Dockerfile"))
@@ -58,7 +58,9 @@ def builds(path: str, document: Any, env: Mapping[str, str]) -> Iterator[Build]:
 def _arguments(said: Any, env: Mapping[str, str]) -> dict[str, str]:
     """`args` as a list or a mapping; one without a value is the variable of its name."""
     if isinstance(said, list):
-        said = {name: value if equals else None for name, equals, value in (str(one).partition("=") for one in said)}
+        said = {
+            name: value if equals else None for name, equals, value in (written(one).partition("=") for one in said)
+        }
     if not isinstance(said, dict):
         return {}
     given = {str(name): env.get(str(name)) if value is None else written(value) for name, value in said.items()}
@@ -67,7 +69,10 @@ def _arguments(said: Any, env: Mapping[str, str]) -> dict[str, str]:
 
 def written(value: Any) -> str:
     """A scalar as YAML writes it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    # Anything else may be written out much longer than it is in the file.
+    return str(value) if isinstance(value, str | int | float) else UNKNOWN
 
 
 def interpolated(text: str, env: Mapping[str, str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from itertools import product
+from itertools import islice, product
 from typing import Any
 
 from lineal.init.build import UNKNOWN, Build, inside
@@ -87,7 +87,8 @@ def _matrix(strategy: Any) -> list[dict[str, Any]]:
     axes = {
         key: value for key, value in matrix.items() if isinstance(value, list) and key not in ("include", "exclude")
     }
-    found = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())][:_MOST_JOBS] if axes else []
+    jobs = islice(product(*axes.values()), _MOST_JOBS) if axes else ()
+    found = [dict(zip(axes, values, strict=True)) for values in jobs]
     included = matrix.get("include")
     more = [one for one in included if isinstance(one, dict)] if isinstance(included, list) else []
     return [*found, *more] or [{}]
@@ -102,4 +103,5 @@ def _value(value: Any, known: Mapping[str, Any]) -> str:
             at = at.get(name) if isinstance(at, dict) else None
         return str(at) if isinstance(at, str | int | float) and "${{" not in str(at) else UNKNOWN
 
-    return _EXPRESSION.sub(text, str(value))
+    # Anything else may be written out much longer than it is in the file.
+    return _EXPRESSION.sub(text, str(value)) if isinstance(value, str | int | float) else UNKNOWN

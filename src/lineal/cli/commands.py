@@ -15,6 +15,7 @@ from lineal.cli.flags import (
     CLEANUP,
     CLUSTER,
     CONTEXT,
+    DEBUG,
     DOTENV,
     EXPORT,
     NAMES,
@@ -191,6 +192,21 @@ def config(**given: Any) -> None:
 
     with session_of(given) as session:
         config(session)
+
+
+@cli.command(epilog="\b\nExamples:\n  lineal init --dry-run\n  lineal init --ci github")
+@click.option("--ci", type=click.Choice(["github", "gitlab"]), help="Write the pipeline too.")
+@click.option("--dry-run", is_flag=True, help="Print what would be written, and write nothing.")
+@options(DEBUG)
+def init(ci: str | None, dry_run: bool, **given: Any) -> None:
+    """Write a lineal.yaml of what the repository has: Dockerfiles, compose and bake files, pipelines, a chart.
+
+    Each key has a comment that says where it came from. No file is written over.
+    """
+    from lineal.commands.init import init
+
+    with session_of(given) as session:
+        init(session, ci, dry_run=dry_run)
 
 
 @cli.command(epilog="\b\nExample:\n  lineal schema > lineal.schema.json")

@@ -43,6 +43,7 @@ _INSECURE = option("--insecure-registry", "A registry host that speaks plain htt
                    multiple=True)  # fmt: skip
 _DEBUG = click.option("--debug", is_flag=True, expose_value=False, callback=lambda _, __, debug: set_debug(debug),
                       help="Show a traceback when something unexpected happens.  [LINEAL_DEBUG]")  # fmt: skip
+DEBUG: list[Callable[[Any], Any]] = [_DEBUG]
 FETCH: list[Callable[[Any], Any]] = [_INSECURE, _DEBUG]
 AWAY: list[Callable[[Any], Any]] = [*_NAMES, *FETCH]
 """For commands that need no repository."""

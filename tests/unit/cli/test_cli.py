@@ -16,7 +16,19 @@ from lineal.cli.commands import cli
 from tests import servers
 from tests.conftest import Lineal
 
-COMMANDS = ["plan", "build", "render", "deploy", "converge", "bundle", "dismiss", "cleanup", "config", "schema"]
+COMMANDS = [
+    "plan",
+    "build",
+    "render",
+    "deploy",
+    "converge",
+    "bundle",
+    "dismiss",
+    "cleanup",
+    "config",
+    "init",
+    "schema",
+]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from lineal.oci.types import Manifest
 from lineal.stages.lane import CLOSED, OPEN, Lane
 from lineal.trust import Verifier
 from lineal.trust.judge import EVERYBODY, Judge
-from lineal.trust.mark import TRUST_KEY, Marks, TrustKey, parse_keys, repository_of
+from lineal.trust.mark import TRUST_KEY, Marks, TrustKey, parse_keys
 from lineal.trust.policy import Policy
 
 
@@ -69,7 +69,7 @@ class TrustOfRun:
         """For the first lines of a run; empty where nothing is said of trust."""
         if self.keys:
             return f"what is marked with key {' or '.join(key.id for key in self.keys)}  {TRUST_KEY}"
-        return "everybody who may push: nobody vouches for this run, and nothing of it is believed" if self.open else ""
+        return "everybody who may push; others do not believe this run, which has no key" if self.open else ""
 
     def require(self, purpose: str) -> None:
         """For what leaves the store, such as `deploy`. Raises `BadConfiguration` when the run cannot meet the policy

@@ -116,7 +116,16 @@ FORGERIES: dict[str, tuple[Callable[[Manifest], Manifest], str]] = {
 }
 
 
-@pytest.mark.parametrize(("forge", "why"), FORGERIES.values(), ids=FORGERIES)
+LONG = pytest.mark.long
+
+
+@pytest.mark.parametrize(
+    ("forge", "why"),
+    [
+        pytest.param(*made, id=name, marks=LONG if number else ())
+        for number, (name, made) in enumerate(FORGERIES.items())
+    ],
+)
 def test_an_anchor_that_somebody_moved_hides_nothing(
     project: Project, attacker: Attacker, forge: Callable[[Manifest], Manifest], why: str
 ) -> None:
@@ -136,7 +145,10 @@ def test_an_anchor_that_somebody_moved_hides_nothing(
     assert not attacker.is_evil(project.build(env=PROTECTED))
 
 
-@pytest.mark.parametrize("tree", [False, True], ids=["a commit of main", "nothing but a tree of main"])
+@pytest.mark.parametrize(
+    "tree",
+    [pytest.param(False, id="a commit of main"), pytest.param(True, id="nothing but a tree of main", marks=LONG)],
+)
 def test_a_stage_that_strangers_publish_first_is_built_all_the_same(
     project: Project, attacker: Attacker, tree: bool
 ) -> None:
@@ -145,6 +157,7 @@ def test_a_stage_that_strangers_publish_first_is_built_all_the_same(
     commit(project, "2")
     missing = project.plan(env=PROTECTED)
     for text in ("one", "two"):
+
         def change(found: Record, checksum: str = missing.stage(text)["checksum"]) -> Record:
             commits = ("0" * 40,) if tree else found.commits
             return replace(found, checksum=checksum, commits=commits, created=found.created - 5)
@@ -193,6 +206,7 @@ def test_a_cached_run_with_the_key_asks_as_little_as_one_without(project: Projec
     assert marked.report["requests"] == without.report["requests"] == 2
 
 
+@LONG
 def test_keys_rotate_and_old_stages_stay_good_while_their_key_is_given(project: Project) -> None:
     first = project.build(env=PROTECTED)
     both = {"LINEAL_TRUST_KEY": f"{ANOTHER.hex()} {KEY.hex()}"}

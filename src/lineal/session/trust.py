@@ -69,12 +69,9 @@ class TrustOfRun:
     def shown(self) -> str:
         """For the first lines of a run; empty where nothing is said of trust."""
         if self.open:
-            return "everybody who may push: nobody vouches for this run, and nothing of it is believed"
-        believed = [f"what is marked with key {' or '.join(key.id for key in self.keys)}  {TRUST_KEY}"] * bool(
-            self.keys
-        )
-        believed += [str(one) for one in self.verifiers]
-        return ", ".join(believed)
+            return "everybody who may push; others do not believe this run, which has no key"
+        marked = f"what is marked with key {' or '.join(key.id for key in self.keys)}  {TRUST_KEY}"
+        return ", ".join([*([marked] if self.keys else []), *map(str, self.verifiers)])
 
     def require(self, purpose: str) -> None:
         """For what leaves the store, such as `deploy`. Raises `BadConfiguration` when the run cannot meet the policy

@@ -124,6 +124,7 @@ class Publisher:
     def _elect(self, own: Candidate) -> Publication:
         """Wait until the checksum has its anchor, or write the anchor when this run is the one to do so."""
         checksum, claimed, tries = own.record.checksum, self._time.monotonic(), 0
+        anchor = self._lookup.lane.anchor(checksum)
         poll, longest = _POLL
         known: dict[str, float] = {}
         while tries < _TRIES:
@@ -138,7 +139,7 @@ class Publisher:
             elif self._fresh(looked):
                 tries += 1
                 with suppress(Conflict):
-                    if self._store.try_tag(winner.index, self._lookup.lane.anchor(checksum)) and winner is own and seen.listed:
+                    if self._store.try_tag(winner.index, anchor) and winner is own and seen.listed:
                         return Publication(own, "published")
         raise self._refusal(checksum)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lineal.config.model import Deploy, Image, Project, Secret
+from lineal.config.rule_violation import RuleViolation
 from lineal.config.validation import check, release_name
 
 

@@ -24,6 +24,8 @@ class Publication:
     repositories: tuple[str, ...]
     tags: tuple[Tag, ...]
     annotations: Mapping[str, str]
+    provenance: bool = True
+    """Whether a statement lies beside it that tells how it was made."""
 
     def tags_of(self, digest: str) -> tuple[Tag, ...]:
         """The tags of the finished image with this digest, at least one."""
@@ -66,7 +68,13 @@ def _publication(
             if tag is not None:
                 tags.setdefault(tag.name, tag)
     annotations = {key: for_image(text, name) for key, text in wanted.annotations.items()}
-    return Publication(name, tuple(repositories.values()) or (store,), tuple(tags.values()), annotations)
+    return Publication(
+        name,
+        tuple(repositories.values()) or (store,),
+        tuple(tags.values()),
+        annotations,
+        wanted.provenance is not False,
+    )
 
 
 def _key(loaded: LoadedProject, image: str, key: str, index: int) -> str:

@@ -29,8 +29,8 @@ BYTES = 32
 _STAGE = "lineal stage 1"
 _STRANGE = "its mark is not one that Lineal writes"
 Covered = Callable[[dict[str, Any]], bytes]
-"""What a mark covers of a document: everything but the mark that a reader relies on. Raises ValueError, LookupError or
-TypeError for a document of another kind."""
+"""What a mark covers of a document: everything but the mark that a reader relies on. Raises ValueError, LookupError
+or TypeError for a document of another kind."""
 _MARK = re.compile(r"hmac-sha256:([0-9a-f]{8}):([0-9a-f]{64})")
 _INDEX = {"schemaVersion", "mediaType", "manifests", "annotations"}
 _DESCRIPTOR = ("mediaType", "digest", "size", "platform", "annotations")

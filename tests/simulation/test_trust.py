@@ -35,9 +35,14 @@ WORLDS = {
 @pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
 @pytest.mark.parametrize("mood", MOODS.values(), ids=MOODS)
 def test_no_schedule_lets_a_stranger_in(mood: Mood, world: dict[str, bool]) -> None:
+    share = 24 if SCHEDULES > 2000 else 120
+
     @given(NUMBERS)
     @settings(
-        max_examples=max(10, SCHEDULES // 24), deadline=None, database=None, suppress_health_check=list(HealthCheck)
+        max_examples=max(10, SCHEDULES // share),
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
     )
     def schedules(chosen: Sequence[int]) -> None:
         story = play(chosen, mood, **world)
@@ -106,9 +111,9 @@ def seeing_everything(patch: pytest.MonkeyPatch) -> None:
         (believing_any_mark, "strangers"),
         (without("repository"), "strangers"),
         (without("image"), "strangers"),
-        (without("checksum"), "strangers"),
-        (without("commits"), "strangers"),
-        (without("tree"), "strangers"),
+        pytest.param(without("checksum"), "strangers", marks=pytest.mark.long),
+        pytest.param(without("commits"), "strangers", marks=pytest.mark.long),
+        pytest.param(without("tree"), "strangers", marks=pytest.mark.long),
         (without("created"), "strangers"),
         (waiting_for_strangers, "strangers"),
         (above_the_end_of_time, "strangers"),

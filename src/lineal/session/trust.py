@@ -48,8 +48,13 @@ class TrustOfRun:
         return alone and (is_open(self.context) or not self.context.may_write)
 
     @cached_property
+    def marks(self) -> Marks | None:
+        """What vouches for all that this run publishes, None without a key."""
+        return Marks(self.keys) if self.keys else None
+
+    @cached_property
     def judge(self) -> Judge:
-        marks = [Marks(self.keys)] if self.keys else []
+        marks = [self.marks] if self.marks else []
         verifiers = [] if self.open else [*marks, *self.verifiers]
         return Judge(verifiers, self.repository) if verifiers else EVERYBODY
 
@@ -60,9 +65,9 @@ class TrustOfRun:
     @property
     def marked(self) -> Callable[[Manifest], Manifest]:
         """Vouches for the index of a stage that this run publishes."""
-        if not self.keys:
+        marks = self.marks
+        if marks is None:
             return lambda index: index
-        marks = Marks(self.keys)
         return lambda index: marks.marked(index, self.repository)
 
     @property

@@ -120,6 +120,11 @@ class Lookup:
         self._history_lock = threading.Lock()
         self.pool = pool or ThreadPoolExecutor(_WORKERS, thread_name_prefix="lookup")
 
+    @property
+    def strict(self) -> bool:
+        """Whether there are stages that the run does not believe."""
+        return self._judge.strict
+
     def find(self, checksums: Sequence[str]) -> dict[str, Resolution]:
         """The selected candidate of each checksum; behind hidden anchors by one list of tags for the whole run."""
         return self._find(checksums, self._listing)
@@ -225,7 +230,7 @@ class Lookup:
 
     def _verdicts(self, candidates: Sequence[Candidate]) -> list[Verdict]:
         """Whether each may be used: history is asked only for those that are believed."""
-        judged = list(self.pool.map(self._believed, candidates)) if self._judge.strict else []
+        judged = list(self.pool.map(self._believed, candidates)) if self.strict else []
         believed = [one for one, why in zip(candidates, judged, strict=True) if not why] if judged else candidates
         if not believed:
             return [Verdict(Ancestry.NO, f"hidden: {why}") for why in judged]
@@ -248,13 +253,13 @@ class Lookup:
 
     def _newest(self, listed: Sequence[str], read: Sequence[Candidate]) -> int:
         """The highest timestamp that the next one has to be above: a stranger could name the end of time."""
-        if self._judge.strict:
+        if self.strict:
             return max((one.record.created for one in read if not self._believed(one)), default=0)
         return max((int(tag.rpartition("-")[2]) for tag in listed), default=0)
 
     def _affordable(self, checksum: str, tags: list[str]) -> list[str]:
         """The tags of one checksum that a run reads, of all in the order of their timestamps."""
-        if not self._judge.strict or len(tags) <= MOST:
+        if not self.strict or len(tags) <= MOST:
             return tags
         if checksum not in self._flooded:
             self._flooded.add(checksum)

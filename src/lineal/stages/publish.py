@@ -38,6 +38,8 @@ _POLL = (0.25, 1.0)
 _TRIES = 16
 _PATIENCE = 3
 _SPREAD = 1000
+_STEPS = 6
+"""The longest of those steps is 2 to this power seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ class Publisher:
         """Write a stage tag that does not exist yet, unless a visible candidate has appeared."""
         claim: Candidate | None = None
         floor = 0
-        for _ in range(_TRIES):
+        for number in range(_TRIES):
             looked = self._time.monotonic()
             found = self._lookup.find_now(checksum)
             if found.candidate is not None:
@@ -112,14 +114,22 @@ class Publisher:
             if taken == claim.digest:
                 return Publication(claim, "published")
             if taken is not None:
-                floor = claim.record.created + 1
+                floor = self._beyond(claim, number)
             elif self._fresh(looked):
                 try:
                     if self._store.try_tag(claim.index, claim.tag):
                         return Publication(claim, "published")
                 except Conflict:
-                    floor = claim.record.created + 1
+                    floor = self._beyond(claim, number)
         raise self._refusal(checksum)
+
+    def _beyond(self, claim: Candidate, tries: int) -> int:
+        """The least timestamp behind one that somebody else has. Strangers may have taken many in advance, so a run
+        that does not believe everybody steps on faster each time, to digits that nobody foresees."""
+        if not self._lookup.strict:
+            return claim.record.created + 1
+        self._digits = int(claim.digest[-8:], 16) % _SPREAD
+        return claim.record.created + 1 + _SPREAD * 2 ** min(tries, _STEPS)
 
     def _elect(self, own: Candidate) -> Publication:
         """Wait until the checksum has its anchor, or write the anchor when this run is the one to do so."""

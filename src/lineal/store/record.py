@@ -102,15 +102,17 @@ def record_documents(
     """The record's blobs and its manifest. `inputs` is what the checksum was made of, `filesystem` the encoded
     filesystem index, `image` the image, or the digest of its manifest. Does not depend on `record.created`."""
     subject = image if isinstance(image, str) else image.manifest.digest
+    files = Blob.of(filesystem)
     said = StageStatement(
         **{key: getattr(record, key) for key in _RECORD_KEYS},
         image=subject,
         platform=platform if isinstance(image, str) else _platform(image, platform),
+        filesystem=files.digest,
         inputs=inputs,
         making=making,
         finished=now if sign else None,
     )
-    statement, files = Blob.of(said.encode()), Blob.of(filesystem)
+    statement = Blob.of(said.encode())
     # Tools that do not know records see an image for no platform, the shape BuildKit gives its attestations.
     config = Blob.of(
         encode(

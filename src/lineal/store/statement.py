@@ -109,6 +109,8 @@ class StageStatement:
     image: str
     """The digest of the image's manifest: the subject."""
     platform: str
+    filesystem: str
+    """The digest of the filesystem index, on which later stages rest as they do on the image."""
     inputs: Mapping[str, Any]
     making: Making
     finished: int | None = None
@@ -131,6 +133,7 @@ class StageStatement:
         internal: dict[str, Any] = {
             "checksum": self.checksum,
             "parent": self.parent,
+            "filesystem": self.filesystem,
             "inputs": self.inputs,
             "store": builder.store,
         }
@@ -191,7 +194,7 @@ def _read(document: Any) -> StageStatement:
     if type(pull_request) not in (int, type(None)) or not isinstance(internal["inputs"], dict):
         raise ValueError("a statement with values of another kind")
     texts = [external[key] for key in ("project", "branch", "platform", "instruction", "place")]
-    texts += [internal[key] for key in ("checksum", "parent", "store")]
+    texts += [internal[key] for key in ("checksum", "parent", "filesystem", "store")]
     texts += [run["builder"]["id"], run["builder"]["version"]["lineal"], metadata.get("invocationId", "")]
     if not all(isinstance(text, str) for text in (*texts, *external["secrets"], *external["agents"])):
         raise ValueError("a statement with values of another kind")
@@ -206,7 +209,7 @@ def _read(document: Any) -> StageStatement:
     )  # fmt: skip
     return StageStatement(
         internal["checksum"], commits, tree, external["branch"], internal["parent"], external["project"],
-        run["builder"]["version"]["lineal"], image, external["platform"], internal["inputs"], making,
+        run["builder"]["version"]["lineal"], image, external["platform"], internal["filesystem"], internal["inputs"], making,
         _milliseconds(metadata["finishedOn"]) if "finishedOn" in metadata else None,
     )  # fmt: skip
 

@@ -92,6 +92,29 @@ def test_a_statement_replayed_beside_another_image_is_refused() -> None:
     assert reason(store, forged) == "what is signed is about something else"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda layers: layers[1].update(digest="sha256:" + "0" * 64),
+        lambda layers: layers.append(dict(layers[1])),
+        lambda layers: layers.pop(),
+        lambda layers: layers[1].update(mediaType="text/plain"),
+    ],
+)
+def test_a_signed_statement_in_another_record_is_refused(change: Callable[[list[Any]], object]) -> None:
+    """The filesystem index decides whose the files of later stages are, and where links lead."""
+    store = MemoryStore()
+    index = signed_stage(store)
+    beside = store.manifest(index.json["manifests"][1]["digest"])
+    assert beside is not None
+    document = json.loads(beside.data)
+    change(document["layers"])
+    other = Manifest(encode(document), beside.media_type)
+    store.put_manifest(other)
+    forged = stage_index(built().image, other, record(), "linux/amd64")
+    assert reason(store, forged) == "what is signed is about something else"
+
+
 def _with(index: dict[str, Any], **changes: Any) -> None:
     index["manifests"][0].update(changes)
 

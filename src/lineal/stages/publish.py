@@ -49,6 +49,8 @@ class Built:
     filesystem: bytes
     inputs: dict[str, Any]
     platform: str
+    beside: frozenset[str] = frozenset()
+    """As in `Record`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class Publisher:
         list(pool.map(self._store.put_manifest, [built.image.manifest, beside]))
 
         def made(created: int) -> Candidate:
-            dated = replace(record, created=created)
+            dated = replace(record, created=created, beside=record.beside | built.beside)
             index = self._marked(stage_index(built.image, beside, dated, built.platform))
             return Candidate(dated, stage_tag(record.checksum, created), index)
 

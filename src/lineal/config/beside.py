@@ -1,8 +1,8 @@
-"""What a stage was made with and no checksum holds, as far as a commit named it: where the values of secrets came from.
+"""What a stage was made with and no checksum holds, as far as a commit named it: where values of secrets came from.
 
-A commit on a branch may name a source of its own, and the next one take it back: what was built in between must not be
-inherited at the merge. So a stage remembers the sources, and only a commit that names the same ones uses it. What the
-caller gives is not the commit's to choose, and leaves nothing here."""
+A commit on a branch may name a source of its own, and the next one take it back: what was built in between must not
+be inherited at the merge. So a stage remembers the sources, and only a commit that names the same ones uses it. What
+the caller gives is not the commit's to choose, and leaves nothing here."""
 
 from __future__ import annotations
 

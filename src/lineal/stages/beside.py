@@ -1,4 +1,4 @@
-"""What the commit has of what no checksum holds: only stages that were made with the same are used (`Record.beside`)."""
+"""What the commit has of what no checksum holds: only stages that were made with the same are used."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ class Publisher:
         if not self._lookup.strict:
             return claim.record.created + 1
         self._digits = int(claim.digest[-8:], 16) % _SPREAD
-        return claim.record.created + 1 + _SPREAD * 2 ** min(tries, _STEPS)
+        return claim.record.created + 1 + (_SPREAD << min(tries, _STEPS))
 
     def _elect(self, own: Candidate) -> Publication:
         """Wait until the checksum has its anchor, or write the anchor when this run is the one to do so."""

@@ -50,6 +50,8 @@ class Built:
     filesystem: bytes
     inputs: dict[str, Any]
     platform: str
+    beside: frozenset[str] = frozenset()
+    """As in `Record`."""
     making: Making = NOTHING
 
 
@@ -78,6 +80,7 @@ class Publisher:
 
     def publish(self, built: Built, record: Record) -> Publication:
         """Publish, or adopt the publication of another run. The publisher sets `record.created`."""
+        record = replace(record, beside=record.beside | built.beside)
         blobs, beside = record_documents(
             record, built.inputs, built.filesystem, built.image, built.platform, built.making, self._sign,
             self._store.now(),
@@ -129,7 +132,7 @@ class Publisher:
         if not self._lookup.strict:
             return claim.record.created + 1
         self._digits = int(claim.digest[-8:], 16) % _SPREAD
-        return claim.record.created + 1 + _SPREAD * 2 ** min(tries, _STEPS)
+        return claim.record.created + 1 + (_SPREAD << min(tries, _STEPS))
 
     def _elect(self, own: Candidate) -> Publication:
         """Wait until the checksum has its anchor, or write the anchor when this run is the one to do so."""

@@ -54,9 +54,13 @@ class Record:
     parent: str
     project: str
     version: str
+    beside: frozenset[str] = frozenset()
+    """What the stage was made with and no checksum holds: only a commit that has all of it uses the stage."""
 
     def annotations(self) -> dict[str, str]:
+        beside = {PREFIX + "beside": " ".join(sorted(self.beside))} if self.beside else {}
         return {
+            **beside,
             PREFIX + "branch": self.branch,
             PREFIX + "checksum": self.checksum,
             PREFIX + "commits": " ".join(self.commits),
@@ -83,6 +87,7 @@ class Record:
                 parent=found.get(PREFIX + "parent", ""),
                 project=found.get(PREFIX + "project", ""),
                 version=found.get(PREFIX + "version", ""),
+                beside=frozenset(found.get(PREFIX + "beside", "").split()),
             )
         except KeyError as missing:
             raise ValueError(f"an index without {missing}") from None
@@ -182,7 +187,7 @@ def _platform(image: Image, built: str) -> str:
     return built if found.split("/")[:2] == built.split("/")[:2] else found
 
 
-_RECORD_KEYS = ("checksum", "commits", "tree", "branch", "parent", "project", "version")
+_RECORD_KEYS = ("checksum", "commits", "tree", "branch", "parent", "project", "version", "beside")
 
 
 def image_digest(index: Manifest) -> str:

@@ -113,6 +113,8 @@ class StageStatement:
     """The digest of the filesystem index, on which later stages rest as they do on the image."""
     inputs: Mapping[str, Any]
     making: Making
+    beside: frozenset[str] = frozenset()
+    """As in `Record`."""
     finished: int | None = None
     """When it was signed, in ms since the epoch by the store's clock."""
 
@@ -137,6 +139,7 @@ class StageStatement:
             "inputs": self.inputs,
             "store": builder.store,
         }
+        internal |= {"beside": sorted(self.beside)} if self.beside else {}
         internal |= {"pullRequest": builder.pull_request} if builder.pull_request is not None else {}
         return provenance(
             [(self.project, self.image)], STAGE, external, internal, made_from, builder, self.version, self.finished
@@ -193,10 +196,11 @@ def _read(document: Any) -> StageStatement:
         raise ValueError("a statement of another kind")
     if type(pull_request) not in (int, type(None)) or not isinstance(internal["inputs"], dict):
         raise ValueError("a statement with values of another kind")
+    beside = internal.get("beside", [])
     texts = [external[key] for key in ("project", "branch", "platform", "instruction", "place")]
     texts += [internal[key] for key in ("checksum", "parent", "filesystem", "store")]
     texts += [run["builder"]["id"], run["builder"]["version"]["lineal"], metadata.get("invocationId", "")]
-    if not all(isinstance(text, str) for text in (*texts, *external["secrets"], *external["agents"])):
+    if not all(isinstance(text, str) for text in (*texts, *beside, *external["secrets"], *external["agents"])):
         raise ValueError("a statement with values of another kind")
     builder = Builder(
         run["builder"]["id"], metadata.get("invocationId", ""), pull_request, internal["store"],
@@ -209,7 +213,8 @@ def _read(document: Any) -> StageStatement:
     )  # fmt: skip
     return StageStatement(
         internal["checksum"], commits, tree, external["branch"], internal["parent"], external["project"],
-        run["builder"]["version"]["lineal"], image, external["platform"], internal["filesystem"], internal["inputs"], making,
+        run["builder"]["version"]["lineal"], image, external["platform"], internal["filesystem"], internal["inputs"],
+        making, frozenset(beside),
         _milliseconds(metadata["finishedOn"]) if "finishedOn" in metadata else None,
     )  # fmt: skip
 

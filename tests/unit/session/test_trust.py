@@ -30,9 +30,10 @@ LINES: dict[str, tuple[dict[str, Any], bool]] = {
 }
 
 
-def run(
-    keys: tuple[TrustKey, ...] = (), policy: Policy | None = Policy(key_required=True), **facts: Any
-) -> TrustOfRun:
+REQUIRED = Policy(key_required=True)
+
+
+def run(keys: tuple[TrustKey, ...] = (), policy: Policy | None = REQUIRED, **facts: Any) -> TrustOfRun:
     context = Context("github", "push", "c" * 40, **{"default_branch": "main", **facts})
     return TrustOfRun(policy, keys, context, "registry.example.com/app")
 

@@ -71,7 +71,7 @@ def test_a_record_that_is_gone_vouches_for_nothing() -> None:
     ("key", "value"),
     [
         ("checksum", "6b" * 32), ("commits", oid("e")), ("commits", f"{oid('c')} {oid('e')}"), ("tree", oid("a")),
-        ("branch", "release"), ("parent", "7c" * 32), ("project", "other"), ("version", "2"),
+        ("beside", "secret:1"), ("branch", "release"), ("parent", "7c" * 32), ("project", "other"), ("version", "2"),
     ],
 )  # fmt: skip
 def test_a_statement_replayed_under_other_facts_is_refused(key: str, value: str) -> None:
@@ -177,7 +177,7 @@ def test_what_a_pull_request_signed_counts_for_it_and_where_merged_work_does() -
 
 
 def test_the_facts_of_a_record_are_those_of_its_statement() -> None:
-    store, found = MemoryStore(), record(oid("c"), oid("e"), branch="feature/ü")
+    store, found = MemoryStore(), replace(record(oid("c"), oid("e"), branch="feature/ü"), beside=frozenset({"b", "a"}))
     index = signed_stage(
         store, found, builder=Builder("https://ci/flow", "https://ci/1", 7, STORE, "https://forge/a")
     )

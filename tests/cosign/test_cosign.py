@@ -77,8 +77,8 @@ def test_cosign_verifies_what_lineal_signs(folder: Path, key: SigningKey) -> Non
 def test_lineal_verifies_what_cosign_signs(folder: Path) -> None:
     (folder / "predicate").write_text('{"buildDefinition": {}, "runDetails": {}}')
     cosign(
-        folder, "attest-blob", "--yes", "--key", "cosign.key", "--predicate", "predicate", "--type", "slsaprovenance1",
-        "--bundle", "theirs", "--use-signing-config=false", "--tlog-upload=false", "content",
+        folder, "attest-blob", "--yes", "--key", "cosign.key", "--predicate", "predicate", "--type",
+        "slsaprovenance1", "--bundle", "theirs", "--use-signing-config=false", "--tlog-upload=false", "content",
     )  # fmt: skip
     found = json.loads((folder / "theirs").read_bytes())["dsseEnvelope"]
     signatures = encode_signatures([Signature("", b64decode(one["sig"])) for one in found["signatures"]])

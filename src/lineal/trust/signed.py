@@ -100,9 +100,8 @@ class SignedStages:
 
 def record_of(said: StageStatement) -> Record:
     """The record that a statement is the source of; when it was published is nobody's to sign beforehand."""
-    return Record(
-        said.checksum, said.commits, said.tree, said.branch, 0, said.parent, said.project, said.version, said.beside
-    )
+    facts = (said.checksum, said.commits, said.tree, said.branch)
+    return Record(*facts, 0, said.parent, said.project, said.version, said.beside)
 
 
 def is_index_of(index: Manifest, platform: str, record_manifest: Manifest, record: Record) -> bool:

@@ -177,7 +177,8 @@ def test_what_a_pull_request_signed_counts_for_it_and_where_merged_work_does() -
 
 
 def test_the_facts_of_a_record_are_those_of_its_statement() -> None:
-    store, found = MemoryStore(), replace(record(oid("c"), oid("e"), branch="feature/ü"), beside=frozenset({"b", "a"}))
+    store = MemoryStore()
+    found = replace(record(oid("c"), oid("e"), branch="feature/ü"), beside=frozenset({"b", "a"}))
     index = signed_stage(
         store, found, builder=Builder("https://ci/flow", "https://ci/1", 7, STORE, "https://forge/a")
     )

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lineal.deploy.helm.environment import of_command
+from lineal.git.command import git_environment
 from lineal.oci import Store
 from lineal.oci.image import encode, image_of, read_image
 from lineal.oci.types import Blob, Descriptor, Manifest
@@ -264,6 +267,13 @@ def test_a_key_that_is_none_is_refused_and_nowhere_repeated(project: Project) ->
     ran = project.build(code=3, env={"LINEAL_TRUST_KEY": f"{KEY.hex()} hunter2-hunter2"})
     assert "Key number 2 of LINEAL_TRUST_KEY" in ran.error
     assert "hunter2" not in ran.stderr and KEY.hex() not in ran.stderr + ran.stdout
+
+
+def test_no_program_that_a_repository_or_a_chart_names_gets_the_key() -> None:
+    environ = {"PATH": "/bin", **PROTECTED, "LINEAL_SIGNING_KEY": "x"}
+    commands = (["template", "x"], ["pull", "oci://x"], ["upgrade", "x"], ["dependency", "build"], ["package", "x"])
+    given = [git_environment(Path("/x"), environ), *(of_command(environ, args) for args in commands)]
+    assert all("PATH" in one and not any(name.startswith("LINEAL_") for name in one) for one in given)
 
 
 def test_no_command_and_no_template_gets_the_key(project: Project) -> None:

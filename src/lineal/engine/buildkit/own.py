@@ -70,7 +70,7 @@ def start(environ: Mapping[str, str], workspace: Path, *, host_network: bool) ->
     with log.open("wb") as out:
         process = subprocess.Popen(
             [*tether(), *command],
-            env=dict(environ),
+            env={name: value for name, value in environ.items() if not name.startswith("LINEAL_")},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,

@@ -6,11 +6,11 @@ WORKERS := $(shell n=$$(nproc); echo $$((n < 4 ? 2 * n + 1 : 9)))
 # What a machine says against it would have every process compile Lineal and the tests anew.
 unexport PYTHONDONTWRITEBYTECODE
 SHELL_SCRIPTS := .ci/run scripts/setup scripts/engine scripts/buildkit scripts/forwarder scripts/lock scripts/cluster \
-  scripts/sops scripts/registries scripts/release scripts/tag scripts/publish scripts/component scripts/lib.sh $(wildcard entrypoint.sh)
+  scripts/sops scripts/cosign scripts/registries scripts/release scripts/tag scripts/publish scripts/component scripts/lib.sh $(wildcard entrypoint.sh)
 YAML := $(wildcard .yamllint *.yml *.yaml .github gitlab-ci) examples
 WORKFLOWS := $(wildcard .github/workflows/*.yml examples/ci/github*.yml)
 
-.PHONY: help demo check check-tests test test-long fuzz corpus lint bench cluster sops registries
+.PHONY: help demo check check-tests test test-long fuzz corpus lint bench cluster sops cosign registries
 
 help:
 	@echo 'make demo    a small shop is built, changed, branched, merged and rendered, as a story (STORE=host/repo for a registry)'
@@ -22,6 +22,7 @@ help:
 	@echo 'make lint    ruff, mypy, shellcheck, yamllint, actionlint, zizmor, schemas'
 	@echo 'make cluster a Kubernetes API server for the tests, built once with Go'
 	@echo 'make sops    sops for the tests of encrypted values, built once with Go'
+	@echo 'make cosign  cosign for the tests of signatures, built once with Go'
 	@echo 'make registries  other registries than docker-registry for the tests, built once with Go'
 	@echo 'make bench   Lineal beside docker build; the result goes to bench/RESULTS.md'
 
@@ -85,6 +86,10 @@ cluster:
 sops:
 	@scripts/setup sops
 	@scripts/sops
+
+cosign:
+	@scripts/setup cosign
+	@scripts/cosign
 
 registries:
 	@scripts/setup registries

@@ -1,4 +1,4 @@
-"""Whoever may push to the store, but has no key: forges records, anchors and timestamps, and replays what is marked."""
+"""Whoever may push to the store and has no key: forges records, anchors and timestamps, replays what is marked."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from tests.simulation.registry import Shelf
 from tests.simulation.scenario import GAPS, STAGES, Run, Story, _differences, _doubled, _rebuilt
 from tests.simulation.world import Actor, Mood, World
 
+
 def play(numbers: Sequence[int], mood: Mood, *, immutable: bool, adversary: bool, opened: bool) -> Story:
     """`opened`: some runs have no key. Then one undisturbed run with the key of each commit."""
     world = World(numbers, mood)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lineal.deploy.helm.environment import of_command
+from lineal.git.command import git_environment
 from lineal.oci import Store
 from lineal.oci.image import encode, image_of, read_image
 from lineal.oci.types import Blob, Descriptor, Manifest
@@ -116,7 +119,16 @@ FORGERIES: dict[str, tuple[Callable[[Manifest], Manifest], str]] = {
 }
 
 
-@pytest.mark.parametrize(("forge", "why"), FORGERIES.values(), ids=FORGERIES)
+LONG = pytest.mark.long
+
+
+@pytest.mark.parametrize(
+    ("forge", "why"),
+    [
+        pytest.param(*made, id=name, marks=LONG if number else ())
+        for number, (name, made) in enumerate(FORGERIES.items())
+    ],
+)
 def test_an_anchor_that_somebody_moved_hides_nothing(
     project: Project, attacker: Attacker, forge: Callable[[Manifest], Manifest], why: str
 ) -> None:
@@ -136,7 +148,10 @@ def test_an_anchor_that_somebody_moved_hides_nothing(
     assert not attacker.is_evil(project.build(env=PROTECTED))
 
 
-@pytest.mark.parametrize("tree", [False, True], ids=["a commit of main", "nothing but a tree of main"])
+@pytest.mark.parametrize(
+    "tree",
+    [pytest.param(False, id="a commit of main"), pytest.param(True, id="nothing but a tree of main", marks=LONG)],
+)
 def test_a_stage_that_strangers_publish_first_is_built_all_the_same(
     project: Project, attacker: Attacker, tree: bool
 ) -> None:
@@ -145,6 +160,7 @@ def test_a_stage_that_strangers_publish_first_is_built_all_the_same(
     commit(project, "2")
     missing = project.plan(env=PROTECTED)
     for text in ("one", "two"):
+
         def change(found: Record, checksum: str = missing.stage(text)["checksum"]) -> Record:
             commits = ("0" * 40,) if tree else found.commits
             return replace(found, checksum=checksum, commits=commits, created=found.created - 5)
@@ -193,6 +209,7 @@ def test_a_cached_run_with_the_key_asks_as_little_as_one_without(project: Projec
     assert marked.report["requests"] == without.report["requests"] == 2
 
 
+@LONG
 def test_keys_rotate_and_old_stages_stay_good_while_their_key_is_given(project: Project) -> None:
     first = project.build(env=PROTECTED)
     both = {"LINEAL_TRUST_KEY": f"{ANOTHER.hex()} {KEY.hex()}"}
@@ -250,6 +267,13 @@ def test_a_key_that_is_none_is_refused_and_nowhere_repeated(project: Project) ->
     ran = project.build(code=3, env={"LINEAL_TRUST_KEY": f"{KEY.hex()} hunter2-hunter2"})
     assert "Key number 2 of LINEAL_TRUST_KEY" in ran.error
     assert "hunter2" not in ran.stderr and KEY.hex() not in ran.stderr + ran.stdout
+
+
+def test_no_program_that_a_repository_or_a_chart_names_gets_the_key() -> None:
+    environ = {"PATH": "/bin", **PROTECTED, "LINEAL_SIGNING_KEY": "x"}
+    commands = (["template", "x"], ["pull", "oci://x"], ["upgrade", "x"], ["dependency", "build"], ["package", "x"])
+    given = [git_environment(Path("/x"), environ), *(of_command(environ, args) for args in commands)]
+    assert all("PATH" in one and not any(name.startswith("LINEAL_") for name in one) for one in given)
 
 
 def test_no_command_and_no_template_gets_the_key(project: Project) -> None:

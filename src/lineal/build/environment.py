@@ -31,6 +31,9 @@ class Secrets(Protocol):
     def value(self, image: str, name: str) -> bytes | None:
         """A secret's value for an image, None when none is configured under this id."""
 
+    def beside(self, image: str, name: str) -> str | None:
+        """What a stage that used the secret remembers of its source, None for nothing."""
+
     def mask(self, line: str) -> str:
         """The line without any secret's value."""
 

@@ -256,6 +256,7 @@ class Scheduler:
         return finished or candidate.reference(self._store.address)
 
     def _record(self, stage: Stage) -> Record:
+        below = [candidate.record for one in stage.dependencies() if (candidate := self._candidate(one)) is not None]
         return Record(
             checksum=stage.checksum,
             commits=self._provenance.commits,
@@ -265,6 +266,7 @@ class Scheduler:
             parent=stage.parent.checksum if stage.parent else "",
             project=self._provenance.project,
             version=__version__,
+            beside=frozenset().union(*(record.beside for record in below)),
         )
 
 

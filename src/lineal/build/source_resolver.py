@@ -40,6 +40,8 @@ class SourceResolver:
         self._finish = finish
         self.secrets: tuple[bytes, ...] = ()
         """The values of the secrets among the mounts."""
+        self.beside: frozenset[str] = frozenset()
+        """What the stage remembers of where they came from."""
         self.secret_env: frozenset[str] = frozenset()
         """The variables whose values are secrets."""
 
@@ -107,6 +109,7 @@ class SourceResolver:
         resolver = RunMountResolver(self._stage, self._environment, self._config, self._finish, self.tree)
         mounts = resolver.mounts(step, environ)
         self.secrets = tuple(resolver.secrets)
+        self.beside = frozenset(resolver.beside)
         self.secret_env = frozenset(resolver.variables)
         return mounts
 

@@ -59,20 +59,24 @@ def build(
     stage: Stage, inputs: StageInputs, environment: BuildEnvironment, output: Callable[[str], None]
 ) -> tuple[Built, StageImage]:
     """Make the stage and bring its layers to the store; publishing it is the caller's."""
+    beside: frozenset[str] = frozenset()
     if isinstance(stage.op, FromInstruction):
         image, filesystem = import_base(stage, stage.op.reference, inputs, environment)
     else:
         if inputs.parent is not None:
             check_platform(inputs.parent.image, "The image that this is built on", stage)
         try:
-            image, filesystem = StageBuilder(stage, inputs, environment, output).make()
+            builder = StageBuilder(stage, inputs, environment, output)
+            image, filesystem = builder.make()
+            beside = builder.resolver.beside
         except LinealError as error:
             if not isinstance(error, Unreachable):
                 error.place = error.place or stage.place
             raise
     document = {**files_digest(stage.inputs), "parent": stage.parent.checksum if stage.parent else None}
     making = making_of(stage, inputs.used, environment.builder)
-    return Built(image, filesystem.encode(), document, stage.platform, making), StageImage(image, filesystem, "")
+    built = Built(image, filesystem.encode(), document, stage.platform, beside, making)
+    return built, StageImage(image, filesystem, "")
 
 
 class StageBuilder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from lineal.config.beside import entry
 from lineal.config.document import spell
 from lineal.config.grants import Grants, expanded, secret_wish
 from lineal.config.model import Secret
@@ -86,6 +87,11 @@ class SecretValues(Mask):
             value = self._file(name, str(secret.file))
         self.hide([value.decode(errors="replace")])
         return value
+
+    def beside(self, image: str, name: str) -> str | None:
+        """What a stage remembers of this secret (config/beside.py); None when the caller gave it, or nobody."""
+        secret = None if name in self._given else self._images.get(image, {}).get(name, (0, None))[1]
+        return None if secret is None else entry(secret)
 
     def _named(self, image: str, name: str) -> Secret | None:
         """The secret as the commit names it, if the run lets the commit have it."""

@@ -24,9 +24,9 @@ class Signer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     github: Annotated[
         str | None, Meta(description="A repository `owner/name` whose pipelines GitHub vouches for.")
     ] = None
-    gitlab: Annotated[
-        str | None, Meta(description="A project `group/name` whose pipelines GitLab vouches for.")
-    ] = None
+    gitlab: Annotated[str | None, Meta(description="A project `group/name` whose pipelines GitLab vouches for.")] = (
+        None
+    )
     refs: Annotated[
         list[str],
         Meta(description="The refs that may sign, such as `refs/heads/main` and `refs/tags/*` (default: all)."),
@@ -42,10 +42,8 @@ class Signer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 _KINDS = ("key", "github", "gitlab")
-OneSigner = Annotated[
-    Signer,
-    Meta(extra_json_schema={"oneOf": [{"required": [key], "properties": {key: {"type": "string"}}} for key in _KINDS]}),
-]
+_ONE = [{"required": [key], "properties": {key: {"type": "string"}}} for key in _KINDS]
+OneSigner = Annotated[Signer, Meta(extra_json_schema={"oneOf": _ONE})]
 
 
 class Trust(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,14 +57,10 @@ class Trust(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     merged: Annotated[
         bool,
         Meta(
-            description="Whether what a pull request's pipeline of this repository signed is believed once its commit "
-            "is in the history."
+            description="Whether what a pull request's pipeline of this repository signed is believed once its "
+            "commit is in the history."
         ),
     ] = False
-    recompute: Annotated[
-        bool,
-        Meta(description="Whether stages of COPY, ADD and metadata that git proves are believed without a signer."),
-    ] = True
 
 
 def policy_of(trust: Trust | None) -> Policy | None:
@@ -74,7 +68,7 @@ def policy_of(trust: Trust | None) -> Policy | None:
     if trust is None:
         return None
     accept = tuple(_signer(one) for one in trust.accept)
-    return Policy(trust.key == "required", accept, trust.merged, trust.recompute)
+    return Policy(trust.key == "required", accept, trust.merged)
 
 
 def check_trust(trust: Trust) -> Iterator[RuleViolation]:
@@ -102,13 +96,13 @@ def _check_signer(signer: Signer, path: Path) -> Iterator[RuleViolation]:
         return
     project = getattr(signer, kind)
     if not _PROJECT.fullmatch(project) or (kind == "github" and project.count("/") != 1):
-        yield RuleViolation((*path, kind), f"{quoted(project)} is no project of a forge.", "Write it as `owner/name`.")
+        yield RuleViolation(
+            (*path, kind), f"{quoted(project)} is no project of a forge.", "Write it as `owner/name`."
+        )
     for index, ref in enumerate(signer.refs):
         if not _REF.fullmatch(ref):
             message = f"{quoted(ref)} is not a full ref."
-            yield RuleViolation(
-                (*path, "refs", index), message, "Write it as `refs/heads/main` or `refs/tags/*`."
-            )
+            yield RuleViolation((*path, "refs", index), message, "Write it as `refs/heads/main` or `refs/tags/*`.")
 
 
 def _signer(signer: Signer) -> KeySigner | IdentitySigner:

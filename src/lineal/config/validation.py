@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from lineal.config.document import Path
 from lineal.config.model import PLATFORM, Deploy, Image, Project, Secret, Ssh, normal
 from lineal.config.named_context import NamedContext
-from lineal.config.run_options import GATEWAY, ULIMITS, bytes_of, soft_and_hard
 from lineal.config.rule_violation import RuleViolation
+from lineal.config.run_options import GATEWAY, ULIMITS, bytes_of, soft_and_hard
 from lineal.config.trust import Trust, check_trust
 from lineal.context.remote_source import BadRemote, GitSource
 from lineal.context.remote_source import parse as parse_remote

@@ -48,8 +48,13 @@ class TrustOfRun:
         return alone and (is_open(self.context) or not self.context.may_write)
 
     @cached_property
+    def marks(self) -> Marks | None:
+        """What vouches for all that this run publishes, None without a key."""
+        return Marks(self.keys) if self.keys else None
+
+    @cached_property
     def judge(self) -> Judge:
-        marks = [Marks(self.keys)] if self.keys else []
+        marks = [self.marks] if self.marks else []
         verifiers = [] if self.open else [*marks, *self.verifiers]
         return Judge(verifiers, self.repository) if verifiers else EVERYBODY
 
@@ -60,21 +65,18 @@ class TrustOfRun:
     @property
     def marked(self) -> Callable[[Manifest], Manifest]:
         """Vouches for the index of a stage that this run publishes."""
-        if not self.keys:
+        marks = self.marks
+        if marks is None:
             return lambda index: index
-        marks = Marks(self.keys)
         return lambda index: marks.marked(index, self.repository)
 
     @property
     def shown(self) -> str:
         """For the first lines of a run; empty where nothing is said of trust."""
         if self.open:
-            return "everybody who may push: nobody vouches for this run, and nothing of it is believed"
-        believed = [f"what is marked with key {' or '.join(key.id for key in self.keys)}  {TRUST_KEY}"] * bool(
-            self.keys
-        )
-        believed += [str(one) for one in self.verifiers]
-        return ", ".join(believed)
+            return "everybody who may push; others do not believe this run, which has no key"
+        marked = f"what is marked with key {' or '.join(key.id for key in self.keys)}  {TRUST_KEY}"
+        return ", ".join([*([marked] if self.keys else []), *map(str, self.verifiers)])
 
     def require(self, purpose: str) -> None:
         """For what leaves the store, such as `deploy`. Raises `BadConfiguration` when the run cannot meet the policy

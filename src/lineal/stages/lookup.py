@@ -16,6 +16,7 @@ from lineal.stages.lane import CLOSED, Lane
 from lineal.stages.visibility import DEV_PREFIX, History, HistoryPosition, Verdict, judge
 from lineal.store.record import Record, read_stage
 from lineal.store.tags import parse_stage_tag, stage_tag
+from lineal.text import printable
 from lineal.trust.judge import EVERYBODY, Judge
 from lineal.trust.mark import is_marked
 
@@ -113,12 +114,19 @@ class Lookup:
         self.time = time or Time()
         self.broken: set[str] = set()
         """Digests of publications that turned out to lack a blob: they count as gone."""
+        self.beside: dict[str, frozenset[str]] = {}
+        """By checksum, what this commit has of what no checksum holds (`Record.beside`)."""
         self._tags: list[str] | None = None
         self._seen: dict[str, Candidate] = {}
         """Candidates by stage tag, as this run has read them. Stage tags never move."""
         self._young_at = 0.0
         self._history_lock = threading.Lock()
         self.pool = pool or ThreadPoolExecutor(_WORKERS, thread_name_prefix="lookup")
+
+    @property
+    def strict(self) -> bool:
+        """Whether there are stages that the run does not believe."""
+        return self._judge.strict
 
     def find(self, checksums: Sequence[str]) -> dict[str, Resolution]:
         """The selected candidate of each checksum; behind hidden anchors by one list of tags for the whole run."""
@@ -225,15 +233,24 @@ class Lookup:
 
     def _verdicts(self, candidates: Sequence[Candidate]) -> list[Verdict]:
         """Whether each may be used: history is asked only for those that are believed."""
-        judged = list(self.pool.map(self._believed, candidates)) if self._judge.strict else []
-        believed = [one for one, why in zip(candidates, judged, strict=True) if not why] if judged else candidates
-        if not believed:
-            return [Verdict(Ancestry.NO, f"hidden: {why}") for why in judged]
+        reasons = [self._foreign(candidate) for candidate in candidates]
+        if self.strict:
+            reasons = [
+                why or own for why, own in zip(self.pool.map(self._believed, candidates), reasons, strict=True)
+            ]
+        usable = [candidate.record for candidate, why in zip(candidates, reasons, strict=True) if not why]
+        if not usable:
+            return [Verdict(Ancestry.NO, f"hidden: {why}") for why in reasons]
         with self._history_lock:
-            visible = iter(judge([candidate.record for candidate in believed], self.line, self.history))
-        if not judged:
-            return list(visible)
-        return [Verdict(Ancestry.NO, f"hidden: {why}") if why else next(visible) for why in judged]
+            visible = iter(judge(usable, self.line, self.history))
+        return [Verdict(Ancestry.NO, f"hidden: {why}") if why else next(visible) for why in reasons]
+
+    def _foreign(self, candidate: Candidate) -> str:
+        """Why a stage was made with something that this commit does not have, empty when it was not."""
+        record = candidate.record
+        others = sorted(record.beside - self.beside.get(record.checksum, frozenset()))
+        names = ", ".join(printable(one.partition("=")[0], 40) for one in others[:3])
+        return f"built with other sources of secrets ({names})" if others else ""
 
     def _believed(self, candidate: Candidate) -> str:
         """Why it is not believed, empty when it is."""
@@ -248,13 +265,13 @@ class Lookup:
 
     def _newest(self, listed: Sequence[str], read: Sequence[Candidate]) -> int:
         """The highest timestamp that the next one has to be above: a stranger could name the end of time."""
-        if self._judge.strict:
+        if self.strict:
             return max((one.record.created for one in read if not self._believed(one)), default=0)
         return max((int(tag.rpartition("-")[2]) for tag in listed), default=0)
 
     def _affordable(self, checksum: str, tags: list[str]) -> list[str]:
         """The tags of one checksum that a run reads, of all in the order of their timestamps."""
-        if not self._judge.strict or len(tags) <= MOST:
+        if not self.strict or len(tags) <= MOST:
             return tags
         if checksum not in self._flooded:
             self._flooded.add(checksum)

@@ -38,6 +38,8 @@ _POLL = (0.25, 1.0)
 _TRIES = 16
 _PATIENCE = 3
 _SPREAD = 1000
+_STEPS = 6
+"""The longest of those steps is 2 to this power seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Built:
     filesystem: bytes
     inputs: dict[str, Any]
     platform: str
+    beside: frozenset[str] = frozenset()
+    """As in `Record`."""
     making: Making = NOTHING
 
 
@@ -76,6 +80,7 @@ class Publisher:
 
     def publish(self, built: Built, record: Record) -> Publication:
         """Publish, or adopt the publication of another run. The publisher sets `record.created`."""
+        record = replace(record, beside=record.beside | built.beside)
         blobs, beside = record_documents(
             record, built.inputs, built.filesystem, built.image, built.platform, built.making, self._sign,
             self._store.now(),
@@ -99,7 +104,7 @@ class Publisher:
         """Write a stage tag that does not exist yet, unless a visible candidate has appeared."""
         claim: Candidate | None = None
         floor = 0
-        for _ in range(_TRIES):
+        for number in range(_TRIES):
             looked = self._time.monotonic()
             found = self._lookup.find_now(checksum)
             if found.candidate is not None:
@@ -112,18 +117,27 @@ class Publisher:
             if taken == claim.digest:
                 return Publication(claim, "published")
             if taken is not None:
-                floor = claim.record.created + 1
+                floor = self._beyond(claim, number)
             elif self._fresh(looked):
                 try:
                     if self._store.try_tag(claim.index, claim.tag):
                         return Publication(claim, "published")
                 except Conflict:
-                    floor = claim.record.created + 1
+                    floor = self._beyond(claim, number)
         raise self._refusal(checksum)
+
+    def _beyond(self, claim: Candidate, tries: int) -> int:
+        """The least timestamp behind one that somebody else has. Strangers may have taken many in advance, so a run
+        that does not believe everybody steps on faster each time, to digits that nobody foresees."""
+        if not self._lookup.strict:
+            return claim.record.created + 1
+        self._digits = int(claim.digest[-8:], 16) % _SPREAD
+        return claim.record.created + 1 + (_SPREAD << min(tries, _STEPS))
 
     def _elect(self, own: Candidate) -> Publication:
         """Wait until the checksum has its anchor, or write the anchor when this run is the one to do so."""
         checksum, claimed, tries = own.record.checksum, self._time.monotonic(), 0
+        anchor = self._lookup.lane.anchor(checksum)
         poll, longest = _POLL
         known: dict[str, float] = {}
         while tries < _TRIES:
@@ -138,7 +152,7 @@ class Publisher:
             elif self._fresh(looked):
                 tries += 1
                 with suppress(Conflict):
-                    if self._store.try_tag(winner.index, self._lookup.lane.anchor(checksum)) and winner is own and seen.listed:
+                    if self._store.try_tag(winner.index, anchor) and winner is own and seen.listed:
                         return Publication(own, "published")
         raise self._refusal(checksum)
 

@@ -54,9 +54,13 @@ class Record:
     parent: str
     project: str
     version: str
+    beside: frozenset[str] = frozenset()
+    """What the stage was made with and no checksum holds: only a commit that has all of it uses the stage."""
 
     def annotations(self) -> dict[str, str]:
+        beside = {PREFIX + "beside": " ".join(sorted(self.beside))} if self.beside else {}
         return {
+            **beside,
             PREFIX + "branch": self.branch,
             PREFIX + "checksum": self.checksum,
             PREFIX + "commits": " ".join(self.commits),
@@ -83,6 +87,7 @@ class Record:
                 parent=found.get(PREFIX + "parent", ""),
                 project=found.get(PREFIX + "project", ""),
                 version=found.get(PREFIX + "version", ""),
+                beside=frozenset(found.get(PREFIX + "beside", "").split()),
             )
         except KeyError as missing:
             raise ValueError(f"an index without {missing}") from None
@@ -102,15 +107,17 @@ def record_documents(
     """The record's blobs and its manifest. `inputs` is what the checksum was made of, `filesystem` the encoded
     filesystem index, `image` the image, or the digest of its manifest. Does not depend on `record.created`."""
     subject = image if isinstance(image, str) else image.manifest.digest
+    files = Blob.of(filesystem)
     said = StageStatement(
         **{key: getattr(record, key) for key in _RECORD_KEYS},
         image=subject,
         platform=platform if isinstance(image, str) else _platform(image, platform),
+        filesystem=files.digest,
         inputs=inputs,
         making=making,
         finished=now if sign else None,
     )
-    statement, files = Blob.of(said.encode()), Blob.of(filesystem)
+    statement = Blob.of(said.encode())
     # Tools that do not know records see an image for no platform, the shape BuildKit gives its attestations.
     config = Blob.of(
         encode(
@@ -180,7 +187,7 @@ def _platform(image: Image, built: str) -> str:
     return built if found.split("/")[:2] == built.split("/")[:2] else found
 
 
-_RECORD_KEYS = ("checksum", "commits", "tree", "branch", "parent", "project", "version")
+_RECORD_KEYS = ("checksum", "commits", "tree", "branch", "parent", "project", "version", "beside")
 
 
 def image_digest(index: Manifest) -> str:

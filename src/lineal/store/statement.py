@@ -109,8 +109,12 @@ class StageStatement:
     image: str
     """The digest of the image's manifest: the subject."""
     platform: str
+    filesystem: str
+    """The digest of the filesystem index, on which later stages rest as they do on the image."""
     inputs: Mapping[str, Any]
     making: Making
+    beside: frozenset[str] = frozenset()
+    """As in `Record`."""
     finished: int | None = None
     """When it was signed, in ms since the epoch by the store's clock."""
 
@@ -131,9 +135,11 @@ class StageStatement:
         internal: dict[str, Any] = {
             "checksum": self.checksum,
             "parent": self.parent,
+            "filesystem": self.filesystem,
             "inputs": self.inputs,
             "store": builder.store,
         }
+        internal |= {"beside": sorted(self.beside)} if self.beside else {}
         internal |= {"pullRequest": builder.pull_request} if builder.pull_request is not None else {}
         return provenance(
             [(self.project, self.image)], STAGE, external, internal, made_from, builder, self.version, self.finished
@@ -190,10 +196,11 @@ def _read(document: Any) -> StageStatement:
         raise ValueError("a statement of another kind")
     if type(pull_request) not in (int, type(None)) or not isinstance(internal["inputs"], dict):
         raise ValueError("a statement with values of another kind")
+    beside = internal.get("beside", [])
     texts = [external[key] for key in ("project", "branch", "platform", "instruction", "place")]
-    texts += [internal[key] for key in ("checksum", "parent", "store")]
+    texts += [internal[key] for key in ("checksum", "parent", "filesystem", "store")]
     texts += [run["builder"]["id"], run["builder"]["version"]["lineal"], metadata.get("invocationId", "")]
-    if not all(isinstance(text, str) for text in (*texts, *external["secrets"], *external["agents"])):
+    if not all(isinstance(text, str) for text in (*texts, *beside, *external["secrets"], *external["agents"])):
         raise ValueError("a statement with values of another kind")
     builder = Builder(
         run["builder"]["id"], metadata.get("invocationId", ""), pull_request, internal["store"],
@@ -206,7 +213,8 @@ def _read(document: Any) -> StageStatement:
     )  # fmt: skip
     return StageStatement(
         internal["checksum"], commits, tree, external["branch"], internal["parent"], external["project"],
-        run["builder"]["version"]["lineal"], image, external["platform"], internal["inputs"], making,
+        run["builder"]["version"]["lineal"], image, external["platform"], internal["filesystem"], internal["inputs"],
+        making, frozenset(beside),
         _milliseconds(metadata["finishedOn"]) if "finishedOn" in metadata else None,
     )  # fmt: skip
 

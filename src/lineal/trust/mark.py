@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -27,6 +27,10 @@ MARK = PREFIX + "mark"
 UNMARKED = "not from a protected pipeline"
 BYTES = 32
 _STAGE = "lineal stage 1"
+_STRANGE = "its mark is not one that Lineal writes"
+Covered = Callable[[dict[str, Any]], bytes]
+"""What a mark covers of a document: everything but the mark that a reader relies on. Raises ValueError, LookupError
+or TypeError for a document of another kind."""
 _MARK = re.compile(r"hmac-sha256:([0-9a-f]{8}):([0-9a-f]{64})")
 _INDEX = {"schemaVersion", "mediaType", "manifests", "annotations"}
 _DESCRIPTOR = ("mediaType", "digest", "size", "platform", "annotations")
@@ -80,24 +84,31 @@ class Marks:
 
     def marked(self, index: Manifest, repository: str) -> Manifest:
         """The index of a stage that this run publishes to a repository (`repository_of`), with its mark."""
-        document = json.loads(index.data)
-        key = self._keys[0]
-        document["annotations"][MARK] = f"hmac-sha256:{key.id}:{_mac(key, _stage(document, repository))}"
-        return Manifest(encode(document), index.media_type)
+        return self.mark(index, lambda document: _stage(document, repository))
 
     def judge(self, evidence: Evidence) -> Verdict:
+        return self.verify(evidence.index, lambda document: _stage(document, evidence.repository))
+
+    def mark(self, manifest: Manifest, covered: Covered) -> Manifest:
+        """A manifest of any kind with a mark over what is `covered` of it."""
+        document = json.loads(manifest.data)
+        key = self._keys[0]
+        document["annotations"][MARK] = f"hmac-sha256:{key.id}:{_mac(key, covered(document))}"
+        return Manifest(encode(document), manifest.media_type)
+
+    def verify(self, manifest: Manifest, covered: Covered) -> Verdict:
         try:
-            document = evidence.index.json
+            document = manifest.json
             mark = document["annotations"].get(MARK)
             if mark is None:
                 return Verdict(False, UNMARKED)
             match = _MARK.fullmatch(mark)
+            message = covered(document)
             # Only bytes that Lineal writes: another reader of JSON must see in them what this one sees.
-            if match is None or evidence.index.media_type != OCI_INDEX or encode(document) != evidence.index.data:
-                return Verdict(False, "its mark is not one that Lineal writes")
-            message = _stage(document, evidence.repository)
+            if match is None or document["mediaType"] != manifest.media_type or encode(document) != manifest.data:
+                return Verdict(False, _STRANGE)
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            return Verdict(False, "its mark is not one that Lineal writes")
+            return Verdict(False, _STRANGE)
         for key in self._keys:
             if hmac.compare_digest(_mac(key, message), match[2]):
                 return Verdict(True, f"key {key.id}")
@@ -115,17 +126,25 @@ def _bytes(word: str) -> bytes | None:
 
 
 def _stage(document: dict[str, Any], repository: str) -> bytes:
-    """All that a mark covers: whatever a reader believes of an index, and for which store. Raises ValueError,
-    LookupError or TypeError for an index that is not a stage's."""
-    if set(document) != _INDEX or len(document["manifests"]) != 2:
+    """Whatever a reader believes of a stage's index, and for which store."""
+    if set(document) != _INDEX or document["mediaType"] != OCI_INDEX or len(document["manifests"]) != 2:
         raise ValueError("more or less than a stage's index")
-    annotations = {name: value for name, value in document["annotations"].items() if name != MARK}
     manifests = []
     for descriptor in document["manifests"]:
         if not set(descriptor) <= set(_DESCRIPTOR):
             raise ValueError("more than a stage's descriptors have")
         manifests.append([descriptor.get(name) for name in _DESCRIPTOR])
-    return json.dumps([_STAGE, repository, annotations, manifests], sort_keys=True, separators=(",", ":")).encode()
+    return canonical([_STAGE, repository, unmarked(document), manifests])
+
+
+def unmarked(document: dict[str, Any]) -> dict[str, Any]:
+    """All annotations but the mark."""
+    return {name: value for name, value in document["annotations"].items() if name != MARK}
+
+
+def canonical(value: Any) -> bytes:
+    """The one JSON text of a value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _mac(key: TrustKey, message: bytes) -> str:

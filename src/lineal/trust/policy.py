@@ -37,5 +37,3 @@ class Policy:
     """Signers that are believed as well."""
     merged: bool = False
     """Whether what was signed in a pull request's pipeline of this repository counts once it is in the history."""
-    recompute: bool = True
-    """Whether stages that git proves need nobody who vouches for them."""

@@ -9,7 +9,7 @@ from lineal.errors import MissingContent
 from lineal.oci.image import encode
 from lineal.oci.types import OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest
 from lineal.oci.verify import size_of
-from lineal.store.record import MAX_STATEMENT, SIGNATURES, Part, Record, index_document
+from lineal.store.record import FILESYSTEM, MAX_STATEMENT, SIGNATURES, Part, Record, index_document
 from lineal.store.statement import STATEMENT, StageStatement
 from lineal.text import printable
 from lineal.trust import Evidence, Verdict
@@ -20,6 +20,7 @@ from lineal.trust.mark import MARK
 UNSIGNED = "nobody has signed it"
 _GONE = "its record is gone"
 _NOT_OURS = "its record is not one that Lineal writes"
+_OTHER = "what is signed is about something else"
 _EARLIER = 60_000
 """Milliseconds that a publication may be older than the signature of its statement: clocks differ."""
 
@@ -62,14 +63,18 @@ class SignedStages:
         if manifest is None:
             return Verdict(False, _GONE)
         try:
-            part = Part.of(manifest.json["layers"][0])
+            part, *others = map(Part.of, manifest.json["layers"])
             if part.descriptor.media_type != STATEMENT or SIGNATURES not in part.annotations:
                 return Verdict(False, UNSIGNED)
             data = part.read(evidence.store, MAX_STATEMENT)
             key = vouching(data, part.annotations[SIGNATURES], self.keys)
             if key is None:
                 return Verdict(False, "signed with a key that this commit does not accept")
-            why = self._doubt(StageStatement.read(data), manifest, evidence)
+            said = StageStatement.read(data)
+            kept = [(one.descriptor.media_type, one.descriptor.digest) for one in others]
+            if kept != [(FILESYSTEM, said.filesystem)]:
+                return Verdict(False, _OTHER)
+            why = self._doubt(said, manifest, evidence)
         except MissingContent:
             return Verdict(False, _GONE)
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
@@ -81,7 +86,7 @@ class SignedStages:
         `StageStatement.read` does."""
         published, builder = evidence.record, said.making.builder
         if said.image != evidence.image or replace(record_of(said), created=published.created) != published:
-            return "what is signed is about something else"
+            return _OTHER
         if not is_index_of(evidence.index, said.platform, record_manifest, published):
             return "what is signed is not all of it"
         if builder.store != evidence.repository:
@@ -95,7 +100,8 @@ class SignedStages:
 
 def record_of(said: StageStatement) -> Record:
     """The record that a statement is the source of; when it was published is nobody's to sign beforehand."""
-    return Record(said.checksum, said.commits, said.tree, said.branch, 0, said.parent, said.project, said.version)
+    facts = (said.checksum, said.commits, said.tree, said.branch)
+    return Record(*facts, 0, said.parent, said.project, said.version, said.beside)
 
 
 def is_index_of(index: Manifest, platform: str, record_manifest: Manifest, record: Record) -> bool:

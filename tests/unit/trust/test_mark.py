@@ -102,15 +102,20 @@ def changed(change: Callable[[dict[str, Any]], object]) -> bytes:
     return encode(document)
 
 
-ANNOTATIONS = [*record().annotations(), "dev.lineal.beside"]
+def annotated(name: str) -> Callable[[dict[str, Any]], object]:
+    return lambda found: found["annotations"].update({name: "x"})
+
+
+def described(number: int, key: str) -> Callable[[dict[str, Any]], object]:
+    other: dict[str, Any] = {"digest": "sha256:" + "0" * 64, "size": 1}
+    return lambda found: found["manifests"][number].update({key: other.get(key, "x")})
+
+
+DESCRIPTOR = ("mediaType", "digest", "size", "platform", "annotations")
 CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
-    **{f"annotation {name}": lambda found, name=name: found["annotations"].update({name: "x"})
-       for name in ANNOTATIONS},
-    "a new annotation": lambda found: found["annotations"].update({"org.opencontainers.image.title": "x"}),
+    **{f"annotation {name}": annotated(name) for name in [*record().annotations(), "dev.lineal.new"]},
     "an annotation less": lambda found: found["annotations"].pop("dev.lineal.branch"),
-    **{f"{key} of manifest {number}": lambda found, number=number, key=key: found["manifests"][number].update(
-        {key: {"digest": "sha256:" + "0" * 64, "size": 1}.get(key, "x")})
-       for number in (0, 1) for key in ("mediaType", "digest", "size", "platform", "annotations")},
+    **{f"{key} of manifest {number}": described(number, key) for number in (0, 1) for key in DESCRIPTOR},
     "the manifests in another order": lambda found: found["manifests"].reverse(),
     "another manifest": lambda found: found["manifests"].append(found["manifests"][0]),
     "a manifest less": lambda found: found["manifests"].pop(),
@@ -119,11 +124,10 @@ CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
     "the same key in another case": lambda found: found.update({"Manifests": []}),
     "a mark that is no text": lambda found: found["annotations"].update({MARK: 7}),
     "a mark of another kind": lambda found: found["annotations"].update({MARK: "ed25519:00:00"}),
-    "a mark that only begins right": lambda found: found["annotations"].update(
-        {MARK: found["annotations"][MARK][:-1]}),
+    "a mark that is cut off": lambda found: found["annotations"].update({MARK: found["annotations"][MARK][:-1]}),
     "manifests that are none": lambda found: found.update({"manifests": ["x", "y"]}),
     "no annotations": lambda found: found.update({"annotations": None}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)

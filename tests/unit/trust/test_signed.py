@@ -71,7 +71,7 @@ def test_a_record_that_is_gone_vouches_for_nothing() -> None:
     ("key", "value"),
     [
         ("checksum", "6b" * 32), ("commits", oid("e")), ("commits", f"{oid('c')} {oid('e')}"), ("tree", oid("a")),
-        ("branch", "release"), ("parent", "7c" * 32), ("project", "other"), ("version", "2"),
+        ("beside", "secret:1"), ("branch", "release"), ("parent", "7c" * 32), ("project", "other"), ("version", "2"),
     ],
 )  # fmt: skip
 def test_a_statement_replayed_under_other_facts_is_refused(key: str, value: str) -> None:
@@ -89,6 +89,29 @@ def test_a_statement_replayed_beside_another_image_is_refused() -> None:
     beside = store.manifest(index.json["manifests"][1]["digest"])
     assert beside is not None
     forged = stage_index(other.image, beside, record(), "linux/amd64")
+    assert reason(store, forged) == "what is signed is about something else"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda layers: layers[1].update(digest="sha256:" + "0" * 64),
+        lambda layers: layers.append(dict(layers[1])),
+        lambda layers: layers.pop(),
+        lambda layers: layers[1].update(mediaType="text/plain"),
+    ],
+)
+def test_a_signed_statement_in_another_record_is_refused(change: Callable[[list[Any]], object]) -> None:
+    """The filesystem index decides whose the files of later stages are, and where links lead."""
+    store = MemoryStore()
+    index = signed_stage(store)
+    beside = store.manifest(index.json["manifests"][1]["digest"])
+    assert beside is not None
+    document = json.loads(beside.data)
+    change(document["layers"])
+    other = Manifest(encode(document), beside.media_type)
+    store.put_manifest(other)
+    forged = stage_index(built().image, other, record(), "linux/amd64")
     assert reason(store, forged) == "what is signed is about something else"
 
 
@@ -154,7 +177,8 @@ def test_what_a_pull_request_signed_counts_for_it_and_where_merged_work_does() -
 
 
 def test_the_facts_of_a_record_are_those_of_its_statement() -> None:
-    store, found = MemoryStore(), record(oid("c"), oid("e"), branch="feature/ü")
+    store = MemoryStore()
+    found = replace(record(oid("c"), oid("e"), branch="feature/ü"), beside=frozenset({"b", "a"}))
     index = signed_stage(
         store, found, builder=Builder("https://ci/flow", "https://ci/1", 7, STORE, "https://forge/a")
     )

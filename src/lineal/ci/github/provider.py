@@ -72,6 +72,10 @@ class GitHub:
 
     def write_results(self, report: Report, files: ResultFiles) -> None:
         try:
+            if self.environ.get("GITHUB_ARTIFACTS"):
+                from lineal.ci.github.artifacts import declare
+
+                declare(report, self.environ, files)
             if self.environ.get("GITHUB_OUTPUT"):
                 from lineal.ci.github.outputs import write_outputs
 

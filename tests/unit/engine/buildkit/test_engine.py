@@ -21,6 +21,7 @@ from lineal.engine import (
     Directory,
     NoWorkingDirectory,
     PushedLayer,
+    RunOptions,
     SecretMount,
     SshMount,
     TmpfsMount,
@@ -136,6 +137,19 @@ def base_busybox() -> bytes:
         file = tar.extractfile("bin/busybox")
         assert file is not None
         return file.read()
+
+
+@pytest.mark.parametrize("owner", [0, 7])
+def test_no_file_is_younger_than_it_may_be(either: Bench, owner: int) -> None:
+    script = "mkdir -p n/new; echo x >n/new/a; touch -d '1970-01-01 00:16:41' n/old; rm /data/a; ln -s x n/link"
+    options = RunOptions(epoch=1002)
+    made = [Directory("/w", 0o755, owner, owner)]
+    layers = [either.run(script, workdir="/w", directories=made, options=options) for _ in range(2)]
+    assert layers[0].diff_id == layers[1].diff_id
+    with tarfile.open(fileobj=io.BytesIO(either.tar(layers[0]))) as tar:
+        times = {member.name: member.mtime for member in tar}
+    assert times.pop("w/n/old") == 1001 and times.pop("data/.wh.a") <= 1002
+    assert set(times.values()) == {1002} and "w/n/link" in times
 
 
 def test_a_command_has_what_it_is_given(pushing: Bench) -> None:

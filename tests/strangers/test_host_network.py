@@ -1,4 +1,4 @@
-"""`RUN --network=host`, `--security=insecure` and `--device`: the commit asks, the caller gives, a stranger has none."""
+"""`RUN --network=host`, `--security=insecure`, `--device`: the commit asks, the caller gives, strangers have none."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Entry:
     def date(self, latest: int) -> None:
         """Give it no time that is later than this, in seconds since 1970."""
         block = bytearray(self.header)
-        if number(block[136:148]) > latest:
+        if number(self.header[136:148]) > latest:
             block[136:148] = b"%011o\0" % latest
         self.header = bytes(block)
         for key in (b"mtime", b"atime", b"ctime"):

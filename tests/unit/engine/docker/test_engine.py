@@ -170,8 +170,8 @@ def test_file_capabilities_are_kept(bench: Bench) -> None:
 def test_no_file_is_younger_than_it_may_be(bench: Bench, fast: bool) -> None:
     bench.engine = DockerEngine(upper=None if fast else False)
     script = "mkdir -p n/new; echo x >n/new/a; touch -d '1970-01-01 00:16:41' n/old; rm /data/a; ln -s x n/link"
-    options = {"workdir": "/w", "options": RunOptions(epoch=1002), "existing": lambda _: False}
-    layers = [bench.run(script, **options) for _ in range(2)]
+    options = RunOptions(epoch=1002)
+    layers = [bench.run(script, workdir="/w", options=options, existing=lambda _: False) for _ in range(2)]
     assert layers[0].diff_id == layers[1].diff_id
     with tarfile.open(layers[0].path) as tar:
         times = {member.name: member.mtime for member in tar}

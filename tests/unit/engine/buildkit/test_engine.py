@@ -7,6 +7,7 @@ import socket
 import struct
 import tarfile
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,7 @@ from lineal.engine.buildkit.engine import BuildkitEngine
 from lineal.engine.buildkit.protocol import ssh_pb2
 from lineal.engine.buildkit.session import _AgentCall
 from lineal.errors import BuildFailed, Interrupted, Unreachable
+from lineal.oci.types import Layer
 from tests.unit.engine.buildkit.conftest import Bench, put_image
 from tests.unit.engine.docker.conftest import base_tar, directory, regular, tar_of
 
@@ -137,6 +139,17 @@ def base_busybox() -> bytes:
         file = tar.extractfile("bin/busybox")
         assert file is not None
         return file.read()
+
+
+def test_large_layers_go_through_lineal_in_little_memory(layout: Bench) -> None:
+    layout.base = put_image(layout.store, base_tar(), tar_of(regular("large", bytes(30_000_000))))
+    tracemalloc.start()
+    try:
+        layer = layout.run("cat /large /large >/data/x")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert isinstance(layer, Layer) and peak < 25_000_000
 
 
 @pytest.mark.parametrize("owner", [0, 7])

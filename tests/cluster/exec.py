@@ -31,7 +31,7 @@ def serve(handler: BaseHTTPRequestHandler, command: list[str], env: Mapping[str,
     program = subprocess.Popen(
         command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    socket = _Socket(TlsTransport(handler.connection))  # type: ignore[arg-type]
+    socket = _Socket(TlsTransport(handler.connection))
     streams = [(_STDOUT, cast(BinaryIO, program.stdout)), (_STDERR, cast(BinaryIO, program.stderr))]
     out = [threading.Thread(target=socket.copy, args=one) for one in streams]
     threading.Thread(target=_feed, args=(socket, program), daemon=True).start()

@@ -1,5 +1,4 @@
-"""`RUN --network=host`, `--security=insecure`, `--device`: the commit asks for it, the caller gives it, and the commit of
-a stranger never has it."""
+"""`RUN --network=host`, `--security=insecure`, `--device`: the commit asks, the caller gives, strangers have none."""
 
 from __future__ import annotations
 

@@ -305,7 +305,10 @@ class StageBuilder:
                 place=self.stage.place,
                 remedy="Its output is above; the stages before it are published.",
             ) from None
-        self.document["created"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        now, epoch = int(time.time()), command.options.epoch
+        self.document["created"] = time.strftime(
+            "%Y-%m-%dT%H:%M:%SZ", time.gmtime(now if epoch is None else min(now, epoch))
+        )
         if isinstance(layer, PushedLayer):
             filesystem = self.parent.filesystem.after(len(self.parent.image.layers), layer.tree)
             return self._with(layer.descriptor, layer.diff_id), filesystem

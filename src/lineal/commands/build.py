@@ -180,4 +180,5 @@ def _run_options(image: model.Image) -> RunOptions:
         shm_size=None if image.shm_size is None else bytes_of(image.shm_size),
         ulimits=tuple((name, *soft_and_hard(limit)) for name, limit in image.ulimits.items()),
         cgroup_parent=image.cgroup_parent or "",
+        epoch=image.source_date_epoch,
     )

@@ -109,6 +109,8 @@ class RunOptions:
     ulimits: Sequence[tuple[str, int, int]] = ()
     """Name, soft and hard limit; -1 is none."""
     cgroup_parent: str = ""
+    epoch: int | None = None
+    """The latest time of a file in the layer, in seconds since 1970; None for the times as they are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ class Build:
             self._session.result(lambda stream: archive.take(_chunks(stream)))
             self._solve(work, exporter, lambda: self._make(work, work.layer))
             made = (os.fsencode(one.path.strip("/")) for one in made_beforehand(work.command))
-            return archive.layer(hidden, frozenset(made))
+            return archive.layer(hidden, frozenset(made), work.command.options.epoch)
 
     def _pushed(self, work: _Work, target: Target, architecture: str) -> PushedLayer:
         """From the daemon to the store."""
@@ -127,7 +127,7 @@ class Build:
             trees.append(listing.parse(self._read(found.ref.id, listing.FILE)))
             return self._make(work, work.layer)
 
-        response = self._solve(work, target.exporter(), make)
+        response = self._solve(work, target.exporter(work.command.options.epoch), make)
         return target.pushed(response, trees[0])
 
     # --- the daemon's calls ---

@@ -45,6 +45,8 @@ def connect(
         except ssl.SSLError as error:
             raise _no_tls(address, error.reason or str(error)) from error
         except (OSError, ConnectionLost, RpcError) as error:
+            if alert := _alert(error):
+                raise _no_tls(address, alert) from error
             if wait is None:
                 raise lost(address, error) from error
             stopped.wait(wait)
@@ -55,6 +57,12 @@ def lost(address: Address, error: Exception) -> Lost:
     reason = (error.strerror if isinstance(error, OSError) else str(error)) or str(error)
     remedy = "Start it, or name another engine by `--engine` (LINEAL_ENGINE, BUILDKIT_HOST)."
     return Lost(f"The buildkitd at {address} cannot be reached: {reason}.", id="LN-5028", remedy=remedy)
+
+
+def _alert(error: Exception) -> str:
+    """What the other side says against our certificate, or the lack of one: it does so after the handshake."""
+    reason = str(getattr(error.__cause__, "reason", None) or "")
+    return reason.lower().replace("_", " ") if "ALERT" in reason else ""
 
 
 def _no_tls(address: Address, reason: str) -> Unreachable:

@@ -288,6 +288,7 @@ class Connection:
                     self.changed.notify_all()
         except (OSError, h2.exceptions.ProtocolError, ConnectionLost, RpcError) as caught:
             error = ConnectionLost(str(caught))
+            error.__cause__ = caught
         self._transport.close()
         self._end(error)
 

@@ -123,7 +123,8 @@ class DockerEngine:
             self._execute(client, container, output, command.secrets)
         mounts.wipe_secrets()
         with LayerWriter(workspace) as writer:
-            tar = LayerTar(writer.write, exclusions, container_diff.deletions(client, container) if helper else ())
+            deleted = container_diff.deletions(client, container) if helper else ()
+            tar = LayerTar(writer.write, exclusions, deleted, command.options.epoch)
             if helper:
                 container_diff.copy_upper(client, helper, tar)
             else:

@@ -29,7 +29,7 @@ class PrivateEngine:
         self._directory = directory
         self._daemon: subprocess.Popen[bytes] | None = None
         self.host = f"unix://{directory}/docker.sock"
-        self.variables = {"DOCKER_HOST": self.host}
+        self.variables = {"DOCKER_HOST": self.host, "LINEAL_ENGINE_NETWORK": "host"}
         # A newer client in front of it in PATH may lack the builder.
         self.client = "/usr/bin/docker" if Path("/usr/bin/docker").exists() else program("docker")
 

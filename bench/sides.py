@@ -30,7 +30,6 @@ class Lineal:
             env = {
                 **environment(Path(home)),
                 **(self.engine.variables if with_engine else self.engine.nowhere),
-                "LINEAL_ENGINE_NETWORK": "host",
             }
             report = Path(home, "report.json")
             argv = [lineal(), "build", "--repo", self.repository, "--report", str(report)]

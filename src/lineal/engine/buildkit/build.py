@@ -206,9 +206,10 @@ class Build:
     def _bridge(self, method: str, message: bytes) -> bytes:
         """One call that belongs to the build. The daemon waits 3 seconds for the build to begin, which is too short
         where it is busy: it is asked again as long as it has not said that there will be none."""
+        ours = [("buildkit-controlapi-buildid", self._reference)]
         while True:
             try:
-                return self._control.call(_BRIDGE + method, message, [("buildkit-controlapi-buildid", self._reference)])
+                return self._control.call(_BRIDGE + method, message, ours)
             except RpcError as error:
                 if _NOT_YET not in error.message or self._solving is None or self._solving.ended:
                     raise

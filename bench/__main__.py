@@ -24,8 +24,8 @@ _NOTES = (
     "either side. Docker's side is `DOCKER_BUILDKIT=1 docker build --cache-from IMAGE:latest --build-arg "
     "BUILDKIT_INLINE_CACHE=1 -t IMAGE:latest .` and `docker push`. The engine is the bench's own, started empty for "
     "each measurement (starting it is not measured), with host networking for both sides. BuildKit's side is "
-    "`buildctl build` with `--import-cache type=registry,ref=IMAGE:cache --export-cache "
-    "type=registry,ref=IMAGE:cache,mode=max --output type=image,name=IMAGE:latest,push=true`.",
+    "`buildctl build` with `--import-cache type=registry,ref=IMAGE-cache --export-cache "
+    "type=registry,ref=IMAGE-cache,mode=max --output type=image,name=IMAGE:latest,push=true`.",
 )
 
 

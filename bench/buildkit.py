@@ -64,7 +64,8 @@ class Buildkit:
 
     def build(self) -> float:
         """Seconds."""
-        cache = f"type=registry,ref={self.repository}:cache"
+        # Not in one repository: docker-registry confuses uploads of one blob at the same time.
+        cache = f"type=registry,ref={self.repository}-cache:latest"
         command = [
             str(PROGRAMS / "buildctl"), "--addr", self.engine.host, "build", "--frontend=dockerfile.v0",
             f"--local=context={self.checkout}", f"--local=dockerfile={self.checkout}",

@@ -62,7 +62,9 @@ class Story:
     def try_quietly(self, command: str) -> bool:
         """Runs what is no part of the story; gives whether it worked."""
         try:
-            return subprocess.run(shlex.split(command), env=self.env, capture_output=True, check=False).returncode == 0
+            return (
+                subprocess.run(shlex.split(command), env=self.env, capture_output=True, check=False).returncode == 0
+            )
         except FileNotFoundError:
             return False
 

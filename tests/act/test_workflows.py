@@ -178,7 +178,9 @@ def test_without_docker_a_run_goes_to_a_buildkitd_that_asks_for_a_certificate(
         door = tls.Door(certificates, daemon.address)
         # act's containers share the workspace alone.
         replace = {"/github/home": "${{ github.workspace }}", "buildkitd.ci:1234": f"127.0.0.1:{door.port}"}
-        act.install("github-kubernetes.yml", {**replace, "kubernetes\n": "ubuntu-latest\n", "buildpack-deps:scm": act.image})
+        act.install(
+            "github-kubernetes.yml", {**replace, "kubernetes\n": "ubuntu-latest\n", "buildpack-deps:scm": act.image}
+        )
         said = act.succeed().said()
         door.close()
     (digest,) = re.findall(rf"^\w+ {act.store}:\S+@(sha256:[0-9a-f]{{64}})$", said, re.MULTILINE)

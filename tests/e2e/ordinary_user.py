@@ -72,7 +72,10 @@ class OrdinaryUser:
             quoted = shlex.quote(str(place))
             lines += [f"mkdir -p {quoted}", f'mount --bind "$places/{number}" {quoted}']
         for name, text in files.items():
-            lines += [f"printf %s {shlex.quote(text)} >\"$places/{name}\"", f'mount --bind "$places/{name}" /etc/{name}']
+            lines += [
+                f'printf %s {shlex.quote(text)} >"$places/{name}"',
+                f'mount --bind "$places/{name}" /etc/{name}',
+            ]
         lines += ['umount --lazy "$places"', 'rmdir "$places"', 'exec "$@"']
         return "\n".join(lines)
 

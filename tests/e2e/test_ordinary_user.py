@@ -47,7 +47,8 @@ def test_the_whole_demo_needs_no_root_and_no_docker(user: OrdinaryUser) -> None:
 
 # Directories of users whom only the user's own namespace has, one that nobody may look into, and a command that runs.
 SCRIPT = (
-    "/busybox --install -s /bin; mkdir -p /h/x && touch /h/x/f && chown -R 1000:1000 /h && chmod 0 /h; echo began; sleep"
+    "/busybox --install -s /bin; mkdir -p /h/x && touch /h/x/f && chown -R 1000:1000 /h && chmod 0 /h; "
+    "echo began; sleep"
 )
 
 
@@ -62,7 +63,12 @@ def test_a_killed_run_leaves_no_process_and_no_file(user: OrdinaryUser, number: 
         for path in (user.home, *user.home.rglob("*")):
             os.chown(path, UID, UID)
     running = subprocess.Popen(
-        command, cwd=repo.path, env=user.environment(trusted), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=repo.path,
+        env=user.environment(trusted),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         read_until(running, "| began")

@@ -60,6 +60,10 @@ class Store(Protocol):
         False when the answer was lost or the registry is busy, after the pause that the registry asks for: the tag
         may be there or not. Raises `Conflict` and `MissingContent` as `put_manifest` does."""
 
+    def move_tag(self, manifest: Manifest, tag: str) -> bool:
+        """As `try_tag`, for a tag that is to move from one manifest to another."""
+        return self.try_tag(manifest, tag)
+
     def tags(self, prefix: str = "") -> list[str]:
         """Every tag that begins with `prefix`, all pages, in no particular order.
 

@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
 import yaml
 
@@ -260,6 +261,33 @@ def test_what_is_attested_is_what_was_published(act: Act, tmp_path: Path) -> Non
     (digest,) = re.findall(rf"^\w+ {act.store}:\S+@(sha256:[0-9a-f]{{64}})$", said, re.MULTILINE)
     assert digest in Published(act.store).tags().values()
     assert f"attests {act.store} {digest}" in said
+
+
+LOAD = """on: push
+jobs:
+  build:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v6
+      - uses: your_org/lineal@v1
+        with: {command: build, load: true, args: "--output type=docker,dest=image.tar"}
+      - run: tar xOf image.tar manifest.json && echo
+"""
+
+
+def test_the_next_step_has_what_was_loaded_and_the_archive(act: Act, engine: docker.DockerClient) -> None:
+    alone(act, "FROM scratch\nCOPY Dockerfile /\n")
+    act.repo.write({"lineal.yaml": f"project: {act.scratch.parent.name}\nimages: {{app: {{}}}}\n"})
+    act.repo.write({".github/workflows/load.yml": LOAD})
+    said = act.succeed().said("build")
+    (name,) = re.findall(r"loaded     (\S+:latest)$", said, re.MULTILINE)
+    image = engine.images.get(name)
+    try:
+        (entry,) = json.loads(re.findall(r"^\[{.*}\]$", said, re.MULTILINE)[0])
+        assert entry["RepoTags"] == [name] == image.tags
+        assert image.id == f"sha256:{entry['Config'].removeprefix('blobs/sha256/')}"
+    finally:
+        engine.images.remove(name)
 
 
 @pytest.mark.parametrize("workflow", sorted(path.name for path in EXAMPLES.glob("github*.yml")))

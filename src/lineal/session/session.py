@@ -174,7 +174,8 @@ class Session:
     def git_facts(self) -> GitFacts:
         commit = self.checkout.commit
         context = self.context
-        return GitFacts(commit, commit[:7], context.branch, context.tag, context.default_branch)
+        names = context.branch, context.tag, context.default_branch
+        return GitFacts(commit, commit[:7], *names, _merged=bool(context.parents))
 
     @cached_property
     def loaded(self) -> LoadedProject:
@@ -249,8 +250,11 @@ class Session:
         repository's root. Raises `BadConfiguration`."""
         if normal_address(address) == normal_address(self.store_settings.repo.value):
             return self.store
-        self.finals.append(self._own_stores.final(address, self.store))
-        return self.finals[-1]
+        final = self._own_stores.final(address, self.store)
+        if final.directory and self.store.directory and final.directory.resolve() == self.store.directory.resolve():
+            return self.store
+        self.finals.append(final)
+        return final
 
     @cached_property
     def _own_stores(self) -> StoreOpener:

@@ -38,9 +38,7 @@ class Publish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = {}
     provenance: Annotated[
         bool | None,
-        Meta(
-            description="Whether a statement of how it was made lies beside the finished image (default: true)."
-        ),
+        Meta(description="Whether a statement of how it was made lies beside the finished image (default: true)."),
     ] = None
 
 

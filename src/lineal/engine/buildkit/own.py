@@ -82,8 +82,8 @@ def start(environ: Mapping[str, str], workspace: Path, *, host_network: bool) ->
     with log.open("wb") as out:
         process = subprocess.Popen(
             [*tether(), *command],
-            # Its own settings, and what it vouches with, are no daemon's. Where XDG_RUNTIME_DIR says, runc keeps its state
-            # for a user who is not root.
+            # Its own settings, and what it vouches with, are no daemon's. Where XDG_RUNTIME_DIR says, runc keeps its
+            # state for a user who is not root.
             env={name: value for name, value in environ.items() if not name.startswith("LINEAL_")}
             | {"XDG_RUNTIME_DIR": str(directory)},
             stdin=subprocess.DEVNULL,

@@ -82,6 +82,7 @@ class RuncEngine:
         from lineal.engine.runc.mounts import CommandMounts
         from lineal.engine.runc.run_directory import remove_task_cgroup
 
+        _check_rights(command, output)
         parts = self._open()
         lower = parts.layers.ensure(parent, store)
         directory, name = parts.directory.task(), parts.layers.new()
@@ -176,6 +177,23 @@ class RuncEngine:
                 return _layer(parts.tasks, task, tar, command, workspace)
 
 
+def _check_rights(command: Command, output: Callable[[str], None]) -> None:
+    """What this engine gives to no command."""
+    if command.insecure:
+        raise BuildFailed(
+            "RUN --security=insecure needs a daemon: the engine runc gives no command the rights of root.",
+            id="LN-5707", remedy="Name one by `--engine docker` or `--engine buildkit:ADDRESS` (LINEAL_ENGINE).",
+        )  # fmt: skip
+    for device in command.devices:
+        if device.required:
+            raise BuildFailed(
+                f"RUN --device={device.name},required needs a buildkitd: the engine runc gives no devices.",
+                id="LN-5708",
+                remedy="Name one by `--engine buildkit:ADDRESS` (LINEAL_ENGINE), or leave `required` out.",
+            )
+        output(f"The device {device.name} is left out: the engine runc gives none.")
+
+
 def _follow(task: Task, command: Command, output: Watcher) -> None:
     """Pass the command's lines on until it has ended."""
     joined = LogLines(command.secrets)
@@ -215,7 +233,7 @@ def _layer(tasks: Tasks, task: Task, tar: Any, command: Command, workspace: Path
     mounted = (mount.value for mount in command.mounts if isinstance(mount, SecretMount))
     hidden = {part for value in (*mounted, *command.secrets) for part in parts(value)}
     with LayerWriter(workspace) as writer:
-        layer = LayerTar(writer.write, LayerExclusions(secrets=tuple(hidden)))
+        layer = LayerTar(writer.write, LayerExclusions(secrets=tuple(hidden)), (), command.options.epoch)
         try:
             layer.copy(tar)
         except Unreachable:
@@ -226,7 +244,8 @@ def _layer(tasks: Tasks, task: Task, tar: Any, command: Command, workspace: Path
         layer.finish()
         plain = bool(tasks.ended(task.answer())["plain"])
         tasks.check()
-        return writer.finish(), plain
+        # With other times, the next command is to see those of the layer.
+        return writer.finish(), plain and command.options.epoch is None
 
 
 def _remover(tasks: Tasks) -> Callable[[list[str]], None]:

@@ -72,3 +72,12 @@ def members() -> Members:
 @pytest.fixture
 def contents() -> Contents:
     return contents_of
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is shared with Docker's engine is run there each time, and here by `make test-long`."""
+    for item in items:
+        if isinstance(item, pytest.Function) and item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.server)
+            if item.function.__module__ != item.module.__name__:
+                item.add_marker(pytest.mark.long)

@@ -253,6 +253,7 @@ class StageBuilder:
         etc = self.parent.filesystem.directories.get("etc")
         command = Command(
             argv=words, env=environ, workdir=self.config.get("WorkingDir") or "/", user=self.config.get("User") or "",
+            platform=self.stage.platform,
             network=step.network, mounts=mounts, options=self._options(), directories=self.directories,
             existing=self._exists,
             secrets=self.resolver.secrets,

@@ -57,6 +57,8 @@ STORE: list[Callable[[Any], Any]] = [
 ]
 RUN: list[Callable[[Any], Any]] = [
     *STORE,
+    option("--platform", "What the images are built for; those of their `platforms` that this run builds.",
+            metavar="PLATFORM[,...]", multiple=True),
     option("--ignore-uncommitted", "Build the commit although files it reads have uncommitted changes.",
             is_flag=True),
     option("--dev", "Build the working tree as if it were committed; nobody inherits the result.", is_flag=True),

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from lineal.build.result import BuildResult, settle
+from lineal.build.result import BuildResult, look_again, settle
 from lineal.commands.export import Export
 from lineal.commands.finish import Finishing
 from lineal.commands.output import introduce, introduce_lock, references, show
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from lineal.build.scheduler import Scheduler
     from lineal.config import model
     from lineal.engine import RunOptions
+    from lineal.engine.by_platform import EnginesByPlatform
+    from lineal.engine.table import Named
     from lineal.oci.types import Image
     from lineal.stages.lookup import Candidate
 
@@ -61,7 +63,7 @@ def _built(
     session.given.ask(session.loaded, {stage.image for stage in plan.needed if _mounts_of_caller(stage)})
     scheduler = _scheduler(session, plan, finishing)
     try:
-        return scheduler.run()
+        return look_again(scheduler.run(), session.lookup)
     except BaseException:
         failed(finishing.unfinished(scheduler.result))
         raise
@@ -81,7 +83,7 @@ def _scheduler(session: Session, plan: BuildPlan, finishing: Finishing) -> Sched
         plan,
         session.lookup,
         Publisher(session.store, session.lock, session.lookup),
-        _environment(session, finishing.reference_in(plan)),
+        _environment(session, plan, finishing.reference_in(plan)),
         Provenance(position.recorded, position.tree, position.branch, session.loaded.project.project),
         session.progress,
         session.settings.jobs.value,
@@ -89,28 +91,42 @@ def _scheduler(session: Session, plan: BuildPlan, finishing: Finishing) -> Sched
     )
 
 
-def _environment(session: Session, finished: Callable[[Candidate, Image], str | None]) -> BuildEnvironment:
+def _engines(session: Session, plan: BuildPlan) -> EnginesByPlatform:
+    from lineal.engine.by_platform import EnginesByPlatform
+    from lineal.engine.select import SelectedEngine
+
+    settings = session.settings
+
+    def make(named: Named) -> SelectedEngine:
+        return SelectedEngine(
+            named.name,
+            named.source,
+            network=settings.engine_network.value,
+            environment=settings.environ,
+            workspace=session.workspace,
+            note=session.progress.note,
+        )
+
+    several = len({stage.platform for stage in plan.needed if isinstance(stage.op, RunInstruction)}) > 1
+    engines = EnginesByPlatform(session.engines, make, session.progress.note, several=several)
+    session.at_close(engines.close)
+    return engines
+
+
+def _environment(
+    session: Session, plan: BuildPlan, finished: Callable[[Candidate, Image], str | None]
+) -> BuildEnvironment:
     from lineal.build.environment import BuildEnvironment
     from lineal.build.proxies import JobProxies
-    from lineal.engine.select import SelectedEngine
     from lineal.session.settings import NETWORK_HOST
 
     settings, project = session.settings, session.loaded.project
-    engine = SelectedEngine(
-        settings.engine.value,
-        settings.engine.origin.source,
-        network=settings.engine_network.value,
-        environment=settings.environ,
-        workspace=session.workspace,
-        note=session.progress.note,
-    )
-    session.at_close(engine.close)
     proxies = JobProxies(settings.environ, session.context.may_write, settings.engine_network.value)
     session.hidden.hide(proxies.passwords)
     return BuildEnvironment(
         store=session.store,
         base_store=lambda reference: session.stores.base(reference, session.store),
-        engine=engine,
+        engine=_engines(session, plan),
         secrets=session.secrets,
         agents=session.agents.socket,
         exceptions=session.giterminism,

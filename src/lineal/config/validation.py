@@ -8,8 +8,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from lineal.config.document import Path
-from lineal.config.model import PLATFORM, Deploy, Image, Project, Secret, Ssh, normal
+from lineal.config.model import Deploy, Image, Project, Secret, Ssh, normal
 from lineal.config.named_context import NamedContext
+from lineal.config.platforms import engine_problems
+from lineal.config.platforms import problems as platform_problems
 from lineal.config.run_options import GATEWAY, ULIMITS, bytes_of, soft_and_hard
 from lineal.context.remote_source import BadRemote, GitSource
 from lineal.context.remote_source import parse as parse_remote
@@ -28,7 +30,6 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DURATION = re.compile(r"([0-9]+(\.[0-9]+)?(ms|s|m|h))+")
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*", re.IGNORECASE | re.ASCII)
 _GROUP = re.compile(r"/?[\w.:@-]+(/[\w.:@-]+)*", re.ASCII)
-_PLATFORM = re.compile(r"linux/[a-z0-9]+(/v[0-9]+)?")
 
 
 class RuleViolation(Exception):
@@ -52,6 +53,8 @@ def check(project: Project) -> Iterator[RuleViolation]:
         remedy = "Write `registry.example.com/team/app` or `layout:PATH`."
         yield RuleViolation(("repo",), f"{quoted(project.repo)} is not a store's address.", remedy)
     yield from _check_lock(project.lock)
+    for platform, message, remedy in engine_problems(project.engines):
+        yield RuleViolation(("engines", platform), message, remedy)
 
 
 def _check_lock(lock: str) -> Iterator[RuleViolation]:
@@ -232,12 +235,8 @@ def _check_agents(agents: list[Ssh], path: Path) -> Iterator[RuleViolation]:
 
 
 def _check_platforms(platforms: list[str], path: Path) -> Iterator[RuleViolation]:
-    if len(platforms) != 1:
-        message = f"An image is built for exactly one platform for now, and this gives {len(platforms)}."
-        yield RuleViolation(path, message, f"Write `platforms: [{PLATFORM}]`.")
-    elif not _PLATFORM.fullmatch(platforms[0]):
-        message = f"{quoted(platforms[0])} is not a platform that Lineal builds."
-        yield RuleViolation((*path, 0), message, f"Write it as linux/ARCHITECTURE, such as `{PLATFORM}`.")
+    for index, message, remedy in platform_problems(platforms):
+        yield RuleViolation(path if index is None else (*path, index), message, remedy)
 
 
 def _check_cycles(project: Project) -> Iterator[RuleViolation]:

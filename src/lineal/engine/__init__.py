@@ -107,6 +107,8 @@ class Command:
     env: dict[str, str]
     workdir: str
     user: str
+    platform: str = "linux/amd64"
+    """Whose programs it executes."""
     network: str = "default"
     mounts: Sequence[Mount] = ()
     options: RunOptions = RunOptions()

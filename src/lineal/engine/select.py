@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lineal.engine import Command, Engine, PushedLayer
+from lineal.engine.machine import KnowsMachine, Machine
 from lineal.errors import BadConfiguration, Interrupted, LinealError, Unreachable
 from lineal.oci import Store
 from lineal.oci.types import Image, Layer
@@ -55,6 +56,11 @@ class SelectedEngine:
         self._stopped = True
         if self._engine is not None:
             self._engine.stop()
+
+    def machine(self) -> Machine | None:
+        """The machine behind it, None when it does not say. Raises `LinealError` when there is no engine."""
+        engine = self._made()
+        return engine.machine() if isinstance(engine, KnowsMachine) else None
 
     def close(self) -> None:
         """End a daemon that was started here."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lineal.config.giterminism import FILE as GITERMINISM_FILE
 from lineal.config.giterminism import Giterminism, load_giterminism
 from lineal.config.grants import Grants
@@ -20,7 +22,7 @@ def load_project(
     text = committed_text(repository, FILE)
     if text is None:
         return None
-    return load(
+    loaded = load(
         text,
         env=settings.env.value or None,
         vars=settings.vars.value,
@@ -29,13 +31,15 @@ def load_project(
         giterminism=giterminism,
         grants=grants,
     )
+    return loaded.for_platforms(settings.platforms.value)
 
 
-def project_of_dockerfile(repository: Commit, forge_name: str | None) -> LoadedProject:
+def project_of_dockerfile(repository: Commit, forge_name: str | None, platforms: Sequence[str] = ()) -> LoadedProject:
     """The project of a commit without a `lineal.yaml`: its Dockerfile, if it has one, as an image named as the
     repository. `forge_name` is `owner/name`, None outside CI."""
     name = (forge_name or repository.root.name).rpartition("/")[2]
-    return implicit_project(repository.file(dockerfile_of(repository, "Dockerfile")) is not None, name)
+    loaded = implicit_project(repository.file(dockerfile_of(repository, "Dockerfile")) is not None, name)
+    return loaded.for_platforms(platforms)
 
 
 def load_exceptions(repository: Commit) -> Giterminism:

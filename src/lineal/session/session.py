@@ -22,11 +22,12 @@ from lineal.config.giterminism import Giterminism
 from lineal.config.load import LoadedProject
 from lineal.config.model import FILE
 from lineal.config.secrets import Mask, SecretValues
-from lineal.config.setting import Origin, Setting
+from lineal.config.setting import DEFAULT, Origin, Setting
 from lineal.config.ssh_agents import SshAgents
 from lineal.config.template import GitFacts
 from lineal.context.artifacts import Artifacts
 from lineal.context.committed import COMMIT_IT, NOT_COMMITTED
+from lineal.dockerfile.stage import Platforms
 from lineal.errors import DeployFailed, Uncommitted
 from lineal.git.cache import cache_directory
 from lineal.git.commit import Commit
@@ -34,6 +35,7 @@ from lineal.git.history import GitHistory
 from lineal.lock import Lock
 from lineal.lock.select import Choice, LockContext, choose, open_lock
 from lineal.oci import Store
+from lineal.oci.platform import normal
 from lineal.progress import Notes, Progress
 from lineal.session.given import Given
 from lineal.session.leaving import MaskedProgress, mask_error
@@ -46,6 +48,7 @@ from lineal.store.open import LAYOUT, REGISTRY_LOGIN, StoreOpener, normal_addres
 from lineal.store.registry.credentials import Credential
 
 if TYPE_CHECKING:
+    from lineal.engine.table import EngineTable
     from lineal.publish.publication import Publication
 
 
@@ -177,9 +180,36 @@ class Session:
             return found
         if (self.repository.root / FILE).exists():
             raise Uncommitted(f"{FILE} {NOT_COMMITTED}", id="LN-3002", remedy=COMMIT_IT)
-        found = project_of_dockerfile(self.repository, self.context.repository)
+        found = project_of_dockerfile(self.repository, self.context.repository, self.settings.platforms.value)
         self.progress.note(f"There is no {FILE}: building ./Dockerfile as the image {found.project.project!r}.")
         return found
+
+    @property
+    def platforms(self) -> Platforms:
+        """Those of the images' platforms that this run builds for; empty for all."""
+        given = self.settings.platforms.value
+        return frozenset(given) if self.loaded.names_platforms else frozenset()
+
+    @cached_property
+    def engines(self) -> EngineTable:
+        """Which engine executes what: as the run says, else as lineal.yaml does. A stranger's commit does not say
+        who executes its commands and gets this job's secrets. Raises `BadConfiguration`."""
+        from lineal.engine.select import check
+        from lineal.engine.table import EngineTable, Named, parse_table
+
+        engine, written = self.settings.engine, self.loaded.project.engines
+        table = parse_table(engine.value, engine.origin.source, Named("auto", "default"))
+        if engine.origin is not DEFAULT or not written:
+            return table
+        if not self.context.trusted:
+            self.progress.warn("`engines` of lineal.yaml is left out: this commit is not the project's own.")
+            return table
+        named = {}
+        for platform, name in written.items():
+            place = self.loaded.place(f"engines.{platform}")
+            named[normal(platform)] = Named(name.strip(), str(place))
+            check(name.strip(), str(place))
+        return EngineTable(table.default, named)
 
     @cached_property
     def publications(self) -> Mapping[str, Publication]:

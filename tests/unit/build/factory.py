@@ -30,7 +30,7 @@ from lineal.stages.publish import Publisher
 from lineal.stages.visibility import HistoryPosition
 from lineal.store.layout import Layout
 from tests import servers
-from tests.unit.stages.workbench import HERE, Says
+from tests.unit.stages.workbench import HERE, Says, parts
 
 
 class PretendEngine(Engine):
@@ -147,7 +147,7 @@ class Factory:
         self.told, self.reports = Told(), {}
         lookup = Lookup(self.store, line, history or Says(), time=Time(sleep=lambda _: self.before_settling()))
         try:
-            plan = resolve(images, lookup)
+            plan = resolve(parts(images), lookup)
             origin = Provenance(line.recorded, line.tree, line.branch, "shop")
             publisher = Publisher(self.store, NoLock(), lookup)
             scheduler = Scheduler(plan, lookup, publisher, self.environment(), origin, self.told, jobs)

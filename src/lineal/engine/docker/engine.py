@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lineal.engine import Command, CommandFailed, NoWorkingDirectory, RunOptions
 from lineal.engine.log_lines import LogLines
+from lineal.engine.machine import Machine
 from lineal.errors import BuildFailed, Interrupted, LinealError
 from lineal.oci import Store
 from lineal.oci.types import Image, Layer
@@ -135,6 +136,11 @@ class DockerEngine:
             tar.finish()
             self._check()
             return writer.finish()
+
+    def machine(self) -> Machine:
+        from lineal.engine.docker.machine import machine_of
+
+        return machine_of(self._connect()[0])
 
     def _connect(self) -> tuple[Client, ImageLoader]:
         from lineal.engine.docker.client import Client

@@ -1,0 +1,56 @@
+"""What `platforms:` of an image and `engines:` of the project say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated
+
+from msgspec import Meta
+
+from lineal.oci.platform import normal
+from lineal.text import quoted
+
+PLATFORM = "linux/amd64"
+PLATFORM_PATTERN = re.compile(r"linux/[a-z0-9]+(/v[0-9]+)?")
+_HOW = f"Write it as linux/ARCHITECTURE, such as `{PLATFORM}`."
+
+PlatformName = Annotated[
+    str,
+    Meta(
+        description="A platform: `linux/ARCHITECTURE[/VARIANT]`.",
+        pattern=f"^{PLATFORM_PATTERN.pattern}$",
+        extra={"rule": _HOW},
+    ),
+]
+Engines = Annotated[
+    dict[PlatformName, str],
+    Meta(
+        description="Which engine executes the `RUN`s for a platform, as `--engine` has it: `docker`, "
+        "`buildkit:ADDRESS`, … (default: one that can)."
+    ),
+]
+
+
+def problems(platforms: Sequence[str]) -> Iterator[tuple[int | None, str, str]]:
+    """What is wrong with an image's platforms: the number of the one that is wrong, the message and the remedy."""
+    if not platforms:
+        yield None, "An image is built for one platform at least.", f"Write `platforms: [{PLATFORM}]`."
+    seen: set[str] = set()
+    for index, platform in enumerate(platforms):
+        if not PLATFORM_PATTERN.fullmatch(platform):
+            yield index, f"{quoted(platform)} is not a platform that Lineal builds.", _HOW
+        elif normal(platform) in seen:
+            yield index, f"The platform {quoted(platform)} is there twice.", "Keep one of them."
+        seen.add(normal(platform))
+
+
+def engine_problems(engines: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """What is wrong with the engines: the platform, the message and the remedy."""
+    seen: set[str] = set()
+    for platform, engine in engines.items():
+        if not engine.strip():
+            yield platform, "The engine is empty.", "Write `docker` or `buildkit:ADDRESS`, or remove the key."
+        if normal(platform) in seen:
+            yield platform, f"The platform {quoted(platform)} is there twice.", "Keep one of them."
+        seen.add(normal(platform))

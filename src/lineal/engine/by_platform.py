@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
-from lineal.engine import Command, PushedLayer
+from lineal.engine import Command, Engine, PushedLayer
 from lineal.engine.machine import How, Machine
-from lineal.engine.select import SelectedEngine
 from lineal.engine.table import EngineTable, Named
 from lineal.errors import LinealError, Unreachable
 from lineal.oci import Store
@@ -23,11 +23,21 @@ _WORDS: Mapping[How, str] = {
 }
 
 
+class OneEngine(Engine, Protocol):
+    """An engine that is found and made when it is first asked."""
+
+    def machine(self) -> Machine | None:
+        """None when it does not say. Raises `LinealError` when there is no engine."""
+
+    def close(self) -> None:
+        """End a daemon that was started here."""
+
+
 class EnginesByPlatform:
     """An `Engine`. Each of its engines is found and made when the first `RUN` needs it."""
 
     def __init__(
-        self, table: EngineTable, make: Callable[[Named], SelectedEngine], note: Callable[[str], None], *,
+        self, table: EngineTable, make: Callable[[Named], OneEngine], note: Callable[[str], None], *,
         several: bool = False,
     ) -> None:  # fmt: skip
         """`several`: this run has `RUN`s for several platforms, so people are told where each goes."""
@@ -35,7 +45,7 @@ class EnginesByPlatform:
         self._engines = {named: make(named) for named in table.every}
         self._several = several or len(self._engines) > 1
         self._lock = threading.Lock()
-        self._chosen: dict[str, SelectedEngine] = {}
+        self._chosen: dict[str, OneEngine] = {}
 
     def run(
         self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path
@@ -51,15 +61,15 @@ class EnginesByPlatform:
         for engine in self._engines.values():
             engine.close()
 
-    def _for(self, platform: str) -> SelectedEngine:
+    def _for(self, platform: str) -> OneEngine:
         with self._lock:
             if platform not in self._chosen:
                 self._chosen[platform] = self._choose(platform)
             return self._chosen[platform]
 
-    def _choose(self, platform: str) -> SelectedEngine:
+    def _choose(self, platform: str) -> OneEngine:
         own = self._table.named.get(platform)
-        found: list[tuple[int, int, How, Named, SelectedEngine]] = []
+        found: list[tuple[int, int, How, Named, OneEngine]] = []
         refusals: list[LinealError] = []
         for named in self._table.every if own is None else (own,):
             engine = self._engines[named]

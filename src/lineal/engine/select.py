@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lineal.engine import Command, Engine, PushedLayer
 from lineal.engine.machine import KnowsMachine, Machine
@@ -14,6 +15,9 @@ from lineal.errors import BadConfiguration, Interrupted, LinealError, Unreachabl
 from lineal.oci import Store
 from lineal.oci.types import Image, Layer
 from lineal.text import quoted
+
+if TYPE_CHECKING:
+    from lineal.engine.docker.client import Client
 
 AUTO, DOCKER, BUILDKIT, BUILDKITD = "auto", "docker", "buildkit", "buildkitd"
 _HOST = "BUILDKIT_HOST"
@@ -120,7 +124,15 @@ class SelectedEngine:
     def _docker(self) -> Engine:
         from lineal.engine.docker.engine import DockerEngine
 
-        return DockerEngine(network=self._network, environment=self._environment)
+        def executed(client: Client) -> Sequence[str] | None:
+            # Without the packages for BuildKit's protocol nobody knows.
+            with suppress(ImportError):
+                from lineal.engine.buildkit.inside_docker import emulated
+
+                return emulated(client)
+            return None
+
+        return DockerEngine(network=self._network, environment=self._environment, emulated=executed)
 
     def _buildkit(self, address: str, source: str) -> Engine:
         from lineal.engine.buildkit.address import parse_all

@@ -1,4 +1,4 @@
-"""The machine of a Docker Engine. The BuildKit inside the engine knows what it emulates."""
+"""The BuildKit inside a Docker Engine: the engine does not say what it emulates, and this does."""
 
 from __future__ import annotations
 
@@ -6,25 +6,17 @@ import socket
 from collections.abc import Sequence
 from contextlib import suppress
 
+from lineal.engine.buildkit.grpc import Connection, ConnectionLost, RpcError
+from lineal.engine.buildkit.machine import platforms_of
 from lineal.engine.docker.client import Client
-from lineal.engine.machine import Machine
 from lineal.errors import LinealError
-from lineal.oci.platform import normal
 
 _CHUNK = 1 << 16
 
 
-def machine_of(client: Client) -> Machine:
-    """Raises `Unreachable`."""
-    found = client.json("GET", "/version", "ask for the engine's platform")
-    return Machine(normal(f"{found['Os']}/{found['Arch']}"), lambda: _emulated(client))
-
-
-def _emulated(client: Client) -> Sequence[str] | None:
-    """As `docker buildx ls` has it; None for what has no BuildKit, such as Podman."""
-    from lineal.engine.buildkit.grpc import Connection, ConnectionLost, RpcError
-    from lineal.engine.buildkit.machine import platforms_of
-
+def emulated(client: Client) -> Sequence[str] | None:
+    """The platforms that the engine executes, as `docker buildx ls` has them; None for what has no BuildKit, such as
+    Podman."""
     with suppress(LinealError, ConnectionLost, RpcError, OSError, ValueError):
         connection = Connection(_Upgraded(*client.upgraded("/grpc")), authority="localhost")
         try:

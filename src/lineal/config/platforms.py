@@ -8,6 +8,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from lineal.config.document import Path
+from lineal.config.rule_violation import RuleViolation
 from lineal.oci.platform import normal
 from lineal.text import quoted
 
@@ -32,25 +34,30 @@ Engines = Annotated[
 ]
 
 
-def problems(platforms: Sequence[str]) -> Iterator[tuple[int | None, str, str]]:
-    """What is wrong with an image's platforms: the number of the one that is wrong, the message and the remedy."""
+def check_platforms(platforms: Sequence[str], path: Path) -> Iterator[RuleViolation]:
+    """What is wrong with those of an image."""
     if not platforms:
-        yield None, "An image is built for one platform at least.", f"Write `platforms: [{PLATFORM}]`."
+        yield RuleViolation(path, "An image is built for one platform at least.", f"Write `platforms: [{PLATFORM}]`.")
     seen: set[str] = set()
     for index, platform in enumerate(platforms):
         if not PLATFORM_PATTERN.fullmatch(platform):
-            yield index, f"{quoted(platform)} is not a platform that Lineal builds.", _HOW
+            yield RuleViolation((*path, index), f"{quoted(platform)} is not a platform that Lineal builds.", _HOW)
         elif normal(platform) in seen:
-            yield index, f"The platform {quoted(platform)} is there twice.", "Keep one of them."
+            yield RuleViolation(
+                (*path, index), f"The platform {quoted(platform)} is there twice.", "Keep one of them."
+            )
         seen.add(normal(platform))
 
 
-def engine_problems(engines: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    """What is wrong with the engines: the platform, the message and the remedy."""
+def check_engines(engines: Mapping[str, str], path: Path) -> Iterator[RuleViolation]:
+    """What is wrong with the table of engines; which there are is the engines' matter."""
     seen: set[str] = set()
     for platform, engine in engines.items():
         if not engine.strip():
-            yield platform, "The engine is empty.", "Write `docker` or `buildkit:ADDRESS`, or remove the key."
+            remedy = "Write `docker` or `buildkit:ADDRESS`, or remove the key."
+            yield RuleViolation((*path, platform), "The engine is empty.", remedy)
         if normal(platform) in seen:
-            yield platform, f"The platform {quoted(platform)} is there twice.", "Keep one of them."
+            yield RuleViolation(
+                (*path, platform), f"The platform {quoted(platform)} is there twice.", "Keep one of them."
+            )
         seen.add(normal(platform))

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from lineal.config.document import Path
 from lineal.config.model import Deploy, Image, Project, Secret, Ssh, normal
 from lineal.config.named_context import NamedContext
-from lineal.config.platforms import engine_problems
-from lineal.config.platforms import problems as platform_problems
+from lineal.config.platforms import check_engines, check_platforms
+from lineal.config.rule_violation import RuleViolation
 from lineal.config.run_options import GATEWAY, ULIMITS, bytes_of, soft_and_hard
 from lineal.context.remote_source import BadRemote, GitSource
 from lineal.context.remote_source import parse as parse_remote
@@ -32,16 +32,6 @@ _HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-
 _GROUP = re.compile(r"/?[\w.:@-]+(/[\w.:@-]+)*", re.ASCII)
 
 
-class RuleViolation(Exception):
-    """A rule that the value at `path` breaks."""
-
-    def __init__(self, path: Path, message: str, remedy: str) -> None:
-        super().__init__(message)
-        self.path = path
-        self.message = message
-        self.remedy = remedy
-
-
 def check(project: Project) -> Iterator[RuleViolation]:
     """The rules that are broken."""
     for name, image in project.images.items():
@@ -53,8 +43,7 @@ def check(project: Project) -> Iterator[RuleViolation]:
         remedy = "Write `registry.example.com/team/app` or `layout:PATH`."
         yield RuleViolation(("repo",), f"{quoted(project.repo)} is not a store's address.", remedy)
     yield from _check_lock(project.lock)
-    for platform, message, remedy in engine_problems(project.engines):
-        yield RuleViolation(("engines", platform), message, remedy)
+    yield from check_engines(project.engines, ("engines",))
 
 
 def _check_lock(lock: str) -> Iterator[RuleViolation]:
@@ -98,7 +87,7 @@ def _check_image(project: Project, image: Image, path: Path) -> Iterator[RuleVio
     yield from _check_run_options(image, path)
     yield from _check_secrets(image.secrets, (*path, "secrets"))
     yield from _check_agents(image.ssh, (*path, "ssh"))
-    yield from _check_platforms(image.platforms, (*path, "platforms"))
+    yield from check_platforms(image.platforms, (*path, "platforms"))
 
 
 def _check_run_options(image: Image, path: Path) -> Iterator[RuleViolation]:
@@ -232,11 +221,6 @@ def _check_agents(agents: list[Ssh], path: Path) -> Iterator[RuleViolation]:
                 (*path, index), f"The SSH agent {quoted(agent.id)} is given twice.", "Keep one of them."
             )
         seen.add(agent.id)
-
-
-def _check_platforms(platforms: list[str], path: Path) -> Iterator[RuleViolation]:
-    for index, message, remedy in platform_problems(platforms):
-        yield RuleViolation(path if index is None else (*path, index), message, remedy)
 
 
 def _check_cycles(project: Project) -> Iterator[RuleViolation]:

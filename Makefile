@@ -39,7 +39,7 @@ check-tests:
 
 test:
 	@scripts/setup test
-	$(PYTHON) -m pytest -n $(WORKERS) --timeout 600 -m "not long" $(ARGS)
+	$(PYTHON) -m pytest -n $(WORKERS) --timeout 1500 -m "not long" $(ARGS)
 
 KILLED := test_a_run_killed_at_any_step_loses_at_most_one_stage
 # The long searches, and the image built from nothing: some 25 minutes; .ci/run tries fewer schedules.
@@ -49,7 +49,7 @@ test-long:
 	@scripts/setup test
 	LINEAL_REBUILD=1 $(PYTHON) -m pytest -n $(WORKERS) tests/simulation tests/differential/test_generated.py \
 	  tests/runner/test_image.py tests/e2e/test_races.py tests/e2e/test_faults.py::$(KILLED) $(ARGS)
-	LINEAL_TEST_ENGINE=buildkit $(PYTHON) -m pytest -n $(WORKERS) --timeout 600 \
+	LINEAL_TEST_ENGINE=buildkit $(PYTHON) -m pytest -n $(WORKERS) --timeout 1500 \
 	  tests/differential/test_same_image.py -k "run/ or known-projects/ or onbuild/ or targets/ or args/"
 
 # What is found is printed as an example to paste above the test.

@@ -171,7 +171,7 @@ def test_the_program_of_the_library_page_plans_and_builds(repo: servers.Reposito
     def run() -> tuple[int, list[str]]:
         words = [sys.executable, "-c", f"{program}\nimport sys\nassert 'click' not in sys.modules"]
         environ = lineal.environment()
-        done = subprocess.run(words, cwd=repo.path, env=environ, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(words, cwd=repo.path, env=environ, capture_output=True, text=True, timeout=300)
         return done.returncode, done.stdout.splitlines()
 
     status, (planned, made) = run()

@@ -35,7 +35,7 @@ def component(tmp_path_factory: pytest.TempPathFactory) -> Path:
     whole.git("init", "--quiet", "--bare", "--initial-branch=main", str(bare))
     environ = os.environ | whole.environment() | {"GITLAB_TOKEN": "none is needed"}
     publish = ["scripts/component", VERSION, f"file://{bare}"]
-    done = subprocess.run(publish, cwd=whole.path, env=environ, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(publish, cwd=whole.path, env=environ, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return bare
 

@@ -288,6 +288,6 @@ def test_a_schedule_deletes_what_nothing_needs(
         digest = references[branch].partition("@")[2]
         url = f"http://{auth_registry}/v2/{store.partition('/')[2]}/manifests/{digest}"
         accept = {"Accept": "application/vnd.oci.image.index.v1+json"}
-        answer = requests.get(url, auth=(servers.USER, servers.PASSWORD), headers=accept, timeout=30)
+        answer = requests.get(url, auth=(servers.USER, servers.PASSWORD), headers=accept, timeout=300)
         assert answer.status_code == left, branch
     assert not shop.pipeline("--list-csv").text.count("lineal-cleanup;"), "no other pipeline has the job"

@@ -17,6 +17,7 @@ from lineal.context.awaited import awaited
 from lineal.context.build_context import BuildContext
 from lineal.context.committed import absent, committed_text, dockerfile_of
 from lineal.context.dockerignore import Ignore
+from lineal.context.listing import Listing
 from lineal.context.path_filter import EVERYTHING
 from lineal.context.uncommitted import ReadPaths
 from lineal.dockerfile.checksum import Inputs
@@ -165,7 +166,7 @@ class _Reader:
         images = [loaded.project.images[name] for name in names]
         named = [one.context for image in images for one in image.contexts.values() if one.context is not None]
         folders = [*(image.context_path for image in images), *map(normal, named)]
-        self.listing = repository.listing([self._folder("" if one == "." else one) for one in folders])
+        self.listing = Listing(repository.listing([self._folder("" if one == "." else one) for one in folders]))
 
     def read(self) -> ImageGraphs:
         problems = Problems()

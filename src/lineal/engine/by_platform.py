@@ -83,6 +83,8 @@ class EnginesByPlatform:
                 refusals.append(_cannot(platform, named, machine))
             else:
                 found.append((_RANK[how], len(found), how, named, engine))
+            if how == "native":
+                break
         if not found:
             raise refusals[0]
         _, _, how, named, engine = min(found, key=lambda one: one[:2])

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import json
+import shlex
+import tarfile
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests import emulation
 from tests.e2e.parts import NOWHERE, Project, Ran, docker
 from tests.tools import helm as binaries
 
+ROOT = Path(__file__).parents[2]
 AMD64, ARM64 = "linux/amd64", "linux/arm64"
 BOTH = "project: shop\nimages: {app: {platforms: [linux/amd64, linux/arm64]}}\n"
 FOR_EACH = "FROM scratch\nARG TARGETARCH\nARG BUILDPLATFORM\nENV ON=$BUILDPLATFORM\nCOPY $TARGETARCH /program\n"
@@ -34,9 +40,6 @@ def index_of(project: Project, ran: Ran) -> dict[str, Any]:
 
 def program(project: Project, entry: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
     """The file of one platform's image, and its config."""
-    import io
-    import tarfile
-
     manifest = project.contents.json(entry["digest"])
     with tarfile.open(fileobj=io.BytesIO(project.contents.blob(manifest["layers"][-1]["digest"]))) as tar:
         found = tar.extractfile("program")
@@ -117,13 +120,12 @@ def test_without_platforms_in_the_project_the_flag_says_them(project: Project) -
     assert [part["name"] for part in one.report["images"][0]["platforms"]] == [AMD64]
     two = project.build("--platform", "amd64,arm64")
     assert [entry["platform"]["architecture"] for entry in index_of(project, two)["manifests"]] == ["amd64", "arm64"]
+    error = project.plan("--platform", "amd64,arm64", "--format", "matrix", code=3).error
+    assert "lineal.yaml has to name them, not --platform" in error
     assert two.stages[0]["outcome"] == "cached", "the part for amd64 is what was built before"
 
 
 def test_an_archive_has_all_platforms_and_one_for_docker_this_machine_s(both: Project, tmp_path: Path) -> None:
-    import json
-    import tarfile
-
     both.build("--output", f"type=oci,dest={tmp_path}/all.tar", "--output", f"type=docker,dest={tmp_path}/own.tar")
 
     def read(name: str, part: str) -> Any:
@@ -138,6 +140,18 @@ def test_an_archive_has_all_platforms_and_one_for_docker_this_machine_s(both: Pr
     assert [one["platform"]["architecture"] for one in index["manifests"]] == ["amd64", "arm64"]
     (image,) = read("own.tar", "manifest.json")
     assert read("own.tar", image["Config"])["architecture"] == "amd64"
+
+
+def test_the_jobs_of_a_child_pipeline_finish_the_image(both: Project) -> None:
+    pipeline = yaml.safe_load(both.plan("--format", "gitlab", env={"LINEAL_RUNNER": "linux/amd64=docker,x86"}).stdout)
+    jobs = {name: job for name, job in pipeline.items() if name.startswith("build ")}
+    assert [job["tags"] for job in jobs.values()] == [["docker", "x86"]]
+    for job in jobs.values():
+        (line,) = job["script"]
+        assert shlex.split(line)[0] == "lineal"
+        done = both.run(*shlex.split(line)[1:])
+    assert len(index_of(both, done)["manifests"]) == 2
+    assert "nothing to build" in both.plan("--format", "gitlab").stdout
 
 
 # --- RUN for another processor ----------------------------------------------------------------------------------
@@ -163,6 +177,14 @@ RUN ["/lister", "/tree", "/listed"]
 """
 
 
+def expand(text: str, job: dict[str, str]) -> str:
+    """As GitHub reads a text of a job with a matrix."""
+    for name, value in job.items():
+        text = text.replace(f"${{{{ matrix.{name} }}}}", value)
+    assert "${{" not in text
+    return text
+
+
 def run_project(project: Project, base: str, mark: str) -> None:
     """A chain with a RUN for each of two platforms, on top of one that is for the build platform."""
     program = files("lineal.engine.buildkit") / "lister"
@@ -174,19 +196,35 @@ def run_project(project: Project, base: str, mark: str) -> None:
     project.repo.write({}, "executable")
 
 
+def test_an_engine_without_emulation_is_told_before_anything_runs(
+    project: Project, base_image: str, mark: str
+) -> None:
+    """The first of its kind: an engine does not forget what it could emulate."""
+    if (Path("/proc/sys/fs/binfmt_misc") / "qemu-aarch64").exists():
+        pytest.skip("NOT TESTED: this machine emulates other processors.")
+    run_project(project, base_image, mark)
+    refused = project.build("--platform", ARM64, code=5)
+    assert "(linux/amd64) executes no programs for linux/arm64, nor does it emulate them" in refused.error
+    assert docker("version", env=project.lineal.env, check=False).returncode == 0
+
+
 def test_a_run_for_arm64_is_emulated_where_the_engine_says_that_it_can(
     project: Project, base_image: str, mark: str, arm64: None
 ) -> None:
+    """The jobs of the workflow for native runners, one after the other: the last one finishes."""
     run_project(project, base_image, mark)
-    built = project.build()
-    assert "RUN for linux/arm64 goes to auto (default): emulated." in built.stderr
-    assert built.made.count("RUN") == 3, "what is for the build platform runs once, and the last one for each"
+    include = json.loads(project.plan("--format", "matrix").stdout)["include"]
+    assert [job["runner"] for job in include] == ["ubuntu-24.04", "ubuntu-24.04-arm"]
+    step = yaml.safe_load((ROOT / "examples/ci/github-platforms.yml").read_text())["jobs"]["build"]["steps"][-1]
+    first, built = (
+        project.build(*expand(step["with"]["images"], job).split(), env={"LINEAL_PLATFORM": expand(
+            step["env"]["LINEAL_PLATFORM"], job)}) for job in reversed(include)
+    )  # fmt: skip
+    assert "RUN for linux/arm64 goes to auto (default): emulated." in first.stderr
+    assert [first.made.count("RUN"), built.made.count("RUN")] == [2, 1], "what is for the build platform runs once"
     entries = index_of(project, built)["manifests"]
     listed = []
     for entry in entries:
-        import io
-        import tarfile
-
         manifest = project.contents.json(entry["digest"])
         with tarfile.open(fileobj=io.BytesIO(project.contents.blob(manifest["layers"][-1]["digest"]))) as tar:
             found = tar.extractfile("listed")
@@ -195,15 +233,3 @@ def test_a_run_for_arm64_is_emulated_where_the_engine_says_that_it_can(
     assert listed[0] == listed[1] and mark.encode() in listed[0]
     again = project.build()
     assert again.made == [] and again.digests == built.digests
-
-
-def test_an_engine_without_emulation_is_told_before_anything_runs(
-    project: Project, base_image: str, mark: str
-) -> None:
-    # Beside the test above, which stands in the same group: no emulation is registered here.
-    if (Path("/proc/sys/fs/binfmt_misc") / "register").exists():
-        pytest.skip("NOT TESTED: this machine emulates other processors.")
-    run_project(project, base_image, mark)
-    refused = project.build("--platform", ARM64, code=5)
-    assert "(linux/amd64) executes no programs for linux/arm64, nor does it emulate them" in refused.error
-    assert docker("version", env=project.lineal.env, check=False).returncode == 0

@@ -177,6 +177,14 @@ def _encoder(session: Session, format: str) -> Callable[[Report], str]:
         return lambda report: encode(report).decode()
     if format == "table":
         return lambda report: table_of(report, sys.stdout)
+    given = session.settings.platforms
+    if given.value and not session.loaded.names_platforms:
+        # Each job would make an image of its own.
+        raise BadConfiguration(
+            f"Jobs for several platforms share an image, so lineal.yaml has to name them, not {given.origin.source}.",
+            id="LN-1205",
+            remedy=f"Write `platforms: [{', '.join(given.value)}]` at the images.",
+        )
     return job_writers(session.settings.environ)[format].jobs(_job_settings(session))
 
 

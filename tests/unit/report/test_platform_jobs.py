@@ -22,9 +22,7 @@ def of(name: str, *platforms: str, requires: tuple[str, ...] = (), published: tu
     return made
 
 
-def made(
-    name: str, platform: str, text: str = "RUN make", below: str = "", outcome: Outcome = "missing"
-) -> StageReport:
+def made(name: str, platform: str, text: str = "RUN make", below: str = "") -> StageReport:
     found = stage(f"{name.partition('/')[0]}/1", text, "missing", below)
     found.checksum, found.platform = checksum(name), platform
     return found

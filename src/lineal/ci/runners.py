@@ -16,7 +16,7 @@ def parse_runners(lines: Iterable[str], origin: str) -> dict[str, tuple[str, ...
     """`linux/arm64=LABEL[,LABEL]`, one in each line. `origin` names the flag or the variable. Raises
     `BadConfiguration`."""
     found = {}
-    for line in lines:
+    for line in filter(str.strip, lines):
         platform, separator, labels = line.partition("=")
         names = tuple(label.strip() for label in labels.split(",") if label.strip())
         if not separator or not names or not platform.strip().startswith("linux/"):

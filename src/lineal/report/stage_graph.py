@@ -98,7 +98,7 @@ def stale(report: Report) -> dict[str, list[str]]:
     name -> those of them that it needs or requires. Images of which each is built with the other are built by the
     first of them: tests that are made of the image that requires them."""
     graph = StageGraph(report)
-    names = [image.name for image in report.images if image.digest is None or planned(image.tags)]
+    names = [image.name for image in report.images if not _is_there(image) or planned(image.tags)]
     others = {name: graph.built_with(name) for name in names}
     home = {
         name: next((first for first in names if first in others[name] and name in others[first]), name)
@@ -109,6 +109,12 @@ def stale(report: Report) -> dict[str, list[str]]:
         for name in names
         if home[name] == name
     }
+
+
+def _is_there(image: ImageReport) -> bool:
+    """Whether nothing of it is missing. Of several platforms that are never finished there is no digest."""
+    parts_only = len(image.platforms) > 1 and not image.tags and all(part.published for part in image.platforms)
+    return image.digest is not None or parts_only
 
 
 def planned(tags: Iterable[TagReport]) -> bool:

@@ -8,7 +8,7 @@ import yaml
 
 from lineal.ci.github.matrix import matrix
 from lineal.ci.gitlab.child_pipeline import child
-from lineal.report.model import ImageReport, PlatformReport, Report, StageReport
+from lineal.report.model import ImageReport, PlatformReport, Report, StageReport, TagReport
 from tests.unit.report.reports import DIGEST, checksum, image, report, stage
 
 AMD64, ARM64 = "linux/amd64", "linux/arm64"
@@ -69,9 +69,12 @@ def test_what_is_cross_compiled_or_assembled_needs_no_other_runner() -> None:
 def test_only_what_is_missing_has_a_job() -> None:
     half = report([of("app", AMD64, ARM64, published=(AMD64,))], each("app"))
     assert [job["runner"] for job in jobs(half)] == ["ubuntu-24.04-arm"]
+    never = report([of("app", AMD64, ARM64, published=(AMD64, ARM64))], each("app"))
+    assert jobs(never) == [], "`publish: false`: there is nothing to finish"
     ready = report([of("app", AMD64, ARM64, published=(AMD64, ARM64))], each("app"))
+    ready.images[0].tags = [TagReport(repository="r", name="1", outcome="planned")]
     assert len(jobs(ready)) == 1, "it is only to be finished"
-    ready.images[0].digest = DIGEST
+    ready.images[0].digest, ready.images[0].tags = DIGEST, []
     assert jobs(ready) == []
 
 

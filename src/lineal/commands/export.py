@@ -89,16 +89,19 @@ class Export:
         return {platform: one for platform, one in result.plan.images[name].items() if one.checksum in last}
 
     def _image(self, name: str, parts: Mapping[str, Stage], result: BuildResult, machine: str | None) -> LocalImage:
-        from lineal.publish.local_image import LocalImage, local_names
+        from lineal.publish.local_image import LocalImage, local_name, local_names
 
         if machine is not None and len(parts) > 1:
             parts = {platform: parts[platform] for platform in [self._for(machine, name, parts)]}
         finished = result.finished.get(name)
         images = [self._read(platform, stage, result, finished) for platform, stage in parts.items()]
+        index = self._index(images, finished) if len(images) > 1 else None
+        project, described = self._session.loaded.project.project, self._session.loaded.described
+        if described is not None and described.references:
+            return LocalImage(tuple(images), tuple(map(local_name, described.references)), index)
         told = [tag for tag in result.tags.get(name, ()) if tag.outcome in _NAMING]
         tags = [tag.reference for tag in told if not is_directory(tag.repository)]
-        names = local_names(self._session.loaded.project.project, name, tags)
-        return LocalImage(tuple(images), names, self._index(images, finished) if len(images) > 1 else None)
+        return LocalImage(tuple(images), local_names(project, name, tags), index)
 
     def _read(self, platform: str, stage: Stage, result: BuildResult, finished: ImageReference | None) -> Image:
         from lineal.oci.image import read_image

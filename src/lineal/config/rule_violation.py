@@ -1,4 +1,4 @@
-"""A rule of the configuration, beyond its types, that a value breaks."""
+"""A rule of a project beyond its types that is broken."""
 
 from __future__ import annotations
 

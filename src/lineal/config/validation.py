@@ -13,6 +13,7 @@ from lineal.config.named_context import NamedContext
 from lineal.config.platforms import check_engines, check_platforms
 from lineal.config.rule_violation import RuleViolation
 from lineal.config.run_options import GATEWAY, ULIMITS, bytes_of, soft_and_hard
+from lineal.config.trust import Trust, check_trust
 from lineal.context.remote_source import BadRemote, GitSource
 from lineal.context.remote_source import parse as parse_remote
 from lineal.errors import BadConfiguration
@@ -44,6 +45,15 @@ def check(project: Project) -> Iterator[RuleViolation]:
         yield RuleViolation(("repo",), f"{quoted(project.repo)} is not a store's address.", remedy)
     yield from _check_lock(project.lock)
     yield from check_engines(project.engines, ("engines",))
+    if project.trust is not None:
+        yield from _check_trust(project.trust)
+
+
+def _check_trust(trust: Trust) -> Iterator[RuleViolation]:
+    yield from check_trust(trust)
+    for index, signer in enumerate(trust.accept):
+        if signer.key is not None:
+            yield from _check_inside(("trust", "accept", index, "key"), signer.key)
 
 
 def _check_lock(lock: str) -> Iterator[RuleViolation]:

@@ -6,4 +6,7 @@ set -eu
 if [ "${GITHUB_ACTIONS:-}" = true ] && [ -n "${INPUT_COMMAND+given}" ] && { [ $# = 0 ] || [ -n "${INPUT_ARGS:-}" ]; }; then
   exec /usr/bin/python3 -I -m lineal.cli.action
 fi
+if [ "${GITHUB_ACTIONS:-}" = true ] && [ -n "${LINEAL_BUILD_PUSH+given}" ] && [ $# = 0 ]; then
+  exec /usr/bin/python3 -I -m lineal.cli.build_push
+fi
 exec /usr/local/bin/lineal "$@"

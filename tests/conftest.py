@@ -84,7 +84,7 @@ def engine() -> Iterator[docker.DockerClient]:
     import docker
 
     try:
-        client = docker.from_env(timeout=120)
+        client = docker.from_env(timeout=300)
         client.ping()
     except (docker.errors.DockerException, OSError) as error:
         pytest.fail(f"No Docker Engine answers: run `scripts/engine start` and try again. ({error})", pytrace=False)

@@ -89,7 +89,7 @@ def push_base_image(reference: str, directory: Path) -> str:
     /bin/busybox and a link for each applet, users root (0) and app (1000), /tmp, PATH set."""
     write_base_layout(directory)
     copy = [program("skopeo"), "--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"]
-    subprocess.run([*copy, f"oci:{directory}:base", f"docker://{reference}"], check=True, timeout=60)
+    subprocess.run([*copy, f"oci:{directory}:base", f"docker://{reference}"], check=True, timeout=300)
     return reference
 
 

@@ -28,7 +28,7 @@ def push(registry: str, directory: Path) -> dict[str, str]:
         _write(directory / name, base)
         found[name] = f"{registry}/{name.lower()}:1"
         copy = [servers.program("skopeo"), "--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"]
-        subprocess.run([*copy, f"oci:{directory / name}:base", f"docker://{found[name]}"], check=True, timeout=60)
+        subprocess.run([*copy, f"oci:{directory / name}:base", f"docker://{found[name]}"], check=True, timeout=300)
     return found
 
 

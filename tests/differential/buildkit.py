@@ -61,7 +61,7 @@ class Buildkit:
         command += [f"--output=type=oci,dest={out},tar=false,compression=uncompressed"]
         # buildctl hands its own proxies to every RUN.
         env = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-        done = subprocess.run(command, capture_output=True, env=env | case.expected.env, timeout=120)
+        done = subprocess.run(command, capture_output=True, env=env | case.expected.env, timeout=300)
         if done.returncode:
             text = done.stderr.decode(errors="replace")
             # A daemon that is away has refused nothing.
@@ -81,6 +81,7 @@ def _spelt(name: str) -> str:
 @contextmanager
 def buildkitd(directory: Path, registry: str, *more: str) -> Iterator[Buildkit]:
     """A daemon of its own, its data in `directory`; RUN has the host's network. `more` are flags for it."""
+    directory.mkdir(exist_ok=True)
     config = directory / "buildkitd.toml"
     config.write_text(f'[registry."{registry}"]\nhttp = true\n')
     address = f"unix://{directory}/buildkitd.sock"

@@ -43,7 +43,7 @@ def _fetch(repository: str, digest: str, kind: str, layout: Path) -> None:
     path = layout / "blobs" / digest.replace(":", "/")
     if not path.exists():
         host, _, name = repository.partition("/")
-        answer = requests.get(f"http://{host}/v2/{name}/{kind}/{digest}", headers={"Accept": ACCEPT}, timeout=60)
+        answer = requests.get(f"http://{host}/v2/{name}/{kind}/{digest}", headers={"Accept": ACCEPT}, timeout=300)
         answer.raise_for_status()
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(answer.content)

@@ -176,7 +176,7 @@ class Pair:
         command += [f"--local=dockerfile={self.asked}", f"--opt=filename=p{number}.Dockerfile"]
         command += [f"--opt=build-arg:BASE={self.base}"]
         command += [f"--output=type=oci,dest={out},tar=false,compression=uncompressed"]
-        done = subprocess.run(command, capture_output=True, timeout=120)
+        done = subprocess.run(command, capture_output=True, timeout=300)
         if done.returncode:
             text = done.stderr.decode(errors="replace")
             assert "buildkitd" not in text.lower(), text

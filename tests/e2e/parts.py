@@ -192,20 +192,20 @@ class Published(Contents):
         return f"http://{host}/v2/{path}/{what}"
 
     def tags(self) -> dict[str, str]:
-        answer = requests.get(self._url("tags/list"), timeout=30)
+        answer = requests.get(self._url("tags/list"), timeout=300)
         names = answer.json()["tags"] or [] if answer.ok else []
         return {name: self._manifest(name).headers["Docker-Content-Digest"] for name in names}
 
     def blob(self, digest: str) -> bytes:
         answer = self._manifest(digest)
         if not answer.ok:
-            answer = requests.get(self._url(f"blobs/{digest}"), timeout=30)
+            answer = requests.get(self._url(f"blobs/{digest}"), timeout=300)
         assert answer.ok, f"{digest}: {answer.status_code}"
         return answer.content
 
     def _manifest(self, reference: str) -> requests.Response:
         accept = {"Accept": f"{_INDEX}, {_MANIFEST}"}
-        return requests.get(self._url(f"manifests/{reference}"), headers=accept, timeout=30)
+        return requests.get(self._url(f"manifests/{reference}"), headers=accept, timeout=300)
 
 
 @dataclass
@@ -256,7 +256,7 @@ def docker(*args: str, env: Mapping[str, str] | None = None, check: bool = True)
         env={**os.environ, **(env or {})},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=check,
     )
 

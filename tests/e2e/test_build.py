@@ -175,7 +175,7 @@ def copy_to_engine(project: Project, ran: Ran, name: str, machine: dict[str, str
 
 def skopeo(command: str, *args: str) -> str:
     words = [servers.program("skopeo"), "--insecure-policy", command, *args]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -383,7 +383,7 @@ def http_server(repository: servers.Repository) -> Iterator[str]:
             if env["HTTP_CONTENT_ENCODING"] == "gzip":
                 body = gzip.decompress(body)
                 env["HTTP_CONTENT_ENCODING"] = ""
-            answer = subprocess.run([str(backend)], input=body, env=env, capture_output=True, timeout=60)
+            answer = subprocess.run([str(backend)], input=body, env=env, capture_output=True, timeout=300)
             head, _, content = answer.stdout.partition(b"\r\n\r\n")
             fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if ": " in line)
             self.send_response(int(fields.pop("Status", "200").split()[0]))
@@ -550,7 +550,7 @@ def test_an_interrupted_run_leaves_nothing_running_and_a_valid_store(
     run = layout.start("build", "--secret", "id=slow,env=SLOW", env={"SLOW": "yes yes"})
     read_until(run, f"| {mark}")
     run.send_signal(number)
-    _, said = run.communicate(timeout=60)
+    _, said = run.communicate(timeout=300)
     assert run.returncode == 130, said
     assert said.splitlines()[-1] == "Error: Interrupted; what was published before stays. [LN-9002]"
     assert "Traceback" not in said
@@ -564,7 +564,7 @@ def test_two_runs_share_a_layout_store_without_building_twice(layout: Project, m
     layout.write("FROM scratch\nCOPY src /src\nCOPY mark /mark\nCOPY src /again\n", {"mark": mark, **large})
     other = layout.clone("other")
     runs = [layout.start("build"), other.start("build"), layout.start("build"), other.start("build")]
-    results = [run.communicate(timeout=60) for run in runs]
+    results = [run.communicate(timeout=300) for run in runs]
     assert [run.returncode for run in runs] == [0] * 4, results
     assert len({out for out, _ in results}) == 1, "all name the same image"
     assert len(layout.contents.tags()) == 6, "each stage was published once"
@@ -580,7 +580,7 @@ def test_two_branches_publish_into_one_layout_store_at_once(layout: Project, mar
         clone.repo.write({"mark": f"{mark} {name}"})
         clones.append(clone)
     runs = [clone.start("build") for clone in clones]
-    assert [run.communicate(timeout=60) and run.returncode for run in runs] == [0] * 3
+    assert [run.communicate(timeout=300) and run.returncode for run in runs] == [0] * 3
     assert len(layout.contents.tags()) == 6
 
 

@@ -153,7 +153,7 @@ def test_a_bundle_is_a_chart_with_the_digests_of_this_commit(project: Project) -
 def test_plain_helm_installs_it(project: Project, cluster: Cluster, helm: Path) -> None:
     reference = project.run("bundle", "publish", "--version", "1.2.3+linux").stdout.partition("@")[0]
     command = [str(helm), "install", "mine", "--version", "1.2.3+linux", reference.rpartition(":")[0], "--plain-http"]
-    done = subprocess.run(command, env=project.lineal.environment(), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=project.lineal.environment(), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     found = settings(cluster, "mine", "default")
     assert found["commit"] == project.repo.head() and found["part"] == "shop" and found["greeting"] == "hello"
@@ -319,7 +319,7 @@ def test_an_image_that_is_gone_stops_the_copy(project: Project, elsewhere: str) 
     reference = project.run("bundle", "publish", "--version", "1.0.0").stdout.strip()
     digest = project.plan().report["images"][0]["digest"]
     host, _, path = project.store.partition("/")
-    assert requests.delete(f"http://{host}/v2/{path}/manifests/{digest}", timeout=30).status_code == 202
+    assert requests.delete(f"http://{host}/v2/{path}/manifests/{digest}", timeout=300).status_code == 202
     done = project.lineal("bundle", "copy", reference, f"{elsewhere}/customer", cwd=away(project))
     assert done.code == 1 and "is not whole" in done.stderr
     assert Published(f"{elsewhere}/customer/shop").tags() == {}

@@ -202,7 +202,7 @@ def retag(project: Project, tag: str, new: str) -> None:
     host, _, path = project.store.partition("/")
     kind = {"Content-Type": "application/vnd.oci.image.index.v1+json"}
     url = f"http://{host}/v2/{path}/manifests/{new}"
-    requests.put(url, data=project.contents.blob(digest), headers=kind, timeout=30).raise_for_status()
+    requests.put(url, data=project.contents.blob(digest), headers=kind, timeout=300).raise_for_status()
 
 
 def test_stages_of_another_project_stay(published: Project) -> None:
@@ -258,8 +258,8 @@ def push_bundle(project: Project, image: str) -> None:
     host, _, path = project.store.partition("/")
     base, empty = f"http://{host}/v2/{path}/bundle", b"{}"
     digest = f"sha256:{hashlib.sha256(empty).hexdigest()}"
-    started = requests.post(f"{base}/blobs/uploads/", timeout=30)
-    requests.put(started.headers["Location"], params={"digest": digest}, data=empty, timeout=30).raise_for_status()
+    started = requests.post(f"{base}/blobs/uploads/", timeout=300)
+    requests.put(started.headers["Location"], params={"digest": digest}, data=empty, timeout=300).raise_for_status()
     kind = "application/vnd.oci.image.manifest.v1+json"
     manifest = {
         "schemaVersion": 2, "mediaType": kind, "layers": [],
@@ -267,7 +267,7 @@ def push_bundle(project: Project, image: str) -> None:
         "annotations": {"dev.lineal.image.app": image},
     }  # fmt: skip
     data, headers = json.dumps(manifest).encode(), {"Content-Type": kind}
-    requests.put(f"{base}/manifests/1.0.0", data=data, headers=headers, timeout=30).raise_for_status()
+    requests.put(f"{base}/manifests/1.0.0", data=data, headers=headers, timeout=300).raise_for_status()
 
 
 class Closed(Quirk):

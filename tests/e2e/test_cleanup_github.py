@@ -50,7 +50,7 @@ class Store:
         proxies = {"http": f"http://{self.github.home}"}
         path = self.project.store.removeprefix("ghcr.io/")
         url = f"http://ghcr.io/v2/{path}/manifests/{tag}"
-        requests.put(url, data=data, headers={"Content-Type": kind}, proxies=proxies, timeout=30).raise_for_status()
+        requests.put(url, data=data, headers={"Content-Type": kind}, proxies=proxies, timeout=300).raise_for_status()
 
     def drop(self, name: str, **files: str) -> set[str]:
         """Builds a branch and deletes it; gives its stage tags."""

@@ -161,7 +161,7 @@ def lose(project: Project, digest: str) -> None:
         return
     host, _, path = project.store.partition("/")
     for kind in ("manifests", "blobs"):
-        answer = requests.delete(f"http://{host}/v2/{path}/{kind}/{digest}", timeout=30)
+        answer = requests.delete(f"http://{host}/v2/{path}/{kind}/{digest}", timeout=300)
         if answer.status_code == 202:
             return
     raise AssertionError(f"{digest} was not deleted: {answer.status_code}")
@@ -272,7 +272,7 @@ def test_a_registry_that_restarts_in_the_middle_costs_nothing(
         wait_until(lambda least=least: restartable.manifests() >= least or run.poll() is not None)
         restartable.kill()
         restartable.start()
-    out, said = run.communicate(timeout=120)
+    out, said = run.communicate(timeout=300)
     assert run.returncode == 0, said
     tags = tags_of(project)
     assert len(checksums(tags)) == len(names)
@@ -289,7 +289,7 @@ def test_a_registry_that_stays_away_is_told_and_the_next_run_goes_on(
     run = project.start("build", env=NOWHERE)
     wait_until(lambda: restartable.manifests() >= 2 or run.poll() is not None)
     restartable.kill()
-    _, said = run.communicate(timeout=120)
+    _, said = run.communicate(timeout=300)
     restartable.start()
     assert run.returncode in (0, 5), said
     if run.returncode == 5:
@@ -350,7 +350,7 @@ def test_a_disk_that_fills_up_at_any_moment_leaves_a_valid_store(
 
 def interrupted(run: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> str:
     run.send_signal(number)
-    _, said = run.communicate(timeout=60)
+    _, said = run.communicate(timeout=300)
     assert run.returncode == 130, said
     assert said.splitlines()[-1] == "Error: Interrupted; what was published before stays. [LN-9002]"
     assert "Traceback" not in said

@@ -441,7 +441,7 @@ def test_two_machines_at_once_share_what_the_first_publishes(
     quick = one.start("build", *secret, "--report", "one.json", env={**new_engine(), "SLOW": "000 1.5"})
     read_until(quick, f"| {mark}")
     second = two.build(*secret, env={**new_engine(), "SLOW": "000 4"})
-    _, said = quick.communicate(timeout=60)
+    _, said = quick.communicate(timeout=300)
     assert quick.returncode == 0, said
     first = Ran(0, "", said, json.loads((one.repo.path / "one.json").read_text()))
     assert [stage["outcome"] for stage in first.stages] == ["built", "assembled", "built", "assembled"]

@@ -192,5 +192,5 @@ def test_in_a_bundle_encrypted_values_come_last(project: Project) -> None:
 
 def test_the_stand_in_takes_what_the_real_one_takes() -> None:
     command = [str(programs.real().folder / "sops"), "--help"]
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=300).stdout
     assert all(flag in shown for flag in ("--decrypt", "--input-type", "--output-type"))

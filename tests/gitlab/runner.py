@@ -42,7 +42,7 @@ def command() -> list[str]:
 
 
 def _version(node: str | Path) -> int:
-    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=True, timeout=30).stdout
+    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=True, timeout=300).stdout
     return int(said.removeprefix("v").partition(".")[0])
 
 

@@ -26,7 +26,7 @@ def certificates(folder: Path) -> Path:
 
 
 def _openssl(folder: Path, *args: str) -> None:
-    subprocess.run([servers.program("openssl"), *args], cwd=folder, check=True, capture_output=True, timeout=60)
+    subprocess.run([servers.program("openssl"), *args], cwd=folder, check=True, capture_output=True, timeout=300)
 
 
 class Door:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lineal.context.build_context import BuildContext
 from lineal.context.dockerignore import Ignore
+from lineal.context.listing import Listing
 from lineal.git.commit import Commit
 from lineal.git.lfs import Lfs
 from tests import servers
@@ -53,7 +54,7 @@ def read_all(path: Path, environ: dict[str, str]) -> None:
 
 
 def walked(repository: Commit) -> None:
-    context = BuildContext(repository, "", repository.listing([""]), Ignore.none())
+    context = BuildContext(repository, "", Listing(repository.listing([""])), Ignore.none())
     for node in context.walk(""):
         if node.kind == "file":
             answer(b"".join, context.open(node))

@@ -86,7 +86,7 @@ class Shop:
         for name, text in templates.items():
             (self.folder / "templates" / f"{name}.yaml").write_text(text)
 
-    def release(self, *sets: str, timeout: float = 30.0, **more: Any) -> Release:
+    def release(self, *sets: str, timeout: float = 300.0, **more: Any) -> Release:
         return Release(name="shop", namespace=self.namespace, chart=Chart.directory(self.folder, "chart"), sets=sets,
                        timeout=timeout, **more)  # fmt: skip
 
@@ -107,7 +107,7 @@ class Shop:
         assert isinstance(caught.value, DeployFailed), caught.value
         return str(caught.value)
 
-    def dismiss(self, timeout: float = 30.0) -> ReleaseReport:
+    def dismiss(self, timeout: float = 300.0) -> ReleaseReport:
         self.lines.clear()
         told = io.StringIO()
         settings = Settings.of(environ=dict(self.helm.environ))

@@ -150,7 +150,7 @@ def _cut_off(shop: Shop, number: signal.Signals) -> str:
         assert process.poll() is None
         time.sleep(0.1)
     process.send_signal(number)
-    return process.communicate(timeout=60)[0]
+    return process.communicate(timeout=300)[0]
 
 
 def a_run_that_is_stopped_while_only_we_wait(shop: Shop) -> None:

@@ -46,7 +46,7 @@ class Sops:
             return self._pretend(text)
         command = [str(self.folder / "sops"), "--encrypt", "--age", self.recipient, "--input-type", kind,
                    "--output-type", kind, "/dev/stdin"]  # fmt: skip
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -74,7 +74,7 @@ def real() -> Sops:
         # Skips are quiet, warnings are not.
         warnings.warn("NO REAL SOPS: encrypted values were only tried with a stand-in; run `make sops`", stacklevel=2)
         pytest.skip("there is no real sops: `make sops` builds it")
-    made = subprocess.run([str(CACHE / "age-keygen")], capture_output=True, text=True, check=True, timeout=60)
+    made = subprocess.run([str(CACHE / "age-keygen")], capture_output=True, text=True, check=True, timeout=300)
     key = next(line for line in made.stdout.splitlines() if line.startswith("AGE-SECRET-KEY-"))
     found = re.search(r"public key: (\S+)", made.stdout + made.stderr)
     assert found

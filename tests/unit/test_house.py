@@ -58,7 +58,7 @@ def test_the_image_has_what_lineal_needs_and_no_tests() -> None:
 
 @pytest.mark.parametrize("script", ["setup", "engine"])
 def test_a_script_called_wrongly_says_how_in_one_line(script: str) -> None:
-    done = subprocess.run([ROOT / "scripts" / script, "nonsense"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([ROOT / "scripts" / script, "nonsense"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.startswith(f"usage: scripts/{script} ") and done.stderr.count("\n") == 1
@@ -66,7 +66,9 @@ def test_a_script_called_wrongly_says_how_in_one_line(script: str) -> None:
 
 def test_an_engine_that_does_not_answer_is_named(tmp_path: Path) -> None:
     env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(tmp_path), "DOCKER_HOST": "unix:///no/engine/here"}
-    done = subprocess.run([ROOT / "scripts" / "engine", "start"], env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [ROOT / "scripts" / "engine", "start"], env=env, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 1
     assert (
         done.stderr

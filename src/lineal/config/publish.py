@@ -36,6 +36,10 @@ class Publish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "empty text leaves one out. Those of an image are added to the project's."
         ),
     ] = {}
+    provenance: Annotated[
+        bool | None,
+        Meta(description="Whether a statement of how it was made lies beside the finished image (default: true)."),
+    ] = None
 
 
 def publish_of(project: Publish | None, image: bool | Publish | None) -> Publish | None:
@@ -47,5 +51,6 @@ def publish_of(project: Publish | None, image: bool | Publish | None) -> Publish
         whole,
         to=whole.to if own.to is None else own.to,
         tags=whole.tags if own.tags is None else own.tags,
+        provenance=whole.provenance if own.provenance is None else own.provenance,
         annotations={**whole.annotations, **own.annotations},
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from threading import RLock
 
 from lineal.context.artifacts import NONE, Artifacts
 from lineal.context.dockerignore import Ignore
+from lineal.context.listing import Listing
 from lineal.context.tree import Kind, Node
 from lineal.errors import BadConfiguration
 from lineal.git.commit import Commit, CommitFiles, Contents
@@ -37,11 +38,11 @@ class BuildContext:
     them: a submodule that nothing reads need not be on this machine."""
 
     def __init__(
-        self, repository: CommitFiles, context: str, listing: Sequence[tuple[str, str, str]], ignore: Ignore,
+        self, repository: CommitFiles, context: str, listing: Listing, ignore: Ignore,
         empty: Callable[[str], bool] = no_submodule, artifacts: Artifacts = NONE,
     ) -> None:  # fmt: skip
-        """`listing` holds at least the context's entries, as `Repository.listing` gives them. `empty` tells which
-        submodules count as empty folders, by their paths in the outermost repository."""
+        """`listing` holds at least the context's entries. `empty` tells which submodules count as empty folders, by
+        their paths in the outermost repository."""
         self.repository = repository
         self.artifacts = artifacts
         self._empty = empty
@@ -55,10 +56,10 @@ class BuildContext:
         self._links: dict[str, str] = {}
         self._index = _Index({})
         prefix = self.full("")
-        while around := next((e for e in listing if e[1] == _SUBMODULE and prefix.startswith(e[0] + "/")), None):
+        while around := next((one for one in listing.submodules if prefix.startswith(one[0] + "/")), None):
             self._emptied |= {around[0]} if empty(around[0]) else set()
-            listing = [] if empty(around[0]) else self._enter(around[0], around[2])
-        entries = [(path[len(prefix) :], mode, oid) for path, mode, oid in listing if path.startswith(prefix)]
+            listing = Listing([] if empty(around[0]) else self._enter(around[0], around[2]))
+        entries = [(path[len(prefix) :], mode, oid) for path, mode, oid in listing.below(prefix.removesuffix("/"))]
         self._add(self._with_artifacts(entries, ""))
 
     # --- submodules ---------------------------------------------------------------------------------------------
@@ -196,8 +197,7 @@ class BuildContext:
     @cached_property
     def _attributes(self) -> AttributeFiles:
         """The .gitattributes that apply to the context."""
-        inside = {path: oid for path, mode, oid in self._listing
-                  if path.endswith(".gitattributes") and mode.startswith("100")}  # fmt: skip
+        inside = self._listing.attribute_files
         below = self.full("")
 
         def find(path: str) -> str:

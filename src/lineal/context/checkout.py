@@ -7,6 +7,7 @@ from pathlib import Path
 from lineal.context.build_context import BuildContext
 from lineal.context.dockerignore import Ignore
 from lineal.context.glob import follow
+from lineal.context.listing import Listing
 from lineal.context.tree import Node
 from lineal.errors import BadConfiguration, Location
 from lineal.git.commit import Commit
@@ -22,7 +23,7 @@ def check_out(repository: Commit, folder: str, destination: Path) -> bool:
     if any(mode in ("120000", "160000") for _, mode, _ in listing):
         listing = repository.listing()
     check_names(listing)
-    tree = BuildContext(repository, "", listing, Ignore.none())
+    tree = BuildContext(repository, "", Listing(listing), Ignore.none())
     node = tree.names().lstat("" if folder in ("", ".") else folder)
     if node is None or node.kind != "directory":
         return False

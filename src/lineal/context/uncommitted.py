@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from lineal.context.build_context import BuildContext
 from lineal.context.dockerignore import Ignore
 from lineal.context.glob import compile as compile_pattern
+from lineal.context.listing import Listing
 from lineal.context.tree import clamp
 from lineal.errors import Uncommitted
 from lineal.git.commit import Commit
@@ -65,7 +66,7 @@ def _submodules(
     for folder in folders:
         listing = repository.listing([folder])
         if any(mode == "160000" for _, mode, _ in listing):
-            tree = BuildContext(repository, "", listing, Ignore.none())
+            tree = BuildContext(repository, "", Listing(listing), Ignore.none())
             tree.below("" if folder == "." else folder)
             found |= tree.submodules
     inside = {path: module for path, module in repository.submodules().items()

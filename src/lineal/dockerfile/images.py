@@ -11,12 +11,13 @@ from lineal.config.giterminism import Giterminism
 from lineal.config.load import LoadedProject
 from lineal.config.model import Image, normal
 from lineal.config.named_context import NamedContext as NamedSource
-from lineal.config.run_options import bytes_of, soft_and_hard
+from lineal.config.run_options import EPOCH, bytes_of, soft_and_hard
 from lineal.context.artifacts import NONE, Artifacts
 from lineal.context.awaited import awaited
 from lineal.context.build_context import BuildContext
 from lineal.context.committed import absent, committed_text, dockerfile_of
 from lineal.context.dockerignore import Ignore
+from lineal.context.listing import Listing
 from lineal.context.path_filter import EVERYTHING
 from lineal.context.uncommitted import ReadPaths
 from lineal.dockerfile.checksum import Inputs
@@ -140,7 +141,9 @@ def _counted(image: Image) -> Inputs:
     limits = {name: list(soft_and_hard(limit)) for name, limit in image.ulimits.items()}
     size = None if image.shm_size is None else bytes_of(image.shm_size)
     given = {"add_hosts": image.add_hosts, "shm_size": size, "ulimits": limits}
-    return {name: value for name, value in given.items() if value}
+    counted = {name: value for name, value in given.items() if value}
+    # The beginning of time is a time.
+    return counted | ({} if image.source_date_epoch is None else {EPOCH: image.source_date_epoch})
 
 
 class _Reader:
@@ -159,7 +162,7 @@ class _Reader:
         images = [loaded.project.images[name] for name in names]
         named = [one.context for image in images for one in image.contexts.values() if one.context is not None]
         folders = [*(image.context_path for image in images), *map(normal, named)]
-        self.listing = repository.listing([self._folder("" if one == "." else one) for one in folders])
+        self.listing = Listing(repository.listing([self._folder("" if one == "." else one) for one in folders]))
 
     def read(self) -> ImageGraphs:
         problems = Problems()
@@ -190,6 +193,7 @@ class _Reader:
             args=image.args,
             needs={arg: (need, self.images.last[need]) for arg, need in image.needs.items()},
             cache_version=image.cache_version,
+            labels=image.labels,
             contexts={familiar(key): self._named(name, key, one) for key, one in image.contexts.items()},
             run_options=_counted(image),
             siblings=self.loaded.project.images.keys(),

@@ -11,7 +11,7 @@ from lineal.config.filters import semver, slug
 from lineal.config.template import GitFacts
 from lineal.errors import BadConfiguration, Location
 from lineal.oci.reference import is_tag
-from lineal.store.tags import begins_as_claim, is_checksum, parse_stage_tag
+from lineal.store.tags import begins_as_claim, parse_anchor, parse_stage_tag
 from lineal.text import quoted
 
 Kind = Literal["version", "moving"]
@@ -49,7 +49,7 @@ def tag_of(template: str, image: str, git: GitFacts, place: Location) -> Tag | N
             remedy="Use at most 128 letters, digits, `_`, `.` and `-`, with none of the last two first; "
             "`| slug` makes such a text of a name.",
         )
-    if is_checksum(name) or parse_stage_tag(name) or begins_as_claim(name) or _OF_REGISTRIES.fullmatch(name):
+    if parse_anchor(name) or parse_stage_tag(name) or begins_as_claim(name) or _OF_REGISTRIES.fullmatch(name):
         raise BadConfiguration(
             f"{quoted(name)} is how the tags of stages, signatures or statements look.",
             id="LN-1031",

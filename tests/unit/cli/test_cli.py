@@ -16,7 +16,19 @@ from lineal.cli.commands import cli
 from tests import servers
 from tests.conftest import Lineal
 
-COMMANDS = ["plan", "build", "render", "deploy", "converge", "bundle", "dismiss", "cleanup", "config", "schema"]
+COMMANDS = [
+    "plan",
+    "build",
+    "render",
+    "deploy",
+    "converge",
+    "bundle",
+    "dismiss",
+    "cleanup",
+    "config",
+    "init",
+    "schema",
+]
 
 
 @pytest.fixture
@@ -70,7 +82,7 @@ def test_every_setting_of_the_help_is_a_variable_that_counts(lineal: Lineal) -> 
     variables = [word.strip("[]") for word in helps.split() if word.startswith("[LINEAL_")]
     named = {variable.removeprefix("LINEAL_").lower() for variable in variables}
     of_one_command = {"debug", "output", "format", "exit_code"}
-    assert named - of_one_command == {field.name for field in fields(Options)} - {"environ", "kube_contexts"}
+    assert named - of_one_command == {field.name for field in fields(Options)} - {"environ", "kube_contexts", "image"}
 
 
 def test_the_version(lineal: Lineal) -> None:
@@ -188,14 +200,14 @@ def test_a_reader_that_has_seen_enough_is_no_failure(project: Lineal) -> None:
         os.close(reading)
         process = started(project, "-m", "lineal", *args, stdout=writing, stderr=subprocess.PIPE)
         os.close(writing)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
         assert process.returncode == 0
         assert "Broken" not in errors and "Exception" not in errors and "Error" not in errors
 
 
 def test_a_pipe_that_breaks_elsewhere_is_a_failure(project: Lineal) -> None:
     process = started(project, *broken_run("BrokenPipeError(32, 'Broken pipe')"), "schema", stdout=-1, stderr=-1)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=300)
     assert (process.returncode, output) == (5, "")
     assert errors == (
         "Error: A program or a server that Lineal was talking to ended in the middle. "
@@ -206,7 +218,7 @@ def test_a_pipe_that_breaks_elsewhere_is_a_failure(project: Lineal) -> None:
 def test_a_full_disk_behind_stdout_is_told(project: Lineal) -> None:
     with Path("/dev/full").open("w") as full:
         process = started(project, "-m", "lineal", "schema", stdout=full.fileno(), stderr=subprocess.PIPE)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
     assert process.returncode == 5
     assert errors.count("\n") == 1 and "No space left on device" in errors
 
@@ -215,7 +227,7 @@ def test_a_full_disk_behind_the_log_changes_nothing(project: Lineal, tmp_path: P
     report = tmp_path / "report.json"
     with Path("/dev/full").open("w") as full:
         process = started(project, "-m", "lineal", "build", "--report", str(report), stdout=-1, stderr=full.fileno())
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=300)
     assert process.returncode == 0 and output.startswith("app layout:")
     assert json.loads(report.read_text())["images"][0]["name"] == "app"
 
@@ -224,7 +236,7 @@ def test_names_of_any_bytes_can_be_printed(project: Lineal, repo: servers.Reposi
     repo.write({os.fsdecode(b"latin-\xe9"): "1", "Dockerfile": "FROM scratch\nCOPY . /\n"})
     repo.put({os.fsdecode(b"latin-\xe9"): "2"})
     process = project.start("build", env={"PYTHONIOENCODING": "ascii"})
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 4 and "latin-\\udce9 (modified)" in errors
 
 
@@ -237,7 +249,7 @@ def test_what_nobody_expected_is_one_sentence_and_a_traceback_only_with_debug(pr
     def run(*args: str, **more: str) -> tuple[int, str]:
         project.env.update(more)
         process = started(project, *python, *args, stdout=-1, stderr=-1)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
         return process.returncode, errors
 
     code, errors = run("schema")
@@ -274,7 +286,7 @@ def test_a_signal_ends_a_run_with_130_and_leaves_no_files(
     while not (tmp_path / "started").exists():
         assert process.poll() is None
     process.send_signal(number)
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=300)
     assert (process.returncode, output) == (130, "")
     assert (
         errors.endswith("Error: Interrupted; what was published before stays. [LN-9002]\n")
@@ -290,19 +302,23 @@ def test_a_finished_run_leaves_no_files(project: Lineal, tmp_path: Path) -> None
         assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def test_a_fully_cached_run_loads_nothing_that_only_building_needs(project: Lineal) -> None:
+@pytest.mark.parametrize("engine", ["auto", "buildkit:tcp://buildkit.example.com:1234", "buildkitd"])
+def test_a_fully_cached_run_loads_nothing_that_only_building_needs(project: Lineal, engine: str) -> None:
     assert project("build").code == 0
+    project.env["LINEAL_ENGINE"] = engine
     script = "import sys; sys.argv = ['lineal', 'build']\nfrom lineal.cli import _main\ncode = _main()\n"
     script += "print(*sorted(sys.modules)); sys.exit(code)"
     process = started(project, "-c", script, stdout=-1, stderr=-1)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 0
     loaded = set(output.splitlines()[-1].split())
-    heavy = {"docker", "jinja2", "rich", "requests", "isal", "filelock", "tarfile", "secrets", "asyncio"}
+    heavy = {"docker", "jinja2", "rich", "requests", "isal", "filelock", "tarfile", "secrets", "asyncio",
+             "h2", "hpack", "google.protobuf", "lineal.engine.buildkit.protocol"}  # fmt: skip
     assert loaded & heavy == set()
     ours = {
         "lineal.build.stage_builder",
         "lineal.engine.docker.engine",
+        "lineal.engine.buildkit.engine",
         "lineal.git.working_tree",
         "lineal.git.history_fetch",
         "lineal.deploy.helm.client",

@@ -11,6 +11,7 @@ import pytest
 from lineal.context.build_context import BuildContext
 from lineal.context.dockerignore import Ignore
 from lineal.context.glob import expand
+from lineal.context.listing import Listing
 from lineal.context.missing_source import explain
 from lineal.git.commit import Commit
 from tests import servers
@@ -18,7 +19,9 @@ from tests import servers
 
 def context(repo: servers.Repository, folder: str = "", ignore: str = "") -> BuildContext:
     repository = Commit.open(repo.path, repo.environment())
-    return BuildContext(repository, folder, repository.listing([folder]), Ignore(ignore, file=".dockerignore"))
+    return BuildContext(
+        repository, folder, Listing(repository.listing([folder])), Ignore(ignore, file=".dockerignore")
+    )
 
 
 def committed(repo: servers.Repository, files: Mapping[str, str | bytes], links: Mapping[str, str] = {}) -> None:

@@ -10,6 +10,7 @@ import pytest
 from lineal.context.build_context import BuildContext
 from lineal.context.dockerignore import Ignore
 from lineal.context.glob import expand
+from lineal.context.listing import Listing
 from lineal.context.uncommitted import ReadPaths, find, refuse
 from lineal.errors import Uncommitted
 from lineal.git.commit import Commit
@@ -23,7 +24,9 @@ def found(
     context: str = "", ignore: str = "",
 ) -> set[str]:  # fmt: skip
     repository = Commit.open(repo.path, repo.environment())
-    tree = BuildContext(repository, context, repository.listing([context]), Ignore(ignore, file=".dockerignore"))
+    tree = BuildContext(
+        repository, context, Listing(repository.listing([context])), Ignore(ignore, file=".dockerignore")
+    )
     readings = [ReadPaths(tree, patterns)] if patterns else []
     for pattern in patterns:
         for path in expand(tree.names(), pattern):
@@ -141,7 +144,7 @@ def test_another_commit_than_the_pinned_one_counts(outer: servers.Repository, se
         outer.write({".gitmodules": f"{text}\t{setting}\n"})
     servers.Repository(outer.path / "vendor/lib").write({"src/a": "2"})
     repository = opened(outer)
-    tree = BuildContext(repository, "", repository.listing(), Ignore("", file=".dockerignore"))
+    tree = BuildContext(repository, "", Listing(repository.listing()), Ignore("", file=".dockerignore"))
     tree.identity("vendor/lib/src")
     changes = find(repository, [], [], [ReadPaths(tree, ("vendor/lib/src",))])
     assert changes == [Change("vendor/lib", "checked out at another commit", changes[0].oid)]

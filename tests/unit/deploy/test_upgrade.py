@@ -38,7 +38,7 @@ class Deploys:
         self.lines: list[str] = []
         self.last: Upgrade | None = None
 
-    def __call__(self, *sets: str, skip_unchanged: bool = True, timeout: float = 60.0) -> str:
+    def __call__(self, *sets: str, skip_unchanged: bool = True, timeout: float = 300.0) -> str:
         """The status that is reported."""
         release = Release(name="shop", namespace=self.namespace, chart=Chart.directory(self.chart, "deploy/chart"),
                           sets=sets, timeout=timeout)  # fmt: skip
@@ -46,7 +46,7 @@ class Deploys:
         self.last = Upgrade(self.helm, release, self.notes, "tester", PollPolicy(0.2, 1.0))
         return self.last.run(skip_unchanged).status
 
-    def fails(self, *sets: str, timeout: float = 60.0, error: type[LinealError] = DeployFailed) -> str:
+    def fails(self, *sets: str, timeout: float = 300.0, error: type[LinealError] = DeployFailed) -> str:
         with pytest.raises(error) as caught:
             self(*sets, timeout=timeout)
         return str(caught.value)
@@ -373,7 +373,7 @@ def test_several_deploys_of_a_release_go_one_after_the_other(
     start: Start, deploys: Deploys, kubernetes: Cluster
 ) -> None:
     running = [start(f"text=t{number}") for number in range(3)]
-    told = [process.communicate(timeout=120)[0] for process in running]
+    told = [process.communicate(timeout=300)[0] for process in running]
     assert [process.returncode for process in running] == [0, 0, 0], told
     assert sorted(kubernetes.releases(deploys.namespace).values()) == ["deployed", "superseded", "superseded"]
     assert any("deploys release shop in namespace" in text for text in told)
@@ -401,13 +401,13 @@ def test_a_deploy_that_is_cut_off_is_put_in_order(
     # Anywhere in what follows: the objects, the waiting.
     time.sleep(random.random())
     process.send_signal(number)
-    told = process.communicate(timeout=60)[0]
+    told = process.communicate(timeout=300)[0]
     if number is not signal.SIGKILL:
         assert not unfinished(kubernetes, deploys.namespace), told
         return
     assert unfinished(kubernetes, deploys.namespace)
     again = start("text=three")
-    told = again.communicate(timeout=60)[0]
+    told = again.communicate(timeout=300)[0]
     assert again.returncode == 0, told
     assert "because it was killed. It " in told
     assert kubernetes.text(deploys.namespace, "shop") == "three"
@@ -429,7 +429,7 @@ def test_a_signal_before_anything_is_changed_ends_the_run(
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    told = process.communicate(timeout=60)[0]
+    told = process.communicate(timeout=300)[0]
     assert process.returncode == 130, told
     assert re.search(r"Reading release shop in .* was interrupted by SIGTERM, before anything was changed", told)
     assert kubernetes.releases(deploys.namespace) == {1: "deployed"}

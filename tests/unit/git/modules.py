@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lineal.context.build_context import BuildContext
 from lineal.context.dockerignore import Ignore
+from lineal.context.listing import Listing
 from lineal.git.commit import Commit
 from tests import servers
 
@@ -40,7 +41,9 @@ _COMMANDS = {"rev-parse", "ls-tree", "cat-file", "check-attr", "update-index", "
 
 
 def tree(repository: Commit, folder: str = "", ignore: str = "") -> BuildContext:
-    return BuildContext(repository, folder, repository.listing([folder]), Ignore(ignore, file=".dockerignore"))
+    return BuildContext(
+        repository, folder, Listing(repository.listing([folder])), Ignore(ignore, file=".dockerignore")
+    )
 
 
 def contents(tree: BuildContext, path: str = "") -> dict[str, bytes]:

@@ -181,7 +181,7 @@ def test_a_signal_ends_a_waiting_process_and_leaves_no_lock(given: Given) -> Non
         process = parts.start(given | {"timeouts": SHORT | {"wait": 300}}, "hold")
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
         Timer(0.5, process.send_signal, [signal.SIGTERM]).start()
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
         assert process.returncode == 1 and "Interrupted: The run was stopped." in errors
     assert holder_now(given) is None
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from lineal.context.build_context import BuildContext
 from lineal.context.dockerignore import Ignore
+from lineal.context.listing import Listing
 from lineal.dockerfile.plan_request import PlanRequest
 from lineal.dockerfile.planner import plan
 from lineal.dockerfile.stage import Stage
@@ -89,7 +90,7 @@ def context(files: Files, ignore: str = "", folder: str = ".") -> BuildContext:
                 entries[str(parent)] = ("040000", "0" * 40)
         entries[path] = (mode, objects.add(content.encode("utf-8", "surrogateescape")))
     listing = [(path, *entry) for path, entry in sorted(entries.items())]
-    return BuildContext(objects, folder, listing, Ignore(ignore, file=".dockerignore"))
+    return BuildContext(objects, folder, Listing(listing), Ignore(ignore, file=".dockerignore"))
 
 
 def planned(

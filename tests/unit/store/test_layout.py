@@ -98,7 +98,7 @@ for n in range(25):
     store.put_manifest(Manifest(data, OCI_MANIFEST), f"{sys.argv[2]}-{n}")
 """
     runs = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "store"), name]) for name in "abc"]
-    assert [run.wait(timeout=60) for run in runs] == [0, 0, 0]
+    assert [run.wait(timeout=300) for run in runs] == [0, 0, 0]
     assert sorted(Layout(tmp_path / "store").tags()) == sorted(f"{name}-{n}" for name in "abc" for n in range(25))
 
 

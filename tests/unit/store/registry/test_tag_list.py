@@ -213,7 +213,7 @@ class Meeting(Quirk):
             self.begun.release()
         elif request.query.get("n") == "1":
             for _ in range(self.all):
-                assert self.begun.acquire(timeout=30)
+                assert self.begun.acquire(timeout=300)
             self.begun.release(self.all)
         return forward(request)
 

@@ -15,6 +15,7 @@ from lineal.assemble.filesystem import Filesystem
 from lineal.build.base_image import check_platform, chunks, import_base
 from lineal.build.environment import BuildEnvironment, StageImage, StageInputs
 from lineal.build.image_config import NO_TIME, copy_of, scratch
+from lineal.build.making import making_of
 from lineal.build.source_resolver import SourceResolver
 from lineal.context.tree import clamp
 from lineal.dockerfile import metadata
@@ -58,19 +59,24 @@ def build(
     stage: Stage, inputs: StageInputs, environment: BuildEnvironment, output: Callable[[str], None]
 ) -> tuple[Built, StageImage]:
     """Make the stage and bring its layers to the store; publishing it is the caller's."""
+    beside: frozenset[str] = frozenset()
     if isinstance(stage.op, FromInstruction):
         image, filesystem = import_base(stage, stage.op.reference, inputs, environment)
     else:
         if inputs.parent is not None:
             check_platform(inputs.parent.image, "The image that this is built on", stage)
         try:
-            image, filesystem = StageBuilder(stage, inputs, environment, output).make()
+            builder = StageBuilder(stage, inputs, environment, output)
+            image, filesystem = builder.make()
+            beside = builder.resolver.beside
         except LinealError as error:
             if not isinstance(error, Unreachable):
                 error.place = error.place or stage.place
             raise
     document = {**files_digest(stage.inputs), "parent": stage.parent.checksum if stage.parent else None}
-    return Built(image, filesystem.encode(), document, stage.platform), StageImage(image, filesystem, "")
+    making = making_of(stage, inputs.used, environment.builder)
+    built = Built(image, filesystem.encode(), document, stage.platform, beside, making)
+    return built, StageImage(image, filesystem, "")
 
 
 class StageBuilder:

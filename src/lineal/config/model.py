@@ -12,6 +12,7 @@ from msgspec import Meta, Struct, field
 from lineal.config.named_context import OneContext
 from lineal.config.publish import Publish
 from lineal.config.run_options import GATEWAY, Count, Moment, Ulimit
+from lineal.config.trust import Trust
 from lineal.lock.address import PATTERN as LOCK_PATTERN
 
 MOST_DAYS = 36_500
@@ -138,6 +139,13 @@ class Image(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cache_version: Annotated[
         str, Meta(description="Any text; change it to rebuild this image from its first stage.")
     ] = ""
+    labels: Annotated[
+        dict[str, str],
+        Meta(
+            description="Labels of the image, beside those of its Dockerfile or in their place. One that changes "
+            "with every commit makes another image of each: what tells of a commit belongs into annotations."
+        ),
+    ] = {}
     platforms: Annotated[
         list[str],
         Meta(
@@ -259,6 +267,7 @@ class Project(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = "auto"
     cleanup: Annotated[Cleanup, Meta(description="What `lineal cleanup` keeps.")] = Cleanup()
+    trust: Annotated[Trust | None, Meta(description="Whose stages are believed.")] = None
 
 
 def normal(path: str) -> str:

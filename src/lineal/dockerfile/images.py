@@ -193,6 +193,7 @@ class _Reader:
             args=image.args,
             needs={arg: (need, self.images.last[need]) for arg, need in image.needs.items()},
             cache_version=image.cache_version,
+            labels=image.labels,
             contexts={familiar(key): self._named(name, key, one) for key, one in image.contexts.items()},
             run_options=_counted(image),
             siblings=self.loaded.project.images.keys(),

@@ -32,6 +32,7 @@ _CONTROL = "/moby.buildkit.v1.Control/"
 _BRIDGE = "/moby.buildkit.v1.frontend.LLBBridge/"
 _LAST_WORDS = 5.0
 """Seconds in which the last lines of a command come after it ended."""
+_NOT_YET = "no such job"
 _PIECE = 4 << 20
 """Bytes of a file that are asked for at once; BuildKit sends at most 16 MiB in a message."""
 
@@ -61,6 +62,7 @@ class Build:
         self._workspace = workspace
         self._check = check
         self._reference = secrets.token_hex(16)
+        self._solving: Stream | None = None
         self._blobs = SessionBlobs(workspace, check)
         self._session = Session(target.login if target else lambda _host: None, self._blobs)
 
@@ -145,7 +147,7 @@ class Build:
         )
         log = work.log
         with self._session.serve(self._control):
-            solving = self._control.ask(_CONTROL + "Solve", request.SerializeToString())
+            self._solving = solving = self._control.ask(_CONTROL + "Solve", request.SerializeToString())
             watched = control_pb2.StatusRequest(Ref=self._reference).SerializeToString()
             status = self._control.ask(_CONTROL + "Status", watched)
             watching = threading.Thread(target=log.follow, args=(status,), daemon=True)
@@ -203,7 +205,16 @@ class Build:
         return bytes(data)
 
     def _bridge(self, method: str, message: bytes) -> bytes:
-        return self._control.call(_BRIDGE + method, message, [("buildkit-controlapi-buildid", self._reference)])
+        """One call that belongs to the build. The daemon waits 3 seconds for the build to begin, which is too short
+        where it is busy: it is asked again as long as it has not said that there will be none."""
+        ours = [("buildkit-controlapi-buildid", self._reference)]
+        while True:
+            try:
+                return self._control.call(_BRIDGE + method, message, ours)
+            except RpcError as error:
+                if _NOT_YET not in error.message or self._solving is None or self._solving.ended:
+                    raise
+                self._check()
 
 
 class _Work:

@@ -83,6 +83,11 @@ class Stream:
 
     # --- for the call's own threads ---
 
+    @property
+    def ended(self) -> bool:
+        """Whether the other side has said its last."""
+        return self._ended
+
     def send(self, message: bytes) -> None:
         """One message; waits while the other side takes no more. Raises `RpcError` and `ConnectionLost`."""
         self._connection.send(self, struct.pack(">?L", False, len(message)) + message)

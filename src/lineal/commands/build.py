@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lineal.build.result import BuildResult, settle
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from lineal.engine import RunOptions
     from lineal.oci.types import Image
     from lineal.stages.lookup import Candidate
+    from lineal.store.statement import Builder
 
 
 def build(session: Session, names: Sequence[str]) -> None:
@@ -32,13 +34,38 @@ def build(session: Session, names: Sequence[str]) -> None:
         introduce(session)
         introduce_lock(session)
         session.trust.require_build()
+        names = session.named(names)
+        _note_names(session)
         export = Export(session, names)
         export.prepare()
         plan = plan_images(session, names)
         told.result = unbuilt(session, plan)
         told.result = build_images(session, plan, told.keep)
+        told.result = replace(told.result, configs=_configs(session, told.result))
         export.write(told.result)
     show(references(told.result, names), sys.stderr if export.takes_stdout else sys.stdout)
+
+
+def _note_names(session: Session) -> None:
+    """Names that are written nowhere."""
+    described, settings = session.loaded.described, session.settings
+    if described and described.references and not (described.push or settings.load.value or settings.outputs.value):
+        session.progress.note(
+            "The image is kept in the store, and no --tag is written: --push publishes it, --load has it here."
+        )
+
+
+def _configs(session: Session, result: BuildResult) -> dict[str, str]:
+    """What docker calls the id of an image that flags describe, published or not."""
+    from lineal.store.record import image_digest
+
+    found = {}
+    for name, stage in result.plan.images.items() if session.loaded.described else ():
+        candidate = result.candidate(stage)
+        manifest = session.store.manifest(image_digest(candidate.index)) if candidate else None
+        if manifest is not None:
+            found[name] = str(manifest.json["config"]["digest"])
+    return found
 
 
 def build_images(
@@ -59,6 +86,8 @@ def _built(
 ) -> BuildResult:
     if not plan.needed:
         return settle(unbuilt(session, plan), session.lookup)
+    session.trust.require_build()
+    session.signing.check()
     session.given.ask(session.loaded, {stage.image for stage in plan.needed if _mounts_of_caller(stage)})
     scheduler = _scheduler(session, plan, finishing)
     try:
@@ -81,7 +110,9 @@ def _scheduler(session: Session, plan: BuildPlan, finishing: Finishing) -> Sched
     return Scheduler(
         plan,
         session.lookup,
-        Publisher(session.store, session.lock, session.lookup, marked=session.trust.marked),
+        Publisher(
+            session.store, session.lock, session.lookup, marked=session.trust.marked, sign=session.signing.sign
+        ),
         _environment(session, finishing.reference_in(plan)),
         Provenance(position.recorded, position.tree, position.branch, session.loaded.project.project),
         session.progress,
@@ -94,7 +125,6 @@ def _environment(session: Session, finished: Callable[[Candidate, Image], str | 
     from lineal.build.environment import BuildEnvironment
     from lineal.build.proxies import JobProxies
     from lineal.engine.select import SelectedEngine
-    from lineal.session.settings import NETWORK_HOST
 
     settings, project = session.settings, session.loaded.project
     engine = SelectedEngine(
@@ -120,11 +150,25 @@ def _environment(session: Session, finished: Callable[[Candidate, Image], str | 
         project=project.project,
         line=session.context.line,
         may_write=session.context.may_write,
+        builder=builder_of(session),
         finished=finished,
         options={name: _run_options(image) for name, image in project.images.items()},
-        host_network=NETWORK_HOST in settings.allowed.value and session.context.trusted,
+        allowed=settings.allowed.value if session.context.trusted else (),
         workspace=session.workspace,
     )
+
+
+def builder_of(session: Session) -> Builder:
+    """This run, as statements name it."""
+    from lineal.ci.provider import provider_of
+    from lineal.git.remote import web_address
+    from lineal.store.statement import LOCAL, Builder
+
+    pipeline, run = provider_of(session.settings.environ).builder()
+    return Builder(
+        pipeline or LOCAL, run, session.context.pull_request, session.trust.repository,
+        web_address(session.checkout) or "",
+    )  # fmt: skip
 
 
 def _run_options(image: model.Image) -> RunOptions:
@@ -136,4 +180,5 @@ def _run_options(image: model.Image) -> RunOptions:
         shm_size=None if image.shm_size is None else bytes_of(image.shm_size),
         ulimits=tuple((name, *soft_and_hard(limit)) for name, limit in image.ulimits.items()),
         cgroup_parent=image.cgroup_parent or "",
+        epoch=image.source_date_epoch,
     )

@@ -11,6 +11,7 @@ from lineal.config.grants import Grants, expanded, secret_wish
 from lineal.config.model import Secret
 from lineal.errors import BadConfiguration
 from lineal.text import bare
+from lineal.trust.keys import PASSWORD
 
 _MASK = "***"
 _SHORTEST = 4
@@ -140,7 +141,7 @@ def parse_secret(text: str, folder: Path) -> Secret:
             remedy="Write --secret id=NAME,env=VARIABLE or --secret id=NAME,src=FILE.",
         )
     variable = env or ("" if file is not None else name)
-    if variable.startswith("LINEAL_") and variable.endswith("_KEY"):
+    if variable == PASSWORD or (variable.startswith("LINEAL_") and variable.endswith("_KEY")):
         raise BadConfiguration(
             f"--secret gives a command {variable}, by which it could vouch for whatever it likes.",
             id="LN-1503",

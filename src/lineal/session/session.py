@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -38,14 +38,16 @@ from lineal.oci import Store
 from lineal.progress import Notes, Progress
 from lineal.session.given import Given
 from lineal.session.leaving import MaskedProgress, mask_error
-from lineal.session.project import load_exceptions, load_project, project_of_dockerfile
+from lineal.session.project import load_exceptions, load_project, project_of_dockerfile, project_of_flags
 from lineal.session.settings import PUBLISH, Settings, StoreSettings
+from lineal.session.signing import SigningOfRun
 from lineal.session.trust import TrustOfRun, check_supported, keys_of
 from lineal.stages.lookup import Lookup
 from lineal.stages.visibility import HistoryPosition
 from lineal.store.mirror import Mirrors
 from lineal.store.open import LAYOUT, REGISTRY_LOGIN, StoreOpener, normal_address
 from lineal.store.registry.credentials import Credential
+from lineal.trust.keys import PASSWORD, SIGNING_KEY, is_pem
 from lineal.trust.mark import TRUST_KEY, repository_of
 
 if TYPE_CHECKING:
@@ -59,7 +61,8 @@ class Session:
         """`workspace` is a private directory that the caller removes; `start` is inside the repository."""
         self.settings = settings
         passwords = [login.password for login in provider_of(settings.environ).logins()]
-        keys = settings.environ.get(TRUST_KEY, "").split()
+        keys = [*settings.environ.get(TRUST_KEY, "").split(), settings.environ.get(PASSWORD, "")]
+        keys += [key for key in [settings.environ.get(SIGNING_KEY, "")] if is_pem(key)]
         self.hidden = Mask([*passwords, *keys, settings.environ.get(REGISTRY_LOGIN[1], "")])
         """All secrets that the run has read so far: nothing that leaves it shows one."""
         self.progress = MaskedProgress(progress, self.hidden.mask)
@@ -171,19 +174,29 @@ class Session:
     def git_facts(self) -> GitFacts:
         commit = self.checkout.commit
         context = self.context
-        return GitFacts(commit, commit[:7], context.branch, context.tag, context.default_branch)
+        names = context.branch, context.tag, context.default_branch
+        return GitFacts(commit, commit[:7], *names, _merged=bool(context.parents))
 
     @cached_property
     def loaded(self) -> LoadedProject:
         grants = self.given.templates(self.giterminism)
+        flags, environ = self.settings.given.image, self.settings.environ
         found = load_project(self.repository, self.settings, self.git_facts, self.giterminism, grants)
         if found is not None:
+            flags.refuse_beside_file()
             return found
         if (self.repository.root / FILE).exists():
             raise Uncommitted(f"{FILE} {NOT_COMMITTED}", id="LN-3002", remedy=COMMIT_IT)
+        described = project_of_flags(self.repository, self.context.repository, flags, self.start, environ)
+        if described is not None:
+            return described
         found = project_of_dockerfile(self.repository, self.context.repository)
         self.progress.note(f"There is no {FILE}: building ./Dockerfile as the image {found.project.project!r}.")
         return found
+
+    def named(self, words: Sequence[str]) -> Sequence[str]:
+        """The images that the words of a command line name; where flags describe one, it is that one."""
+        return list(self.loaded.project.images) if self.loaded.described else words
 
     @cached_property
     def publications(self) -> Mapping[str, Publication]:
@@ -237,8 +250,11 @@ class Session:
         repository's root. Raises `BadConfiguration`."""
         if normal_address(address) == normal_address(self.store_settings.repo.value):
             return self.store
-        self.finals.append(self._own_stores.final(address, self.store))
-        return self.finals[-1]
+        final = self._own_stores.final(address, self.store)
+        if final.directory and self.store.directory and final.directory.resolve() == self.store.directory.resolve():
+            return self.store
+        self.finals.append(final)
+        return final
 
     @cached_property
     def _own_stores(self) -> StoreOpener:
@@ -288,8 +304,18 @@ class Session:
         policy, place = policy_of(self.loaded.project.trust), self.loaded.place("trust")
         check_supported(policy, place)
         keys = keys_of(self.settings.environ, self.context, self.progress.warn)
-        repository = repository_of(self.store_settings.repo.value)
-        return TrustOfRun(policy, keys, self.context, repository, place)
+        repository, signing = repository_of(self.store_settings.repo.value), self.signing
+        verifiers = (signing.verifier,) if signing.verifier else ()
+        signs = signing.has_key and signing.accepts
+        return TrustOfRun(policy, keys, self.context, repository, place, verifiers, signs)
+
+    @cached_property
+    def signing(self) -> SigningOfRun:
+        """How this run signs, and whose signatures its commit accepts."""
+        policy = policy_of(self.loaded.project.trust)
+        return SigningOfRun(
+            policy, self.settings.environ, self.context, self.checkout.root, self.repository.file, self.loaded.place
+        )
 
     @cached_property
     def lock_choice(self) -> Choice:

@@ -13,8 +13,9 @@ from lineal.oci.types import Manifest
 from lineal.stages.lane import CLOSED, OPEN, Lane
 from lineal.trust import Verifier
 from lineal.trust.judge import EVERYBODY, Judge
+from lineal.trust.keys import SIGNING_KEY
 from lineal.trust.mark import TRUST_KEY, Marks, TrustKey, parse_keys
-from lineal.trust.policy import Policy
+from lineal.trust.policy import IdentitySigner, Policy
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class TrustOfRun:
     @property
     def vouches(self) -> bool:
         """Whether others believe what this run publishes."""
-        return bool(self.keys) or self.signs
+        return self.signs or (bool(self.keys) and (self.policy is None or self.policy.key_required))
 
     @property
     def open(self) -> bool:
@@ -72,31 +73,37 @@ class TrustOfRun:
     @property
     def shown(self) -> str:
         """For the first lines of a run; empty where nothing is said of trust."""
-        if self.keys:
-            return f"what is marked with key {' or '.join(key.id for key in self.keys)}  {TRUST_KEY}"
-        return "everybody who may push; others do not believe this run, which has no key" if self.open else ""
+        if self.open:
+            return "everybody who may push; others do not believe this run, which has no key"
+        marked = f"what is marked with key {' or '.join(key.id for key in self.keys)}  {TRUST_KEY}"
+        return ", ".join([*([marked] if self.keys else []), *map(str, self.verifiers)])
 
     def require(self, purpose: str) -> None:
         """For what leaves the store, such as `deploy`. Raises `BadConfiguration` when the run cannot meet the policy
         of its commit."""
-        if self.open or (self.policy is not None and self.policy.key_required and not self.keys):
+        if self.open or self._lacks_key:
             raise self._refusal(purpose)
 
     def require_build(self) -> None:
         """For a build. Where nobody vouches for a run, only those of what anybody may push go on, and those that
         publish nothing. Raises `BadConfiguration`."""
-        missing = not self.vouches or (self.policy is not None and self.policy.key_required and not self.keys)
+        missing = not self.vouches or (self._lacks_key and not is_open(self.context))
         if self.policy is not None and missing and not self.open:
             raise self._refusal("build")
 
+    @property
+    def _lacks_key(self) -> bool:
+        return self.policy is not None and self.policy.key_required and not self.keys
+
     def _refusal(self, purpose: str) -> BadConfiguration:
+        name = TRUST_KEY if self.policy is None or self.policy.key_required else SIGNING_KEY
         return BadConfiguration(
-            f"`trust` believes only what protected pipelines vouch for, and this run has no {TRUST_KEY}: it does not "
+            f"`trust` believes only what protected pipelines vouch for, and this run has no {name}: it does not "
             f"{purpose}.",
             id="LN-1502",
             place=self.place,
-            remedy=f"Give {TRUST_KEY} to the job: on GitLab a protected variable, on GitHub a secret of its "
-            "environment. Branches that are not protected build without it.",
+            remedy=f"Give {name} to the job: on GitLab a protected variable, on GitHub a secret of its environment. "
+            "Branches that are not protected build without it.",
         )
 
 
@@ -120,10 +127,11 @@ def keys_of(environ: Mapping[str, str], context: Context, warn: Callable[[str], 
 
 def check_supported(policy: Policy | None, place: Location | None) -> None:
     """Raises `BadConfiguration` for signers of a policy that nothing here verifies."""
-    if policy is not None and policy.accept:
+    if policy is not None and any(isinstance(one, IdentitySigner) for one in policy.accept):
         raise BadConfiguration(
-            "`trust.accept` names signers, and this version of Lineal verifies no signatures.",
+            "`trust.accept` names a pipeline that its CI vouches for, and this version of Lineal verifies signatures "
+            "of keys only.",
             id="LN-1504",
             place=place,
-            remedy="Write `trust: {key: required}`, and give LINEAL_TRUST_KEY to protected pipelines.",
+            remedy=f"Write `accept: [{{key: keys/ci.pub}}]`, and give {SIGNING_KEY} to the pipelines that may sign.",
         )

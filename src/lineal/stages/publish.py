@@ -22,7 +22,8 @@ from lineal.oci import Conflict, Store
 from lineal.oci.types import Blob, Image, Manifest
 from lineal.stages.lookup import GRACE, Candidate, Lookup, Publications
 from lineal.stages.visibility import DEV_PREFIX
-from lineal.store.record import Record, record_documents, stage_index
+from lineal.store.record import NOTHING, Record, Sign, record_documents, stage_index
+from lineal.store.statement import Making
 from lineal.store.tags import LAST, stage_tag
 
 LOOK = 1.0
@@ -51,6 +52,7 @@ class Built:
     platform: str
     beside: frozenset[str] = frozenset()
     """As in `Record`."""
+    making: Making = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +66,11 @@ class Publication:
 class Publisher:
     def __init__(
         self, store: Store, lock: Lock, lookup: Lookup, digits: int | None = None,
-        marked: Callable[[Manifest], Manifest] = lambda index: index,
+        marked: Callable[[Manifest], Manifest] = lambda index: index, sign: Sign | None = None,
     ) -> None:  # fmt: skip
         """`digits` (0 to 999) end all timestamps of this run; see `own_digits`. `marked` vouches for the index of a
-        stage, and changes nothing but its annotations."""
-        self._marked = marked
+        stage, and changes nothing but its annotations; `sign` signs the statement in its record."""
+        self._marked, self._sign = marked, sign
         self._store = store
         self._lock = lock
         self._lookup = lookup
@@ -78,13 +80,17 @@ class Publisher:
 
     def publish(self, built: Built, record: Record) -> Publication:
         """Publish, or adopt the publication of another run. The publisher sets `record.created`."""
-        blobs, beside = record_documents(record, built.inputs, built.filesystem, built.image.manifest.digest)
+        record = replace(record, beside=record.beside | built.beside)
+        blobs, beside = record_documents(
+            record, built.inputs, built.filesystem, built.image, built.platform, built.making, self._sign,
+            self._store.now(),
+        )  # fmt: skip
         pool = self._lookup.pool
         list(pool.map(self._store.put_blob, [Blob.of(built.image.config), *blobs]))
         list(pool.map(self._store.put_manifest, [built.image.manifest, beside]))
 
         def made(created: int) -> Candidate:
-            dated = replace(record, created=created, beside=record.beside | built.beside)
+            dated = replace(record, created=created)
             index = self._marked(stage_index(built.image, beside, dated, built.platform))
             return Candidate(dated, stage_tag(record.checksum, created), index)
 

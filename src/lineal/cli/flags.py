@@ -55,6 +55,7 @@ STORE: list[Callable[[Any], Any]] = [
     *_NAMES,
     _INSECURE,
 ]
+VERIFY: list[Callable[[Any], Any]] = [*STORE, _DEBUG]
 RUN: list[Callable[[Any], Any]] = [
     *STORE,
     option("--ignore-uncommitted", "Build the commit although files it reads have uncommitted changes.",

@@ -87,7 +87,7 @@ def _scheduler(session: Session, plan: BuildPlan, finishing: Finishing) -> Sched
         Publisher(
             session.store, session.lock, session.lookup, marked=session.trust.marked, sign=session.signing.sign
         ),
-        _environment(session, finishing.reference_in(plan)),
+        environment_of(session, finishing.reference_in(plan)),
         Provenance(position.recorded, position.tree, position.branch, session.loaded.project.project),
         session.progress,
         session.settings.jobs.value,
@@ -95,7 +95,10 @@ def _scheduler(session: Session, plan: BuildPlan, finishing: Finishing) -> Sched
     )
 
 
-def _environment(session: Session, finished: Callable[[Candidate, Image], str | None]) -> BuildEnvironment:
+def environment_of(
+    session: Session, finished: Callable[[Candidate, Image], str | None] = lambda _stage, _image: None
+) -> BuildEnvironment:
+    """What stages are made with in this run; an engine is looked for when one is needed."""
     from lineal.build.environment import BuildEnvironment
     from lineal.build.proxies import JobProxies
     from lineal.engine.select import SelectedEngine

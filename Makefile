@@ -16,7 +16,7 @@ help:
 	@echo 'make demo    a small shop is built, changed, branched, merged and rendered, as a story (STORE=host/repo for a registry)'
 	@echo 'make check   lint, types, unit tests without servers: what to run before a commit'
 	@echo 'make test    all tests but the long searches, against a real engine, registry and Helm (ARGS="-k name" for some of them)'
-	@echo 'make test-long  the long searches: 100,000 schedules of runs that meet, many generated Dockerfiles, the image from nothing'
+	@echo 'make test-long  the long searches: 100,000 schedules of runs that meet, many generated Dockerfiles, the image from nothing, the demo of an ordinary user'
 	@echo 'make fuzz    the Hypothesis tests search with new examples (SECONDS=300)'
 	@echo 'make corpus  Lineal plans the Dockerfiles of other projects: DIR= has their checkouts (ARGS="--json FILE")'
 	@echo 'make lint    ruff, mypy, shellcheck, yamllint, actionlint, zizmor, schemas'
@@ -49,7 +49,8 @@ test-long: export LINEAL_GENERATED ?= 32
 test-long:
 	@scripts/setup test
 	LINEAL_REBUILD=1 $(PYTHON) -m pytest -n $(WORKERS) tests/simulation tests/differential/test_generated.py \
-	  tests/runner/test_image.py tests/e2e/test_races.py tests/e2e/test_faults.py::$(KILLED) $(ARGS)
+	  tests/runner/test_image.py tests/e2e/test_races.py tests/e2e/test_faults.py::$(KILLED) \
+	  tests/e2e/test_ordinary_user.py $(ARGS)
 	LINEAL_TEST_ENGINE=buildkit $(PYTHON) -m pytest -n $(WORKERS) --timeout 1500 \
 	  tests/differential/test_same_image.py -k "run/ or known-projects/ or onbuild/ or targets/ or args/"
 
@@ -74,7 +75,7 @@ lint:
 	.venv/bin/shellcheck --external-sources $(SHELL_SCRIPTS)
 	.venv/bin/yamllint --strict $(YAML)
 	.venv/bin/actionlint -shellcheck .venv/bin/shellcheck $(WORKFLOWS)
-	.venv/bin/zizmor --quiet --offline --config .github/zizmor.yml $(WORKFLOWS) $(wildcard action.yml)
+	.venv/bin/zizmor --quiet --offline --config .github/zizmor.yml $(WORKFLOWS) $(wildcard action.yml build-push/action.yml)
 	$(PYTHON) -m tests.tools.schemas
 	$(PYTHON) -m tests.tools.errors
 

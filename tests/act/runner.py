@@ -131,6 +131,9 @@ class Act:
         action = yaml.safe_load((ROOT / "action.yml").read_text())
         action["runs"]["image"] = f"docker://{self.image}"
         (folder / "action.yml").write_text(yaml.safe_dump(action))
+        other = (ROOT / "build-push/action.yml").read_text()
+        (folder / "build-push").mkdir(exist_ok=True)
+        (folder / "build-push/action.yml").write_text(re.sub(r"docker://\S+", f"docker://{self.image}", other))
         return folder
 
     def environment(self) -> dict[str, str]:

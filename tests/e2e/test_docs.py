@@ -253,6 +253,20 @@ def all_commands() -> dict[str, click.Command]:
     return found
 
 
+def is_docker_s(option: click.Option) -> bool:
+    """Whether a flag is one of `docker buildx build`, which have a page of their own."""
+    return option.hidden or str(option.name).startswith("image_")
+
+
+def test_every_flag_of_docker_is_documented() -> None:
+    options = [one for one in cli.commands["build"].params if isinstance(one, click.Option) and is_docker_s(one)]
+    rows = [row for heading in ("Flags", "Not needed", "Refused") for row in table("docs/build-flags.md", heading)]
+    documented = {flag for row in rows for flag in code(row[0])}
+    assert documented == {flag for option in options for flag in option.opts}
+    inputs = {name for row in table("docs/build-flags.md", "The action") for name in code(row[0])}
+    assert inputs == set(yaml.safe_load(text("build-push/action.yml"))["inputs"])
+
+
 def test_every_option_is_documented_with_its_variable_and_commands() -> None:
     def key(flag: str, variables: set[str]) -> str:
         """One flag may mean two things, each with a variable of its own."""
@@ -266,13 +280,13 @@ def test_every_option_is_documented_with_its_variable_and_commands() -> None:
     }  # fmt: skip
     commands = all_commands()
     everywhere = {name for name in commands if name != "schema"}
-    of_a_commit = everywhere - {"bundle apply", "bundle copy", "dismiss", "cleanup"}
+    of_a_commit = everywhere - {"init", "bundle apply", "bundle copy", "dismiss", "cleanup"}
     for *_, said in documented.values():
         assert said == "all but schema" or said.startswith("all of a commit") or "`" in said
     known: dict[str, tuple[str, set[str], set[str]]] = {}
     for name, command in commands.items():
         for option in command.params:
-            if not isinstance(option, click.Option):
+            if not isinstance(option, click.Option) or is_docker_s(option):
                 continue
             flag = option.opts[0]
             variables = set(re.findall(r"\[(LINEAL_\w+)\]", option.help or ""))
@@ -348,7 +362,9 @@ def test_every_pipeline_is_in_a_page_word_for_word() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_no_page_has_a_pipeline_that_is_no_file(page: Path) -> None:
     known = {path.read_text() for path in (ROOT / "examples/ci").glob("*.yml")}
-    fences = re.findall(r"^```yaml\n(.*?)^```$", page.read_text(), re.M | re.S)
+    # What others have is read by tests/e2e/test_coming_from.py.
+    ours = re.sub(r"^Theirs, [^\n]*\n\n```\w+\n.*?^```$", "", page.read_text(), flags=re.M | re.S)
+    fences = re.findall(r"^```yaml\n(.*?)^```$", ours, re.M | re.S)
     pipelines = [fence for fence in fences if re.search(r"^(on|jobs|stages|include|script):", fence, re.M)]
     assert not [fence for fence in pipelines if fence not in known]
 

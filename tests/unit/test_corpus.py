@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 import lineal
+from lineal.init import hcl
+from lineal.init.build import UNKNOWN, Build
+from lineal.init.compose import interpolated
+from lineal.init.hints import ways
 from tests import servers
 from tests.tools.corpus import __main__ as corpus
-from tests.tools.corpus import hcl
-from tests.tools.corpus.build import UNKNOWN, Build
 from tests.tools.corpus.checkout import Checkout
-from tests.tools.corpus.compose import interpolated
-from tests.tools.corpus.hints import ways
 from tests.tools.corpus.planner import Attempt, Outcome
 from tests.tools.corpus.processes import NoAnswer, in_processes
 

@@ -69,7 +69,7 @@ class Clone:
 
 @pytest.fixture
 def clone(repo: servers.Repository, tmp_path: Path) -> Clone:
-    for name in ("scripts", "gitlab-ci"):
+    for name in ("scripts", "gitlab-ci", "build-push"):
         shutil.copytree(ROOT / name, repo.path / name)
     # In the commit of a release it names the image already.
     action = re.sub(r"(?m)^  image: .*$", "  image: Dockerfile", (ROOT / "action.yml").read_text())
@@ -93,6 +93,8 @@ def test_the_tag_names_the_published_image_and_the_branch_does_not(clone: Clone)
     assert commit == clone.repo.git("rev-parse", "v1.2.3^{commit}")
     assert yaml.safe_load(clone.show("v1.2.3", "action.yml"))["runs"]["image"] == f"docker://{IMAGE}@{DIGEST}"
     assert yaml.safe_load(clone.show("main", "action.yml"))["runs"]["image"] == "Dockerfile"
+    step = yaml.safe_load(clone.show("v1.2.3", "build-push/action.yml"))["runs"]["steps"][-1]
+    assert step["uses"] == f"docker://{IMAGE}@{DIGEST}"
     templates = [path.name for path in (ROOT / "gitlab-ci/templates").glob("*.yml")]
     assert templates
     for name in templates:
@@ -104,7 +106,11 @@ def test_the_tag_names_the_published_image_and_the_branch_does_not(clone: Clone)
     # One commit each, and nothing else in them.
     assert clone.repo.git("rev-parse", "v1.2.3^") == clone.repo.head()
     changed = clone.repo.git("diff", "--name-only", "main", "v1.2.3").splitlines()
-    assert changed == ["action.yml", *sorted(f"gitlab-ci/templates/{name}" for name in templates)]
+    assert changed == [
+        "action.yml",
+        "build-push/action.yml",
+        *sorted(f"gitlab-ci/templates/{name}" for name in templates),
+    ]
     assert clone.repo.git("status", "--porcelain") == ""
 
 

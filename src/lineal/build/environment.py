@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -64,8 +64,8 @@ class BuildEnvironment:
     """How the commands of each image run."""
     builder: Builder = NOBODY
     """Who builds, for statements."""
-    host_network: bool = False
-    """Whether the caller lets a `RUN` have the network of the engine's host."""
+    allowed: Collection[str] = ()
+    """What the caller lets a `RUN` have beside what every container has: see `NETWORK_HOST` and its like."""
 
     def opens(self, source: str) -> bool:
         """Whether an `ADD` may bring this from a service of this network although nothing pins it."""

@@ -49,6 +49,8 @@ class BuildResult:
     """The finished images by name, of a run that publishes; without those that have no `publish`."""
     tags: Mapping[str, Sequence[TagReport]] = field(default_factory=dict)
     """What became of their tags, or would."""
+    configs: Mapping[str, str] = field(default_factory=dict)
+    """The digests of configs of images that are not finished, by name, where the command tells them."""
 
     @classmethod
     def before(cls, plan: BuildPlan, store: str, may_write: bool) -> BuildResult:

@@ -25,13 +25,28 @@ from lineal.dockerfile.instructions import FromInstruction, RunInstruction
 from lineal.dockerfile.parser import undefined
 from lineal.dockerfile.scope import DEFAULT_PATH, Deferred, Word, finish
 from lineal.dockerfile.stage import Stage
-from lineal.engine import Command, CommandFailed, Directory, NoWorkingDirectory, PushedLayer, RunOptions
+from lineal.engine import (
+    DEVICE,
+    NETWORK_HOST,
+    SECURITY_INSECURE,
+    Command,
+    CommandFailed,
+    Directory,
+    NoWorkingDirectory,
+    PushedLayer,
+    RunOptions,
+)
 from lineal.errors import BadConfiguration, BuildFailed, LinealError, Location, Unreachable
 from lineal.oci.image import image_of
 from lineal.oci.types import ContainerConfig, Descriptor, Image, Layer
 from lineal.stages.publish import Built
 from lineal.tar.compression import open_archive
 
+_GIVES = {
+    NETWORK_HOST: "the network of this machine",
+    SECURITY_INSECURE: "all rights on the engine's machine",
+    DEVICE: "a device of the engine's machine",
+}
 _NOTHING = {"architecture": "", "os": "", "config": {}, "rootfs": {"type": "layers", "diff_ids": []}}
 
 
@@ -219,20 +234,19 @@ class StageBuilder:
         self.maker.pop("empty_layer", None)
         return self._image(made.layer, None), made.filesystem
 
-    def _check_network(self, step: RunInstruction) -> None:
-        """The host's network reaches what only this machine may reach. A commit asks for it, the caller gives it."""
-        if step.network != "host":
-            return
-        if not self.environment.may_write:
-            raise BadConfiguration(
-                "RUN --network=host is for the project's own commits, and this run is of somebody else's.",
-                id="LN-2014", place=step.place, remedy="Do without it, or build from a branch of the project.",
-            )  # fmt: skip
-        if not self.environment.host_network:
-            raise BadConfiguration(
-                "RUN --network=host gives the command the network of this machine, which nobody allowed.",
-                id="LN-2014", place=step.place, remedy="Do without it, or pass --allow network.host (LINEAL_ALLOW).",
-            )  # fmt: skip
+    def _check_entitlements(self, step: RunInstruction) -> None:
+        """What reaches further than a container. A commit asks for it, the caller gives it."""
+        for name, flag in step.entitlements.items():
+            if not self.environment.may_write:
+                raise BadConfiguration(
+                    f"RUN {flag} is for the project's own commits, and this run is of somebody else's.",
+                    id="LN-2014", place=step.place, remedy="Do without it, or build from a branch of the project.",
+                )  # fmt: skip
+            if name not in self.environment.allowed:
+                raise BadConfiguration(
+                    f"RUN {flag} gives the command {_GIVES[name]}, which nobody allowed.",
+                    id="LN-2014", place=step.place, remedy=f"Do without it, or pass --allow {name} (LINEAL_ALLOW).",
+                )  # fmt: skip
 
     def _options(self) -> RunOptions:
         """A control group of the engine's machine is not for a stranger's commit to choose."""
@@ -246,7 +260,7 @@ class StageBuilder:
 
     def _run(self, step: RunInstruction) -> tuple[Image, Filesystem]:
         self._check_unset(step.unset, step.place)
-        self._check_network(step)
+        self._check_entitlements(step)
         words = list(step.words) if step.exec_form else [*metadata.shell(self.config), *step.words]
         # What the base's environment left open is an ENV, and final in the config since its own line.
         known = self.stage.scope.variables.items()
@@ -259,7 +273,8 @@ class StageBuilder:
         etc = self.parent.filesystem.directories.get("etc")
         command = Command(
             argv=words, env=environ, workdir=self.config.get("WorkingDir") or "/", user=self.config.get("User") or "",
-            network=step.network, mounts=mounts, options=self._options(), directories=self.directories,
+            network=step.network, insecure=step.insecure, devices=step.devices,
+            mounts=mounts, options=self._options(), directories=self.directories,
             existing=self._exists,
             secrets=self.resolver.secrets,
             # A proxy's address may have a password.
@@ -290,7 +305,10 @@ class StageBuilder:
                 place=self.stage.place,
                 remedy="Its output is above; the stages before it are published.",
             ) from None
-        self.document["created"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        now, epoch = int(time.time()), command.options.epoch
+        self.document["created"] = time.strftime(
+            "%Y-%m-%dT%H:%M:%SZ", time.gmtime(now if epoch is None else min(now, epoch))
+        )
         if isinstance(layer, PushedLayer):
             filesystem = self.parent.filesystem.after(len(self.parent.image.layers), layer.tree)
             return self._with(layer.descriptor, layer.diff_id), filesystem

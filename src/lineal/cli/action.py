@@ -21,8 +21,8 @@ from lineal.errors import BadConfiguration
 from lineal.text import lines
 
 _WITH_IMAGES = ("plan", "build")
-_PLAIN = ("repo", "env", "values", "set", "release", "namespace", "kube-context", "lock", "ssh", "allow", "load",
-          "registry-username", "registry-password")  # fmt: skip
+_PLAIN = ("repo", "env", "values", "set", "release", "namespace", "kube-context", "lock", "engine", "ssh", "allow",
+          "load", "registry-username", "registry-password")  # fmt: skip
 """Inputs whose text is that of the variable `LINEAL_<NAME>`."""
 _SECRET = "LINEAL_ACTION_SECRET_"  # noqa: S105
 _TOKEN = "LINEAL_ACTION_TOKEN"  # noqa: S105
@@ -40,6 +40,8 @@ class Call:
     directory: str = "."
     kubeconfig: bytes | None = field(default=None, repr=False)
     logins: bytes | None = field(default=None, repr=False)
+    clone: Path | None = None
+    """The directory to work in, where no input names it."""
 
 
 def read(environ: Mapping[str, str], is_directory: Callable[[str], bool] = os.path.isdir) -> Call:
@@ -49,16 +51,16 @@ def read(environ: Mapping[str, str], is_directory: Callable[[str], bool] = os.pa
     variables |= {variable_of(name): given[name] for name in _PLAIN if name in given}
     if "vars" in given:
         variables["LINEAL_VAR"] = given["vars"]
-    variables |= _secret_variables(given.get("secrets", ""))
+    variables |= secret_variables(given.get("secrets", ""))
     variables |= _host_paths(given.get("runner-paths", ""))
     variables.setdefault("LINEAL_REPORT", "")
     if not variables["LINEAL_REPORT"]:
         variables["LINEAL_REPORT"] = _report(environ, is_directory)
     logins = None
     if token := given.get("github-token", ""):
-        variables |= _git_credentials(environ, token)
+        variables |= git_credentials(environ, token)
         logins = action_inputs.docker_logins(
-            _registry(environ), environ.get("GITHUB_ACTOR") or "x-access-token", token
+            registry(environ), environ.get("GITHUB_ACTOR") or "x-access-token", token
         )
     kubeconfig, path = action_inputs.kubeconfig(given.get("kubeconfig", ""))
     if path:
@@ -76,13 +78,15 @@ def masks(environ: Mapping[str, str]) -> list[str]:
 
 
 @contextmanager
-def prepared() -> Iterator[None]:
+def prepared(
+    read: Callable[[Mapping[str, str]], Call] = read, masks: Callable[[Mapping[str, str]], list[str]] = masks
+) -> Iterator[None]:
     """This process as the inputs want it. What is written for that is gone afterwards."""
     for line in masks(os.environ):
         sys.stderr.write(f"::add-mask::{line.replace('%', '%25')}\n")
     sys.stderr.flush()
     call = read(os.environ)
-    directory = _directory(call.directory, os.environ)
+    directory = call.clone or _directory(call.directory, os.environ)
     # In the container, where no other step can look.
     private = Path(tempfile.mkdtemp(prefix="lineal-action-"))
     try:
@@ -143,7 +147,7 @@ def _arguments(given: Mapping[str, str]) -> list[str]:
     return [command, *words, *(["--", *images] if images else [])]
 
 
-def _secret_variables(text: str) -> dict[str, str]:
+def secret_variables(text: str) -> dict[str, str]:
     found = action_inputs.secrets(text)
     if not found:
         return {}
@@ -174,13 +178,13 @@ def _server(environ: Mapping[str, str]) -> str:
     return (environ.get("GITHUB_SERVER_URL") or "https://github.com").rstrip("/")
 
 
-def _registry(environ: Mapping[str, str]) -> str:
+def registry(environ: Mapping[str, str]) -> str:
     """The forge's container registry, the only one that knows its tokens."""
     host = urlsplit(_server(environ)).hostname or "github.com"
     return "ghcr.io" if host == "github.com" else f"containers.{host}"
 
 
-def _git_credentials(environ: Mapping[str, str], token: str) -> dict[str, str]:
+def git_credentials(environ: Mapping[str, str], token: str) -> dict[str, str]:
     """So that history can be fetched where actions/checkout left no credentials that this container can read."""
     from lineal.git.command import with_config
 

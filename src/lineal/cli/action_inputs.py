@@ -25,7 +25,7 @@ _KEPT_SECRET = ("token", "password", "client-key-data")
 def secrets(text: str) -> list[tuple[str, str]]:
     """The secrets of a list as docker/build-push-action reads it. Raises `BadConfiguration`, which quotes nothing."""
     found = []
-    for number, entry in enumerate(_entries(text), 1):
+    for number, entry in enumerate(entries(text, "secrets"), 1):
         name, separator, value = entry.partition("=")
         if not separator or not _ID.fullmatch(name.strip()):
             raise BadConfiguration(
@@ -44,28 +44,29 @@ def secret_values(text: str) -> list[str]:
         return [*found, *(line.partition("=")[2] for line in found)]
 
 
-def _entries(text: str) -> Iterator[str]:
-    """What is between quotes is kept byte for byte; a line without them is so up to the blanks around it."""
+def entries(text: str, name: str) -> Iterator[str]:
+    """The entries of the list that the input `name` is. What is between quotes is kept byte for byte; a line without
+    them is so up to the blanks around it."""
     number = 0
     while text := text.lstrip(_BLANK + "\r\n"):
         number += 1
         if text.startswith('"'):
-            entry, text = _quoted(text[1:], number)
+            entry, text = _quoted(text[1:], number, name)
         else:
             entry, _, text = text.partition("\n")
             entry = entry.rstrip(_BLANK + "\r")
         yield entry
 
 
-def _quoted(text: str, number: int) -> tuple[str, str]:
+def _quoted(text: str, number: int, name: str) -> tuple[str, str]:
     """The entry that begins behind a quote, up to the next single one, which has to end its line; and the rest."""
     found = _QUOTED.match(text)
     if found is None:
-        message = f"Entry {number} of the input `secrets` begins with a quote that is never closed."
+        message = f"Entry {number} of the input `{name}` begins with a quote that is never closed."
         raise BadConfiguration(message, id="LN-1019", remedy=_HOW)
     rest, _, after = text[found.end() :].partition("\n")
     if rest.strip(_BLANK + "\r"):
-        message = f"Entry {number} of the input `secrets` goes on behind its closing quote."
+        message = f"Entry {number} of the input `{name}` goes on behind its closing quote."
         raise BadConfiguration(message, id="LN-1019", remedy=_HOW)
     return found[1].replace('""', '"'), after
 

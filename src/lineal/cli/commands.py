@@ -15,6 +15,7 @@ from lineal.cli.flags import (
     CLEANUP,
     CLUSTER,
     CONTEXT,
+    DEBUG,
     DOTENV,
     EXPORT,
     NAMES,
@@ -28,18 +29,19 @@ from lineal.cli.flags import (
     options,
     set_debug,
 )
+from lineal.cli.image_flags import DESCRIBE, DOCKER, notes, take
 from lineal.cli.runtime import session_of
 from lineal.errors import Unreachable
 
 _PENDING = 2
 
 
-def _names(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+def _names(given: tuple[str, ...]) -> tuple[str, ...]:
     """A job of a matrix may name several images in one word, with blanks between: no image has one in its name."""
     return tuple(name for word in given for name in word.split() or [word])
 
 
-_images = click.argument("images", nargs=-1, metavar="[IMAGE]...", callback=_names)
+_images = click.argument("images", nargs=-1, metavar="[IMAGE]...|[PATH]")
 
 
 class _Commands(click.Group):
@@ -73,7 +75,7 @@ def cli(debug: bool) -> None:
              "  lineal plan --exit-code || echo 'there is work'\n"
              "  lineal plan --diff --env prod --kube-context prod")  # fmt: skip
 @_images
-@options(RUN)
+@options(RUN, DESCRIBE)
 @option("--format", "A table, the report as JSON, or jobs for the images that need work: GitHub's matrix, or a child "
         "pipeline for GitLab.", type=click.Choice(["table", "json", *job_writers({})]),
         envvar="LINEAL_FORMAT")  # fmt: skip
@@ -86,26 +88,32 @@ def plan(images: tuple[str, ...], format: str | None, exit_code: bool | None, **
     """Show what would be built, and why. Builds and writes nothing."""
     from lineal.commands.plan import plan
 
+    take(given, images)
     with session_of(given) as session:
-        work = plan(session, images, format or "table")
+        work = plan(session, _names(images), format or "table")
     if exit_code and work:
         sys.exit(_PENDING)
 
 
 @cli.command(epilog="\b\nExamples:\n  lineal build\n  docker run --rm $(lineal build api)\n"
              "  lineal build --dev --repo layout:/tmp/store\n"
-             "  lineal build --load --output type=oci,dest=images.tar")  # fmt: skip
+             "  lineal build --load --output type=oci,dest=images.tar\n"
+             "  lineal build -f docker/Dockerfile -t registry.example.com/app:1.0 --push .")  # fmt: skip
 @_images
-@options(RUN, BUILD, EXPORT, DOTENV)
+@options(RUN, BUILD, EXPORT, DOTENV, DESCRIBE, DOCKER)
 def build(images: tuple[str, ...], **given: Any) -> None:
     """Build and publish the stages that are missing; print the images' references.
 
-    With one IMAGE its reference alone is printed, otherwise a line `NAME REFERENCE` for each.
+    With one IMAGE its reference alone is printed, otherwise a line `NAME REFERENCE` for each. Without a lineal.yaml,
+    flags of `docker buildx build` describe the image, and PATH is its context.
     """
     from lineal.commands.build import build
 
+    take(given, images)
     with session_of(given) as session:
-        build(session, images)
+        for note in notes():
+            session.progress.note(note)
+        build(session, _names(images))
 
 
 @cli.command(epilog="\b\nExamples:\n  lineal render --env staging | kubectl diff -f -\n"
@@ -204,6 +212,21 @@ def config(**given: Any) -> None:
 
     with session_of(given) as session:
         config(session)
+
+
+@cli.command(epilog="\b\nExamples:\n  lineal init --dry-run\n  lineal init --ci github")
+@click.option("--ci", type=click.Choice(["github", "gitlab"]), help="Write the pipeline too.")
+@click.option("--dry-run", is_flag=True, help="Print what would be written, and write nothing.")
+@options(DEBUG)
+def init(ci: str | None, dry_run: bool, **given: Any) -> None:
+    """Write a lineal.yaml of what the repository has: Dockerfiles, compose and bake files, pipelines, a chart.
+
+    Each key has a comment that says where it came from. No file is written over.
+    """
+    from lineal.commands.init import init
+
+    with session_of(given) as session:
+        init(session, ci, dry_run=dry_run)
 
 
 @cli.command(epilog="\b\nExample:\n  lineal schema > lineal.schema.json")

@@ -43,6 +43,7 @@ _INSECURE = option("--insecure-registry", "A registry host that speaks plain htt
                    multiple=True)  # fmt: skip
 _DEBUG = click.option("--debug", is_flag=True, expose_value=False, callback=lambda _, __, debug: set_debug(debug),
                       help="Show a traceback when something unexpected happens.  [LINEAL_DEBUG]")  # fmt: skip
+DEBUG: list[Callable[[Any], Any]] = [_DEBUG]
 FETCH: list[Callable[[Any], Any]] = [_INSECURE, _DEBUG]
 AWAY: list[Callable[[Any], Any]] = [*_NAMES, *FETCH]
 """For commands that need no repository."""
@@ -74,7 +75,8 @@ BUILD: list[Callable[[Any], Any]] = [
             "etcd:https://HOST:PORT or none.", metavar="LOCK"),
     option("--registry-mirror", "A mirror of Docker Hub to take base images from. May be repeated.",
             metavar="HOST[:PORT][/PATH]", multiple=True),
-    option("--allow", "What the commit may do: network.host in a RUN, publish unproven. May be repeated.",
+    option("--allow", "What the commit may do: network.host, security.insecure or device in a RUN, publish unproven. "
+            "May be repeated.",
             metavar="ENTITLEMENT", multiple=True),
     option("--overwrite-tag", "Move tags of finished images that name a version, or that history keeps back.",
             is_flag=True),
@@ -84,7 +86,7 @@ BUILD: list[Callable[[Any], Any]] = [
 EXPORT: list[Callable[[Any], Any]] = [
     option("--load", "Put the finished images into the Docker Engine of this machine.", is_flag=True),
     option("--output", "Write the finished images to an archive; `-` is the standard output. May be repeated.",
-            "build_output", variable="LINEAL_BUILD_OUTPUT", metavar="type=oci|docker,dest=FILE", multiple=True),
+            "-o", "build_output", variable="LINEAL_BUILD_OUTPUT", metavar="type=oci|docker,dest=FILE", multiple=True),
 ]  # fmt: skip
 DOTENV: list[Callable[[Any], Any]] = [
     option("--dotenv", "Write the images' references as variables for later jobs of a GitLab pipeline.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lineal.build.result import BuildResult, settle
@@ -33,13 +34,38 @@ def build(session: Session, names: Sequence[str]) -> None:
         introduce(session)
         introduce_lock(session)
         session.trust.require_build()
+        names = session.named(names)
+        _note_names(session)
         export = Export(session, names)
         export.prepare()
         plan = plan_images(session, names)
         told.result = unbuilt(session, plan)
         told.result = build_images(session, plan, told.keep)
+        told.result = replace(told.result, configs=_configs(session, told.result))
         export.write(told.result)
     show(references(told.result, names), sys.stderr if export.takes_stdout else sys.stdout)
+
+
+def _note_names(session: Session) -> None:
+    """Names that are written nowhere."""
+    described, settings = session.loaded.described, session.settings
+    if described and described.references and not (described.push or settings.load.value or settings.outputs.value):
+        session.progress.note(
+            "The image is kept in the store, and no --tag is written: --push publishes it, --load has it here."
+        )
+
+
+def _configs(session: Session, result: BuildResult) -> dict[str, str]:
+    """What docker calls the id of an image that flags describe, published or not."""
+    from lineal.store.record import image_digest
+
+    found = {}
+    for name, stage in result.plan.images.items() if session.loaded.described else ():
+        candidate = result.candidate(stage)
+        manifest = session.store.manifest(image_digest(candidate.index)) if candidate else None
+        if manifest is not None:
+            found[name] = str(manifest.json["config"]["digest"])
+    return found
 
 
 def build_images(
@@ -102,7 +128,6 @@ def environment_of(
     from lineal.build.environment import BuildEnvironment
     from lineal.build.proxies import JobProxies
     from lineal.engine.select import SelectedEngine
-    from lineal.session.settings import NETWORK_HOST
 
     settings, project = session.settings, session.loaded.project
     engine = SelectedEngine(
@@ -131,7 +156,7 @@ def environment_of(
         builder=builder_of(session),
         finished=finished,
         options={name: _run_options(image) for name, image in project.images.items()},
-        host_network=NETWORK_HOST in settings.allowed.value and session.context.trusted,
+        allowed=settings.allowed.value if session.context.trusted else (),
         workspace=session.workspace,
     )
 
@@ -158,4 +183,5 @@ def _run_options(image: model.Image) -> RunOptions:
         shm_size=None if image.shm_size is None else bytes_of(image.shm_size),
         ulimits=tuple((name, *soft_and_hard(limit)) for name, limit in image.ulimits.items()),
         cgroup_parent=image.cgroup_parent or "",
+        epoch=image.source_date_epoch,
     )

@@ -80,7 +80,7 @@ class Export:
 
     def _image(self, name: str, result: BuildResult) -> LocalImage:
         from lineal.oci.image import read_image
-        from lineal.publish.local_image import LocalImage, local_names
+        from lineal.publish.local_image import LocalImage, local_name, local_names
 
         candidate = result.candidate(result.plan.images[name])
         assert candidate is not None
@@ -88,6 +88,9 @@ class Export:
         finished = result.finished.get(name)
         if finished is not None and finished.manifest is not None:
             image = replace(image, manifest=finished.manifest)
+        project, described = self._session.loaded.project.project, self._session.loaded.described
+        if described is not None and described.references:
+            return LocalImage(image, tuple(map(local_name, described.references)))
         told = [tag for tag in result.tags.get(name, ()) if tag.outcome in _NAMING]
         tags = [tag.reference for tag in told if not is_directory(tag.repository)]
-        return LocalImage(image, local_names(self._session.loaded.project.project, name, tags))
+        return LocalImage(image, local_names(project, name, tags))

@@ -169,8 +169,10 @@ class Finishing:
         from lineal.publish.publish import Placement
 
         wanted = self._wanted[name]
-        tags = wanted.tags_of(manifest.digest)
-        return [Placement(name, manifest, self._final(address), tags) for address in wanted.repositories]
+        return [
+            Placement(name, manifest, self._final(address), wanted.tags_of(manifest.digest, address))
+            for address in wanted.repositories
+        ]
 
     def _references(self, there: Mapping[str, Manifest]) -> dict[str, ImageReference]:
         """In the first final repository of each image."""
@@ -199,7 +201,9 @@ class Finishing:
         for name in (name for name in names if name in self._wanted and name not in manifests):
             wanted = self._wanted[name]
             told[name] = [
-                _told(address, tag.name, "planned") for address in wanted.repositories for tag in wanted.tags
+                _told(address, tag.name, "planned")
+                for address in wanted.repositories
+                for tag in wanted.tags_in(address)
             ]
         return told
 

@@ -36,6 +36,7 @@ def plan(session: Session, names: Sequence[str], format: str) -> bool:
     """The whole command; whether there is work. Raises `LinealError`."""
     with reporting(session, "plan", table=False) as told:
         encode = _encoder(session, format)
+        names = session.named(names)
         _check_diff(session, names, format)
         release = _release_inputs(session) if session.settings.diff.value else None
         if release is None:

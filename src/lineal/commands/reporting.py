@@ -151,6 +151,8 @@ def _images(result: BuildResult) -> list[ImageReport]:
         if manifest is not None:
             image.media_type, image.size = manifest.media_type, len(manifest.data)
             image.config = str(manifest.json["config"]["digest"])
+        elif name in result.configs:
+            image.config = result.configs[name]
         image.tags = list(result.tags.get(name, ()))
         found.append(image)
     return found

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,12 +21,16 @@ from lineal.config.deferred import deferred, settle
 from lineal.config.document import Document, parse, spell
 from lineal.config.giterminism import Giterminism
 from lineal.config.grants import Grants
+from lineal.config.image_flags import Description, ImageFlags
 from lineal.config.model import FILE, Deploy, Image, Project, normal
 from lineal.config.setting import DEFAULT, Origin, Setting, known
 from lineal.config.template import GitFacts
 from lineal.config.validation import NAMESPACE_LENGTH, RELEASE_LENGTH, UNKNOWN_ENV, check, release_name
 from lineal.context.committed import MAX_TEXT
 from lineal.errors import BadConfiguration, Location, Problems
+
+COMMAND_LINE = "the command line"
+"""Stands for the file in which a project is written that flags describe."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +40,14 @@ class LoadedProject:
     project: Project
     file: str = FILE
     document: Document | None = None
+    described: Description | None = None
+    """Of a project whose one image flags describe."""
 
     @cached_property
     def origins(self) -> dict[str, Origin]:
         """Dotted key (`images.api.args.PYTHON`, `images.api.secrets[0].id`) of every value -> where it came from."""
         if self.document is None:
-            written = {"project": Origin(f"assumed, no {self.file}")}
+            written = {"project": Origin(f"assumed, no {FILE}")}
         else:
             written = {key: self._written(key) for key in self._paths}
         return {key: written.get(key, DEFAULT) for key in _leaves(msgspec.to_builtins(self.project), ())}
@@ -48,7 +55,7 @@ class LoadedProject:
     def place(self, key: str) -> Location:
         """Where a dotted key is written, or else the nearest key above it; for error messages."""
         if self.document is None:
-            return Location(self.file, None, key)
+            return Location(self.file, None, None if self.described else key)
         near = key
         while near and near not in self._paths:
             near = near.rpartition("[" if near.endswith("]") else ".")[0]
@@ -128,8 +135,20 @@ def implicit_project(has_dockerfile: bool, project_name: str) -> LoadedProject:
     if not has_dockerfile:
         message = "The commit has neither lineal.yaml nor Dockerfile at its root."
         raise BadConfiguration(message, id="LN-1006", remedy="Write one of them and commit it.")
-    name = re.sub(r"[^a-z0-9]+", "-", project_name.lower()).strip("-")[:63].rstrip("-") or "app"
+    name = name_of(project_name)
     return LoadedProject(Project(project=name, images={name: Image()}))
+
+
+def described_project(flags: ImageFlags, project_name: str, start: Path, root: Path,
+                      environ: Mapping[str, str]) -> LoadedProject:  # fmt: skip
+    """The project of a commit without `lineal.yaml` whose one image `flags` describe. Raises `BadConfiguration`."""
+    project, described = flags.project(name_of(project_name), start, root, environ)
+    return LoadedProject(_finish(project, None), COMMAND_LINE, described=described)
+
+
+def name_of(text: str) -> str:
+    """A repository's name as that of a project."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63].rstrip("-") or "app"
 
 
 def _finish(project: Project, env: str | None) -> Project:

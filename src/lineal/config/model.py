@@ -11,7 +11,7 @@ from msgspec import Meta, Struct, field
 
 from lineal.config.named_context import OneContext
 from lineal.config.publish import Publish
-from lineal.config.run_options import GATEWAY, Count, Ulimit
+from lineal.config.run_options import GATEWAY, Count, Moment, Ulimit
 from lineal.config.trust import Trust
 from lineal.lock.address import PATTERN as LOCK_PATTERN
 
@@ -139,6 +139,13 @@ class Image(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cache_version: Annotated[
         str, Meta(description="Any text; change it to rebuild this image from its first stage.")
     ] = ""
+    labels: Annotated[
+        dict[str, str],
+        Meta(
+            description="Labels of the image, beside those of its Dockerfile or in their place. One that changes "
+            "with every commit makes another image of each: what tells of a commit belongs into annotations."
+        ),
+    ] = {}
     platforms: Annotated[
         list[str],
         Meta(
@@ -170,6 +177,13 @@ class Image(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = {}
     cgroup_parent: Annotated[
         str | None, Meta(description="The control group of the engine's machine in which a `RUN` runs.")
+    ] = None
+    source_date_epoch: Annotated[
+        Moment | None,
+        Meta(
+            description="Seconds since 1970: no file that a `RUN` makes is younger, and ARG SOURCE_DATE_EPOCH has it "
+            "(default: the times stay as they are)."
+        ),
     ] = None
 
     @property

@@ -7,6 +7,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+Key = Annotated[
+    str, Meta(pattern=r"^[!-~]+$", extra={"rule": "Use letters, digits and signs of ASCII, without spaces."})
+]
+
 
 class Publish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The final repositories of finished images, and their tags. `{}` is the store itself, under a short tag."""
@@ -26,7 +30,7 @@ class Publish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = None
     annotations: Annotated[
-        dict[str, str],
+        dict[Key, str],
         Meta(
             description="Annotations of the finished image, beside those that Lineal writes or in their place; an "
             "empty text leaves one out. Those of an image are added to the project's."
@@ -34,9 +38,7 @@ class Publish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = {}
     provenance: Annotated[
         bool | None,
-        Meta(
-            description="Whether a statement of how it was made lies beside the finished image (default: true)."
-        ),
+        Meta(description="Whether a statement of how it was made lies beside the finished image (default: true)."),
     ] = None
 
 

@@ -11,11 +11,8 @@ from lineal.config.grants import Grants, expanded, secret_wish
 from lineal.config.model import Secret
 from lineal.errors import BadConfiguration
 from lineal.text import bare
-from lineal.trust.keys import PASSWORD, SIGNING_KEY
-from lineal.trust.mark import TRUST_KEY
+from lineal.trust.keys import PASSWORD
 
-KEYS = frozenset({TRUST_KEY, SIGNING_KEY, PASSWORD})
-"""Variables that no command gets, whoever gives them."""
 _MASK = "***"
 _SHORTEST = 4
 """Shorter values stay unmasked: they would blank out ordinary text and tell more by that."""
@@ -143,9 +140,10 @@ def parse_secret(text: str, folder: Path) -> Secret:
             id="LN-1013",
             remedy="Write --secret id=NAME,env=VARIABLE or --secret id=NAME,src=FILE.",
         )
-    if (env or (name if file is None else None)) in KEYS:
+    variable = env or ("" if file is not None else name)
+    if variable == PASSWORD or (variable.startswith("LINEAL_") and variable.endswith("_KEY")):
         raise BadConfiguration(
-            f"--secret gives a command {env or name}, by which it could vouch for what nobody may vouch for.",
+            f"--secret gives a command {variable}, by which it could vouch for whatever it likes.",
             id="LN-1503",
             remedy="Give it another value: no command needs this key.",
         )

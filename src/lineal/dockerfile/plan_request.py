@@ -28,6 +28,8 @@ class PlanRequest:
     needs: Mapping[str, tuple[str, Stage]] = field(default_factory=dict)
     """Build argument -> another image, by its name and its last stage."""
     cache_version: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Those that the image has beside the Dockerfile's, or in their place."""
     contexts: Mapping[str, NamedContext] = field(default_factory=dict)
     """By the shortest spelling of the name."""
     run_options: Inputs = field(default_factory=dict)

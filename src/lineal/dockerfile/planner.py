@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from e2b_dockerfile_utils import DockerfileInstruction
@@ -10,7 +11,7 @@ from e2b_dockerfile_utils import DockerfileInstruction
 from lineal.context.build_context import BuildContext
 from lineal.dockerfile.base import Base, Bases
 from lineal.dockerfile.build_args import BuildArgs
-from lineal.dockerfile.instructions import InstructionParser
+from lineal.dockerfile.instructions import InstructionParser, MetadataInstruction
 from lineal.dockerfile.named_context import NamedContexts
 from lineal.dockerfile.parser import one_line
 from lineal.dockerfile.plan_request import PlanRequest
@@ -20,6 +21,7 @@ from lineal.dockerfile.syntax import read
 from lineal.dockerfile.target import Target, Targets
 from lineal.dockerfile.target_builder import TargetBuilder, TooDeep
 from lineal.errors import BadConfiguration, Location, Problems
+from lineal.text import printable
 
 # Keeps the recursion over targets far away from Python's limit.
 _MAX_DEPTH = 100
@@ -84,7 +86,28 @@ class Planner:
         self.problems.end()
         for note in self.contexts.unused(self.image.file, self.image.text):
             self.image.notes.note(note)
-        return stage or self._nothing(target, scope)
+        last = stage or self._nothing(target, scope)
+        return self._labelled(last) if self.image.labels else last
+
+    def _labelled(self, last: Stage) -> Stage:
+        """The image with the labels of its entry in lineal.yaml: a closing stage on top of the target, from which
+        other targets still copy without them."""
+        words = tuple(word for pair in sorted(self.image.labels.items()) for word in pair)
+        text = f"LABEL {' '.join(f'{key}={value}' for key, value in sorted(self.image.labels.items()))}"
+        label = MetadataInstruction("LABEL", last.place, words, text=printable(text))
+        return replace(
+            last,
+            op=None,
+            image=self.image.name,
+            text=label.text,
+            parent=last,
+            inputs={"close": True, "metadata": [label.canonical()]},
+            metadata=(label,),
+            sources={},
+            contexts={},
+            needs={},
+            awaits=(),
+        )
 
     def _nothing(self, target: Target, scope: Scope) -> Stage:
         """An image without layers, which docker makes of `FROM scratch` alone."""

@@ -72,6 +72,10 @@ class Store(Protocol):
         them."""
         return None
 
+    def move_tag(self, manifest: Manifest, tag: str) -> bool:
+        """As `try_tag`, for a tag that is to move from one manifest to another."""
+        return self.try_tag(manifest, tag)
+
     def tags(self, prefix: str = "") -> list[str]:
         """Every tag that begins with `prefix`, all pages, in no particular order.
 

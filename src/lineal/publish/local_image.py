@@ -30,6 +30,13 @@ def local_names(project: str, image: str, tags: Iterable[str]) -> tuple[str, ...
     return tuple(dict.fromkeys([f"{_ODD.sub(_plain, repository)}:{TAG}", *tags]))
 
 
+def local_name(reference: str) -> str:
+    """A reference as the Docker Engine shows it: without the host of Docker Hub."""
+    return (
+        reference.removeprefix(f"{_HUB}/").removeprefix("library/") if reference.startswith(f"{_HUB}/") else reference
+    )
+
+
 def whole_name(name: str) -> str:
     """A name with its host, as containerd writes it: `docker.io/library/app:latest`."""
     head, slash, _ = name.partition("/")

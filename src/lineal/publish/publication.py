@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lineal.config.deferred import for_image
+from lineal.config.image_flags import Description
 from lineal.config.load import LoadedProject
 from lineal.config.publish import publish_of
 from lineal.config.template import GitFacts
-from lineal.errors import BadConfiguration, Problems
+from lineal.errors import BadConfiguration, Location, Problems
 from lineal.publish.tag_templates import Tag, own_tag, tag_of
 from lineal.store.open import normal_address
 from lineal.text import quoted
@@ -24,12 +25,17 @@ class Publication:
     repositories: tuple[str, ...]
     tags: tuple[Tag, ...]
     annotations: Mapping[str, str]
+    apart: Mapping[str, tuple[Tag, ...]] = field(default_factory=dict)
+    """The tags of repositories that have not those of all."""
     provenance: bool = True
     """Whether a statement lies beside it that tells how it was made."""
 
-    def tags_of(self, digest: str) -> tuple[Tag, ...]:
-        """The tags of the finished image with this digest, at least one."""
-        return self.tags or (own_tag(digest),)
+    def tags_in(self, repository: str) -> tuple[Tag, ...]:
+        return self.apart.get(repository, self.tags)
+
+    def tags_of(self, digest: str, repository: str = "") -> tuple[Tag, ...]:
+        """The tags of the finished image with this digest in a repository, by default the first: at least one."""
+        return self.tags_in(repository or self.repositories[0]) or (own_tag(digest),)
 
 
 def publications(loaded: LoadedProject, git: GitFacts, store: str) -> dict[str, Publication]:
@@ -38,6 +44,8 @@ def publications(loaded: LoadedProject, git: GitFacts, store: str) -> dict[str, 
     Raises `BadConfiguration` for all that is wrong: an address that is none, a text that is no tag, two images that
     would write one tag."""
     found, problems = {}, Problems()
+    if loaded.described is not None:
+        return _described(loaded, loaded.described, git)
     for name in loaded.project.images:
         one = _publication(loaded, name, git, store, problems)
         if one is not None:
@@ -73,8 +81,25 @@ def _publication(
         tuple(repositories.values()) or (store,),
         tuple(tags.values()),
         annotations,
-        wanted.provenance is not False,
+        provenance=wanted.provenance is not False,
     )
+
+
+def _described(loaded: LoadedProject, described: Description, git: GitFacts) -> dict[str, Publication]:
+    """What `--push` publishes: each name of `--tag` in its own repository."""
+    if not described.push:
+        return {}
+    ((name, image),) = loaded.project.images.items()
+    tags: dict[str, tuple[Tag, ...]] = {}
+    spellings: dict[str, str] = {}
+    for reference in described.references:
+        address, _, text = reference.rpartition(":")
+        address = spellings.setdefault(normal_address(address), address)
+        tag = tag_of(text, name, git, Location(loaded.file, None, "--tag"))
+        if tag is not None:
+            tags[address] = (*tags.get(address, ()), tag)
+    wanted = publish_of(None, image.publish)
+    return {name: Publication(name, tuple(tags), (), wanted.annotations if wanted else {}, apart=tags)}
 
 
 def _key(loaded: LoadedProject, image: str, key: str, index: int) -> str:
@@ -98,7 +123,7 @@ def _shared_tags(loaded: LoadedProject, found: Mapping[str, Publication]) -> Ite
     owners: dict[tuple[str, str], str] = {}
     for name, one in found.items():
         for address in one.repositories:
-            for tag in one.tags:
+            for tag in one.tags_in(address):
                 owner = owners.setdefault((normal_address(address), tag.name), name)
                 if owner != name:
                     yield BadConfiguration(

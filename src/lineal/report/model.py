@@ -69,9 +69,10 @@ class ImageReport(msgspec.Struct, kw_only=True):
     tag: str | None = None
     digest: str | None = None
     media_type: str | None = None
-    """Of the manifest with this digest, as `size` (bytes) and `config` (its digest) are; only of finished images."""
+    """Of the manifest with this digest, as `size` (bytes) is; only of finished images."""
     size: int | None = None
     config: str | None = None
+    """The digest of its config, what docker calls its id; of finished images, and of one that flags describe."""
     tags: list[TagReport] = []
     """In the order of lineal.yaml: those of the first final repository, then those of the others."""
     built: bool = False

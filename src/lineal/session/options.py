@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from lineal.config.image_flags import ImageFlags
+
 
 @dataclass(frozen=True)
 class Options:
@@ -50,4 +52,6 @@ class Options:
     ignore_ref: tuple[str, ...] = ()
     api_versions: tuple[str, ...] = ()
     kube_contexts: tuple[str, ...] = ()
+    image: ImageFlags = ImageFlags()  # noqa: RUF009 (it is frozen)
+    """An image of a commit without a `lineal.yaml`, and the words of the command line."""
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)

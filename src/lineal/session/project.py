@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from lineal.config.giterminism import FILE as GITERMINISM_FILE
 from lineal.config.giterminism import Giterminism, load_giterminism
 from lineal.config.grants import Grants
-from lineal.config.load import LoadedProject, implicit_project, load
+from lineal.config.image_flags import ImageFlags
+from lineal.config.load import LoadedProject, described_project, implicit_project, load, name_of
 from lineal.config.model import FILE
 from lineal.config.template import GitFacts
 from lineal.context.committed import committed_text, dockerfile_of
@@ -34,8 +38,26 @@ def load_project(
 def project_of_dockerfile(repository: Commit, forge_name: str | None) -> LoadedProject:
     """The project of a commit without a `lineal.yaml`: its Dockerfile, if it has one, as an image named as the
     repository. `forge_name` is `owner/name`, None outside CI."""
-    name = (forge_name or repository.root.name).rpartition("/")[2]
-    return implicit_project(repository.file(dockerfile_of(repository, "Dockerfile")) is not None, name)
+    return implicit_project(_has_dockerfile(repository), _name(repository, forge_name))
+
+
+def project_of_flags(
+    repository: Commit, forge_name: str | None, flags: ImageFlags, start: Path, environ: Mapping[str, str]
+) -> LoadedProject | None:
+    """The project of a commit without a `lineal.yaml` whose one image the flags describe; None when they describe
+    none. `start` is where their paths begin. Raises `BadConfiguration`."""
+    name = _name(repository, forge_name)
+    if not flags.describe(name_of(name)) and (_has_dockerfile(repository) or not flags.words):
+        return None
+    return described_project(flags, name, start, repository.root, environ)
+
+
+def _name(repository: Commit, forge_name: str | None) -> str:
+    return (forge_name or repository.root.name).rpartition("/")[2]
+
+
+def _has_dockerfile(repository: Commit) -> bool:
+    return repository.file(dockerfile_of(repository, "Dockerfile")) is not None
 
 
 def load_exceptions(repository: Commit) -> Giterminism:

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -38,7 +38,7 @@ from lineal.oci import Store
 from lineal.progress import Notes, Progress
 from lineal.session.given import Given
 from lineal.session.leaving import MaskedProgress, mask_error
-from lineal.session.project import load_exceptions, load_project, project_of_dockerfile
+from lineal.session.project import load_exceptions, load_project, project_of_dockerfile, project_of_flags
 from lineal.session.settings import PUBLISH, Settings, StoreSettings
 from lineal.session.signing import SigningOfRun
 from lineal.session.trust import TrustOfRun, check_supported, keys_of
@@ -174,19 +174,29 @@ class Session:
     def git_facts(self) -> GitFacts:
         commit = self.checkout.commit
         context = self.context
-        return GitFacts(commit, commit[:7], context.branch, context.tag, context.default_branch)
+        names = context.branch, context.tag, context.default_branch
+        return GitFacts(commit, commit[:7], *names, _merged=bool(context.parents))
 
     @cached_property
     def loaded(self) -> LoadedProject:
         grants = self.given.templates(self.giterminism)
+        flags, environ = self.settings.given.image, self.settings.environ
         found = load_project(self.repository, self.settings, self.git_facts, self.giterminism, grants)
         if found is not None:
+            flags.refuse_beside_file()
             return found
         if (self.repository.root / FILE).exists():
             raise Uncommitted(f"{FILE} {NOT_COMMITTED}", id="LN-3002", remedy=COMMIT_IT)
+        described = project_of_flags(self.repository, self.context.repository, flags, self.start, environ)
+        if described is not None:
+            return described
         found = project_of_dockerfile(self.repository, self.context.repository)
         self.progress.note(f"There is no {FILE}: building ./Dockerfile as the image {found.project.project!r}.")
         return found
+
+    def named(self, words: Sequence[str]) -> Sequence[str]:
+        """The images that the words of a command line name; where flags describe one, it is that one."""
+        return list(self.loaded.project.images) if self.loaded.described else words
 
     @cached_property
     def publications(self) -> Mapping[str, Publication]:
@@ -240,8 +250,11 @@ class Session:
         repository's root. Raises `BadConfiguration`."""
         if normal_address(address) == normal_address(self.store_settings.repo.value):
             return self.store
-        self.finals.append(self._own_stores.final(address, self.store))
-        return self.finals[-1]
+        final = self._own_stores.final(address, self.store)
+        if final.directory and self.store.directory and final.directory.resolve() == self.store.directory.resolve():
+            return self.store
+        self.finals.append(final)
+        return final
 
     @cached_property
     def _own_stores(self) -> StoreOpener:

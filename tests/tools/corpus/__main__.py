@@ -13,9 +13,9 @@ from pathlib import Path
 
 import lineal.commands.plan  # noqa: F401 (once, before the processes)
 from lineal.errors import LinealError
-from tests.tools.corpus.build import Build
+from lineal.init.build import Build
+from lineal.init.hints import ways
 from tests.tools.corpus.checkout import Checkout, below
-from tests.tools.corpus.hints import ways
 from tests.tools.corpus.planner import Attempt, Outcome, plan
 from tests.tools.corpus.processes import NoAnswer, in_processes
 from tests.tools.corpus.table import Row, details, lines

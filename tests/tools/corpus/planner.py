@@ -15,7 +15,7 @@ import yaml
 import lineal
 from lineal.config.load import load
 from lineal.config.model import FILE
-from tests.tools.corpus.build import GUESSED, Build
+from lineal.init.build import GUESSED, Build
 from tests.tools.corpus.checkout import ENVIRONMENT
 
 NAME = "planned-by-corpus"

@@ -16,7 +16,19 @@ from lineal.cli.commands import cli
 from tests import servers
 from tests.conftest import Lineal
 
-COMMANDS = ["plan", "build", "render", "deploy", "converge", "bundle", "dismiss", "cleanup", "config", "schema"]
+COMMANDS = [
+    "plan",
+    "build",
+    "render",
+    "deploy",
+    "converge",
+    "bundle",
+    "dismiss",
+    "cleanup",
+    "config",
+    "init",
+    "schema",
+]
 
 
 @pytest.fixture
@@ -70,7 +82,7 @@ def test_every_setting_of_the_help_is_a_variable_that_counts(lineal: Lineal) -> 
     variables = [word.strip("[]") for word in helps.split() if word.startswith("[LINEAL_")]
     named = {variable.removeprefix("LINEAL_").lower() for variable in variables}
     of_one_command = {"debug", "output", "format", "exit_code"}
-    assert named - of_one_command == {field.name for field in fields(Options)} - {"environ", "kube_contexts"}
+    assert named - of_one_command == {field.name for field in fields(Options)} - {"environ", "kube_contexts", "image"}
 
 
 def test_the_version(lineal: Lineal) -> None:
@@ -290,19 +302,23 @@ def test_a_finished_run_leaves_no_files(project: Lineal, tmp_path: Path) -> None
         assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def test_a_fully_cached_run_loads_nothing_that_only_building_needs(project: Lineal) -> None:
+@pytest.mark.parametrize("engine", ["auto", "buildkit:tcp://buildkit.example.com:1234", "buildkitd"])
+def test_a_fully_cached_run_loads_nothing_that_only_building_needs(project: Lineal, engine: str) -> None:
     assert project("build").code == 0
+    project.env["LINEAL_ENGINE"] = engine
     script = "import sys; sys.argv = ['lineal', 'build']\nfrom lineal.cli import _main\ncode = _main()\n"
     script += "print(*sorted(sys.modules)); sys.exit(code)"
     process = started(project, "-c", script, stdout=-1, stderr=-1)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0
     loaded = set(output.splitlines()[-1].split())
-    heavy = {"docker", "jinja2", "rich", "requests", "isal", "filelock", "tarfile", "secrets", "asyncio"}
+    heavy = {"docker", "jinja2", "rich", "requests", "isal", "filelock", "tarfile", "secrets", "asyncio",
+             "h2", "hpack", "google.protobuf", "lineal.engine.buildkit.protocol"}  # fmt: skip
     assert loaded & heavy == set()
     ours = {
         "lineal.build.stage_builder",
         "lineal.engine.docker.engine",
+        "lineal.engine.buildkit.engine",
         "lineal.git.working_tree",
         "lineal.git.history_fetch",
         "lineal.deploy.helm.client",

@@ -88,6 +88,8 @@ P384 = ec.generate_private_key(ec.SECP384R1()).private_bytes(
     "text",
     [RSA, P384, pem(ED)[:80], encrypted_as_cosign_does(ED, "x")[:200], encrypted_as_cosign_does(ED, "")[:-80] + "x",
      "-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----", "", "no-such-file", "a\0b", "x" * 5000, "/", "ключ"],
+    ids=["RSA", "P-384", "cut off", "encrypted and cut off", "encrypted and changed", "a header", "empty", "no file",
+         "a zero byte", "long", "a directory", "not ASCII"],
 )  # fmt: skip
 def test_what_is_no_signing_key_is_refused_without_a_word_of_it(text: str, tmp_path: Path) -> None:
     with pytest.raises(BadConfiguration) as refused:

@@ -51,7 +51,9 @@ def outputs(report: Report, path: str = "") -> dict[str, str]:
     if len(report.images) == 1 and published:
         # Without the digest: what attestations and scanners call a subject's name.
         found["image"], found["digest"] = published[0].repository or "", published[0].digest or ""
-    finished = [image for image in published if image.media_type]
+        if published[0].config:
+            found["imageid"] = published[0].config
+    finished = [image for image in published if image.config]
     if finished:
         found["metadata"] = metadata(finished, whole=len(report.images) == 1)
         # A line for each, as docker/metadata-action has them.

@@ -146,11 +146,14 @@ class Registry(Store):
     def try_tag(self, manifest: Manifest, tag: str) -> bool:
         return self._try(manifest, tag, self._http.tries())
 
-    def _try(self, manifest: Manifest, tag: str | None, tries: Tries) -> bool:
+    def move_tag(self, manifest: Manifest, tag: str) -> bool:
+        return self._try(manifest, tag, self._http.tries(), once=False)
+
+    def _try(self, manifest: Manifest, tag: str | None, tries: Tries, *, once: bool = True) -> bool:
         """PUT once. False, after a pause, when another try may succeed; else raises what is wrong."""
         answer = None
         try:
-            answer = self._put(manifest, tag)
+            answer = self._put(manifest, tag, once=once)
         except ConnectionFailed:
             if not tries.again():
                 raise
@@ -181,14 +184,14 @@ class Registry(Store):
             raise Conflict(f"{self.address}:{tag} is {existing} and may not be moved.")
         return existing is not None
 
-    def _put(self, manifest: Manifest, tag: str | None) -> Response:
+    def _put(self, manifest: Manifest, tag: str | None, *, once: bool) -> Response:
         # No registry is known to need If-None-Match, but one that heeds it makes a tag an atomic first publication.
-        once = {"If-None-Match": "*"} if tag else {}
+        condition = {"If-None-Match": "*"} if tag and once else {}
         return self._http.ask(
             "PUT",
             f"{self._base}/manifests/{tag or manifest.digest}",
             self._push,
-            headers={"Content-Type": manifest.media_type, **once},
+            headers={"Content-Type": manifest.media_type, **condition},
             body=Blob(manifest.digest, len(manifest.data), manifest.data),
             tries=1,
         )

@@ -20,6 +20,16 @@ class Build:
     target: str | None = None
     args: Mapping[str, str] = field(default_factory=dict)
     source: str = GUESSED
+    name: str = ""
+    """What the file calls it: a service, a target, the last part of a tag."""
+    tags: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    """The rules of docker/metadata-action that make tags; `tags` are names without them."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    platforms: tuple[str, ...] = ()
+    contexts: Mapping[str, str] = field(default_factory=dict)
+    """Named contexts, as they are written."""
+    pushed: bool = False
 
     @property
     def key(self) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""How the files of a checkout say that its Dockerfiles are built."""
+"""How the files of a repository say that its Dockerfiles are built."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from tests.tools.corpus import bake, compose, hcl, workflow
-from tests.tools.corpus.build import UNKNOWN, Build
-from tests.tools.corpus.checkout import Checkout
+from lineal.init import bake, compose, gitlab, hcl, workflow
+from lineal.init.build import UNKNOWN, Build
+from lineal.init.files import Files
 
 _ARG = re.compile(r"^[ \t]*ARG[ \t]+(\w+)=\S", re.IGNORECASE | re.MULTILINE)
 
@@ -22,16 +22,16 @@ class Loader(yaml.SafeLoader):
     """YAML with tags that stand for something which is not read here, such as compose's `!reset`."""
 
 
-Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
+Loader.add_multi_constructor("!", lambda _loader, _suffix, _node: None)
 
 
-def ways(checkout: Checkout) -> dict[str, list[Build]]:
+def ways(files: Files) -> dict[str, list[Build]]:
     """The builds of each Dockerfile; of one that nothing names, with its own folder and with the root as context."""
-    found: dict[str, dict[object, Build]] = {path: {} for path in checkout.dockerfiles()}
-    for path in sorted(checkout.files):
-        for build in _said(checkout, path):
-            if build.dockerfile in checkout.files:
-                known = _without_unknown(build, checkout.text(build.dockerfile) or "")
+    found: dict[str, dict[object, Build]] = {path: {} for path in files.dockerfiles()}
+    for path in sorted(files.files):
+        for build in _said(files, path):
+            if build.dockerfile in files.files:
+                known = _without_unknown(build, files.text(build.dockerfile) or "")
                 found.setdefault(build.dockerfile, {}).setdefault(known.key, known)
     return {path: list(builds.values()) or list(_guessed(path)) for path, builds in sorted(found.items())}
 
@@ -49,24 +49,26 @@ def _without_unknown(build: Build, text: str) -> Build:
     return replace(build, args=known, target=target)
 
 
-def _said(checkout: Checkout, path: str) -> Iterator[Build]:
+def _said(files: Files, path: str) -> Iterator[Build]:
     """What one file says. A file that cannot be read says nothing."""
     if compose.is_compose(path):
-        env = compose.variables(checkout.text(join(dirname(path), ".env")) or "")
-        yield from compose.builds(path, _read(checkout, path, _yaml), env)
+        env = compose.variables(files.text(join(dirname(path), ".env")) or "")
+        yield from compose.builds(path, _read(files, path, _yaml), env)
     elif bake.is_bake(path):
         read = hcl.read if path.endswith(".hcl") else json.loads
-        yield from bake.builds(path, _read(checkout, path, read), checkout.files)
+        yield from bake.builds(path, _read(files, path, read), files.files)
     elif workflow.is_workflow(path):
-        yield from workflow.builds(path, _read(checkout, path, _yaml))
+        yield from workflow.builds(path, _read(files, path, _yaml))
+    elif gitlab.is_pipeline(path):
+        yield from gitlab.builds(path, _read(files, path, _yaml))
 
 
-def _read(checkout: Checkout, path: str, read: Callable[[str], Any]) -> Any:
+def _read(files: Files, path: str, read: Callable[[str], Any]) -> Any:
     try:
-        return read(checkout.text(path) or "")
+        return read(files.text(path) or "")
     except (yaml.YAMLError, ValueError, RecursionError):
         return None
 
 
 def _yaml(text: str) -> Any:
-    return yaml.load(text, Loader)
+    return yaml.load(text, Loader)  # noqa: S506 (it is a safe one)

@@ -9,9 +9,11 @@ from collections.abc import Collection, Iterator, Mapping
 from posixpath import dirname
 from typing import Any
 
-from tests.tools.corpus.build import UNKNOWN, Build, inside
-from tests.tools.corpus.compose import written
+from lineal.init.build import UNKNOWN, Build, inside
+from lineal.init.compose import written
 
+_OWN = frozenset({"context", "dockerfile", "tags", "target"})
+"""What a target has that is more than a parent of others."""
 Targets = Mapping[str, Mapping[str, Any]]
 
 
@@ -27,7 +29,10 @@ def builds(path: str, document: Any, files: Collection[str]) -> Iterator[Build]:
     targets = document.get("target") if isinstance(document, dict) else None
     if not isinstance(targets, dict):
         return
-    for name in targets:
+    parents = {str(one) for own in targets.values() if isinstance(own, dict) for one in _list(own.get("inherits"))}
+    for name, own in targets.items():
+        if name.startswith("_") or (name in parents and not _OWN & set(own if isinstance(own, dict) else ())):
+            continue
         found = _inherited(name, targets)
         for folder in dict.fromkeys((dirname(path), "")):
             context = inside(folder, _text(found, "context", "."))
@@ -35,27 +40,50 @@ def builds(path: str, document: Any, files: Collection[str]) -> Iterator[Build]:
             if context is not None and dockerfile is not None and dockerfile in files:
                 args = _table(found, "args")
                 given = {str(key): _known(written(value)) for key, value in args.items() if value is not None}
-                yield Build(dockerfile, context, _text(found, "target", "") or None, given, path)
+                yield Build(
+                    dockerfile,
+                    context,
+                    _text(found, "target", "") or None,
+                    given,
+                    path,
+                    name=name,
+                    tags=_texts(found, "tags"),
+                    labels={str(key): written(value) for key, value in _table(found, "labels").items()},
+                    platforms=_texts(found, "platforms"),
+                    pushed="tags" in found,
+                    contexts={str(key): written(value) for key, value in _table(found, "contexts").items()},
+                )
                 break
 
 
-def _inherited(name: str, targets: Targets, below: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A target with what it inherits: own attributes win, then the last parent's; arguments are put together."""
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _inherited(name: str, targets: Targets, known: dict[str, dict[str, Any]] | None = None) -> dict[str, Any]:
+    """A target with what it inherits: own attributes win, then the last parent's; arguments are put together.
+    `known` are targets that were put together already; one that inherits itself has its own attributes there."""
+    known = {} if known is None else known
     own = targets.get(name)
-    if not isinstance(own, dict) or name in below:
-        return {}
+    if name in known or not isinstance(own, dict):
+        return known.get(name, {})
+    known[name] = dict(own)
     found: dict[str, Any] = {}
-    parents = own.get("inherits")
-    known = parents if isinstance(parents, list) else []
-    for part in [*(_inherited(str(one), targets, (*below, name)) for one in known), own]:
+    for part in [*(_inherited(str(one), targets, known) for one in _list(own.get("inherits"))), own]:
         args = {**_table(found, "args"), **_table(part, "args")}
         found |= {key: value for key, value in part.items() if value is not None} | {"args": args}
+    known[name] = found
     return found
 
 
 def _table(found: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = found.get(key)
     return value if isinstance(value, dict) else {}
+
+
+def _texts(found: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    value = found.get(key)
+    return tuple(_known(one) for one in value if isinstance(one, str)) if isinstance(value, list) else ()
 
 
 def _text(found: Mapping[str, Any], key: str, default: str) -> str:

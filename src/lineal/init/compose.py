@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from posixpath import dirname
 from typing import Any
 
-from tests.tools.corpus.build import UNKNOWN, Build, inside
+from lineal.init.build import UNKNOWN, Build, inside
 
 _VARIABLE = re.compile(
     r"\$(?:(?P<escaped>\$)|(?P<plain>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?:(?P<how>:?[-+?])(?P<other>([^{}]|\{[^{}]*\})*))?\})"
@@ -31,25 +31,36 @@ def variables(text: str) -> dict[str, str]:
 def builds(path: str, document: Any, env: Mapping[str, str]) -> Iterator[Build]:
     """The builds of the services of a compose file; `env` is what `.env` beside it says."""
     services = document.get("services") if isinstance(document, dict) else None
-    for service in services.values() if isinstance(services, dict) else ():
+    for name, service in services.items() if isinstance(services, dict) else ():
         said = service.get("build") if isinstance(service, dict) else None
         said = {"context": said} if isinstance(said, str) else said
         if not isinstance(said, dict) or "dockerfile_inline" in said:
             continue
 
         def text(key: str, default: str, said: dict[str, Any] = said) -> str:
-            return interpolated(str(said.get(key) or default), env)
+            return interpolated(written(said.get(key) or default), env)
 
         context = inside(dirname(path), text("context", "."))
         dockerfile = None if context is None else inside(context, text("dockerfile", "Dockerfile"))
         if context is not None and dockerfile is not None:
-            yield Build(dockerfile, context, text("target", "") or None, _arguments(said.get("args"), env), path)
+            yield Build(
+                dockerfile,
+                context,
+                text("target", "") or None,
+                _arguments(said.get("args"), env),
+                path,
+                name=str(name),
+                labels=_arguments(said.get("labels"), env),
+                contexts=_arguments(said.get("additional_contexts"), env),
+            )
 
 
 def _arguments(said: Any, env: Mapping[str, str]) -> dict[str, str]:
     """`args` as a list or a mapping; one without a value is the variable of its name."""
     if isinstance(said, list):
-        said = {name: value if equals else None for name, equals, value in (str(one).partition("=") for one in said)}
+        said = {
+            name: value if equals else None for name, equals, value in (written(one).partition("=") for one in said)
+        }
     if not isinstance(said, dict):
         return {}
     given = {str(name): env.get(str(name)) if value is None else written(value) for name, value in said.items()}
@@ -58,7 +69,10 @@ def _arguments(said: Any, env: Mapping[str, str]) -> dict[str, str]:
 
 def written(value: Any) -> str:
     """A scalar as YAML writes it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    # Anything else may be written out much longer than it is in the file.
+    return str(value) if isinstance(value, str | int | float) else UNKNOWN
 
 
 def interpolated(text: str, env: Mapping[str, str]) -> str:

@@ -9,18 +9,20 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import islice, product
 from typing import Any
 
-from tests.tools.corpus.build import UNKNOWN
+from lineal.init.build import UNKNOWN
 
 Scope = Mapping[str, Any]
 Expression = Callable[[Scope], Any]
 _TOKEN = re.compile(
-    r"(?P<space>[ \t\r]+|#[^\n]*|//[^\n]*|/\*.*?\*/)|(?P<newline>\n)|(?P<text>\")|(?P<number>\d+(\.\d+)?)"
+    r"(?P<space>[ \t\r]+|#[^\n]*|//[^\n]*|/\*.*?(?:\*/|\Z))|(?P<newline>\n)|(?P<text>\")|(?P<number>\d+(\.\d+)?)"
     r"|<<-?(?P<tag>\w+)\r?\n(?P<lines>.*?)\n?[ \t]*(?P=tag)(?=\r?\n|\Z)|(?P<name>[^\W\d][\w-]*)|(?P<sign>.)",
     re.DOTALL,
 )
+_MOST_TARGETS, _LONGEST = 64, 1 << 16
+"""Targets of one matrix, and characters of a file that somebody wrote."""
 _MARK = re.compile(r"\\.|(?<![$%])[$%]\{", re.DOTALL)
 _OPEN, _CLOSE = frozenset("([{"), frozenset(")]}")
 _WORDS = {"true": True, "false": False, "null": None}
@@ -42,6 +44,8 @@ class Block:
 
 def read(text: str) -> dict[str, Any]:
     """`{"target": {name: attributes}}`. Raises `ValueError` for what is not HCL."""
+    if len(text) > _LONGEST:
+        raise ValueError("it is longer than anybody writes it")
     file = _Parser(text).body(Block(), end=None)
     scope: dict[str, Any] = {}
     for block in file.blocks:
@@ -61,7 +65,7 @@ def _targets(block: Block, scope: Scope) -> Iterator[tuple[str, dict[str, Any]]]
     axes = (
         {key: value for key, value in matrix.items() if isinstance(value, list)} if isinstance(matrix, dict) else {}
     )
-    for number, values in enumerate(product(*axes.values())):
+    for number, values in enumerate(islice(product(*axes.values()), _MOST_TARGETS)):
         own = {**scope, **dict(zip(axes, values, strict=True))}
         found = {key: value(own) for key, value in block.attributes.items() if key not in ("matrix", "name")}
         yield f"{block.labels[0]}-{number}" if axes else block.labels[0], found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from lineal.oci import Store
 from lineal.oci.image import encode, image_of, read_image
 from lineal.oci.types import OCI_LAYER, Blob, Descriptor, Manifest
 from lineal.store.open import StoreOpener
-from lineal.store.record import image_digest
+from lineal.store.record import PREFIX, image_digest
 from tests import servers
 from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project
@@ -92,55 +92,78 @@ def test_git_proves_all_of_an_image_but_its_base(project: Project) -> None:
     assert "proved from git" in shown.stdout and "trusted base" in shown.stdout
 
 
-def _evil(store: Store, victim: Manifest) -> Manifest:
-    """The victim's index around another image, which its record tells of, too."""
-    image = read_image(store, image_digest(victim), "linux/amd64")
-    config = json.loads(image.config)
-    config["config"]["Labels"] = {"a": "evil"}
-    evil = image_of(config, image.layers)
-    store.put_blob(Blob.of(evil.config))
-    store.put_manifest(evil.manifest)
+def forged(
+    store: Store, victim: Manifest, change: Callable[[dict[str, Any]], object], image: Manifest | None = None,
+    **annotations: str,
+) -> Manifest:  # fmt: skip
+    """The victim's index with another statement and other annotations, around another image if one is given."""
     beside = store.manifest(victim.json["manifests"][1]["digest"])
     assert beside is not None
-    record = json.loads(beside.data)
+    record, index = json.loads(beside.data), json.loads(victim.data)
     statement = json.loads(b"".join(store.blob(record["layers"][0]["digest"])))
-    statement["subject"][0]["digest"]["sha256"] = evil.manifest.digest.removeprefix("sha256:")
+    if image is not None:
+        statement["subject"][0]["digest"]["sha256"] = image.digest.removeprefix("sha256:")
+        index["manifests"][0] |= {"digest": image.digest, "size": len(image.data)}
+    change(statement["predicate"]["buildDefinition"])
     blob = Blob.of(json.dumps(statement).encode())
     store.put_blob(blob)
     del record["layers"][0]["data"]
     record["layers"][0] |= {"digest": blob.digest, "size": blob.size}
     manifest = Manifest(encode(record), beside.media_type)
     store.put_manifest(manifest)
-    index = json.loads(victim.data)
-    index["manifests"][0] |= {"digest": evil.manifest.digest, "size": len(evil.manifest.data)}
     index["manifests"][1] |= {"digest": manifest.digest, "size": len(manifest.data)}
-    index["manifests"][1]["annotations"]["vnd.docker.reference.digest"] = evil.manifest.digest
+    index["annotations"] |= {PREFIX + key: text for key, text in annotations.items()}
     return Manifest(encode(index), victim.media_type)
 
 
-def _stages(store: Store) -> Iterator[tuple[str, Manifest]]:
-    for tag in store.tags():
-        found = store.manifest(tag)
-        if found is not None and found.is_index and "-" in tag:
-            yield tag, found
+def evil(store: Store, victim: Manifest) -> Manifest:
+    """An image with the victim's layers and another label."""
+    image = read_image(store, image_digest(victim), "linux/amd64")
+    config = json.loads(image.config)
+    config["config"]["Labels"] = {"a": "evil"}
+    found = image_of(config, image.layers)
+    store.put_blob(Blob.of(found.config))
+    store.put_manifest(found.manifest)
+    return found.manifest
+
+
+def put(store: Store, tag: str, index: Manifest) -> None:
+    store.put_manifest(index, tag)
+    store.put_manifest(index, tag.partition("-")[0])
 
 
 def test_an_image_that_git_does_not_give_is_a_forgery(project: Project) -> None:
+    """Each forgery is taken back before the next one."""
     reference = project.build().stdout.split()[-1]
     store = store_of(project)
-    digest = verify(project, reference)["images"][0]["stages"][0]["digest"]
-    tag, victim = next((tag, one) for tag, one in _stages(store) if image_digest(one) == digest)
-    evil = _evil(store, victim)
-    store.put_manifest(evil, tag)
-    store.put_manifest(evil, tag.partition("-")[0])
-    image = store.manifest(image_digest(evil))
-    assert image is not None
+    label, _, two, bottom = verify(project, reference)["images"][0]["stages"]
+    indexes = {stage["tag"]: store.manifest(stage["tag"]) for stage in (label, two, bottom)}
+    victims = {tag: index for tag, index in indexes.items() if index is not None}
+    # Another base below, which its record names.
+    lie = forged(
+        store, victims[bottom["tag"]], lambda said: said["internalParameters"]["inputs"].update({"from": "evil"})
+    )
+    put(store, bottom["tag"], lie)
+    found = verify(project, reference, code=1)["images"][0]["stages"][-1]
+    assert found["verdict"] == "forged" and "no Dockerfile that names evil" in found["reason"]
+    put(store, bottom["tag"], victims[bottom["tag"]])
+    # Another stage below, which the Dockerfile does not name.
+    other = two["checksum"]
+    lie = forged(
+        store, victims[label["tag"]], lambda said: said["internalParameters"].update(parent=other), parent=other
+    )
+    put(store, label["tag"], lie)
+    found = verify(project, reference, code=1)["images"][0]["stages"][0]
+    assert found["verdict"] == "forged" and "another stage" in found["reason"]
+    # Another image, published as a finished one.
+    image = evil(store, victims[label["tag"]])
+    put(store, label["tag"], forged(store, victims[label["tag"]], lambda _: None, image))
     final = store_of(project, "/app")
     for part in (image.json["config"], *image.json["layers"]):
         final.put_blob(Blob.of(b"".join(store.blob(part["digest"]))))
     final.put_manifest(image)
-    found = verify(project, f"{project.store}/app@{image.digest}", code=1)
-    assert verdicts(found)[0] == "forged" and "git gives" in found["images"][0]["stages"][0]["reason"]
+    found = verify(project, f"{project.store}/app@{image.digest}", code=1)["images"][0]["stages"][0]
+    assert found["verdict"] == "forged" and "git gives" in found["reason"]
 
 
 def test_an_image_that_no_stage_is_rests_on_nothing(project: Project) -> None:

@@ -56,6 +56,7 @@ STORE: list[Callable[[Any], Any]] = [
     *_NAMES,
     _INSECURE,
 ]
+VERIFY: list[Callable[[Any], Any]] = [*STORE, _DEBUG]
 RUN: list[Callable[[Any], Any]] = [
     *STORE,
     option("--platform", "What the images are built for; those of their `platforms` that this run builds.",

@@ -82,7 +82,11 @@ BUILD: list[Callable[[Any], Any]] = [
             metavar="ENTITLEMENT", multiple=True),
     option("--overwrite-tag", "Move tags of finished images that name a version, or that history keeps back.",
             is_flag=True),
-    option("--engine", "What executes RUN: auto, docker, buildkit, buildkit:ADDRESS or buildkitd.", metavar="ENGINE"),
+    option(
+        "--engine",
+        "What executes RUN: auto, docker, buildkit, buildkit:ADDRESS, buildkitd or runc.",
+        metavar="ENGINE",
+    ),
     option("--engine-network", "The network of a RUN that names none: default or host.", metavar="NETWORK"),
 ]  # fmt: skip
 EXPORT: list[Callable[[Any], Any]] = [

@@ -90,7 +90,7 @@ def _built(
         return settle(unbuilt(session, plan), session.lookup)
     session.trust.require_build()
     session.signing.check()
-    session.given.ask(session.loaded, {stage.image for stage in needed if _mounts_of_caller(stage)})
+    session.given.ask(session.loaded, {stage.image for stage in plan.needed if _mounts_of_caller(stage)})
     scheduler = _scheduler(session, plan, finishing)
     try:
         return look_again(scheduler.run(), session.lookup)

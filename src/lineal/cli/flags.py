@@ -56,8 +56,11 @@ STORE: list[Callable[[Any], Any]] = [
     *_NAMES,
     _INSECURE,
 ]
+VERIFY: list[Callable[[Any], Any]] = [*STORE, _DEBUG]
 RUN: list[Callable[[Any], Any]] = [
     *STORE,
+    option("--platform", "What the images are built for; those of their `platforms` that this run builds.",
+            metavar="PLATFORM[,...]", multiple=True),
     option("--ignore-uncommitted", "Build the commit although files it reads have uncommitted changes.",
             is_flag=True),
     option("--dev", "Build the working tree as if it were committed; nobody inherits the result.", is_flag=True),

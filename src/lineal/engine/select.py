@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lineal.engine import Command, Engine, PushedLayer
+from lineal.engine.machine import KnowsMachine, Machine
 from lineal.errors import BadConfiguration, Interrupted, LinealError, Unreachable
 from lineal.oci import Store
 from lineal.oci.types import Image, Layer
 from lineal.text import quoted
 
 if TYPE_CHECKING:
+    from lineal.engine.docker.client import Client
     from lineal.engine.runc.engine import RuncEngine
 
 AUTO, DOCKER, BUILDKIT, BUILDKITD, RUNC = "auto", "docker", "buildkit", "buildkitd", "runc"
@@ -59,6 +61,11 @@ class SelectedEngine:
         self._stopped = True
         if self._engine is not None:
             self._engine.stop()
+
+    def machine(self) -> Machine | None:
+        """The machine behind it, None when it does not say. Raises `LinealError` when there is no engine."""
+        engine = self._made()
+        return engine.machine() if isinstance(engine, KnowsMachine) else None
 
     def close(self) -> None:
         """End a daemon that was started here."""
@@ -141,7 +148,15 @@ class SelectedEngine:
     def _docker(self) -> Engine:
         from lineal.engine.docker.engine import DockerEngine
 
-        return DockerEngine(network=self._network, environment=self._environment)
+        def executed(client: Client) -> Sequence[str] | None:
+            # Without the packages for BuildKit's protocol nobody knows.
+            with suppress(ImportError):
+                from lineal.engine.buildkit.inside_docker import emulated
+
+                return emulated(client)
+            return None
+
+        return DockerEngine(network=self._network, environment=self._environment, emulated=executed)
 
     def _buildkit(self, address: str, source: str) -> Engine:
         from lineal.engine.buildkit.address import parse_all

@@ -18,6 +18,7 @@ from lineal.engine import (
     SecretMount,
 )
 from lineal.engine.log_lines import LogLines
+from lineal.engine.machine import Machine
 from lineal.errors import BuildFailed, Interrupted, LinealError, Unreachable
 from lineal.oci import Store
 from lineal.oci.types import Image, Layer
@@ -59,6 +60,13 @@ class RuncEngine:
     def open(self) -> None:
         """Look whether it can work here. Raises `Unreachable`, which says what is missing."""
         self._open()
+
+    def machine(self) -> Machine:
+        """Raises `Unreachable`."""
+        from lineal.engine.runc.emulation import machine
+
+        self._open()
+        return machine()
 
     def stop(self) -> None:
         """Kill what runs; every `run`, also later ones, raises `Interrupted`. For another thread than `run`'s."""

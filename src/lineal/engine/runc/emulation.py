@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 from contextlib import suppress
 from pathlib import Path
 
 from lineal.engine.machine import Machine
+from lineal.oci.platform import own_platform
 
 REGISTERED = Path("/proc/sys/fs/binfmt_misc")
-_OWN = {
-    "x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "armv6l": "arm/v6", "i686": "386",
-    "loongarch64": "loong64",
-}  # fmt: skip
 _QEMU = {
     "qemu-x86_64": "amd64", "qemu-aarch64": "arm64", "qemu-arm": "arm", "qemu-i386": "386", "qemu-s390x": "s390x",
     "qemu-ppc64le": "ppc64le", "qemu-riscv64": "riscv64", "qemu-loongarch64": "loong64", "qemu-mips64el": "mips64le",
@@ -20,8 +16,7 @@ _QEMU = {
 
 
 def machine() -> Machine:
-    own = platform.machine()
-    return Machine(f"linux/{_OWN.get(own, own)}", emulated)
+    return Machine(own_platform(), emulated)
 
 
 def emulated(registered: Path = REGISTERED) -> list[str]:

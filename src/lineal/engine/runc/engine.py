@@ -109,6 +109,9 @@ class RuncEngine:
                 raise Interrupted("The build was interrupted.")
             if self._parts is None:
                 self._parts = self._made()
+            if self._stopped:
+                # `stop` came while there was nothing to stop.
+                self._parts.tasks.stop()
             return self._parts
 
     def _made(self) -> _Parts:

@@ -45,15 +45,20 @@ def _serve(listener: socket.socket, agent: Path) -> None:
 def _answer_all(client: socket.socket, agent: Path) -> None:
     """One client, with a connection of its own to the agent."""
     with client, suppress(OSError, EOFError), socket.socket(socket.AF_UNIX) as own:
-        own.connect(str(agent))
+        with suppress(OSError):
+            own.connect(str(agent))
         while True:
-            message = _message(client)
-            if message[:1] and message[0] in (_IDENTITIES, _SIGN):
-                own.sendall(struct.pack(">L", len(message)) + message)
-                answer = _message(own)
-            else:
-                answer = _FAILURE
+            answer = _answer(own, _message(client))
             client.sendall(struct.pack(">L", len(answer)) + answer)
+
+
+def _answer(agent: socket.socket, message: bytes) -> bytes:
+    """An agent that is gone is one that refuses."""
+    if message[:1] and message[0] in (_IDENTITIES, _SIGN):
+        with suppress(OSError, EOFError):
+            agent.sendall(struct.pack(">L", len(message)) + message)
+            return _message(agent)
+    return _FAILURE
 
 
 def _message(connection: socket.socket) -> bytes:

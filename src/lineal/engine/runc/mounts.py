@@ -55,7 +55,7 @@ class CommandMounts:
         if isinstance(mount, SecretMount):
             value = base64.b64encode(mount.value).decode()
             return {"kind": "secret", "target": mount.target, "value": value, **owner}
-        socket = self._held.enter_context(forwarded(mount.agent, self._directory, f"agent-{len(self._opened)}"))
+        socket = self._held.enter_context(forwarded(mount.agent, self._directory, self._new().name))
         return _plain(mount.target, socket, True) | {"kind": "socket", **owner}
 
     def _bound(self, mount: BindMount) -> Path:

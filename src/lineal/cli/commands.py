@@ -81,6 +81,8 @@ def cli(debug: bool) -> None:
         envvar="LINEAL_FORMAT")  # fmt: skip
 @option("--template", "For --format gitlab: a YAML file with what every job has: image, services, variables, tags.",
         metavar="FILE")  # fmt: skip
+@option("--runner", "The label (matrix) or tags (gitlab) of the runners for a platform. May be repeated.",
+        metavar="PLATFORM=LABEL[,...]", multiple=True)  # fmt: skip
 @option("--exit-code", "Exit with 2 when there is work.", is_flag=True, envvar="LINEAL_EXIT_CODE")
 @option("--diff", "Ask the cluster, and show what a deploy would change there.", is_flag=True)
 @options(RELEASE, CONTEXT)

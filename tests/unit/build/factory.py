@@ -154,7 +154,7 @@ class Factory:
         """`beside`: what the commit names for its images of what no checksum holds."""
         self.told, self.reports = Told(), {}
         lookup = Lookup(self.store, line, history or Says(), time=Time(sleep=lambda _: self.before_settling()))
-        lookup.beside = beside_of(images, beside or {})
+        lookup.beside = beside_of(parts(images), beside or {})
         try:
             plan = resolve(parts(images), lookup)
             origin = Provenance(line.recorded, line.tree, line.branch, "shop")

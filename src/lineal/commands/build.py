@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -115,7 +115,7 @@ def _scheduler(session: Session, plan: BuildPlan, finishing: Finishing) -> Sched
         Publisher(
             session.store, session.lock, session.lookup, marked=session.trust.marked, sign=session.signing.sign
         ),
-        _environment(session, plan, finishing.reference_in(plan)),
+        environment_of(session, plan.needed, finishing.reference_in(plan)),
         Provenance(position.recorded, position.tree, position.branch, session.loaded.project.project),
         session.progress,
         session.settings.jobs.value,
@@ -123,7 +123,7 @@ def _scheduler(session: Session, plan: BuildPlan, finishing: Finishing) -> Sched
     )
 
 
-def _engines(session: Session, plan: BuildPlan) -> EnginesByPlatform:
+def _engines(session: Session, needed: Iterable[Stage]) -> EnginesByPlatform:
     from lineal.engine.by_platform import EnginesByPlatform
     from lineal.engine.select import SelectedEngine
 
@@ -139,15 +139,17 @@ def _engines(session: Session, plan: BuildPlan) -> EnginesByPlatform:
             note=session.progress.note,
         )
 
-    several = len({stage.platform for stage in plan.needed if isinstance(stage.op, RunInstruction)}) > 1
+    several = len({stage.platform for stage in needed if isinstance(stage.op, RunInstruction)}) > 1
     engines = EnginesByPlatform(session.engines, make, session.progress.note, several=several)
     session.at_close(engines.close)
     return engines
 
 
-def _environment(
-    session: Session, plan: BuildPlan, finished: Callable[[Candidate, Image], str | None]
-) -> BuildEnvironment:
+def environment_of(
+    session: Session, needed: Iterable[Stage] = (),
+    finished: Callable[[Candidate, Image], str | None] = lambda _stage, _image: None,
+) -> BuildEnvironment:  # fmt: skip
+    """What stages are made with in this run; an engine is looked for when one of those needed has a command."""
     from lineal.build.environment import BuildEnvironment
     from lineal.build.proxies import JobProxies
 
@@ -157,7 +159,7 @@ def _environment(
     return BuildEnvironment(
         store=session.store,
         base_store=lambda reference: session.stores.base(reference, session.store),
-        engine=_engines(session, plan),
+        engine=_engines(session, needed),
         secrets=session.secrets,
         agents=session.agents.socket,
         exceptions=session.giterminism,

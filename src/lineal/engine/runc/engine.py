@@ -18,8 +18,10 @@ from lineal.engine import (
     SecretMount,
 )
 from lineal.engine.log_lines import LogLines
+from lineal.engine.machine import Machine
 from lineal.errors import BuildFailed, Interrupted, LinealError, Unreachable
 from lineal.oci import Store
+from lineal.oci.platform import own_platform
 from lineal.oci.types import Image, Layer
 
 if TYPE_CHECKING:
@@ -59,6 +61,10 @@ class RuncEngine:
     def open(self) -> None:
         """Look whether it can work here. Raises `Unreachable`, which says what is missing."""
         self._open()
+
+    def machine(self) -> Machine:
+        """This one. What it emulates is seen when it runs."""
+        return Machine(own_platform())
 
     def stop(self) -> None:
         """Kill what runs; every `run`, also later ones, raises `Interrupted`. For another thread than `run`'s."""

@@ -4,4 +4,5 @@
 killed run leaves nothing that the next one does not sweep; `layers` are those that this run has unpacked or made;
 `caches` the cache mounts, which stay. `tasks` starts what needs privileges as processes in namespaces of their own:
 whatever they mount or start is gone with them, and they with us. `inside` is what runs there, `users` maps the users
-of a rootless one, `agent` hands an SSH agent in, `failures` says what the runtime's words mean."""
+of a rootless one, `agent` hands an SSH agent in, `failures` says what the runtime's words mean, and
+`emulation` what this machine executes."""

@@ -63,8 +63,11 @@ class RuncEngine:
         self._open()
 
     def machine(self) -> Machine:
-        """This one. What it emulates is seen when it runs."""
-        return Machine(own_platform())
+        """Raises `Unreachable`."""
+        from lineal.engine.runc.emulation import machine
+
+        self._open()
+        return machine()
 
     def stop(self) -> None:
         """Kill what runs; every `run`, also later ones, raises `Interrupted`. For another thread than `run`'s."""
@@ -86,27 +89,20 @@ class RuncEngine:
     ) -> Layer:
         """See `Engine.run`. Raises `BuildFailed` when the parent cannot run here or a secret is in the layer."""
         from lineal.engine.runc.mounts import CommandMounts
-        from lineal.engine.runc.run_directory import remove_task_cgroup
 
         _check_rights(command, output)
         parts = self._open()
         lower = parts.layers.ensure(parent, store)
         directory, name = parts.directory.task(), parts.layers.new()
-        kept = False
-        try:
-            with ExitStack() as held:
-                mounts = CommandMounts(parts.caches, parts.tasks, directory, held).of(command.mounts)
-                orders = self._orders(parts, directory, command, mounts)
-                orders |= {"lower": [f"../../layers/{one}" for one in lower], "upper": f"../../layers/{name}"}
-                layer, kept = self._execute(parts, orders, command, output, workspace)
-            if kept:
-                chain = (*(one.digest for one in parent.layers), layer.digest)
-                parts.layers.add(chain, name)
-            return layer
-        finally:
-            remove_task_cgroup(directory)
-            gone = [str(directory)] if kept else [str(directory), str(parts.directory.path / "layers" / name)]
-            _remover(parts.tasks)(gone)
+        with ExitStack() as held:
+            mounts = CommandMounts(parts.caches, parts.tasks, directory, held).of(command.mounts)
+            orders = self._orders(parts, directory, command, mounts)
+            orders |= {"lower": [f"../../layers/{one}" for one in lower], "upper": f"../../layers/{name}"}
+            layer, plain = self._execute(parts, orders, command, output, workspace)
+        if plain:
+            parts.layers.add((*(one.digest for one in parent.layers), layer.digest), name)
+        # What else this command needed goes with the run: nobody waits for it here.
+        return layer
 
     def _open(self) -> _Parts:
         with self._lock:
@@ -114,6 +110,9 @@ class RuncEngine:
                 raise Interrupted("The build was interrupted.")
             if self._parts is None:
                 self._parts = self._made()
+            if self._stopped:
+                # `stop` came while there was nothing to stop.
+                self._parts.tasks.stop()
             return self._parts
 
     def _made(self) -> _Parts:

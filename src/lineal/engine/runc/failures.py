@@ -16,11 +16,13 @@ class Watcher:
 
     def __init__(self, output: Callable[[str], None]) -> None:
         self._output = output
+        self._last = ""
         self.wrong_machine = False
 
     def __call__(self, line: str) -> None:
         if line.lower().endswith("exec format error"):
             self.wrong_machine = True
+        self._last = line
         self._output(line)
 
     def failure(self, status: int, said: Sequence[str]) -> LinealError | CommandFailed:
@@ -33,7 +35,8 @@ class Watcher:
         if "exec" in reason or "executable" in reason:
             for text, known in (("no such file or directory", 127), ("not found", 127), ("permission denied", 126)):
                 if text in reason.lower():
-                    self._output(reason)
+                    if reason not in self._last:  # runc says it to the command's output, too
+                        self._output(reason)
                     return CommandFailed(known)
         return Unreachable(
             f"The OCI runtime did not start the command: {reason.rstrip('.')}.", id="LN-5706",

@@ -128,11 +128,6 @@ def _remove_empty(group: Path) -> None:
             time.sleep(_WAIT)
 
 
-def remove_task_cgroup(task: Path) -> None:
-    """The same for one task."""
-    _remove_cgroup(task / "cgroup")
-
-
 def cgroup_for(task: Path, parent: str, id: str) -> str:
     """The control group for a command, noted in its task's directory; empty where this user may make none."""
     controlled = [_CGROUPS] if (_CGROUPS / "cgroup.controllers").exists() else [_CGROUPS / "devices"]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lineal.engine import Command, CommandFailed, RunOptions
+from lineal.engine.runc.run_directory import RunDirectory
 from lineal.errors import Interrupted
 from lineal.oci.types import Image
 from tests.unit.engine.docker.conftest import (
@@ -146,6 +147,17 @@ def test_a_stop_kills_what_runs(base: tuple[MemoryStore, Image], tmp_path: Path,
         bench.run("true")
     engine.close()
     assert list((tmp_path / "root").iterdir()) == [] and not list(tmp_path.glob("*.gz"))
+
+
+def test_a_stop_while_the_engine_looks_around_counts(
+    base: tuple[MemoryStore, Image], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = opened(tmp_path / "root")
+    bench = Bench(engine, None, *base, tmp_path)  # type: ignore[arg-type]
+    monkeypatch.setattr(RunDirectory, "sweep", lambda *_: engine.stop())
+    with pytest.raises(Interrupted):
+        bench.run("sleep 600")
+    engine.close()
 
 
 def test_two_commands_that_are_equal_both_run(bench: Bench) -> None:

@@ -13,7 +13,7 @@ import pytest
 from lineal.oci.types import Image
 from tests.unit.engine.docker.conftest import MemoryStore
 
-from .conftest import MOUNTS, opened
+from .conftest import MOUNTS, control_groups, opened
 
 SCRIPT = """
 import sys
@@ -58,8 +58,9 @@ def test_a_run_that_is_killed_leaves_nothing(base: tuple[MemoryStore, Image], tm
     command = [sys.executable, "-c", SCRIPT, str(root), where]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path.cwd()) as run:
         assert run.stdout is not None and run.stdout.readline() == b"now\n"
-        processes = _of(str(root))
+        processes, groups = _of(str(root)), control_groups(root)
         assert processes and any(root.glob("run-*"))
+        assert bool([group for group in groups if group.exists()]) == (where == "run")
         run.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + 60
     while left := [one for one in processes if _lives(one)]:
@@ -71,7 +72,7 @@ def test_a_run_that_is_killed_leaves_nothing(base: tuple[MemoryStore, Image], tm
     (own,) = root.glob("run-*")
     engine.close()
     assert not own.exists() and not list(root.glob("run-*"))
-    assert not list(Path("/sys/fs/cgroup").glob("**/lineal/lineal-*"))
+    assert not [group for group in groups if group.exists()]
 
 
 def _of(root: str) -> list[str]:

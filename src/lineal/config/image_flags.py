@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -129,7 +128,7 @@ class _Reader:
             ulimits=dict(self._ulimits()),
             cgroup_parent=flags.cgroup_parent or None,
             # Nobody has built it under this version, and nobody will find it.
-            cache_version=f"--no-cache {secrets.token_hex(8)}" if flags.no_cache else "",
+            cache_version=f"--no-cache {os.urandom(8).hex()}" if flags.no_cache else "",
             publish=Publish(annotations=self._annotations()) if flags.push else None,
         )
 

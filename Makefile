@@ -6,22 +6,23 @@ WORKERS := $(shell n=$$(nproc); echo $$((n < 4 ? 2 * n + 1 : 9)))
 # What a machine says against it would have every process compile Lineal and the tests anew.
 unexport PYTHONDONTWRITEBYTECODE
 SHELL_SCRIPTS := .ci/run scripts/setup scripts/engine scripts/buildkit scripts/forwarder scripts/lock scripts/cluster \
-  scripts/sops scripts/registries scripts/release scripts/tag scripts/publish scripts/component scripts/lib.sh $(wildcard entrypoint.sh)
+  scripts/sops scripts/cosign scripts/registries scripts/release scripts/tag scripts/publish scripts/component scripts/lib.sh $(wildcard entrypoint.sh)
 YAML := $(wildcard .yamllint *.yml *.yaml .github gitlab-ci) examples
 WORKFLOWS := $(wildcard .github/workflows/*.yml examples/ci/github*.yml)
 
-.PHONY: help demo check check-tests test test-long fuzz corpus lint bench cluster sops registries
+.PHONY: help demo check check-tests test test-long fuzz corpus lint bench cluster sops cosign registries
 
 help:
 	@echo 'make demo    a small shop is built, changed, branched, merged and rendered, as a story (STORE=host/repo for a registry)'
 	@echo 'make check   lint, types, unit tests without servers: what to run before a commit'
 	@echo 'make test    all tests but the long searches, against a real engine, registry and Helm (ARGS="-k name" for some of them)'
-	@echo 'make test-long  the long searches: 100,000 schedules of runs that meet, many generated Dockerfiles, the image from nothing'
+	@echo 'make test-long  the long searches: 100,000 schedules of runs that meet, many generated Dockerfiles, the image from nothing, the demo of an ordinary user'
 	@echo 'make fuzz    the Hypothesis tests search with new examples (SECONDS=300)'
 	@echo 'make corpus  Lineal plans the Dockerfiles of other projects: DIR= has their checkouts (ARGS="--json FILE")'
 	@echo 'make lint    ruff, mypy, shellcheck, yamllint, actionlint, zizmor, schemas'
 	@echo 'make cluster a Kubernetes API server for the tests, built once with Go'
 	@echo 'make sops    sops for the tests of encrypted values, built once with Go'
+	@echo 'make cosign  cosign for the tests of signatures, built once with Go'
 	@echo 'make registries  other registries than docker-registry for the tests, built once with Go'
 	@echo 'make bench   Lineal beside docker build; the result goes to bench/RESULTS.md'
 
@@ -48,7 +49,8 @@ test-long: export LINEAL_GENERATED ?= 32
 test-long:
 	@scripts/setup test
 	LINEAL_REBUILD=1 $(PYTHON) -m pytest -n $(WORKERS) tests/simulation tests/differential/test_generated.py \
-	  tests/runner/test_image.py tests/e2e/test_races.py tests/e2e/test_faults.py::$(KILLED) $(ARGS)
+	  tests/runner/test_image.py tests/e2e/test_races.py tests/e2e/test_faults.py::$(KILLED) \
+	  tests/e2e/test_ordinary_user.py $(ARGS)
 	LINEAL_TEST_ENGINE=buildkit $(PYTHON) -m pytest -n $(WORKERS) --timeout 1500 \
 	  tests/differential/test_same_image.py -k "run/ or known-projects/ or onbuild/ or targets/ or args/"
 
@@ -84,6 +86,10 @@ cluster:
 sops:
 	@scripts/setup sops
 	@scripts/sops
+
+cosign:
+	@scripts/setup cosign
+	@scripts/cosign
 
 registries:
 	@scripts/setup registries

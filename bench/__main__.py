@@ -1,4 +1,4 @@
-"""`python -m bench`: Lineal beside docker build; the result is printed and kept in bench/RESULTS.md."""
+"""`python -m bench`: Lineal beside docker build and BuildKit; the result is printed and kept in bench/RESULTS.md."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from bench import limits, results
 from bench.action import action
 from bench.breakdown import Part, breakdown
-from bench.cases import cases, open_bench
+from bench.cases import Case, buildkit_cases, cases, open_bench
 from bench.history import history
 from bench.machine import describe, load
 from bench.process import Failed
@@ -23,7 +23,9 @@ _NOTES = (
     "The packages come from a repository inside the base image, so that the network has no part in the times of "
     "either side. Docker's side is `DOCKER_BUILDKIT=1 docker build --cache-from IMAGE:latest --build-arg "
     "BUILDKIT_INLINE_CACHE=1 -t IMAGE:latest .` and `docker push`. The engine is the bench's own, started empty for "
-    "each measurement (starting it is not measured), with host networking for both sides.",
+    "each measurement (starting it is not measured), with host networking for both sides. BuildKit's side is "
+    "`buildctl build` with `--import-cache type=registry,ref=IMAGE-cache --export-cache "
+    "type=registry,ref=IMAGE-cache,mode=max --output type=image,name=IMAGE:latest,push=true`.",
 )
 
 
@@ -41,7 +43,7 @@ def main() -> int:
         help="an even number: the sides take turns in going first (default 4)",
     )
     parser.add_argument(
-        "only", nargs="?", choices=["history", "deploy"], help="measure only this, and keep no results"
+        "only", nargs="?", choices=["history", "deploy", "buildkit"], help="measure only this, and keep no results"
     )
     parser.add_argument("--profile", action="store_true", help="show where the time of a cached build goes, instead")
     given = parser.parse_args()
@@ -51,6 +53,8 @@ def main() -> int:
         if given.profile:
             _profile(scratch, given.repetitions)
             return 0
+        if given.only == "buildkit":
+            return _show_buildkit(scratch, given.repetitions)
         if given.only:
             return _show_limits(history(scratch) if given.only == "history" else deploys(scratch, given.repetitions))
         return _measure(scratch, given.repetitions)
@@ -64,14 +68,9 @@ def main() -> int:
 def _measure(scratch: Path, repetitions: int) -> int:
     """Everything; 1 when a target is missed."""
     loads = [load()]
-    rows = cases()
-    with open_bench(scratch) as bench:
-        for number in range(repetitions):
-            print(f"round {number + 1} of {repetitions}", flush=True)
-            bench.round(number, rows)
-            loads.append(load())
-        version = bench.engine.version()
-        crashes = bench.crashes
+    rows, on_buildkit = cases(), buildkit_cases()
+    version, crashes = _rounds(scratch / "docker", repetitions, rows, loads)
+    buildkit, _ = _rounds(scratch / "buildkit", repetitions, on_buildkit, loads, with_buildkit=True)
     print("memory, many files", flush=True)
     measured = [limits.memory(scratch), limits.many_files(scratch, repetitions)]
     print("action", flush=True)
@@ -84,13 +83,32 @@ def _measure(scratch: Path, repetitions: int) -> int:
     notes.append(f"Repetitions: {repetitions}. Engine, registry and checkouts were below {scratch.parent}.")
     if crashes:
         notes.append(f"Docker Engine crashed {crashes} times during `docker build`; these runs were repeated.")
-    page = results.page(rows, measured, describe(version), notes)
+    page = results.page(rows, on_buildkit, measured, describe(version, buildkit), notes)
     results.FILE.write_text(page)
     print("\n" + page)
-    missed = results.missed(rows, measured)
+    missed = results.missed([*rows, *on_buildkit], measured)
     if missed:
         print(f"Missed: {', '.join(missed)}.", file=sys.stderr)
     return 1 if missed else 0
+
+
+def _rounds(
+    scratch: Path, repetitions: int, rows: list[Case], loads: list[float], *, with_buildkit: bool = False
+) -> tuple[str, int]:
+    """Fills the rows; gives the engine's version and how often it crashed."""
+    with open_bench(scratch, with_buildkit=with_buildkit) as bench:
+        for number in range(repetitions):
+            print(f"round {number + 1} of {repetitions}", flush=True)
+            bench.round(number, rows)
+            loads.append(load())
+        return bench.engine.version(), bench.crashes
+
+
+def _show_buildkit(scratch: Path, repetitions: int) -> int:
+    rows = buildkit_cases()
+    _rounds(scratch, repetitions, rows, [], with_buildkit=True)
+    print("\n" + "\n".join(results.races("BuildKit", rows)))
+    return 1 if results.missed(rows, []) else 0
 
 
 def _show_limits(measured: list[limits.Limit]) -> int:

@@ -1,14 +1,15 @@
-"""The cases of a working day, Lineal and docker in turns; the engine is emptied before each measurement."""
+"""The cases of a working day, Lineal and its peer in turns; the engine is emptied before each measurement."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 
 from bench import debian, project
+from bench.buildkit import Buildkit, PrivateBuildkit
 from bench.engine import PrivateEngine
 from bench.process import Failed
 from bench.sides import Docker, Lineal
@@ -20,7 +21,7 @@ _TRIES = 3
 
 @dataclass
 class Case:
-    """One row of the table. `at_least` is the ratio docker/Lineal that is to be reached."""
+    """One row of the table. `at_least` is the ratio peer/Lineal that is to be reached."""
 
     name: str
     at_least: float
@@ -32,23 +33,26 @@ class Case:
     """What a run may ask of the registry, as far as there is a limit; see `requests` and so on."""
     most_bytes: int | None = None
     most_parent_layers: int | None = None
+    most_through: int | None = None
     lineal: list[float] = field(default_factory=list)
-    docker: list[float] = field(default_factory=list)
+    peer: list[float] = field(default_factory=list)
     requests: int = 0
     """Of the run that made the most; the registry's count, as the next two."""
     bytes_read: int = 0
     parent_layers_read: int = 0
     """How many layers of the image before the change were read."""
+    through_lineal: int = 0
+    """Bytes of what a `RUN` made that went through Lineal's own process."""
 
     @property
     def ratio(self) -> float:
-        return median(self.docker) / median(self.lineal)
+        return median(self.peer) / median(self.lineal)
 
     @property
     def frugal(self) -> bool:
         """Whether no run asked the registry for more than it may."""
-        asked = (self.requests, self.bytes_read, self.parent_layers_read)
-        allowed = (self.most_requests, self.most_bytes, self.most_parent_layers)
+        asked = (self.requests, self.bytes_read, self.parent_layers_read, self.through_lineal)
+        allowed = (self.most_requests, self.most_bytes, self.most_parent_layers, self.most_through)
         return all(most is None or value <= most for value, most in zip(asked, allowed, strict=True))
 
 
@@ -61,12 +65,19 @@ def cases() -> list[Case]:
     ]
 
 
+def buildkit_cases() -> list[Case]:
+    """The same, beside BuildKit with its cache in the registry, on the same daemon."""
+    at_least = {"first build of all": 1.0, "nothing changed": 6, "one source file changed": 6,
+                "a dependency layer changed": 1.0}  # fmt: skip
+    return [replace(case, at_least=at_least[case.name], most_through=0) for case in cases()]
+
+
 @dataclass
 class Bench:
     scratch: Path
     registry: str
     log: AccessLog
-    engine: PrivateEngine
+    engine: PrivateEngine | PrivateBuildkit
     base: str
     crashes: int = 0
     """How often docker's side had to be run again because its engine had died."""
@@ -75,16 +86,16 @@ class Bench:
         """All cases once, in repositories of their own."""
         checkout = project.create(self.scratch / f"round-{number}", self.base)
         lineal = Lineal(checkout.path, f"{self.registry}/round-{number}/lineal", self.engine)
-        docker = Docker(checkout.path, f"{self.registry}/round-{number}/docker", self.engine)
+        peer = self._peer(checkout.path, f"{self.registry}/round-{number}/peer")
         reference = ""
         for case in rows:
             if case.change is not None:
                 case.change(checkout, number + 1)
             if number % 2:
-                self._docker(case, docker)
+                self._measure_peer(case, peer)
             reference = self._lineal(case, lineal, reference)
             if not number % 2:
-                self._docker(case, docker)
+                self._measure_peer(case, peer)
 
     def _lineal(self, case: Case, side: Lineal, before: str) -> str:
         """Measure; gives the image's reference. `before` is the one of the case before."""
@@ -93,11 +104,16 @@ class Bench:
         self.log.skip()
         seconds, report = side.build(with_engine=case.with_engine)
         traffic = self.log.take()
-        runs = sum(
-            stage["outcome"] == "built" and stage["instruction"].startswith("RUN") for stage in report["stages"]
-        )
-        if runs != case.runs:
-            raise Failed(f"{case.name}: Lineal built {runs} RUN stages instead of {case.runs}.")
+        runs = [
+            stage
+            for stage in report["stages"]
+            if stage["outcome"] == "built" and stage["instruction"].startswith("RUN")
+        ]
+        if len(runs) != case.runs:
+            raise Failed(f"{case.name}: Lineal built {len(runs)} RUN stages instead of {case.runs}.")
+        for stage in runs:
+            digest, size = list(layers(f"{side.repository}:stage@{stage['digest']}").items())[-1]
+            case.through_lineal = max(case.through_lineal, size if digest in traffic.through_lineal else 0)
         case.lineal.append(seconds)
         case.requests = max(case.requests, traffic.requests)
         case.bytes_read = max(case.bytes_read, traffic.bytes_read)
@@ -105,12 +121,17 @@ class Bench:
         print(f"  {case.name}: Lineal {seconds:.2f} s", flush=True)
         return str(report["images"][0]["ref"])
 
-    def _docker(self, case: Case, side: Docker) -> None:
-        seconds = self._retried(side)
-        case.docker.append(seconds)
-        print(f"  {case.name}: docker {seconds:.2f} s", flush=True)
+    def _peer(self, checkout: Path, repository: str) -> Docker | Buildkit:
+        if isinstance(self.engine, PrivateBuildkit):
+            return Buildkit(checkout, repository, self.engine)
+        return Docker(checkout, repository, self.engine)
 
-    def _retried(self, side: Docker) -> float:
+    def _measure_peer(self, case: Case, side: Docker | Buildkit) -> None:
+        seconds = self._retried(side)
+        case.peer.append(seconds)
+        print(f"  {case.name}: {side.name} {seconds:.2f} s", flush=True)
+
+    def _retried(self, side: Docker | Buildkit) -> float:
         """An engine that died says nothing about speed: such a run is repeated, and counted in `crashes`."""
         for _ in range(_TRIES - 1):
             self.engine.empty()
@@ -120,15 +141,16 @@ class Bench:
                 if self.engine.alive():
                     raise
                 self.crashes += 1
-                print(f"  docker: the engine crashed, again ({failure}\n{self.engine.last_words()})")
+                print(f"  {side.name}: the engine crashed, again ({failure}\n{self.engine.last_words()})")
         self.engine.empty()
         return side.build()
 
 
 @contextmanager
-def open_bench(scratch: Path) -> Iterator[Bench]:
-    engine = PrivateEngine(scratch / "engine")
+def open_bench(scratch: Path, *, with_buildkit: bool = False) -> Iterator[Bench]:
     with docker_registry(scratch / "registry") as registry:
+        place = scratch / "engine"
+        engine = PrivateBuildkit(place, registry) if with_buildkit else PrivateEngine(place)
         base = f"{registry}/debian:trixie-slim"
         debian.push(base)
         try:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
+from typing import ClassVar
 
 from bench.process import Failed
 from tests.servers import program
@@ -21,10 +22,14 @@ class PrivateEngine:
     A second daemon on a machine may not touch the firewall. It shares docker0 and leaves it alone: told to do without
     (`--bridge=none`), dockerd deletes the first one's."""
 
+    nowhere: ClassVar = {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}
+    """An engine at which any call fails, and with it the run."""
+
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._daemon: subprocess.Popen[bytes] | None = None
         self.host = f"unix://{directory}/docker.sock"
+        self.variables = {"DOCKER_HOST": self.host, "LINEAL_ENGINE_NETWORK": "host"}
         # A newer client in front of it in PATH may lack the builder.
         self.client = "/usr/bin/docker" if Path("/usr/bin/docker").exists() else program("docker")
 

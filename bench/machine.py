@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 
-def describe(engine_version: str) -> list[str]:
+def describe(engine_version: str, buildkit_version: str) -> list[str]:
     """Lines `what: value` for people."""
     memory = re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())
     model = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
@@ -19,7 +19,7 @@ def describe(engine_version: str) -> list[str]:
         f"{os.cpu_count()} cores ({model[1] if model else platform.machine()}), "
         f"{int(memory[1]) / 1e6 if memory else 0:.0f} GB memory",
         f"{name}, Linux {platform.release()}, Python {platform.python_version()}, git {git}",
-        f"Docker Engine {engine_version}, docker-registry on loopback",
+        f"Docker Engine {engine_version}, BuildKit {buildkit_version}, docker-registry on loopback",
     ]
 
 

@@ -7,13 +7,13 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from bench.buildkit import PrivateBuildkit
 from bench.engine import PrivateEngine
 from bench.process import environment, run
 
-NOWHERE = "unix:///nonexistent/docker.sock"
-"""A DOCKER_HOST at which any call of the engine fails, and with it the run."""
+NOWHERE = PrivateEngine.nowhere["DOCKER_HOST"]
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,14 @@ class Lineal:
 
     checkout: Path
     repository: str
-    engine: PrivateEngine
+    engine: PrivateEngine | PrivateBuildkit
 
     def build(self, *, with_engine: bool = True) -> tuple[float, dict[str, Any]]:
         """Seconds and the report."""
         with tempfile.TemporaryDirectory(prefix="lineal-bench-") as home:
             env = {
                 **environment(Path(home)),
-                "DOCKER_HOST": self.engine.host if with_engine else NOWHERE,
-                "LINEAL_ENGINE_NETWORK": "host",
+                **(self.engine.variables if with_engine else self.engine.nowhere),
             }
             report = Path(home, "report.json")
             argv = [lineal(), "build", "--repo", self.repository, "--report", str(report)]
@@ -45,6 +44,7 @@ class Docker:
     checkout: Path
     repository: str
     engine: PrivateEngine
+    name: ClassVar = "docker"
 
     def build(self) -> float:
         """Seconds."""

@@ -8,8 +8,10 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
-_LINE = re.compile(r'^\S+ - - \[[^]]*\] "(?P<method>\S+) (?P<path>\S+) [^"]*" (?P<status>\d+) (?P<size>\d+) ')
+_LINE = re.compile(r'^\S+ - - \[[^]]*\] "(?P<method>\S+) (?P<path>\S+) [^"]*" (?P<status>\d+) (?P<size>\d+) '
+                   r'"[^"]*" "(?P<agent>[^"]*)"')  # fmt: skip
 _INDEX = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"
 
 
@@ -20,6 +22,8 @@ class Traffic:
     """Bytes of answers' bodies."""
     blobs: frozenset[str]
     """Digests of the blobs whose content was read."""
+    through_lineal: frozenset[str]
+    """Of the blobs that Lineal's own process read or wrote."""
 
 
 class AccessLog:
@@ -43,19 +47,22 @@ class AccessLog:
             for entry in entries
             if entry["method"] == "GET" and "/blobs/" in entry["path"] and entry["status"] in ("200", "206")
         }
+        ours = [entry for entry in entries if entry["agent"].startswith("lineal/")]
+        through = {entry["path"].rpartition("/")[2] for entry in ours if entry["method"] == "GET"}
+        through |= {unquote(entry["path"].rpartition("digest=")[2]) for entry in ours if entry["method"] == "PUT"}
         # The size of an answer to HEAD is what a GET would have given.
         size = sum(int(entry["size"]) for entry in entries if entry["method"] != "HEAD")
-        return Traffic(len(entries), size, frozenset(read))
+        return Traffic(len(entries), size, frozenset(read), frozenset(through))
 
 
-def layers(reference: str) -> list[str]:
-    """The digests of the layers of `HOST/REPOSITORY:TAG@DIGEST`, on a registry without TLS."""
+def layers(reference: str) -> dict[str, int]:
+    """The layers, digest -> bytes, of `HOST/REPOSITORY:TAG@DIGEST`, on a registry without TLS."""
     address, _, digest = reference.partition("@")
     host, _, rest = address.partition("/")
     repository = rest.rpartition(":")[0]
     index = _manifest(host, repository, digest)
     image = _manifest(host, repository, index["manifests"][0]["digest"])
-    return [layer["digest"] for layer in image["layers"]]
+    return {layer["digest"]: layer["size"] for layer in image["layers"]}
 
 
 def _manifest(host: str, repository: str, digest: str) -> Any:

@@ -20,7 +20,15 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 BUSYBOX_NOTE = "busybox is GPL-2.0; it stays on this machine (its source: Debian's package busybox-static)"
-NOWHERE = "unix:///no/engine/here"
+NOWHERE = "buildkit:unix:///no/engine/here"
+VISIT = "  visit: {context: visit, needs: {SHOP: shop}}\n"
+VISITOR = """\
+ARG SHOP
+FROM ${SHOP}
+USER root
+RUN --network=none httpd -p 8080 -h /srv && \\
+    wget -q -O - http://127.0.0.1:8080/cgi-bin/shop | grep 'Tea: 4,80 EUR'
+"""
 BOLD, GREEN, RED, DIM, PLAIN = (
     ("\033[1m", "\033[32m", "\033[31m", "\033[2m", "\033[0m") if sys.stdout.isatty() else [""] * 5
 )
@@ -39,10 +47,10 @@ class Story:
         print(f"\n{BOLD}== {title}{PLAIN}\n{text}\n", flush=True)
 
     def run(self, command: str, *, engine: bool = True, status: int = 0, quiet: bool = False) -> str:
-        """Gives the command's stdout; without `engine`, any call of the Docker Engine would fail."""
-        shown = command if engine else f"DOCKER_HOST={NOWHERE} {command}"
+        """Gives the command's stdout; without `engine`, any call of one would fail."""
+        shown = command if engine else f"LINEAL_ENGINE={NOWHERE} {command}"
         print(f"{DIM}{self.cwd.name}{PLAIN} $ {shown}", flush=True)
-        env = self.env if engine else {**self.env, "DOCKER_HOST": NOWHERE}
+        env = self.env if engine else {**self.env, "LINEAL_ENGINE": NOWHERE}
         words = shlex.split(command)
         done = subprocess.run(words, cwd=self.cwd, env=env, stdout=subprocess.PIPE, text=True, check=False)
         if not quiet:
@@ -53,7 +61,12 @@ class Story:
 
     def try_quietly(self, command: str) -> bool:
         """Runs what is no part of the story; gives whether it worked."""
-        return subprocess.run(shlex.split(command), env=self.env, capture_output=True, check=False).returncode == 0
+        try:
+            return (
+                subprocess.run(shlex.split(command), env=self.env, capture_output=True, check=False).returncode == 0
+            )
+        except FileNotFoundError:
+            return False
 
     def lineal(self, arguments: str, *, engine: bool = True, status: int = 0) -> str:
         """Runs Lineal and reads its report."""
@@ -121,7 +134,7 @@ def open_shop(story: Story) -> None:
 
 
 def first_build(story: Story) -> None:
-    story.chapter("The first build", "Nothing is there yet: RUN needs the Docker Engine, everything else does not.")
+    story.chapter("The first build", "Nothing is there yet: RUN needs an engine, everything else does not.")
     story.lineal("build")
     story.expect("both images were built", [image["built"] for image in story.report["images"]] == [True, True])
     story.expect(f"{story.commands_run()} RUN executed by the engine", story.commands_run() == 2)
@@ -199,11 +212,28 @@ def render(story: Story) -> None:
 
 
 def visit(story: Story) -> None:
+    if not story.try_quietly("docker version"):
+        visit_without_docker(story)
+        return
     story.chapter("A visit", "An ordinary engine runs the image.")
     shop = next(image for image in story.report["images"] if image["name"] == "shop")
     with running(story, image_for_engine(story, shop)) as container:
         page = story.run(f"docker exec {container} wget -q -O - http://127.0.0.1:8080/cgi-bin/shop")
     story.expect("the shop is open, with the new price and the decimal comma", "Tea: 4,80 EUR" in page)
+
+
+def visit_without_docker(story: Story) -> None:
+    story.chapter("A visit", "There is no Docker here: a RUN on the image opens the shop, and reads its page.")
+    story.run("git switch --quiet --create visit")
+    config = story.cwd / "lineal.yaml"
+    config.write_text(config.read_text().replace("images:\n", f"images:\n{VISIT}", 1))
+    (story.cwd / "visit").mkdir()
+    (story.cwd / "visit/Dockerfile").write_text(VISITOR)
+    story.run("cat visit/Dockerfile")
+    story.run("git add .")
+    story.run('git commit --quiet -m "A visit to the shop"')
+    story.lineal("build visit")
+    story.expect("the shop is open, with the new price and the decimal comma", story.commands_run() == 1)
 
 
 def image_for_engine(story: Story, image: dict[str, Any]) -> str:

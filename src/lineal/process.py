@@ -41,6 +41,29 @@ if os.getppid() == int(sys.argv[1]):
 program that is wanted. `preexec_fn` would do the same, but is not safe beside threads."""
 
 
+_APART = """
+import ctypes, os, signal, sys
+libc = ctypes.CDLL(None, use_errno=True)
+def must(failed):
+    if failed:
+        sys.exit(f"{sys.argv[1]} cannot have namespaces of its own: {os.strerror(ctypes.get_errno())}")
+must(libc.unshare(0x20020000))
+child = os.fork()
+if child:
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGKILL))
+    sys.exit(abs(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
+libc.prctl(1, signal.SIGKILL)
+must(libc.mount(b"none", b"/", None, 0x44000, None))
+must(libc.mount(b"proc", b"/proc", b"proc", 0, None))
+for place in sys.argv[2].split(":"):
+    os.makedirs(place, exist_ok=True)
+    must(libc.mount(b"tmpfs", os.fsencode(place), b"tmpfs", 0, b"mode=700"))
+os.execvp(sys.argv[3], sys.argv[3:])
+"""
+"""Namespaces of processes and mounts (0x20020000), whose mounts nobody else sees (0x44000: MS_REC, MS_PRIVATE). The
+program is the first process in there: when it ends, the kernel ends all others. SIGTERM kills it."""
+
+
 def never() -> signal.Signals | None:
     return None
 
@@ -54,6 +77,12 @@ def tether() -> list[str]:
     if not sys.platform.startswith("linux") or not sys.executable:
         return []
     return [sys.executable, "-I", "-S", "-c", _TETHERED, str(os.getpid())]
+
+
+def apart(name: str, private: Sequence[str]) -> list[str]:
+    """What root puts before a program so that nothing of it is left when it ends or is killed: no process that it has
+    started, no mount, and nothing in the directories `private`, which it finds empty. `name` is for a failure."""
+    return [sys.executable, "-I", "-S", "-c", _APART, name, ":".join(private)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +138,26 @@ def run(
             _end(process, grace)
 
 
+_REAPER = """
+trap "" INT TERM HUP
+if read -r _; then gone=$1; else gone=$2; fi
+shift 2
+tries=0
+until "$@" rm -rf -- "$gone" || [ $tries = 100 ]; do tries=$((tries + 1)); sleep 0.1; done
+"""
+"""Whoever still writes there, when we are killed, is about to end."""
+
+
 @contextlib.contextmanager
-def reaped(directory: Path) -> Iterator[None]:
-    """Has the directory removed when the block ends, or this process, however it ends: of SIGKILL, too.
+def reaped(directory: Path, killed: Path | None = None, through: Sequence[str] = ()) -> Iterator[None]:
+    """Has the directory removed when the block ends, or this process, however it ends: of SIGKILL, too; then `killed`
+    goes instead, which holds it. `through` is a program that starts `rm` as a user who may remove all that is there.
 
     A shell waits for the end of a pipe whose other end only this process has. Without a shell nothing is done."""
     reader, writer = os.pipe()
     try:
         shell = subprocess.Popen(
-            ["/bin/sh", "-c", 'trap "" INT TERM HUP; read -r _; rm -rf -- "$1"', "sh", str(directory)],
+            ["/bin/sh", "-c", _REAPER, "sh", str(directory), str(killed or directory), *through],
             stdin=reader, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
     except OSError:
@@ -127,6 +167,8 @@ def reaped(directory: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        with contextlib.suppress(OSError):
+            os.write(writer, b"\n")
         os.close(writer)
         if shell is not None:
             shell.wait()

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import tempfile
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
 import yaml
 
 from tests import servers
 from tests.act.runner import EXAMPLES, LINEAL, ROOT, Act
+from tests.differential import buildkit
 from tests.e2e.parts import Published
+from tests.gitlab import tls
 from tests.tools import kube
 
 pytestmark = [pytest.mark.engine, pytest.mark.registry, pytest.mark.helm]
@@ -160,6 +164,31 @@ def test_secrets_reach_their_run_and_nothing_else(act: Act, base_image: str) -> 
     assert not [value for value in (token, "npm-4be2d0") if value.encode() in everywhere]
 
 
+@pytest.mark.skipif(bool(buildkit.missing()), reason=buildkit.missing())
+def test_without_docker_a_run_goes_to_a_buildkitd_that_asks_for_a_certificate(
+    act: Act, registry: str, base_image: str, tmp_path: Path
+) -> None:
+    certificates = tls.certificates(tmp_path / "tls")
+    for name in ("ca", "cert", "key"):
+        act.secrets[f"BUILDKIT_{name.upper()}"] = (certificates / f"{name}.pem").read_text()
+    alone(act, f"FROM {base_image}\nRUN echo built >/file\n")
+    with (
+        tempfile.TemporaryDirectory(prefix="buildkit-", dir=buildkit.fast(), ignore_cleanup_errors=True) as short,
+        buildkit.buildkitd(Path(short), registry) as daemon,
+    ):
+        door = tls.Door(certificates, daemon.address)
+        # act's containers share the workspace alone.
+        replace = {"/github/home": "${{ github.workspace }}", "buildkitd.ci:1234": f"127.0.0.1:{door.port}"}
+        act.install(
+            "github-kubernetes.yml", {**replace, "kubernetes\n": "ubuntu-latest\n", "buildpack-deps:scm": act.image}
+        )
+        said = act.succeed().said()
+        door.close()
+    (digest,) = re.findall(rf"^\w+ {act.store}:\S+@(sha256:[0-9a-f]{{64}})$", said, re.MULTILINE)
+    assert Published(act.store).files(digest)["file"] == b"built\n"
+    assert door.visitors and "does not reach" not in said
+
+
 def test_private_bases_are_pulled_with_a_login_of_their_own(act: Act, auth_registry: str, base_image: str) -> None:
     """The two names in the workflow are of one directory on GitHub's runner; act shares only the workspace."""
     private = f"{auth_registry}/bases/small:1"
@@ -232,6 +261,33 @@ def test_what_is_attested_is_what_was_published(act: Act, tmp_path: Path) -> Non
     (digest,) = re.findall(rf"^\w+ {act.store}:\S+@(sha256:[0-9a-f]{{64}})$", said, re.MULTILINE)
     assert digest in Published(act.store).tags().values()
     assert f"attests {act.store} {digest}" in said
+
+
+LOAD = """on: push
+jobs:
+  build:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v6
+      - uses: your_org/lineal@v1
+        with: {command: build, load: true, args: "--output type=docker,dest=image.tar"}
+      - run: tar xOf image.tar manifest.json && echo
+"""
+
+
+def test_the_next_step_has_what_was_loaded_and_the_archive(act: Act, engine: docker.DockerClient) -> None:
+    alone(act, "FROM scratch\nCOPY Dockerfile /\n")
+    act.repo.write({"lineal.yaml": f"project: {act.scratch.parent.name}\nimages: {{app: {{}}}}\n"})
+    act.repo.write({".github/workflows/load.yml": LOAD})
+    said = act.succeed().said("build")
+    (name,) = re.findall(r"loaded     (\S+:latest)$", said, re.MULTILINE)
+    image = engine.images.get(name)
+    try:
+        (entry,) = json.loads(re.findall(r"^\[{.*}\]$", said, re.MULTILINE)[0])
+        assert entry["RepoTags"] == [name] == image.tags
+        assert image.id == f"sha256:{entry['Config'].removeprefix('blobs/sha256/')}"
+    finally:
+        engine.images.remove(name)
 
 
 @pytest.mark.parametrize("workflow", sorted(path.name for path in EXAMPLES.glob("github*.yml")))

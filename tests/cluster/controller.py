@@ -18,8 +18,10 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from tests import servers
+from tests.cluster import exec
 from tests.cluster.client import Client, Refused
 
 BEHAVIOUR = "test/pods"
@@ -37,7 +39,7 @@ _WAITING = {
 def controller(kubeconfig: Path, directory: Path) -> Iterator[Client]:
     """Runs beside the test. `directory` is for the certificate of the kubelet's port."""
     client = Client(kubeconfig)
-    with _kubelet(directory) as port:
+    with _kubelet(client, directory) as port:
         _make_node(client, port)
         made = _Controller(Client(kubeconfig))
         thread = threading.Thread(target=made.run, daemon=True)
@@ -59,8 +61,9 @@ def _make_node(client: Client, port: int) -> None:
 
 
 @contextmanager
-def _kubelet(directory: Path) -> Iterator[int]:
-    """The one thing that the API server asks a kubelet for: logs."""
+def _kubelet(client: Client, directory: Path) -> Iterator[int]:
+    """What the API server asks a kubelet for: logs, and a program in a container, which runs here, with the variables
+    that the pod has."""
     directory.mkdir(exist_ok=True)
     key, certificate = directory / "kubelet.key", directory / "kubelet.crt"
     subprocess.run(
@@ -69,15 +72,27 @@ def _kubelet(directory: Path) -> Iterator[int]:
         check=True, capture_output=True,
     )  # fmt: skip
 
-    class Logs(BaseHTTPRequestHandler):
+    class Kubelet(BaseHTTPRequestHandler):
         def log_message(self, *_: object) -> None: ...
 
         def do_GET(self) -> None:
+            asked = urlsplit(self.path)
+            if asked.path.startswith("/exec/"):
+                _, _, namespace, pod, container = asked.path.split("/")
+                found = client.get("pods", namespace, pod)["spec"]["containers"]
+                variables = next(one.get("env", []) for one in found if one["name"] == container)
+                env = {one["name"]: one["value"] for one in variables}
+                exec.serve(self, parse_qs(asked.query)["command"], env)
+                return
             self.send_response(200 if self.path.startswith("/containerLogs/") else 404)
             self.end_headers()
             self.wfile.write(LOG.encode())
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Logs)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None:
+            """The API server goes when it likes."""
+
+    server = Server(("127.0.0.1", 0), Kubelet)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True)
@@ -134,7 +149,8 @@ class _Controller:
             known.add(job["metadata"]["uid"])
         known |= {one["metadata"]["uid"] for one in sets}
         for pod in pods:
-            if not {owner["uid"] for owner in pod["metadata"].get("ownerReferences", [])} & known:
+            owners = {owner["uid"] for owner in pod["metadata"].get("ownerReferences", [])}
+            if owners and not owners & known:
                 self.drop("pods", pod)
 
     def drop(self, kind: str, thing: dict[str, Any]) -> None:

@@ -81,6 +81,7 @@ def _spelt(name: str) -> str:
 @contextmanager
 def buildkitd(directory: Path, registry: str, *more: str) -> Iterator[Buildkit]:
     """A daemon of its own, its data in `directory`; RUN has the host's network. `more` are flags for it."""
+    directory.mkdir(exist_ok=True)
     config = directory / "buildkitd.toml"
     config.write_text(f'[registry."{registry}"]\nhttp = true\n')
     address = f"unix://{directory}/buildkitd.sock"

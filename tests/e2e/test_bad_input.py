@@ -170,7 +170,7 @@ def test_a_missing_dockerfile(layout: Project) -> None:
     ("dockerfile", "said"),
     [
         ("FROM scratch\nCOPI a /a\n", "Dockerfile:2: "),
-        ("FROM scratch\nRUN --security=insecure true\n", "Dockerfile:2: RUN --security=insecure needs "),
+        ("FROM scratch\nRUN --security=strange true\n", "Dockerfile:2: --security=strange is not known."),
         ("FROM scratch\nRUN --mount=type=volume true\n", "Dockerfile:2: "),
         ("FROM scratch\nADD http://localhost/a /a\n", "Dockerfile:2: ADD of 'http://localhost/a'"),
         ("FROM ${BASE}\n", "Dockerfile:1: "),

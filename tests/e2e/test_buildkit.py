@@ -127,6 +127,23 @@ def test_sigterm_ends_the_command_on_the_daemon(builder: Lineal, repo: servers.R
     wait_until(lambda: subprocess.run(["pgrep", "-f", f"sleep {mark}"], capture_output=True).returncode != 0)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_run_leaves_nothing_of_its_own_daemon(
+    builder: Lineal, repo: servers.Repository, base_image: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    mark = f"9{secrets.randbelow(10**8):08}"
+    repo.write({"Dockerfile": f"FROM {base_image}\nRUN echo began && sleep {mark}\n"})
+    (tmp_path / "tmp").mkdir()
+    place = {"TMPDIR": str(tmp_path / "tmp"), "PATH": f"{PROGRAMS}:{os.environ['PATH']}"}
+    running = builder.start("build", "--engine", "buildkitd", "--engine-network", "host", env=place)
+    read_until(running, "| began")
+    running.send_signal(number)
+    assert running.wait(60) == {signal.SIGTERM: 130, signal.SIGKILL: -9}[number]
+    wait_until(lambda: subprocess.run(["pgrep", "-f", f"{mark}|{tmp_path}/tmp"], capture_output=True).returncode != 0)
+    wait_until(lambda: not list((tmp_path / "tmp").iterdir()))
+    assert str(tmp_path) not in Path("/proc/mounts").read_text()
+
+
 def test_a_run_has_the_options_of_its_image_or_is_refused(
     builder: Lineal, repo: servers.Repository, base_image: str, repository: str
 ) -> None:
@@ -139,6 +156,18 @@ def test_a_run_has_the_options_of_its_image_or_is_refused(
     repo.write({"lineal.yaml": lineal_yaml({"add_hosts": {"mirror.example.com": "host-gateway"}})})
     refused = builder("build")
     assert "host-gateway, which a buildkitd does not know" in refused.stderr and refused.code == 3
+
+
+@pytest.mark.parametrize(
+    ("flag", "name"), [("--network=host", "network.host"), ("--security=insecure", "security.insecure")]
+)
+def test_what_the_daemon_does_not_grant_is_said(
+    builder: Lineal, repo: servers.Repository, base_image: str, flag: str, name: str
+) -> None:
+    repo.write({"Dockerfile": f"FROM {base_image}\nRUN {flag} true\n", "lineal.yaml": lineal_yaml({})})
+    refused = builder("build", "--allow", name)
+    assert f"does not grant {name}, which this RUN asks for." in refused.stderr and refused.code == 1
+    assert f"--allow-insecure-entitlement {name}" in refused.stderr and "does not reach" not in refused.stderr
 
 
 def lineal_yaml(image: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from tests import servers
+from tests.differential import buildkit
 from tests.gitlab import tls
 from tests.gitlab.runner import Project
 from tests.tools import kube
@@ -47,6 +49,19 @@ def door(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) 
     running = tls.Door(folder, os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock")
     yield running, folder
     running.close()
+
+
+@pytest.fixture
+def buildkitd(auth_registry: str) -> Iterator[str]:
+    """The address of what the service `buildkit` would be."""
+    if buildkit.missing():
+        pytest.skip(buildkit.missing())
+    address = f"tcp://127.0.0.1:{servers.free_port()}"
+    with (
+        tempfile.TemporaryDirectory(prefix="buildkit-", dir=buildkit.fast(), ignore_cleanup_errors=True) as short,
+        buildkit.buildkitd(Path(short), auth_registry, "--addr", address),
+    ):
+        yield address
 
 
 @pytest.fixture

@@ -71,6 +71,21 @@ def test_a_push_is_built_and_deployed_and_the_next_one_builds_nothing(
     assert second.outcomes("lineal-build") == {"cached"}
 
 
+def test_without_docker_a_push_is_built_in_the_buildkitd_beside_the_job(
+    shop: Project, buildkitd: str, auth_registry: str
+) -> None:
+    use(shop, "gitlab-buildkit.yml")
+    shop.variables |= {"DOCKER_HOST": "tcp://127.0.0.1:1", "LINEAL_ENGINE": f"buildkit:{buildkitd}"}
+    done = shop.pipeline()
+    assert done.code == 0, done.text
+    assert done.passed == {"lineal-build"}
+    assert {"built", "assembled"} <= done.outcomes("lineal-build")
+    service = r"--network-alias buildkit .*moby/buildkit:rootless --oci-worker-no-process-sandbox --addr tcp://"
+    assert re.search(rf"^create .*{service}0\.0\.0\.0:1234 *$", done.services, re.M)
+    assert "does not reach" not in done.said("lineal-build"), "with the job's own login it pushes the layers"
+    assert servers.PASSWORD not in done.text
+
+
 def test_a_merge_request_is_built_and_not_deployed(shop: Project, cluster: kube.Cluster) -> None:
     use(shop, "gitlab.yml")
     shop.repo.branch("tea")

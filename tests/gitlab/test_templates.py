@@ -110,7 +110,7 @@ def test_a_deployment_is_not_interrupted_and_not_beside_another() -> None:
     assert job["resource_group"] == job["environment"]["name"]
 
 
-@pytest.mark.parametrize("engine", ["dind", "socket", "none"])
+@pytest.mark.parametrize("engine", ["dind", "socket", "buildkit", "remote", "none"])
 def test_jobs_of_the_child_pipeline_have_the_same_engine(engine: str) -> None:
     _, build = documents(ROOT / "gitlab-ci/templates/build.yml")
     _, plan = documents(ROOT / "gitlab-ci/templates/plan.yml")
@@ -119,6 +119,21 @@ def test_jobs_of_the_child_pipeline_have_the_same_engine(engine: str) -> None:
     assert child.get("services") == wanted.get("services")
     assert child["variables"] == wanted.get("variables", {}) | {"GIT_DEPTH": job["variables"]["GIT_DEPTH"]}
     assert (child["image"], child["interruptible"]) == (job["image"], job["interruptible"])
+
+
+def test_every_engine_has_its_part_and_a_service_is_where_its_address_says(template: Path) -> None:
+    inputs, body = documents(template)
+    if "engine" not in inputs:
+        return
+    parts = {name.partition(":")[2]: part for name, part in body.items() if name.startswith(".$[[ inputs.job ]]:")}
+    assert list(parts) == inputs["engine"]["options"]
+    part = parts["buildkit"]
+    found = yaml.safe_load(part["variables"]["LINEAL_JOB"]) if "LINEAL_JOB" in part["variables"] else part
+    (service,) = found["services"]
+    # Rootless, in a container that is not privileged; the port is open for the job beside it.
+    assert service["command"] == ["--oci-worker-no-process-sandbox", "--addr", "tcp://0.0.0.0:1234"]
+    assert inputs["buildkit-address"]["default"] == f"tcp://{service['alias']}:1234"
+    assert inputs["buildkit-image"]["default"] == "moby/buildkit:rootless"
 
 
 HOSTILE = "a: \"$(touch /tmp/owned)\" 'b' `c`; d | # e"
@@ -147,16 +162,19 @@ def include(project: Project, name: str, inputs: Mapping[str, str | bool]) -> No
 def test_every_value_reaches_lineal_as_it_is(project: Project, name: str) -> None:
     inputs, _ = documents(ROOT / f"gitlab-ci/templates/{name}.yml")
     ours = {"job", "stage", "rules", "image", "engine", "dind-image", "environment", "url", "images", "dry-run"}
+    ours |= {"buildkit-image"}
     values = {key: f"{HOSTILE} {key}" for key in inputs.keys() - ours}
-    more: dict[str, str | bool] = {"dry-run": True} if name == "cleanup" else {"engine": "none"}
+    more: dict[str, str | bool] = {"dry-run": True} if name == "cleanup" else {"engine": "remote"}
     include(project, name, {**values, **more})
     done = project.pipeline(variables={"CI_PIPELINE_SOURCE": "schedule"} if name == "cleanup" else None)
     assert done.code == 0, done.text
     said = done.said(f"lineal-{name}") + "\n"
     for key, value in values.items():
-        lists = {"vars": "VAR", "secrets": "SECRET", "ignore-refs": "IGNORE_REF", "kube-contexts": "KUBE_CONTEXT"}
+        lists = {"vars": "VAR", "secrets": "SECRET", "ignore-refs": "IGNORE_REF", "kube-contexts": "KUBE_CONTEXT",
+                 "buildkit-address": "ENGINE"}  # fmt: skip
         variable = lists.get(key, key.upper().replace("-", "_"))
-        assert f"variable LINEAL_{variable}={value}\n" in said, key
+        text = f"buildkit:{value}" if key == "buildkit-address" else value
+        assert f"variable LINEAL_{variable}={text}\n" in said, key
 
 
 def test_lists_have_an_entry_a_line(project: Project) -> None:

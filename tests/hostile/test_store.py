@@ -19,7 +19,7 @@ from lineal.oci.verify import read_manifest
 from lineal.store.copy import copy_image
 from lineal.store.layout import Layout
 from lineal.store.layout_index import INDEX
-from lineal.store.record import FILESYSTEM, Record, read_stage, record_descriptors, record_documents, stage_index
+from lineal.store.record import FILESYSTEM, Record, read_stage, record_documents, record_parts, stage_index
 from lineal.store.registry.response import codes
 from tests.hostile.bounds import answer
 from tests.hostile.inputs import changed, json_bytes
@@ -96,7 +96,7 @@ def test_an_index_is_a_stage_or_none(data: bytes, platform: str) -> None:
     found = answer(lambda: read_stage(index, CHECKSUM, CHECKSUM))
     if found is not None:
         assert found[0].checksum == CHECKSUM
-        answer(lambda: record_descriptors(store, index))
+        answer(lambda: record_parts(store, index))
 
 
 @settings(max_examples=80)
@@ -108,7 +108,7 @@ def test_the_manifest_of_a_record_has_its_parts_or_counts_as_missing(data: bytes
         return
     index = json.loads(STAGE.data)
     index["manifests"][1]["digest"] = manifest.digest
-    found = answer(lambda: record_descriptors(store, Manifest(encode(index), OCI_INDEX)))
+    found = answer(lambda: record_parts(store, Manifest(encode(index), OCI_INDEX)))
     assert found is None or FILESYSTEM in found
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -118,13 +119,15 @@ class Runner:
     def command(
         self, event: Event, inputs: Mapping[str, str], files: Mapping[str, Path]
     ) -> tuple[list[str], dict[str, str]]:
-        """What the runner starts, and the environment it starts it in: values are no arguments."""
+        """What the runner starts, and the environment it starts it in: no value is an argument but that of `args`."""
         (self.temp / "_github_workflow/event.json").write_text(json.dumps(event.payload))
         environ = self._environment(event, files) | self.env | self._inputs(event, inputs)
         environ = {name: self._translated(value) for name, value in environ.items()}
         command = [DOCKER, "run", "--rm", "--name", f"lineal-runner-{secrets.token_hex(6)}",
                    "--workdir", "/github/workspace", *(word for name in environ for word in ("-e", name)),
-                   *(word for mount in self._mounts() for word in ("-v", mount)), self.image]  # fmt: skip
+                   *(word for mount in self._mounts() for word in ("-v", mount)), self.image,
+                   # The one input that it knows itself.
+                   *shlex.split(inputs.get("args", ""))]  # fmt: skip
         plain = {name: os.environ[name] for name in ("PATH", "DOCKER_HOST") if name in os.environ}
         return command, environ | plain
 

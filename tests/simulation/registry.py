@@ -32,17 +32,23 @@ class Shelf:
     writers: dict[str, str] = field(default_factory=dict)
     """Who wrote each tag first."""
     broken: list[str] = field(default_factory=list)
+    forged: set[str] = field(default_factory=set)
+    """The tags that an adversary has written."""
+    written: list[tuple[str, str, str]] = field(default_factory=list)
+    """What honest runs have written: run, tag, digest."""
 
     def tag(self, manifest: Manifest, tag: str, writer: str) -> None:
         existing = self.tags.get(tag)
         if existing not in (None, manifest.digest):
             if self.immutable:
                 raise Conflict(tag)
-            self.broken.append(f"G1: {tag[62:]} moved from {existing} to {manifest.digest}")
+            if tag not in self.forged:
+                self.broken.append(f"G1: {tag[62:]} moved from {existing} to {manifest.digest}")
         if missing := [one for one in self._below(manifest) if one not in self.manifests and one not in self.blobs]:
             self.broken.append(f"G5: {tag[62:]} leads to nothing: {missing}")
-        if parse_stage_tag(tag) is None and manifest.digest not in self.tags.values():
+        if parse_stage_tag(tag) is None and not self.forged and manifest.digest not in self.tags.values():
             self.broken.append(f"G5: the anchor {tag[62:]} points at what has no stage tag")
+        self.written.append((writer, tag, manifest.digest))
         self.manifests[manifest.digest] = manifest
         self.tags[tag] = manifest.digest
         self.when.setdefault(tag, self.world.time)

@@ -9,10 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lineal.lock import Lock, NoLock
+from lineal.oci.types import Manifest
+from lineal.stages.lane import CLOSED, Lane
 from lineal.stages.lookup import GRACE, Candidate, Lookup, Resolution
 from lineal.stages.publish import Publisher
 from lineal.store.record import Record
 from lineal.store.tags import parse_stage_tag
+from lineal.trust.judge import EVERYBODY, Judge
+from lineal.trust.mark import Marks
+from tests.simulation.adversary import KEY, REPOSITORY
 from tests.simulation.history import RUNS, Past, line, visible
 from tests.simulation.registry import Client, Shelf
 from tests.simulation.world import Actor, Mood, World
@@ -21,6 +26,7 @@ from tests.unit.stages.workbench import built
 STAGES = ("5a" * 32, "5b" * 32)
 GAPS = (0.0, 0.0, 0.01, 0.3, 1.0, 5.0, 100.0)
 BUILD = (0.0, 0.1, 2.0)
+MARKS = Marks([KEY])
 TTL = 30.0
 """Seconds for which a lock is held by whoever does not release it."""
 
@@ -74,6 +80,17 @@ class Run:
     report: dict[str, Candidate] = field(default_factory=dict)
     made: dict[str, float] = field(default_factory=dict)
     """Stages that it built and published, and when that was done."""
+    lane: Lane = CLOSED
+    keyed: bool = False
+    marked: set[str] = field(default_factory=set)
+    """The digests of what it has marked."""
+
+    def mark(self, index: Manifest) -> Manifest:
+        if not self.keyed:
+            return index
+        marked = MARKS.marked(index, REPOSITORY)
+        self.marked.add(marked.digest)
+        return marked
 
     def work(
         self, shelf: Shelf, lock: Callable[[Actor], Lock], stages: Sequence[str], digits: int
@@ -83,8 +100,9 @@ class Run:
         def work(actor: Actor) -> None:
             self.begun = actor.world.time
             store = Client(shelf, actor)
-            lookup = Lookup(store, here, Past(self.commit), Inline(), actor.time)
-            publisher = Publisher(store, lock(actor), lookup, digits)
+            judge = Judge([MARKS], REPOSITORY) if self.keyed else EVERYBODY
+            lookup = Lookup(store, here, Past(self.commit), Inline(), actor.time, judge=judge, lane=self.lane)
+            publisher = Publisher(store, lock(actor), lookup, digits, self.mark)
             findings = lookup.find(stages)
             for checksum, finding in findings.items():
                 if finding.candidate is not None:

@@ -364,7 +364,7 @@ def test_arguments_of_buildkit_have_their_own_words(told: Told) -> None:
     told.plan("FROM b:1\n", args=args)
     (note,) = told.notes
     assert note.startswith("lineal.yaml: images.app.args: BUILDKIT_INLINE_CACHE, SOURCE_DATE_EPOCH, ")
-    assert "would be for BuildKit itself; Lineal has no use for them." in note
+    assert "would be for BuildKit itself; Lineal has no use for them. Write source_date_epoch beside" in note
     # One that the Dockerfile asks for is an argument like others.
     told.notes.clear()
     told.plan("FROM b:1\nARG SOURCE_DATE_EPOCH\n", args={"SOURCE_DATE_EPOCH": "0"})

@@ -11,17 +11,19 @@ import pytest
 
 from lineal.build.proxies import JobProxies
 from lineal.ci.context import Context
+from lineal.config.beside import entries, entry
 from lineal.config.grants import Grants
 from lineal.config.model import Secret
 from lineal.config.secrets import SecretValues
 from lineal.dockerfile.scope import PROXY_ARGS
 from lineal.engine import CacheMount
 from lineal.errors import BadConfiguration
+from lineal.stages.lookup import Lookup
 from tests import servers
 from tests.strangers.commits import opened, write
 from tests.unit.build.factory import Factory
 from tests.unit.build.test_stage_builder import build, command
-from tests.unit.stages.workbench import planned
+from tests.unit.stages.workbench import HERE, Says, planned
 
 
 @pytest.fixture
@@ -178,3 +180,57 @@ def test_no_id_of_a_cache_leads_into_another_line_s(factory: Factory) -> None:
 def test_a_build_of_the_shared_base_still_works(factory: Factory) -> None:
     build(factory, "FROM base:base\nRUN --mount=type=cache,target=/c x\n")
     assert len(factory.engine.commands) == 1
+
+
+# --- where a commit has its secrets from ------------------------------------------------------------------------
+
+
+FILE, VARIABLE, GIVEN = Secret(id="npm", file="npmrc"), Secret(id="npm", env="NPM"), Secret(id="npm")
+SECRET_RUN = "FROM base:base\nRUN --mount=type=secret,id=npm install\nCOPY f /\n"
+
+
+def built(factory: Factory, by: Secret, dockerfile: str = SECRET_RUN, image: str = "app") -> list[str]:
+    """What a run of a commit makes that names this source, with its first words."""
+    factory.secrets.values, factory.secrets.sources = {"npm": b"x" * 20}, {}
+    if (found := entry(by)) is not None:
+        factory.secrets.sources = {"npm": found}
+    factory.run({image: planned(dockerfile, {"f": "1"}, name=image)}, beside={image: entries([by])})
+    return [outcome.split(" --")[0] for outcome in factory.outcomes()]
+
+
+@pytest.mark.parametrize("later", [VARIABLE, GIVEN, Secret(id="npm", file="other")])
+def test_what_was_built_with_a_source_that_is_taken_back_is_not_inherited(factory: Factory, later: Secret) -> None:
+    assert built(factory, FILE) == ["built FROM base:base", "built RUN", "assembled COPY f /"]
+    assert built(factory, FILE) == []
+    # The FROM is good; the RUN is not, and neither is what was copied onto its result.
+    assert built(factory, later) == ["built RUN", "assembled COPY f /"]
+    assert built(factory, later) == []
+    assert built(factory, FILE) == [], "each commit keeps what it had"
+
+
+def test_a_squash_of_a_later_stage_does_not_bring_it_in_either(factory: Factory) -> None:
+    built(factory, FILE)
+    lookup = Lookup(factory.store, HERE, Says())
+    last = planned(SECRET_RUN, {"f": "1"})
+    assert lookup.find([last.checksum])[last.checksum].reason == "hidden: built with other sources of secrets (npm)"
+    lookup.close()
+
+
+def test_what_the_caller_gives_leaves_nothing_and_is_good_for_every_commit(factory: Factory) -> None:
+    built(factory, GIVEN)
+    assert built(factory, FILE) == built(factory, VARIABLE) == []
+
+
+def test_another_image_inherits_it_neither_by_copying_nor_by_sharing(factory: Factory) -> None:
+    built(factory, FILE)
+    copied = "FROM base:base AS a\nRUN --mount=type=secret,id=npm install\nFROM scratch\nCOPY --from=a /bin /bin\n"
+    built(factory, FILE, copied, "other")
+    assert built(factory, VARIABLE, copied, "other") == ["built RUN", "assembled COPY"]
+
+
+def test_a_source_s_digest_is_of_its_name_and_the_caller_wins(tmp_path: Path) -> None:
+    values = SecretValues({"app": [FILE]}, [], {}, tmp_path)
+    assert values.beside("app", "npm") == entry(FILE) != entry(VARIABLE)
+    assert values.beside("app", "other") is None and values.beside("x", "npm") is None
+    given = SecretValues({"app": [FILE]}, [Secret(id="npm", env="X")], {"X": "1"}, tmp_path)
+    assert given.beside("app", "npm") is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,24 @@ def test_a_slow_pipeline_does_not_move_the_tag_back_from_a_revert(project: Proje
     assert Published(final).tags()[LATEST] == digest
     other, outcome, _ = pipeline(project, "forced", between, "--overwrite-tag")
     assert outcome == "moved" and Published(final).tags()[LATEST] == other != digest
+
+
+def test_a_tag_moves_in_a_directory_too(project: Project, tmp_path: Path) -> None:
+    """Such as the store that is the default outside of CI."""
+    project.store = f"layout:{tmp_path}/store"
+    for app, outcome in {"1": "written", "2": "moved"}.items():
+        commit(project, f"'{project.store}'", app)
+        (image,) = project.build().report["images"]
+        (entry,) = [one for one in entries(tmp_path / "store") if one["annotations"].get(NAME) == LATEST]
+        assert (image["tags"][0]["outcome"], entry["digest"]) == (outcome, image["digest"])
+
+
+NAME = "org.opencontainers.image.ref.name"
+
+
+def entries(layout: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((layout / "index.json").read_text())["manifests"]
+    return found
 
 
 def test_the_tag_of_a_branch_follows_a_forced_push_and_no_slow_pipeline_of_what_was_replaced(

@@ -25,6 +25,7 @@ from tests.e2e.parts import Project
 from tests.strangers.commits import opened
 from tests.unit.build.factory import Factory
 from tests.unit.build.test_stage_builder import command as run_of
+from tests.unit.build.test_stage_builder import document
 
 DOCKERFILE = "FROM busybox\nCOPY Dockerfile /\nRUN make\n"
 
@@ -47,6 +48,8 @@ def stages(repo: servers.Repository, **image: Any) -> dict[str, Stage]:
         ({"add_hosts": {"mirror": "192.0.2.7"}}, True),
         ({"shm_size": "256m"}, True),
         ({"ulimits": {"nofile": 1024}}, True),
+        ({"source_date_epoch": 0}, True),
+        ({"source_date_epoch": 1700000000}, True),
         ({"cgroup_parent": "builds"}, False),
         ({"add_hosts": {}, "ulimits": {}}, False),
     ],
@@ -93,6 +96,10 @@ def test_one_meaning_is_one_checksum(repo: servers.Repository) -> None:
         ({"ulimits": {"nofile": {"soft": 6, "hard": 5}}}, "The soft limit 6 is above the hard one, 5."),
         ({"ulimits": {"nofile": {"soft": -1, "hard": 5}}}, "The soft limit -1 is above the hard one, 5."),
         ({"ulimits": {"nofile": {"soft": 6}}}, "ulimits.nofile"),
+        ({"source_date_epoch": -1}, "source_date_epoch"),
+        ({"source_date_epoch": "now"}, "source_date_epoch: The value must be a whole number"),
+        ({"source_date_epoch": 1 << 33}, "Write seconds since 1970, at most 8589934591."),
+        ({"source_date_epoch": True}, "source_date_epoch"),
         ({"cgroup_parent": "../x"}, "cgroup_parent: `../x` is not the name of a control group."),
         ({"cgroup_parent": ""}, "is not the name of a control group."),
     ],
@@ -122,6 +129,22 @@ def test_no_stranger_chooses_a_control_group(
     assert [note for note in told if "cgroup_parent is left out" in note] == (
         [] if may_write else ["Dockerfile:2: cgroup_parent is left out: this commit is not the project's own."]
     )
+
+
+def test_programs_and_the_config_have_the_time(
+    repo: servers.Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo.write({"Dockerfile": "FROM busybox\nARG SOURCE_DATE_EPOCH\nRUN make\n"})
+    for given, seen in ({}, "7"), ({"args": {"SOURCE_DATE_EPOCH": "5"}}, "5"):
+        assert stages(repo, source_date_epoch=7, **given)["RUN"].scope.variables["SOURCE_DATE_EPOCH"] == seen
+    usual = Factory.environment
+
+    def environment(self: Factory) -> BuildEnvironment:
+        return replace(usual(self), options=dict.fromkeys(("app", "one", "shop"), RunOptions(epoch=7)))
+
+    monkeypatch.setattr(Factory, "environment", environment)
+    config = document(Factory(tmp_path), "FROM base:base\nRUN x\n")
+    assert config["created"] == config["history"][-1]["created"] == "1970-01-01T00:00:07Z"
 
 
 @pytest.mark.engine

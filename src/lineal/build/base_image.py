@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from lineal.assemble.allowance import Allowance
 from lineal.assemble.filesystem import Filesystem
@@ -20,6 +21,7 @@ from lineal.oci import Store
 from lineal.oci.image import content, image_of, read_image
 from lineal.oci.platform import normal, runs
 from lineal.oci.types import OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Descriptor, Image, Layer
+from lineal.store.statement import Dependency, digest_set
 from lineal.tar.compression import HEAD, compression_of, open_archive
 
 _TYPES = {"gzip": OCI_LAYER_GZIP, "zstd": OCI_LAYER_ZSTD}
@@ -72,7 +74,17 @@ def import_base(
                 filesystem = filesystem.apply(number, open_archive(chunks(file)), allowance)
             path.unlink()
             layers.append(layer)
+    inputs.used.append(Dependency("base", digest_set(base.manifest.digest), package_url(reference, stage.platform)))
     return image_of(taken_over(base, reference), layers), filesystem
+
+
+def package_url(reference: str, platform: str) -> str:
+    """The image that a reference names, as other tools' provenance writes it."""
+    name, _, digest = reference.partition("@")
+    name, _, tag = name.rpartition(":") if ":" in name.rpartition("/")[2] else (name, "", "")
+    version = f"@{quote(tag, safe='')}" if tag else ""
+    query = {"digest": digest, "platform": platform}
+    return f"pkg:docker/{quote(name)}{version}?{urlencode({key: text for key, text in query.items() if text})}"
 
 
 def _find(source: Store, tag: str, reference: str, stage: Stage) -> Image:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +15,7 @@ from lineal.oci import Store
 from lineal.oci.types import Image
 from lineal.progress import QUIET, Notes
 from lineal.stages.lookup import Candidate
+from lineal.store.statement import NOBODY, Builder, Dependency
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,9 @@ class StageImage:
 class Secrets(Protocol):
     def value(self, image: str, name: str) -> bytes | None:
         """A secret's value for an image, None when none is configured under this id."""
+
+    def beside(self, image: str, name: str) -> str | None:
+        """What a stage that used the secret remembers of its source, None for nothing."""
 
     def mask(self, line: str) -> str:
         """The line without any secret's value."""
@@ -58,8 +62,10 @@ class BuildEnvironment:
     """The reference of the finished image that a published stage becomes, None when it becomes none."""
     options: Mapping[str, RunOptions] = field(default_factory=dict)
     """How the commands of each image run."""
-    host_network: bool = False
-    """Whether the caller lets a `RUN` have the network of the engine's host."""
+    builder: Builder = NOBODY
+    """Who builds, for statements."""
+    allowed: Collection[str] = ()
+    """What the caller lets a `RUN` have beside what every container has: see `NETWORK_HOST` and its like."""
 
     def opens(self, source: str) -> bool:
         """Whether an `ADD` may bring this from a service of this network although nothing pins it."""
@@ -89,3 +95,5 @@ class StageInputs:
     references: Mapping[str, str]
     """Placeholder of another image -> its reference."""
     moved: Transferred = field(default_factory=Transferred)
+    used: list[Dependency] = field(default_factory=list)
+    """What the stage is made of, for its statement: what is fetched meanwhile is added."""

@@ -48,6 +48,8 @@ class RunMountResolver:
         self._tree = tree
         self.secrets: list[bytes] = []
         """The values that were mounted or entered so far."""
+        self.beside: set[str] = set()
+        """What the stage remembers of where they came from."""
         self.variables: list[str] = []
         """The variables among them."""
 
@@ -135,6 +137,8 @@ class RunMountResolver:
                 )
             return []
         self.secrets.append(value)
+        if source := self._environment.secrets.beside(self._stage.image, mount.id):
+            self.beside.add(source)
         if mount.variable is not None:
             if b"\0" in value:
                 raise BadConfiguration(

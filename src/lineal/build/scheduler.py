@@ -16,7 +16,7 @@ from lineal.dockerfile.instructions import FromInstruction, RunInstruction
 from lineal.dockerfile.stage import Stage, closure
 from lineal.errors import Interrupted, MissingContent
 from lineal.oci import Store
-from lineal.oci.image import read_blob, read_image
+from lineal.oci.image import read_image
 from lineal.oci.types import Image
 from lineal.oci.verify import is_digest
 from lineal.progress import Progress
@@ -24,7 +24,8 @@ from lineal.report.model import Outcome, StageReport
 from lineal.stages.lookup import LOST, Candidate, Lookup, Resolution
 from lineal.stages.plan import BuildPlan, candidate_of, needed, report, title
 from lineal.stages.publish import Publisher
-from lineal.store.record import FILESYSTEM, MAX_FILESYSTEM, Record, image_digest, record_descriptors
+from lineal.store.record import FILESYSTEM, MAX_FILESYSTEM, Record, image_digest, record_parts
+from lineal.store.statement import Dependency, stage_dependency
 from lineal.text import TAIL, strip_controls
 
 if TYPE_CHECKING:
@@ -170,6 +171,7 @@ class Scheduler:
                 parent=self._load(stage.parent) if stage.parent else None,
                 sources={key: self._load(source) for key, source in stage.sources.items()},
                 references={key: self._load(need).reference for key, need in stage.needs.items()},
+                used=self._dependencies(stage),
             )
             built, ready = build(stage, inputs, self._environment, output)
             publication = self._publisher.publish(built, self._record(stage))
@@ -234,10 +236,19 @@ class Scheduler:
 
         with ThreadPoolExecutor(2) as pool:
             image = pool.submit(read_image, self._store, image_digest(candidate.index), stage.platform)
-            parts = record_descriptors(self._store, candidate.index)
-            encoded = read_blob(self._store, parts[FILESYSTEM].digest, MAX_FILESYSTEM)
+            encoded = record_parts(self._store, candidate.index)[FILESYSTEM].read(self._store, MAX_FILESYSTEM)
             found = image.result()
             return StageImage(found, Filesystem.decode(encoded), self._reference(candidate, found))
+
+    def _dependencies(self, stage: Stage) -> list[Dependency]:
+        """The published stages that one is made of, for its statement."""
+        parents = [("parent", stage.parent)] if stage.parent else []
+        copied = [("from", source) for source in stage.sources.values()]
+        needed = [("needs", need) for need in stage.needs.values()]
+        return [
+            stage_dependency(name, image_digest(candidate.index), one.checksum, candidate.tag)
+            for name, one in [*parents, *copied, *needed] if (candidate := self._candidate(one)) is not None
+        ]  # fmt: skip
 
     def _reference(self, candidate: Candidate, image: Image) -> str:
         """What other images see of this one, when they need it."""
@@ -245,6 +256,7 @@ class Scheduler:
         return finished or candidate.reference(self._store.address)
 
     def _record(self, stage: Stage) -> Record:
+        below = [candidate.record for one in stage.dependencies() if (candidate := self._candidate(one)) is not None]
         return Record(
             checksum=stage.checksum,
             commits=self._provenance.commits,
@@ -254,6 +266,7 @@ class Scheduler:
             parent=stage.parent.checksum if stage.parent else "",
             project=self._provenance.project,
             version=__version__,
+            beside=frozenset().union(*(record.beside for record in below)),
         )
 
 

@@ -19,6 +19,7 @@ from lineal.dockerfile.stage import Stage
 from lineal.engine import Mount
 from lineal.oci.image import content
 from lineal.oci.types import ContainerConfig, Descriptor
+from lineal.store.statement import Dependency, digest_set, without_user
 
 
 class SourceResolver:
@@ -39,6 +40,8 @@ class SourceResolver:
         self._finish = finish
         self.secrets: tuple[bytes, ...] = ()
         """The values of the secrets among the mounts."""
+        self.beside: frozenset[str] = frozenset()
+        """What the stage remembers of where they came from."""
         self.secret_env: frozenset[str] = frozenset()
         """The variables whose values are secrets."""
 
@@ -84,6 +87,7 @@ class SourceResolver:
         workspace, opens = self._environment.workspace, self._environment.opens(source)
 
         def told(content: str) -> None:
+            self._inputs.used.append(_fetched(remote, content))
             if not remote.pinned and not self._environment.exceptions.unpinned(source):
                 note = f"{source} is {content}, and this stage keeps it."
                 self._environment.notes.note(f"{step.place}: {note} To pin it, write `{remote.fixed(content)} …`.")
@@ -105,5 +109,13 @@ class SourceResolver:
         resolver = RunMountResolver(self._stage, self._environment, self._config, self._finish, self.tree)
         mounts = resolver.mounts(step, environ)
         self.secrets = tuple(resolver.secrets)
+        self.beside = frozenset(resolver.beside)
         self.secret_env = frozenset(resolver.variables)
         return mounts
+
+
+def _fetched(remote: Remote, content: str) -> Dependency:
+    """What an `ADD` brought: a file with a digest, or a commit."""
+    if isinstance(remote, GitSource):
+        return Dependency("git", {"gitCommit": content}, f"git+{without_user(remote.url)}")
+    return Dependency("url", digest_set(content), without_user(remote.url))

@@ -15,6 +15,7 @@ from lineal.assemble.filesystem import Filesystem
 from lineal.build.base_image import check_platform, chunks, import_base
 from lineal.build.environment import BuildEnvironment, StageImage, StageInputs
 from lineal.build.image_config import NO_TIME, copy_of, scratch
+from lineal.build.making import making_of
 from lineal.build.source_resolver import SourceResolver
 from lineal.context.tree import clamp
 from lineal.dockerfile import metadata
@@ -24,13 +25,28 @@ from lineal.dockerfile.instructions import FromInstruction, RunInstruction
 from lineal.dockerfile.parser import undefined
 from lineal.dockerfile.scope import DEFAULT_PATH, Deferred, Word, finish
 from lineal.dockerfile.stage import Stage
-from lineal.engine import Command, CommandFailed, Directory, NoWorkingDirectory, PushedLayer, RunOptions
+from lineal.engine import (
+    DEVICE,
+    NETWORK_HOST,
+    SECURITY_INSECURE,
+    Command,
+    CommandFailed,
+    Directory,
+    NoWorkingDirectory,
+    PushedLayer,
+    RunOptions,
+)
 from lineal.errors import BadConfiguration, BuildFailed, LinealError, Location, Unreachable
 from lineal.oci.image import image_of
 from lineal.oci.types import ContainerConfig, Descriptor, Image, Layer
 from lineal.stages.publish import Built
 from lineal.tar.compression import open_archive
 
+_GIVES = {
+    NETWORK_HOST: "the network of this machine",
+    SECURITY_INSECURE: "all rights on the engine's machine",
+    DEVICE: "a device of the engine's machine",
+}
 _NOTHING = {"architecture": "", "os": "", "config": {}, "rootfs": {"type": "layers", "diff_ids": []}}
 
 
@@ -43,19 +59,24 @@ def build(
     stage: Stage, inputs: StageInputs, environment: BuildEnvironment, output: Callable[[str], None]
 ) -> tuple[Built, StageImage]:
     """Make the stage and bring its layers to the store; publishing it is the caller's."""
+    beside: frozenset[str] = frozenset()
     if isinstance(stage.op, FromInstruction):
         image, filesystem = import_base(stage, stage.op.reference, inputs, environment)
     else:
         if inputs.parent is not None:
             check_platform(inputs.parent.image, "The image that this is built on", stage)
         try:
-            image, filesystem = StageBuilder(stage, inputs, environment, output).make()
+            builder = StageBuilder(stage, inputs, environment, output)
+            image, filesystem = builder.make()
+            beside = builder.resolver.beside
         except LinealError as error:
             if not isinstance(error, Unreachable):
                 error.place = error.place or stage.place
             raise
     document = {**files_digest(stage.inputs), "parent": stage.parent.checksum if stage.parent else None}
-    return Built(image, filesystem.encode(), document, stage.platform), StageImage(image, filesystem, "")
+    making = making_of(stage, inputs.used, environment.builder)
+    built = Built(image, filesystem.encode(), document, stage.platform, beside, making)
+    return built, StageImage(image, filesystem, "")
 
 
 class StageBuilder:
@@ -213,20 +234,19 @@ class StageBuilder:
         self.maker.pop("empty_layer", None)
         return self._image(made.layer, None), made.filesystem
 
-    def _check_network(self, step: RunInstruction) -> None:
-        """The host's network reaches what only this machine may reach. A commit asks for it, the caller gives it."""
-        if step.network != "host":
-            return
-        if not self.environment.may_write:
-            raise BadConfiguration(
-                "RUN --network=host is for the project's own commits, and this run is of somebody else's.",
-                id="LN-2014", place=step.place, remedy="Do without it, or build from a branch of the project.",
-            )  # fmt: skip
-        if not self.environment.host_network:
-            raise BadConfiguration(
-                "RUN --network=host gives the command the network of this machine, which nobody allowed.",
-                id="LN-2014", place=step.place, remedy="Do without it, or pass --allow network.host (LINEAL_ALLOW).",
-            )  # fmt: skip
+    def _check_entitlements(self, step: RunInstruction) -> None:
+        """What reaches further than a container. A commit asks for it, the caller gives it."""
+        for name, flag in step.entitlements.items():
+            if not self.environment.may_write:
+                raise BadConfiguration(
+                    f"RUN {flag} is for the project's own commits, and this run is of somebody else's.",
+                    id="LN-2014", place=step.place, remedy="Do without it, or build from a branch of the project.",
+                )  # fmt: skip
+            if name not in self.environment.allowed:
+                raise BadConfiguration(
+                    f"RUN {flag} gives the command {_GIVES[name]}, which nobody allowed.",
+                    id="LN-2014", place=step.place, remedy=f"Do without it, or pass --allow {name} (LINEAL_ALLOW).",
+                )  # fmt: skip
 
     def _options(self) -> RunOptions:
         """A control group of the engine's machine is not for a stranger's commit to choose."""
@@ -240,7 +260,7 @@ class StageBuilder:
 
     def _run(self, step: RunInstruction) -> tuple[Image, Filesystem]:
         self._check_unset(step.unset, step.place)
-        self._check_network(step)
+        self._check_entitlements(step)
         words = list(step.words) if step.exec_form else [*metadata.shell(self.config), *step.words]
         # What the base's environment left open is an ENV, and final in the config since its own line.
         known = self.stage.scope.variables.items()
@@ -253,7 +273,8 @@ class StageBuilder:
         etc = self.parent.filesystem.directories.get("etc")
         command = Command(
             argv=words, env=environ, workdir=self.config.get("WorkingDir") or "/", user=self.config.get("User") or "",
-            network=step.network, mounts=mounts, options=self._options(), directories=self.directories,
+            network=step.network, insecure=step.insecure, devices=step.devices,
+            mounts=mounts, options=self._options(), directories=self.directories,
             existing=self._exists,
             secrets=self.resolver.secrets,
             # A proxy's address may have a password.
@@ -284,7 +305,10 @@ class StageBuilder:
                 place=self.stage.place,
                 remedy="Its output is above; the stages before it are published.",
             ) from None
-        self.document["created"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        now, epoch = int(time.time()), command.options.epoch
+        self.document["created"] = time.strftime(
+            "%Y-%m-%dT%H:%M:%SZ", time.gmtime(now if epoch is None else min(now, epoch))
+        )
         if isinstance(layer, PushedLayer):
             filesystem = self.parent.filesystem.after(len(self.parent.image.layers), layer.tree)
             return self._with(layer.descriptor, layer.diff_id), filesystem

@@ -62,6 +62,9 @@ class Local:
     def job(self) -> str:
         return f"process {os.getpid()} on {socket.gethostname()}"
 
+    def builder(self) -> tuple[str, str]:
+        return "", ""
+
     def logins(self) -> Sequence[Login]:
         return ()
 

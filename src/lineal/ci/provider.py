@@ -54,6 +54,10 @@ class Provider(Protocol):
     def job(self) -> str:
         """The address of this job, or another name by which people find it; untrusted text."""
 
+    def builder(self) -> tuple[str, str]:
+        """The pipeline that builds, as a URI, and the address of its run, for statements; untrusted texts, empty
+        where there is none."""
+
     def logins(self) -> Sequence[Login]:
         """The registries that the job may use by right."""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from lineal.cleanup.unknown import Unknown, is_base
 from lineal.oci import Store
 from lineal.store.record import Record, read_stage
-from lineal.store.tags import is_checksum, parse_claim, parse_stage_tag
+from lineal.store.tags import parse_anchor, parse_claim, parse_stage_tag
 
 NOTHING = Unknown()
 DAY = 24 * 3600 * 1000
@@ -54,7 +54,7 @@ class Tags:
         tags = Tags()
         for name in sorted(names):
             parsed = parse_stage_tag(name)
-            checksum = parsed[0] if parsed else name if is_checksum(name) else None
+            checksum = parsed[0] if parsed else parse_anchor(name)
             if parse_claim(name):
                 tags.claims.append(name)
             elif checksum is None:
@@ -118,7 +118,7 @@ def plan_retention(
     for checksum in rest:
         publications = by_checksum.get(checksum, [])
         if checksum not in plan.kept and publications:
-            plan.deletions.append(Deletion(checksum, _order(checksum, publications)))
+            plan.deletions.append(Deletion(checksum, _order(publications)))
     records = [found.record for every in by_checksum.values() for found in every if found.record]
     plan.other_projects = {record.project for record in records} - {project}
     return plan
@@ -179,10 +179,10 @@ def _add_needed(kept: dict[str, str], publications: Mapping[str, Sequence[Public
                 queue.append(parent)
 
 
-def _order(checksum: str, publications: Sequence[Publication]) -> dict[str, tuple[str, ...]]:
+def _order(publications: Sequence[Publication]) -> dict[str, tuple[str, ...]]:
     """The digests in the order of deletion: later publications first, that of the anchor last, and of its tags the
     anchor last. So an interrupted cleanup leaves the anchor on a publication that is still there."""
-    anchored = {found.digest for found in publications if found.tag == checksum}
+    anchored = {found.digest for found in publications if parse_anchor(found.tag)}
     latest = sorted(publications, key=lambda found: _stamp(found.tag), reverse=True)
     ordered = sorted(latest, key=lambda found: found.digest in anchored)
     return {one.digest: tuple(found.tag for found in ordered if found.digest == one.digest) for one in ordered}

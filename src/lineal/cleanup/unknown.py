@@ -6,7 +6,6 @@ knows is the stage below, and the histories in which a stage can be found."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,10 +14,7 @@ from lineal.errors import MissingContent
 from lineal.git.command import text_of
 from lineal.git.repository import Repository
 from lineal.oci import Store
-from lineal.oci.image import read_blob
-from lineal.store.record import RECORD, Record, record_descriptors
-
-_MAX_RECORD = 64 << 20
+from lineal.store.record import Record, record_manifest, told
 
 
 @dataclass
@@ -80,7 +76,7 @@ def is_base(store: Store, digest: str) -> bool:
     if index is None:
         return True
     try:
-        document = record_descriptors(store, index)[RECORD]
-        return "from" in json.loads(read_blob(store, document.digest, _MAX_RECORD))["inputs"]
-    except (MissingContent, KeyError, ValueError, TypeError):
+        found = told(store, record_manifest(store, index))
+    except (MissingContent, LookupError, ValueError, TypeError):
         return True
+    return found is None or "from" in found.inputs

@@ -21,8 +21,8 @@ from lineal.errors import BadConfiguration
 from lineal.text import lines
 
 _WITH_IMAGES = ("plan", "build")
-_PLAIN = ("repo", "env", "values", "set", "release", "namespace", "kube-context", "lock", "ssh", "allow", "load",
-          "registry-username", "registry-password")  # fmt: skip
+_PLAIN = ("repo", "env", "values", "set", "release", "namespace", "kube-context", "lock", "engine", "ssh", "allow",
+          "load", "registry-username", "registry-password")  # fmt: skip
 """Inputs whose text is that of the variable `LINEAL_<NAME>`."""
 _SECRET = "LINEAL_ACTION_SECRET_"  # noqa: S105
 _TOKEN = "LINEAL_ACTION_TOKEN"  # noqa: S105

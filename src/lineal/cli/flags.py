@@ -74,7 +74,8 @@ BUILD: list[Callable[[Any], Any]] = [
             "etcd:https://HOST:PORT or none.", metavar="LOCK"),
     option("--registry-mirror", "A mirror of Docker Hub to take base images from. May be repeated.",
             metavar="HOST[:PORT][/PATH]", multiple=True),
-    option("--allow", "What the commit may do: network.host in a RUN, publish unproven. May be repeated.",
+    option("--allow", "What the commit may do: network.host, security.insecure or device in a RUN, publish unproven. "
+            "May be repeated.",
             metavar="ENTITLEMENT", multiple=True),
     option("--overwrite-tag", "Move tags of finished images that name a version, or that history keeps back.",
             is_flag=True),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lineal.engine import RunOptions
     from lineal.oci.types import Image
     from lineal.stages.lookup import Candidate
+    from lineal.store.statement import Builder
 
 
 def build(session: Session, names: Sequence[str]) -> None:
@@ -32,6 +33,7 @@ def build(session: Session, names: Sequence[str]) -> None:
     with reporting(session, "build") as told:
         introduce(session)
         introduce_lock(session)
+        session.trust.require_build()
         names = session.named(names)
         _note_names(session)
         export = Export(session, names)
@@ -84,6 +86,8 @@ def _built(
 ) -> BuildResult:
     if not plan.needed:
         return settle(unbuilt(session, plan), session.lookup)
+    session.trust.require_build()
+    session.signing.check()
     session.given.ask(session.loaded, {stage.image for stage in plan.needed if _mounts_of_caller(stage)})
     scheduler = _scheduler(session, plan, finishing)
     try:
@@ -106,7 +110,9 @@ def _scheduler(session: Session, plan: BuildPlan, finishing: Finishing) -> Sched
     return Scheduler(
         plan,
         session.lookup,
-        Publisher(session.store, session.lock, session.lookup),
+        Publisher(
+            session.store, session.lock, session.lookup, marked=session.trust.marked, sign=session.signing.sign
+        ),
         _environment(session, finishing.reference_in(plan)),
         Provenance(position.recorded, position.tree, position.branch, session.loaded.project.project),
         session.progress,
@@ -119,7 +125,6 @@ def _environment(session: Session, finished: Callable[[Candidate, Image], str | 
     from lineal.build.environment import BuildEnvironment
     from lineal.build.proxies import JobProxies
     from lineal.engine.select import SelectedEngine
-    from lineal.session.settings import NETWORK_HOST
 
     settings, project = session.settings, session.loaded.project
     engine = SelectedEngine(
@@ -145,11 +150,25 @@ def _environment(session: Session, finished: Callable[[Candidate, Image], str | 
         project=project.project,
         line=session.context.line,
         may_write=session.context.may_write,
+        builder=builder_of(session),
         finished=finished,
         options={name: _run_options(image) for name, image in project.images.items()},
-        host_network=NETWORK_HOST in settings.allowed.value and session.context.trusted,
+        allowed=settings.allowed.value if session.context.trusted else (),
         workspace=session.workspace,
     )
+
+
+def builder_of(session: Session) -> Builder:
+    """This run, as statements name it."""
+    from lineal.ci.provider import provider_of
+    from lineal.git.remote import web_address
+    from lineal.store.statement import LOCAL, Builder
+
+    pipeline, run = provider_of(session.settings.environ).builder()
+    return Builder(
+        pipeline or LOCAL, run, session.context.pull_request, session.trust.repository,
+        web_address(session.checkout) or "",
+    )  # fmt: skip
 
 
 def _run_options(image: model.Image) -> RunOptions:
@@ -161,4 +180,5 @@ def _run_options(image: model.Image) -> RunOptions:
         shm_size=None if image.shm_size is None else bytes_of(image.shm_size),
         ulimits=tuple((name, *soft_and_hard(limit)) for name, limit in image.ulimits.items()),
         cgroup_parent=image.cgroup_parent or "",
+        epoch=image.source_date_epoch,
     )

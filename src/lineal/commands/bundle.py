@@ -14,6 +14,7 @@ from lineal.deploy.bundle import registry
 from lineal.deploy.bundle.copy import BundleCopy, find_helm
 from lineal.deploy.bundle.install import Installation
 from lineal.deploy.bundle.publish import beside, put_beside
+from lineal.deploy.bundle.vouched import marks_of, vouched
 from lineal.deploy.inputs import ReleaseInputs
 from lineal.errors import BadConfiguration
 from lineal.git.remote import web_address
@@ -31,9 +32,10 @@ def publish(session: Session) -> None:
         publishing.check(session)
         inputs = ReleaseInputs(session, bundled=True)
         introduce(session)
+        session.trust.require("bundle")
         _ = inputs.helm  # a missing one is told first
         told.result = Finishing.of(session, unbuilt(session, plan_images(session, release=inputs)))
-        made = publishing.make(session, inputs, told.result)
+        made = vouched(session.trust.marks, publishing.make(session, inputs, told.result))
         reference = publishing.put(session, made, web_address(session.checkout))
     session.progress.note(f"Published the bundle {made.version} of commit {made.commit[:12]}.")
     show(f"{reference}\n")
@@ -80,8 +82,9 @@ def copy_bundle(session: Session, reference: str, to: str, *, all_images: bool =
     target = session.stores.store(to.removeprefix(registry.SCHEME))
     beside(target)
     helm = find_helm(session, needed=all_images)
-    bundle, manifest = registry.get(session.stores.image(address, target)[0], version, reference)
-    copied = BundleCopy(session, bundle, reference, target, helm).carry_out(all_images)
+    marks = marks_of(session.settings.environ)
+    bundle, manifest = registry.get(session.stores.image(address, target)[0], version, reference, marks)
+    copied = vouched(marks, BundleCopy(session, bundle, reference, target, helm).carry_out(all_images))
     found = manifest.json.get("annotations")
     page = found.get("org.opencontainers.image.source") if isinstance(found, dict) else None
     return put_beside(target, copied, page if isinstance(page, str) else None, session.progress.note)

@@ -23,6 +23,7 @@ def deploy(session: Session) -> None:
         inputs = ReleaseInputs(session)
         introduce(session)
         require_write(session, "it does not deploy")
+        session.trust.require("deploy")
         inputs.prepare()
         told.result = Finishing.of(session, unbuilt(session, plan_images(session, release=inputs)))
         deploy_release(session, inputs.helm, inputs.release(told.result), told.keep_release)
@@ -34,6 +35,8 @@ def converge(session: Session) -> None:
         inputs = ReleaseInputs(session)
         introduce(session)
         introduce_lock(session)
+        if session.context.may_write:
+            session.trust.require("deploy")
         _ = inputs.helm  # a missing one is told before the build, not after it
         plan = plan_images(session, release=inputs)
         told.result = unbuilt(session, plan)

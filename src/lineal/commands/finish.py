@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lineal.build.result import NOT_BUILT, BuildResult, ImageReference
-from lineal.errors import MissingContent
+from lineal.errors import LinealError, MissingContent
 from lineal.report.model import TagOutcome, TagReport
 from lineal.stages.lookup import Candidate
 from lineal.stages.plan import BuildPlan
@@ -79,7 +79,10 @@ class Finishing:
         outcomes: list[Outcome] = []
         store, overwrite = self._session.store, self._session.settings.overwrite_tag.value
         try:
-            publish(placements, store, self._move, self._pool, told=outcomes.extend, overwrite=overwrite)
+            publish(
+                placements, store, self._move, self._pool, told=outcomes.extend, overwrite=overwrite,
+                attach=lambda place: self._attach(place, result),
+            )  # fmt: skip
         except BaseException:
             failed(replace(self.unfinished(result), tags=_tags(outcomes)))
             raise
@@ -127,6 +130,27 @@ class Finishing:
 
         given = {**labels_of(stage), **self._wanted[name].annotations}
         return finished_image(image, candidate.record, name, self._page, given)
+
+    def _attach(self, place: Placement, result: BuildResult) -> None:
+        """Put the image's provenance beside it, signed where the run has a key. A registry that takes none keeps no
+        image from being published."""
+        from lineal.publish.provenance import provenance_of
+        from lineal.publish.referrer import attach, referrer
+        from lineal.trust.chain import chain, link
+
+        if not self._wanted[place.image].provenance:
+            return
+        store, candidate, sign = self._session.store, result.stages()[place.image], self._session.signing.sign
+        try:
+            last = link(store, candidate.tag, candidate.record.checksum)
+            stages = list(chain(store, last)) if last is not None else []
+            statement = provenance_of(place.image, place.manifest.digest, stages)
+            if statement is not None:
+                attach(place.repository.store, referrer(statement, place.manifest.descriptor(), sign))
+        except LinealError as error:
+            self._session.progress.warn(
+                f"{place.repository.address} has no provenance of {place.image}. {error.words}"
+            )
 
     @cached_property
     def _page(self) -> str | None:

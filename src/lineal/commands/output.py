@@ -26,6 +26,8 @@ def introduce(session: Session) -> None:
     if session.settings.dev.value:
         session.progress.note("files      the working tree, as if it were committed  --dev")
     introduce_store(session)
+    if shown := session.trust.shown:
+        session.progress.note(f"believes   {shown}")
 
 
 def introduce_store(session: Session) -> None:

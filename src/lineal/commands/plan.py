@@ -12,6 +12,7 @@ from lineal.ci.provider import job_writers
 from lineal.commands.finish import Finishing
 from lineal.commands.output import introduce, show, table_of
 from lineal.commands.reporting import make_report, reporting
+from lineal.config.beside import entries
 from lineal.config.giterminism import FILE as GITERMINISM_FILE
 from lineal.config.model import FILE
 from lineal.context.uncommitted import find, refuse
@@ -21,6 +22,7 @@ from lineal.dockerfile.stage import Stage
 from lineal.errors import BadConfiguration, LinealError
 from lineal.report.stage_graph import planned
 from lineal.session.session import Session
+from lineal.stages.beside import beside
 from lineal.stages.plan import BuildPlan, resolve
 
 if TYPE_CHECKING:
@@ -65,6 +67,8 @@ def plan_images(
         graphs.require_artifacts()
     if release is not None:
         release.check()
+    images = session.loaded.project.images
+    session.lookup.beside = beside(graphs.last, {name: entries(one.secrets) for name, one in images.items()})
     found = resolve(graphs.last, session.lookup)
     for note in session.history.notes:
         session.progress.warn(note)

@@ -22,6 +22,7 @@ def render(session: Session, output: str | None) -> None:
     with reporting(session, "render", table=False) as told:
         inputs = ReleaseInputs(session)
         introduce(session)
+        session.trust.require("render")
         _ = inputs.helm  # a missing one is told before the store is asked
         told.result = Finishing.of(session, unbuilt(session, plan_images(session, release=inputs)))
         if output is None:

@@ -86,5 +86,5 @@ def _refusal(document: Document, path: Path, text: str) -> BadConfiguration:
         "`image` and `project` are known under `publish` only.",
         id="LN-1008",
         place=clean,
-        remedy="Write the name.",
+        remedy="Write the name; in a key too.",
     )

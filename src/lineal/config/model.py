@@ -11,7 +11,8 @@ from msgspec import Meta, Struct, field
 
 from lineal.config.named_context import OneContext
 from lineal.config.publish import Publish
-from lineal.config.run_options import GATEWAY, Count, Ulimit
+from lineal.config.run_options import GATEWAY, Count, Moment, Ulimit
+from lineal.config.trust import Trust
 from lineal.lock.address import PATTERN as LOCK_PATTERN
 
 MOST_DAYS = 36_500
@@ -177,6 +178,13 @@ class Image(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cgroup_parent: Annotated[
         str | None, Meta(description="The control group of the engine's machine in which a `RUN` runs.")
     ] = None
+    source_date_epoch: Annotated[
+        Moment | None,
+        Meta(
+            description="Seconds since 1970: no file that a `RUN` makes is younger, and ARG SOURCE_DATE_EPOCH has it "
+            "(default: the times stay as they are)."
+        ),
+    ] = None
 
     @property
     def dockerfile_path(self) -> str:
@@ -259,6 +267,7 @@ class Project(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = "auto"
     cleanup: Annotated[Cleanup, Meta(description="What `lineal cleanup` keeps.")] = Cleanup()
+    trust: Annotated[Trust | None, Meta(description="Whose stages are believed.")] = None
 
 
 def normal(path: str) -> str:

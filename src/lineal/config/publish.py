@@ -7,6 +7,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+Key = Annotated[
+    str, Meta(pattern=r"^[!-~]+$", extra={"rule": "Use letters, digits and signs of ASCII, without spaces."})
+]
+
 
 class Publish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The final repositories of finished images, and their tags. `{}` is the store itself, under a short tag."""
@@ -26,12 +30,16 @@ class Publish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = None
     annotations: Annotated[
-        dict[str, str],
+        dict[Key, str],
         Meta(
             description="Annotations of the finished image, beside those that Lineal writes or in their place; an "
             "empty text leaves one out. Those of an image are added to the project's."
         ),
     ] = {}
+    provenance: Annotated[
+        bool | None,
+        Meta(description="Whether a statement of how it was made lies beside the finished image (default: true)."),
+    ] = None
 
 
 def publish_of(project: Publish | None, image: bool | Publish | None) -> Publish | None:
@@ -43,5 +51,6 @@ def publish_of(project: Publish | None, image: bool | Publish | None) -> Publish
         whole,
         to=whole.to if own.to is None else own.to,
         tags=whole.tags if own.tags is None else own.tags,
+        provenance=whole.provenance if own.provenance is None else own.provenance,
         annotations={**whole.annotations, **own.annotations},
     )

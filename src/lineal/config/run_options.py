@@ -11,11 +11,16 @@ ULIMITS = (
     "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio",
     "rttime", "sigpending", "stack",
 )  # fmt: skip
+EPOCH = "source_date_epoch"
+LATEST = (1 << 33) - 1
+"""The latest time of a file that every tar can say, in seconds since 1970: in the year 2242."""
 GATEWAY = "host-gateway"
 """The address of the machine of the engine, as Docker knows it."""
 _SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+) ?(?:([kmgtp])i?)?b?", re.ASCII | re.IGNORECASE)
 
 Count = Annotated[int, Meta(ge=-1, le=(1 << 63) - 1, extra={"rule": "Write a whole number, -1 for no limit."})]
+
+Moment = Annotated[int, Meta(ge=0, le=LATEST, extra={"rule": f"Write seconds since 1970, at most {LATEST}."})]
 
 
 class Ulimit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

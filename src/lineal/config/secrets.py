@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from lineal.config.beside import entry
 from lineal.config.document import spell
 from lineal.config.grants import Grants, expanded, secret_wish
 from lineal.config.model import Secret
 from lineal.errors import BadConfiguration
 from lineal.text import bare
+from lineal.trust.keys import PASSWORD
 
 _MASK = "***"
 _SHORTEST = 4
@@ -83,6 +85,11 @@ class SecretValues(Mask):
         self.hide([value.decode(errors="replace")])
         return value
 
+    def beside(self, image: str, name: str) -> str | None:
+        """What a stage remembers of this secret (config/beside.py); None when the caller gave it, or nobody."""
+        secret = None if name in self._given else self._images.get(image, {}).get(name, (0, None))[1]
+        return None if secret is None else entry(secret)
+
     def _named(self, image: str, name: str) -> Secret | None:
         """The secret as the commit names it, if the run lets the commit have it."""
         number, secret = self._images.get(image, {}).get(name, (0, None))
@@ -132,6 +139,13 @@ def parse_secret(text: str, folder: Path) -> Secret:
             "--secret cannot be read.",
             id="LN-1013",
             remedy="Write --secret id=NAME,env=VARIABLE or --secret id=NAME,src=FILE.",
+        )
+    variable = env or ("" if file is not None else name)
+    if variable == PASSWORD or (variable.startswith("LINEAL_") and variable.endswith("_KEY")):
+        raise BadConfiguration(
+            f"--secret gives a command {variable}, by which it could vouch for whatever it likes.",
+            id="LN-1503",
+            remedy="Give it another value: no command needs this key.",
         )
     if file is not None:
         return Secret(id=name, file=file if file.startswith("~/") else str(folder / file))

@@ -33,18 +33,21 @@ _MARK = re.compile("\x00([0-9]+)\x00")
 
 @dataclass(frozen=True, slots=True)
 class GitFacts:
-    """The facts of a commit that a template knows: full and short id, and its branch or tag if it has one."""
+    """The facts of a commit that a template knows: full and short id, and its branch or tag if it has one.
+
+    `_merged`, which templates do not see: it is what the merge of a pull request would be, which no branch has."""
 
     commit: str
     short: str
     branch: str | None = None
     tag: str | None = None
     default_branch: str | None = None
+    _merged: bool = False
 
     @property
     def is_default_branch(self) -> bool:
         """Whether this is the commit of a branch, and that branch the repository's default one, as far as known."""
-        return self.branch is not None and self.branch == self.default_branch
+        return not self._merged and self.branch is not None and self.branch == self.default_branch
 
 
 def names(

@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from lineal.config.document import Path
 from lineal.config.model import PLATFORM, Deploy, Image, Project, Secret, Ssh, normal
 from lineal.config.named_context import NamedContext
+from lineal.config.rule_violation import RuleViolation
 from lineal.config.run_options import GATEWAY, ULIMITS, bytes_of, soft_and_hard
+from lineal.config.trust import Trust, check_trust
 from lineal.context.remote_source import BadRemote, GitSource
 from lineal.context.remote_source import parse as parse_remote
 from lineal.errors import BadConfiguration
@@ -31,16 +33,6 @@ _GROUP = re.compile(r"/?[\w.:@-]+(/[\w.:@-]+)*", re.ASCII)
 _PLATFORM = re.compile(r"linux/[a-z0-9]+(/v[0-9]+)?")
 
 
-class RuleViolation(Exception):
-    """A rule that the value at `path` breaks."""
-
-    def __init__(self, path: Path, message: str, remedy: str) -> None:
-        super().__init__(message)
-        self.path = path
-        self.message = message
-        self.remedy = remedy
-
-
 def check(project: Project) -> Iterator[RuleViolation]:
     """The rules that are broken."""
     for name, image in project.images.items():
@@ -52,6 +44,15 @@ def check(project: Project) -> Iterator[RuleViolation]:
         remedy = "Write `registry.example.com/team/app` or `layout:PATH`."
         yield RuleViolation(("repo",), f"{quoted(project.repo)} is not a store's address.", remedy)
     yield from _check_lock(project.lock)
+    if project.trust is not None:
+        yield from _check_trust(project.trust)
+
+
+def _check_trust(trust: Trust) -> Iterator[RuleViolation]:
+    yield from check_trust(trust)
+    for index, signer in enumerate(trust.accept):
+        if signer.key is not None:
+            yield from _check_inside(("trust", "accept", index, "key"), signer.key)
 
 
 def _check_lock(lock: str) -> Iterator[RuleViolation]:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 
 from e2b_dockerfile_utils import DockerfileAst, DockerfileInstruction
 
+from lineal.config.run_options import EPOCH
 from lineal.dockerfile import platform
 from lineal.dockerfile.onbuild import arguments, trigger
 from lineal.dockerfile.parser import Parser
@@ -15,7 +16,8 @@ from lineal.dockerfile.scope import PROXY_ARGS, Scope, Word
 from lineal.errors import BadConfiguration, Location, Problems
 from lineal.text import closest
 
-_OF_BUILDKIT = re.compile(r"BUILDKIT_\w+|DOCKER_BUILDKIT|SOURCE_DATE_EPOCH")
+_EPOCH = "SOURCE_DATE_EPOCH"
+_OF_BUILDKIT = re.compile(rf"BUILDKIT_\w+|DOCKER_BUILDKIT|{_EPOCH}")
 
 
 class BuildArgs:
@@ -25,7 +27,11 @@ class BuildArgs:
         self._image = image
         self._ast = ast
         self._parser = parser
-        self._given = {**image.args, **{arg: stage.placeholder for arg, (_, stage) in image.needs.items()}}
+        self._given = {
+            **_of_epoch(image),
+            **image.args,
+            **{arg: stage.placeholder for arg, (_, stage) in image.needs.items()},
+        }
         self.before_from = self._of_platform()
 
     def _of_platform(self) -> Scope:
@@ -108,6 +114,11 @@ class BuildArgs:
         return declared | arguments((*own, *(text for stage in self._image.images() for text in stage.scope.onbuild)))
 
 
+def _of_epoch(image: PlanRequest) -> dict[str, str]:
+    """The argument by which programs learn it, as with BuildKit."""
+    return {_EPOCH: str(image.run_options[EPOCH])} if EPOCH in image.run_options else {}
+
+
 def _unused(image: PlanRequest, declared: Collection[str]) -> Iterator[str]:
     """A sentence about those of lineal.yaml, and one about those that are for BuildKit itself."""
     known = {*declared, *PROXY_ARGS, *platform.arguments(image.platform, "")}
@@ -121,4 +132,5 @@ def _unused(image: PlanRequest, declared: Collection[str]) -> Iterator[str]:
         hint = f" Did you mean {', '.join(meant)}?" if meant else ""
         yield f"{key}: {image.file} has no ARG for {', '.join(others)}, so nothing takes them.{hint}"
     if own:
-        yield f"{key}: {', '.join(own)} would be for BuildKit itself; Lineal has no use for them."
+        hint = f" Write {EPOCH} beside `args` for the times of files." if _EPOCH in own else ""
+        yield f"{key}: {', '.join(own)} would be for BuildKit itself; Lineal has no use for them.{hint}"

@@ -11,7 +11,7 @@ from lineal.config.giterminism import Giterminism
 from lineal.config.load import LoadedProject
 from lineal.config.model import Image, normal
 from lineal.config.named_context import NamedContext as NamedSource
-from lineal.config.run_options import bytes_of, soft_and_hard
+from lineal.config.run_options import EPOCH, bytes_of, soft_and_hard
 from lineal.context.artifacts import NONE, Artifacts
 from lineal.context.awaited import awaited
 from lineal.context.build_context import BuildContext
@@ -141,7 +141,9 @@ def _counted(image: Image) -> Inputs:
     limits = {name: list(soft_and_hard(limit)) for name, limit in image.ulimits.items()}
     size = None if image.shm_size is None else bytes_of(image.shm_size)
     given = {"add_hosts": image.add_hosts, "shm_size": size, "ulimits": limits}
-    return {name: value for name, value in given.items() if value}
+    counted = {name: value for name, value in given.items() if value}
+    # The beginning of time is a time.
+    return counted | ({} if image.source_date_epoch is None else {EPOCH: image.source_date_epoch})
 
 
 class _Reader:

@@ -16,6 +16,7 @@ from lineal.dockerfile.onbuild import trigger
 from lineal.dockerfile.parser import Parser, one_line
 from lineal.dockerfile.run_mounts import RunMount, parse_mount
 from lineal.dockerfile.scope import Scope, Word, canonical_word
+from lineal.engine import DEVICE, NETWORK_HOST, SECURITY_INSECURE, Device
 from lineal.errors import Location
 
 MetadataName = Literal[
@@ -80,6 +81,8 @@ class RunInstruction:
     """A heredoc with a shebang: its name and content, run as a file."""
     mounts: tuple[RunMount, ...]
     network: str
+    insecure: bool = False
+    devices: tuple[Device, ...] = ()
     unset: tuple[str, ...] = ()
     """The variables that are taken for empty in the paths of mounts: the base must not have them."""
 
@@ -91,8 +94,20 @@ class RunInstruction:
             "script": list(self.script) if self.script else None,
             "mounts": [mount.canonical() for mount in self.mounts],
             "network": self.network,
+            **({"security": "insecure"} if self.insecure else {}),
+            **({"devices": [[one.name, one.required] for one in self.devices]} if self.devices else {}),
             **({"unset": list(self.unset)} if self.unset else {}),
         }
+
+    @property
+    def entitlements(self) -> dict[str, str]:
+        """What it may have only where the caller says so, and the flag that asks for it."""
+        asked = {
+            NETWORK_HOST: "--network=host" * (self.network == "host"),
+            SECURITY_INSECURE: "--security=insecure" * self.insecure,
+            DEVICE: "--device" * bool(self.devices),
+        }
+        return {name: flag for name, flag in asked.items() if flag}
 
 
 class InstructionParser(Parser):
@@ -181,20 +196,13 @@ class InstructionParser(Parser):
         self, instruction: DockerfileInstruction, scope: Scope, there: Callable[[str], bool] = lambda _: False
     ) -> RunInstruction:
         """`there` says whether the context has something at a path."""
-        flags = self.flags(instruction, ("mount", "network", "security"))
+        flags = self.flags(instruction, ("mount", "network", "security", "device"))
         network, security = flags.get("network", "default"), flags.get("security", "sandbox")
-        if security == "insecure":
-            self.refuse(
-                instruction,
-                "RUN --security=insecure needs a privileged container, and Lineal starts none.",
-                "Do without it, or build this image elsewhere and use it as a base.",
-                id="LN-2003",
-            )
-        if security != "sandbox":
+        if security not in ("sandbox", "insecure"):
             self.refuse(
                 instruction,
                 f"--security={security} is not known.",
-                "Use sandbox, which is the default.",
+                "Use sandbox, which is the default, or insecure.",
                 id="LN-2002",
             )
         if network not in ("default", "none", "host"):
@@ -202,6 +210,7 @@ class InstructionParser(Parser):
         if not instruction.args:
             self.refuse(instruction, "RUN needs a command.", id="LN-2002")
         words, script = self._command(instruction)
+        devices = [flag.removeprefix("--device=") for flag in instruction.flags if flag.startswith("--device=")]
         texts = [flag.removeprefix("--mount=") for flag in instruction.flags if flag.startswith("--mount")]
         unset: set[str] = set()
         mounts = tuple(self._mount(instruction, scope, text, there, unset) for text in texts)
@@ -212,6 +221,8 @@ class InstructionParser(Parser):
             script=script,
             mounts=mounts,
             network=network,
+            insecure=security == "insecure",
+            devices=tuple(self._device(instruction, text) for text in devices),
             unset=tuple(sorted(unset)),
         )
 
@@ -228,6 +239,22 @@ class InstructionParser(Parser):
             return (content,), None
         full = instruction.args[0] + "".join(f"\n{heredoc.content}{heredoc.name}" for heredoc in instruction.heredocs)
         return (full,), None
+
+    def _device(self, instruction: DockerfileInstruction, text: str) -> Device:
+        """`--device=NAME[,required[=BOOL]]`, or `name=NAME`. A name may have a `=` of its own."""
+        names, required = [], False
+        for part in text.split(","):
+            key, equals, value = part.partition("=")
+            if key.lower() == "required" and value.lower() in ("", "true", "false", "1", "0", "t", "f"):
+                required = not equals or value.lower() in ("true", "1", "t")
+            else:
+                names.append(value if key.lower() == "name" and equals else part)
+        if len(names) != 1 or not names[0]:
+            self.refuse(
+                instruction, f"RUN --device={text} does not name one device.",
+                "Write --device=vendor.com/class=name, with `,required` where the command needs it.", id="LN-2002",
+            )  # fmt: skip
+        return Device(names[0], required)
 
     def _mount(
         self, instruction: DockerfileInstruction, scope: Scope, text: str, there: Callable[[str], bool],

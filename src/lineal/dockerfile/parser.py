@@ -111,7 +111,7 @@ class Parser:
                 self.refuse(
                     instruction, f"{instruction.name} --{name} is not supported by Lineal yet.", hint, id="LN-2003"
                 )
-            if name in found and name not in ("mount", "exclude"):
+            if name in found and name not in ("mount", "device", "exclude"):
                 self.refuse(instruction, f"{instruction.name} --{name} is given twice.", id="LN-2002")
             if name in switches:
                 value = value.lower() if equals else "true"

@@ -14,6 +14,18 @@ from typing import Protocol
 from lineal.oci import Store
 from lineal.oci.types import Descriptor, Image, Layer
 
+NETWORK_HOST, SECURITY_INSECURE, DEVICE = "network.host", "security.insecure", "device"
+"""What a command may have beside what every container has, in BuildKit's words: only who runs Lineal gives it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device of the engine's machine, as the Container Device Interface (CDI) names it: `vendor.com/class=name`."""
+
+    name: str
+    required: bool = False
+    """Whether the command cannot do without it."""
+
 
 @dataclass(frozen=True, slots=True)
 class CacheMount:
@@ -97,6 +109,8 @@ class RunOptions:
     ulimits: Sequence[tuple[str, int, int]] = ()
     """Name, soft and hard limit; -1 is none."""
     cgroup_parent: str = ""
+    epoch: int | None = None
+    """The latest time of a file in the layer, in seconds since 1970; None for the times as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +122,9 @@ class Command:
     workdir: str
     user: str
     network: str = "default"
+    insecure: bool = False
+    """Whether it has all rights of the engine's root."""
+    devices: Sequence[Device] = ()
     mounts: Sequence[Mount] = ()
     options: RunOptions = RunOptions()
     directories: Sequence[Directory] = ()

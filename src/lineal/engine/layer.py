@@ -41,12 +41,18 @@ class LayerTar:
     """Writes a layer's uncompressed tar to `sink`, from one or several streams of an engine.
 
     `deleted` are the paths that the engine says are gone (in its words: absolute, bad UTF-8 replaced). Most are in
-    the stream as overlay's devices too; those that a directory made anew hides are only here."""
+    the stream as overlay's devices too; those that a directory made anew hides are only here. No time is later than
+    `latest`, in seconds since 1970."""
 
     def __init__(
-        self, sink: Callable[[bytes], object], exclusions: LayerExclusions, deleted: Iterable[str] = ()
+        self,
+        sink: Callable[[bytes], object],
+        exclusions: LayerExclusions,
+        deleted: Iterable[str] = (),
+        latest: int | None = None,
     ) -> None:
         self._sink = sink
+        self._latest = latest
         self._exclusions = exclusions
         self._held: dict[bytes, bytes] = {}
         self._whiteouts: set[bytes] = set()
@@ -70,7 +76,9 @@ class LayerTar:
 
     def directory(self, name: bytes) -> None:
         """Add an empty directory at the root, which no stream holds."""
-        self._sink(raw.header(name, DIRECTORY, mode=0o755, mtime=int(time.time())))
+        now = int(time.time())
+        mtime = now if self._latest is None else min(now, self._latest)
+        self._sink(raw.header(name, DIRECTORY, mode=0o755, mtime=mtime))
 
     def finish(self) -> None:
         """Name the deletions still unsaid, and end the tar."""
@@ -97,6 +105,8 @@ class LayerTar:
 
     def _take(self, entry: Entry, body: Iterator[bytes]) -> None:
         self._check_names(entry)
+        if self._latest is not None:
+            entry.date(self._latest)
         if entry.is_whiteout_device or (entry.kind == HARDLINK and entry.link in self._whiteouts):
             self._whiteouts.add(entry.name)
             self._delete(entry.name)

@@ -118,9 +118,11 @@ class SelectedEngine:
 
     def _buildkit(self, address: str, source: str) -> Engine:
         from lineal.engine.buildkit.address import parse_all
+        from lineal.engine.buildkit.certificates import certified
         from lineal.engine.buildkit.engine import BuildkitEngine
 
-        return BuildkitEngine(parse_all(address, source), network=self._network, environment=self._environment)
+        addresses = certified(parse_all(address, source), self._environment, self._workspace)
+        return BuildkitEngine(addresses, network=self._network, environment=self._environment)
 
     def _own(self) -> Engine:
         from lineal.engine.buildkit.engine import BuildkitEngine

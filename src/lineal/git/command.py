@@ -23,7 +23,7 @@ def git_environment(root: Path, environ: dict[str, str]) -> dict[str, str]:
     because a repository's configuration names programs. Git fetches nothing on its own (see `promisor`), asks no
     questions, and runs no hooks and no monitor of files. Variables of the caller lead it to no other repository (see
     `discovery`), no object stands for another, and a path is no pattern."""
-    env = {key: value for key, value in environ.items() if not key.startswith("GIT_") or key.startswith(_KEPT)}
+    env = {key: value for key, value in environ.items() if not key.startswith(_DROPPED) or key.startswith(_KEPT)}
     trusted = [("safe.directory", str(root))] if any(environ.get(name) for name in _CI) else []
     return {
         **with_config(env, *trusted, ("core.hooksPath", os.devnull), ("core.fsmonitor", "false")),
@@ -38,6 +38,9 @@ def git_environment(root: Path, environ: dict[str, str]) -> dict[str, str]:
     }
 
 
+_DROPPED = ("GIT_", "LINEAL_")
+"""Families of variables that git does not get: those of the caller's git, and Lineal's own, with its keys. A
+repository's configuration names programs."""
 _CI = ("GITHUB_ACTIONS", "GITLAB_CI")
 """Variables of the systems that make the workspace themselves."""
 _KEPT = ("GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM",

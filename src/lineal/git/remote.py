@@ -15,6 +15,9 @@ from lineal.git.command import GitFailed, run_git, with_config
 from lineal.git.repository import Repository
 
 _HEX = frozenset("0123456789abcdef")
+_WEB = re.compile(r"(?:(?:https?|ssh|git)://(?:[^/@]*@)?([^/:@]+(?::\d+)?)/|[^/@:]+@([^/:]+):)(.+)")
+_WITHOUT_USER = re.compile(r"(?!.*://)()([^/:@]+\.[^/:@]+):(.+)")
+"""ssh as the user that its own settings name; a name without a dot is one of theirs too."""
 
 
 def remote(repository: Repository, *, push: bool = False) -> tuple[str, list[tuple[str, str]]]:
@@ -82,12 +85,22 @@ def web_address(repository: Repository) -> str | None:
         url, _ = remote(repository)
     except LinealError:
         return None
-    found = re.fullmatch(r"(?:(?:https?|ssh|git)://(?:[^/@]*@)?([^/:@]+(?::\d+)?)/|[^/@:]+@([^/:]+):)(.+)", url)
+    # Settings of one machine (`url.*.insteadOf`) may lead to a mirror; they are also what makes an address of `gh:…`.
+    found = _WEB.fullmatch(_written(repository)) or _WEB.fullmatch(url) or _WITHOUT_USER.fullmatch(url)
     if found is None:
         return None
+    url = found[0]
     host = found[1] or found[2]
     host = host if url.startswith("http") else host.partition(":")[0]
-    return f"https://{host}/{found[3].strip('/').removesuffix('.git')}"
+    return f"https://{host.lower()}/{found[3].strip('/').removesuffix('.git')}"
+
+
+def _written(repository: Repository) -> str:
+    """The address of the remote `origin` as the clone has it, empty for none."""
+    try:
+        return repository.run("config", "--get", "remote.origin.url").decode().strip()
+    except GitFailed:
+        return ""
 
 
 def _http_settings(repository: Repository, url: str, clean: str) -> Iterator[tuple[str, str]]:

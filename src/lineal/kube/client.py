@@ -4,8 +4,11 @@ lightkube's own client sends no preconditions, and its models cost too much to i
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -14,12 +17,15 @@ from lineal.kube.login import KubeUnavailable, connect
 from lineal.text import printable
 
 if TYPE_CHECKING:
+    import socket
+
     import httpx2
 
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT = 401, 403, 404, 409
 _JSON = "application/json"
 _GOOD = (200, 201, 202)
 """The statuses of an answer that is no error."""
+_SWITCHED = 101
 _HELM_ONLY = ("APISERVER", "TOKEN", "CAFILE", "ASUSER", "ASGROUPS", "TLS_SERVER_NAME", "INSECURE_SKIP_TLS_VERIFY")
 
 
@@ -95,13 +101,9 @@ class KubeClient:
         status, data = self._exchange(method, path, query or {}, body, kind)
         if status in allowed:
             return None
-        try:
-            answer = json.loads(data)
-        except (ValueError, RecursionError):
-            answer = None
+        answer = _parsed(data)
         if status not in _GOOD:
-            said = printable(str(answer.get("message", "")), 500) if isinstance(answer, dict) else ""
-            raise KubeRefused(status, said, entries(answer, "details", "causes"))
+            raise KubeRefused(status, _said(data), entries(answer, "details", "causes"))
         if not isinstance(answer, dict):
             raise KubeUnavailable("its answer is not that of a Kubernetes API server")
         return answer
@@ -109,18 +111,52 @@ class KubeClient:
     def _exchange(
         self, method: str, path: str, query: Mapping[str, str], body: Mapping[str, Any] | None, kind: str = _JSON
     ) -> tuple[int, bytes]:
+        data = bytearray()
+        content = None if body is None else json.dumps(body)
+        with (
+            self._explained(),
+            self._client.stream(method, path, params=dict(query) or None, content=content,
+                                headers={"Content-Type": kind}) as response,
+        ):  # fmt: skip
+            for chunk in response.iter_bytes():
+                data += chunk
+                if len(data) > self._biggest:
+                    raise KubeUnavailable("its answer is not that of a Kubernetes API server")
+        return response.status_code, bytes(data)
+
+    def websocket(self, path: str, query: Sequence[tuple[str, str]], protocol: str) -> tuple[socket.socket, bytes]:
+        """A socket (with TLS, an `ssl.SSLSocket`) over which both sides speak WebSocket, and the bytes that have come
+        already. It lives as long as this client, which must do nothing else."""
+        import httpcore2
+        import httpx2
+
+        asked = {
+            "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(), "Sec-WebSocket-Protocol": protocol,
+        }  # fmt: skip
+        with self._explained():
+            request = self._client.build_request("GET", path, params=httpx2.QueryParams(list(query)), headers=asked)
+            answer = self._client.send(request, stream=True)
+            if answer.status_code != _SWITCHED:
+                raise KubeRefused(answer.status_code, _said(answer.read()))
+            stream = answer.extensions["network_stream"]
+            try:
+                # What came behind the answer is at hand; nothing else is waited for.
+                early = stream.read(1 << 20, timeout=0.001)
+            except httpcore2.TimeoutException:
+                early = b""
+            plain: socket.socket = stream.get_extra_info("socket")
+        if stream.get_extra_info("ssl_object") is not getattr(plain, "_sslobj", None):
+            raise KubeUnavailable("a proxy that speaks https itself is between")
+        return plain, early
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
         import httpx2
         from lightkube.core.exceptions import ConfigError
 
-        data = bytearray()
-        content = None if body is None else json.dumps(body)
         try:
-            with self._client.stream(method, path, params=dict(query) or None, content=content,
-                                     headers={"Content-Type": kind}) as response:  # fmt: skip
-                for chunk in response.iter_bytes():
-                    data += chunk
-                    if len(data) > self._biggest:
-                        raise KubeUnavailable("its answer is not that of a Kubernetes API server")
+            yield
         except ConfigError as error:
             raise KubeUnavailable(printable(str(error), 200)) from None
         except (KeyError, TypeError, ValueError):
@@ -128,7 +164,20 @@ class KubeClient:
         except (httpx2.HTTPError, OSError) as error:
             host = self._client.base_url.host
             raise KubeUnavailable(f"{host} cannot be reached ({type(error).__name__})") from None
-        return response.status_code, bytes(data)
+
+
+def _parsed(data: bytes) -> Any:
+    """JSON, None when it is none."""
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _said(data: bytes) -> str:
+    """The message of an answer that is an error."""
+    answer = _parsed(data)
+    return printable(str(answer.get("message", "")), 500) if isinstance(answer, dict) else ""
 
 
 def path(group: str, namespace: str, kind: str, name: str = "") -> str:

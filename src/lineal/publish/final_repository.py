@@ -5,12 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 from threading import Lock
 
-from lineal.errors import BadConfiguration
+from lineal.errors import BadConfiguration, Unreachable
 from lineal.oci import Conflict, Store
 from lineal.oci.types import Descriptor, Manifest
 from lineal.store.copy import carry
 from lineal.store.record import read_stage
-from lineal.store.registry.auth import Denied
 from lineal.store.tags import parse_stage_tag
 
 
@@ -40,18 +39,27 @@ class FinalRepository:
         if self.store is not self._source:
             carry(blob, self._source, self.store)
 
-    def write_once(self, tag: str, manifest: Manifest) -> str | None:
-        """Give the image a tag that was not there a moment ago: the digest that it names now, None for none."""
+    def write_once(self, tag: str, manifest: Manifest) -> str:
+        """Give the image a tag that was not there a moment ago: the digest that it names now.
+
+        Raises `Unreachable` when it names none."""
         with suppress(Conflict):
             self.store.put_manifest(manifest, tag)
-        return self.store.digest(tag)
+        now = self.store.digest(tag)
+        if now is None:
+            raise Unreachable(
+                f"{self.address} has taken the tag {tag} and does not show it.",
+                id="LN-4036",
+                remedy="Look at the registry's own log.",
+            )
+        return now
 
     def _refuse_store_of_others(self) -> None:
         """People who look for images must not find the stages of somebody, nor his cleanup find the images."""
         try:
             stages = sorted((parsed, tag) for tag in self.store.tags() if (parsed := parse_stage_tag(tag)))
-        except Denied:
-            return  # who may not list may still write
+        except Unreachable:
+            return  # who may not list may still write, and some registries have no list
         for (checksum, _), tag in stages[:1]:
             index = self.store.manifest(tag)
             found = read_stage(index, tag, checksum) if index is not None else None

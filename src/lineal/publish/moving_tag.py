@@ -317,7 +317,7 @@ class _Mover:
             )
         self._writes += 1
         try:
-            self._final.try_tag(self._image, self._tag)
+            self._final.move_tag(self._image, self._tag)
         except Conflict:
             raise Unreachable(
                 f"{where} should move, and the registry does not let tags move.",

@@ -27,6 +27,8 @@ class Publication:
     annotations: Mapping[str, str]
     apart: Mapping[str, tuple[Tag, ...]] = field(default_factory=dict)
     """The tags of repositories that have not those of all."""
+    provenance: bool = True
+    """Whether a statement lies beside it that tells how it was made."""
 
     def tags_in(self, repository: str) -> tuple[Tag, ...]:
         return self.apart.get(repository, self.tags)
@@ -74,7 +76,13 @@ def _publication(
             if tag is not None:
                 tags.setdefault(tag.name, tag)
     annotations = {key: for_image(text, name) for key, text in wanted.annotations.items()}
-    return Publication(name, tuple(repositories.values()) or (store,), tuple(tags.values()), annotations)
+    return Publication(
+        name,
+        tuple(repositories.values()) or (store,),
+        tuple(tags.values()),
+        annotations,
+        provenance=wanted.provenance is not False,
+    )
 
 
 def _described(loaded: LoadedProject, described: Description, git: GitFacts) -> dict[str, Publication]:
@@ -91,7 +99,7 @@ def _described(loaded: LoadedProject, described: Description, git: GitFacts) -> 
         if tag is not None:
             tags[address] = (*tags.get(address, ()), tag)
     wanted = publish_of(None, image.publish)
-    return {name: Publication(name, tuple(tags), (), wanted.annotations if wanted else {}, tags)}
+    return {name: Publication(name, tuple(tags), (), wanted.annotations if wanted else {}, apart=tags)}
 
 
 def _key(loaded: LoadedProject, image: str, key: str, index: int) -> str:

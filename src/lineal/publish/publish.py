@@ -60,10 +60,11 @@ def _look(placement: Placement) -> Outcome:
 
 def publish(
     placements: Sequence[Placement], source: Store, move: Mover, pool: Executor, *, overwrite: bool = False,
-    told: Callable[[Sequence[Outcome]], None] = lambda _: None,
+    told: Callable[[Sequence[Outcome]], None] = lambda _: None, attach: Callable[[Placement], None] = lambda _: None,
 ) -> list[Outcome]:  # fmt: skip
     """Write what is missing of all placements. `source` is the store that the images are in, `told` gets the
-    outcomes, also when this raises. `overwrite`: a version tag that names another image is moved.
+    outcomes, also when this raises; `attach` is given each image that is there, before its tags are written.
+    `overwrite`: a version tag that names another image is moved.
 
     Raises `BuildFailed` for a version tag that names another image, before anything is written, and `Unreachable` for
     a repository that refuses something; the message says what was written."""
@@ -78,6 +79,7 @@ def publish(
     with whole():
         _each(pool, lambda item: item[0][0].take_blob(item[1]), blobs.items())
     _each(pool, lambda place: place.repository.store.put_manifest(place.manifest), missing)
+    _each(pool, attach, [one.placement for one in work])
     tags = [(one, tag) for one in outcomes for tag in one.placement.tags]
     written = pool.map(lambda item: _write_tag_or_fail(item[0], item[1], move), tags)
     failures: list[tuple[TagReport, LinealError]] = []

@@ -11,14 +11,15 @@ from lineal.config.filters import semver, slug
 from lineal.config.template import GitFacts
 from lineal.errors import BadConfiguration, Location
 from lineal.oci.reference import is_tag
-from lineal.store.tags import begins_as_claim, is_checksum, parse_stage_tag
+from lineal.store.tags import begins_as_claim, parse_anchor, parse_stage_tag
 from lineal.text import quoted
 
 Kind = Literal["version", "moving"]
 _OWN = "image-"
 _DIGITS = 16
-_HEX = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{7,64}(?![0-9A-Za-z])")
-_VERSION = re.compile(r"v?[0-9]+\.[0-9]+\.[0-9]+(?![0-9.]).*", re.DOTALL)
+_SHORT = 7
+"""Digits of a commit's id that name it."""
+_VERSION = re.compile(r"v?([0-9]+\.[0-9]+\.[0-9]+)(?![0-9.]).*", re.DOTALL)
 _MAJOR = re.compile(r"v?[0-9]+|[^0-9]*")
 """Tags in git that people move: `v1`, `nightly`."""
 _OF_REGISTRIES = re.compile(r"sha256-[0-9a-f]{64}.*", re.DOTALL)
@@ -48,7 +49,7 @@ def tag_of(template: str, image: str, git: GitFacts, place: Location) -> Tag | N
             remedy="Use at most 128 letters, digits, `_`, `.` and `-`, with none of the last two first; "
             "`| slug` makes such a text of a name.",
         )
-    if is_checksum(name) or parse_stage_tag(name) or begins_as_claim(name) or _OF_REGISTRIES.fullmatch(name):
+    if parse_anchor(name) or parse_stage_tag(name) or begins_as_claim(name) or _OF_REGISTRIES.fullmatch(name):
         raise BadConfiguration(
             f"{quoted(name)} is how the tags of stages, signatures or statements look.",
             id="LN-1031",
@@ -65,19 +66,25 @@ def own_tag(digest: str) -> Tag:
 
 def kind_of(name: str, git: GitFacts) -> Kind:
     """What names this commit, a whole version or this commit's tag in git is a version; all else moves, what names
-    the branch among it."""
-    if any(git.commit.startswith(digits) for digits in _HEX.findall(name)):
+    the branch among it (but the version 1.4.2 is none of the branch 1.4)."""
+    if git.commit[:_SHORT] in name.lower():
         return "version"
-    if git.branch and any(text and _holds(name, text) for text in (git.branch, slug(git.branch))):
+    branch, version = git.branch or "", _VERSION.fullmatch(name)
+    rest = name.replace(version[1], "", 1) if version and version[1] not in branch else name
+    if any(text and _holds(rest, text) for text in (branch, slug(branch))):
         return "moving"
-    if _VERSION.fullmatch(name):
+    if version:
         return "version"
     if not git.tag or _MAJOR.fullmatch(git.tag):
         return "moving"
-    texts = (git.tag, slug(git.tag), semver(git.tag), semver(git.tag, "{major}.{minor}.{patch}-{prerelease}"))
+    texts = (git.tag.removeprefix("v"), git.tag, slug(git.tag), semver(git.tag))
     return "version" if any(text and _holds(name, text) for text in texts) else "moving"
 
 
 def _holds(name: str, text: str) -> bool:
-    """Whether a text is in a tag's name as a whole, between separators or the ends."""
-    return re.search(rf"(?<![0-9A-Za-z]){re.escape(text)}(?![0-9A-Za-z])", name) is not None
+    """Whether a text is in a tag's name, word for word: with other separators too."""
+    return f"-{_words(text)}-" in f"-{_words(name)}-"
+
+
+def _words(text: str) -> str:
+    return "-".join(re.findall(r"[0-9a-z]+", text.lower()))

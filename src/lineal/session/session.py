@@ -25,6 +25,7 @@ from lineal.config.secrets import Mask, SecretValues
 from lineal.config.setting import Origin, Setting
 from lineal.config.ssh_agents import SshAgents
 from lineal.config.template import GitFacts
+from lineal.config.trust import policy_of
 from lineal.context.artifacts import Artifacts
 from lineal.context.committed import COMMIT_IT, NOT_COMMITTED
 from lineal.errors import DeployFailed, Uncommitted
@@ -39,11 +40,15 @@ from lineal.session.given import Given
 from lineal.session.leaving import MaskedProgress, mask_error
 from lineal.session.project import load_exceptions, load_project, project_of_dockerfile, project_of_flags
 from lineal.session.settings import PUBLISH, Settings, StoreSettings
+from lineal.session.signing import SigningOfRun
+from lineal.session.trust import TrustOfRun, check_supported, keys_of
 from lineal.stages.lookup import Lookup
 from lineal.stages.visibility import HistoryPosition
 from lineal.store.mirror import Mirrors
 from lineal.store.open import LAYOUT, REGISTRY_LOGIN, StoreOpener, normal_address
 from lineal.store.registry.credentials import Credential
+from lineal.trust.keys import PASSWORD, SIGNING_KEY, is_pem
+from lineal.trust.mark import TRUST_KEY, repository_of
 
 if TYPE_CHECKING:
     from lineal.publish.publication import Publication
@@ -56,7 +61,9 @@ class Session:
         """`workspace` is a private directory that the caller removes; `start` is inside the repository."""
         self.settings = settings
         passwords = [login.password for login in provider_of(settings.environ).logins()]
-        self.hidden = Mask([*passwords, settings.environ.get(REGISTRY_LOGIN[1], "")])
+        keys = [*settings.environ.get(TRUST_KEY, "").split(), settings.environ.get(PASSWORD, "")]
+        keys += [key for key in [settings.environ.get(SIGNING_KEY, "")] if is_pem(key)]
+        self.hidden = Mask([*passwords, *keys, settings.environ.get(REGISTRY_LOGIN[1], "")])
         """All secrets that the run has read so far: nothing that leaves it shows one."""
         self.progress = MaskedProgress(progress, self.hidden.mask)
         self.workspace = workspace
@@ -167,7 +174,8 @@ class Session:
     def git_facts(self) -> GitFacts:
         commit = self.checkout.commit
         context = self.context
-        return GitFacts(commit, commit[:7], context.branch, context.tag, context.default_branch)
+        names = context.branch, context.tag, context.default_branch
+        return GitFacts(commit, commit[:7], *names, _merged=bool(context.parents))
 
     @cached_property
     def loaded(self) -> LoadedProject:
@@ -242,8 +250,11 @@ class Session:
         repository's root. Raises `BadConfiguration`."""
         if normal_address(address) == normal_address(self.store_settings.repo.value):
             return self.store
-        self.finals.append(self._own_stores.final(address, self.store))
-        return self.finals[-1]
+        final = self._own_stores.final(address, self.store)
+        if final.directory and self.store.directory and final.directory.resolve() == self.store.directory.resolve():
+            return self.store
+        self.finals.append(final)
+        return final
 
     @cached_property
     def _own_stores(self) -> StoreOpener:
@@ -286,6 +297,25 @@ class Session:
     def _job_credentials(self) -> Mapping[str, Credential]:
         logins = provider_of(self.settings.environ).logins()
         return {login.host: Credential(login.source, login.username, login.password) for login in logins}
+
+    @cached_property
+    def trust(self) -> TrustOfRun:
+        """Whom this run believes. Raises `BadConfiguration`."""
+        policy, place = policy_of(self.loaded.project.trust), self.loaded.place("trust")
+        check_supported(policy, place)
+        keys = keys_of(self.settings.environ, self.context, self.progress.warn)
+        repository, signing = repository_of(self.store_settings.repo.value), self.signing
+        verifiers = (signing.verifier,) if signing.verifier else ()
+        signs = signing.has_key and signing.accepts
+        return TrustOfRun(policy, keys, self.context, repository, place, verifiers, signs)
+
+    @cached_property
+    def signing(self) -> SigningOfRun:
+        """How this run signs, and whose signatures its commit accepts."""
+        policy = policy_of(self.loaded.project.trust)
+        return SigningOfRun(
+            policy, self.settings.environ, self.context, self.checkout.root, self.repository.file, self.loaded.place
+        )
 
     @cached_property
     def lock_choice(self) -> Choice:
@@ -332,7 +362,8 @@ class Session:
 
     @cached_property
     def lookup(self) -> Lookup:
-        lookup = Lookup(self.store, self.position, self.history)
+        trust, warn = self.trust, self.progress.warn
+        lookup = Lookup(self.store, self.position, self.history, judge=trust.judge, lane=trust.lane, warn=warn)
         self._closing.callback(lookup.close)
         return lookup
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lineal.config.model import MOST_DAYS, Deploy
 from lineal.config.setting import DEFAULT, Origin, Setting, resolve, variable_of
+from lineal.engine import DEVICE, NETWORK_HOST, SECURITY_INSECURE
 from lineal.errors import BadConfiguration
 from lineal.session.options import Options
 from lineal.store.mirror import parse_mirror
@@ -25,12 +26,11 @@ _TRUE = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": 
 Lines = Setting[tuple[str, ...]]
 
 
-NETWORK_HOST = "network.host"
-"""BuildKit's name of the entitlement to the network of the engine's host."""
 BUILD_OUTPUT = "LINEAL_BUILD_OUTPUT"
 """`--output` of a build; LINEAL_OUTPUT is the directory that `render` writes to."""
 PUBLISH = "publish"
 """The caller's word that a commit is the project's own which no branch of it is known to hold."""
+_ALLOWED = (NETWORK_HOST, SECURITY_INSECURE, DEVICE, PUBLISH)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Settings:
     secrets: Lines
     ssh: Lines
     allowed: Lines
-    """What the caller gives to the commit: `network.host` to a `RUN`, `publish` to the run."""
+    """What the caller gives to the commit: `network.host` and its like to a `RUN`, `publish` to the run."""
     jobs: Setting[int]
     engine: Setting[str]
     engine_network: Setting[str]
@@ -217,9 +217,9 @@ def _variables(lines: Lines) -> Setting[Mapping[str, str]]:
 
 def _entitlements(lines: Lines) -> Lines:
     for text in lines.value:
-        if text not in (NETWORK_HOST, PUBLISH):
+        if text not in _ALLOWED:
             what = f"--allow {quoted(text)} ({lines.origin}) is nothing that Lineal can give to a commit."
-            remedy = f"Write --allow {NETWORK_HOST} or --allow {PUBLISH}, or leave it out."
+            remedy = f"Write --allow with one of {', '.join(_ALLOWED)}, or leave it out."
             raise BadConfiguration(what, id="LN-1024", remedy=remedy)
     return lines
 

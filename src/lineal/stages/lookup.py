@@ -12,9 +12,13 @@ from lineal.clock import Time
 from lineal.git.history import Ancestry
 from lineal.oci import Store
 from lineal.oci.types import Manifest
+from lineal.stages.lane import CLOSED, Lane
 from lineal.stages.visibility import DEV_PREFIX, History, HistoryPosition, Verdict, judge
 from lineal.store.record import Record, read_stage
 from lineal.store.tags import parse_stage_tag, stage_tag
+from lineal.text import printable
+from lineal.trust.judge import EVERYBODY, Judge
+from lineal.trust.mark import is_marked
 
 GRACE = 3.0
 """Seconds until a write that another run based on an earlier read is visible to us (see `stages/publish.py`)."""
@@ -22,6 +26,9 @@ _YOUNG = 30_000
 """A publication younger than this (ms) may still lose to a lower timestamp. It is larger than any clock error plus
 the longest pause of a run."""
 _WORKERS = 16
+MOST = 64
+"""Publications of one checksum that a run reads which does not believe everybody. Of more, it reads so many of the
+oldest and of the newest: whoever may push can add any number."""
 _NEW = "not published yet"
 LOST = "its image is gone from the store"
 
@@ -91,19 +98,35 @@ class Lookup:
         history: History,
         pool: Executor | None = None,
         time: Time | None = None,
+        *,
+        judge: Judge = EVERYBODY,
+        lane: Lane = CLOSED,
+        warn: Callable[[str], None] = lambda _text: None,
     ) -> None:
         self.store = store
+        self.lane = lane
+        self._judge = judge
+        self._warn = warn
+        self._flooded: set[str] = set()
+        """Checksums that a warning was given of."""
         self.line = line
         self.history = history
         self.time = time or Time()
         self.broken: set[str] = set()
         """Digests of publications that turned out to lack a blob: they count as gone."""
+        self.beside: dict[str, frozenset[str]] = {}
+        """By checksum, what this commit has of what no checksum holds (`Record.beside`)."""
         self._tags: list[str] | None = None
         self._seen: dict[str, Candidate] = {}
         """Candidates by stage tag, as this run has read them. Stage tags never move."""
         self._young_at = 0.0
         self._history_lock = threading.Lock()
         self.pool = pool or ThreadPoolExecutor(_WORKERS, thread_name_prefix="lookup")
+
+    @property
+    def strict(self) -> bool:
+        """Whether there are stages that the run does not believe."""
+        return self._judge.strict
 
     def find(self, checksums: Sequence[str]) -> dict[str, Resolution]:
         """The selected candidate of each checksum; behind hidden anchors by one list of tags for the whole run."""
@@ -136,19 +159,19 @@ class Lookup:
         checksum = own.record.checksum
         tags = self.store.tags(checksum)
         others = sorted(tag for tag in tags if parse_stage_tag(tag) is not None and tag != own.tag)
-        read = self.pool.map(lambda tag: self._stage(tag, checksum), others)
+        read = self.pool.map(lambda tag: self._stage(tag, checksum), self._affordable(checksum, others))
         self._young_at = self.time.monotonic()
         candidates = sorted([own, *_whole(read)], key=lambda candidate: candidate.record.created)
-        anchor = self._anchor(checksum)
+        anchor = self._candidate(self.lane.anchor(checksum), checksum)
         if isinstance(anchor, Candidate):
             candidates = [anchor, *candidates]
-        verdicts = zip(candidates, self._judge(candidates), strict=True)
+        verdicts = zip(candidates, self._verdicts(candidates), strict=True)
         visible = [candidate for candidate, verdict in verdicts if verdict.answer is Ancestry.YES]
         return Publications(
             anchored=anchor is not Miss.NEVER,
             anchor_digest=anchor.digest if isinstance(anchor, Candidate) else None,
             selected=visible[0] if visible else None,
-            claims=tuple(candidate for candidate in candidates if not candidate.record.branch.startswith(DEV_PREFIX)),
+            claims=tuple(candidate for candidate in candidates if self._is_claim(candidate)),
             listed=own.tag in tags,
         )
 
@@ -158,54 +181,106 @@ class Lookup:
         return self._tags
 
     def _find(self, checksums: Sequence[str], tags: Callable[[], list[str]]) -> dict[str, Resolution]:
-        anchors = dict(zip(checksums, self.pool.map(self._anchor, checksums), strict=True))
-        found = {checksum: anchor for checksum, anchor in anchors.items() if isinstance(anchor, Candidate)}
-        verdicts = dict(zip(found, self._judge(list(found.values())), strict=True))
+        asked = [(tag, checksum) for checksum in checksums for tag in self.lane.anchors(checksum)]
+        read = dict(zip(asked, self.pool.map(lambda pair: self._candidate(*pair), asked), strict=True))
+        found = {pair: anchor for pair, anchor in read.items() if isinstance(anchor, Candidate)}
+        verdicts = dict(zip(found, self._verdicts(list(found.values())), strict=True))
         findings: dict[str, Resolution] = {}
         hidden: dict[str, str] = {}
-        for checksum, anchor in anchors.items():
-            if anchor is Miss.NEVER and not self.line.dev:
-                findings[checksum] = Resolution(None, _NEW)
-            elif isinstance(anchor, Candidate) and verdicts[checksum].answer is Ancestry.YES:
-                findings[checksum] = Resolution(anchor, verdicts[checksum].rule, True, anchor.record.created)
-            elif anchor is Miss.NEVER:
+        for checksum in checksums:
+            anchors = [(tag, checksum) for tag in self.lane.anchors(checksum)]
+            there = [pair for pair in anchors if read[pair] is not Miss.NEVER]
+            unusable = [pair for pair in there if pair not in found or verdicts[pair].answer is not Ancestry.YES]
+            if there and not unusable:
+                first = min(there, key=lambda pair: found[pair].record.created)
+                anchor, rule = found[first], verdicts[first].rule
+                # Its own lane may just be choosing an anchor with a lower timestamp.
+                young = first != anchors[0] and self._is_young(anchor)
+                findings[checksum] = Resolution(anchor, rule, True, anchor.record.created, young)
+            elif unusable:
+                hidden[checksum] = verdicts[unusable[0]].rule if unusable[0] in verdicts else LOST
+            elif self.line.dev:
                 # Builds of a working tree write no anchors, so other runs need not look behind them.
                 hidden[checksum] = _NEW
             else:
-                hidden[checksum] = verdicts[checksum].rule if checksum in verdicts else LOST
+                findings[checksum] = Resolution(None, _NEW)
         return findings | (self._among(tags(), hidden) if hidden else {})
 
     def _among(self, tags: Sequence[str], hidden: dict[str, str]) -> dict[str, Resolution]:
-        """The visible candidate with the lowest timestamp for each checksum whose anchor cannot be used. `hidden` has
+        """The usable candidate with the lowest timestamp for each checksum whose anchor cannot be used. `hidden` has
         the cause by checksum."""
-        stamps: dict[str, list[int]] = {checksum: [] for checksum in hidden}
-        for tag in tags:
+        listed: dict[str, list[str]] = {checksum: [] for checksum in hidden}
+        for tag in sorted(tags):
             parsed = parse_stage_tag(tag)
-            if parsed is not None and parsed[0] in stamps:
-                stamps[parsed[0]].append(parsed[1])
-        wanted = [(checksum, stamp) for checksum, times in stamps.items() for stamp in sorted(times)]
-        read = self.pool.map(lambda item: self._stage(stage_tag(*item), item[0]), wanted)
-        candidates = _whole(read)
-        verdicts = self._judge(candidates)
+            if parsed is not None and parsed[0] in listed:
+                listed[parsed[0]].append(tag)
+        wanted = [(tag, checksum) for checksum, every in listed.items() for tag in self._affordable(checksum, every)]
+        candidates = _whole(self.pool.map(lambda pair: self._stage(*pair), wanted))
+        verdicts = self._verdicts(candidates)
         findings = {}
-        for checksum, times in stamps.items():
-            newest = max(times, default=0)
-            visible = [
-                (candidate, verdict) for candidate, verdict in zip(candidates, verdicts, strict=True)
-                if candidate.record.checksum == checksum and verdict.answer is Ancestry.YES
-            ]  # fmt: skip
-            if visible:
-                candidate, verdict = min(visible, key=lambda pair: pair[0].record.created)
+        for checksum in listed:
+            of_it = [pair for pair in zip(candidates, verdicts, strict=True) if pair[0].record.checksum == checksum]
+            usable = [pair for pair in of_it if pair[1].answer is Ancestry.YES]
+            newest = self._newest(listed[checksum], [candidate for candidate, _ in of_it])
+            if usable:
+                candidate, verdict = min(usable, key=lambda pair: pair[0].record.created)
                 findings[checksum] = Resolution(candidate, verdict.rule, True, newest, self._is_young(candidate))
             else:
                 findings[checksum] = Resolution(None, hidden[checksum], hidden[checksum] != _NEW, newest)
         return findings
 
-    def _judge(self, candidates: Sequence[Candidate]) -> list[Verdict]:
-        if not candidates:
-            return []
+    # --- what strangers may have published ----------------------------------------------------------------------
+
+    def _verdicts(self, candidates: Sequence[Candidate]) -> list[Verdict]:
+        """Whether each may be used: history is asked only for those that are believed."""
+        reasons = [self._foreign(candidate) for candidate in candidates]
+        if self.strict:
+            reasons = [
+                why or own for why, own in zip(self.pool.map(self._believed, candidates), reasons, strict=True)
+            ]
+        usable = [candidate.record for candidate, why in zip(candidates, reasons, strict=True) if not why]
+        if not usable:
+            return [Verdict(Ancestry.NO, f"hidden: {why}") for why in reasons]
         with self._history_lock:
-            return judge([candidate.record for candidate in candidates], self.line, self.history)
+            visible = iter(judge(usable, self.line, self.history))
+        return [Verdict(Ancestry.NO, f"hidden: {why}") if why else next(visible) for why in reasons]
+
+    def _foreign(self, candidate: Candidate) -> str:
+        """Why a stage was made with something that this commit does not have, empty when it was not."""
+        record = candidate.record
+        others = sorted(record.beside - self.beside.get(record.checksum, frozenset()))
+        names = ", ".join(printable(one.partition("=")[0], 40) for one in others[:3])
+        return f"built with other sources of secrets ({names})" if others else ""
+
+    def _believed(self, candidate: Candidate) -> str:
+        """Why it is not believed, empty when it is."""
+        verdict = self._judge.judge(candidate.index, candidate.record, self.store)
+        return "" if verdict.trusted else verdict.reason
+
+    def _is_claim(self, candidate: Candidate) -> bool:
+        """Whether runs of this lane may have made it, and may make it their anchor."""
+        if candidate.record.branch.startswith(DEV_PREFIX) or (not self.lane.marked and is_marked(candidate.index)):
+            return False
+        return not self._believed(candidate)
+
+    def _newest(self, listed: Sequence[str], read: Sequence[Candidate]) -> int:
+        """The highest timestamp that the next one has to be above: a stranger could name the end of time."""
+        if self.strict:
+            return max((one.record.created for one in read if not self._believed(one)), default=0)
+        return max((int(tag.rpartition("-")[2]) for tag in listed), default=0)
+
+    def _affordable(self, checksum: str, tags: list[str]) -> list[str]:
+        """The tags of one checksum that a run reads, of all in the order of their timestamps."""
+        if not self.strict or len(tags) <= MOST:
+            return tags
+        if checksum not in self._flooded:
+            self._flooded.add(checksum)
+            self._warn(
+                f"The store has {len(tags)} publications of the stage {checksum[:12]}, and {MOST} of them are looked "
+                "at: somebody who may push there adds stages that nobody vouches for. Take that right away, delete "
+                f"the tags that begin with {checksum}, and run the job again."
+            )
+        return [*tags[: MOST // 2], *tags[-MOST // 2 :]]
 
     def _is_young(self, candidate: Candidate) -> bool:
         young = abs(self.store.now() - candidate.record.created) < _YOUNG and not self.line.dev
@@ -222,9 +297,6 @@ class Lookup:
             self._seen[tag] = found
         return found
 
-    def _anchor(self, checksum: str) -> Candidate | Miss:
-        return self._candidate(checksum, checksum)
-
     def _candidate(self, tag: str, checksum: str) -> Candidate | Miss:
         """Read a tag as a stage. A tag that names no stage of this checksum, or a stage without its image, counts as
         gone."""
@@ -234,9 +306,13 @@ class Lookup:
         if manifest.digest in self.broken:
             return Miss.GONE
         found = read_stage(manifest, tag, checksum)
-        if found is None or self.store.digest(found[1]) is None:
+        if found is None:
             return Miss.GONE
-        return Candidate(found[0], stage_tag(checksum, found[0].created), manifest)
+        candidate = Candidate(found[0], stage_tag(checksum, found[0].created), manifest)
+        # What is not believed is never used, so nobody need ask for its image.
+        if not self._believed(candidate) and self.store.digest(found[1]) is None:
+            return Miss.GONE
+        return candidate
 
     def close(self) -> None:
         self.pool.shutdown(wait=False, cancel_futures=True)

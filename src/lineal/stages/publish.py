@@ -19,10 +19,11 @@ from typing import Any, Literal
 from lineal.errors import Unreachable
 from lineal.lock import Lock
 from lineal.oci import Conflict, Store
-from lineal.oci.types import Blob, Image
+from lineal.oci.types import Blob, Image, Manifest
 from lineal.stages.lookup import GRACE, Candidate, Lookup, Publications
 from lineal.stages.visibility import DEV_PREFIX
-from lineal.store.record import Record, record_documents, stage_index
+from lineal.store.record import NOTHING, Record, Sign, record_documents, stage_index
+from lineal.store.statement import Making
 from lineal.store.tags import LAST, stage_tag
 
 LOOK = 1.0
@@ -37,6 +38,8 @@ _POLL = (0.25, 1.0)
 _TRIES = 16
 _PATIENCE = 3
 _SPREAD = 1000
+_STEPS = 6
+"""The longest of those steps is 2 to this power seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,9 @@ class Built:
     filesystem: bytes
     inputs: dict[str, Any]
     platform: str
+    beside: frozenset[str] = frozenset()
+    """As in `Record`."""
+    making: Making = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +64,13 @@ class Publication:
 
 
 class Publisher:
-    def __init__(self, store: Store, lock: Lock, lookup: Lookup, digits: int | None = None) -> None:
-        """`digits` (0 to 999) end all timestamps of this run; see `own_digits`."""
+    def __init__(
+        self, store: Store, lock: Lock, lookup: Lookup, digits: int | None = None,
+        marked: Callable[[Manifest], Manifest] = lambda index: index, sign: Sign | None = None,
+    ) -> None:  # fmt: skip
+        """`digits` (0 to 999) end all timestamps of this run; see `own_digits`. `marked` vouches for the index of a
+        stage, and changes nothing but its annotations; `sign` signs the statement in its record."""
+        self._marked, self._sign = marked, sign
         self._store = store
         self._lock = lock
         self._lookup = lookup
@@ -69,14 +80,18 @@ class Publisher:
 
     def publish(self, built: Built, record: Record) -> Publication:
         """Publish, or adopt the publication of another run. The publisher sets `record.created`."""
-        blobs, beside = record_documents(record, built.inputs, built.filesystem, built.image.manifest.digest)
+        record = replace(record, beside=record.beside | built.beside)
+        blobs, beside = record_documents(
+            record, built.inputs, built.filesystem, built.image, built.platform, built.making, self._sign,
+            self._store.now(),
+        )  # fmt: skip
         pool = self._lookup.pool
         list(pool.map(self._store.put_blob, [Blob.of(built.image.config), *blobs]))
         list(pool.map(self._store.put_manifest, [built.image.manifest, beside]))
 
         def made(created: int) -> Candidate:
             dated = replace(record, created=created)
-            index = stage_index(built.image, beside, dated, built.platform)
+            index = self._marked(stage_index(built.image, beside, dated, built.platform))
             return Candidate(dated, stage_tag(record.checksum, created), index)
 
         with self._lock.hold(record.checksum):
@@ -89,7 +104,7 @@ class Publisher:
         """Write a stage tag that does not exist yet, unless a visible candidate has appeared."""
         claim: Candidate | None = None
         floor = 0
-        for _ in range(_TRIES):
+        for number in range(_TRIES):
             looked = self._time.monotonic()
             found = self._lookup.find_now(checksum)
             if found.candidate is not None:
@@ -102,18 +117,27 @@ class Publisher:
             if taken == claim.digest:
                 return Publication(claim, "published")
             if taken is not None:
-                floor = claim.record.created + 1
+                floor = self._beyond(claim, number)
             elif self._fresh(looked):
                 try:
                     if self._store.try_tag(claim.index, claim.tag):
                         return Publication(claim, "published")
                 except Conflict:
-                    floor = claim.record.created + 1
+                    floor = self._beyond(claim, number)
         raise self._refusal(checksum)
+
+    def _beyond(self, claim: Candidate, tries: int) -> int:
+        """The least timestamp behind one that somebody else has. Strangers may have taken many in advance, so a run
+        that does not believe everybody steps on faster each time, to digits that nobody foresees."""
+        if not self._lookup.strict:
+            return claim.record.created + 1
+        self._digits = int(claim.digest[-8:], 16) % _SPREAD
+        return claim.record.created + 1 + (_SPREAD << min(tries, _STEPS))
 
     def _elect(self, own: Candidate) -> Publication:
         """Wait until the checksum has its anchor, or write the anchor when this run is the one to do so."""
         checksum, claimed, tries = own.record.checksum, self._time.monotonic(), 0
+        anchor = self._lookup.lane.anchor(checksum)
         poll, longest = _POLL
         known: dict[str, float] = {}
         while tries < _TRIES:
@@ -128,7 +152,7 @@ class Publisher:
             elif self._fresh(looked):
                 tries += 1
                 with suppress(Conflict):
-                    if self._store.try_tag(winner.index, checksum) and winner is own and seen.listed:
+                    if self._store.try_tag(winner.index, anchor) and winner is own and seen.listed:
                         return Publication(own, "published")
         raise self._refusal(checksum)
 

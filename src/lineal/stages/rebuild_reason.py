@@ -15,7 +15,7 @@ _TELLING = {
     "from": "the base",
     "cache_version": "cache_version",
     "platform": "the platform",
-    "run_options": "add_hosts, shm_size or ulimits",
+    "run_options": "add_hosts, shm_size, ulimits or source_date_epoch",
 }
 
 

@@ -70,6 +70,9 @@ class Layout(Store):
         return digest if digest and self._exists(digest) else None
 
     def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
+        self._put(manifest, tag)
+
+    def _put(self, manifest: Manifest, tag: str | None, *, once: bool = True) -> None:
         self._count(requests=1)
         self._check(manifest)
         self._write(Blob(manifest.digest, len(manifest.data), manifest.data))
@@ -79,7 +82,7 @@ class Layout(Store):
             existing = self._tagged().get(tag)
             if existing == manifest.digest:
                 return
-            if existing and self._exists(existing):
+            if once and existing and self._exists(existing):
                 raise Conflict(f"{self.address}:{tag} is {existing} and may not be moved.")
             # Nothing is swept away while this process has the lock; before, something may have been.
             self._check(manifest)
@@ -87,7 +90,11 @@ class Layout(Store):
             self._index.write([*kept, entry_of(manifest, tag)])
 
     def try_tag(self, manifest: Manifest, tag: str) -> bool:
-        self.put_manifest(manifest, tag)
+        self._put(manifest, tag)
+        return True
+
+    def move_tag(self, manifest: Manifest, tag: str) -> bool:
+        self._put(manifest, tag, once=False)
         return True
 
     def tags(self, prefix: str = "") -> list[str]:

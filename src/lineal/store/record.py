@@ -4,25 +4,42 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from lineal.errors import MissingContent
 from lineal.oci import Store
 from lineal.oci.image import encode, read_blob
-from lineal.oci.types import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Image, Manifest
-from lineal.oci.verify import MAX_MANIFEST, digest_of, size_of
-from lineal.store.tags import stage_tag
+from lineal.oci.types import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Image, Manifest, sha256
+from lineal.oci.verify import digest_of, size_of
+from lineal.store.statement import PROVENANCE, STATEMENT, Making, StageStatement
+from lineal.store.tags import open_anchor_tag, stage_tag
 
 PREFIX = "dev.lineal."
 
 MAX_FILESYSTEM = 64 << 20
 
+PREDICATE = "in-toto.io/predicate-type"
+"""The annotation by which tools find statements of a kind."""
+
+NOTHING = Making()
+
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 RECORD = "application/vnd.dev.lineal.record.v1+json"
+"""The document of a record of version 1: facts and inputs. In version 2 it is a statement."""
 
 FILESYSTEM = "application/vnd.dev.lineal.filesystem.v1+json+gzip"
+
+SIGNATURES = PREFIX + "signatures"
+"""The annotation of a statement's descriptor that has its signatures (`lineal.trust.envelope`)."""
+
+MAX_STATEMENT = 16 << 20
+
+INLINE = 32 << 10
+"""Bytes of a blob that stands in the record's manifest as well, so that nobody has to fetch it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +54,13 @@ class Record:
     parent: str
     project: str
     version: str
+    beside: frozenset[str] = frozenset()
+    """What the stage was made with and no checksum holds: only a commit that has all of it uses the stage."""
 
     def annotations(self) -> dict[str, str]:
+        beside = {PREFIX + "beside": " ".join(sorted(self.beside))} if self.beside else {}
         return {
+            **beside,
             PREFIX + "branch": self.branch,
             PREFIX + "checksum": self.checksum,
             PREFIX + "commits": " ".join(self.commits),
@@ -66,6 +87,7 @@ class Record:
                 parent=found.get(PREFIX + "parent", ""),
                 project=found.get(PREFIX + "project", ""),
                 version=found.get(PREFIX + "version", ""),
+                beside=frozenset(found.get(PREFIX + "beside", "").split()),
             )
         except KeyError as missing:
             raise ValueError(f"an index without {missing}") from None
@@ -74,14 +96,28 @@ class Record:
         return record
 
 
+Sign = Callable[[bytes], str]
+"""The signatures of a statement, as they stand in `SIGNATURES`."""
+
+
 def record_documents(
-    record: Record, inputs: dict[str, Any], filesystem: bytes, subject: str
-) -> tuple[tuple[Blob, ...], Manifest]:
+    record: Record, inputs: Mapping[str, Any], filesystem: bytes, image: Image | str, platform: str = "",
+    making: Making = NOTHING, sign: Sign | None = None, now: int | None = None,
+) -> tuple[tuple[Blob, ...], Manifest]:  # fmt: skip
     """The record's blobs and its manifest. `inputs` is what the checksum was made of, `filesystem` the encoded
-    filesystem index, `subject` the image manifest's digest. Does not depend on `record.created`."""
-    facts = {key: getattr(record, key) for key in _RECORD_KEYS}
-    document = Blob.of(encode({**facts, "inputs": inputs, "image": subject}))
+    filesystem index, `image` the image, or the digest of its manifest. Does not depend on `record.created`."""
+    subject = image if isinstance(image, str) else image.manifest.digest
     files = Blob.of(filesystem)
+    said = StageStatement(
+        **{key: getattr(record, key) for key in _RECORD_KEYS},
+        image=subject,
+        platform=platform if isinstance(image, str) else _platform(image, platform),
+        filesystem=files.digest,
+        inputs=inputs,
+        making=making,
+        finished=now if sign else None,
+    )
+    statement = Blob.of(said.encode())
     # Tools that do not know records see an image for no platform, the shape BuildKit gives its attestations.
     config = Blob.of(
         encode(
@@ -89,45 +125,60 @@ def record_documents(
                 "architecture": "unknown",
                 "os": "unknown",
                 "config": {},
-                "rootfs": {"type": "layers", "diff_ids": [document.digest, files.digest]},
+                "rootfs": {"type": "layers", "diff_ids": [statement.digest, files.digest]},
             }
         )
     )
+    annotations = {PREDICATE: PROVENANCE} | ({SIGNATURES: sign(_bytes(statement))} if sign else {})
     manifest = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
         "config": Descriptor(OCI_CONFIG, config.digest, config.size).to_json(),
-        "layers": [
-            Descriptor(RECORD, document.digest, document.size).to_json(),
-            Descriptor(FILESYSTEM, files.digest, files.size).to_json(),
-        ],
+        "layers": [{**_part(STATEMENT, statement), "annotations": annotations}, _part(FILESYSTEM, files)],
     }
-    return (document, files, config), Manifest(encode(manifest), OCI_MANIFEST)
+    return (statement, files, config), Manifest(encode(manifest), OCI_MANIFEST)
+
+
+def _part(media_type: str, blob: Blob) -> dict[str, Any]:
+    found = Descriptor(media_type, blob.digest, blob.size).to_json()
+    return found | ({"data": b64encode(_bytes(blob)).decode()} if blob.size <= INLINE else {})
+
+
+def _bytes(blob: Blob) -> bytes:
+    assert isinstance(blob.content, bytes)
+    return blob.content
 
 
 def stage_index(image: Image, record_manifest: Manifest, record: Record, platform: str) -> Manifest:
     """The index that a stage tag points at: the image, and its record. Annotations repeat what selection needs."""
-    named = dict(zip(("os", "architecture", "variant"), _platform(image, platform).split("/"), strict=False))
-    index = {
+    described = image.manifest.descriptor()
+    return Manifest(
+        encode(index_document(described, _platform(image, platform), record_manifest.descriptor(), record)), OCI_INDEX
+    )
+
+
+def index_document(image: Descriptor, platform: str, record_manifest: Descriptor, record: Record) -> dict[str, Any]:
+    """The whole index of a stage as JSON."""
+    named = dict(zip(("os", "architecture", "variant"), platform.split("/"), strict=False))
+    return {
         "schemaVersion": 2,
         "mediaType": OCI_INDEX,
         "manifests": [
             {
-                **image.manifest.descriptor().to_json(),
+                **image.to_json(),
                 "platform": named,
             },
             {
-                **record_manifest.descriptor().to_json(),
+                **record_manifest.to_json(),
                 "platform": {"architecture": "unknown", "os": "unknown"},
                 "annotations": {
                     "vnd.docker.reference.type": "attestation-manifest",
-                    "vnd.docker.reference.digest": image.manifest.digest,
+                    "vnd.docker.reference.digest": image.digest,
                 },
             },
         ],
         "annotations": record.annotations(),
     }
-    return Manifest(encode(index), OCI_INDEX)
 
 
 def _platform(image: Image, built: str) -> str:
@@ -136,7 +187,7 @@ def _platform(image: Image, built: str) -> str:
     return built if found.split("/")[:2] == built.split("/")[:2] else found
 
 
-_RECORD_KEYS = ("checksum", "commits", "tree", "branch", "parent", "project", "version")
+_RECORD_KEYS = ("checksum", "commits", "tree", "branch", "parent", "project", "version", "beside")
 
 
 def image_digest(index: Manifest) -> str:
@@ -150,7 +201,8 @@ def read_stage(index: Manifest, tag: str, checksum: str) -> tuple[Record, str] |
     A stage tag says when it was published: an index there that says something else was put there by others."""
     try:
         record = Record.read(index)
-        if record.checksum != checksum or tag not in (checksum, stage_tag(checksum, record.created)):
+        names = (checksum, open_anchor_tag(checksum), stage_tag(checksum, record.created))
+        if record.checksum != checksum or tag not in names:
             return None
         image, _ = digest_of(index.json["manifests"][0]), digest_of(index.json["manifests"][1])
     except (ValueError, LookupError, TypeError):
@@ -158,32 +210,73 @@ def read_stage(index: Manifest, tag: str, checksum: str) -> tuple[Record, str] |
     return record, image
 
 
-def told_image(store: Store, manifest: Manifest) -> str | None:
-    """The digest of the image that a record tells of; None for a manifest that is no record."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A blob of a record: where it is, and its content where the manifest has that too."""
+
+    descriptor: Descriptor
+    data: bytes | None = None
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    def read(self, store: Store, limit: int) -> bytes:
+        """Raises `MissingContent` when it is gone, `Unreachable` for more than `limit` bytes."""
+        return self.data if self.data is not None else read_blob(store, self.descriptor.digest, limit)
+
+    @staticmethod
+    def of(entry: Mapping[str, Any]) -> Part:
+        """Raises ValueError, LookupError, TypeError or AttributeError for what is no descriptor. Content that is not
+        what the digest says is not there."""
+        found = Descriptor(str(entry["mediaType"]), digest_of(entry), size_of(entry))
+        data = b64decode(entry["data"], validate=True) if isinstance(entry.get("data"), str) else None
+        annotations = entry.get("annotations", {})
+        texts = {key: text for key, text in annotations.items() if isinstance(text, str)}
+        return Part(found, data if data is not None and sha256(data) == found.digest else None, texts)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a record tells of its stage, whatever its version."""
+
+    image: str
+    """The digest of the image's manifest."""
+    inputs: Mapping[str, Any]
+    statement: StageStatement | None
+    """None for a record of version 1."""
+
+
+def told(store: Store, manifest: Manifest) -> Told | None:
+    """What a record tells; None for a manifest that is no record, or one that has lost its document."""
     try:
-        part = manifest.json["layers"][0]
-        if part["mediaType"] != RECORD or size_of(part) > MAX_MANIFEST:
+        part = Part.of(manifest.json["layers"][0])
+        if part.descriptor.media_type not in (RECORD, STATEMENT) or part.descriptor.size > MAX_STATEMENT:
             return None
-        document = json.loads(read_blob(store, digest_of(part), MAX_MANIFEST))
-        return digest_of({"digest": document["image"]})
-    except (ValueError, LookupError, TypeError, RecursionError, MissingContent):
+        data = part.read(store, MAX_STATEMENT)
+        if part.descriptor.media_type == STATEMENT:
+            found = StageStatement.read(data)
+            return Told(found.image, found.inputs, found)
+        document = json.loads(data)
+        return Told(digest_of({"digest": document["image"]}), dict(document["inputs"]), None)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, MissingContent):
         return None
 
 
-def record_descriptors(store: Store, index: Manifest) -> dict[str, Descriptor]:
-    """The record's parts by media type. Raises `MissingContent` when the record is missing."""
+def record_manifest(store: Store, index: Manifest) -> Manifest:
+    """The record's manifest. Raises `MissingContent` when it is missing."""
     digest = str(index.json["manifests"][1]["digest"])
     manifest = store.manifest(digest)
     if manifest is None:
         raise MissingContent(digest, store.address)
+    return manifest
+
+
+def record_parts(store: Store, index: Manifest) -> dict[str, Part]:
+    """The record's parts by media type. Raises `MissingContent` when the record is missing."""
+    manifest = record_manifest(store, index)
     try:
-        parts = {
-            str(entry["mediaType"]): Descriptor(str(entry["mediaType"]), digest_of(entry), size_of(entry))
-            for entry in manifest.json["layers"]
-        }
-    except (KeyError, TypeError, ValueError):
+        parts = {part.descriptor.media_type: part for part in map(Part.of, manifest.json["layers"])}
+    except (LookupError, TypeError, ValueError, AttributeError):
         parts = {}
     if FILESYSTEM not in parts:
         # Not what Lineal wrote: as good as missing.
-        raise MissingContent(digest, store.address)
+        raise MissingContent(manifest.digest, store.address)
     return parts

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 _CHECKSUM = re.compile(r"[0-9a-f]{64}")
 _STAGE_TAG = re.compile(r"([0-9a-f]{64})-([0-9]{13})")
 _NAMED = re.compile(rb"sha256:[0-9a-f]{64}|(?<![0-9a-f])[0-9a-f]{64}-[0-9]{13}(?![0-9])")
+_OPEN = ".open"
 _CLAIM_KEY = re.compile(r"moving-[0-9a-f]{20}")
 _CLAIM = re.compile(rf"({_CLAIM_KEY.pattern})-([0-9a-f]{{16}})-([0-9]{{13}})-([0-9a-f]{{64}}|[0-9a-f]{{40}})(-x)?")
 LAST = 10**13 - 1
@@ -38,6 +39,17 @@ def anchor_tag(checksum: str) -> str:
     if not _CHECKSUM.fullmatch(checksum):
         raise ValueError("a checksum is 64 lower-case hex digits")
     return checksum
+
+
+def open_anchor_tag(checksum: str) -> str:
+    """`<checksum>.open`: the anchor of runs that nobody vouches for, in a project with `trust:` (stages/lane.py)."""
+    return f"{anchor_tag(checksum)}{_OPEN}"
+
+
+def parse_anchor(tag: str) -> str | None:
+    """The checksum of an anchor tag of either lane; None for any other tag."""
+    checksum = tag.removesuffix(_OPEN)
+    return checksum if is_checksum(checksum) else None
 
 
 def is_checksum(text: str) -> bool:

@@ -56,6 +56,16 @@ class Entry:
             block[start : start + 8] = b"%07o\0" % (owner if owner <= MAX_OCTAL else 0)
         self.header = bytes(block)
 
+    def date(self, latest: int) -> None:
+        """Give it no time that is later than this, in seconds since 1970."""
+        block = bytearray(self.header)
+        if number(self.header[136:148]) > latest:
+            block[136:148] = b"%011o\0" % latest
+        self.header = bytes(block)
+        for key in (b"mtime", b"atime", b"ctime"):
+            if key in self.records and _is_later(self.records[key], latest):
+                self.records[key] = b"%d" % latest
+
     def encode(self) -> bytes:
         """The header, with its PAX header before it if the names need one.
 
@@ -125,6 +135,14 @@ def _entry(found: Header) -> Entry:
     mode = number(block[100:108]) & 0o7777
     whiteout = found.flag == CHARACTER and not number(block[329:337]) and not number(block[337:345])
     return Entry(_clean(found.name), found.flag, link, found.size, mode, block, records, whiteout)
+
+
+def _is_later(text: bytes, latest: int) -> bool:
+    """Also what is no number."""
+    try:
+        return not float(text) <= latest
+    except ValueError:
+        return True
 
 
 def _clean(name: bytes) -> bytes:

@@ -24,6 +24,7 @@ from lineal.oci import Store
 from lineal.oci.types import Blob, Image, Layer, sha256
 from lineal.progress import Notes, Progress
 from lineal.report.model import StageReport
+from lineal.stages.beside import beside as beside_of
 from lineal.stages.lookup import Lookup
 from lineal.stages.plan import resolve
 from lineal.stages.publish import Publisher
@@ -111,9 +112,14 @@ class Secrets:
     """Secret values by id; the mask hides them."""
 
     values: dict[str, bytes] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    """What stages remember of where they come from."""
 
     def value(self, image: str, name: str) -> bytes | None:
         return self.values.get(name)
+
+    def beside(self, image: str, name: str) -> str | None:
+        return self.sources.get(name)
 
     def mask(self, line: str) -> str:
         for value in self.values.values():
@@ -142,10 +148,13 @@ class Factory:
         (folder / "work").mkdir()
 
     def run(
-        self, images: Mapping[str, Stage], line: HistoryPosition = HERE, history: Says | None = None, jobs: int = 2
-    ) -> BuildResult:
+        self, images: Mapping[str, Stage], line: HistoryPosition = HERE, history: Says | None = None, jobs: int = 2,
+        beside: Mapping[str, frozenset[str]] | None = None,
+    ) -> BuildResult:  # fmt: skip
+        """`beside`: what the commit names for its images of what no checksum holds."""
         self.told, self.reports = Told(), {}
         lookup = Lookup(self.store, line, history or Says(), time=Time(sleep=lambda _: self.before_settling()))
+        lookup.beside = beside_of(images, beside or {})
         try:
             plan = resolve(images, lookup)
             origin = Provenance(line.recorded, line.tree, line.branch, "shop")

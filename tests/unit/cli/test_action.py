@@ -21,8 +21,8 @@ from lineal.store.registry.credentials import find_credential
 from tests import servers
 
 TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=60)
-PLAIN = ["repo", "env", "values", "set", "vars", "release", "namespace", "kube-context", "lock", "ssh",
-         "registry-username", "registry-password"]  # fmt: skip
+PLAIN = ["repo", "env", "values", "set", "vars", "release", "namespace", "kube-context", "lock", "engine",
+         "ssh", "registry-username", "registry-password"]  # fmt: skip
 
 
 def variable(name: str) -> str:

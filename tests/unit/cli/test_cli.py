@@ -302,19 +302,23 @@ def test_a_finished_run_leaves_no_files(project: Lineal, tmp_path: Path) -> None
         assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def test_a_fully_cached_run_loads_nothing_that_only_building_needs(project: Lineal) -> None:
+@pytest.mark.parametrize("engine", ["auto", "buildkit:tcp://buildkit.example.com:1234", "buildkitd"])
+def test_a_fully_cached_run_loads_nothing_that_only_building_needs(project: Lineal, engine: str) -> None:
     assert project("build").code == 0
+    project.env["LINEAL_ENGINE"] = engine
     script = "import sys; sys.argv = ['lineal', 'build']\nfrom lineal.cli import _main\ncode = _main()\n"
     script += "print(*sorted(sys.modules)); sys.exit(code)"
     process = started(project, "-c", script, stdout=-1, stderr=-1)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0
     loaded = set(output.splitlines()[-1].split())
-    heavy = {"docker", "jinja2", "rich", "requests", "isal", "filelock", "tarfile", "secrets", "asyncio"}
+    heavy = {"docker", "jinja2", "rich", "requests", "isal", "filelock", "tarfile", "secrets", "asyncio",
+             "h2", "hpack", "google.protobuf", "lineal.engine.buildkit.protocol"}  # fmt: skip
     assert loaded & heavy == set()
     ours = {
         "lineal.build.stage_builder",
         "lineal.engine.docker.engine",
+        "lineal.engine.buildkit.engine",
         "lineal.git.working_tree",
         "lineal.git.history_fetch",
         "lineal.deploy.helm.client",

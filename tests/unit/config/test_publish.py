@@ -51,6 +51,14 @@ def test_a_tag_without_its_value_is_left_out(
     assert [tags(template, git) for git in (BRANCH, TAG, MAIN)] == [on_branch, on_tag, on_main]
 
 
+def test_the_merge_of_a_pull_request_is_of_no_branch() -> None:
+    """Not of the default branch either, when that is merged into another one."""
+    merge = GitFacts("c" * 40, "ccccccc", "main", None, "main", _merged=True)
+    assert tags("{{ 'latest' if git.is_default_branch }}", merge) == []
+    with pytest.raises(BadConfiguration):
+        tags("{{ git._merged }}", merge)
+
+
 def test_names_of_images_and_project_are_put_in() -> None:
     text = """publish:
   to: ["ghcr.io/{{ project }}/{{ image }}", "{{ 'docker.io/acme/x' if git.tag }}"]
@@ -87,6 +95,8 @@ def test_names_of_images_and_project_are_put_in() -> None:
         ("publish:\n  provenance: true\n", 4, "publish.provenance: The key `provenance` is not known."),
         ("publish:\n  tags: [1.2]\n", 4, "publish.tags[0]: The value must be text"),
         ("publish: true\n", 3, "publish: The value must be a mapping"),
+        ("publish:\n  annotations: {'': x}\n", 4, "`` is not a name that can be used here."),
+        ('publish:\n  annotations: {"a b": x}\n', 4, "`a b` is not a name that can be used here."),
     ],
 )
 def test_what_is_wrong_has_its_place(text: str, line: int, sentence: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lineal.config.model import Deploy, Image, Project, Secret
-from lineal.config.validation import RuleViolation, check, release_name
+from lineal.config.rule_violation import RuleViolation
+from lineal.config.validation import check, release_name
 
 
 def only(project: Project) -> RuleViolation:

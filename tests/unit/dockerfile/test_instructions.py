@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lineal.engine import Device
 from lineal.errors import BadConfiguration
 from tests.unit.dockerfile.parts import refusal, run, step
 from tests.unit.stages.workbench import planned
@@ -35,6 +36,32 @@ def test_other_heredocs_are_left_to_the_shell() -> None:
     assert found.script is None
 
 
+@pytest.mark.parametrize(
+    ("written", "wanted"),
+    [
+        ("gpu", Device("gpu")),
+        ("example.com/class=a", Device("example.com/class=a")),
+        ("name=example.com/class=*,required", Device("example.com/class=*", required=True)),
+        ("example.com/class,required=true", Device("example.com/class", required=True)),
+        ("required=false,gpu", Device("gpu")),
+    ],
+)
+def test_devices(written: str, wanted: Device) -> None:
+    assert run(f"RUN --device={written} x").devices == (wanted,)
+
+
+def test_what_a_command_may_have_counts_for_it() -> None:
+    texts = [
+        "",
+        "--security=insecure",
+        "--device=a",
+        "--device=a,required",
+        "--device=a --device=b",
+        "--network=host",
+    ]
+    assert len({planned(f"FROM b:1\nRUN {text} x\n").checksum for text in texts}) == len(texts)
+
+
 @pytest.mark.parametrize("flag", ["--security=sandbox", "--network=default"])
 def test_what_is_so_anyway_changes_nothing(flag: str) -> None:
     assert planned(f"FROM b:1\nRUN {flag} x\n").checksum == planned("FROM b:1\nRUN x\n").checksum
@@ -45,10 +72,12 @@ def test_what_is_so_anyway_changes_nothing(flag: str) -> None:
     [
         ("RUN", "needs a command"),
         ("RUN []", "needs a command"),
-        ("RUN --device=gpu x", "--device is not supported"),
+        ("RUN --device=required x", "RUN --device=required does not name one device"),
+        ("RUN --device=a=1,b=2 x", "does not name one device"),
+        ("RUN --device x", "--device needs a value"),
         ("RUN --security=strange x", "--security=strange is not known"),
         ("RUN --network=bridge x", "--network=bridge is not known"),
-        ("RUN --security=insecure x", "needs a privileged container, and Lineal starts none"),
+        ("RUN --security=insecure --security=insecure x", "--security is given twice"),
         ("RUN --netwrok=none x", "Did you mean --network?"),
         ("RUN <<E\nnever ends", "unterminated heredoc"),
         ("RUNN x", "unknown instruction"),

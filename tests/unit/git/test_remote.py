@@ -1,10 +1,12 @@
-"""The head of a branch, as the remote has it now and not as the clone remembers it."""
+"""What a clone's remote is: the head of a branch as it is now, and where people find it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from lineal.git.remote import branch_head
+import pytest
+
+from lineal.git.remote import branch_head, web_address
 from lineal.git.repository import Repository
 from tests import servers
 
@@ -29,3 +31,30 @@ def test_without_a_remote_that_answers_there_is_none(repo: servers.Repository, t
     clone = repo.clone(tmp_path / "clone")
     clone.git("remote", "set-url", "origin", f"file://{tmp_path}/nowhere")
     assert branch_head(opened(clone), "main") is None
+
+
+@pytest.mark.parametrize(
+    "url, address",
+    [
+        ("https://github.com/acme/shop.git", "https://github.com/acme/shop"),
+        ("https://x-access-token:secret@GitHub.com/acme/shop.git/", "https://github.com/acme/shop"),
+        ("ssh://git@github.com:22/acme/shop.git", "https://github.com/acme/shop"),
+        ("git@github.com:acme/shop.git", "https://github.com/acme/shop"),
+        ("github.com:acme/shop.git", "https://github.com/acme/shop"),
+        ("gh:acme/shop", "https://github.com/acme/shop"),
+        ("https://example.com:8443/shop", "https://example.com:8443/shop"),
+        ("http://a:b@c@github.com/acme/shop", "https://github.com/acme/shop"),
+        ("work:acme/shop", None),
+        ("/srv/git/shop.git", None),
+        ("file:///srv/git/shop.git", None),
+    ],
+)
+def test_people_find_it_at_one_address_whatever_the_machine_has_set(
+    repo: servers.Repository, url: str, address: str | None
+) -> None:
+    """Finished images name it: another address is another digest."""
+    repo.write({"a": "1"})
+    repo.git("remote", "add", "origin", url)
+    repo.git("config", "url.https://github.com/.insteadOf", "gh:")
+    repo.git("config", "url.https://mirror.example.com/.insteadOf", "https://github.com/acme/")
+    assert web_address(opened(repo)) == address

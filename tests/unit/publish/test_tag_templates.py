@@ -39,6 +39,18 @@ def at(tag: str | None = None, branch: str | None = None) -> GitFacts:
         ("1.2.x", at(branch="1.2.x"), "moving"),
         ("1.4.2", MAIN, "version"),
         ("deadbee", MAIN, "moving"),
+        (f"sha{COMMIT[:7].upper()}", MAIN, "version"),
+        ("1-2-3", at("v1.2.3"), "version"),
+        ("api_1_2_3_rc_1", at("v1.2.3-rc.1"), "version"),
+        ("release-5", at("Release/5"), "version"),
+        ("1.2-3", at("v1.2"), "version"),
+        ("11.2.3", at("v1.2.3"), "version"),
+        ("x1-2-3", at("v1.2.3"), "moving"),
+        ("1.4.2", at(branch="1.4"), "version"),
+        ("1.4-main", at(branch="1.4"), "moving"),
+        ("1.4.2-main", at(branch="main"), "moving"),
+        ("1.2", at("v1.2"), "version"),
+        ("v1.4.2", at(branch="v1.4.2"), "moving"),
     ],
 )
 def test_what_names_one_commit_is_written_once(name: str, git: GitFacts, kind: str) -> None:

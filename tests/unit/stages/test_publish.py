@@ -20,7 +20,7 @@ from lineal.stages.lookup import Lookup
 from lineal.stages.publish import Publication, Publisher
 from lineal.stages.visibility import HistoryPosition
 from lineal.store.layout import Layout
-from lineal.store.record import FILESYSTEM, Record, image_digest, record_descriptors
+from lineal.store.record import FILESYSTEM, Record, image_digest, record_parts
 from lineal.store.tags import stage_tag
 from tests.unit.stages.workbench import HERE, SUM, MemoryStore, Says, built, oid, put, record
 
@@ -64,8 +64,8 @@ def test_everything_a_tag_leads_to_is_there_before_the_tag() -> None:
     done = publish(store, "whole")
     image = read_image(store, image_digest(done.candidate.index), "linux/amd64")
     assert image.config_json["config"] == {"Labels": {"text": "whole"}}
-    parts = record_descriptors(store, done.candidate.index)
-    assert b"".join(store.blob(parts[FILESYSTEM].digest)) == b"index of whole"
+    parts = record_parts(store, done.candidate.index)
+    assert b"".join(store.blob(parts[FILESYSTEM].descriptor.digest)) == b"index of whole"
 
 
 def test_what_is_visible_already_is_adopted_and_no_tag_is_made() -> None:

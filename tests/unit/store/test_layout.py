@@ -70,6 +70,15 @@ def test_a_tag_is_never_moved(tmp_path: Path) -> None:
     assert store.digest("one") == first.digest
 
 
+def test_a_tag_that_is_to_move_moves(tmp_path: Path) -> None:
+    store = Layout(tmp_path / "store")
+    first, second = manifest_of(store, "1"), manifest_of(store, "2")
+    for manifest in (first, second, first):
+        assert store.move_tag(manifest, "latest")
+        assert store.digest("latest") == manifest.digest
+    assert store.tags() == ["latest"]
+
+
 def test_what_another_process_writes_is_seen_at_once(tmp_path: Path) -> None:
     reader, writer = Layout(tmp_path / "store"), Layout(tmp_path / "store")
     for number in range(20):

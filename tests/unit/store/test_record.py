@@ -15,14 +15,14 @@ from lineal.oci.types import OCI_INDEX, OCI_LAYER_GZIP, Descriptor, Manifest, sh
 from lineal.store.record import (
     FILESYSTEM,
     PREFIX,
-    RECORD,
     Record,
     image_digest,
     read_stage,
-    record_descriptors,
     record_documents,
+    record_parts,
     stage_index,
 )
+from lineal.store.statement import STATEMENT, StageStatement
 from lineal.store.tags import stage_tag
 from tests.unit.stages.workbench import MemoryStore, oid
 
@@ -51,7 +51,7 @@ def changed(change: Callable[[dict[str, Any]], object]) -> Manifest:
 
 def test_a_stage_is_an_index_of_an_image_and_its_record() -> None:
     made = image_of({**CONFIG, "architecture": "arm"}, [LAYER])
-    blobs, beside = record_documents(RECORDED, {"x": 1}, b"files", made.manifest.digest)
+    blobs, beside = record_documents(RECORDED, {"x": 1}, b"files", made, "linux/arm/v7")
     index = stage_index(made, beside, RECORDED, "linux/arm/v7")
     first, second = index.json["manifests"]
     assert image_digest(index) == first["digest"] == made.manifest.digest
@@ -59,8 +59,8 @@ def test_a_stage_is_an_index_of_an_image_and_its_record() -> None:
     assert second["platform"] == {"os": "unknown", "architecture": "unknown"}
     assert second["annotations"]["vnd.docker.reference.digest"] == made.manifest.digest
     assert index.media_type == OCI_INDEX
-    document = json.loads(blobs[0].open().read())
-    assert document["inputs"] == {"x": 1} and document["image"] == made.manifest.digest
+    said = StageStatement.read(blobs[0].open().read())
+    assert said.inputs == {"x": 1} and said.image == made.manifest.digest and said.platform == "linux/arm/v7"
 
 
 def test_what_annotations_say_is_read_back() -> None:
@@ -68,8 +68,8 @@ def test_what_annotations_say_is_read_back() -> None:
 
 
 def test_the_record_does_not_depend_on_when_it_was_published() -> None:
-    later = replace(RECORDED, created=1)
-    assert record_documents(RECORDED, {}, b"", "x")[1].digest == record_documents(later, {}, b"", "x")[1].digest
+    made, later = image_of(CONFIG, [LAYER]), replace(RECORDED, created=1)
+    assert record_documents(RECORDED, {}, b"", made) == record_documents(later, {}, b"", made)
 
 
 def test_the_parts_of_a_record_are_found_by_their_types() -> None:
@@ -78,11 +78,11 @@ def test_the_parts_of_a_record_are_found_by_their_types() -> None:
     blobs, beside = record_documents(RECORDED, {}, b"files", made.manifest.digest)
     index = stage_index(made, beside, RECORDED, "linux/amd64")
     with pytest.raises(MissingContent):
-        record_descriptors(store, index)
+        record_parts(store, index)
     store.put_manifest(beside)
-    parts = record_descriptors(store, index)
-    assert parts[RECORD].digest == blobs[0].digest
-    assert parts[FILESYSTEM] == Descriptor(FILESYSTEM, sha256(b"files"), 5)
+    parts = record_parts(store, index)
+    assert parts[STATEMENT].descriptor.digest == blobs[0].digest
+    assert parts[FILESYSTEM].descriptor == Descriptor(FILESYSTEM, sha256(b"files"), 5)
 
 
 @pytest.mark.parametrize("tag", [RECORDED.checksum, OWN])

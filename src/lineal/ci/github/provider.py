@@ -54,6 +54,13 @@ class GitHub:
         server = self.environ.get("GITHUB_SERVER_URL", "https://github.com")
         return f"{server}/{self.environ.get('GITHUB_REPOSITORY', '')}/actions/runs/{number}" if number else ""
 
+    def builder(self) -> tuple[str, str]:
+        """The workflow's file and ref; the run, of which there may be several attempts."""
+        workflow, attempt = self.environ.get("GITHUB_WORKFLOW_REF"), self.environ.get("GITHUB_RUN_ATTEMPT")
+        server = self.environ.get("GITHUB_SERVER_URL", "https://github.com")
+        run = self.job()
+        return f"{server}/{workflow}" if workflow else "", f"{run}/attempts/{attempt}" if run and attempt else run
+
     def logins(self) -> Sequence[Login]:
         """None: a job has its token only when a step is given it, and the action logs in with that."""
         return ()
@@ -65,6 +72,10 @@ class GitHub:
 
     def write_results(self, report: Report, files: ResultFiles) -> None:
         try:
+            if self.environ.get("GITHUB_ARTIFACTS"):
+                from lineal.ci.github.artifacts import declare
+
+                declare(report, self.environ, files)
             if self.environ.get("GITHUB_OUTPUT"):
                 from lineal.ci.github.outputs import write_outputs
 

@@ -49,6 +49,13 @@ class GitLab:
     def job(self) -> str:
         return self.environ.get("CI_JOB_URL", "")
 
+    def builder(self) -> tuple[str, str]:
+        """The file of the pipeline, at its ref."""
+        project, ref = self.environ.get("CI_PROJECT_URL"), self.environ.get("CI_COMMIT_REF_NAME", "")
+        kind = "tags" if self.environ.get("CI_COMMIT_TAG") else "heads"
+        config = self.environ.get("CI_CONFIG_PATH") or ".gitlab-ci.yml"
+        return f"{project}//{config}@refs/{kind}/{ref}" if project else "", self.job()
+
     def logins(self) -> Sequence[Login]:
         """The job's own password for its GitLab's registry."""
         names = ("CI_REGISTRY", "CI_REGISTRY_USER", "CI_REGISTRY_PASSWORD")

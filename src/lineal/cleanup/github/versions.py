@@ -19,7 +19,7 @@ from lineal.oci import Store
 from lineal.oci.types import DOCKER_LIST, OCI_INDEX, Manifest
 from lineal.oci.verify import is_digest
 from lineal.store.gc import GRACE
-from lineal.store.record import told_image
+from lineal.store.record import told
 from lineal.text import plural
 
 _FALLBACK = re.compile(r"sha256-([0-9a-f]{64})\b")
@@ -126,10 +126,10 @@ class VersionRemoval:
         """Add the records that an earlier cleanup, or a run that was killed, left behind, with their images."""
         asked = [digest for digest in loose if digest not in self._images | self._records]
         for digest, manifest in zip(asked, self._pool.map(self._store.manifest, asked), strict=True):
-            image = told_image(self._store, manifest) if manifest else None
-            if image is not None:
+            found = told(self._store, manifest) if manifest else None
+            if found is not None:
                 self._records.add(digest)
-                self._images.add(image)
+                self._images.add(found.image)
 
 
 def _children(manifest: Manifest, *kinds: str) -> list[str]:

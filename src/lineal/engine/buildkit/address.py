@@ -1,7 +1,8 @@
-"""Where a buildkitd is: `unix://PATH`, `tcp://HOST:PORT` with TLS, `docker-container://NAME`."""
+"""Where a buildkitd is: `unix://PATH`, `tcp://HOST:PORT` with TLS, `docker-container://NAME`, `kube-pod://POD`."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,12 @@ from lineal.text import quoted
 
 DEFAULT_SOCKET = "/run/buildkit/buildkitd.sock"
 _TLS = ("cacert", "cert", "key", "servername")
+_POD = ("namespace", "container", "context")
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+"""Of a pod, a container and a namespace in Kubernetes."""
 _EXAMPLE = (
-    "Write unix:///run/buildkit/buildkitd.sock, tcp://HOST:PORT?cacert=FILE&cert=FILE&key=FILE or "
-    "docker-container://NAME."
+    "Write unix:///run/buildkit/buildkitd.sock, tcp://HOST:PORT?cacert=FILE&cert=FILE&key=FILE, "
+    "docker-container://NAME or kube-pod://POD?namespace=NAME."
 )
 
 
@@ -29,15 +33,25 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True)
+class Pod:
+    """Which pod has the name, and its container. What is empty is that of the kubeconfig, and the only container."""
+
+    namespace: str = ""
+    container: str = ""
+    context: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Address:
-    """`place` is a path, `HOST:PORT` or the name of a container."""
+    """`place` is a path, `HOST:PORT` or the name of a container or pod."""
 
     scheme: str
     place: str
     tls: Tls | None = None
+    pod: Pod = Pod()
 
     def __str__(self) -> str:
-        return f"{self.scheme}://{self.place}"
+        return f"{self.scheme}://{self.place}" + (f"?namespace={self.pod.namespace}" if self.pod.namespace else "")
 
     @property
     def host(self) -> str:
@@ -73,6 +87,8 @@ def parse(text: str, source: str) -> Address:
         if not parts.netloc:
             raise _unusable(text, source, "it names no container")
         return Address("docker-container", parts.netloc)
+    if scheme == "kube-pod":
+        return _pod(parts.netloc, options, text, source)
     raise _unusable(text, source, f"Lineal reaches no buildkitd by {quoted(scheme)}")
 
 
@@ -90,6 +106,16 @@ def _tcp(place: str, options: Mapping[str, str], text: str, source: str) -> Addr
         if not path.is_file():
             raise _unusable(text, source, f"{name} names {quoted(str(path))}, where no file is")
     return Address("tcp", place, Tls(**files, servername=options.get("servername", "")))
+
+
+def _pod(name: str, options: Mapping[str, str], text: str, source: str) -> Address:
+    _check_options(options, _POD, text, source)
+    if not _NAME.fullmatch(name):
+        raise _unusable(text, source, f"{quoted(name)} is no pod's name" if name else "it names no pod")
+    for option in ("namespace", "container"):
+        if option in options and not _NAME.fullmatch(options[option]):
+            raise _unusable(text, source, f"its {option} is no name of Kubernetes")
+    return Address("kube-pod", name, pod=Pod(**options))
 
 
 def _check_options(options: Mapping[str, str], known: tuple[str, ...], text: str, source: str) -> None:

@@ -10,12 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lineal.engine import Command, PushedLayer, SecretMount
+from lineal.engine import DEVICE, NETWORK_HOST, SECURITY_INSECURE, Command, PushedLayer, SecretMount
 from lineal.engine.buildkit import listing
 from lineal.engine.buildkit.address import Address
 from lineal.engine.buildkit.blobs import SessionBlobs
 from lineal.engine.buildkit.connect import lost
-from lineal.engine.buildkit.failures import CommandLog, refuse
+from lineal.engine.buildkit.failures import NO_JOB, CommandLog, refuse
 from lineal.engine.buildkit.grpc import UNKNOWN, Connection, ConnectionLost, RpcError, Stream, answer
 from lineal.engine.buildkit.llb import Graph, Output
 from lineal.engine.buildkit.mounts import Execution, layout, made_beforehand
@@ -32,6 +32,7 @@ _CONTROL = "/moby.buildkit.v1.Control/"
 _BRIDGE = "/moby.buildkit.v1.frontend.LLBBridge/"
 _LAST_WORDS = 5.0
 """Seconds in which the last lines of a command come after it ended."""
+_NOT_YET = "no such job"
 _PIECE = 4 << 20
 """Bytes of a file that are asked for at once; BuildKit sends at most 16 MiB in a message."""
 
@@ -61,6 +62,7 @@ class Build:
         self._workspace = workspace
         self._check = check
         self._reference = secrets.token_hex(16)
+        self._solving: Stream | None = None
         self._blobs = SessionBlobs(workspace, check)
         self._session = Session(target.login if target else lambda _host: None, self._blobs)
 
@@ -113,7 +115,7 @@ class Build:
             self._session.result(lambda stream: archive.take(_chunks(stream)))
             self._solve(work, exporter, lambda: self._make(work, work.layer))
             made = (os.fsencode(one.path.strip("/")) for one in made_beforehand(work.command))
-            return archive.layer(hidden, frozenset(made))
+            return archive.layer(hidden, frozenset(made), work.command.options.epoch)
 
     def _pushed(self, work: _Work, target: Target, architecture: str) -> PushedLayer:
         """From the daemon to the store."""
@@ -127,7 +129,7 @@ class Build:
             trees.append(listing.parse(self._read(found.ref.id, listing.FILE)))
             return self._make(work, work.layer)
 
-        response = self._solve(work, target.exporter(), make)
+        response = self._solve(work, target.exporter(work.command.options.epoch), make)
         return target.pushed(response, trees[0])
 
     # --- the daemon's calls ---
@@ -139,13 +141,13 @@ class Build:
             Ref=self._reference,
             Session=self._session.id,
             Exporters=[exporter],
-            Entitlements=["network.host"] if work.network == "host" else [],
+            Entitlements=work.entitlements,
             # It is in no history of the daemon.
             Internal=True,
         )
         log = work.log
         with self._session.serve(self._control):
-            solving = self._control.ask(_CONTROL + "Solve", request.SerializeToString())
+            self._solving = solving = self._control.ask(_CONTROL + "Solve", request.SerializeToString())
             watched = control_pb2.StatusRequest(Ref=self._reference).SerializeToString()
             status = self._control.ask(_CONTROL + "Status", watched)
             watching = threading.Thread(target=log.follow, args=(status,), daemon=True)
@@ -154,6 +156,7 @@ class Build:
                 self._return(make)
                 return dict(control_pb2.SolveResponse.FromString(answer(solving)).ExporterResponse)
             except RpcError as error:
+                error = _reason(solving, error)
                 self._check()
                 # The daemon tells the rest of what the command printed, and ends the log with the build.
                 watching.join(_LAST_WORDS)
@@ -202,7 +205,16 @@ class Build:
         return bytes(data)
 
     def _bridge(self, method: str, message: bytes) -> bytes:
-        return self._control.call(_BRIDGE + method, message, [("buildkit-controlapi-buildid", self._reference)])
+        """One call that belongs to the build. The daemon waits 3 seconds for the build to begin, which is too short
+        where it is busy: it is asked again as long as it has not said that there will be none."""
+        ours = [("buildkit-controlapi-buildid", self._reference)]
+        while True:
+            try:
+                return self._control.call(_BRIDGE + method, message, ours)
+            except RpcError as error:
+                if _NOT_YET not in error.message or self._solving is None or self._solving.ended:
+                    raise
+                self._check()
 
 
 class _Work:
@@ -223,8 +235,22 @@ class _Work:
         self.layer = layer
         """... and what it added."""
         self.command = command
-        self.network = network
+        asked = {
+            NETWORK_HOST: network == "host", SECURITY_INSECURE: command.insecure, DEVICE: bool(command.devices),
+        }  # fmt: skip
+        self.entitlements = [name for name, wanted in asked.items() if wanted]
+        """What the daemon must be configured to grant."""
         self.log = CommandLog(command, output)
+
+
+def _reason(solving: Stream, error: RpcError) -> RpcError:
+    """The reason of a build that the daemon did not even begin: the parts of it fail in a way of their own."""
+    if NO_JOB in error.message:
+        try:
+            answer(solving)
+        except RpcError as reason:
+            return reason
+    return error
 
 
 def _platform(fields: dict[str, str]) -> ops_pb2.Platform:

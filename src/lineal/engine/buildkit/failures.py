@@ -17,6 +17,12 @@ from lineal.errors import BuildFailed, LinealError, Unreachable
 _EXIT = re.compile(r"exit code: (\d+)")
 _NO_SESSION = "no active session"
 _RUNC = "runc run failed: unable to start container process: "
+_NOT_GRANTED = re.compile(r"granting entitlement (\S+) is not allowed")
+_NO_DEVICE = re.compile(
+    r"required device (\S+) is not registered|CDI device (\S+) is required|devices? (.+) (?:is|are) requested by the"
+)
+NO_JOB = "no such job"
+"""What the daemon answers to a part of a build that has ended, or never began."""
 _NO_USER = ("unable to find user", "unable to find group", "no matching entries in")
 _WRONG_MACHINE = "The engine cannot execute programs of this image: it is for another processor architecture."
 _MACHINE_REMEDY = "Build for the engine's platform or install emulation (binfmt) on the engine's machine."
@@ -58,6 +64,13 @@ class CommandLog:
             self._output(line)
 
 
+def _not_granted(entitlement: str, address: Address) -> BuildFailed:
+    return BuildFailed(
+        f"The buildkitd at {address} does not grant {entitlement}, which this RUN asks for.", id="LN-5301",
+        remedy=f"Start it with `--allow-insecure-entitlement {entitlement}`, or name another engine.",
+    )  # fmt: skip
+
+
 def refuse(
     error: RpcError, address: Address, command: Command, log: CommandLog, failure: Exception | None
 ) -> Exception:
@@ -68,6 +81,14 @@ def refuse(
     if error.code in (CANCELLED, UNAVAILABLE) or _NO_SESSION in message:
         # Nobody here has given it up.
         return lost(address, error)
+    if granted := _NOT_GRANTED.search(message):
+        return _not_granted(granted[1], address)
+    if device := _NO_DEVICE.search(message):
+        name = next(group for group in device.groups() if group).strip('"')
+        return BuildFailed(
+            f"The buildkitd at {address} has no device {name!r} for this RUN: {message}.", id="LN-5302",
+            remedy="Describe it to the daemon (CDI, `[cdi]` in its buildkitd.toml), or leave `required` out.",
+        )  # fmt: skip
     unable = Unreachable(f"The buildkitd at {address} could not do this RUN: {message}.", id="LN-5029")
     if log.ended:
         return unable

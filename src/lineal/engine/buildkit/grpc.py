@@ -24,6 +24,11 @@ import h2.settings
 OK, CANCELLED, UNKNOWN, NOT_FOUND, UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 0, 1, 2, 5, 12, 13, 14
 _WINDOW = 4 << 20
 """Bytes that the other side may send before they are taken, on one stream."""
+_QUIET = 20.0
+"""Seconds without a byte until the other side is asked for one; after as many more the connection is given up. While
+a build runs, BuildKit asks something every five seconds, so that nothing in between takes the connection for idle."""
+_FAREWELL = 1.0
+"""Seconds to say that a connection ends, while somebody else may still be sending."""
 _LARGEST = 64 << 20
 """Bytes of one message; BuildKit sends at most 16 MiB."""
 
@@ -77,6 +82,11 @@ class Stream:
         self._error = self._error or error
 
     # --- for the call's own threads ---
+
+    @property
+    def ended(self) -> bool:
+        """Whether the other side has said its last."""
+        return self._ended
 
     def send(self, message: bytes) -> None:
         """One message; waits while the other side takes no more. Raises `RpcError` and `ConnectionLost`."""
@@ -140,6 +150,8 @@ class Connection:
         self._handlers = handlers
         self._streams: dict[int, Stream] = {}
         self._lost: Exception | None = None
+        self._heard, self._silent = True, False
+        self._closed = threading.Event()
         self.changed = threading.Condition(threading.RLock())
         config = h2.config.H2Configuration(client_side=handlers is None, header_encoding="utf-8")
         self._h2 = h2.connection.H2Connection(config)
@@ -163,6 +175,8 @@ class Connection:
             self._h2.increment_flow_control_window(16 * _WINDOW)
             self._flush()
         threading.Thread(target=self._read, daemon=True).start()
+        if handlers is None:
+            threading.Thread(target=self._watch, daemon=True).start()
 
     def __enter__(self) -> Connection:
         return self
@@ -171,9 +185,12 @@ class Connection:
         self.close()
 
     def close(self) -> None:
-        with self.changed, suppress(h2.exceptions.ProtocolError, ConnectionLost):
-            self._h2.close_connection()
-            self._flush()
+        # A sender has the lock as long as the other side takes nothing.
+        if self.changed.acquire(timeout=_FAREWELL):
+            with suppress(h2.exceptions.ProtocolError, ConnectionLost):
+                self._h2.close_connection()
+                self._flush()
+            self.changed.release()
         self._transport.close()
         self._end(ConnectionLost("it was closed"))
 
@@ -268,6 +285,7 @@ class Connection:
         error: Exception = ConnectionLost("the other side has ended it")
         try:
             while data := self._transport.receive():
+                self._heard = True
                 with self.changed:
                     for event in self._h2.receive_data(data):
                         self._handle(event)
@@ -275,10 +293,34 @@ class Connection:
                     self.changed.notify_all()
         except (OSError, h2.exceptions.ProtocolError, ConnectionLost, RpcError) as caught:
             error = ConnectionLost(str(caught))
+            error.__cause__ = caught
         self._transport.close()
         self._end(error)
 
+    def _watch(self) -> None:
+        """Notice that nobody is there any more: a machine that is gone says nothing, and a proxy may not say it."""
+        asked = False
+        while not self._closed.wait(_QUIET):
+            if self._heard:
+                self._heard = asked = False
+            elif not asked:
+                asked = True
+                # By itself, as it may have to wait.
+                threading.Thread(target=self._ping, daemon=True).start()
+            else:
+                self._silent = True
+                self._transport.close()
+                return
+
+    def _ping(self) -> None:
+        with self.changed, suppress(h2.exceptions.ProtocolError, ConnectionLost):
+            self._h2.ping(bytes(8))
+            self._flush()
+
     def _end(self, error: Exception) -> None:
+        self._closed.set()
+        if self._silent:
+            error = ConnectionLost(f"nothing came from it for {2 * _QUIET:.0f} seconds")
         with self.changed:
             self._lost = self._lost or error
             for stream in self._streams.values():

@@ -62,6 +62,8 @@ class Execution:
             ),
             mounts=mounts,
             network=_NETWORKS.get(network, ops_pb2.UNSET),
+            security=ops_pb2.INSECURE if command.insecure else ops_pb2.SANDBOX,
+            cdiDevices=[ops_pb2.CDIDevice(name=one.name, optional=not one.required) for one in command.devices],
             secretenv=[self._variable(name, command.env[name]) for name in sorted(command.secret_env)],
         )
         # A daemon answers from its cache, and makes one of two equal commands that run at the same time, whoever

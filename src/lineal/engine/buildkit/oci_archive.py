@@ -53,9 +53,11 @@ class OciArchive:
             elif entry.name == b"index.json":
                 self._index = b"".join(body)
 
-    def layer(self, secrets: tuple[bytes, ...], made: frozenset[bytes] = frozenset()) -> Layer:
+    def layer(
+        self, secrets: tuple[bytes, ...], made: frozenset[bytes] = frozenset(), latest: int | None = None
+    ) -> Layer:
         """The layer, written anew. Where there are two, the first holds nothing but the directories `made` (and those
-        above) for the command of the second: both become one.
+        above) for the command of the second: both become one. No time is later than `latest`, in seconds since 1970.
 
         Raises `BuildFailed` when a secret is in it, and `Unreachable`."""
         *below, last = self._layers() or [""]
@@ -63,7 +65,7 @@ class OciArchive:
             raise Unreachable(f"{_UNREADABLE}: it has {len(below) + 1} layers in place of one.", id="LN-5003")
         gone, directories = self._directories(below[0], last, made) if below else (frozenset(), b"")
         with LayerWriter(self._folder) as writer:
-            tar = LayerTar(writer.write, LayerExclusions(secrets=secrets, dropped=gone))
+            tar = LayerTar(writer.write, LayerExclusions(secrets=secrets, dropped=gone), latest=latest)
             tar.copy(io.BytesIO(directories + END))
             if last:
                 with self._open(last) as stream:

@@ -8,27 +8,32 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from lineal.engine import DEVICE, NETWORK_HOST, SECURITY_INSECURE
 from lineal.engine.buildkit.address import Address
 from lineal.errors import Unreachable
-from lineal.process import tether
+from lineal.process import apart, reaped, tether
+from lineal.text import printable
 
 _SECONDS = 30.0
 _GRACE = 20.0
+_RUNC = "/run/runc"
+"""Where runc keeps root's containers."""
 _LOG = 2000
 """Bytes of a log that a failure quotes."""
 
 
 @dataclass
 class OwnDaemon:
-    """`close` ends it and removes its data."""
+    """`close` ends it, with all that it has started, and removes its data; so does the kernel when we are killed."""
 
     address: Address
     rootless: bool
     _process: subprocess.Popen[bytes]
-    _directory: Path
+    _reaped: ExitStack
 
     def close(self) -> None:
         self._process.terminate()
@@ -37,7 +42,7 @@ class OwnDaemon:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        self._reaped.close()
 
 
 def can_start(environ: Mapping[str, str]) -> bool:
@@ -56,27 +61,37 @@ def start(environ: Mapping[str, str], workspace: Path, *, host_network: bool) ->
             f"{missing} is not on the PATH, so no buildkitd can be started.", id="LN-5032",
             remedy="Install it, or name another engine by `--engine` (LINEAL_ENGINE).",
         )  # fmt: skip
-    directory = Path(tempfile.mkdtemp(prefix="buildkitd-", dir=workspace))
+    # Short names: the path of a socket has 107 bytes at most.
+    directory = Path(tempfile.mkdtemp(prefix="bk-", dir=workspace))
     address = Address("unix", str(directory / "sock"))
     command = [buildkitd, "--root", str(directory / "data"), "--addr", str(address)]
-    command += ["--containerd-worker=false", "--oci-worker=true"]
-    command += ["--allow-insecure-entitlement=network.host"] if host_network else []
+    command += ["--containerd-worker=false", "--oci-worker=true", "--otel-socket-path", str(directory / "otel")]
+    # It is this run's alone, which has asked already what its commit may have.
+    command += [f"--allow-insecure-entitlement={name}" for name in (NETWORK_HOST, SECURITY_INSECURE, DEVICE)]
+    # In a namespace of processes that ends with it, and with it every command that it runs.
     if rootlesskit is not None:
         # Without a network of its own, RUN has that of this machine: nothing else is to be installed.
-        command = [rootlesskit, "--net=host", "--copy-up=/run", *command, "--rootless", "--oci-worker-net=host"]
-    elif host_network:
-        command += ["--oci-worker-net=host"]
+        kit = [rootlesskit, "--net=host", "--copy-up=/run", "--pidns", f"--state-dir={directory / 'kit'}"]
+        command = [*kit, *command, "--rootless", "--oci-worker-net=host"]
+    else:
+        command = [*apart("buildkitd", [_RUNC]), *command, *(["--oci-worker-net=host"] if host_network else [])]
+    through = [rootlesskit, "--net=host"] if rootlesskit is not None else []
+    stack = ExitStack()
+    stack.enter_context(reaped(directory, workspace, through))
     log = directory / "log"
     with log.open("wb") as out:
         process = subprocess.Popen(
             [*tether(), *command],
-            env=dict(environ),
+            # Its own settings, and what it vouches with, are no daemon's. Where XDG_RUNTIME_DIR says, runc keeps its
+            # state for a user who is not root.
+            env={name: value for name, value in environ.items() if not name.startswith("LINEAL_")}
+            | {"XDG_RUNTIME_DIR": str(directory)},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
             process_group=0,
         )
-    daemon = OwnDaemon(address, rootless, process, directory)
+    daemon = OwnDaemon(address, rootless, process, stack)
     _wait(daemon, process, log)
     return daemon
 
@@ -91,10 +106,17 @@ def _wait(daemon: OwnDaemon, process: subprocess.Popen[bytes], log: Path) -> Non
         if Path(daemon.address.place).exists():
             return
         time.sleep(0.05)
-    said = log.read_text(errors="replace")[-_LOG:].strip().splitlines()
+    reason = _reason(log.read_text(errors="replace"))
     daemon.close()
-    reason = f": {said[-1]}" if said else ""
     raise Unreachable(
         f"A buildkitd could not be started{reason}.", id="LN-5032",
         remedy="See docs/engines.md for what it needs, or name another engine by `--engine` (LINEAL_ENGINE).",
     )  # fmt: skip
+
+
+def _reason(log: str) -> str:
+    """buildkitd's own sentence, which stands above a list of its calls, or rootlesskit's, but for that it ended."""
+    lines = log[-_LOG:].strip().splitlines()
+    said = [line for line in lines if line.startswith("buildkitd: ")]
+    said += [line for line in lines if not line.startswith("[rootlesskit:parent] error: child exited")][-1:]
+    return f": {printable(said[0])}" if said else ""

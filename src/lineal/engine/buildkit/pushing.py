@@ -32,11 +32,14 @@ class Target:
         hosts = DOCKER_HUB_HOSTS if self._store.host in DOCKER_HUB_HOSTS else {self._store.host}
         return self._store.fresh_login() if host in hosts else None
 
-    def exporter(self) -> control_pb2.Exporter:
+    def exporter(self, epoch: int | None = None) -> control_pb2.Exporter:
+        """`epoch` is the latest time of a file, in seconds since 1970."""
         attributes = {
             "name": self.name, "push": "true", "push-by-digest": "true", "oci-mediatypes": "true", "store": "false",
             "compression": "gzip", "compression-level": _COMPRESSION,
         }  # fmt: skip
+        if epoch is not None:
+            attributes |= {"source-date-epoch": str(epoch), "rewrite-timestamp": "true"}
         if not self._store.secure:
             attributes["registry.insecure"] = "true"
         return control_pb2.Exporter(Type="image", Attrs=attributes)

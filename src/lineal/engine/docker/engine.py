@@ -76,6 +76,7 @@ class DockerEngine:
         from lineal.engine.docker.mounts import Mounts
         from lineal.engine.docker.resources import RunResources
 
+        _check_devices(command, output)
         client, images = self._connect()
         self._check()
         with self._locked(locked_caches(command.mounts)), RunResources(client, self.id) as resources:
@@ -122,7 +123,8 @@ class DockerEngine:
             self._execute(client, container, output, command.secrets)
         mounts.wipe_secrets()
         with LayerWriter(workspace) as writer:
-            tar = LayerTar(writer.write, exclusions, container_diff.deletions(client, container) if helper else ())
+            deleted = container_diff.deletions(client, container) if helper else ()
+            tar = LayerTar(writer.write, exclusions, deleted, command.options.epoch)
             if helper:
                 container_diff.copy_upper(client, helper, tar)
             else:
@@ -191,7 +193,7 @@ class DockerEngine:
 
         binds = [f"{NOWHERE}:{HOSTNAME_FILE}"] if self._bare_hostname and not mounts.covers(HOSTNAME_FILE) else []
         network = self._network if command.network == "default" else command.network
-        host = {"NetworkMode": network, "LogConfig": {"Type": "json-file"}}
+        host = {"NetworkMode": network, "LogConfig": {"Type": "json-file"}, "Privileged": command.insecure}
         return {
             "Image": image,
             "Entrypoint": [],
@@ -248,6 +250,18 @@ class DockerEngine:
         # Not started yet or ended already: `run` sees the flag by itself.
         with suppress(LinealError):
             client.call("POST", f"/containers/{container}/kill", "stop a command")
+
+
+def _check_devices(command: Command, output: Callable[[str], None]) -> None:
+    """Docker Engine has devices of CDI since 28 only, and says nothing of those that it has not."""
+    for device in command.devices:
+        if device.required:
+            raise BuildFailed(
+                f"RUN --device={device.name},required needs a buildkitd: the engine docker gives no devices.",
+                id="LN-5303",
+                remedy="Name one by `--engine buildkit:ADDRESS` (LINEAL_ENGINE), or leave `required` out.",
+            )
+        output(f"The device {device.name} is left out: the engine docker gives none.")
 
 
 def _settings(options: RunOptions) -> dict[str, Any]:

@@ -13,12 +13,11 @@ from lineal.engine.docker.client import Client, call_interruptibly
 from lineal.errors import Unreachable
 from lineal.oci import Store
 from lineal.oci.image import content, whole
-from lineal.oci.types import Image, sha256
+from lineal.oci.types import Image, Manifest, sha256
 from lineal.tar import raw
 from lineal.tar.header import END, padding
 
-_LAYER = "lineal-layer-%d.tar"
-_MISSING = re.compile(r"lineal-layer-(\d+)\.tar: no such file")
+_MISSING = re.compile(r"blobs/sha256/([0-9a-f]{64}): no such file")
 _CHEAP = 1 << 20
 """Bytes that are sent sooner than it is asked (0.06 s) whether the engine has them."""
 _LOADED = re.compile(r"Loaded image(?: ID)?: (sha256:[0-9a-f]{64})")
@@ -46,30 +45,31 @@ class ImageLoader:
 
     def ensure(self, image: Image, store: Store) -> str:
         """The engine's id of an image with the parent's layers. Raises `MissingContent` when the store lacks one."""
-        return self._ensure(bare_config(image), image, store)
+        config = bare_config(image)
+        return self._ensure(_archive_of(config, image, None), config, image, store)
 
     def load(self, image: Image, store: Store, names: Sequence[str]) -> None:
         """Have the image itself in the engine, under these names (`repository:tag`), which others lose.
 
         Raises `Unreachable`."""
         with whole():
-            found = self._ensure(image.config, image, store)
+            found = self._ensure(_archive_of(image.config, image, image.manifest), image.config, image, store)
         for name in names:
             repository, _, tag = name.rpartition(":")
             self._client.call(
                 "POST", f"/images/{found}/tag", f"name an image {name}", params={"repo": repository, "tag": tag}
             )
 
-    def _ensure(self, config: bytes, image: Image, store: Store) -> str:
+    def _ensure(self, documents: bytes, config: bytes, image: Image, store: Store) -> str:
         digest = sha256(config)
         with self._lock:
             self._check()
             found = self._client.find(f"/images/{self._known.get(digest, digest)}/json", "look up an image")
-            self._known[digest] = found["Id"] if found else self._load(config, image, store)
+            self._known[digest] = found["Id"] if found else self._load(documents, image, store)
             self._chains |= {tuple(image.diff_ids[:count]) for count in range(1, len(image.diff_ids) + 1)}
             return self._known[digest]
 
-    def _load(self, config: bytes, image: Image, store: Store) -> str:
+    def _load(self, documents: bytes, image: Image, store: Store) -> str:
         # The engine reads a layer from the archive only when it has no such chain of layers, and else says which one
         # it lacks: so an archive without any layer asks for the price of one small call which of them it needs.
         ids = image.diff_ids
@@ -77,18 +77,18 @@ class ImageLoader:
         if not first or sum(layer.size for layer in image.layers[first:]) > _CHEAP:
             first = len(image.layers)
         try:
-            return self._send(config, image, store, first=first)
+            return self._send(documents, image, store, first=first)
         except _Incomplete as incomplete:
             first = incomplete.first
         try:
-            return self._send(config, image, store, first=first)
+            return self._send(documents, image, store, first=first)
         except _Incomplete:
             # Somebody removed images meanwhile.
-            return self._send(config, image, store, first=0)
+            return self._send(documents, image, store, first=0)
 
-    def _send(self, config: bytes, image: Image, store: Store, first: int) -> str:
+    def _send(self, documents: bytes, image: Image, store: Store, first: int) -> str:
         """Load with the bytes of the layers from number `first` on."""
-        chunks = self._archive(config, image, store, first)
+        chunks = self._archive(documents, image, store, first)
 
         def call() -> str:
             params = {"quiet": "1"}
@@ -101,7 +101,7 @@ class ImageLoader:
         lines = [json.loads(line) for line in text.splitlines() if line.strip()]
         for line in lines:
             if "error" in line:
-                self._refused(str(line["error"]), first)
+                self._refused(str(line["error"]), image, first)
         found = _LOADED.search("".join(str(line.get("stream", "")) for line in lines))
         if found is None:
             raise Unreachable(
@@ -109,27 +109,43 @@ class ImageLoader:
             )
         return found[1]
 
-    def _refused(self, reason: str, first: int) -> None:
+    def _refused(self, reason: str, image: Image, first: int) -> None:
         missing = _MISSING.search(reason)
-        if missing and int(missing[1]) < first:
-            raise _Incomplete(int(missing[1]))
+        lacking = [missing is not None and layer.digest.endswith(missing[1]) for layer in image.layers[:first]]
+        if True in lacking:
+            raise _Incomplete(lacking.index(True))
         if first:
             raise _Incomplete(0)
         raise Unreachable(f"Docker Engine at {self._client.host} could not load an image: {reason}.", id="LN-5004")
 
-    def _archive(self, config: bytes, image: Image, store: Store, first: int) -> Iterator[bytes]:
-        names = [_LAYER % number for number in range(len(image.layers))]
-        manifest = [{"Config": "config.json", "RepoTags": None, "Layers": names}]
-        yield raw.file(b"manifest.json", json.dumps(manifest).encode())
-        yield raw.file(b"config.json", config)
-        for number in range(first, len(names)):
-            layer = image.layers[number]
-            yield raw.header(names[number].encode(), size=layer.size)
+    def _archive(self, documents: bytes, image: Image, store: Store, first: int) -> Iterator[bytes]:
+        yield documents
+        for layer in image.layers[first:]:
+            yield raw.header(_blob(layer.digest).encode(), size=layer.size)
             for chunk in content(store, layer):
                 self._check()
                 yield chunk
             yield padding(layer.size)
         yield END
+
+
+def _archive_of(config: bytes, image: Image, manifest: Manifest | None) -> bytes:
+    """An archive's files but for the layers. With a `manifest` the image has its digest in an engine that keeps
+    manifests (the image store of containerd), and else one that the engine makes up."""
+    entry = {"Config": _blob(sha256(config)), "RepoTags": None, "Layers": [_blob(one.digest) for one in image.layers]}
+    files = {"manifest.json": json.dumps([entry]).encode(), entry["Config"]: config}
+    if manifest is not None:
+        index = {"schemaVersion": 2, "manifests": [manifest.descriptor().to_json()]}
+        files |= {
+            "oci-layout": b'{"imageLayoutVersion": "1.0.0"}',
+            "index.json": json.dumps(index).encode(),
+            _blob(manifest.digest): manifest.data,
+        }
+    return b"".join(raw.file(str(name).encode(), data) for name, data in files.items())
+
+
+def _blob(digest: str) -> str:
+    return f"blobs/{digest.replace(':', '/')}"
 
 
 def bare_config(image: Image) -> bytes:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import requests
 
@@ -14,7 +15,7 @@ from lineal.clock import Time
 from lineal.errors import LinealError, MissingContent
 from lineal.oci import Conflict, Store
 from lineal.oci.types import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Manifest
-from lineal.oci.verify import MAX_MANIFEST, invalid_response, is_digest, read_manifest
+from lineal.oci.verify import MAX_MANIFEST, invalid_response, is_digest, read_json, read_manifest
 from lineal.store.registry.auth import LISTING, Denied, repository_scopes
 from lineal.store.registry.credentials import Credential
 from lineal.store.registry.errors import ConnectionFailed, connection_error, refused
@@ -145,11 +146,14 @@ class Registry(Store):
     def try_tag(self, manifest: Manifest, tag: str) -> bool:
         return self._try(manifest, tag, self._http.tries())
 
-    def _try(self, manifest: Manifest, tag: str | None, tries: Tries) -> bool:
+    def move_tag(self, manifest: Manifest, tag: str) -> bool:
+        return self._try(manifest, tag, self._http.tries(), once=False)
+
+    def _try(self, manifest: Manifest, tag: str | None, tries: Tries, *, once: bool = True) -> bool:
         """PUT once. False, after a pause, when another try may succeed; else raises what is wrong."""
         answer = None
         try:
-            answer = self._put(manifest, tag)
+            answer = self._put(manifest, tag, once=once)
         except ConnectionFailed:
             if not tries.again():
                 raise
@@ -180,17 +184,37 @@ class Registry(Store):
             raise Conflict(f"{self.address}:{tag} is {existing} and may not be moved.")
         return existing is not None
 
-    def _put(self, manifest: Manifest, tag: str | None) -> Response:
+    def _put(self, manifest: Manifest, tag: str | None, *, once: bool) -> Response:
         # No registry is known to need If-None-Match, but one that heeds it makes a tag an atomic first publication.
-        once = {"If-None-Match": "*"} if tag else {}
+        condition = {"If-None-Match": "*"} if tag and once else {}
         return self._http.ask(
             "PUT",
             f"{self._base}/manifests/{tag or manifest.digest}",
             self._push,
-            headers={"Content-Type": manifest.media_type, **once},
+            headers={"Content-Type": manifest.media_type, **condition},
             body=Blob(manifest.digest, len(manifest.data), manifest.data),
             tries=1,
         )
+
+    def replace_tag(self, manifest: Manifest, tag: str) -> None:
+        answer = self._http.ask(
+            "PUT",
+            f"{self._base}/manifests/{tag}",
+            self._push,
+            headers={"Content-Type": manifest.media_type},
+            body=Blob(manifest.digest, len(manifest.data), manifest.data),
+        )
+        self._expect(answer, "write", *WRITTEN)
+
+    def referrers(self, digest: str) -> list[dict[str, Any]] | None:
+        try:
+            answer = self._read("GET", f"{self._base}/referrers/{digest}", accept=OCI_INDEX, limit=MAX_MANIFEST)
+        except Denied:
+            return None
+        if answer.status != 200 or answer.headers.get("Content-Type", "").partition(";")[0] != OCI_INDEX:
+            return None
+        found = read_json(answer.body, self.host).get("manifests")
+        return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
 
     def tags(self, prefix: str = "") -> list[str]:
         return self._listing.tags(prefix)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import secrets
 import tempfile
 from collections.abc import Iterator
@@ -32,9 +33,20 @@ def daemon(registry: str) -> Iterator[str]:
         pytest.skip(missing() or "needs busybox-static")
     with (
         tempfile.TemporaryDirectory(prefix="buildkit-", dir=fast(), ignore_cleanup_errors=True) as short,
-        buildkitd(Path(short), registry) as running,
+        buildkitd(Path(short), registry, *_grants(Path(short))) as running,
     ):
         yield running.address
+
+
+def _grants(directory: Path) -> list[str]:
+    """Flags of a daemon that grants what may be granted, and has a device."""
+    edits = {"env": ["GIVEN=a device"]}
+    spec = {"cdiVersion": "0.6.0", "kind": "example.com/class", "devices": [{"name": "a", "containerEdits": edits}]}
+    (directory / "cdi").mkdir()
+    (directory / "cdi" / "device.json").write_text(json.dumps(spec))
+    granted = ("network.host", "security.insecure", "device")
+    flags = [f"--allow-insecure-entitlement={name}" for name in granted]
+    return [*flags, f"--cdi-spec-dir={directory}/cdi"]
 
 
 def put_image(store: Store, *tars: bytes) -> Image:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lineal.engine import select
-from lineal.engine.buildkit.address import Address, Tls, parse, parse_all
+from lineal.engine.buildkit.address import Address, Pod, Tls, parse, parse_all
 from lineal.errors import BadConfiguration
 
 
@@ -19,6 +19,11 @@ from lineal.errors import BadConfiguration
         ("tcp://[::1]:1234", Address("tcp", "[::1]:1234")),
         ("tcp://b:1?servername=x", Address("tcp", "b:1", Tls(servername="x"))),
         ("docker-container://buildx_buildkit_default0", Address("docker-container", "buildx_buildkit_default0")),
+        ("kube-pod://buildkitd-0", Address("kube-pod", "buildkitd-0")),
+        (
+            "kube-pod://b.0?namespace=ci&container=buildkitd&context=gke_a/b",
+            Address("kube-pod", "b.0", pod=Pod("ci", "buildkitd", "gke_a/b")),
+        ),
     ],
 )
 def test_what_people_write(text: str, wanted: Address) -> None:
@@ -49,7 +54,12 @@ def test_several_addresses(tmp_path: Path) -> None:
         ("tcp://b:1?cacert=/nowhere/ca.pem", "cacert names `/nowhere/ca.pem`, where no file is"),
         ("tcp://b:1?ca=x", "it has the unknown option `ca`"),
         ("docker-container://", "it names no container"),
-        ("kube-pod://builder?namespace=ci", "Lineal reaches no buildkitd by `kube-pod`"),
+        ("kube-pod://", "it names no pod"),
+        ("kube-pod://Builder", "`Builder` is no pod's name"),
+        ("kube-pod://b?namespace=a/b", "its namespace is no name of Kubernetes"),
+        ("kube-pod://b?container=", "its container is no name of Kubernetes"),
+        ("kube-pod://b?pod=x", "it has the unknown option `pod`"),
+        ("kubernetes://builder", "Lineal reaches no buildkitd by `kubernetes`"),
         ("ssh://host", "Lineal reaches no buildkitd by `ssh`"),
     ],
 )

@@ -7,6 +7,7 @@ import socket
 import struct
 import tarfile
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +18,11 @@ from lineal.engine import (
     BindMount,
     CacheMount,
     CommandFailed,
+    Device,
     Directory,
     NoWorkingDirectory,
     PushedLayer,
+    RunOptions,
     SecretMount,
     SshMount,
     TmpfsMount,
@@ -30,6 +33,7 @@ from lineal.engine.buildkit.engine import BuildkitEngine
 from lineal.engine.buildkit.protocol import ssh_pb2
 from lineal.engine.buildkit.session import _AgentCall
 from lineal.errors import BuildFailed, Interrupted, Unreachable
+from lineal.oci.types import Layer
 from tests.unit.engine.buildkit.conftest import Bench, put_image
 from tests.unit.engine.docker.conftest import base_tar, directory, regular, tar_of
 
@@ -135,6 +139,43 @@ def base_busybox() -> bytes:
         file = tar.extractfile("bin/busybox")
         assert file is not None
         return file.read()
+
+
+def test_large_layers_go_through_lineal_in_little_memory(layout: Bench) -> None:
+    layout.base = put_image(layout.store, base_tar(), tar_of(regular("large", bytes(30_000_000))))
+    tracemalloc.start()
+    try:
+        layer = layout.run("cat /large /large >/data/x")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert isinstance(layer, Layer) and peak < 25_000_000
+
+
+@pytest.mark.parametrize("owner", [0, 7])
+def test_no_file_is_younger_than_it_may_be(either: Bench, owner: int) -> None:
+    script = "mkdir -p n/new; echo x >n/new/a; touch -d '1970-01-01 00:16:41' n/old; rm /data/a; ln -s x n/link"
+    options = RunOptions(epoch=1002)
+    made = [Directory("/w", 0o755, owner, owner)]
+    layers = [either.run(script, workdir="/w", directories=made, options=options) for _ in range(2)]
+    assert layers[0].diff_id == layers[1].diff_id
+    with tarfile.open(fileobj=io.BytesIO(either.tar(layers[0]))) as tar:
+        times = {member.name: member.mtime for member in tar}
+    assert times.pop("w/n/old") == 1001 and times.pop("data/.wh.a") <= 1002
+    assert set(times.values()) == {1002} and "w/n/link" in times
+
+
+def test_a_command_has_what_it_is_given(pushing: Bench) -> None:
+    rights = "grep CapEff /proc/self/status; mount -t tmpfs none /data 2>/dev/null && echo mounted; echo $GIVEN"
+    made = pushing.run(rights)
+    assert "mounted" not in pushing.said and pushing.said[-1] == ""
+    pushing.run(
+        rights, insecure=True, devices=[Device("example.com/class=a", required=True), Device("other.com/b=c")]
+    )
+    assert "mounted" in pushing.said and pushing.said[-1] == "a device" and made
+    with pytest.raises(BuildFailed, match=r"no device 'other\.com/b=c'"):
+        pushing.run("true", devices=[Device("other.com/b=c", required=True)])
+    assert pushing.said == [], "it is no fault of the registry"
 
 
 # --- mounts ---------------------------------------------------------------------------------------------------------

@@ -22,8 +22,9 @@ from lineal.engine.buildkit.engine import BuildkitEngine
 from lineal.errors import Unreachable
 from lineal.store.layout import Layout
 from tests import servers
-from tests.differential.buildkit import PROGRAMS, buildkitd, fast, missing
-from tests.unit.engine.buildkit.conftest import bench
+from tests.differential.buildkit import PROGRAMS, Buildkit, buildkitd, fast, missing
+from tests.unit.engine.buildkit.balancer import balancer
+from tests.unit.engine.buildkit.conftest import Bench, bench
 from tests.unit.engine.docker.conftest import base_tar, directory, tar_of
 
 pytestmark = [pytest.mark.server, pytest.mark.skipif(bool(missing()), reason=missing())]
@@ -105,40 +106,61 @@ def test_a_daemon_that_is_started_for_the_run(tmp_path: Path) -> None:
         own.start({"PATH": "/nowhere"}, tmp_path, host_network=False)
 
 
+@contextmanager
+def _farm(registry: str) -> Iterator[list[Buildkit]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(buildkitd(stack.enter_context(_directory()), registry)) for _ in range(3)]
+
+
+def _lose_one(made: Bench, daemons: list[Buildkit], seconds: int) -> list[str]:
+    """Three commands at once that say nothing for some seconds, while a daemon is killed; returns what was said."""
+    begun, done = threading.Barrier(4), []
+    said: list[str] = []
+
+    def run(number: int) -> None:
+        began = False
+
+        def output(line: str) -> None:
+            nonlocal began
+            said.append(line)
+            if not began:
+                began = True
+                begun.wait(60)
+
+        command = made.command(f"echo began; sleep {seconds}; echo {number} >/data/x")
+        done.append(made.engine.run(made.base, made.store, command, output, made.workspace))
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    begun.wait(60)
+    # Each daemon has one of the three.
+    daemons[1].kill()
+    for thread in threads:
+        thread.join(120)
+    assert len({one.diff_id for one in done}) == 3
+    assert len([line for line in said if re.search("cannot be reached.*begins again", line)]) == 1
+    return said
+
+
 def test_one_of_three_daemons_is_killed_in_the_middle(registry: str, tmp_path: Path) -> None:
-    store = Layout(tmp_path / "store", "layout:store")
-    with ExitStack() as farm:
-        daemons = [farm.enter_context(buildkitd(farm.enter_context(_directory()), registry)) for _ in range(3)]
-        made = bench(daemons[0].address, store, tmp_path)
-        made.engine = BuildkitEngine(
-            parse_all(",".join(one.address for one in daemons), "test"), environment=dict(os.environ)
-        )
-        begun, done = threading.Barrier(4), []
-        said: list[str] = []
+    with _farm(registry) as daemons:
+        made = bench(daemons[0].address, Layout(tmp_path / "store", "layout:store"), tmp_path)
+        addresses = parse_all(",".join(one.address for one in daemons), "test")
+        made.engine = BuildkitEngine(addresses, environment=dict(os.environ))
+        _lose_one(made, daemons, 3)
 
-        def run(number: int) -> None:
-            first = True
 
-            def output(line: str) -> None:
-                nonlocal first
-                said.append(line)
-                if first:
-                    first = False
-                    begun.wait(60)
-
-            command = made.command(f"echo began; sleep 3; echo {number} >/data/x")
-            done.append(made.engine.run(made.base, store, command, output, tmp_path))
-
-        threads = [threading.Thread(target=run, args=(number,)) for number in range(3)]
-        for thread in threads:
-            thread.start()
-        begun.wait(60)
-        # Each daemon has one of the three.
-        daemons[1].kill()
-        for thread in threads:
-            thread.join(120)
-        assert len({one.diff_id for one in done}) == 3
-        assert len([line for line in said if re.search("cannot be reached.*begins again", line)]) == 1
+def test_a_farm_behind_one_address_that_closes_idle_connections(registry: str, tmp_path: Path) -> None:
+    with _farm(registry) as daemons:
+        sockets = [parse(one.address, "test").place for one in daemons]
+        made = bench(daemons[0].address, Layout(tmp_path / "store", "layout:store"), tmp_path)
+        with balancer(sockets, idle=8) as farm:
+            made.engine = BuildkitEngine([parse(f"tcp://{farm.address}", "test")], environment={})
+            said = _lose_one(made, daemons, 10)
+    assert farm.idle == 0, "a connection was taken for idle"
+    assert said.count("began") == 4, "only what the lost daemon had runs twice"
+    assert all(farm.taken[socket] for socket in sockets)
 
 
 @pytest.fixture(autouse=True)

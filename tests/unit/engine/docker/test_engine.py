@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from lineal.engine import BindMount, CacheMount, CommandFailed, Directory, NoWorkingDirectory, RunOptions
+from lineal.engine import BindMount, CacheMount, CommandFailed, Device, Directory, NoWorkingDirectory, RunOptions
 from lineal.engine.docker.client import Client, Refused
 from lineal.engine.docker.engine import DockerEngine
 from lineal.errors import BuildFailed, Interrupted, MissingContent
@@ -164,6 +164,35 @@ def test_file_capabilities_are_kept(bench: Bench) -> None:
     layer = bench.run("mv /data/program /data/moved", parent=parent)
     with tarfile.open(layer.path) as tar:
         assert "SCHILY.xattr.security.capability" in tar.getmember("data/moved").pax_headers
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_no_file_is_younger_than_it_may_be(bench: Bench, fast: bool) -> None:
+    bench.engine = DockerEngine(upper=None if fast else False)
+    script = "mkdir -p n/new; echo x >n/new/a; touch -d '1970-01-01 00:16:41' n/old; rm /data/a; ln -s x n/link"
+    options = RunOptions(epoch=1002)
+    layers = [bench.run(script, workdir="/w", options=options, existing=lambda _: False) for _ in range(2)]
+    assert layers[0].diff_id == layers[1].diff_id
+    with tarfile.open(layers[0].path) as tar:
+        times = {member.name: member.mtime for member in tar}
+    assert times.pop("w/n/old") == 1001 and times.pop("data/.wh.a") <= 1002
+    assert set(times.values()) == {1002} and {"w/n/link", "proc"} <= set(times)
+
+
+def test_a_command_has_the_rights_that_it_is_given(bench: Bench) -> None:
+    script = "mount -t tmpfs none /data 2>/dev/null && echo mounted; true"
+    bench.run(script)
+    assert bench.said == []
+    said = ["The device example.com/class=a is left out: the engine docker gives none."]
+    try:
+        bench.run(script, insecure=True, devices=[Device("example.com/class=a")])
+        said.append("mounted")
+    except Refused as refused:
+        # An engine that has not all rights itself, as in a container, cannot give them.
+        assert "unable to apply caps" in refused.message
+    assert bench.said == said
+    with pytest.raises(BuildFailed, match=r"example\.com/class=a,required needs a buildkitd"):
+        bench.run("true", devices=[Device("example.com/class=a", required=True)])
 
 
 def test_output_comes_line_by_line(bench: Bench) -> None:

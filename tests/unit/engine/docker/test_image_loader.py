@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import tarfile
 import threading
 import time
 import uuid
@@ -77,6 +80,31 @@ def test_what_this_run_has_loaded_is_not_asked_for_again(client: Client) -> None
     ids = [images.ensure(image, store)]
     assert paths.count("/images/load") == 3
     remove(client, *ids)
+
+
+def test_a_finished_image_is_sent_with_its_manifest(client: Client) -> None:
+    """An engine with the image store of containerd (tried with 26.1) knows it by its digest in registries."""
+    archives: list[bytes] = []
+
+    class Keeping(Client):
+        def call(self, method: str, path: str, what: str, **options: Any) -> Any:
+            if "data" in options:
+                archives.append(b"".join(options["data"]))
+                options["data"] = iter([archives[-1]])
+            return super().call(method, path, what, **options)
+
+    store = MemoryStore()
+    image, name = store.image(layers("a")), f"lineal-test-{uuid.uuid4().hex}:latest"
+    ImageLoader(Keeping(), lambda: None).load(image, store, [name])
+    assert client.find(f"/images/{name}/json", "look")["Id"] == sha256(image.config)  # type: ignore[index]
+    with tarfile.open(fileobj=io.BytesIO(archives[-1])) as archive:
+        files = {one.name: archive.extractfile(one).read() for one in archive}  # type: ignore[union-attr]
+    (entry,) = json.loads(files["index.json"])["manifests"]
+    assert entry["digest"] == image.manifest.digest
+    blobs = {name: data for name, data in files.items() if name.startswith("blobs/")}
+    assert blobs.keys() == {f"blobs/{sha256(data).replace(':', '/')}" for data in blobs.values()}
+    assert blobs.keys() >= {f"blobs/{digest.replace(':', '/')}" for digest in (entry["digest"], sha256(image.config))}
+    remove(client, name)
 
 
 def test_an_image_of_known_layers_costs_no_bytes(client: Client) -> None:

@@ -185,6 +185,16 @@ def test_before_a_tag_is_tried_again_it_looks_who_was_first(fake: Start, open_re
     assert len(server.paths("PUT")) == 1
 
 
+def test_only_a_tag_that_is_to_be_new_is_written_on_condition(fake: Start, open_registry: Open) -> None:
+    """A registry that heeds the condition would let no moving tag move."""
+    server = fake(always(201))
+    store = open_registry(server.host)
+    store.put_manifest(MANIFEST, "new")
+    assert store.try_tag(MANIFEST, "new") and store.move_tag(MANIFEST, "latest")
+    conditions = {path.rpartition("/")[2]: headers.get("if-none-match") for _, path, headers in server.seen}
+    assert conditions == {"new": "*", "latest": None}
+
+
 def test_a_tag_that_was_written_although_the_answer_was_lost_is_done(fake: Start, open_registry: Open) -> None:
     def answer(method: str, *_: Any) -> Any:
         return (200, {"Docker-Content-Digest": MANIFEST.digest}, b"") if method == "HEAD" else None

@@ -1,0 +1,135 @@
+"""What is said of a finished image, beside it in its repository: an OCI referrer, which tools find by the image's
+digest. Where a registry cannot list referrers, the tag `sha256-<digest>` has the list, as the OCI spec says."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lineal.oci import Store
+from lineal.oci.image import encode
+from lineal.oci.types import OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Manifest
+from lineal.store.record import PREDICATE, PREFIX, Sign
+from lineal.store.statement import PROVENANCE, STATEMENT
+
+BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+_TRIES = 5
+_EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
+_EMPTY = Blob.of(b"{}")
+STATED = PREFIX + "statement"
+"""The annotation with the digest of the statement inside, by which a run finds that it has been said already."""
+_SIGNER = PREFIX + "signer"
+
+
+@dataclass(frozen=True)
+class Referrer:
+    """A manifest about another one, with its blobs."""
+
+    manifest: Manifest
+    blobs: tuple[Blob, ...]
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """As it stands in a list of referrers."""
+        document = self.manifest.json
+        return {
+            **self.manifest.descriptor().to_json(),
+            "artifactType": document["artifactType"],
+            "annotations": document["annotations"],
+        }
+
+
+def referrer(statement: bytes, subject: Descriptor, sign: Sign | None) -> Referrer:
+    """A statement about a manifest, as a Sigstore bundle where it is signed."""
+    kind, blob, annotations = STATEMENT, Blob.of(statement), {PREDICATE: PROVENANCE}
+    if sign is not None:
+        signatures = sign(statement)
+        kind, blob = BUNDLE, Blob.of(bundle(statement, signatures))
+        annotations = {
+            "dev.sigstore.bundle.content": "dsse-envelope",
+            "dev.sigstore.bundle.predicateType": PROVENANCE,
+            _SIGNER: json.loads(signatures)[0]["keyid"],
+        }
+    annotations |= {STATED: Blob.of(statement).digest}
+    layer = {**Descriptor(kind, blob.digest, blob.size).to_json()}
+    layer |= {"annotations": {PREDICATE: PROVENANCE}} if sign is None else {}
+    document = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "artifactType": kind,
+        "config": Descriptor(_EMPTY_TYPE, _EMPTY.digest, _EMPTY.size).to_json(),
+        "layers": [layer],
+        "subject": subject.to_json(),
+        "annotations": annotations,
+    }
+    return Referrer(Manifest(encode(document), OCI_MANIFEST), (_EMPTY, blob))
+
+
+def bundle(statement: bytes, signatures: str) -> bytes:
+    """A statement and its signatures as cosign keeps them: a Sigstore bundle of a key, without a log."""
+    (first, *_) = json.loads(signatures)
+    document = {
+        "mediaType": BUNDLE,
+        "verificationMaterial": {"publicKey": {"hint": _hint(first["keyid"])}},
+        "dsseEnvelope": {
+            "payload": b64encode(statement).decode(),
+            "payloadType": STATEMENT,
+            "signatures": [{"sig": first["sig"]}],
+        },
+    }
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def _hint(key_id: str) -> str:
+    """How cosign names a key: the base64 of what `key_id` has as hex."""
+    return b64encode(bytes.fromhex(key_id)).decode()
+
+
+def attach(store: Store, one: Referrer) -> None:
+    """Put it beside its subject, which is there, unless a run has said the same before. Raises `Unreachable`."""
+    subject = str(one.manifest.json["subject"]["digest"])
+    listed = store.referrers(subject)
+    if any(_same(entry, one.entry) for entry in (_in_tag(store, subject) if listed is None else listed)):
+        return
+    for blob in one.blobs:
+        store.put_blob(blob)
+    store.put_manifest(one.manifest)
+    for _ in range(_TRIES if listed is None else 0):
+        # Another run may write the list in the same moment: what is lost is added again.
+        entries = _in_tag(store, subject)
+        if any(entry.get("digest") == one.manifest.digest for entry in entries):
+            return
+        store.replace_tag(_index_of([*entries, one.entry]), fallback_tag(subject))
+
+
+def referrers(store: Store, digest: str) -> list[dict[str, Any]]:
+    """The descriptors of what is said of a manifest. Raises `Unreachable`."""
+    listed = store.referrers(digest)
+    return _in_tag(store, digest) if listed is None else listed
+
+
+def _in_tag(store: Store, digest: str) -> list[dict[str, Any]]:
+    found = store.manifest(fallback_tag(digest))
+    entries = found.json.get("manifests", []) if found is not None and found.is_index else []
+    return [entry for entry in entries if isinstance(entry, dict)]
+
+
+def _same(entry: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
+    """Whether an entry of a list says the same, signed with the same key."""
+    there, here = entry.get("annotations") or {}, own["annotations"]
+    return bool(
+        entry.get("artifactType") == own["artifactType"]
+        and all(there.get(name) == here.get(name) for name in (STATED, _SIGNER))
+    )
+
+
+def fallback_tag(digest: str) -> str:
+    """The tag that lists the referrers of a manifest where a registry cannot."""
+    return digest.replace(":", "-")
+
+
+def _index_of(entries: list[dict[str, Any]]) -> Manifest:
+    return Manifest(encode({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}), OCI_INDEX)

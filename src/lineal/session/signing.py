@@ -1,0 +1,105 @@
+"""How a run signs what it publishes, and whose signatures its commit accepts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lineal.errors import BadConfiguration, Location
+from lineal.trust.keys import PASSWORD, SIGNING_KEY
+from lineal.trust.policy import KeySigner, Policy
+
+if TYPE_CHECKING:
+    from lineal.ci.context import Context
+    from lineal.store.record import Sign
+    from lineal.trust.keys import PublicKey, SigningKey
+    from lineal.trust.signed import SignedStages
+
+
+@dataclass(frozen=True)
+class SigningOfRun:
+    """One run's. Keys are read when something is signed or verified: a run that finds everything needs none."""
+
+    policy: Policy | None
+    environ: Mapping[str, str]
+    context: Context
+    root: Path
+    read: Callable[[str], bytes | None]
+    """The content of a file of the commit, None when it has no such file."""
+    place: Callable[[str], Location | None]
+    """Where a key of lineal.yaml is written."""
+
+    @property
+    def accepts(self) -> bool:
+        """Whether the commit accepts signatures of a key."""
+        return any(isinstance(one, KeySigner) for one in self._signers)
+
+    @property
+    def has_key(self) -> bool:
+        """Whether the run signs what it publishes: a commit that is not the project's own signs nothing."""
+        return bool(self.environ.get(SIGNING_KEY)) and self.context.trusted
+
+    @property
+    def verifier(self) -> SignedStages | None:
+        """Believes what the accepted keys have signed. Raises `BadConfiguration` for a file that is no key."""
+        if not self.accepts:
+            return None
+        from lineal.trust.signed import SignedStages
+
+        merged = self.policy is not None and self.policy.merged
+        return SignedStages(self._accepted, merged, self.context.pull_request)
+
+    def check(self) -> None:
+        """Before anything is built: make sure that the run's key is one that its commit accepts, where it accepts
+        any. Raises `BadConfiguration`."""
+        if self.has_key and self.accepts and self._key.public.der not in {one.der for one in self._accepted}:
+            names = " or ".join(one.name for one in self._accepted)
+            raise BadConfiguration(
+                f"The key in {SIGNING_KEY} is not the private half of {names}: this commit would not believe what it "
+                "signs.",
+                id="LN-1604",
+                place=self.place("trust.accept"),
+                remedy="Commit its public half and name that in `trust.accept`, or give the job the key that fits.",
+            )
+
+    @property
+    def sign(self) -> Sign | None:
+        """Signs a statement; None for a run without a key. Raises `BadConfiguration` for a key that is none."""
+        if not self.has_key:
+            return None
+        from lineal.trust.signed import signer
+
+        return signer(self._key)
+
+    @property
+    def _signers(self) -> tuple[object, ...]:
+        return self.policy.accept if self.policy is not None else ()
+
+    @cached_property
+    def _key(self) -> SigningKey:
+        from lineal.trust.keys import read_signing_key
+
+        return read_signing_key(self.environ[SIGNING_KEY], self.environ.get(PASSWORD, ""), self.root)
+
+    @cached_property
+    def _accepted(self) -> list[PublicKey]:
+        """The keys in the order of the policy."""
+        from lineal.trust.keys import read_public_key
+
+        found = []
+        for number, signer in enumerate(self._signers):
+            if isinstance(signer, KeySigner):
+                place = self.place(f"trust.accept[{number}].key")
+                data = self.read(signer.path)
+                if data is None:
+                    raise BadConfiguration(
+                        f"The commit has no file {signer.path}, whose key it accepts.",
+                        id="LN-1605",
+                        place=place,
+                        remedy="Commit the public key, or correct the path.",
+                    )
+                found.append(read_public_key(data, signer.path, place))
+        return found

@@ -1,0 +1,137 @@
+"""Whom a run believes and how it vouches for what it publishes: by the key that it was given and the policy of its
+commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from lineal.ci.context import Context
+from lineal.errors import BadConfiguration, Location
+from lineal.oci.types import Manifest
+from lineal.stages.lane import CLOSED, OPEN, Lane
+from lineal.trust import Verifier
+from lineal.trust.judge import EVERYBODY, Judge
+from lineal.trust.keys import SIGNING_KEY
+from lineal.trust.mark import TRUST_KEY, Marks, TrustKey, parse_keys
+from lineal.trust.policy import IdentitySigner, Policy
+
+
+@dataclass(frozen=True)
+class TrustOfRun:
+    """One run's. Without a policy and without a key everybody who may push to the store is believed."""
+
+    policy: Policy | None
+    keys: tuple[TrustKey, ...]
+    """Those that the run uses: a commit that is not the project's own gets none."""
+    context: Context
+    repository: str
+    """The store, as marks name it."""
+    place: Location | None = None
+    """Where `trust` is written."""
+    verifiers: tuple[Verifier, ...] = ()
+    """Those of the signers that the policy accepts."""
+    signs: bool = False
+    """Whether the run is such a signer."""
+
+    @property
+    def vouches(self) -> bool:
+        """Whether others believe what this run publishes."""
+        return self.signs or (bool(self.keys) and (self.policy is None or self.policy.key_required))
+
+    @property
+    def open(self) -> bool:
+        """Whether it goes on although nobody believes it: it believes everybody, as without a policy, and keeps to a
+        lane of its own."""
+        alone = self.policy is not None and not self.vouches
+        return alone and (is_open(self.context) or not self.context.may_write)
+
+    @cached_property
+    def marks(self) -> Marks | None:
+        """What vouches for all that this run publishes, None without a key."""
+        return Marks(self.keys) if self.keys else None
+
+    @cached_property
+    def judge(self) -> Judge:
+        marks = [self.marks] if self.marks else []
+        verifiers = [] if self.open else [*marks, *self.verifiers]
+        return Judge(verifiers, self.repository) if verifiers else EVERYBODY
+
+    @property
+    def lane(self) -> Lane:
+        return OPEN if self.open else CLOSED
+
+    @property
+    def marked(self) -> Callable[[Manifest], Manifest]:
+        """Vouches for the index of a stage that this run publishes."""
+        marks = self.marks
+        if marks is None:
+            return lambda index: index
+        return lambda index: marks.marked(index, self.repository)
+
+    @property
+    def shown(self) -> str:
+        """For the first lines of a run; empty where nothing is said of trust."""
+        if self.open:
+            return "everybody who may push; others do not believe this run, which has no key"
+        marked = f"what is marked with key {' or '.join(key.id for key in self.keys)}  {TRUST_KEY}"
+        return ", ".join([*([marked] if self.keys else []), *map(str, self.verifiers)])
+
+    def require(self, purpose: str) -> None:
+        """For what leaves the store, such as `deploy`. Raises `BadConfiguration` when the run cannot meet the policy
+        of its commit."""
+        if self.open or self._lacks_key:
+            raise self._refusal(purpose)
+
+    def require_build(self) -> None:
+        """For a build. Where nobody vouches for a run, only those of what anybody may push go on, and those that
+        publish nothing. Raises `BadConfiguration`."""
+        missing = not self.vouches or (self._lacks_key and not is_open(self.context))
+        if self.policy is not None and missing and not self.open:
+            raise self._refusal("build")
+
+    @property
+    def _lacks_key(self) -> bool:
+        return self.policy is not None and self.policy.key_required and not self.keys
+
+    def _refusal(self, purpose: str) -> BadConfiguration:
+        name = TRUST_KEY if self.policy is None or self.policy.key_required else SIGNING_KEY
+        return BadConfiguration(
+            f"`trust` believes only what protected pipelines vouch for, and this run has no {name}: it does not "
+            f"{purpose}.",
+            id="LN-1502",
+            place=self.place,
+            remedy=f"Give {name} to the job: on GitLab a protected variable, on GitHub a secret of its environment. "
+            "Branches that are not protected build without it.",
+        )
+
+
+def is_open(context: Context) -> bool:
+    """Whether everybody who may push may push what is built: a pull request, or a branch that is neither protected
+    nor the default one."""
+    if context.pull_request is not None:
+        return True
+    known = bool(context.branch and context.default_branch) and not context.tag
+    return known and not context.protected and context.branch != context.default_branch
+
+
+def keys_of(environ: Mapping[str, str], context: Context, warn: Callable[[str], None]) -> tuple[TrustKey, ...]:
+    """The keys that the run may use. Raises `BadConfiguration` for what is no key."""
+    keys = parse_keys(environ.get(TRUST_KEY, ""))
+    if keys and not context.trusted:
+        warn(f"{TRUST_KEY} is left out: this commit is not the project's own, so nothing of it is marked.")
+        return ()
+    return keys
+
+
+def check_supported(policy: Policy | None, place: Location | None) -> None:
+    """Raises `BadConfiguration` for signers of a policy that nothing here verifies."""
+    if policy is not None and any(isinstance(one, IdentitySigner) for one in policy.accept):
+        raise BadConfiguration(
+            "`trust.accept` names a pipeline that its CI vouches for, and this version of Lineal verifies signatures "
+            "of keys only.",
+            id="LN-1504",
+            place=place,
+            remedy=f"Write `accept: [{{key: keys/ci.pub}}]`, and give {SIGNING_KEY} to the pipelines that may sign.",
+        )

@@ -1,0 +1,64 @@
+"""DSSE: what a signature of a statement covers, and the envelope in which other tools keep both."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lineal.store.statement import STATEMENT
+
+ENVELOPE = "application/vnd.dsse.envelope.v1+json"
+_MOST = 16
+"""Signatures of one statement that are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    key_id: str
+    """By which its maker names the key; nothing rests on it."""
+    value: bytes
+
+
+def signed_bytes(statement: bytes) -> bytes:
+    """DSSE's pre-authentication encoding."""
+    return b"DSSEv1 %d %s %d %s" % (len(STATEMENT), STATEMENT.encode(), len(statement), statement)
+
+
+def encode_signatures(signatures: Sequence[Signature]) -> str:
+    """The `signatures` of an envelope, as JSON."""
+    found = [{"keyid": one.key_id, "sig": b64encode(one.value).decode()} for one in signatures]
+    return json.dumps(found, separators=(",", ":"))
+
+
+def decode_signatures(text: str) -> list[Signature]:
+    """Raises ValueError for what is none."""
+    try:
+        return [
+            Signature(str(one.get("keyid", "")), b64decode(one["sig"], validate=True))
+            for one in json.loads(text)[:_MOST]
+        ]
+    except (LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"no signatures: {error}") from None
+
+
+def envelope(statement: bytes, signatures: str) -> bytes:
+    """A statement with its signatures (`encode_signatures`) as one document."""
+    document = {
+        "payloadType": STATEMENT,
+        "payload": b64encode(statement).decode(),
+        "signatures": json.loads(signatures),
+    }
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def opened(data: bytes) -> tuple[bytes, str]:
+    """The statement and the signatures of an envelope. Raises ValueError for what is none."""
+    try:
+        document = json.loads(data)
+        if document["payloadType"] != STATEMENT:
+            raise ValueError("an envelope of something else")
+        return b64decode(document["payload"], validate=True), json.dumps(document["signatures"])
+    except (LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"no envelope: {error}") from None

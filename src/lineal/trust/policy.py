@@ -1,0 +1,39 @@
+"""The policy of a commit: whom it believes. Made from `trust:` of its lineal.yaml by config/trust.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class KeySigner:
+    """Whoever has the private half of a public key that is a file of the commit."""
+
+    path: str
+    """Relative to the repository's root."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdentitySigner:
+    """A pipeline that its CI vouches for."""
+
+    forge: Literal["github", "gitlab"]
+    project: str
+    """`owner/repository`, or the path of a GitLab project; host and all where that is not the public one."""
+    refs: tuple[str, ...] = ()
+    """Patterns of full refs, such as `refs/heads/main` and `refs/tags/*`; empty for every ref."""
+    workflow: str | None = None
+    """The workflow's file, relative to the root of the repository that it is in; None for every one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a commit asks for. It is read from the very commit that is built."""
+
+    key_required: bool = False
+    """Whether only stages count that a protected pipeline has marked with its key."""
+    accept: tuple[KeySigner | IdentitySigner, ...] = ()
+    """Signers that are believed as well."""
+    merged: bool = False
+    """Whether what was signed in a pull request's pipeline of this repository counts once it is in the history."""

@@ -1,0 +1,115 @@
+"""Stages that are signed: the statement in a stage's record, verified by public keys of the commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from lineal.errors import MissingContent
+from lineal.oci.image import encode
+from lineal.oci.types import OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest
+from lineal.oci.verify import size_of
+from lineal.store.record import FILESYSTEM, MAX_STATEMENT, SIGNATURES, Part, Record, index_document
+from lineal.store.statement import STATEMENT, StageStatement
+from lineal.text import printable
+from lineal.trust import Evidence, Verdict
+from lineal.trust.envelope import Signature, decode_signatures, encode_signatures, signed_bytes
+from lineal.trust.keys import PublicKey, SigningKey
+from lineal.trust.mark import MARK
+
+UNSIGNED = "nobody has signed it"
+_GONE = "its record is gone"
+_NOT_OURS = "its record is not one that Lineal writes"
+_OTHER = "what is signed is about something else"
+_EARLIER = 60_000
+"""Milliseconds that a publication may be older than the signature of its statement: clocks differ."""
+
+
+def signer(key: SigningKey) -> Callable[[bytes], str]:
+    """What signs statements, as `lineal.store.record.Sign`."""
+    key_id = key.public.id
+
+    def sign(statement: bytes) -> str:
+        return encode_signatures([Signature(key_id, key.sign(signed_bytes(statement)))])
+
+    return sign
+
+
+def vouching(statement: bytes, signatures: str, keys: Sequence[PublicKey]) -> PublicKey | None:
+    """The key of which one of the signatures is. Raises ValueError for signatures that are none."""
+    message = signed_bytes(statement)
+    for signature in decode_signatures(signatures):
+        # The one that it names is tried first; the name is no proof of anything.
+        for key in sorted(keys, key=lambda one: one.id != signature.key_id):
+            if key.verifies(signature.value, message):
+                return key
+    return None
+
+
+@dataclass(frozen=True)
+class SignedStages:
+    """A verifier (`lineal.trust.Verifier`): believes stages whose statement one of the keys has signed, and what the
+    statement says. `pull_request` is the one that this run is for."""
+
+    keys: Sequence[PublicKey]
+    merged: bool = False
+    pull_request: int | None = None
+
+    def __str__(self) -> str:
+        return f"what {' or '.join(printable(key.name) for key in self.keys)} has signed"
+
+    def judge(self, evidence: Evidence) -> Verdict:
+        manifest = evidence.record_manifest()
+        if manifest is None:
+            return Verdict(False, _GONE)
+        try:
+            part, *others = map(Part.of, manifest.json["layers"])
+            if part.descriptor.media_type != STATEMENT or SIGNATURES not in part.annotations:
+                return Verdict(False, UNSIGNED)
+            data = part.read(evidence.store, MAX_STATEMENT)
+            key = vouching(data, part.annotations[SIGNATURES], self.keys)
+            if key is None:
+                return Verdict(False, "signed with a key that this commit does not accept")
+            said = StageStatement.read(data)
+            kept = [(one.descriptor.media_type, one.descriptor.digest) for one in others]
+            if kept != [(FILESYSTEM, said.filesystem)]:
+                return Verdict(False, _OTHER)
+            why = self._doubt(said, manifest, evidence)
+        except MissingContent:
+            return Verdict(False, _GONE)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            return Verdict(False, _NOT_OURS)
+        return Verdict(False, why) if why else Verdict(True, f"signed by {printable(key.name)}")
+
+    def _doubt(self, said: StageStatement, record_manifest: Manifest, evidence: Evidence) -> str:
+        """Why a statement that is signed is not about this stage, here and now; empty when it is. May raise as
+        `StageStatement.read` does."""
+        published, builder = evidence.record, said.making.builder
+        if said.image != evidence.image or replace(record_of(said), created=published.created) != published:
+            return _OTHER
+        if not is_index_of(evidence.index, said.platform, record_manifest, published):
+            return "what is signed is not all of it"
+        if builder.store != evidence.repository:
+            return "what is signed is of another store"
+        if said.finished is None or published.created < said.finished - _EARLIER:
+            return "it calls itself older than its signature"
+        if builder.pull_request is not None and not self.merged and builder.pull_request != self.pull_request:
+            return f"signed for pull request {builder.pull_request}, which counts with `merged: true` only"
+        return ""
+
+
+def record_of(said: StageStatement) -> Record:
+    """The record that a statement is the source of; when it was published is nobody's to sign beforehand."""
+    facts = (said.checksum, said.commits, said.tree, said.branch)
+    return Record(*facts, 0, said.parent, said.project, said.version, said.beside)
+
+
+def is_index_of(index: Manifest, platform: str, record_manifest: Manifest, record: Record) -> bool:
+    """Whether an index is what Lineal writes for an image and its record, to the byte: nothing beside them, no image
+    under another platform. It may have a mark. Raises ValueError, LookupError or TypeError."""
+    entry, annotations = index.json["manifests"][0], dict(index.json["annotations"])
+    image = Descriptor(OCI_MANIFEST, str(entry["digest"]), size_of(entry))
+    expected = index_document(image, platform, record_manifest.descriptor(), record)
+    if MARK in annotations:
+        expected["annotations"][MARK] = annotations[MARK]
+    return index.media_type == OCI_INDEX and index.json == expected and encode(expected) == index.data

@@ -1,0 +1,62 @@
+"""A connection between two of our own sides, over a pair of sockets."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+
+from lineal.engine.buildkit import grpc
+from lineal.engine.buildkit.grpc import Connection, ConnectionLost, Stream, unary
+from lineal.engine.buildkit.transport import SocketTransport
+
+
+def test_a_side_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grpc, "_QUIET", 0.2)
+    ours, theirs = socket.socketpair()
+    with theirs, Connection(SocketTransport(ours)) as connection:
+        # More than fits into any buffer: whoever sends waits, and must not keep the connection from ending.
+        with pytest.raises(ConnectionLost, match="nothing came from it for 0 seconds"):
+            connection.call("/x", bytes(60_000))
+        with pytest.raises(ConnectionLost):
+            connection.call("/x", b"")
+
+
+def test_a_side_that_takes_nothing_keeps_nobody_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grpc, "_FAREWELL", 0.2)
+    ours, theirs = socket.socketpair()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    with theirs:
+        connection = Connection(SocketTransport(ours))
+        failed: list[Exception] = []
+
+        def call() -> None:
+            try:
+                connection.call("/x", bytes(60_000))
+            except ConnectionLost as error:
+                failed.append(error)
+
+        sending = threading.Thread(target=call)
+        sending.start()
+        while connection.changed.acquire(blocking=False):
+            connection.changed.release()
+        connection.close()
+        sending.join(30)
+        assert failed
+
+
+def test_a_slow_answer_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grpc, "_QUIET", 1.0)
+    ours, theirs = socket.socketpair()
+    late = threading.Event()
+
+    def serve(stream: Stream) -> None:
+        late.wait(3.5)
+        unary(lambda message: message + b"!")(stream)
+
+    with (
+        Connection(SocketTransport(theirs), handlers={"/x": serve}),
+        Connection(SocketTransport(ours)) as connection,
+    ):
+        assert connection.call("/x", b"hi") == b"hi!"

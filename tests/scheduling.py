@@ -11,6 +11,8 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 _TOGETHER = {
+    # One of them makes the kernel take programs for another processor.
+    "platforms": r"^tests/e2e/test_platforms\.py",
     "buildkit": r"^tests/(unit/engine/buildkit/|e2e/test_buildkit\.py|differential/test_engines\.py)",
     # One BuildKit each. Only the first loads and runs many images: two of its kind at once take longer than one.
     "differential, with RUN": r"^tests/differential/.*\[(run|known-projects)/",

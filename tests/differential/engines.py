@@ -1,4 +1,4 @@
-"""The engine that Lineal's side uses: Docker's, or with LINEAL_TEST_ENGINE the oracle's own daemon.
+"""The engine that Lineal's side uses: Docker's, or with LINEAL_TEST_ENGINE the oracle's own daemon, or none (`runc`).
 
 `buildkit` has a registry as its store, to which the daemon pushes; with `buildkit-layout` all goes by the session."""
 
@@ -30,6 +30,7 @@ def under_test(buildkitd: str, chosen: str) -> Engine:
         "docker": Engine({}),
         "buildkit": Engine(nowhere, pushes=True),
         "buildkit-layout": Engine(nowhere),
+        "runc": Engine({**nowhere, "LINEAL_ENGINE": "runc"}),
     }[chosen]
 
 

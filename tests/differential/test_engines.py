@@ -1,5 +1,5 @@
-"""A few of the cases with BuildKit as Lineal's engine, in both ways of a layer; `LINEAL_TEST_ENGINE=buildkit` (or
-`buildkit-layout`) runs all of them so, as `make test-long` does."""
+"""A few of the cases with another engine of Lineal's: BuildKit in both ways of a layer, and runc.
+`LINEAL_TEST_ENGINE=buildkit` (or `buildkit-layout`, `runc`) runs all of them so, as `make test-long` does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CASES = [] if MISSING or engines.CHOSEN != "docker" else [case for case in all_c
 pytestmark = [pytest.mark.registry, pytest.mark.server]
 
 
-@pytest.fixture(scope="module", params=["buildkit", "buildkit-layout"])
+@pytest.fixture(scope="module", params=["buildkit", "buildkit-layout", "runc"])
 def shared(
     request: pytest.FixtureRequest, registry: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Workshop]:

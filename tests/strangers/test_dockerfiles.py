@@ -520,9 +520,9 @@ def test_other_bases_are_of_linux(base: str) -> None:
     assert planned(f"FROM {base}\n")
 
 
-def test_another_platform_says_what_to_do() -> None:
-    (line,) = refused("FROM --platform=arm64 b:1 AS tool\n")
-    assert "Give this target an image of its own with `platforms: [linux/arm64]`" in line
+def test_a_target_may_be_for_another_platform() -> None:
+    last = planned("FROM --platform=arm64 b:1 AS tool\nFROM c:1\nCOPY --from=tool /x /x\n")
+    assert [last.sources["tool"].platform, last.platform] == ["linux/arm64", "linux/amd64"]
 
 
 def test_a_plan_in_a_directory_names_no_registry(repo: servers.Repository, lineal: Lineal) -> None:

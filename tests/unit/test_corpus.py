@@ -174,7 +174,7 @@ def test_the_table_says_what_became_of_each_dockerfile(
 
     def hooked(session: lineal.Session) -> Any:
         plan = real(session)
-        text = next(iter(plan.images.values())).text
+        text = plan.last()[0].text
         if "crash" in text:
             raise KeyError("a hook")
         if "die" in text:

@@ -29,7 +29,9 @@ class ImageReference:
     tag: str
     digest: str = ""
     manifest: Manifest | None = None
-    """Of a finished image."""
+    """Of a finished image; of one for several platforms its index ..."""
+    parts: Mapping[str, Manifest] = field(default_factory=dict)
+    """... and the image for each platform."""
 
     def __str__(self) -> str:
         return f"{self.repository}:{self.tag}@{self.digest}"
@@ -60,20 +62,28 @@ class BuildResult:
     def candidate(self, stage: Stage) -> Candidate | None:
         return candidate_of(stage, self.resolutions)
 
-    def stages(self) -> dict[str, Candidate]:
-        """The last stages that others can pull, by image."""
-        return {
-            name: candidate
-            for name, stage in self.plan.images.items()
-            if (candidate := self.candidate(stage)) is not None and self._is_public(stage)
+    def stages(self) -> dict[str, dict[str, Candidate]]:
+        """The last stages that others can pull, by image and platform; of those images that are whole."""
+        public = {
+            name: {
+                platform: candidate
+                for platform, stage in parts.items()
+                if (candidate := self.candidate(stage)) is not None and self._is_public(stage)
+            }
+            for name, parts in self.plan.images.items()
         }
+        return {name: there for name, there in public.items() if len(there) == len(self.plan.images[name])}
 
     def published(self) -> dict[str, ImageReference]:
-        """The images that others can pull, by name: finished ones where there are such."""
+        """The images that others can pull, by name: finished ones where there are such. One of several platforms is
+        nothing else."""
         found = {}
-        for name, stage in self.stages().items():
-            one = self.finished.get(name, ImageReference(self.store, stage.tag, stage.digest))
-            if one.digest:
+        for name, parts in self.stages().items():
+            one = self.finished.get(name)
+            if one is None and len(parts) == 1:
+                (stage,) = parts.values()
+                one = ImageReference(self.store, stage.tag, stage.digest)
+            if one is not None and one.digest:
                 found[name] = one
         return found
 
@@ -91,6 +101,15 @@ class BuildResult:
 
     def _is_public(self, stage: Stage) -> bool:
         return self.may_write or stage.checksum not in self.made()
+
+
+def look_again(result: BuildResult, lookup: Lookup) -> BuildResult:
+    """What other runs have published meanwhile of the images of which this run has built a part: whoever looks after
+    it has published sees what was published before, so one of two runs sees both parts."""
+    absent = [stage.checksum for stage in result.plan.absent(result.resolutions) if not stage.unknown]
+    found = dict(zip(absent, lookup.pool.map(lookup.find_now, absent), strict=True))
+    late = replace(result, resolutions={**result.resolutions, **found})
+    return settle(late, lookup) if any(one.young for one in found.values()) else late
 
 
 def settle(result: BuildResult, lookup: Lookup) -> BuildResult:

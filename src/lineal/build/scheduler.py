@@ -104,7 +104,7 @@ class Scheduler:
             if candidate is not None:
                 self._lookup.broken.add(candidate.digest)
             self._ready.pop(stage.checksum, None)
-        unfinished = [image for image in self._plan.images.values() if self._candidate(image) is None]
+        unfinished = [last for last in self._plan.last() if self._candidate(last) is None]
         self._found |= self._lookup.find([found.checksum for found in closure(stages)])
         self._needed = needed(unfinished, self._found)
 

@@ -273,6 +273,7 @@ class StageBuilder:
         etc = self.parent.filesystem.directories.get("etc")
         command = Command(
             argv=words, env=environ, workdir=self.config.get("WorkingDir") or "/", user=self.config.get("User") or "",
+            platform=self.stage.platform,
             network=step.network, insecure=step.insecure, devices=step.devices,
             mounts=mounts, options=self._options(), directories=self.directories,
             existing=self._exists,

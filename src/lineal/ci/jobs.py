@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from lineal.ci.runners import Runners
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,3 +16,5 @@ class JobSettings:
     """`LINEAL_*` variables that stand for the flags of `plan`: a job gets variables by itself, but no flags."""
     has_vars: bool
     """Whether `--var` was given, whose values may be secret."""
+    runners: Runners = field(default_factory=dict)
+    """Those that were named for platforms."""

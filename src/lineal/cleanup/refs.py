@@ -13,7 +13,7 @@ from lineal.config.model import FILE
 from lineal.config.template import GitFacts
 from lineal.context.committed import MAX_TEXT, dockerfile_of
 from lineal.dockerfile.images import read_images
-from lineal.dockerfile.stage import closure
+from lineal.dockerfile.stage import closure, ends
 from lineal.errors import BadConfiguration, LinealError, Unreachable
 from lineal.git.remote import parse_refs, remote_refs
 from lineal.git.repository import Repository
@@ -144,13 +144,13 @@ def _needs(session: Session, ref: Ref, planned: dict[tuple[str, bytes], _Needs])
     exceptions = load_exceptions(repository)
     grants = session.given.templates(exceptions)
     loaded = load_project(repository, session.settings, _facts(session, ref), exceptions, grants)
-    loaded = loaded or project_of_dockerfile(repository, session.context.repository)
+    loaded = loaded or project_of_dockerfile(repository, session.context.repository, session.settings.platforms.value)
     # Tags name the ref, and change nothing in an image.
     built = msgspec.structs.replace(loaded.project, publish=None)
     key = (repository.tree, msgspec.json.encode(built))
     if key not in planned:
         images = read_images(repository, loaded, exceptions=exceptions)
-        stages = closure(list(images.last.values()))
+        stages = closure(ends(images.images))
         known = frozenset(stage.checksum for stage in stages if not stage.unknown)
         planned[key] = _Needs(known, frozenset(Unknown.below_of(stages)), loaded.project.deploy is not None)
     return planned[key]

@@ -24,6 +24,7 @@ from lineal.cli.flags import (
     REPORT,
     RUN,
     TARGET,
+    VERIFY,
     option,
     options,
     set_debug,
@@ -80,6 +81,8 @@ def cli(debug: bool) -> None:
         envvar="LINEAL_FORMAT")  # fmt: skip
 @option("--template", "For --format gitlab: a YAML file with what every job has: image, services, variables, tags.",
         metavar="FILE")  # fmt: skip
+@option("--runner", "The label (matrix) or tags (gitlab) of the runners for a platform. May be repeated.",
+        metavar="PLATFORM=LABEL[,...]", multiple=True)  # fmt: skip
 @option("--exit-code", "Exit with 2 when there is work.", is_flag=True, envvar="LINEAL_EXIT_CODE")
 @option("--diff", "Ask the cluster, and show what a deploy would change there.", is_flag=True)
 @options(RELEASE, CONTEXT)
@@ -171,6 +174,25 @@ def dismiss(with_namespace: bool, delete_kept: bool, **given: Any) -> None:
 
     with session_of(given) as session:
         dismiss(session, with_namespace=with_namespace, delete_kept=delete_kept)
+
+
+@cli.command(epilog="\b\nExamples:\n  lineal verify registry.example.com/team/shop/api:1.4.2\n"
+             "  lineal verify --format json $(lineal build api)")  # fmt: skip
+@click.argument("reference", metavar="REFERENCE")
+@options(VERIFY)
+@click.option("--format", "format", type=click.Choice(["tree", "json"]), default="tree",
+              help="A tree for people (default), or JSON.")  # fmt: skip
+def verify(reference: str, format: str, **given: Any) -> None:
+    """Say what an image rests on: which of its stages git proves, who vouches for the others, what its base is.
+
+    Exits with 1 when something is not what it claims to be, with 2 when something rests on nobody's word.
+    """
+    from lineal.commands.verify import verify
+
+    with session_of(given) as session:
+        code = verify(session, reference, format)
+    if code:
+        sys.exit(code)
 
 
 @cli.command(epilog="\b\nExamples:\n  lineal cleanup --dry-run\n"

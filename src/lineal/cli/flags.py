@@ -56,8 +56,11 @@ STORE: list[Callable[[Any], Any]] = [
     *_NAMES,
     _INSECURE,
 ]
+VERIFY: list[Callable[[Any], Any]] = [*STORE, _DEBUG]
 RUN: list[Callable[[Any], Any]] = [
     *STORE,
+    option("--platform", "What the images are built for; those of their `platforms` that this run builds.",
+            metavar="PLATFORM[,...]", multiple=True),
     option("--ignore-uncommitted", "Build the commit although files it reads have uncommitted changes.",
             is_flag=True),
     option("--dev", "Build the working tree as if it were committed; nobody inherits the result.", is_flag=True),
@@ -79,7 +82,11 @@ BUILD: list[Callable[[Any], Any]] = [
             metavar="ENTITLEMENT", multiple=True),
     option("--overwrite-tag", "Move tags of finished images that name a version, or that history keeps back.",
             is_flag=True),
-    option("--engine", "What executes RUN: auto, docker, buildkit, buildkit:ADDRESS or buildkitd.", metavar="ENGINE"),
+    option(
+        "--engine",
+        "What executes RUN: auto, docker, buildkit, buildkit:ADDRESS, buildkitd or runc.",
+        metavar="ENGINE",
+    ),
     option("--engine-network", "The network of a RUN that names none: default or host.", metavar="NETWORK"),
 ]  # fmt: skip
 EXPORT: list[Callable[[Any], Any]] = [

@@ -115,7 +115,6 @@ DESCRIBE: list[Callable[[Any], Any]] = [
     _described("--build-arg", "A build argument. May be repeated.", multiple=True, metavar="NAME[=VALUE]"),
     _described("--build-context", "What a name in the Dockerfile stands for: a directory, docker-image://REFERENCE "
                "or a git repository at a commit. May be repeated.", multiple=True, metavar="NAME=CONTEXT"),
-    _described("--platform", "The platform to build for.", multiple=True, metavar="OS/ARCH"),
     _described("--tag", "A name of the image, for --push and --load. May be repeated.", "-t", multiple=True,
                metavar="NAME[:TAG]"),
     _described("--label", "A label of the image. May be repeated.", multiple=True, metavar="KEY=VALUE"),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lineal.build.result import BuildResult, settle
+from lineal.build.result import BuildResult, look_again, settle
 from lineal.commands.export import Export
 from lineal.commands.finish import Finishing
 from lineal.commands.output import introduce, introduce_lock, references, show
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from lineal.build.scheduler import Scheduler
     from lineal.config import model
     from lineal.engine import RunOptions
+    from lineal.engine.by_platform import EnginesByPlatform
+    from lineal.engine.table import Named
     from lineal.oci.types import Image
     from lineal.stages.lookup import Candidate
     from lineal.store.statement import Builder
@@ -60,8 +62,8 @@ def _configs(session: Session, result: BuildResult) -> dict[str, str]:
     from lineal.store.record import image_digest
 
     found = {}
-    for name, stage in result.plan.images.items() if session.loaded.described else ():
-        candidate = result.candidate(stage)
+    for name, parts in result.plan.images.items() if session.loaded.described else ():
+        candidate = result.candidate(next(iter(parts.values()))) if len(parts) == 1 else None
         manifest = session.store.manifest(image_digest(candidate.index)) if candidate else None
         if manifest is not None:
             found[name] = str(manifest.json["config"]["digest"])
@@ -91,7 +93,7 @@ def _built(
     session.given.ask(session.loaded, {stage.image for stage in plan.needed if _mounts_of_caller(stage)})
     scheduler = _scheduler(session, plan, finishing)
     try:
-        return scheduler.run()
+        return look_again(scheduler.run(), session.lookup)
     except BaseException:
         failed(finishing.unfinished(scheduler.result))
         raise
@@ -113,7 +115,7 @@ def _scheduler(session: Session, plan: BuildPlan, finishing: Finishing) -> Sched
         Publisher(
             session.store, session.lock, session.lookup, marked=session.trust.marked, sign=session.signing.sign
         ),
-        _environment(session, finishing.reference_in(plan)),
+        environment_of(session, plan.needed, finishing.reference_in(plan)),
         Provenance(position.recorded, position.tree, position.branch, session.loaded.project.project),
         session.progress,
         session.settings.jobs.value,
@@ -121,27 +123,43 @@ def _scheduler(session: Session, plan: BuildPlan, finishing: Finishing) -> Sched
     )
 
 
-def _environment(session: Session, finished: Callable[[Candidate, Image], str | None]) -> BuildEnvironment:
-    from lineal.build.environment import BuildEnvironment
-    from lineal.build.proxies import JobProxies
+def _engines(session: Session, needed: Iterable[Stage]) -> EnginesByPlatform:
+    from lineal.engine.by_platform import EnginesByPlatform
     from lineal.engine.select import SelectedEngine
 
+    settings = session.settings
+
+    def make(named: Named) -> SelectedEngine:
+        return SelectedEngine(
+            named.name,
+            named.source,
+            network=settings.engine_network.value,
+            environment=settings.environ,
+            workspace=session.workspace,
+            note=session.progress.note,
+        )
+
+    several = len({stage.platform for stage in needed if isinstance(stage.op, RunInstruction)}) > 1
+    engines = EnginesByPlatform(session.engines, make, session.progress.note, several=several)
+    session.at_close(engines.close)
+    return engines
+
+
+def environment_of(
+    session: Session, needed: Iterable[Stage] = (),
+    finished: Callable[[Candidate, Image], str | None] = lambda _stage, _image: None,
+) -> BuildEnvironment:  # fmt: skip
+    """What stages are made with in this run; an engine is looked for when one of those needed has a command."""
+    from lineal.build.environment import BuildEnvironment
+    from lineal.build.proxies import JobProxies
+
     settings, project = session.settings, session.loaded.project
-    engine = SelectedEngine(
-        settings.engine.value,
-        settings.engine.origin.source,
-        network=settings.engine_network.value,
-        environment=settings.environ,
-        workspace=session.workspace,
-        note=session.progress.note,
-    )
-    session.at_close(engine.close)
     proxies = JobProxies(settings.environ, session.context.may_write, settings.engine_network.value)
     session.hidden.hide(proxies.passwords)
     return BuildEnvironment(
         store=session.store,
         base_store=lambda reference: session.stores.base(reference, session.store),
-        engine=engine,
+        engine=_engines(session, needed),
         secrets=session.secrets,
         agents=session.agents.socket,
         exceptions=session.giterminism,

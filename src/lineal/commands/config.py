@@ -51,6 +51,8 @@ def settings_of(session: Session) -> dict[str, Setting[Any]]:
         "ssh": _listed(settings.ssh),
         "allow": _listed(settings.allowed),
     }
+    if settings.platforms.value:
+        found["platform"] = _listed(settings.platforms)
     if loaded.project.deploy is not None:
         release = ReleaseSettings.of(settings, loaded, loaded.project.deploy)
         found |= {

@@ -13,7 +13,7 @@ from lineal.errors import LinealError, MissingContent
 from lineal.report.model import TagOutcome, TagReport
 from lineal.stages.lookup import Candidate
 from lineal.stages.plan import BuildPlan
-from lineal.store.record import image_digest
+from lineal.store.record import image_digest, image_platform
 
 if TYPE_CHECKING:
     from lineal.dockerfile.stage import Stage
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lineal.oci.types import Image, Manifest
     from lineal.publish.final_repository import FinalRepository
     from lineal.publish.moving_tag import Move, MovingTags
+    from lineal.publish.platform_index import Finished
     from lineal.publish.publication import Publication
     from lineal.publish.publish import Outcome, Placement
     from lineal.session.session import Session
@@ -34,7 +35,7 @@ class Finishing:
         """Raises `BadConfiguration` when `publish` is wrong, whether or not this run may publish."""
         self._session = session
         self._idle = self._reason() if session.publications else None
-        self._wanted: Mapping[str, Publication] = {} if self._idle else session.publications
+        self._wanted: Mapping[str, Publication] = self._untagged() if self._idle else session.publications
         self._finals: dict[str, FinalRepository] = {}
 
     def _reason(self) -> str | None:
@@ -46,6 +47,17 @@ class Finishing:
         if not self._session.context.trusted:
             return "The commit is not this project's own: its images get no tags and stay in the store."
         return None
+
+    def _untagged(self) -> dict[str, Publication]:
+        """The images of several platforms, which are none of the stages: they stay in the store, under a tag of their
+        own."""
+        session, repo = self._session, self._session.store_settings.repo.value
+        images = session.loaded.project.images
+        return {
+            name: replace(one, repositories=(repo,), tags=())
+            for name, one in session.publications.items()
+            if len(images[name].platforms) > 1
+        }
 
     @classmethod
     def of(cls, session: Session, result: BuildResult) -> BuildResult:
@@ -74,7 +86,9 @@ class Finishing:
 
         if not self._wanted:
             return result
-        manifests = self._manifests(result)
+        if not self._session.context.may_write:
+            return self.find(result)
+        manifests = self._manifests(self._complete(result))
         placements = [place for name, manifest in manifests.items() for place in self._placements(name, manifest)]
         outcomes: list[Outcome] = []
         store, overwrite = self._session.store, self._session.settings.overwrite_tag.value
@@ -95,41 +109,92 @@ class Finishing:
             return result
         manifests = self._manifests(result)
         stores = {name: self._final(self._wanted[name].repositories[0]).store for name in manifests}
-        found = list(self._pool.map(lambda name: stores[name].digest(manifests[name].digest), manifests))
+        found = list(self._pool.map(lambda name: stores[name].digest(manifests[name].manifest.digest), manifests))
         there = {name: manifests[name] for name, digest in zip(manifests, found, strict=True) if digest is not None}
-        planned = self._planned(result.plan.images, manifests) if tags else {}
+        planned = self._planned(self._own(result), manifests) if tags else {}
         return replace(result, finished=self._references(there), tags=planned)
+
+    def _own(self, result: BuildResult) -> list[str]:
+        """The images that wait for no other run: those that this one would finish."""
+        here = {stage.checksum for stage in result.plan.last()}
+        late = {stage.checksum for stage in result.plan.absent(result.resolutions)} - here
+        return [name for name, parts in result.plan.images.items() if late.isdisjoint(
+            stage.checksum for stage in parts.values()
+        )]  # fmt: skip
 
     def reference_in(self, plan: BuildPlan) -> Callable[[Candidate, Image], str | None]:
         """What another image sees of one that it needs: the reference that it will be published under. Of several
         images with one last stage, that of the first."""
-        names = {stage.checksum: name for name, stage in reversed([*plan.images.items()]) if name in self._wanted}
+        names = {
+            stage.checksum: (name, stage)
+            for name, parts in reversed([*plan.images.items()])
+            for stage in parts.values()
+            if name in self._wanted and len(parts) == 1
+        }
 
         def reference(candidate: Candidate, image: Image) -> str | None:
-            name = names.get(candidate.record.checksum)
-            if name is None:
+            # An index may be there long after the part that another image of this run needs.
+            if candidate.record.checksum not in names:
                 return None
-            manifest = self._manifest(name, plan.images[name], candidate, image.manifest)
-            return str(self._references({name: manifest})[name])
+            name, stage = names[candidate.record.checksum]
+            finished = self._finished(name, {stage.platform: (stage, candidate, image.manifest)})
+            return str(self._references({name: finished})[name])
 
         return reference
 
     # --- the parts ----------------------------------------------------------------------------------------------
 
-    def _manifests(self, result: BuildResult) -> dict[str, Manifest]:
-        """The manifests of the images whose last stage is there."""
-        there = {name: candidate for name, candidate in result.stages().items() if name in self._wanted}
-        images = self._pool.map(self._stage_image, there.values())
-        return {
-            name: self._manifest(name, result.plan.images[name], candidate, image)
-            for (name, candidate), image in zip(there.items(), images, strict=True)
+    def _complete(self, result: BuildResult) -> BuildResult:
+        """The result without the images that wait for another run: those with a part that is not there, and those
+        that require such an image."""
+        plan = result.plan
+        absent = {stage.checksum: stage for stage in plan.absent(result.resolutions)}
+        if not absent:
+            return result
+        waits = {
+            name: [stage.platform for stage in parts.values() if stage.checksum in absent]
+            for name, parts in plan.images.items()
         }
+        requires = {name: self._session.loaded.project.images[name].requires for name in plan.images}
+        ready = {name: parts for name, parts in plan.images.items() if not waits[name]}
+        while late := [name for name in ready if any(one not in ready for one in requires[name])]:
+            for name in late:
+                del ready[name]
+        for name in self._wanted.keys() & plan.images.keys() - ready.keys():
+            of = next((one for one in (name, *requires[name]) if waits[one]), name)
+            what = f"{', '.join(waits[of])}{f' of {of}' if of != name else ''}"
+            self._session.progress.note(f"waiting    {name} is finished by the run that builds {what}")
+        return replace(result, plan=replace(plan, images=ready))
 
-    def _manifest(self, name: str, stage: Stage, candidate: Candidate, image: Manifest) -> Manifest:
+    def _manifests(self, result: BuildResult) -> dict[str, Finished]:
+        """The finished images of which every part is there."""
+        there = {name: parts for name, parts in result.stages().items() if name in self._wanted}
+        candidates = [candidate for parts in there.values() for candidate in parts.values()]
+        images = dict(zip(map(id, candidates), self._pool.map(self._stage_image, candidates), strict=True))
+        plan = result.plan.images
+        return {
+            name: self._finished(name, {
+                platform: (plan[name][platform], candidate, images[id(candidate)])
+                for platform, candidate in parts.items()
+            })
+            for name, parts in there.items()
+        }  # fmt: skip
+
+    def _finished(self, name: str, parts: Mapping[str, tuple[Stage, Candidate, Manifest]]) -> Finished:
         from lineal.publish.finished_image import finished_image, labels_of
+        from lineal.publish.platform_index import Part, finished
 
-        given = {**labels_of(stage), **self._wanted[name].annotations}
-        return finished_image(image, candidate.record, name, self._page, given)
+        wanted, page = self._wanted[name].annotations, self._page
+        labels = [labels_of(stage) for stage, _, _ in parts.values()]
+        made = {
+            platform: Part(
+                finished_image(image, candidate.record, name, page, {**labels_of(stage), **wanted}),
+                image_platform(candidate.index),
+                candidate.record,
+            )
+            for platform, (stage, candidate, image) in parts.items()
+        }
+        return finished(made, name, page, {**labels[0], **wanted})
 
     def _attach(self, place: Placement, result: BuildResult) -> None:
         """Put the image's provenance beside it, signed where the run has a key. A registry that takes none keeps no
@@ -140,13 +205,15 @@ class Finishing:
 
         if not self._wanted[place.image].provenance:
             return
-        store, candidate, sign = self._session.store, result.stages()[place.image], self._session.signing.sign
+        store, sign = self._session.store, self._session.signing.sign
         try:
-            last = link(store, candidate.tag, candidate.record.checksum)
-            stages = list(chain(store, last)) if last is not None else []
-            statement = provenance_of(place.image, place.manifest.digest, stages)
-            if statement is not None:
-                attach(place.repository.store, referrer(statement, place.manifest.descriptor(), sign))
+            # That of an index is that of its images.
+            for candidate, image in zip(result.stages()[place.image].values(), place.images, strict=True):
+                last = link(store, candidate.tag, candidate.record.checksum)
+                stages = list(chain(store, last)) if last is not None else []
+                statement = provenance_of(place.image, image.digest, stages)
+                if statement is not None:
+                    attach(place.repository.store, referrer(statement, image.descriptor(), sign))
         except LinealError as error:
             self._session.progress.warn(
                 f"{place.repository.address} has no provenance of {place.image}. {error.words}"
@@ -165,28 +232,30 @@ class Finishing:
             raise MissingContent(digest, store.address)
         return found
 
-    def _placements(self, name: str, manifest: Manifest) -> list[Placement]:
+    def _placements(self, name: str, finished: Finished) -> list[Placement]:
         from lineal.publish.publish import Placement
 
-        wanted = self._wanted[name]
+        wanted, manifest = self._wanted[name], finished.manifest
+        parts = finished.images if manifest.is_index else ()
         return [
-            Placement(name, manifest, self._final(address), wanted.tags_of(manifest.digest, address))
+            Placement(name, manifest, self._final(address), wanted.tags_of(manifest.digest, address), parts)
             for address in wanted.repositories
         ]
 
-    def _references(self, there: Mapping[str, Manifest]) -> dict[str, ImageReference]:
+    def _references(self, there: Mapping[str, Finished]) -> dict[str, ImageReference]:
         """In the first final repository of each image."""
         found = {}
         for name, wanted in self._wanted.items():
-            manifest, repository = there.get(name), wanted.repositories[0]
-            if manifest is None:
+            repository = wanted.repositories[0]
+            if name not in there:
                 found[name] = ImageReference(repository, wanted.tags_of(NOT_BUILT)[0].name)
             else:
+                manifest, parts = there[name].manifest, there[name].parts
                 tag = wanted.tags_of(manifest.digest)[0].name
-                found[name] = ImageReference(repository, tag, manifest.digest, manifest)
+                found[name] = ImageReference(repository, tag, manifest.digest, manifest, parts)
         return found
 
-    def _planned(self, names: Iterable[str], manifests: Mapping[str, Manifest]) -> dict[str, list[TagReport]]:
+    def _planned(self, names: Iterable[str], manifests: Mapping[str, Finished]) -> dict[str, list[TagReport]]:
         """The tags of all images: `there`, or `planned` where a build would write or move them."""
         from lineal.publish.publish import look
 

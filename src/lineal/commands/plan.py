@@ -18,7 +18,7 @@ from lineal.config.model import FILE
 from lineal.context.uncommitted import find, refuse
 from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.images import ImageGraphs, read_images
-from lineal.dockerfile.stage import Stage
+from lineal.dockerfile.stage import Parts, ends
 from lineal.errors import BadConfiguration, LinealError
 from lineal.report.stage_graph import planned
 from lineal.session.session import Session
@@ -64,12 +64,13 @@ def plan_images(
     unless the plan need not be `complete`, for artifacts that are not there."""
     graphs = _read_images(session, names, release)
     if complete:
-        graphs.require_artifacts()
+        graphs.require_artifacts(session.platforms)
     if release is not None:
         release.check()
+    _check_platforms(session, graphs)
     images = session.loaded.project.images
-    session.lookup.beside = beside(graphs.last, {name: entries(one.secrets) for name, one in images.items()})
-    found = resolve(graphs.last, session.lookup)
+    session.lookup.beside = beside(graphs.images, {name: entries(one.secrets) for name, one in images.items()})
+    found = resolve(graphs.images, session.lookup, session.platforms)
     for note in session.history.notes:
         session.progress.warn(note)
     unknown = [
@@ -78,8 +79,20 @@ def plan_images(
     ]  # fmt: skip
     if not unknown:
         return found
-    reasons = _reasons(session, graphs.last)
+    reasons = _reasons(session, graphs.images)
     return found.with_reasons({checksum: reasons[checksum] for checksum in unknown if checksum in reasons})
+
+
+def _check_platforms(session: Session, graphs: ImageGraphs) -> None:
+    """Raises `BadConfiguration` when --platform leaves nothing of the images."""
+    if not ends(graphs.images, session.platforms):
+        there = dict.fromkeys(platform for parts in graphs.images.values() for platform in parts)
+        given = session.settings.platforms
+        raise BadConfiguration(
+            f"None of these images is built for {', '.join(given.value)} ({given.origin}).",
+            id="LN-1202",
+            remedy=f"They are built for {', '.join(there)}; `platforms` in lineal.yaml says so.",
+        )
 
 
 def unbuilt(session: Session, found: BuildPlan) -> BuildResult:
@@ -117,7 +130,7 @@ def _note_unpinned(session: Session, found: BuildPlan) -> None:
                 )
 
 
-def _reasons(session: Session, images: Mapping[str, Stage]) -> dict[str, str]:
+def _reasons(session: Session, images: Mapping[str, Parts]) -> dict[str, str]:
     """The changes since the commit before, by checksum; none when that commit is missing or cannot be planned."""
     from lineal.stages.rebuild_reason import explain
 
@@ -129,7 +142,7 @@ def _reasons(session: Session, images: Mapping[str, Stage]) -> dict[str, str]:
         # Those of then are not here; with those of now the rest can be compared.
         exceptions, artifacts = session.giterminism, session.artifacts
         previous = read_images(before, session.loaded, list(images), exceptions, artifacts=artifacts)
-        return explain(images, previous.last, before.commit[:7])
+        return explain(images, previous.images, before.commit[:7])
     except LinealError:
         return {}
 
@@ -169,6 +182,14 @@ def _encoder(session: Session, format: str) -> Callable[[Report], str]:
         return lambda report: encode(report).decode()
     if format == "table":
         return lambda report: table_of(report, sys.stdout)
+    given = session.settings.platforms
+    if given.value and not session.loaded.names_platforms:
+        # Each job would make an image of its own.
+        raise BadConfiguration(
+            f"Jobs for several platforms share an image, so lineal.yaml has to name them, not {given.origin.source}.",
+            id="LN-1205",
+            remedy=f"Write `platforms: [{', '.join(given.value)}]` at the images.",
+        )
     return job_writers(session.settings.environ)[format].jobs(_job_settings(session))
 
 
@@ -182,4 +203,5 @@ def _job_settings(session: Session) -> JobSettings:
         "LINEAL_DEV": "true" if flags.dev else "",
     }
     variables = {name: str(value) for name, value in repeated.items() if value}
-    return JobSettings(settings.template.value, variables, has_vars=bool(flags.var))
+    runners = settings.runners.value
+    return JobSettings(settings.template.value, variables, has_vars=bool(flags.var), runners=runners)

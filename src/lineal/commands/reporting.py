@@ -21,6 +21,7 @@ from lineal.report.model import (
     ContextReport,
     ErrorReport,
     ImageReport,
+    PlatformReport,
     ReleaseReport,
     Report,
     StageReport,
@@ -140,9 +141,10 @@ def _images(result: BuildResult) -> list[ImageReport]:
     from lineal.deploy.values import image_values
 
     made, values, found = result.made(), image_values(result), []
-    for name, stage in result.plan.images.items():
-        built = any(ancestor.checksum in made for ancestor in stage.chain())
-        image = ImageReport(name=name, checksum=stage.checksum, built=built)
+    for name, parts in result.plan.images.items():
+        first, *_ = parts.values()
+        built = any(ancestor.checksum in made for stage in parts.values() for ancestor in stage.chain())
+        image = ImageReport(name=name, checksum=first.checksum, built=built, platforms=_platforms(result, name))
         if name in values:
             value = values[name]
             image.ref, image.image = value.ref, value.image
@@ -150,12 +152,27 @@ def _images(result: BuildResult) -> list[ImageReport]:
         manifest = result.finished[name].manifest if name in result.finished else None
         if manifest is not None:
             image.media_type, image.size = manifest.media_type, len(manifest.data)
-            image.config = str(manifest.json["config"]["digest"])
+            image.config = None if manifest.is_index else str(manifest.json["config"]["digest"])
         elif name in result.configs:
             image.config = result.configs[name]
         image.tags = list(result.tags.get(name, ()))
         found.append(image)
     return found
+
+
+def _platforms(result: BuildResult, name: str) -> list[PlatformReport]:
+    finished = result.finished[name].parts if name in result.finished else {}
+    last = {stage.checksum for stage in result.plan.last()}
+    return [
+        PlatformReport(
+            name=platform,
+            checksum=stage.checksum,
+            digest=finished[platform].digest if platform in finished else None,
+            published=result.candidate(stage) is not None,
+            wanted=stage.checksum in last,
+        )
+        for platform, stage in result.plan.images[name].items()
+    ]
 
 
 def _stage(stage: Stage, result: BuildResult, missing: set[str]) -> StageReport:

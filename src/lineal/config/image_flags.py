@@ -26,7 +26,7 @@ _LEVEL = re.compile(rf"({_ONE_LEVEL}(?:,{_ONE_LEVEL})*):")
 """What an annotation is of, as in `manifest,index:KEY=VALUE`."""
 _FLAGS = {
     "context": "PATH", "dockerfile": "--file", "target": "--target", "args": "--build-arg",
-    "contexts": "--build-context", "platforms": "--platform", "add_hosts": "--add-host", "shm_size": "--shm-size",
+    "contexts": "--build-context", "add_hosts": "--add-host", "shm_size": "--shm-size",
     "ulimits": "--ulimit", "cgroup_parent": "--cgroup-parent",
 }  # fmt: skip
 """A key of an image in lineal.yaml -> the flag that says the same."""
@@ -50,7 +50,6 @@ class ImageFlags:
     target: str = ""
     build_arg: tuple[str, ...] = ()
     build_context: tuple[str, ...] = ()
-    platform: tuple[str, ...] = ()
     tag: tuple[str, ...] = ()
     label: tuple[str, ...] = ()
     annotation: tuple[str, ...] = ()
@@ -123,7 +122,6 @@ class _Reader:
             target=flags.target or None,
             args=self._args(),
             contexts=dict(self._contexts()),
-            platforms=[one for text in flags.platform for one in text.split(",")] or Image().platforms,
             labels=dict(self._pairs("--label", flags.label, bare=True)),
             add_hosts=dict(self._hosts()),
             shm_size=flags.shm_size or None,

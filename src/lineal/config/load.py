@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,21 @@ class LoadedProject:
                 if isinstance(value, str) and UNKNOWN_ENV in value:
                     known(Setting(value, Origin(self.file, self.place(name))))
         return deploy
+
+    @cached_property
+    def names_platforms(self) -> bool:
+        """Whether an image says what it is built for."""
+        return any(path[0] == "images" and path[2:] == ("platforms",) for path in self._paths.values() if path)
+
+    def for_platforms(self, platforms: Sequence[str]) -> LoadedProject:
+        """The project with its images for these platforms, if there are such, where no image says its own."""
+        if not platforms or self.names_platforms:
+            return self
+        images = {
+            name: msgspec.structs.replace(image, platforms=list(platforms))
+            for name, image in self.project.images.items()
+        }
+        return replace(self, project=msgspec.structs.replace(self.project, images=images))
 
     def _written(self, key: str) -> Origin:
         place = self.place(key)

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from lineal.config.named_context import OneContext
+from lineal.config.platforms import PLATFORM, Engines
 from lineal.config.publish import Publish
 from lineal.config.run_options import GATEWAY, Count, Moment, Ulimit
 from lineal.config.trust import Trust
@@ -18,7 +19,6 @@ from lineal.lock.address import PATTERN as LOCK_PATTERN
 MOST_DAYS = 36_500
 """Days that stages can be kept at most: a hundred years."""
 FILE = "lineal.yaml"
-PLATFORM = "linux/amd64"
 
 Name = Annotated[
     str,
@@ -149,8 +149,9 @@ class Image(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     platforms: Annotated[
         list[str],
         Meta(
-            description=f"The platform to build for (default: `{PLATFORM}`); exactly one for now.",
-            extra_json_schema={"minItems": 1, "maxItems": 1},
+            description=f"The platforms to build for (default: `{PLATFORM}`); the finished image of several is an "
+            "index. The first one is what `$BUILDPLATFORM` says.",
+            extra_json_schema={"minItems": 1, "uniqueItems": True},
         ),
     ] = field(default_factory=lambda: [PLATFORM])
     publish: Annotated[
@@ -251,6 +252,7 @@ class Project(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         None
     )
     deploy: Annotated[Deploy | None, Meta(description="What to deploy, if anything.")] = None
+    engines: Engines = {}
     repo: Annotated[
         str | None,
         Meta(

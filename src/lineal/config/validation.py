@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from lineal.config.document import Path
-from lineal.config.model import PLATFORM, Deploy, Image, Project, Secret, Ssh, normal
+from lineal.config.model import Deploy, Image, Project, Secret, Ssh, normal
 from lineal.config.named_context import NamedContext
+from lineal.config.platforms import check_engines, check_platforms
 from lineal.config.rule_violation import RuleViolation
 from lineal.config.run_options import GATEWAY, ULIMITS, bytes_of, soft_and_hard
 from lineal.config.trust import Trust, check_trust
@@ -30,7 +31,6 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DURATION = re.compile(r"([0-9]+(\.[0-9]+)?(ms|s|m|h))+")
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*", re.IGNORECASE | re.ASCII)
 _GROUP = re.compile(r"/?[\w.:@-]+(/[\w.:@-]+)*", re.ASCII)
-_PLATFORM = re.compile(r"linux/[a-z0-9]+(/v[0-9]+)?")
 
 
 def check(project: Project) -> Iterator[RuleViolation]:
@@ -44,6 +44,7 @@ def check(project: Project) -> Iterator[RuleViolation]:
         remedy = "Write `registry.example.com/team/app` or `layout:PATH`."
         yield RuleViolation(("repo",), f"{quoted(project.repo)} is not a store's address.", remedy)
     yield from _check_lock(project.lock)
+    yield from check_engines(project.engines, ("engines",))
     if project.trust is not None:
         yield from _check_trust(project.trust)
 
@@ -96,7 +97,7 @@ def _check_image(project: Project, image: Image, path: Path) -> Iterator[RuleVio
     yield from _check_run_options(image, path)
     yield from _check_secrets(image.secrets, (*path, "secrets"))
     yield from _check_agents(image.ssh, (*path, "ssh"))
-    yield from _check_platforms(image.platforms, (*path, "platforms"))
+    yield from check_platforms(image.platforms, (*path, "platforms"))
 
 
 def _check_run_options(image: Image, path: Path) -> Iterator[RuleViolation]:
@@ -230,15 +231,6 @@ def _check_agents(agents: list[Ssh], path: Path) -> Iterator[RuleViolation]:
                 (*path, index), f"The SSH agent {quoted(agent.id)} is given twice.", "Keep one of them."
             )
         seen.add(agent.id)
-
-
-def _check_platforms(platforms: list[str], path: Path) -> Iterator[RuleViolation]:
-    if len(platforms) != 1:
-        message = f"An image is built for exactly one platform for now, and this gives {len(platforms)}."
-        yield RuleViolation(path, message, f"Write `platforms: [{PLATFORM}]`.")
-    elif not _PLATFORM.fullmatch(platforms[0]):
-        message = f"{quoted(platforms[0])} is not a platform that Lineal builds."
-        yield RuleViolation((*path, 0), message, f"Write it as linux/ARCHITECTURE, such as `{PLATFORM}`.")
 
 
 def _check_cycles(project: Project) -> Iterator[RuleViolation]:

@@ -243,9 +243,10 @@ def _planned(result: BuildResult) -> Mapping[str, ImageValue]:
         name: ImageValue.of(finished.repository, finished.tag, NOT_BUILT)
         for name, finished in result.finished.items()
     }
+    first = {name: next(iter(parts.values())) for name, parts in result.plan.images.items()}
     return {
         name: known.get(name) or planned.get(name) or ImageValue.not_built(result.store, stage.checksum)
-        for name, stage in result.plan.images.items()
+        for name, stage in first.items()
     }
 
 
@@ -254,11 +255,18 @@ def _published(result: BuildResult) -> Mapping[str, ImageValue]:
     from lineal.deploy.values import image_values
 
     images = image_values(result)
-    missing = [name for name in result.plan.images if name not in images]
+    # An index that `publish: false` keeps from being made is none that anything could deploy.
+    missing = [
+        name for name, parts in result.plan.images.items()
+        if name not in images and (len(parts) == 1 or name in result.finished)
+    ]  # fmt: skip
     if missing:
-        built = result.candidate(result.plan.images[missing[0]]) is not None
-        reason = result.resolutions[result.plan.images[missing[0]].checksum].reason
-        if built:
+        parts = result.plan.images[missing[0]]
+        absent = [stage for stage in parts.values() if result.candidate(stage) is None]
+        if absent:
+            platform = f"{absent[0].platform}: " if len(parts) > 1 else ""
+            reason = f"{platform}{result.resolutions[absent[0].checksum].reason}"
+        else:
             reason = f"it is built, and not in {result.finished[missing[0]].repository} yet"
         raise DeployFailed(
             f"{'Images are' if len(missing) > 1 else 'An image is'} missing for this commit: "

@@ -25,6 +25,8 @@ class Base(NamedTuple):
     stage: Stage | None
     """None for `scratch`, and for a target that is as empty."""
     scope: Scope
+    platform: str
+    """The one that the target is for."""
     triggers: tuple[str, ...] = ()
     """Its ONBUILDs. Those of an external image cannot be known yet: they are refused when it is taken over."""
 
@@ -37,14 +39,11 @@ class Bases:
         self._parser = parser
         self._escape = escape
         self._plan = plan
-        self._of_files: dict[str, Stage] = {}
-        """What named contexts hold that are directories or repositories."""
+        self._of_files: dict[tuple[str, str], Stage] = {}
+        """What named contexts hold that are directories or repositories, by name and platform."""
 
     def reference(self, instruction: DockerfileInstruction, scope: Scope) -> str:
-        """What a FROM names, with the arguments before it. Its platform must be the image's."""
-        flags = self._parser.flags(instruction, ("platform",))
-        if "platform" in flags:
-            self._check_platform(instruction, scope, flags["platform"])
+        """What a FROM names, with the arguments before it."""
         text = self._parser.known(instruction, scope, instruction.args[0], "FROM")
         if not text:
             self._refuse_empty(instruction, f"The base {instruction.args[0]!r}", instruction.args[0])
@@ -54,19 +53,21 @@ class Bases:
             self._parser.refuse(instruction, sentence, remedy, id="LN-2003")
         return text
 
-    def _check_platform(self, instruction: DockerfileInstruction, scope: Scope, raw: str) -> None:
+    def platform(self, instruction: DockerfileInstruction, scope: Scope) -> str:
+        """The platform that a FROM asks for, by default the image's."""
+        flags = self._parser.flags(instruction, ("platform",))
+        if "platform" not in flags:
+            return self._image.platform
+        raw = flags["platform"]
         wanted = self._parser.known(instruction, scope, raw, "--platform")
         if not wanted:
             self._refuse_empty(instruction, f"--platform={raw}", raw)
-        if platform.normal(wanted) != platform.normal(self._image.platform):
-            self._parser.refuse(
-                instruction,
-                f"--platform={wanted} is not the image's platform "
-                f"{self._image.platform}; several platforms are not supported yet.",
-                f"Give this target an image of its own with `platforms: [{platform.normal(wanted)}]`, "
-                "or write --platform=$TARGETPLATFORM.",
-                id="LN-2003",
-            )
+        meant = platform.normal(wanted)
+        if not platform.is_linux(meant):
+            sentence = f"--platform={wanted} is no platform that Lineal builds for."
+            self._parser.refuse(instruction, sentence, "Write it as linux/ARCHITECTURE.", id="LN-2003")
+        own = (self._image.platform, *self._image.platforms)
+        return next((one for one in own if platform.normal(one) == meant), meant)
 
     def _refuse_empty(self, instruction: DockerfileInstruction, what: str, raw: str) -> NoReturn:
         names = ", ".join(f'{name}: "…"' for name in re.findall(r"\$\{?(\w+)", raw))
@@ -75,39 +76,50 @@ class Bases:
         self._parser.refuse(instruction, f"{what} is empty.", remedy, id="LN-2006")
 
     def scratch(self) -> Base:
-        return Base(None, Scope.scratch(self._escape))
+        """Always for the image's own platform, as in BuildKit."""
+        return Base(None, Scope.scratch(self._escape), self._image.platform)
 
-    def of_image(self, instruction: DockerfileInstruction, name: str, target: str) -> Base:
+    def of_image(self, instruction: DockerfileInstruction, name: str, target: str, platform: str) -> Base:
         """Another image of lineal.yaml, by the value of its `needs` argument or by its name, else an external one."""
-        if name in self._image.placeholders:
-            return self._of_stage(self._image.placeholders[name])
-        other = next((stage for need, stage in self._image.needs.values() if need == name), None)
+        other = self._image.placeholders.get(name)
+        other = other or next((stage for need, stage in self._image.needs.values() if need == name), None)
         if other is not None:
-            return self._of_stage(other)
+            return self._of_other(instruction, other, platform)
         if name in self._image.siblings:
             # It would quietly mean a stranger's image of that name.
             remedy = f"Add `needs: {{BASE: {name}}}` to it, with `ARG BASE` and `FROM ${{BASE}}` here."
             self._parser.refuse(
                 instruction, f"{name!r} is an image of lineal.yaml that this one lacks.", remedy, id="LN-2005"
             )
-        return self._external(instruction, name, target)
+        return self._external(instruction, name, target, platform)
 
-    def of_context(self, instruction: DockerfileInstruction, named: NamedContext) -> Base:
+    def of_context(self, instruction: DockerfileInstruction, named: NamedContext, platform: str) -> Base:
         """What begins on a named context: like `FROM` of its image, or of one with nothing but its files."""
         if named.reference == "scratch":
             return self.scratch()
         if named.reference:
-            base = self._external(instruction, named.reference, named.name)
+            base = self._external(instruction, named.reference, named.name, platform)
             assert base.stage is not None
             return base._replace(stage=replace(base.stage, text=f"FROM {named.reference}", place=named.place))
-        if named.stage is None and named.name not in self._of_files:
-            self._of_files[named.name] = self._with_files(named)
-        return self._of_stage(named.stage or self._of_files[named.name])
+        if named.stage is not None:
+            return self._of_other(instruction, named.stage, platform)
+        if (named.name, platform) not in self._of_files:
+            self._of_files[named.name, platform] = self._with_files(named, platform)
+        return self._of_stage(self._of_files[named.name, platform], platform)
 
-    def _of_stage(self, stage: Stage) -> Base:
-        return Base(stage, stage.scope.inherited(self._escape, args=False), stage.scope.onbuild)
+    def _of_other(self, instruction: DockerfileInstruction, stage: Stage, platform: str) -> Base:
+        """Another image of lineal.yaml, for a platform."""
+        found = self._image.on(stage, platform)
+        if found is None:
+            sentence = f"The image {stage.image!r} is not built for {platform}, which is asked for here."
+            remedy = f"Add {platform} to its `platforms`."
+            self._parser.refuse(instruction, sentence, remedy, id="LN-2201")
+        return self._of_stage(found, platform)
 
-    def _external(self, instruction: DockerfileInstruction, reference: str, target: str) -> Base:
+    def _of_stage(self, stage: Stage, platform: str) -> Base:
+        return Base(stage, stage.scope.inherited(self._escape, args=False), platform, stage.scope.onbuild)
+
+    def _external(self, instruction: DockerfileInstruction, reference: str, target: str, platform: str) -> Base:
         from lineal.oci.reference import parse_reference
 
         image = self._image
@@ -123,18 +135,19 @@ class Bases:
             place=self._parser.place(instruction),
             text=one_line(instruction) if instruction.name == "FROM" else f"FROM {reference}",
             parent=None,
-            inputs={"from": reference, "platform": image.platform, "cache_version": image.cache_version},
+            inputs={"from": reference, "platform": platform, "cache_version": image.cache_version},
             scope=scope,
-            platform=image.platform,
+            platform=platform,
+            several=len(image.platforms) > 1,
         )
-        return Base(stage, scope)
+        return Base(stage, scope, platform)
 
-    def _with_files(self, named: NamedContext) -> Stage:
+    def _with_files(self, named: NamedContext, platform: str) -> Stage:
         """The last stage of an image that holds a directory or a git repository."""
         image = self._image
         request = replace(
             image, file=named.place.file, text=dockerfile_of(named), context=named.tree or image.context, target=None,
-            args={}, needs={}, contexts={},
+            args={}, needs={}, contexts={}, platform=platform, platforms=(),
         )  # fmt: skip
         try:
             return replace(self._plan(request), target=named.name, place=named.place)

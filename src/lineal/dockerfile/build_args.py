@@ -37,7 +37,8 @@ class BuildArgs:
     def _of_platform(self) -> Scope:
         """The arguments that FROM can see from the start."""
         scope = Scope(escape=self._ast.escape_token, open=False)
-        for name, value in platform.arguments(self._image.platform, self._target_stage()).items():
+        image = self._image
+        for name, value in platform.arguments(image.platform, image.build_platform, self._target_stage()).items():
             scope = scope.with_arg(name, self._given.get(name, value))
         return scope
 
@@ -121,7 +122,7 @@ def _of_epoch(image: PlanRequest) -> dict[str, str]:
 
 def _unused(image: PlanRequest, declared: Collection[str]) -> Iterator[str]:
     """A sentence about those of lineal.yaml, and one about those that are for BuildKit itself."""
-    known = {*declared, *PROXY_ARGS, *platform.arguments(image.platform, "")}
+    known = {*declared, *PROXY_ARGS, *platform.arguments(image.platform, image.platform, "")}
     names = [name for name in image.args if name not in known]
     own = [name for name in names if _OF_BUILDKIT.fullmatch(name)]
     others = [name for name in names if name not in own]

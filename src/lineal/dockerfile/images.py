@@ -28,7 +28,7 @@ from lineal.dockerfile.plan_request import PlanRequest
 from lineal.dockerfile.planner import plan
 from lineal.dockerfile.remote_policy import RemotePolicy
 from lineal.dockerfile.run_mounts import literal
-from lineal.dockerfile.stage import Stage, closure, unplanned
+from lineal.dockerfile.stage import Parts, Platforms, Stage, closure, ends, part_of, unplanned
 from lineal.errors import BadConfiguration, Problems
 from lineal.git.commit import Commit
 from lineal.oci.reference import familiar
@@ -38,24 +38,30 @@ from lineal.text import closest
 
 @dataclass
 class ImageGraphs:
-    """The last stage of each planned image, needed images first, and the files that planning read."""
+    """The planned images, needed ones first, each with its last stages, and the files that planning read."""
 
-    last: dict[str, Stage] = field(default_factory=dict)
+    images: dict[str, Parts] = field(default_factory=dict)
     files: set[str] = field(default_factory=set)
     artifacts: Artifacts = NONE
+
+    @property
+    def last(self) -> dict[str, Stage]:
+        """The last stage of each image, for the first of its platforms."""
+        return {name: next(iter(parts.values())) for name, parts in self.images.items()}
 
     def readings(self) -> list[ReadPaths]:
         """The paths in contexts that the planned stages copy or mount."""
         patterns: dict[int, tuple[BuildContext, set[str]]] = {}
-        for stage in closure(list(self.last.values())):
+        for stage in closure(ends(self.images)):
             for tree, places in _read(stage):
                 patterns.setdefault(id(tree), (tree, set()))[1].update(places)
         return [ReadPaths(tree, tuple(sorted(sources))) for tree, sources in patterns.values() if sources]
 
-    def require_artifacts(self) -> None:
-        """Raises `BadConfiguration` for all artifacts that a stage reads and that are not there."""
+    def require_artifacts(self, platforms: Platforms = frozenset()) -> None:
+        """Raises `BadConfiguration` for all artifacts that a stage for these platforms reads and that are not
+        there."""
         problems = Problems()
-        for stage in closure(list(self.last.values())):
+        for stage in closure(ends(self.images, platforms)):
             for pattern in stage.awaits:
                 link = self.artifacts.link_before(pattern)
                 problems.add(BadConfiguration(
@@ -167,13 +173,16 @@ class _Reader:
     def read(self) -> ImageGraphs:
         problems = Problems()
         for name in self.names:
-            self.images.last[name] = unplanned(name, self.loaded.place(f"images.{name}"))
-            with problems.collected():
-                self.images.last[name] = plan(self._request(name))
+            place, platforms = self.loaded.place(f"images.{name}"), self.loaded.project.images[name].platforms
+            parts = dict.fromkeys(platforms, unplanned(name, place))
+            self.images.images[name] = parts
+            for platform in platforms:
+                with problems.collected():
+                    parts[platform] = plan(self._request(name, platform))
         problems.end()
         return self.images
 
-    def _request(self, name: str) -> PlanRequest:
+    def _request(self, name: str, platform: str) -> PlanRequest:
         image = self.loaded.project.images[name]
         file = dockerfile_of(self.repository, image.dockerfile_path)
         self.images.files.add(image.dockerfile_path)
@@ -188,13 +197,15 @@ class _Reader:
             file=file,
             text=text,
             context=self._context(image, file),
-            platform=image.platforms[0],
+            platform=platform,
+            platforms=image.platforms,
+            parts={self._part(name, need, platform).checksum: self.images.images[need] for need in image.needed},
             target=image.target,
             args=image.args,
-            needs={arg: (need, self.images.last[need]) for arg, need in image.needs.items()},
+            needs={arg: (need, self._part(name, need, platform)) for arg, need in image.needs.items()},
             cache_version=image.cache_version,
             labels=image.labels,
-            contexts={familiar(key): self._named(name, key, one) for key, one in image.contexts.items()},
+            contexts={familiar(key): self._named(name, key, one, platform) for key, one in image.contexts.items()},
             run_options=_counted(image),
             siblings=self.loaded.project.images.keys(),
             remotes=RemotePolicy(self.exceptions, self.trusted),
@@ -205,7 +216,20 @@ class _Reader:
         self.images.files.add(path)
         return committed_text(self.repository, path)
 
-    def _named(self, image: str, name: str, named: NamedSource) -> NamedContext:
+    def _part(self, image: str, need: str, platform: str) -> Stage:
+        """Another image that this one is made from. Raises `BadConfiguration` when it is not built for the
+        platform."""
+        found = part_of(self.images.images[need], platform)
+        if found is None:
+            raise BadConfiguration(
+                f"The image {image!r} is built for {platform}, and {need!r}, from which it is made, is not.",
+                id="LN-2201",
+                place=self.loaded.place(f"images.{image}.platforms"),
+                remedy=f"Add {platform} to `images.{need}.platforms`, or leave it out here.",
+            )
+        return found
+
+    def _named(self, image: str, name: str, named: NamedSource, platform: str) -> NamedContext:
         """What a name of `contexts:` stands for. Raises `LinealError` for a directory that is not there."""
         place = self.loaded.place(f"images.{image}.contexts.{name}")
         if named.context is not None:
@@ -218,7 +242,7 @@ class _Reader:
                     remedy="Correct its path.", folder=True,
                 )  # fmt: skip
             return NamedContext(name, place, tree=tree)
-        other = self.images.last[named.needs] if named.needs is not None else None
+        other = self._part(image, named.needs, platform) if named.needs is not None else None
         return NamedContext(name, place, stage=other, reference=named.image or "", git=named.git or "")
 
     def _folder(self, path: str) -> str:

@@ -1,8 +1,8 @@
-"""The request for a plan: one image of lineal.yaml, with everything that planning it needs."""
+"""The request for a plan: one image of lineal.yaml for one platform, with everything that planning it needs."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -10,13 +10,13 @@ from lineal.context.build_context import BuildContext
 from lineal.dockerfile.checksum import Inputs
 from lineal.dockerfile.named_context import NamedContext
 from lineal.dockerfile.remote_policy import RemotePolicy
-from lineal.dockerfile.stage import Stage
+from lineal.dockerfile.stage import Parts, Stage, part_of
 from lineal.progress import QUIET, Notes
 
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """One image of lineal.yaml, with everything that planning it needs."""
+    """One image of lineal.yaml for one platform, with everything that planning it needs."""
 
     name: str
     file: str
@@ -36,8 +36,24 @@ class PlanRequest:
     """Those options of `RUN` that may change what it makes, as given."""
     siblings: Collection[str] = ()
     """The names of all images of lineal.yaml."""
+    platforms: Sequence[str] = ()
+    """All platforms of the image; by default this one."""
+    parts: Mapping[str, Parts] = field(default_factory=dict)
+    """The other images that it is made from, for all their platforms, by the checksum of their stages in `needs` and
+    `contexts`."""
     remotes: RemotePolicy = RemotePolicy()  # noqa: RUF009 (it is frozen)
     notes: Notes = QUIET
+
+    @property
+    def build_platform(self) -> str:
+        """What BUILDPLATFORM says: the first platform of the image, on every machine. So a checksum never depends on
+        the one that builds, and what is made there is made once for all platforms."""
+        return self.platforms[0] if self.platforms else self.platform
+
+    def on(self, stage: Stage, platform: str) -> Stage | None:
+        """The last stage of another image for a platform, by that for this one; None where it is not built for it."""
+        parts = self.parts.get(stage.checksum)
+        return stage if parts is None else part_of(parts, platform)
 
     @cached_property
     def placeholders(self) -> dict[str, Stage]:

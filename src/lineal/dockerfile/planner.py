@@ -12,7 +12,7 @@ from lineal.context.build_context import BuildContext
 from lineal.dockerfile.base import Base, Bases
 from lineal.dockerfile.build_args import BuildArgs
 from lineal.dockerfile.instructions import InstructionParser, MetadataInstruction
-from lineal.dockerfile.named_context import NamedContexts
+from lineal.dockerfile.named_context import NamedContext, NamedContexts
 from lineal.dockerfile.parser import one_line
 from lineal.dockerfile.plan_request import PlanRequest
 from lineal.dockerfile.scope import Scope
@@ -125,6 +125,7 @@ class Planner:
             scope=scope,
             context=image.context,
             platform=image.platform,
+            several=len(image.platforms) > 1,
         )  # fmt: skip
 
     def stand_in(self, target: Target) -> Stage:
@@ -135,9 +136,9 @@ class Planner:
     def _plan_target(self, target: Target) -> tuple[Stage | None, Scope]:
         named = self.contexts.find(target.name)
         if target.scope is None and named is not None:
-            # As in BuildKit, nothing of the target counts, not even its other instructions.
-            base = self._separately(target, partial(self.bases.of_context, target.origin, named))
-            target.last, target.scope = base.stage, base.scope
+            # As in BuildKit, nothing else of the target counts, not even its other instructions.
+            base = self._separately(target, partial(self._named_base, target, named))
+            target.last, target.scope, target.platform = base.stage, base.scope, base.platform
         elif target.scope is None:
             self.depth += 1
             if self.depth > _MAX_DEPTH:
@@ -148,7 +149,8 @@ class Planner:
                     remedy="Put some of them together, or split the Dockerfile into images.",
                 )
             base = self._separately(target, partial(self._base, target))
-            builder = TargetBuilder(self, target, base.stage, base.scope)
+            target.platform = base.platform
+            builder = TargetBuilder(self, target, base)
             builder.begin(base.triggers)
             for instruction in target.instructions:
                 builder.add(instruction)
@@ -164,26 +166,34 @@ class Planner:
             raise
         except BadConfiguration as error:
             self.problems.add(error)
-            return Base(self.stand_in(target), Scope(escape=self.ast.escape_token))
+            return Base(self.stand_in(target), Scope(escape=self.ast.escape_token), self.image.platform)
+
+    def _named_base(self, target: Target, named: NamedContext) -> Base:
+        return self.bases.of_context(target.origin, named, self._platform(target))
+
+    def _platform(self, target: Target) -> str:
+        return self.bases.platform(target.origin, self.args.before_from)
 
     def _base(self, target: Target) -> Base:
         """A FROM names scratch, an earlier target, a named context, another image of lineal.yaml, or an external
         image."""
+        platform = self._platform(target)
         text = self.bases.reference(target.origin, self.args.before_from)
         if text == "scratch":
             return self.bases.scratch()
         earlier = self.targets.find(text, target.number) if not text.isdigit() else None
         if earlier is not None:
             stage, scope = self._plan_target(earlier)
-            return Base(stage, scope.inherited(self.ast.escape_token, args=True), scope.onbuild)
-        return self._outside(target.origin, text, target.name)
+            # As in BuildKit, it goes on for the platform of that target.
+            return Base(stage, scope.inherited(self.ast.escape_token, args=True), earlier.platform, scope.onbuild)
+        return self._outside(target.origin, text, target.name, platform)
 
-    def _outside(self, instruction: DockerfileInstruction, name: str, target: str) -> Base:
+    def _outside(self, instruction: DockerfileInstruction, name: str, target: str, platform: str) -> Base:
         """What a name means that no target has."""
         named = self.contexts.find(name)
         if named is not None:
-            return self.bases.of_context(instruction, named)
-        return self.bases.of_image(instruction, name, target)
+            return self.bases.of_context(instruction, named, platform)
+        return self.bases.of_image(instruction, name, target, platform)
 
     # --- what COPY, ADD and mounts take from ---------------------------------------------------------------------
 
@@ -206,5 +216,7 @@ class Planner:
         if name.isdigit() if target is None else target.number >= before:
             self.parser.refuse(instruction, f"--from={name} is not a target above this one.",
                                "Name an earlier `FROM … AS`, or another image.", id="LN-2005")  # fmt: skip
-        stage = self._outside(instruction, name, name).stage if target is None else self._plan_target(target)[0]
+        # What no target has is for the image's own platform, as in BuildKit, whatever this target is for.
+        found = self._outside(instruction, name, name, self.image.platform).stage if target is None else None
+        stage = found if target is None else self._plan_target(target)[0]
         return stage.last_with_files() if stage else None

@@ -11,14 +11,20 @@ _WINDOWS = re.compile(
     r"|^microsoft/(nanoserver|windowsservercore|windows)\b"
     r"|:[^/]*(nanoserver|windowsservercore|ltsc20\d\d)"
 )
+_LINUX = re.compile(r"linux/[a-z0-9]+(/v[0-9]+)?")
 _PROGRAM_OF_WINDOWS = re.compile(r"\s*((?:powershell|cmd)(?:\.exe)?)(?=\s|$)", re.IGNORECASE)
 
-__all__ = ["arguments", "is_windows", "normal", "program_of_windows"]
+__all__ = ["arguments", "is_linux", "is_windows", "normal", "program_of_windows"]
 
 
 def is_windows(reference: str) -> bool:
     """Whether a base has Windows in its name, as all of them do."""
     return _WINDOWS.search(reference.lower()) is not None
+
+
+def is_linux(platform: str) -> bool:
+    """Whether a platform, in its one spelling, is one that Lineal builds for."""
+    return _LINUX.fullmatch(platform) is not None
 
 
 def program_of_windows(command: str) -> str:
@@ -27,9 +33,12 @@ def program_of_windows(command: str) -> str:
     return found[1] if found else ""
 
 
-def arguments(platform: str, target: str) -> dict[str, str]:
-    """The predefined arguments. BUILD* equals TARGET*: a checksum never depends on the machine that builds."""
+def arguments(platform: str, build: str, target: str) -> dict[str, str]:
+    """The predefined arguments for an image's `platform`. `build` is the platform on which its programs are made."""
+    return {**_arguments("TARGET", platform), **_arguments("BUILD", build), "TARGETSTAGE": target}
+
+
+def _arguments(prefix: str, platform: str) -> dict[str, str]:
     name, architecture, *variant = platform.split("/")
     values = {"PLATFORM": platform, "OS": name, "OSVERSION": "", "ARCH": architecture, "VARIANT": "".join(variant)}
-    found = {prefix + key: value for prefix in ("TARGET", "BUILD") for key, value in values.items()}
-    return {**found, "TARGETSTAGE": target}
+    return {prefix + key: value for key, value in values.items()}

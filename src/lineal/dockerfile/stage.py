@@ -4,7 +4,7 @@ The plan of an image is its last `Stage`: all others hang on it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from lineal.context.build_context import BuildContext
@@ -13,6 +13,7 @@ from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.instructions import FromInstruction, MetadataInstruction, RunInstruction
 from lineal.dockerfile.scope import Scope
 from lineal.errors import Location
+from lineal.oci.platform import normal
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +41,8 @@ class Stage:
     needs: dict[str, Stage] = field(default_factory=dict)
     """Placeholder text of another image's reference -> that image's last stage."""
     platform: str = "linux/amd64"
+    several: bool = False
+    """Whether its image is built for several platforms, so that people have to be told which."""
     awaits: tuple[str, ...] = ()
     """The patterns of artifacts that it reads and that are not there."""
     unknown: tuple[str, ...] = ()
@@ -86,6 +89,27 @@ class Stage:
         while stage is not None:
             yield stage
             stage = stage.parent
+
+
+Parts = Mapping[str, Stage]
+"""The last stage of an image for each of its platforms, in the order of lineal.yaml."""
+
+
+Platforms = frozenset[str]
+"""Platforms that a run is limited to, in their one spelling; empty for all."""
+
+
+def ends(images: Mapping[str, Parts], platforms: Platforms = frozenset()) -> list[Stage]:
+    """The last stages of the images for these platforms, by default for all."""
+    every = [part for parts in images.values() for part in parts.items()]
+    return [stage for platform, stage in every if not platforms or normal(platform) in platforms]
+
+
+def part_of(parts: Parts, platform: str) -> Stage | None:
+    """The part for a platform. An image that is for one platform only stands for itself: whoever builds on it finds
+    out whether that runs."""
+    found = next((stage for name, stage in parts.items() if normal(name) == normal(platform)), None)
+    return found or (next(iter(parts.values())) if len(parts) == 1 else None)
 
 
 def unplanned(image: str, place: Location, target: str = "") -> Stage:

@@ -26,6 +26,8 @@ class Target:
     origin: DockerfileInstruction
     instructions: list[DockerfileInstruction] = field(default_factory=list)
     last: Stage | None = None
+    platform: str = ""
+    """Known once it is planned."""
     scope: Scope | None = None
 
 

@@ -11,7 +11,9 @@ from typing import Any, Protocol
 from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError
 
 from lineal.context.build_context import BuildContext
-from lineal.dockerfile import metadata, platform
+from lineal.dockerfile import metadata
+from lineal.dockerfile import platform as platforms
+from lineal.dockerfile.base import Base
 from lineal.dockerfile.build_args import BuildArgs
 from lineal.dockerfile.checksum import Inputs
 from lineal.dockerfile.copy import CopyInstruction
@@ -21,7 +23,7 @@ from lineal.dockerfile.onbuild import instructions
 from lineal.dockerfile.parser import one_line
 from lineal.dockerfile.plan_request import PlanRequest
 from lineal.dockerfile.run_mounts import RunMount, literal
-from lineal.dockerfile.scope import Deferred, Scope, Word, canonical_word
+from lineal.dockerfile.scope import Deferred, Word, canonical_word
 from lineal.dockerfile.source_files import SourceFiles, may_match, mounted_files, source_files
 from lineal.dockerfile.sources import Origins, Sources
 from lineal.dockerfile.stage import Stage
@@ -47,13 +49,14 @@ class TooDeep(BadConfiguration):
 class TargetBuilder:
     """Walks one target's instructions: metadata gathers until a layer-producing step makes a stage of it."""
 
-    def __init__(self, planner: Planning, target: Target, stage: Stage | None, scope: Scope) -> None:
+    def __init__(self, planner: Planning, target: Target, base: Base) -> None:
         self.planner = planner
         self.parser = planner.parser
         self.image = planner.image
         self.target = target
-        self.stage = stage
-        self.scope = scope
+        self.stage = base.stage
+        self.scope = base.scope
+        self.platform = base.platform
         self.pending: list[MetadataInstruction] = []
         self.first = True
         self.cmd_set = False
@@ -97,7 +100,7 @@ class TargetBuilder:
             self.parser.refuse(instruction, f"{name} is not known.", id="LN-2001")
 
     def _note_windows(self, instruction: DockerfileInstruction) -> None:
-        program = platform.program_of_windows(" ".join(instruction.args[:1]))
+        program = platforms.program_of_windows(" ".join(instruction.args[:1]))
         if program and instruction.name in ("RUN", "SHELL"):
             note = f"`{program}` is a program of Windows, and Lineal builds images of Linux."
             self.image.notes.warn(f"{self.parser.place(instruction)}: {note}")
@@ -228,7 +231,7 @@ class TargetBuilder:
         inputs = {**inputs, "metadata": [meta.canonical() for meta in self.pending]}
         if self.stage is None:
             # A chain from scratch has no FROM stage to carry these.
-            inputs |= {"platform": self.image.platform, "cache_version": self.image.cache_version}
+            inputs |= {"platform": self.platform, "cache_version": self.image.cache_version}
         elif self.first and self.stage.image != self.image.name and self.image.cache_version:
             inputs["cache_version"] = self.image.cache_version
         self.stage = Stage(
@@ -245,7 +248,8 @@ class TargetBuilder:
             context=self.image.context,
             contexts=sources.contexts if sources else {},
             needs=self._needs_used(inputs),
-            platform=self.image.platform,
+            platform=self.platform,
+            several=len(self.image.platforms) > 1,
             awaits=tuple(sorted(self.awaits)),
         )
         self.awaits = set()

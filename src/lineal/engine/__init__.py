@@ -121,6 +121,8 @@ class Command:
     env: dict[str, str]
     workdir: str
     user: str
+    platform: str = "linux/amd64"
+    """Whose programs it executes."""
     network: str = "default"
     insecure: bool = False
     """Whether it has all rights of the engine's root."""

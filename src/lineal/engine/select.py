@@ -1,22 +1,28 @@
-"""The engine that a run's settings name: `docker`, `buildkit:ADDRESS`, `buildkitd`, or whichever there is."""
+"""The engine that a run's settings name: `docker`, `buildkit:ADDRESS`, `buildkitd`, `runc`, or whichever there is."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lineal.engine import Command, Engine, PushedLayer
+from lineal.engine.machine import KnowsMachine, Machine
 from lineal.errors import BadConfiguration, Interrupted, LinealError, Unreachable
 from lineal.oci import Store
 from lineal.oci.types import Image, Layer
 from lineal.text import quoted
 
-AUTO, DOCKER, BUILDKIT, BUILDKITD = "auto", "docker", "buildkit", "buildkitd"
+if TYPE_CHECKING:
+    from lineal.engine.docker.client import Client
+    from lineal.engine.runc.engine import RuncEngine
+
+AUTO, DOCKER, BUILDKIT, BUILDKITD, RUNC = "auto", "docker", "buildkit", "buildkitd", "runc"
 _HOST = "BUILDKIT_HOST"
-_EXAMPLE = "Write auto, docker, buildkit, buildkit:ADDRESS or buildkitd."
+_EXAMPLE = "Write auto, docker, buildkit, buildkit:ADDRESS, buildkitd or runc."
 
 
 def check(text: str, source: str) -> None:
@@ -26,7 +32,7 @@ def check(text: str, source: str) -> None:
         from lineal.engine.buildkit.address import parse_all
 
         parse_all(address, source)
-    elif text not in (AUTO, DOCKER, BUILDKIT, BUILDKITD):
+    elif text not in (AUTO, DOCKER, BUILDKIT, BUILDKITD, RUNC):
         raise BadConfiguration(f"{quoted(text)} ({source}) is no engine.", id="LN-5031", remedy=_EXAMPLE)
 
 
@@ -56,6 +62,11 @@ class SelectedEngine:
         if self._engine is not None:
             self._engine.stop()
 
+    def machine(self) -> Machine | None:
+        """The machine behind it, None when it does not say. Raises `LinealError` when there is no engine."""
+        engine = self._made()
+        return engine.machine() if isinstance(engine, KnowsMachine) else None
+
     def close(self) -> None:
         """End a daemon that was started here."""
         for close in self._closing:
@@ -73,6 +84,8 @@ class SelectedEngine:
         name, _, address = self._name.partition(":")
         if name == DOCKER:
             return self._docker()
+        if name == RUNC:
+            return self._runc()
         if name == BUILDKITD:
             return self._own()
         if address:
@@ -93,6 +106,9 @@ class SelectedEngine:
             if os.access(path, os.R_OK | os.W_OK):
                 self._note(f"RUN goes to the buildkitd at unix://{path}.")
                 return self._buildkit(f"unix://{path}", "default")
+        if with_docker and (runc := self._runc_works()):
+            self._note("RUN goes to an OCI runtime of this machine (engine runc).")
+            return runc
         if can_start(self._environment):
             return self._own()
         if with_docker:
@@ -111,10 +127,36 @@ class SelectedEngine:
             return True
         return False
 
+    def _runc_works(self) -> Engine | None:
+        from lineal.engine.runc.tasks import program
+
+        if program(self._environment) is None:
+            return None
+        made = self._runc()
+        with suppress(LinealError):
+            made.open()
+            return made
+        return None
+
+    def _runc(self) -> RuncEngine:
+        from lineal.engine.runc.engine import RuncEngine
+
+        made = RuncEngine(environment=self._environment)
+        self._closing.append(made.close)
+        return made
+
     def _docker(self) -> Engine:
         from lineal.engine.docker.engine import DockerEngine
 
-        return DockerEngine(network=self._network, environment=self._environment)
+        def executed(client: Client) -> Sequence[str] | None:
+            # Without the packages for BuildKit's protocol nobody knows.
+            with suppress(ImportError):
+                from lineal.engine.buildkit.inside_docker import emulated
+
+                return emulated(client)
+            return None
+
+        return DockerEngine(network=self._network, environment=self._environment, emulated=executed)
 
     def _buildkit(self, address: str, source: str) -> Engine:
         from lineal.engine.buildkit.address import parse_all

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform as machine
 from collections.abc import Iterator, Mapping
 
 _ARCHITECTURES = {
@@ -43,6 +44,11 @@ def runs(platform: str) -> Iterator[str]:
         yield f"{name}/386"
     if architecture == "arm64":
         yield from (f"{name}/arm/v{older}" for older in (8, 7, 6, 5))
+
+
+def own_platform() -> str:
+    """The one of this machine."""
+    return normal(machine.machine())
 
 
 def named(document: Mapping[str, object]) -> str | None:

@@ -95,7 +95,11 @@ def _files(images: Sequence[LocalImage], store: Store, *, docker: bool) -> Itera
     if docker:
         yield _of("manifest.json", encode([_docker_entry(one) for one in images]))
     written: set[str] = set()
-    for image in (one.image for one in images):
+    for index in (one.index for one in images if one.index is not None):
+        if index.digest not in written:
+            written.add(index.digest)
+            yield _of(_blob(index.digest), index.data)
+    for image in (image for one in images for image in one.images):
         config = Descriptor("", str(image.manifest.json["config"]["digest"]), len(image.config))
         documents = [(image.manifest.descriptor(), image.manifest.data), (config, image.config)]
         layers = [(layer, None) for layer in image.layers]
@@ -108,7 +112,7 @@ def _files(images: Sequence[LocalImage], store: Store, *, docker: bool) -> Itera
 def _index(images: Sequence[LocalImage]) -> dict[str, Any]:
     """An entry for each name. Tools choose an image by its tag, as Docker's archives have it; where two entries have
     one tag, by the whole name."""
-    names = [(one.image.manifest.descriptor().to_json(), name) for one in images for name in one.names]
+    names = [(one.manifest.descriptor().to_json(), name) for one in images for name in one.names]
     tags = Counter(_tag(name) for _, name in names)
     entries = [
         {
@@ -124,8 +128,9 @@ def _index(images: Sequence[LocalImage]) -> dict[str, Any]:
 
 
 def _docker_entry(one: LocalImage) -> dict[str, Any]:
-    config = str(one.image.manifest.json["config"]["digest"])
-    layers = [_blob(layer.digest) for layer in one.image.layers]
+    (image,) = one.images
+    config = str(image.manifest.json["config"]["digest"])
+    layers = [_blob(layer.digest) for layer in image.layers]
     return {"Config": _blob(config), "RepoTags": list(one.names), "Layers": layers}
 
 

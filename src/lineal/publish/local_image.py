@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lineal.oci.types import Image
+from lineal.oci.types import Image, Manifest
 
 TAG = "latest"
 _HUB = "docker.io"
@@ -17,11 +17,17 @@ _TAKEN = re.compile(r"__|-+")
 
 @dataclass(frozen=True, slots=True)
 class LocalImage:
-    """`image` is the finished one where there is one. `names` has `repository:tag` for each of its names; the first
-    is its own, `<project>-<image>:latest`."""
+    """`images` are the finished ones where there are such, one for each platform. `names` has `repository:tag` for
+    each of its names; the first is its own, `<project>-<image>:latest`."""
 
-    image: Image
+    images: tuple[Image, ...]
     names: tuple[str, ...]
+    index: Manifest | None = None
+    """Where there are several images: what names them."""
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.index or self.images[0].manifest
 
 
 def local_names(project: str, image: str, tags: Iterable[str]) -> tuple[str, ...]:

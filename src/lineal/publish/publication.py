@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from lineal.config.deferred import for_image
 from lineal.config.image_flags import Description
 from lineal.config.load import LoadedProject
-from lineal.config.publish import publish_of
+from lineal.config.publish import Publish, publish_of
 from lineal.config.template import GitFacts
 from lineal.errors import BadConfiguration, Location, Problems
 from lineal.publish.tag_templates import Tag, own_tag, tag_of
@@ -59,10 +59,12 @@ def publications(loaded: LoadedProject, git: GitFacts, store: str) -> dict[str, 
 def _publication(
     loaded: LoadedProject, name: str, git: GitFacts, store: str, problems: Problems
 ) -> Publication | None:
-    own = loaded.project.images[name].publish
-    wanted = publish_of(loaded.project.publish, own)
-    if wanted is None:
+    image = loaded.project.images[name]
+    wanted = publish_of(loaded.project.publish, image.publish)
+    if wanted is None and (image.publish is False or len(image.platforms) == 1):
         return None
+    # An image of several platforms is none of the stages, so it is always finished.
+    wanted = wanted or Publish()
     repositories: dict[str, str] = {}
     for index, text in enumerate(wanted.to or []):
         address = for_image(text, name).strip()

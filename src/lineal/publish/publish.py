@@ -33,6 +33,12 @@ class Placement:
     manifest: Manifest
     repository: FinalRepository
     tags: Sequence[Tag]
+    parts: Sequence[Manifest] = ()
+    """The images of an index."""
+
+    @property
+    def images(self) -> Sequence[Manifest]:
+        return self.parts or (self.manifest,)
 
 
 @dataclass(slots=True)
@@ -75,9 +81,11 @@ def publish(
     work = [one for one in outcomes if not _is_done(one)]
     check({one.placement.repository for one in work}, pool)
     missing = [one.placement for one in work if not one.there]
-    blobs = {(place.repository, blob.digest): blob for place in missing for blob in blobs_of(place.manifest, source)}
+    images = [(place, image) for place in missing for image in place.images]
+    blobs = {(place.repository, blob.digest): blob for place, image in images for blob in blobs_of(image, source)}
     with whole():
         _each(pool, lambda item: item[0][0].take_blob(item[1]), blobs.items())
+    _each(pool, lambda item: item[0].repository.store.put_manifest(item[1]), images)
     _each(pool, lambda place: place.repository.store.put_manifest(place.manifest), missing)
     _each(pool, attach, [one.placement for one in work])
     tags = [(one, tag) for one in outcomes for tag in one.placement.tags]

@@ -4,19 +4,23 @@ digest. Where a registry cannot list referrers, the tag `sha256-<digest>` has th
 from __future__ import annotations
 
 import json
-from base64 import b64encode
-from collections.abc import Mapping
+from base64 import b64decode, b64encode
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lineal.errors import MissingContent
 from lineal.oci import Store
-from lineal.oci.image import encode
+from lineal.oci.image import encode, read_blob
 from lineal.oci.types import OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Manifest
-from lineal.store.record import PREDICATE, PREFIX, Sign
+from lineal.oci.verify import digest_of
+from lineal.store.record import MAX_STATEMENT, PREDICATE, PREFIX, Sign
 from lineal.store.statement import PROVENANCE, STATEMENT
 
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 _TRIES = 5
+_MOST = 100
+"""Referrers of one image that are read."""
 _EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 _EMPTY = Blob.of(b"{}")
 STATED = PREFIX + "statement"
@@ -109,6 +113,23 @@ def referrers(store: Store, digest: str) -> list[dict[str, Any]]:
     """The descriptors of what is said of a manifest. Raises `Unreachable`."""
     listed = store.referrers(digest)
     return _in_tag(store, digest) if listed is None else listed
+
+
+def statements(store: Store, digest: str) -> Iterator[dict[str, Any]]:
+    """The statements about a manifest, signed or not, as anybody may have put them there. Raises `Unreachable`."""
+    for entry in referrers(store, digest)[:_MOST]:
+        try:
+            manifest = store.manifest(digest_of(entry))
+            if manifest is None:
+                continue
+            (layer,) = manifest.json["layers"]
+            document = json.loads(read_blob(store, digest_of(layer), MAX_STATEMENT))
+            if layer["mediaType"] == BUNDLE:
+                document = json.loads(b64decode(document["dsseEnvelope"]["payload"]))
+            if isinstance(document, dict):
+                yield document
+        except (ValueError, LookupError, TypeError, RecursionError, MissingContent):
+            continue
 
 
 def _in_tag(store: Store, digest: str) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ class StageReport(msgspec.Struct, kw_only=True):
 
     image: str
     target: str
+    platform: str = ""
     line: int
     instruction: str
     checksum: str
@@ -56,13 +57,27 @@ class TagReport(msgspec.Struct, kw_only=True):
         return f"{self.repository}:{self.name}"
 
 
+class PlatformReport(msgspec.Struct, kw_only=True):
+    """The part of an image for one platform. `digest` is that of its manifest, None while it is not finished;
+    `published` says whether its last stage is there, `wanted` whether this run builds it."""
+
+    name: str
+    checksum: str
+    """Of its last stage."""
+    digest: str | None = None
+    published: bool = False
+    wanted: bool = True
+
+
 class ImageReport(msgspec.Struct, kw_only=True):
     """A finished image, or an image of the store where there is no `publish`; all None in a plan while it is
     missing."""
 
     name: str
     checksum: str = ""
-    """Of its last stage."""
+    """Of its last stage, for the first of its platforms."""
+    platforms: list[PlatformReport] = []
+    """In the order of lineal.yaml. The image is an index of them where there are several."""
     ref: str | None = None
     image: str | None = None
     repository: str | None = None

@@ -26,8 +26,9 @@ class StageGraph:
         order = {image.name: number for number, image in enumerate(report.images)}
         ends: dict[str, list[str]] = {}
         for image in report.images:
-            ends.setdefault(image.checksum, []).append(image.name)
-        past = {image.name: self._past(image.checksum) for image in report.images}
+            for checksum in dict.fromkeys(_last(image)):
+                ends.setdefault(checksum, []).append(image.name)
+        past = {image.name: self._past(_last(image)) for image in report.images}
         self._needs = {image.name: _needed(image, order, ends, past[image.name]) for image in report.images}
         position = {stage.checksum: number for number, stage in enumerate(report.stages)}
         self._own: dict[str, list[StageReport]] = {}
@@ -65,9 +66,13 @@ class StageGraph:
         """The images of the report that it requires directly."""
         return [name for name in self.images[image].requires if name in self.images]
 
-    def _past(self, last: str) -> set[str]:
+    def past(self, last: str) -> list[StageReport]:
+        """A stage by its checksum, and all that it is made of."""
+        return [self.stages[checksum] for checksum in self._past([last])]
+
+    def _past(self, last: Iterable[str]) -> set[str]:
         found: set[str] = set()
-        queue = [self.stages[last]] if last in self.stages else []
+        queue = [self.stages[checksum] for checksum in last if checksum in self.stages]
         while queue:
             stage = queue.pop()
             if stage.checksum not in found:
@@ -93,7 +98,7 @@ def stale(report: Report) -> dict[str, list[str]]:
     name -> those of them that it needs or requires. Images of which each is built with the other are built by the
     first of them: tests that are made of the image that requires them."""
     graph = StageGraph(report)
-    names = [image.name for image in report.images if image.digest is None or planned(image.tags)]
+    names = [image.name for image in report.images if not _is_there(image) or planned(image.tags)]
     others = {name: graph.built_with(name) for name in names}
     home = {
         name: next((first for first in names if first in others[name] and name in others[first]), name)
@@ -106,13 +111,24 @@ def stale(report: Report) -> dict[str, list[str]]:
     }
 
 
+def _is_there(image: ImageReport) -> bool:
+    """Whether nothing of it is missing. Of several platforms that are never finished there is no digest."""
+    parts_only = len(image.platforms) > 1 and not image.tags and all(part.published for part in image.platforms)
+    return image.digest is not None or parts_only
+
+
 def planned(tags: Iterable[TagReport]) -> bool:
     """Whether a build would write one of these tags."""
     return any(tag.outcome == "planned" for tag in tags)
 
 
+def _last(image: ImageReport) -> list[str]:
+    """The checksums of its last stages."""
+    return [part.checksum for part in image.platforms] or [image.checksum]
+
+
 def _needed(image: ImageReport, order: Mapping[str, int], ends: Mapping[str, list[str]], past: set[str]) -> list[str]:
     """The images that end in one of these stages, in order."""
     names = {name for checksum in past & ends.keys() for name in ends[checksum]}
-    names -= {name for name in ends.get(image.checksum, ()) if order[name] >= order[image.name]}
+    names -= {name for end in _last(image) for name in ends.get(end, ()) if order[name] >= order[image.name]}
     return sorted(names, key=order.__getitem__)

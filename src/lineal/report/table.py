@@ -68,13 +68,15 @@ def _rows(report: Report) -> Iterator[_Row]:
 
 def _image_row(name: str, outcome: str, image: ImageReport | None, stages: list[StageReport]) -> _Row:
     digest = image.digest if image is not None and image.digest else ""
+    others = [part.name for part in image.platforms if not part.wanted and not part.published] if image else []
+    waits = strip_controls(f"waits for {', '.join(others)}") if others else ""
     requires = strip_controls(f"requires {', '.join(image.requires)}") if image is not None and image.requires else ""
     return _Row(
         strip_controls(name),
         outcome,
         sum(stage.duration for stage in stages),
         sum(stage.bytes_pushed for stage in stages),
-        "  ".join(text for text in (digest[:19], requires) if text),
+        "  ".join(text for text in (digest[:19], waits, requires) if text),
         is_image=True,
     )
 
@@ -82,20 +84,24 @@ def _image_row(name: str, outcome: str, image: ImageReport | None, stages: list[
 def _stage_rows(stages: list[StageReport]) -> Iterator[_Row]:
     """A line for each stage; two and more cached ones in a row share one."""
     several_targets = len({stage.target for stage in stages}) > 1
+    several_platforms = len({stage.platform for stage in stages}) > 1
     numbered = list(enumerate(stages, 1))
-    for cached, group in groupby(numbered, key=lambda item: item[1].outcome == "cached"):
+    for (cached, platform), group in groupby(
+        numbered, key=lambda item: (item[1].outcome == "cached", item[1].platform)
+    ):
         members = list(group)
+        on = f"{strip_controls(platform)} " if several_platforms else ""
         if cached and len(members) > 1:
             reasons = {stage.reason for _, stage in members}
             keywords = ", ".join(dict.fromkeys(_words(stage)[0] for _, stage in members))
-            name = f"  {members[0][0]}-{members[-1][0]} {keywords}"
+            name = f"  {members[0][0]}-{members[-1][0]} {on}{keywords}"
             yield _Row(name, "cached", why=strip_controls(reasons.pop()) if len(reasons) == 1 else "")
             continue
         for number, stage in members:
             target = f"{strip_controls(stage.target)}: " if several_targets and not stage.target.isdecimal() else ""
             instruction = " ".join(_words(stage))
             yield _Row(
-                f"  {number} {target}{instruction}",
+                f"  {number} {on}{target}{instruction}",
                 stage.outcome,
                 stage.duration,
                 stage.bytes_pushed,

@@ -27,6 +27,7 @@ class Options:
     bundle_repo: str | None = None
     lock: str | None = None
     engine: str | None = None
+    platform: tuple[str, ...] = ()
     engine_network: str | None = None
     jobs: int | None = None
     keep_days: int | None = None
@@ -49,6 +50,7 @@ class Options:
     insecure_registry: tuple[str, ...] = ()
     registry_mirror: tuple[str, ...] = ()
     build_output: tuple[str, ...] = ()
+    runner: tuple[str, ...] = ()
     ignore_ref: tuple[str, ...] = ()
     api_versions: tuple[str, ...] = ()
     kube_contexts: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lineal.config.giterminism import FILE as GITERMINISM_FILE
@@ -24,7 +24,7 @@ def load_project(
     text = committed_text(repository, FILE)
     if text is None:
         return None
-    return load(
+    loaded = load(
         text,
         env=settings.env.value or None,
         vars=settings.vars.value,
@@ -33,23 +33,26 @@ def load_project(
         giterminism=giterminism,
         grants=grants,
     )
+    return loaded.for_platforms(settings.platforms.value)
 
 
-def project_of_dockerfile(repository: Commit, forge_name: str | None) -> LoadedProject:
+def project_of_dockerfile(repository: Commit, forge_name: str | None, platforms: Sequence[str] = ()) -> LoadedProject:
     """The project of a commit without a `lineal.yaml`: its Dockerfile, if it has one, as an image named as the
     repository. `forge_name` is `owner/name`, None outside CI."""
-    return implicit_project(_has_dockerfile(repository), _name(repository, forge_name))
+    loaded = implicit_project(_has_dockerfile(repository), _name(repository, forge_name))
+    return loaded.for_platforms(platforms)
 
 
 def project_of_flags(
-    repository: Commit, forge_name: str | None, flags: ImageFlags, start: Path, environ: Mapping[str, str]
-) -> LoadedProject | None:
+    repository: Commit, forge_name: str | None, flags: ImageFlags, start: Path, environ: Mapping[str, str],
+    platforms: Sequence[str] = (),
+) -> LoadedProject | None:  # fmt: skip
     """The project of a commit without a `lineal.yaml` whose one image the flags describe; None when they describe
     none. `start` is where their paths begin. Raises `BadConfiguration`."""
     name = _name(repository, forge_name)
     if not flags.describe(name_of(name)) and (_has_dockerfile(repository) or not flags.words):
         return None
-    return described_project(flags, name, start, repository.root, environ)
+    return described_project(flags, name, start, repository.root, environ).for_platforms(platforms)
 
 
 def _name(repository: Commit, forge_name: str | None) -> str:

@@ -22,12 +22,13 @@ from lineal.config.giterminism import Giterminism
 from lineal.config.load import LoadedProject
 from lineal.config.model import FILE
 from lineal.config.secrets import Mask, SecretValues
-from lineal.config.setting import Origin, Setting
+from lineal.config.setting import DEFAULT, Origin, Setting
 from lineal.config.ssh_agents import SshAgents
 from lineal.config.template import GitFacts
 from lineal.config.trust import policy_of
 from lineal.context.artifacts import Artifacts
 from lineal.context.committed import COMMIT_IT, NOT_COMMITTED
+from lineal.dockerfile.stage import Platforms
 from lineal.errors import DeployFailed, Uncommitted
 from lineal.git.cache import cache_directory
 from lineal.git.commit import Commit
@@ -35,6 +36,7 @@ from lineal.git.history import GitHistory
 from lineal.lock import Lock
 from lineal.lock.select import Choice, LockContext, choose, open_lock
 from lineal.oci import Store
+from lineal.oci.platform import normal
 from lineal.progress import Notes, Progress
 from lineal.session.given import Given
 from lineal.session.leaving import MaskedProgress, mask_error
@@ -51,6 +53,7 @@ from lineal.trust.keys import PASSWORD, SIGNING_KEY, is_pem
 from lineal.trust.mark import TRUST_KEY, repository_of
 
 if TYPE_CHECKING:
+    from lineal.engine.table import EngineTable
     from lineal.publish.publication import Publication
 
 
@@ -187,12 +190,40 @@ class Session:
             return found
         if (self.repository.root / FILE).exists():
             raise Uncommitted(f"{FILE} {NOT_COMMITTED}", id="LN-3002", remedy=COMMIT_IT)
-        described = project_of_flags(self.repository, self.context.repository, flags, self.start, environ)
+        platforms = self.settings.platforms.value
+        described = project_of_flags(self.repository, self.context.repository, flags, self.start, environ, platforms)
         if described is not None:
             return described
-        found = project_of_dockerfile(self.repository, self.context.repository)
+        found = project_of_dockerfile(self.repository, self.context.repository, platforms)
         self.progress.note(f"There is no {FILE}: building ./Dockerfile as the image {found.project.project!r}.")
         return found
+
+    @property
+    def platforms(self) -> Platforms:
+        """Those of the images' platforms that this run builds for; empty for all."""
+        given = self.settings.platforms.value
+        return frozenset(given) if self.loaded.names_platforms else frozenset()
+
+    @cached_property
+    def engines(self) -> EngineTable:
+        """Which engine executes what: as the run says, else as lineal.yaml does. A stranger's commit does not say
+        who executes its commands and gets this job's secrets. Raises `BadConfiguration`."""
+        from lineal.engine.select import check
+        from lineal.engine.table import EngineTable, Named, parse_table
+
+        engine, written = self.settings.engine, self.loaded.project.engines
+        table = parse_table(engine.value, engine.origin.source, Named("auto", "default"))
+        if engine.origin is not DEFAULT or not written:
+            return table
+        if not self.context.trusted:
+            self.progress.warn("`engines` of lineal.yaml is left out: this commit is not the project's own.")
+            return table
+        named = {}
+        for platform, name in written.items():
+            place = self.loaded.place(f"engines.{platform}")
+            named[normal(platform)] = Named(name.strip(), str(place))
+            check(name.strip(), str(place))
+        return EngineTable(table.default, named)
 
     def named(self, words: Sequence[str]) -> Sequence[str]:
         """The images that the words of a command line name; where flags describe one, it is that one."""

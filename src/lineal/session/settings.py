@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lineal.config.model import MOST_DAYS, Deploy
+from lineal.config.platforms import PLATFORM_PATTERN
 from lineal.config.setting import DEFAULT, Origin, Setting, resolve, variable_of
 from lineal.engine import DEVICE, NETWORK_HOST, SECURITY_INSECURE
 from lineal.errors import BadConfiguration
+from lineal.oci.platform import normal
 from lineal.session.options import Options
 from lineal.store.mirror import parse_mirror
 from lineal.store.open import check_address
@@ -52,6 +54,8 @@ class Settings:
     jobs: Setting[int]
     engine: Setting[str]
     engine_network: Setting[str]
+    platforms: Lines
+    """In their one spelling, each once."""
     kube_context: Setting[str]
     kube_contexts: Lines
     kube_version: Setting[str]
@@ -71,6 +75,8 @@ class Settings:
     bundle_version: Setting[str]
     bundle_repo: Setting[str]
     template: Setting[str]
+    runners: Setting[Mapping[str, tuple[str, ...]]]
+    """Labels of the runners for platforms."""
     report: Setting[str]
     dotenv: Setting[str]
     summary: bool
@@ -150,6 +156,7 @@ def _settings(options: Options) -> Settings:
         jobs=resolve("jobs", flag=options.jobs, environ=options.environ, default=4, parse=_positive),
         engine=_engine(read.text("engine", options.engine, default=Setting("auto"))),
         engine_network=read.text("engine-network", options.engine_network, default=Setting("default")),
+        platforms=_platforms(read.lines("platform", options.platform)),
         kube_context=read.text("kube-context", options.kube_context),
         kube_contexts=read.lines("kube-context", options.kube_contexts),
         kube_version=read.text("kube-version", options.kube_version),
@@ -169,6 +176,7 @@ def _settings(options: Options) -> Settings:
         bundle_version=read.text("bundle-version", options.bundle_version),
         bundle_repo=read.text("bundle-repo", options.bundle_repo),
         template=read.text("template", options.template),
+        runners=_runners(read.lines("runner", options.runner)),
         report=read.text("report", options.report),
         dotenv=read.text("dotenv", options.dotenv),
         summary=wants_summary(options.environ),
@@ -227,9 +235,30 @@ def _entitlements(lines: Lines) -> Lines:
 def _engine(setting: Setting[str]) -> Setting[str]:
     if setting.origin is not DEFAULT:
         from lineal.engine.select import check
+        from lineal.engine.table import Named, parse_table
 
-        check(setting.value, str(setting.origin))
+        for named in parse_table(setting.value, str(setting.origin), Named("auto", "default")).every:
+            check(named.name, named.source)
     return setting
+
+
+def _platforms(lines: Lines) -> Lines:
+    """`linux/amd64,linux/arm64`: with commas between them, or one a line."""
+    found = dict.fromkeys(normal(text.strip()) for line in lines.value for text in line.split(",") if text.strip())
+    for platform in found:
+        if not PLATFORM_PATTERN.fullmatch(platform):
+            raise BadConfiguration(
+                f"{quoted(platform)} ({lines.origin}) is not a platform that Lineal builds.",
+                id="LN-1201",
+                remedy="Write linux/ARCHITECTURE, such as linux/amd64,linux/arm64.",
+            )
+    return Setting(tuple(found), lines.origin)
+
+
+def _runners(lines: Lines) -> Setting[Mapping[str, tuple[str, ...]]]:
+    from lineal.ci.runners import parse_runners
+
+    return Setting(parse_runners(lines.value, lines.origin.source), lines.origin)
 
 
 def _outputs(lines: Lines) -> Setting[tuple[ArchiveOutput, ...]]:

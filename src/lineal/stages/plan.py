@@ -6,28 +6,38 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lineal.context.awaited import shown
-from lineal.dockerfile.stage import Stage, closure
+from lineal.dockerfile.stage import Parts, Platforms, Stage, closure, ends
 from lineal.report.model import Outcome, StageReport
 from lineal.stages.lookup import Candidate, Lookup, Resolution
 
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """`images` has the last stage of each image, `resolutions` what the store was found to have, by checksum.
+    """`images` has the last stages of each image, `resolutions` what the store was found to have, by checksum.
 
     A plan holds resolutions of those stages only that had to be asked for."""
 
-    images: Mapping[str, Stage]
+    images: Mapping[str, Parts]
     resolutions: Mapping[str, Resolution]
     needed: tuple[Stage, ...]
     """The missing stages, dependencies first."""
+    platforms: Platforms = frozenset()
+    """Those that this run builds for; the other parts of its images are for other runs."""
 
     def candidate(self, stage: Stage) -> Candidate | None:
         return candidate_of(stage, self.resolutions)
 
+    def last(self) -> list[Stage]:
+        """The last stages of the images that this run builds."""
+        return ends(self.images, self.platforms)
+
     def stages(self) -> list[Stage]:
-        """Every stage of the images, dependencies first."""
-        return closure(list(self.images.values()))
+        """Every stage of the images that this run would build if it were missing, dependencies first."""
+        return closure(self.last())
+
+    def absent(self, resolutions: Mapping[str, Resolution]) -> list[Stage]:
+        """The last stages of the images, for any platform, that are not there."""
+        return [stage for stage in ends(self.images) if candidate_of(stage, resolutions) is None]
 
     def with_reasons(self, reasons: Mapping[str, str]) -> BuildPlan:
         """The same plan, with better reasons for some of its checksums."""
@@ -37,20 +47,21 @@ class BuildPlan:
         return replace(self, resolutions={**self.resolutions, **better})
 
 
-def resolve(images: Mapping[str, Stage], lookup: Lookup) -> BuildPlan:
-    """Ask for the last stage of every image; for the images that miss, ask for all the rest at once. Nothing is known
-    of a stage whose artifacts are not there."""
-    last = {stage.checksum: stage for stage in images.values()}
+def resolve(images: Mapping[str, Parts], lookup: Lookup, platforms: Platforms = frozenset()) -> BuildPlan:
+    """Ask for the last stages of every image; for those of these `platforms` that miss, ask for all the rest at once.
+    Nothing is known of a stage whose artifacts are not there."""
+    last = {stage.checksum: stage for stage in ends(images)}
     unknown = {
         stage.checksum: Resolution(None, f"unknown until built: {', '.join(map(shown, stage.unknown))}")
-        for stage in closure(list(images.values())) if stage.unknown
+        for stage in closure(list(last.values())) if stage.unknown
     }  # fmt: skip
     found = lookup.find([checksum for checksum in last if checksum not in unknown]) | unknown
-    missing = [stage for stage in last.values() if candidate_of(stage, found) is None]
+    wanted = {stage.checksum: stage for stage in ends(images, platforms)}
+    missing = [stage for stage in wanted.values() if candidate_of(stage, found) is None]
     rest = [stage.checksum for stage in closure(missing) if stage.checksum not in found]
     if rest:
         found |= lookup.find(rest)
-    return BuildPlan(images, found, tuple(needed(missing, found)))
+    return BuildPlan(images, found, tuple(needed(missing, found)), platforms)
 
 
 def candidate_of(stage: Stage, resolutions: Mapping[str, Resolution]) -> Candidate | None:
@@ -73,7 +84,8 @@ def needed(missing: Sequence[Stage], resolutions: Mapping[str, Resolution]) -> l
 def title(stage: Stage) -> str:
     """Short, for people, unique in a run: `api:12 RUN pip install`."""
     text = stage.text if len(stage.text) <= 70 else stage.text[:69] + "…"
-    return f"{stage.image}:{stage.place.line} {text}"
+    platform = f" {stage.platform}" if stage.several else ""
+    return f"{stage.image}:{stage.place.line}{platform} {text}"
 
 
 def report(
@@ -85,6 +97,7 @@ def report(
         target=stage.target,
         line=stage.place.line or 0,
         instruction=stage.text,
+        platform=stage.platform,
         checksum=stage.checksum,
         tag=candidate.tag if candidate else None,
         digest=candidate.digest if candidate else None,

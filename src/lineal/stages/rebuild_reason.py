@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lineal.dockerfile.stage import Stage
+from lineal.dockerfile.stage import Parts, Stage
 
 _SHOWN = 2
 _TELLING = {
@@ -19,12 +19,15 @@ _TELLING = {
 }
 
 
-def explain(images: Mapping[str, Stage], before: Mapping[str, Stage], earlier: str) -> dict[str, str]:
+def explain(images: Mapping[str, Parts], before: Mapping[str, Parts], earlier: str) -> dict[str, str]:
     """Checksum -> reason, for every stage that differs from the graph `before`, of the commit `earlier`."""
     reasons: dict[str, str] = {}
-    for name, last in images.items():
+    for name, platform, last in [(name, *part) for name, parts in images.items() for part in parts.items()]:
         stages = list(reversed(list(_all(last))))
-        old = list(reversed(list(_all(before[name])))) if name in before else []
+        then = before.get(name, {})
+        # Without this platform then, what changed is the platform.
+        former = then.get(platform) or next(iter(then.values()), None)
+        old = list(reversed(list(_all(former)))) if former is not None else []
         known = {stage.checksum for stage in old}
         for number, stage in enumerate(stages):
             if stage.checksum not in known and stage.checksum not in reasons:

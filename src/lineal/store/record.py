@@ -195,6 +195,15 @@ def image_digest(index: Manifest) -> str:
     return digest_of(index.json["manifests"][0])
 
 
+def image_platform(index: Manifest) -> dict[str, str]:
+    """The platform that a stage's index names its image for. Raises ValueError, LookupError or TypeError for
+    others."""
+    found = index.json["manifests"][0]["platform"]
+    if not isinstance(found, dict) or not all(isinstance(part, str) for part in found.values()):
+        raise ValueError("a platform is made of texts")
+    return dict(found)
+
+
 def read_stage(index: Manifest, tag: str, checksum: str) -> tuple[Record, str] | None:
     """The record and the image's digest of the index at a tag; None unless that is a stage of this checksum.
 

@@ -32,6 +32,11 @@ class Dependency:
     uri: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def sha256(self) -> str:
+        """As `sha256:…`; no digest for what has another one."""
+        return f"sha256:{self.digest.get('sha256', '')}"
+
     def to_json(self) -> dict[str, Any]:
         found: dict[str, Any] = {"name": self.name, "digest": dict(self.digest)}
         found |= {"uri": self.uri} if self.uri else {}

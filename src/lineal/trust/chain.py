@@ -53,9 +53,10 @@ def link(store: Store, tag: str, checksum: str) -> Link | None:
 def chain(store: Store, last: Link) -> Iterator[Link]:
     """The stage and those below it, as far as they are found in the store. Raises `Unreachable`."""
     current: Link | None = last
-    for _ in range(_LONGEST):
-        if current is None:
-            return
+    seen: set[str] = set()
+    # Whoever wrote the records may have made a circle of them.
+    while current is not None and current.index.digest not in seen and len(seen) < _LONGEST:
+        seen.add(current.index.digest)
         yield current
         current = below(store, current)
 
@@ -67,7 +68,7 @@ def below(store: Store, one: Link) -> Link | None:
     parent = parent_of(one.statement) if one.statement else None
     tag = parent.annotations.get("tag", "") if parent else one.record.parent
     found = link(store, tag, one.record.parent) if tag.startswith(one.record.parent) else None
-    if parent is not None and found is not None and f"sha256:{parent.digest.get('sha256')}" != found.image:
+    if parent is not None and found is not None and parent.sha256 != found.image:
         return None
     return found
 

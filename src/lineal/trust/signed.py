@@ -21,6 +21,10 @@ UNSIGNED = "nobody has signed it"
 _GONE = "its record is gone"
 _NOT_OURS = "its record is not one that Lineal writes"
 _OTHER = "what is signed is about something else"
+_PART, _ELSEWHERE = "what is signed is not all of it", "what is signed is of another store"
+_BACKDATED = "it calls itself older than its signature"
+FORGED = (_OTHER, _PART, _ELSEWHERE, _BACKDATED, "its mark is not true")
+"""How the reasons begin that only a forger gives: somebody has signed it, and something else."""
 _EARLIER = 60_000
 """Milliseconds that a publication may be older than the signature of its statement: clocks differ."""
 
@@ -88,11 +92,11 @@ class SignedStages:
         if said.image != evidence.image or replace(record_of(said), created=published.created) != published:
             return _OTHER
         if not is_index_of(evidence.index, said.platform, record_manifest, published):
-            return "what is signed is not all of it"
+            return _PART
         if builder.store != evidence.repository:
-            return "what is signed is of another store"
+            return _ELSEWHERE
         if said.finished is None or published.created < said.finished - _EARLIER:
-            return "it calls itself older than its signature"
+            return _BACKDATED
         if builder.pull_request is not None and not self.merged and builder.pull_request != self.pull_request:
             return f"signed for pull request {builder.pull_request}, which counts with `merged: true` only"
         return ""

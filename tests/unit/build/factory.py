@@ -31,7 +31,7 @@ from lineal.stages.publish import Publisher
 from lineal.stages.visibility import HistoryPosition
 from lineal.store.layout import Layout
 from tests import servers
-from tests.unit.stages.workbench import HERE, Says
+from tests.unit.stages.workbench import HERE, Says, parts
 
 
 class PretendEngine(Engine):
@@ -154,9 +154,9 @@ class Factory:
         """`beside`: what the commit names for its images of what no checksum holds."""
         self.told, self.reports = Told(), {}
         lookup = Lookup(self.store, line, history or Says(), time=Time(sleep=lambda _: self.before_settling()))
-        lookup.beside = beside_of(images, beside or {})
+        lookup.beside = beside_of(parts(images), beside or {})
         try:
-            plan = resolve(images, lookup)
+            plan = resolve(parts(images), lookup)
             origin = Provenance(line.recorded, line.tree, line.branch, "shop")
             publisher = Publisher(self.store, NoLock(), lookup)
             scheduler = Scheduler(plan, lookup, publisher, self.environment(), origin, self.told, jobs)

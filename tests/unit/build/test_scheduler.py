@@ -18,7 +18,7 @@ from lineal.stages.visibility import HistoryPosition
 from lineal.store.record import image_digest
 from lineal.store.tags import stage_tag
 from tests.unit.build.factory import Factory
-from tests.unit.stages.workbench import HERE, Files, MemoryStore, Says, oid, planned, put, record, stages
+from tests.unit.stages.workbench import HERE, Files, MemoryStore, Says, oid, parts, planned, put, record, stages
 
 FILES: Files = {"a": "a", "b": "b"}
 APP = "FROM base:base\nRUN one\nCOPY a /\nRUN two\nCMD x\n"
@@ -44,7 +44,7 @@ def test_when_the_last_stage_is_there_nothing_else_is_asked() -> None:
     store, image = MemoryStore(), app()
     put(store, record(checksum=image["app"].checksum), anchor=True)
     store.asked.clear()
-    assert resolve(image, lookup(store)).needed == ()
+    assert resolve(parts(image), lookup(store)).needed == ()
     assert len(store.asked) == 2
 
 
@@ -52,7 +52,7 @@ def test_what_is_missing_is_built_from_the_deepest_visible_ancestor_on() -> None
     store, image = MemoryStore(), app()
     chain = stages(image["app"])
     put(store, record(checksum=chain[2].checksum), anchor=True)
-    assert list(resolve(image, lookup(store)).needed) == chain[3:]
+    assert list(resolve(parts(image), lookup(store)).needed) == chain[3:]
 
 
 def test_a_hidden_stage_costs_one_rebuild_and_no_cascade() -> None:
@@ -61,7 +61,7 @@ def test_a_hidden_stage_costs_one_rebuild_and_no_cascade() -> None:
     for number, stage in enumerate(chain[:-1]):
         commit = oid("b") if number == 1 else oid("c")
         put(store, record(commit, checksum=stage.checksum), stage.checksum, anchor=True)
-    assert list(resolve(image, lookup(store)).needed) == chain[-1:]
+    assert list(resolve(parts(image), lookup(store)).needed) == chain[-1:]
 
 
 def test_what_nothing_missing_needs_is_not_built() -> None:
@@ -70,7 +70,7 @@ def test_what_nothing_missing_needs_is_not_built() -> None:
     image = app(text)
     chain = stages(image["app"])
     put(store, record(checksum=chain[1].checksum), anchor=True)
-    assert list(resolve(image, lookup(store)).needed) == chain[2:]
+    assert list(resolve(parts(image), lookup(store)).needed) == chain[2:]
 
 
 # --- building ---------------------------------------------------------------------------------------------------

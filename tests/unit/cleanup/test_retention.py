@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lineal.cleanup.retention import DAY, NEEDED, RetentionPlan, Tags, delete, plan_retention, recheck
 from lineal.oci.types import Blob
 from lineal.store.record import Record, record_documents, stage_index
-from lineal.store.tags import parse_stage_tag, stage_tag
+from lineal.store.tags import open_anchor_tag, parse_stage_tag, stage_tag
 from tests.unit.stages.workbench import MemoryStore, built, oid
 
 SUMS = [letter * 64 for letter in "0123456789"]
@@ -179,3 +179,15 @@ def test_what_is_published_or_tagged_since_the_list_stays(pool: Executor) -> Non
     publish(store, SUMS[0], NOW, anchor=False, project="shop")
     store.put_manifest(store.manifests[digests[1]], "stable")
     assert [one.checksum for one in recheck(store, tags, plan.deletions, pool)] == [SUMS[2]]
+
+
+def test_both_anchors_of_a_checksum_go_with_it(pool: Executor) -> None:
+    store = MemoryStore()
+    publish(store, SUMS[0], 5, anchor=True, project="shop")
+    store.tagged[open_anchor_tag(SUMS[0])] = store.tagged[SUMS[0]]
+    tags = Tags.of(store.tagged)
+    assert set(tags.ours[SUMS[0]]) == set(store.tagged) and not tags.others
+    (gone,) = plan_retention(store, tags, (), (), (), "shop", SINCE, pool).deletions
+    assert set(gone.tags) == set(store.tagged)
+    delete(store, gone)
+    assert not store.tagged, "no anchor is left that leads to nothing"

@@ -92,7 +92,7 @@ def test_names_of_images_and_project_are_put_in() -> None:
         ("publish:\n  tags: ['{{ git.tga }}']\n", 4, "The template uses `git.tga`, which is not defined."),
         ("publish:\n  tags: [\"{{ git.tag | semver('{day}') }}\"]\n", 4, "no {day}"),
         ("publish:\n  tag: [x]\n", 4, "publish.tag: The key `tag` is not known. Did you mean `tags`?"),
-        ("publish:\n  provenance: true\n", 4, "publish.provenance: The key `provenance` is not known."),
+        ("publish:\n  labels: {}\n", 4, "publish.labels: The key `labels` is not known."),
         ("publish:\n  tags: [1.2]\n", 4, "publish.tags[0]: The value must be text"),
         ("publish: true\n", 3, "publish: The value must be a mapping"),
         ("publish:\n  annotations: {'': x}\n", 4, "`` is not a name that can be used here."),

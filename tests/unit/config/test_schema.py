@@ -42,6 +42,8 @@ def accepts(part: dict[str, Any], value: Any, root: dict[str, Any]) -> bool:
                 return not isinstance(value, list) or len(value) >= rule
             case "maxItems":
                 return not isinstance(value, list) or len(value) <= rule
+            case "uniqueItems":
+                return not isinstance(value, list) or len(set(map(repr, value))) == len(value)
             case "items":
                 return not isinstance(value, list) or all(accepts(rule, item, root) for item in value)
             case "required":
@@ -88,7 +90,10 @@ def loads(text: str) -> bool:
         ("project: a\nimages: {a: {secrets: [{id: n}]}}", True),
         ("project: a\nimages: {a: {secrets: [{id: n, env: N, file: f}]}}", False),
         ("project: a\nimages: {a: {platforms: []}}", False),
-        ("project: a\nimages: {a: {platforms: [linux/amd64, linux/arm64]}}", False),
+        ("project: a\nimages: {a: {platforms: [linux/amd64, linux/arm64]}}", True),
+        ("project: a\nimages: {a: {platforms: [linux/amd64, linux/amd64]}}", False),
+        ("project: a\nengines: {linux/arm64: docker}", True),
+        ("project: a\nengines: {arm: docker}", False),
         ("project: a\nlock: etcd", False),
         ("project: a\nlock: etcd:https://user:word@host:2379", False),
         ("project: a\nlock: 'git:'", False),

@@ -80,9 +80,10 @@ def test_a_name_is_not_both_argument_and_need() -> None:
     assert "both" in str(broken(args={"B": "1"}, needs={"B": "b"}))
 
 
-def test_exactly_one_platform_for_now() -> None:
-    assert "exactly one platform" in str(broken(platforms=["linux/amd64", "linux/arm64"]))
-    assert "exactly one platform" in str(broken(platforms=[]))
+def test_platforms_are_several_different_ones() -> None:
+    assert "one platform at least" in str(broken(platforms=[]))
+    twice = broken(platforms=["linux/arm64", "linux/amd64", "linux/arm64/v8"])
+    assert "twice" in str(twice) and twice.path == ("images", "a", "platforms", 2)
     assert broken(platforms=["windows"]).path == ("images", "a", "platforms", 0)
 
 

@@ -208,7 +208,7 @@ def test_a_need_that_no_argument_takes_is_refused() -> None:
         ("FROM ${V:?give-V}\n", 1, "give-V"),
         ("FROM b:1\nFROM UPPER/case:1\n", 2, "reference"),
         ("FROM b:1:2\n", 1, "reference"),
-        ("FROM --platform=linux/arm64 b:1\n", 1, "not the image's platform"),
+        ("FROM --platform=windows/amd64 b:1\n", 1, "is no platform that Lineal builds for"),
         ("FROM --plattform=x b:1\n", 1, "Did you mean --platform?"),
         ("FROM scratch AS x\nFROM b:1\nCOPY --from=x /a /b\n", 3, "is empty"),
         ("FROM mcr.microsoft.com/windows/nanoserver:ltsc2022\n", 1, "is an image of Windows"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lineal.stages.rebuild_reason import explain
-from tests.unit.stages.workbench import SCRIPT, Files, planned, stages
+from tests.unit.stages.workbench import SCRIPT, Files, parts, planned, stages
 
 FILES: Files = {"a": "1", "b": "2", "c": "3", "d": "4", "src/mark": "0"}
 BEFORE = "FROM base:1\nENV X=1\nRUN one\nCOPY a b /to/\n"
@@ -17,7 +17,7 @@ def reasons(new: str, old: str, files: Files | None = None, before: Files | None
     """The reason of each stage that is new, in the order of the Dockerfile."""
     image = planned(new, FILES if files is None else files, **options)
     earlier = planned(old, FILES if before is None else before)
-    found = explain({"app": image}, {"app": earlier}, "abc1234")
+    found = explain(parts({"app": image}), parts({"app": earlier}), "abc1234")
     return [found[stage.checksum] for stage in stages(image) if stage.checksum in found]
 
 
@@ -88,7 +88,7 @@ def test_a_platform_and_a_version_of_the_cache_are_named() -> None:
 
 def test_an_image_that_is_new_has_new_stages() -> None:
     image = planned(BEFORE, FILES)
-    assert set(explain({"app": image}, {}, "abc1234").values()) == {"not in the Dockerfile of abc1234"}
+    assert set(explain(parts({"app": image}), {}, "abc1234").values()) == {"not in the Dockerfile of abc1234"}
 
 
 def test_values_of_variables_are_never_shown() -> None:

@@ -13,7 +13,7 @@ from lineal.context.dockerignore import Ignore
 from lineal.context.listing import Listing
 from lineal.dockerfile.plan_request import PlanRequest
 from lineal.dockerfile.planner import plan
-from lineal.dockerfile.stage import Stage
+from lineal.dockerfile.stage import Parts, Stage
 from lineal.errors import BadConfiguration, MissingContent
 from lineal.git.commit import Commit
 from lineal.git.history import Ancestry, HistoryAnswer
@@ -107,6 +107,11 @@ def planned(
     """The last stage of one image."""
     tree = context(files or {}, ignore, folder)
     return plan(PlanRequest(name=name, file=file, text=dockerfile, context=tree, platform=platform, **options))
+
+
+def parts(images: Mapping[str, Stage]) -> dict[str, Parts]:
+    """Images of one platform each."""
+    return {name: {last.platform: last} for name, last in images.items()}
 
 
 def stages(last: Stage) -> list[Stage]:

@@ -11,9 +11,11 @@ from pathlib import Path
 from lineal.ci.build_metadata import metadata
 from lineal.ci.github.matrix import matrix
 from lineal.ci.results import ResultFiles
+from lineal.ci.runners import Runners, parse_runners
 from lineal.errors import BadConfiguration
 from lineal.report.model import ImageReport, Report
 from lineal.report.tags import references
+from lineal.text import lines
 
 _MOST = 1_000_000
 """Bytes, in UTF-16 as GitHub counts, that all outputs of a job may have together."""
@@ -24,7 +26,8 @@ def write_outputs(report: Report, environ: Mapping[str, str], files: ResultFiles
     path = environ.get("GITHUB_OUTPUT")
     if not path:
         return
-    found = outputs(report, host_path(files.report, environ) if files.report else "")
+    runners = parse_runners(lines(environ.get("LINEAL_RUNNER", "")), "LINEAL_RUNNER")
+    found = outputs(report, host_path(files.report, environ) if files.report else "", runners)
     for name in too_much(found):
         files.warn(f"The output {name} is left out: GitHub takes 1 MB. Take it from --report.")
         del found[name]
@@ -37,13 +40,13 @@ def write_outputs(report: Report, environ: Mapping[str, str], files: ResultFiles
         raise BadConfiguration(sentence, id="LN-1017", remedy="Leave GITHUB_OUTPUT as the runner set it.") from None
 
 
-def outputs(report: Report, path: str = "") -> dict[str, str]:
+def outputs(report: Report, path: str = "", runners: Runners | None = None) -> dict[str, str]:
     """`path` is the report's own, where the next step runs. Nothing is said of images that are not published."""
     published = [image for image in report.images if image.digest is not None]
     found = {}
     if report.context is not None:
         found["built"] = "true" if any(image.built for image in report.images) else "false"
-        found["matrix"] = matrix(report).strip()
+        found["matrix"] = matrix(report, runners).strip()
     if report.context is not None or report.bundle is not None:
         found["images"] = json.dumps({image.name: _image(image) for image in published}, separators=(",", ":"))
     if path:
@@ -61,8 +64,13 @@ def outputs(report: Report, path: str = "") -> dict[str, str]:
     return found
 
 
-def _image(image: ImageReport) -> dict[str, str | None]:
-    return {name: getattr(image, name) for name in ("ref", "image", "repository", "tag", "digest")}
+def _image(image: ImageReport) -> dict[str, object]:
+    found: dict[str, object] = {
+        name: getattr(image, name) for name in ("ref", "image", "repository", "tag", "digest")
+    }
+    if len(image.platforms) > 1:
+        found["platforms"] = {part.name: part.digest for part in image.platforms}
+    return found
 
 
 def too_much(found: Mapping[str, str]) -> list[str]:

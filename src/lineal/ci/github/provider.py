@@ -65,10 +65,10 @@ class GitHub:
         """None: a job has its token only when a step is given it, and the action logs in with that."""
         return ()
 
-    def jobs(self, settings: JobSettings) -> Callable[[Report], str]:  # noqa: ARG002 (a matrix has names only)
+    def jobs(self, settings: JobSettings) -> Callable[[Report], str]:
         from lineal.ci.github.matrix import matrix
 
-        return matrix
+        return lambda report: matrix(report, settings.runners)
 
     def write_results(self, report: Report, files: ResultFiles) -> None:
         try:

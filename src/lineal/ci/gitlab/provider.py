@@ -67,7 +67,7 @@ class GitLab:
     def jobs(self, settings: JobSettings) -> Callable[[Report], str]:
         from lineal.ci.gitlab.child_pipeline import child_pipeline
 
-        return child_pipeline(settings, self.environ.get("CI_JOB_IMAGE"))
+        return child_pipeline(settings, self.environ.get("CI_JOB_IMAGE"), self.environ.get("CI_SERVER_HOST", ""))
 
     def write_results(self, report: Report, files: ResultFiles) -> None:
         if files.dotenv:

@@ -32,7 +32,6 @@ _CONTROL = "/moby.buildkit.v1.Control/"
 _BRIDGE = "/moby.buildkit.v1.frontend.LLBBridge/"
 _LAST_WORDS = 5.0
 """Seconds in which the last lines of a command come after it ended."""
-_NOT_YET = "no such job"
 _PIECE = 4 << 20
 """Bytes of a file that are asked for at once; BuildKit sends at most 16 MiB in a message."""
 
@@ -212,7 +211,7 @@ class Build:
             try:
                 return self._control.call(_BRIDGE + method, message, ours)
             except RpcError as error:
-                if _NOT_YET not in error.message or self._solving is None or self._solving.ended:
+                if NO_JOB not in error.message or self._solving is None or self._solving.ended:
                     raise
                 self._check()
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lineal.engine import Command, PushedLayer
 from lineal.engine.buildkit.address import Address
+from lineal.engine.machine import Machine
 from lineal.errors import Interrupted
 from lineal.oci import Store
 from lineal.oci.types import Image, Layer
@@ -83,6 +84,21 @@ class BuildkitEngine:
         finally:
             with self._lock:
                 self._busy[address] -= 1
+
+    def machine(self) -> Machine | None:
+        """Of the first daemon that answers: those of one engine are of one kind."""
+        from lineal.engine.buildkit.connect import Lost, connect
+        from lineal.engine.buildkit.machine import machine_of
+
+        for left, address in zip(reversed(range(len(self.addresses))), self.addresses, strict=True):
+            try:
+                patient = len(self.addresses) == 1
+                with connect(address, self._environment, self._check, self._stopped, patient=patient) as connection:
+                    return machine_of(connection)
+            except Lost:
+                if not left:
+                    raise
+        return None
 
     def _run(
         self,

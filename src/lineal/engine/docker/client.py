@@ -213,6 +213,26 @@ class Client:
         except (OSError, docker.errors.DockerException) as error:
             self._unreachable(error)
 
+    def upgraded(self, path: str) -> tuple[socket.socket, bytes]:
+        """A connection that speaks another protocol from here on, and what came with the answer already.
+
+        Raises `Refused` for an engine that does not change."""
+        headers = {"Connection": "Upgrade", "Upgrade": "h2c"}
+        with self._errors():
+            answer = self._api.request(
+                "POST", f"{self._api.base_url}{path}", headers=headers, stream=True, timeout=self._timeout
+            )
+        if answer.status_code != 101:
+            raise Refused(answer.status_code, _reason(answer.text), "change the protocol", self.host)
+        reader = cast(Any, answer.raw)._fp.fp
+        plain = cast(socket.socket, getattr(reader.raw, "_sock", reader.raw))
+        # The answer owns the connection.
+        self._attached.append(answer)
+        plain.setblocking(False)
+        there = reader.peek()
+        plain.setblocking(True)
+        return plain, there
+
     def detach(self, connection: socket.socket) -> None:
         """End what `attach` gave, also for a thread that reads from it."""
         with suppress(OSError):

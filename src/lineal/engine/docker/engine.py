@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lineal.engine import Command, CommandFailed, NoWorkingDirectory, RunOptions
 from lineal.engine.log_lines import LogLines
+from lineal.engine.machine import Machine
 from lineal.errors import BuildFailed, Interrupted, LinealError
 from lineal.oci import Store
 from lineal.oci.types import Image, Layer
@@ -35,7 +36,8 @@ class DockerEngine:
     `network` is what a `RUN` with the default network gets: `default`, or `host` for an engine without a bridge.
     `environment` says where the engine is (see `endpoint`); by default the process's own.
     `connect` makes a client of its own from it and from what that must call between chunks. `upper` says whether
-    layers are read from the overlay's upper directory; by default the engine's settings say whether they can be."""
+    layers are read from the overlay's upper directory; by default the engine's settings say whether they can be.
+    `emulated` gives the platforms that the engine executes, None when nobody knows: its API does not say it."""
 
     def __init__(
         self,
@@ -44,6 +46,7 @@ class DockerEngine:
         environment: Mapping[str, str] | None = None,
         connect: Callable[[Mapping[str, str] | None, Callable[[], None]], Client] | None = None,
         upper: bool | None = None,
+        emulated: Callable[[Client], Sequence[str] | None] = lambda _: None,
     ) -> None:
         self.id = uuid.uuid4().hex
         """The value of the label `dev.lineal.run` on whatever this engine makes for the time of a run."""
@@ -53,6 +56,7 @@ class DockerEngine:
         self._parts: tuple[Client, ImageLoader] | None = None
         self._make_client = connect
         self._upper = upper
+        self._emulated = emulated
         self._bare_hostname = True
         self._running: dict[str, Client] = {}
         self._caches: dict[str, threading.Lock] = {}
@@ -137,6 +141,10 @@ class DockerEngine:
             tar.finish()
             self._check()
             return writer.finish()
+
+    def machine(self) -> Machine:
+        client, images = self._connect()
+        return Machine(images.platform(), lambda: self._emulated(client))
 
     def _connect(self) -> tuple[Client, ImageLoader]:
         from lineal.engine.docker.client import Client

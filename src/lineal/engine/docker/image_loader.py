@@ -13,6 +13,7 @@ from lineal.engine.docker.client import Client, call_interruptibly
 from lineal.errors import Unreachable
 from lineal.oci import Store
 from lineal.oci.image import content, whole
+from lineal.oci.platform import normal
 from lineal.oci.types import Image, Manifest, sha256
 from lineal.tar import raw
 from lineal.tar.header import END, padding
@@ -42,6 +43,11 @@ class ImageLoader:
         """Layers, from the lowest, that the engine had in this run."""
         # One load at a time: two parents mostly share their first layers, and the second load then finds them.
         self._lock = threading.Lock()
+
+    def platform(self) -> str:
+        """The one of the engine's machine."""
+        found = self._client.json("GET", "/version", "ask for the engine's platform")
+        return normal(f"{found['Os']}/{found['Arch']}")
 
     def ensure(self, image: Image, store: Store) -> str:
         """The engine's id of an image with the parent's layers. Raises `MissingContent` when the store lacks one."""

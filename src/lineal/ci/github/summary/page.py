@@ -14,7 +14,15 @@ from lineal.ci.github.summary.headline import headline
 from lineal.ci.github.summary.markdown_escape import code, plain
 from lineal.ci.github.summary.mermaid import graph
 from lineal.ci.github.summary.step_summary import BUDGET
-from lineal.report.model import BundleReport, ContextReport, ErrorReport, ImageReport, Report, StageReport
+from lineal.report.model import (
+    BundleReport,
+    ContextReport,
+    ErrorReport,
+    ImageReport,
+    PlatformReport,
+    Report,
+    StageReport,
+)
 from lineal.report.stage_graph import MADE, ORDER, WORDS, StageGraph, counted, worst
 from lineal.report.tags import words
 from lineal.text import duration, plural, size
@@ -207,6 +215,7 @@ def _legend(report: Report) -> str:
 
 
 def _details(image: ImageReport, stages: list[StageReport]) -> str:
+    several = len({stage.platform for stage in stages}) > 1
     rows = [
         _cells(["", "Line", "Stage", "Result", "Time", "Why"]),
         _cells([":-:", "--:", ":--", ":--", "--:", ":--"]),
@@ -215,7 +224,7 @@ def _details(image: ImageReport, stages: list[StageReport]) -> str:
         _cells([
             _MARKS[stage.outcome],
             str(stage.line),
-            code(stage.instruction) or "(metadata)",
+            f"{plain(stage.platform, 40)} " * several + (code(stage.instruction) or "(metadata)"),
             WORDS.get(stage.outcome, stage.outcome),
             duration(stage.duration),
             plain(stage.reason, 200),
@@ -225,9 +234,20 @@ def _details(image: ImageReport, stages: list[StageReport]) -> str:
     body = "\n".join(rows)
     if image.image:
         body += f"\n\n{code(image.image, 300)}"
+    if len(image.platforms) > 1:
+        parts = [f"{plain(part.name, 40)} {code((part.digest or '').removeprefix('sha256:')[:12]) or state(part)}"
+                 for part in image.platforms]  # fmt: skip
+        body += f"\n\nPlatforms: {', '.join(parts)}"
     for repository, tags in groupby(image.tags, key=lambda tag: tag.repository):
         body += f"\n\nTags in {code(repository, 300)}: {plain('; '.join(map(words, tags)), 1000)}"
     return _folded(f"{code(image.name)}: {counted(stages) or 'the same stages as another image'}", body)
+
+
+def state(part: PlatformReport) -> str:
+    """Of a part that is in no finished image, in words."""
+    if part.published:
+        return "(built)"
+    return "(to build)" if part.wanted else "(for another run to build)"
 
 
 def _folded(title: str, body: str) -> str:

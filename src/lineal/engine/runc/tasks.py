@@ -1,0 +1,178 @@
+"""Tasks: processes of this program in namespaces of their own, which end with it, however it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from lineal.errors import Interrupted, Unreachable
+
+_BOOT = """
+import ctypes, json, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() == int(sys.argv[1]):
+    sys.path[:] = json.loads(sys.argv[3])
+    from lineal.engine.runc.inside.main import main
+    main(int(sys.argv[2]))
+"""
+"""1 is PR_SET_PDEATHSIG: the kernel kills this process when its parent dies."""
+
+
+class Task:
+    """One that runs: its answers, and what it reads and writes."""
+
+    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket) -> None:
+        self.process = process
+        self.control = control
+        self._answers = control.makefile("rb")
+
+    def answer(self) -> dict[str, Any]:
+        """The next answer; nothing from one that was killed. Raises `Unreachable` for what it could not do."""
+        try:
+            line = self._answers.readline()
+        except OSError:
+            line = b""
+        document: dict[str, Any] = json.loads(line) if line.endswith(b"\n") else {}
+        if "failed" in document:
+            raise Unreachable(
+                f"The engine runc cannot work here: {document['failed']}.", id="LN-5702",
+                remedy="See docs/engines.md for what it needs, or name another engine by `--engine` (LINEAL_ENGINE).",
+            )  # fmt: skip
+        return document
+
+    def send(self, document: dict[str, Any]) -> None:
+        self.control.sendall(json.dumps(document).encode() + b"\n")
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        # Its namespaces hold this socket until the last process in them is gone.
+        with suppress(OSError):
+            while self._answers.readline():
+                pass
+        self._answers.close()
+        self.control.close()
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if stream is not None:
+                with suppress(OSError):
+                    stream.close()
+
+
+class Tasks:
+    """Starts the tasks of one engine. `stop` ends those that run, and keeps others from starting."""
+
+    def __init__(self, *, rootless: bool, held: Sequence[int] = ()) -> None:
+        """`held` are descriptors that live as long as any task does."""
+        self.rootless = rootless
+        self.held = tuple(held)
+        self._lock = threading.Lock()
+        self._running: set[Task] = set()
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        with self._lock:
+            for task in self._running:
+                task.process.kill()
+
+    def check(self) -> None:
+        if self._stopped.is_set():
+            raise Interrupted("The build was interrupted.")
+
+    def perform(self, name: str, **orders: Any) -> dict[str, Any]:
+        """A task that needs no more than its orders. Raises `Unreachable`, `Interrupted`."""
+        with self.started(name, orders) as task:
+            answer = task.answer()
+        return self.ended(answer)
+
+    def ended(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """An answer that there must be."""
+        if not answer:
+            self.check()
+            raise Unreachable(
+                "A process of the engine runc was killed.", id="LN-5703",
+                remedy="Mostly the memory was too small: give the job more, or fewer `--jobs`.",
+            )  # fmt: skip
+        return answer
+
+    @contextmanager
+    def started(
+        self, name: str, orders: dict[str, Any], *, inside: bool = True, fds: Sequence[int] = (), final: bool = False,
+        stdin: int = subprocess.DEVNULL, output: int = subprocess.DEVNULL,
+    ) -> Iterator[Task]:  # fmt: skip
+        """`inside`: in namespaces of processes and mounts. `final`: also after a stop. It is gone at the end."""
+        if not final:
+            self.check()
+        ours, theirs = socket.socketpair()
+        told = (str(os.getpid()), str(theirs.fileno()), json.dumps(sys.path))
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _BOOT, *told],
+                stdin=stdin, stdout=output, stderr=output,
+                pass_fds=(theirs.fileno(), *self.held, *fds), process_group=0,
+            )  # fmt: skip
+        task = Task(process, ours)
+        with self._lock:
+            self._running.add(task)
+        try:
+            with _gone_is_no_error():
+                task.send({"task": name, "rootless": self.rootless, "namespaces": inside, **orders})
+                if self.rootless:
+                    self._map(task)
+            if not final:
+                self.check()
+            yield task
+        finally:
+            with self._lock:
+                self._running.discard(task)
+            task.end()
+
+    def _map(self, task: Task) -> None:
+        from lineal.engine.runc.users import map_users
+
+        if answer := task.answer():
+            # Its number is the one that we know it by: it has no namespace of processes yet.
+            map_users(int(answer["map"]))
+            task.send({"mapped": True})
+
+    def pump(
+        self, chunks: Iterator[bytes], directory: str, *, layer: bool, root: tuple[int, int, int] | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> list[str]:  # fmt: skip
+        """Unpack a tar, compressed or not, into a directory that is there; the directories that only its names imply.
+
+        Raises what `chunks` raises, `Unreachable` and `Interrupted`."""
+        orders = {"directory": directory, "layer": layer, "root": root}
+        with self.started("unpack", orders, inside=False, stdin=subprocess.PIPE) as task:
+            assert task.process.stdin is not None
+            try:
+                for chunk in chunks:
+                    (check or self.check)()
+                    task.process.stdin.write(chunk)
+                task.process.stdin.close()
+            except BrokenPipeError:
+                pass  # its answer says why
+            return list(self.ended(task.answer())["implied"])
+
+
+@contextmanager
+def _gone_is_no_error() -> Iterator[None]:
+    """A task that is killed while it is spoken to gives no answer afterwards."""
+    with suppress(BrokenPipeError, ConnectionResetError):
+        yield
+
+
+def program(environment: dict[str, str] | Any) -> str | None:
+    """The OCI runtime."""
+    for name in ("runc", "crun"):
+        if found := shutil.which(name, path=environment.get("PATH")):
+            return found
+    return None

@@ -115,3 +115,13 @@ def test_the_own_name_of_the_image_and_a_directory(app: Lineal, repo: servers.Re
     assert app("build", f"./{own}").stdout != app("build", own).stdout
     plan = json.loads(app("plan", "--format", "json", "-f", "docker/Dockerfile", ".").stdout)
     assert [stage["instruction"] for stage in plan["stages"]] == ["COPY app /", "COPY app /tests"]
+
+
+def test_several_platforms_are_one_name(app: Lineal, repository: str) -> None:
+    both = ("--platform", "linux/amd64,linux/arm64", "--provenance=false")
+    ran = app("build", "-f", "docker/Dockerfile", *both, "-t", f"{repository}:1.0", "--push", ".")
+    assert ran.code == 0, ran.stderr
+    there = Published(repository)
+    index = there.json(there.tags()["1.0"])
+    assert [one["platform"]["architecture"] for one in index["manifests"]] == ["amd64", "arm64"]
+    assert ran.stdout == f"{repository}:1.0@{there.tags()['1.0']}\n"

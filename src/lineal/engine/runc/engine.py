@@ -21,7 +21,6 @@ from lineal.engine.log_lines import LogLines
 from lineal.engine.machine import Machine
 from lineal.errors import BuildFailed, Interrupted, LinealError, Unreachable
 from lineal.oci import Store
-from lineal.oci.platform import own_platform
 from lineal.oci.types import Image, Layer
 
 if TYPE_CHECKING:

@@ -54,6 +54,9 @@ pip install --no-compile --require-hashes --only-binary=:all: --requirement imag
 # Lineal reads git objects with dulwich; the commands, clients and servers of dulwich are a third of it.
 cd /usr/local/lib/python3*/dist-packages/dulwich
 rm -r __main__.py _diff_tree.* aiohttp cli.py client.py cloud porcelain server.py tests web.py /usr/local/bin/dulwich
+# Of rich, Lineal has what writes on a terminal, without colours for source texts; of cffi what compiled modules need.
+cd ..
+rm -r pygments markdown_it mdurl cffi pycparser /usr/local/bin/pygmentize /usr/local/bin/markdown-it /usr/local/bin/cffi-gen-src
 cd /usr/local
 python3 -m compileall -q --invalidation-mode unchecked-hash lib
 find . -exec touch --no-dereference --date=@315619200 {} +

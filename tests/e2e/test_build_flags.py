@@ -31,7 +31,8 @@ def test_what_is_pushed_is_what_the_flags_say(app: Lineal, repository: str) -> N
     names = [f"{repository}:1.0", f"{repository}-two:latest"]
     tags = [word for name in names for word in ("-t", name)]
     labels = ("--label", "b=flag", "--label", "c=d e", "--annotation", "manifest:x=y")
-    pushed = app("build", *FLAGS, *tags, *labels, "--push", "--cache-from", "type=gha", "--cache-to=type=gha", ".")
+    unneeded = ("--cache-from", "type=gha", "--cache-to=type=gha")
+    pushed = app("build", *FLAGS, *tags, *labels, *unneeded, "--provenance=false", "--push", ".")
     assert pushed.code == 0, pushed.stderr
     reference = pushed.stdout.strip()
     assert reference.startswith(f"{repository}:1.0@sha256:")
@@ -78,6 +79,8 @@ def test_nobody_finds_what_was_built_without_a_cache(app: Lineal) -> None:
         (("--no-cache-filter", "runtime"), "--no-cache-filter"),
         (("--network", "none"), "RUN --network=none"),
         (("--provenance", "mode=max"), "--provenance"),
+        (("--sbom", "true"), "--sbom"),
+        (("--attest", "type=provenance,disabled=true"), "--provenance=false"),
         (("--output", "type=image,push=true,compression=zstd"), "compression"),
         (("--call", "check"), "lineal plan"),
         (("--metadata-file", "x"), "--report"),
@@ -90,8 +93,11 @@ def test_a_flag_that_cannot_be_is_refused_with_the_way_to_say_it(
     assert ran.code == 3 and said in ran.stderr and "[LN-" in ran.stderr
 
 
-def test_what_switches_a_statement_off_is_taken(app: Lineal) -> None:
-    assert app("build", *FLAGS, "--provenance=false", "--sbom=false", ".").code == 0
+def test_a_statement_is_beside_what_is_pushed_unless_it_is_switched_off(app: Lineal, repository: str) -> None:
+    for flags, count in ((("--provenance=false", "--sbom=false"), 1), (("--provenance=true",), 2)):
+        name = f"{repository}-{count}"
+        assert app("build", *FLAGS, "-t", f"{name}:latest", "--push", *flags, ".").code == 0
+        assert len(Published(name).tags()) == count
 
 
 @pytest.mark.parametrize("flags", [("-f", "docker/Dockerfile"), ("-t", "app", "--push"), ("--no-cache",)])
@@ -109,3 +115,13 @@ def test_the_own_name_of_the_image_and_a_directory(app: Lineal, repo: servers.Re
     assert app("build", f"./{own}").stdout != app("build", own).stdout
     plan = json.loads(app("plan", "--format", "json", "-f", "docker/Dockerfile", ".").stdout)
     assert [stage["instruction"] for stage in plan["stages"]] == ["COPY app /", "COPY app /tests"]
+
+
+def test_several_platforms_are_one_name(app: Lineal, repository: str) -> None:
+    both = ("--platform", "linux/amd64,linux/arm64", "--provenance=false")
+    ran = app("build", "-f", "docker/Dockerfile", *both, "-t", f"{repository}:1.0", "--push", ".")
+    assert ran.code == 0, ran.stderr
+    there = Published(repository)
+    index = there.json(there.tags()["1.0"])
+    assert [one["platform"]["architecture"] for one in index["manifests"]] == ["amd64", "arm64"]
+    assert ran.stdout == f"{repository}:1.0@{there.tags()['1.0']}\n"

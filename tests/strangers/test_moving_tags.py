@@ -64,13 +64,15 @@ def test_a_slow_pipeline_does_not_move_the_tag_back_from_a_revert(project: Proje
 
 
 def test_a_tag_moves_in_a_directory_too(project: Project, tmp_path: Path) -> None:
-    """Such as the store that is the default outside of CI."""
+    """Such as the store that is the default outside of CI, which is one however it is spelt."""
     project.store = f"layout:{tmp_path}/store"
     for app, outcome in {"1": "written", "2": "moved"}.items():
-        commit(project, f"'{project.store}'", app)
+        commit(project, "'layout:../store'", app)
         (image,) = project.build().report["images"]
         (entry,) = [one for one in entries(tmp_path / "store") if one["annotations"].get(NAME) == LATEST]
         assert (image["tags"][0]["outcome"], entry["digest"]) == (outcome, image["digest"])
+    claims = [tag for tag in project.contents.tags() if tag.startswith("moving-")]
+    assert claims and all(tag.startswith(claim_key("", LATEST)) for tag in claims)
 
 
 NAME = "org.opencontainers.image.ref.name"

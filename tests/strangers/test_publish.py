@@ -58,6 +58,11 @@ def manifest(repository: str, reference: str) -> requests.Response:
     return requests.get(url, headers={"Accept": MANIFEST}, timeout=30)
 
 
+def tags_in(repository: str) -> dict[str, str]:
+    """Without those by which statements are found where a registry has no list of referrers."""
+    return {tag: digest for tag, digest in Published(repository).tags().items() if not tag.startswith("sha256-")}
+
+
 def tags_of(ran: Any) -> dict[str, str]:
     return {f"{tag['repository']}:{tag['name']}": tag["outcome"] for tag in ran.report["images"][0]["tags"]}
 
@@ -77,7 +82,7 @@ def test_a_finished_image_is_a_plain_manifest_under_its_tags(project: Project, f
     assert answer.json()["annotations"][KEYS + "licenses"] == "MIT"
     assert answer.json()["annotations"][KEYS + "title"] == "app"
     assert b"dev.lineal" not in answer.content
-    assert set(Published(final).tags()) == {"1.4.2", f"sha-{project.repo.head()[:7]}"}
+    assert set(tags_in(final)) == {"1.4.2", f"sha-{project.repo.head()[:7]}"}
     (image,) = ran.report["images"]
     assert (image["digest"], image["media_type"], image["size"]) == (digest, MANIFEST, len(answer.content))
     assert tags_of(ran) == {f"{final}:1.4.2": "written", f"{final}:sha-{project.repo.head()[:7]}": "written"}
@@ -88,7 +93,7 @@ def test_without_a_tag_an_image_has_a_short_one(project: Project, final: str) ->
     commit(project, [final], [VERSION])
     image = project.build().report["images"][0]
     assert image["tag"] == f"image-{image['digest'][7:23]}"
-    assert Published(final).tags() == {image["tag"]: image["digest"]}
+    assert tags_in(final) == {image["tag"]: image["digest"]}
 
 
 def test_commits_that_change_nothing_in_an_image_have_one_digest_everywhere(
@@ -104,9 +109,9 @@ def test_commits_that_change_nothing_in_an_image_have_one_digest_everywhere(
     second = project.build()
     assert second.digests["app"] == first
     assert tags_of(second) == {f"{address}:sha-{project.repo.head()[:7]}": "written" for address in to}
-    assert set(Published(to[0]).tags().values()) == {first}
+    assert set(tags_in(to[0]).values()) == {first}
     index = json.loads((tmp_path / name / "index.json").read_text())["manifests"]
-    assert {(entry["digest"], entry["mediaType"]) for entry in index} == {(first, MANIFEST)}
+    assert {entry["digest"] for entry in index if entry["mediaType"] == MANIFEST} == {first}
     # A clone on another machine comes to the same, and writes nothing.
     assert set(tags_of(project.clone("other").build(env={"DOCKER_AUTH_CONFIG": login(other)})).values()) == {"there"}
 
@@ -137,7 +142,9 @@ def test_blobs_are_mounted_and_what_is_there_is_not_sent_again(project: Project,
         assert {request.query.get("from") for request in sent if request.method == "POST" and request.query} == {
             f"{name}/stages"
         }
-        assert not [request for request in sent if request.method in ("PUT", "PATCH")]
+        # What is sent is a statement's, neither layer nor config.
+        written = [request.body for request in sent if request.method in ("PUT", "PATCH")]
+        assert not [body for body in written if body.startswith(b"\x1f\x8b") or b"rootfs" in body]
         before = len(server.seen)
         project.repo.write({"README.md": "Something else"})
         project.build()
@@ -156,10 +163,10 @@ def test_a_version_is_written_once(project: Project, final: str) -> None:
     assert f"{final}:1.0.0 is {first} already, and the image app of this commit is sha256:" in refused.error
     assert "--overwrite-tag" in refused.error
     # Nothing of the image was written, not even the tag that nobody has.
-    assert len(Published(final).tags()) == 2
-    assert Published(final).tags()["1.0.0"] == first
+    assert len(tags_in(final)) == 2
+    assert tags_in(final)["1.0.0"] == first
     moved = project.build("--overwrite-tag")
-    assert Published(final).tags()["1.0.0"] == moved.digests["app"] != first
+    assert tags_in(final)["1.0.0"] == moved.digests["app"] != first
     assert tags_of(moved)[f"{final}:1.0.0"] == "moved"
 
 

@@ -21,5 +21,6 @@ def _metadata(image: ImageReport) -> dict[str, Any]:
     found: dict[str, Any] = {"containerimage.config.digest": image.config} if image.config else {}
     descriptor = {"mediaType": image.media_type, "digest": image.digest, "size": image.size}
     found |= {"containerimage.descriptor": descriptor} if image.media_type else {}
-    names = references(image) or [f"{image.repository}:{image.tag}"]
+    # A tag that was left alone, or that this run did not look at, may be another image.
+    names = references(image) or [f"{image.repository}@{image.digest}"]
     return {**found, "containerimage.digest": image.digest, "image.name": ",".join(names)}

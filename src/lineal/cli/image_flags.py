@@ -29,6 +29,7 @@ _NOT_NEEDED_SWITCHES = {
     "--quiet": "the standard output has the reference alone",
 }
 _REFUSED = {
+    "--attest": "Write --provenance=false to have none; docs/recipes.md attests the digest in a step of its own.",
     "--iidfile": "--report FILE says it, and `config` of the image in it is what docker calls its id.",
     "--metadata-file": "--report FILE says more, and the outputs of a step of GitHub have `metadata`.",
     "--no-cache-filter": "Lineal knows no single target to build anew: give --no-cache for all of them.",
@@ -64,14 +65,21 @@ def _refused(_context: click.Context, parameter: click.Parameter, value: object)
         raise _refusal(f"{flag} is nothing that Lineal does.", (_REFUSED | _REFUSED_SWITCHES)[flag])
 
 
-def _attestation(_context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> None:
-    """What switches one off is what happens anyway."""
-    for text in value:
-        if text.lower() not in ("", "false", "0") and "disabled=true" not in text.lower():
-            raise _refusal(
-                f"{parameter.opts[0]} {quoted(text)}: Lineal writes no such statement about an image yet.",
-                "Leave it out, or set it to false; docs/recipes.md attests the digest in a step of its own.",
-            )
+def _provenance(_context: click.Context, _parameter: click.Parameter, value: str | None) -> bool | None:
+    known = {None: None, "": None, "true": True, "1": True, "false": False, "0": False}
+    if value not in known:
+        raise _refusal(f"--provenance {quoted(str(value))} is no statement that Lineal writes.",
+                       "It has one kind: give `true`, which is the default, or `false`.")  # fmt: skip
+    return known[value]
+
+
+def _sbom(_context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    """What switches it off is what happens anyway."""
+    if value not in (None, "", "false", "0"):
+        raise _refusal(
+            f"{parameter.opts[-1]} {quoted(str(value))}: Lineal writes no list of what is in an image.",
+            "Leave it out, or set it to false; docs/recipes.md attests the digest in a step of its own.",
+        )
 
 
 def _call(_context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
@@ -128,8 +136,8 @@ DOCKER: list[Callable[[Any], Any]] = [
     *(click.option(flag, hidden=True, multiple=True, expose_value=False, callback=_refused) for flag in _REFUSED),
     *(click.option(flag, hidden=True, is_flag=True, expose_value=False, callback=_refused)
       for flag in _REFUSED_SWITCHES),
-    *(click.option(flag, hidden=True, multiple=True, expose_value=False, callback=_attestation)
-      for flag in ("--provenance", "--sbom", "--attest")),
+    click.option("--provenance", "image_provenance", hidden=True, callback=_provenance),
+    click.option("--sbom", hidden=True, expose_value=False, callback=_sbom),
     click.option("--call", hidden=True, expose_value=False, callback=_call),
 ]  # fmt: skip
 

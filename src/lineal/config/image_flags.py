@@ -59,11 +59,13 @@ class ImageFlags:
     cgroup_parent: str = ""
     no_cache: bool = False
     push: bool = False
+    provenance: bool | None = None
 
     def given(self) -> list[str]:
         """The flags that were given, without the words."""
-        names = (field.name for field in fields(self) if field.name != "words")
-        return [f"--{name.replace('_', '-')}" for name in names if getattr(self, name)]
+        names = [field.name for field in fields(self) if field.name != "words" and getattr(self, field.name)]
+        names += ["provenance"] if self.provenance is False else []
+        return [f"--{name.replace('_', '-')}" for name in names]
 
     def describe(self, name: str) -> bool:
         """Whether they describe an image, in place of the one of this name that `./Dockerfile` makes."""
@@ -127,7 +129,7 @@ class _Reader:
             cgroup_parent=flags.cgroup_parent or None,
             # Nobody has built it under this version, and nobody will find it.
             cache_version=f"--no-cache {os.urandom(8).hex()}" if flags.no_cache else "",
-            publish=Publish(annotations=self._annotations()) if flags.push else None,
+            publish=Publish(annotations=self._annotations(), provenance=flags.provenance) if flags.push else None,
         )
 
     def references(self) -> tuple[str, ...]:

@@ -101,7 +101,12 @@ def _described(loaded: LoadedProject, described: Description, git: GitFacts) -> 
         if tag is not None:
             tags[address] = (*tags.get(address, ()), tag)
     wanted = publish_of(None, image.publish)
-    return {name: Publication(name, tuple(tags), (), wanted.annotations if wanted else {}, apart=tags)}
+    assert wanted is not None
+    return {
+        name: Publication(
+            name, tuple(tags), (), wanted.annotations, apart=tags, provenance=wanted.provenance is not False
+        )
+    }
 
 
 def _key(loaded: LoadedProject, image: str, key: str, index: int) -> str:

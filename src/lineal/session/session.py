@@ -338,7 +338,7 @@ class Session:
         repository, signing = repository_of(self.store_settings.repo.value), self.signing
         verifiers = (signing.verifier,) if signing.verifier else ()
         signs = signing.has_key and signing.accepts
-        return TrustOfRun(policy, keys, self.context, repository, place, verifiers, signs)
+        return TrustOfRun(policy, keys, self.context, repository, place, verifiers, signs, self.position.dev)
 
     @cached_property
     def signing(self) -> SigningOfRun:

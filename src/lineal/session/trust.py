@@ -34,6 +34,8 @@ class TrustOfRun:
     """Those of the signers that the policy accepts."""
     signs: bool = False
     """Whether the run is such a signer."""
+    dev: bool = False
+    """Whether it builds a working tree, for this machine alone."""
 
     @property
     def vouches(self) -> bool:
@@ -45,7 +47,7 @@ class TrustOfRun:
         """Whether it goes on although nobody believes it: it believes everybody, as without a policy, and keeps to a
         lane of its own."""
         alone = self.policy is not None and not self.vouches
-        return alone and (is_open(self.context) or not self.context.may_write)
+        return alone and (self.dev or is_open(self.context) or not self.context.may_write)
 
     @cached_property
     def marks(self) -> Marks | None:
@@ -103,7 +105,7 @@ class TrustOfRun:
             id="LN-1502",
             place=self.place,
             remedy=f"Give {name} to the job: on GitLab a protected variable, on GitHub a secret of its environment. "
-            "Branches that are not protected build without it.",
+            "Branches that are not protected build without it, and --dev builds for yourself.",
         )
 
 

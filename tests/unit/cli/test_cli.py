@@ -24,6 +24,7 @@ COMMANDS = [
     "converge",
     "bundle",
     "dismiss",
+    "verify",
     "cleanup",
     "config",
     "init",

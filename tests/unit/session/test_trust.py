@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -64,6 +65,14 @@ def test_with_the_key_every_own_run_believes_marks_alone(facts: dict[str, Any], 
         keyed.require("deploy")
         keyed.require_build()
         assert keyed.judge.strict and keyed.lane is CLOSED
+
+
+def test_a_working_tree_is_built_for_oneself_and_goes_nowhere() -> None:
+    dev = replace(run(branch="main"), dev=True)
+    dev.require_build()
+    assert dev.lane is OPEN
+    with pytest.raises(BadConfiguration):
+        dev.require("deploy")
 
 
 @pytest.mark.parametrize("facts", [facts for facts, _ in LINES.values()], ids=LINES)

@@ -22,7 +22,7 @@ def parse_runners(lines: Iterable[str], origin: str) -> dict[str, tuple[str, ...
         if not separator or not names or not platform.strip().startswith("linux/"):
             raise BadConfiguration(
                 f"{quoted(line)} ({origin}) does not say which runner builds for a platform.",
-                id="LN-1204",
+                id="LN-1038",
                 remedy="Write PLATFORM=LABEL, such as linux/arm64=ubuntu-24.04-arm.",
             )
         found[normal(platform.strip())] = names

@@ -290,7 +290,7 @@ def _secret_texts(entry: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _refuse(what: str, remedy: str) -> NoReturn:
-    raise BadConfiguration(what, id="LN-1804", remedy=remedy)
+    raise BadConfiguration(what, id="LN-1053", remedy=remedy)
 
 
 if __name__ == "__main__":

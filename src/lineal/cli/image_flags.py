@@ -97,7 +97,7 @@ def _network(_context: click.Context, _parameter: click.Parameter, value: str | 
 
 
 def _refusal(what: str, remedy: str) -> BadConfiguration:
-    return BadConfiguration(what, id="LN-1803", remedy=remedy)
+    return BadConfiguration(what, id="LN-1052", remedy=remedy)
 
 
 def _described(flag: str, help: str, *short: str, **extra: Any) -> Callable[[Any], Any]:

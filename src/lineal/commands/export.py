@@ -128,7 +128,7 @@ class Export:
                     return platform
         raise BadConfiguration(
             f"The image {name!r} is built for {', '.join(parts)}, and this machine is {machine}.",
-            id="LN-1203",
+            id="LN-1037",
             place=self._session.loaded.place(f"images.{name}.platforms"),
             remedy="Name one of them by --platform, or write an archive of all with --output type=oci,dest=FILE.",
         )

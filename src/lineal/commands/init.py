@@ -25,7 +25,7 @@ def init(session: Session, ci: str | None = None, *, dry_run: bool = False) -> N
         if path.exists() or path.is_symlink() or session.checkout.has(name):
             raise BadConfiguration(
                 f"There is a {name} already, and it is not written over.",
-                id="LN-1806",
+                id="LN-1055",
                 remedy="Remove it, or look at what would be written with --dry-run in a clone without it."
                 if name == FILE
                 else f"Leave out `--ci {ci}`, and add the job that docs/{ci}.md shows.",

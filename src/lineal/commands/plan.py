@@ -90,7 +90,7 @@ def _check_platforms(session: Session, graphs: ImageGraphs) -> None:
         given = session.settings.platforms
         raise BadConfiguration(
             f"None of these images is built for {', '.join(given.value)} ({given.origin}).",
-            id="LN-1202",
+            id="LN-1036",
             remedy=f"They are built for {', '.join(there)}; `platforms` in lineal.yaml says so.",
         )
 
@@ -187,7 +187,7 @@ def _encoder(session: Session, format: str) -> Callable[[Report], str]:
         # Each job would make an image of its own.
         raise BadConfiguration(
             f"Jobs for several platforms share an image, so lineal.yaml has to name them, not {given.origin.source}.",
-            id="LN-1205",
+            id="LN-1039",
             remedy=f"Write `platforms: [{', '.join(given.value)}]` at the images.",
         )
     return job_writers(session.settings.environ)[format].jobs(_job_settings(session))

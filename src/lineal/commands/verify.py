@@ -35,7 +35,7 @@ def verify(session: Session, reference: str, format: str) -> int:
     if manifest is None:
         raise BadConfiguration(
             f"There is no image {printable(reference)}.",
-            id="LN-1606",
+            id="LN-1049",
             remedy="Name it as `lineal build` prints it, or by a tag in its final repository.",
         )
     verification = _verification(session)
@@ -64,7 +64,7 @@ def _images(place: Store, manifest: Manifest) -> list[Manifest]:
     named = [entry for entry in entries if (entry.get("platform") or {}).get("os") not in (None, "unknown")]
     found = [place.manifest(str(entry["digest"])) for entry in named]
     if not found or None in found:
-        raise BadConfiguration("The index is not whole, or names no image.", id="LN-1606")
+        raise BadConfiguration("The index is not whole, or names no image.", id="LN-1049")
     return [one for one in found if one is not None]
 
 

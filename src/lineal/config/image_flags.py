@@ -77,7 +77,7 @@ class ImageFlags:
             listed = ", ".join(flags)
             raise BadConfiguration(
                 f"{listed}: the commit has a {FILE}, and these describe an image where there is none.",
-                id="LN-1801",
+                id="LN-1050",
                 remedy="Write it there, as docs/build-flags.md shows, and name the image.",
             )
 
@@ -96,7 +96,7 @@ class ImageFlags:
         project = Project(project=name, images={title: image})
         for broken in check(project):
             flag = _FLAGS.get(str(broken.path[2]) if len(broken.path) > 2 else "", "The image")
-            problems.add(BadConfiguration(f"{flag}: {broken.message}", id="LN-1802", remedy=_reworded(broken.remedy)))
+            problems.add(BadConfiguration(f"{flag}: {broken.message}", id="LN-1051", remedy=_reworded(broken.remedy)))
         problems.end()
         return project, Description(reader.references(), self.push)
 
@@ -171,7 +171,7 @@ class _Reader:
                 return relative.replace(os.sep, "/")
         raise BadConfiguration(
             f"{flag} {quoted(text)} is outside of the repository {printable(str(self.root))}.",
-            id="LN-1802",
+            id="LN-1051",
             remedy="Only what is committed there can be built.",
         )
 
@@ -261,4 +261,4 @@ def _reworded(remedy: str) -> str:
 
 
 def _refuse(what: str, remedy: str) -> NoReturn:
-    raise BadConfiguration(what, id="LN-1802", remedy=remedy)
+    raise BadConfiguration(what, id="LN-1051", remedy=remedy)

@@ -144,7 +144,7 @@ def parse_secret(text: str, folder: Path) -> Secret:
     if variable == PASSWORD or (variable.startswith("LINEAL_") and variable.endswith("_KEY")):
         raise BadConfiguration(
             f"--secret gives a command {variable}, by which it could vouch for whatever it likes.",
-            id="LN-1503",
+            id="LN-1042",
             remedy="Give it another value: no command needs this key.",
         )
     if file is not None:

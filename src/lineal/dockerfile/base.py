@@ -113,7 +113,7 @@ class Bases:
         if found is None:
             sentence = f"The image {stage.image!r} is not built for {platform}, which is asked for here."
             remedy = f"Add {platform} to its `platforms`."
-            self._parser.refuse(instruction, sentence, remedy, id="LN-2201")
+            self._parser.refuse(instruction, sentence, remedy, id="LN-2017")
         return self._of_stage(found, platform)
 
     def _of_stage(self, stage: Stage, platform: str) -> Base:

@@ -223,7 +223,7 @@ class _Reader:
         if found is None:
             raise BadConfiguration(
                 f"The image {image!r} is built for {platform}, and {need!r}, from which it is made, is not.",
-                id="LN-2201",
+                id="LN-2017",
                 place=self.loaded.place(f"images.{image}.platforms"),
                 remedy=f"Add {platform} to `images.{need}.platforms`, or leave it out here.",
             )

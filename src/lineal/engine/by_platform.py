@@ -97,7 +97,7 @@ def _cannot(platform: str, named: Named, machine: Machine | None) -> Unreachable
     is_for = f" ({machine.own})" if machine is not None else ""
     return Unreachable(
         f"The engine {named.name}{is_for} executes no programs for {platform}, nor does it emulate them.",
-        id="LN-5201",
+        id="LN-5035",
         remedy=f"Install emulation (binfmt) on its machine, name another engine by --engine {platform}=ENGINE "
         "(LINEAL_ENGINE) or `engines:` in lineal.yaml, or build on such a machine with --platform.",
     )

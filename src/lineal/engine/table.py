@@ -45,7 +45,7 @@ def parse_table(text: str, source: str, default: Named) -> EngineTable:
         else:
             raise BadConfiguration(
                 f"{quoted(text)} ({source}) names two engines for all platforms.",
-                id="LN-5202",
+                id="LN-5036",
                 remedy="Name one, and others by `PLATFORM=ENGINE`, such as linux/arm64=buildkit:tcp://HOST:PORT.",
             )
     return EngineTable(found, named)

@@ -70,7 +70,7 @@ class _Drafting:
         if not self._images:
             why = "; ".join(found.left_out[:3]) or "there is no Dockerfile in the commit."
             raise BadConfiguration(
-                f"No image was found: {why}", id="LN-1805", remedy="Write a lineal.yaml by hand, or a Dockerfile."
+                f"No image was found: {why}", id="LN-1054", remedy="Write a lineal.yaml by hand, or a Dockerfile."
             )
         self._chart()
         found.project = msgspec.structs.replace(found.project, images=self._images)

@@ -249,7 +249,7 @@ def _platforms(lines: Lines) -> Lines:
         if not PLATFORM_PATTERN.fullmatch(platform):
             raise BadConfiguration(
                 f"{quoted(platform)} ({lines.origin}) is not a platform that Lineal builds.",
-                id="LN-1201",
+                id="LN-1035",
                 remedy="Write linux/ARCHITECTURE, such as linux/amd64,linux/arm64.",
             )
     return Setting(tuple(found), lines.origin)

@@ -60,7 +60,7 @@ class SigningOfRun:
             raise BadConfiguration(
                 f"The key in {SIGNING_KEY} is not the private half of {names}: this commit would not believe what it "
                 "signs.",
-                id="LN-1604",
+                id="LN-1047",
                 place=self.place("trust.accept"),
                 remedy="Commit its public half and name that in `trust.accept`, or give the job the key that fits.",
             )
@@ -97,7 +97,7 @@ class SigningOfRun:
                 if data is None:
                     raise BadConfiguration(
                         f"The commit has no file {signer.path}, whose key it accepts.",
-                        id="LN-1605",
+                        id="LN-1048",
                         place=place,
                         remedy="Commit the public key, or correct the path.",
                     )

@@ -102,7 +102,7 @@ class TrustOfRun:
         return BadConfiguration(
             f"`trust` believes only what protected pipelines vouch for, and this run has no {name}: it does not "
             f"{purpose}.",
-            id="LN-1502",
+            id="LN-1041",
             place=self.place,
             remedy=f"Give {name} to the job: on GitLab a protected variable, on GitHub a secret of its environment. "
             "Branches that are not protected build without it, and --dev builds for yourself.",
@@ -133,7 +133,7 @@ def check_supported(policy: Policy | None, place: Location | None) -> None:
         raise BadConfiguration(
             "`trust.accept` names a pipeline that its CI vouches for, and this version of Lineal verifies signatures "
             "of keys only.",
-            id="LN-1504",
+            id="LN-1043",
             place=place,
             remedy=f"Write `accept: [{{key: keys/ci.pub}}]`, and give {SIGNING_KEY} to the pipelines that may sign.",
         )

@@ -101,7 +101,7 @@ def read_public_key(data: bytes, name: str, place: Location | None = None) -> Pu
         private = " It is a private key: whoever sees the commit can sign with it." if b"PRIVATE KEY" in data else ""
         raise BadConfiguration(
             f"{name} is not the public half of {_KINDS}, in PEM.{private}",
-            id="LN-1601",
+            id="LN-1044",
             place=place,
             remedy="Make a pair with `cosign generate-key-pair`, and commit cosign.pub.",
         )
@@ -130,7 +130,7 @@ def check_installed() -> None:
     if find_spec("cryptography") is None:
         raise BadConfiguration(
             "Signatures need the package cryptography, which is not installed.",
-            id="LN-1602",
+            id="LN-1045",
             remedy="Install Lineal with its extra `signing`, or use its image.",
         )
 
@@ -180,7 +180,7 @@ def _from_cosign(pem: str, password: str) -> Any:
     except ImportError:
         raise BadConfiguration(
             "Keys that cosign has encrypted need the package PyNaCl, which is not installed.",
-            id="LN-1602",
+            id="LN-1045",
             remedy="Install Lineal with its extra `signing`, or use its image.",
         ) from None
     from cryptography.hazmat.primitives.serialization import load_der_private_key
@@ -208,7 +208,7 @@ def _from_cosign(pem: str, password: str) -> Any:
 def _refusal(why: str, remedy: str | None) -> BadConfiguration:
     return BadConfiguration(
         f"The key in {SIGNING_KEY} cannot be used: {why}.",
-        id="LN-1603",
+        id="LN-1046",
         remedy=remedy
         or f"Give the key in PEM or the path of its file, and in {PASSWORD} the password if it has one.",
     )

@@ -59,7 +59,7 @@ def parse_keys(text: str) -> tuple[TrustKey, ...]:
         if secret is None or len(set(secret)) < _FEW:
             raise BadConfiguration(
                 f"Key number {number} of {TRUST_KEY} is not {BYTES} random bytes as hex or base64.",
-                id="LN-1501",
+                id="LN-1040",
                 remedy="Make one with `openssl rand -hex 32`; several, for rotation, have spaces between them.",
             )
         keys.append(TrustKey(secret))

@@ -94,7 +94,7 @@ P384 = ec.generate_private_key(ec.SECP384R1()).private_bytes(
 def test_what_is_no_signing_key_is_refused_without_a_word_of_it(text: str, tmp_path: Path) -> None:
     with pytest.raises(BadConfiguration) as refused:
         read_signing_key(text, "", tmp_path)
-    assert refused.value.id == "LN-1603"
+    assert refused.value.id == "LN-1046"
     assert not any(line and line in str(refused.value) for line in text.splitlines() if len(line) > 8)
 
 

@@ -33,7 +33,7 @@ def require_mark(marks: Marks | None, manifest: Manifest, bundle: str) -> None:
     if verdict is not None and not verdict.trusted:
         raise DeployFailed(
             f"The bundle {quoted(bundle)} is not used: {verdict.reason}.",
-            id="LN-7501",
+            id="LN-7011",
             remedy=f"Publish it from a pipeline with this {TRUST_KEY}, or give the key that it was published with.",
         )
 
@@ -44,7 +44,7 @@ def require_version(marks: Marks | None, manifest: Manifest, bundle: Bundle, ver
     if marks is not None and version not in (manifest.digest, tag_of(bundle.version), bundle.commit):
         raise DeployFailed(
             f"{quoted(name)} leads to the bundle of version {quoted(bundle.version)}.",
-            id="LN-7502",
+            id="LN-7012",
             remedy="Somebody moved that tag: give the digest that `lineal bundle publish` printed.",
         )
 

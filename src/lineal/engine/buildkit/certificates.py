@@ -29,7 +29,7 @@ def certified(addresses: Sequence[Address], environ: Mapping[str, str], workspac
         one, other = ("CERT", "KEY") if "CERT" in given else ("KEY", "CERT")
         raise BadConfiguration(
             f"{_PREFIX}{one} is set and {_PREFIX}{other} is not: a certificate and its key go together.",
-            id="LN-5304", remedy=f"Set {_PREFIX}{other} too.",
+            id="LN-5040", remedy=f"Set {_PREFIX}{other} too.",
         )  # fmt: skip
     files = {name.lower(): _file(name, given[name], workspace) for name in _FILES if name in given}
     tls = Tls(**files, servername=given.get("SERVERNAME", ""))
@@ -48,6 +48,6 @@ def _file(name: str, value: str, workspace: Path) -> Path:
         shown = quoted(value) if len(value) < 256 and "\n" not in value else "something"
         raise BadConfiguration(
             f"{_PREFIX}{name} names {shown}, where no file is.",
-            id="LN-5304", remedy=f"Give the path of a file in PEM, or its content, which begins with `{_PEM}…`.",
+            id="LN-5040", remedy=f"Give the path of a file in PEM, or its content, which begins with `{_PEM}…`.",
         )  # fmt: skip
     return path

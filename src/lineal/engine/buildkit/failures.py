@@ -66,7 +66,7 @@ class CommandLog:
 
 def _not_granted(entitlement: str, address: Address) -> BuildFailed:
     return BuildFailed(
-        f"The buildkitd at {address} does not grant {entitlement}, which this RUN asks for.", id="LN-5301",
+        f"The buildkitd at {address} does not grant {entitlement}, which this RUN asks for.", id="LN-5037",
         remedy=f"Start it with `--allow-insecure-entitlement {entitlement}`, or name another engine.",
     )  # fmt: skip
 
@@ -86,7 +86,7 @@ def refuse(
     if device := _NO_DEVICE.search(message):
         name = next(group for group in device.groups() if group).strip('"')
         return BuildFailed(
-            f"The buildkitd at {address} has no device {name!r} for this RUN: {message}.", id="LN-5302",
+            f"The buildkitd at {address} has no device {name!r} for this RUN: {message}.", id="LN-5038",
             remedy="Describe it to the daemon (CDI, `[cdi]` in its buildkitd.toml), or leave `required` out.",
         )  # fmt: skip
     unable = Unreachable(f"The buildkitd at {address} could not do this RUN: {message}.", id="LN-5029")

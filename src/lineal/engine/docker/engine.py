@@ -266,7 +266,7 @@ def _check_devices(command: Command, output: Callable[[str], None]) -> None:
         if device.required:
             raise BuildFailed(
                 f"RUN --device={device.name},required needs a buildkitd: the engine docker gives no devices.",
-                id="LN-5303",
+                id="LN-5039",
                 remedy="Name one by `--engine buildkit:ADDRESS` (LINEAL_ENGINE), or leave `required` out.",
             )
         output(f"The device {device.name} is left out: the engine docker gives none.")

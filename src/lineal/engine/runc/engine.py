@@ -123,7 +123,7 @@ class RuncEngine:
         found = program(self._environment)
         if found is None:
             raise Unreachable(
-                "The engine runc needs an OCI runtime: neither runc nor crun is on the PATH.", id="LN-5701",
+                "The engine runc needs an OCI runtime: neither runc nor crun is on the PATH.", id="LN-5041",
                 remedy="Install one, or name another engine by `--engine` (LINEAL_ENGINE).",
             )  # fmt: skip
         root = root_of(self._environment)
@@ -186,13 +186,13 @@ def _check_rights(command: Command, output: Callable[[str], None]) -> None:
     if command.insecure:
         raise BuildFailed(
             "RUN --security=insecure needs a daemon: the engine runc gives no command the rights of root.",
-            id="LN-5707", remedy="Name one by `--engine docker` or `--engine buildkit:ADDRESS` (LINEAL_ENGINE).",
+            id="LN-5047", remedy="Name one by `--engine docker` or `--engine buildkit:ADDRESS` (LINEAL_ENGINE).",
         )  # fmt: skip
     for device in command.devices:
         if device.required:
             raise BuildFailed(
                 f"RUN --device={device.name},required needs a buildkitd: the engine runc gives no devices.",
-                id="LN-5708",
+                id="LN-5048",
                 remedy="Name one by `--engine buildkit:ADDRESS` (LINEAL_ENGINE), or leave `required` out.",
             )
         output(f"The device {device.name} is left out: the engine runc gives none.")

@@ -39,6 +39,6 @@ class Watcher:
                         self._output(reason)
                     return CommandFailed(known)
         return Unreachable(
-            f"The OCI runtime did not start the command: {reason.rstrip('.')}.", id="LN-5706",
+            f"The OCI runtime did not start the command: {reason.rstrip('.')}.", id="LN-5046",
             remedy="See docs/engines.md for what it needs, or name another engine by `--engine` (LINEAL_ENGINE).",
         )  # fmt: skip

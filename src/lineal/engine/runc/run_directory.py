@@ -43,7 +43,7 @@ def root_of(environment: Mapping[str, str]) -> Path:
 
 def _unusable(root: Path, reason: str) -> BadConfiguration:
     return BadConfiguration(
-        f"The engine runc cannot use {root}: {reason}.", id="LN-5704",
+        f"The engine runc cannot use {root}: {reason}.", id="LN-5044",
         remedy=f"Name a directory of this user's own by {ROOT}.",
     )  # fmt: skip
 

@@ -43,7 +43,7 @@ class Task:
         document: dict[str, Any] = json.loads(line) if line.endswith(b"\n") else {}
         if "failed" in document:
             raise Unreachable(
-                f"The engine runc cannot work here: {document['failed']}.", id="LN-5702",
+                f"The engine runc cannot work here: {document['failed']}.", id="LN-5042",
                 remedy="See docs/engines.md for what it needs, or name another engine by `--engine` (LINEAL_ENGINE).",
             )  # fmt: skip
         return document
@@ -98,7 +98,7 @@ class Tasks:
         if not answer:
             self.check()
             raise Unreachable(
-                "A process of the engine runc was killed.", id="LN-5703",
+                "A process of the engine runc was killed.", id="LN-5043",
                 remedy="Mostly the memory was too small: give the job more, or fewer `--jobs`.",
             )  # fmt: skip
         return answer

@@ -49,7 +49,7 @@ def _subordinate(file: str) -> tuple[int, int]:
 
 def _refused(reason: str) -> Unreachable:
     return Unreachable(
-        f"The engine runc cannot map the users of an image: {reason}.", id="LN-5705",
+        f"The engine runc cannot map the users of an image: {reason}.", id="LN-5045",
         remedy="Install uidmap and give this user numbers (`usermod --add-subuids 100000-165535 --add-subgids "
         "100000-165535 NAME`), or name another engine by `--engine` (LINEAL_ENGINE).",
     )  # fmt: skip

@@ -437,7 +437,7 @@ def test_a_full_disk_under_a_layout_store(layout: Project, small_disk: Path) -> 
 
 def test_no_engine_while_a_run_is_missing(layout: Project, base_image: str, mark: str) -> None:
     layout.write(f"FROM {base_image}\nCOPY mark /mark\nRUN true\n", {"mark": mark})
-    failed = layout.build(code=5, env=NOWHERE)
+    failed = layout.build(code=5, env=NOWHERE | {"LINEAL_ENGINE": "docker"})
     assert failed.error.startswith("The Docker Engine at unix:///nowhere/docker.sock cannot be reached. Start Docker")
     assert [stage["outcome"] for stage in failed.stages] == ["built", "assembled", "failed"]
 

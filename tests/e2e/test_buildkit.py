@@ -127,21 +127,27 @@ def test_sigterm_ends_the_command_on_the_daemon(builder: Lineal, repo: servers.R
     wait_until(lambda: subprocess.run(["pgrep", "-f", f"sleep {mark}"], capture_output=True).returncode != 0)
 
 
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A directory with a short path: that of a socket has 107 bytes at most."""
+    with tempfile.TemporaryDirectory(prefix="lineal-own-") as place:
+        yield Path(place)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_killed_run_leaves_nothing_of_its_own_daemon(
-    builder: Lineal, repo: servers.Repository, base_image: str, tmp_path: Path, number: signal.Signals
+    builder: Lineal, repo: servers.Repository, base_image: str, short: Path, number: signal.Signals
 ) -> None:
     mark = f"9{secrets.randbelow(10**8):08}"
     repo.write({"Dockerfile": f"FROM {base_image}\nRUN echo began && sleep {mark}\n"})
-    (tmp_path / "tmp").mkdir()
-    place = {"TMPDIR": str(tmp_path / "tmp"), "PATH": f"{PROGRAMS}:{os.environ['PATH']}"}
+    place = {"TMPDIR": str(short), "PATH": f"{PROGRAMS}:{os.environ['PATH']}"}
     running = builder.start("build", "--engine", "buildkitd", "--engine-network", "host", env=place)
     read_until(running, "| began")
     running.send_signal(number)
     assert running.wait(60) == {signal.SIGTERM: 130, signal.SIGKILL: -9}[number]
-    wait_until(lambda: subprocess.run(["pgrep", "-f", f"{mark}|{tmp_path}/tmp"], capture_output=True).returncode != 0)
-    wait_until(lambda: not list((tmp_path / "tmp").iterdir()))
-    assert str(tmp_path) not in Path("/proc/mounts").read_text()
+    wait_until(lambda: subprocess.run(["pgrep", "-f", f"{mark}|{short}"], capture_output=True).returncode != 0)
+    wait_until(lambda: not list(short.iterdir()))
+    assert str(short) not in Path("/proc/mounts").read_text()
 
 
 def test_a_run_has_the_options_of_its_image_or_is_refused(

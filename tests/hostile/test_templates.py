@@ -19,7 +19,7 @@ HARD = [
     "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
     "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}",
     NESTED + "{{ n.l }}",
-    "{{ range(99999) | map('string') | map('replace', '', 'x' * 9999) | map('length') | sum }}",
+    "{{ range(99999) | map('string') | map('replace', '', 'x' * 99999) | map('length') | sum }}",
 ]
 LARGE = [
     "{{ 'a'.ljust(3000000000) | length }}",

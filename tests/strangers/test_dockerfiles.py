@@ -381,7 +381,7 @@ WRONG = """\
 FROM b:1 AS tools
 COPY nope none a /d/
 EXPOSE 99999
-FROM --platform=linux/arm64 c:1 AS other
+FROM --platform=linux/ c:1 AS other
 COPY --from=tools /x /y
 ENV A=${B:?}
 COPY $A/x /d/

@@ -72,7 +72,8 @@ def test_nothing_is_finished_or_tagged_before_the_tests_have_built(
 
     passed = commit(project, final, passing=True)
     ran = project.build(*named)
-    assert set(Published(f"{final}/api").tags()) == {"latest", f"sha-{passed[:7]}"}
+    names = {tag for tag in Published(f"{final}/api").tags() if not tag.startswith("sha256-")}
+    assert names == {"latest", f"sha-{passed[:7]}"}
     assert Published(f"{final}/tests").tags() == {}
     assert f"{final}/api:latest@" in project.run("render").stdout
     tests = next(image for image in ran.report["images"] if image["name"] == "tests")

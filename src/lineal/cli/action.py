@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from lineal.cli import action_inputs
 from lineal.config.setting import variable_of
 from lineal.errors import BadConfiguration
+from lineal.git.command import TOKEN
 from lineal.text import lines
 
 _WITH_IMAGES = ("plan", "build")
@@ -25,10 +26,9 @@ _PLAIN = ("repo", "env", "values", "set", "release", "namespace", "kube-context"
           "load", "registry-username", "registry-password")  # fmt: skip
 """Inputs whose text is that of the variable `LINEAL_<NAME>`."""
 _SECRET = "LINEAL_ACTION_SECRET_"  # noqa: S105
-_TOKEN = "LINEAL_ACTION_TOKEN"  # noqa: S105
 # A constant: git gives it to a shell, the token comes from the environment. Asked only by the forge's own host, and
 # only when it wants to know who is there.
-_HELPER = f'!f() {{ test "$1" != get || printf \'username=x-access-token\\npassword=%s\\n\' "${_TOKEN}"; }}; f'
+_HELPER = f'!f() {{ test "$1" != get || printf \'username=x-access-token\\npassword=%s\\n\' "${TOKEN}"; }}; f'
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def git_credentials(environ: Mapping[str, str], token: str) -> dict[str, str]:
     setting = (f"credential.{_server(environ)}.helper", _HELPER)
     return {
         name: value for name, value in with_config(dict(environ), setting).items() if name.startswith("GIT_CONFIG_")
-    } | {_TOKEN: token}
+    } | {TOKEN: token}
 
 
 # --- this machine -----------------------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ def plan_images(
 
 def _check_platforms(session: Session, graphs: ImageGraphs) -> None:
     """Raises `BadConfiguration` when --platform leaves nothing of the images."""
-    if not ends(graphs.images, session.platforms):
+    if graphs.images and not ends(graphs.images, session.platforms):
         there = dict.fromkeys(platform for parts in graphs.images.values() for platform in parts)
         given = session.settings.platforms
         raise BadConfiguration(

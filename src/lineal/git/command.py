@@ -38,12 +38,14 @@ def git_environment(root: Path, environ: dict[str, str]) -> dict[str, str]:
     }
 
 
-_DROPPED = ("GIT_", "LINEAL_")
+_DROPPED = ("GIT_", "LINEAL_", "COSIGN_")
 """Families of variables that git does not get: those of the caller's git, and Lineal's own, with its keys. A
 repository's configuration names programs."""
+TOKEN = "LINEAL_ACTION_TOKEN"  # noqa: S105 (a variable's name)
+"""What the action's credential helper (cli/action.py) gives git to fetch history with."""
 _CI = ("GITHUB_ACTIONS", "GITLAB_CI")
 """Variables of the systems that make the workspace themselves."""
-_KEPT = ("GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM",
+_KEPT = (TOKEN, "GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM",
          "GIT_CONFIG_NOSYSTEM", "GIT_SSH", "GIT_ASKPASS", "GIT_SSL_", "GIT_EXEC_PATH")  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from tests import servers
 from tests.act.runner import LINEAL, Act
 from tests.e2e.parts import docker
 
-pytestmark = [pytest.mark.engine, pytest.mark.registry]
+pytestmark = [pytest.mark.engine, pytest.mark.registry, pytest.mark.long]
 
 HERE = Path(__file__).parent / "build_push"
 THEIRS, OURS = "docker/build-push-action@v7", LINEAL.replace("@", "/build-push@")
@@ -94,7 +94,6 @@ def test_tags_and_labels_of_docker_metadata_are_those_of_the_image(act: Act, hub
     assert "not needed" not in said
 
 
-@pytest.mark.long
 def test_a_path_is_built_and_pushed_with_the_login_of_the_job(act: Act, hub: str) -> None:
     said = run(act, "path-context.yml", hub)
     digest, image, _ = manifest(hub, "user/app", "latest")
@@ -102,13 +101,11 @@ def test_a_path_is_built_and_pushed_with_the_login_of_the_job(act: Act, hub: str
     assert said.count("--cache-from and --cache-to are not needed") == 1
 
 
-@pytest.mark.long
 def test_the_next_steps_have_what_is_loaded(act: Act, hub: str) -> None:
     said = run(act, "export-docker.yml", hub)
     assert re.search(r"loaded sha256:[0-9a-f]{64} \[myimage:latest\]", said)
 
 
-@pytest.mark.long
 def test_what_is_tested_is_pushed(act: Act, hub: str) -> None:
     said = run(act, "test-before-push.yml", hub)
     assert "it works" in said
@@ -116,7 +113,6 @@ def test_what_is_tested_is_pushed(act: Act, hub: str) -> None:
     assert config["config"]["Cmd"] == ["cat", "/app"]
 
 
-@pytest.mark.long
 def test_secrets_reach_their_run(act: Act, hub: str, base_image: str) -> None:
     mounts = "".join(f" --mount=type=secret,id={name},required" for name in ("github_token", "lines", "of_env"))
     sums = {"github_token": servers.PASSWORD, "lines": "first\nsecond", "of_env": "from-the-job"}

@@ -71,6 +71,7 @@ def test_a_push_is_built_and_deployed_and_the_next_one_builds_nothing(
     assert second.outcomes("lineal-build") == {"cached"}
 
 
+@pytest.mark.long
 def test_without_docker_a_push_is_built_in_the_buildkitd_beside_the_job(
     shop: Project, buildkitd: str, auth_registry: str
 ) -> None:

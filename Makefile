@@ -7,7 +7,7 @@ WORKERS := $(shell n=$$(nproc); echo $$((n < 4 ? 2 * n + 1 : 9)))
 unexport PYTHONDONTWRITEBYTECODE
 SHELL_SCRIPTS := .ci/run scripts/setup scripts/engine scripts/buildkit scripts/forwarder scripts/lock scripts/cluster \
   scripts/sops scripts/cosign scripts/registries scripts/release scripts/tag scripts/publish scripts/component scripts/lib.sh $(wildcard entrypoint.sh)
-YAML := $(wildcard .yamllint *.yml *.yaml .github gitlab-ci) examples
+YAML := $(wildcard .yamllint *.yml *.yaml .github gitlab-ci build-push) examples
 WORKFLOWS := $(wildcard .github/workflows/*.yml examples/ci/github*.yml)
 
 .PHONY: help demo check check-tests test test-long fuzz corpus lint bench cluster sops cosign registries

@@ -8,7 +8,6 @@ import hashlib
 import json
 from base64 import b64decode
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,6 +126,8 @@ def read_signing_key(text: str, password: str, root: Path) -> SigningKey:
 
 def check_installed() -> None:
     """Raises `BadConfiguration` where the packages that know signatures are not installed."""
+    from importlib.util import find_spec
+
     if find_spec("cryptography") is None:
         raise BadConfiguration(
             "Signatures need the package cryptography, which is not installed.",

@@ -88,6 +88,7 @@ def _built(
 ) -> BuildResult:
     if not plan.needed:
         return settle(unbuilt(session, plan), session.lookup)
+    # A converge that only deploys what signers have built needs no key; one that builds does.
     session.trust.require_build()
     session.signing.check()
     session.given.ask(session.loaded, {stage.image for stage in plan.needed if _mounts_of_caller(stage)})

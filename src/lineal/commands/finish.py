@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from lineal.build.result import NOT_BUILT, BuildResult, ImageReference
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lineal.publish.platform_index import Finished
     from lineal.publish.publication import Publication
     from lineal.publish.publish import Outcome, Placement
+    from lineal.publish.referrer import Referrer
     from lineal.session.session import Session
 
 
@@ -169,12 +170,12 @@ class Finishing:
     def _manifests(self, result: BuildResult) -> dict[str, Finished]:
         """The finished images of which every part is there."""
         there = {name: parts for name, parts in result.stages().items() if name in self._wanted}
-        candidates = [candidate for parts in there.values() for candidate in parts.values()]
-        images = dict(zip(map(id, candidates), self._pool.map(self._stage_image, candidates), strict=True))
+        candidates = {one.digest: one for parts in there.values() for one in parts.values()}
+        images = dict(zip(candidates, self._pool.map(self._stage_image, candidates.values()), strict=True))
         plan = result.plan.images
         return {
             name: self._finished(name, {
-                platform: (plan[name][platform], candidate, images[id(candidate)])
+                platform: (plan[name][platform], candidate, images[candidate.digest])
                 for platform, candidate in parts.items()
             })
             for name, parts in there.items()
@@ -205,15 +206,18 @@ class Finishing:
 
         if not self._wanted[place.image].provenance:
             return
-        store, sign = self._session.store, self._session.signing.sign
+        store, signing = self._session.store, self._session.signing
+
+        def said(candidate: Candidate, image: Manifest) -> Referrer | None:
+            last = link(store, candidate.tag, candidate.record.checksum)
+            stages = list(chain(store, last)) if last is not None else []
+            statement = provenance_of(place.image, image.digest, stages)
+            return referrer(statement, image.descriptor(), signing.sign) if statement is not None else None
+
         try:
             # That of an index is that of its images.
             for candidate, image in zip(result.stages()[place.image].values(), place.images, strict=True):
-                last = link(store, candidate.tag, candidate.record.checksum)
-                stages = list(chain(store, last)) if last is not None else []
-                statement = provenance_of(place.image, image.digest, stages)
-                if statement is not None:
-                    attach(place.repository.store, referrer(statement, image.descriptor(), sign))
+                attach(place.repository.store, image.digest, signing.signer, partial(said, candidate, image))
         except LinealError as error:
             self._session.progress.warn(
                 f"{place.repository.address} has no provenance of {place.image}. {error.words}"

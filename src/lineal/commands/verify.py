@@ -39,7 +39,7 @@ def verify(session: Session, reference: str, format: str) -> int:
             remedy="Name it as `lineal build` prints it, or by a tag in its final repository.",
         )
     verification = _verification(session)
-    found = [(one, _chain(session, verification, place, one)) for one in _images(place, manifest)]
+    found = [(one, _chain(session, verification, place, one)) for one in _images(place, manifest, reference)]
     show(_as_json(reference, found) if format == "json" else _as_tree(reference, found))
     kinds = {finding.kind for _, chain in found for one in chain for finding in one.every()}
     if "forged" in kinds:
@@ -56,15 +56,19 @@ def _place(session: Session, reference: str) -> tuple[Store, str]:
     return session.final_repository(LAYOUT + folder), digest or tag
 
 
-def _images(place: Store, manifest: Manifest) -> list[Manifest]:
-    """The images that people get by this name: one, or those of an index's platforms."""
+def _images(place: Store, manifest: Manifest, reference: str) -> list[Manifest]:
+    """The images that people get by this name: one, or those of an index's platforms. Raises `BadConfiguration`."""
     if not manifest.is_index:
         return [manifest]
     entries = manifest.json["manifests"]
     named = [entry for entry in entries if (entry.get("platform") or {}).get("os") not in (None, "unknown")]
     found = [place.manifest(str(entry["digest"])) for entry in named]
     if not found or None in found:
-        raise BadConfiguration("The index is not whole, or names no image.", id="LN-1049")
+        raise BadConfiguration(
+            f"{printable(reference)} is an index that names no image, or one that is gone.",
+            id="LN-1049",
+            remedy="Build and publish the image again, or name it by a digest that is whole.",
+        )
     return [one for one in found if one is not None]
 
 
@@ -115,11 +119,10 @@ def _verification(session: Session) -> Verification:
     from lineal.publish.verification import Verification
     from lineal.store.layout import Layout
     from lineal.store.read_through import ReadThroughStore
-    from lineal.trust.mark import Marks
 
     private = ReadThroughStore(Layout(session.workspace / "verify", "private", partial=True), session.store)
     environment = replace(environment_of(session), store=private)
-    marks = [Marks(session.trust.keys)] if session.trust.keys else []
+    marks = [session.trust.marks] if session.trust.marks else []
     commits: dict[str, Mapping[str, Stage]] = {session.repository.commit: _planned_now(session)}
 
     def planned(record: Record) -> Mapping[str, Stage]:

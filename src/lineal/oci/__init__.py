@@ -60,13 +60,6 @@ class Store(Protocol):
         False when the answer was lost or the registry is busy, after the pause that the registry asks for: the tag
         may be there or not. Raises `Conflict` and `MissingContent` as `put_manifest` does."""
 
-    def replace_tag(self, manifest: Manifest, tag: str) -> None:
-        """Point a tag at a manifest, wherever it points now: for lists that grow, never for stages."""
-        existing = self.digest(tag)
-        if existing not in (None, manifest.digest):
-            self.delete(str(existing), [tag])
-        self.put_manifest(manifest, tag)
-
     def referrers(self, digest: str) -> list[dict[str, Any]] | None:  # noqa: ARG002 (many stores list none)
         """The descriptors of the manifests that are about this one (OCI 1.1), None for a store that cannot list
         them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,11 +92,16 @@ def _hint(key_id: str) -> str:
     return b64encode(bytes.fromhex(key_id)).decode()
 
 
-def attach(store: Store, one: Referrer) -> None:
-    """Put it beside its subject, which is there, unless a run has said the same before. Raises `Unreachable`."""
-    subject = str(one.manifest.json["subject"]["digest"])
+def attach(store: Store, subject: str, signer: str | None, make: Callable[[], Referrer | None]) -> None:
+    """Put what `make` gives beside its subject, which is there, unless a run has said so before, with the key
+    `signer` where there is one: what is said is the same for every run, and costs it a walk over all stages.
+
+    Raises `Unreachable`."""
     listed = store.referrers(subject)
-    if any(_same(entry, one.entry) for entry in (_in_tag(store, subject) if listed is None else listed)):
+    if any(_is_said(entry, signer) for entry in (_in_tag(store, subject) if listed is None else listed)):
+        return
+    one = make()
+    if one is None:
         return
     for blob in one.blobs:
         store.put_blob(blob)
@@ -106,7 +111,7 @@ def attach(store: Store, one: Referrer) -> None:
         entries = _in_tag(store, subject)
         if any(entry.get("digest") == one.manifest.digest for entry in entries):
             return
-        store.replace_tag(_index_of([*entries, one.entry]), fallback_tag(subject))
+        store.move_tag(_index_of([*entries, one.entry]), fallback_tag(subject))
 
 
 def referrers(store: Store, digest: str) -> list[dict[str, Any]]:
@@ -138,12 +143,14 @@ def _in_tag(store: Store, digest: str) -> list[dict[str, Any]]:
     return [entry for entry in entries if isinstance(entry, dict)]
 
 
-def _same(entry: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
-    """Whether an entry of a list says the same, signed with the same key."""
-    there, here = entry.get("annotations") or {}, own["annotations"]
-    return bool(
-        entry.get("artifactType") == own["artifactType"]
-        and all(there.get(name) == here.get(name) for name in (STATED, _SIGNER))
+def _is_said(entry: Mapping[str, Any], signer: str | None) -> bool:
+    """Whether an entry of a list is a statement of a run with this key, or of one without."""
+    annotations = entry.get("annotations")
+    return (
+        isinstance(annotations, dict)
+        and STATED in annotations
+        and annotations.get(_SIGNER) == signer
+        and entry.get("artifactType") == (BUNDLE if signer else STATEMENT)
     )
 
 

@@ -75,6 +75,11 @@ class SigningOfRun:
         return signer(self._key)
 
     @property
+    def signer(self) -> str | None:
+        """The id of the key that signs, None without one. Raises `BadConfiguration` for a key that is none."""
+        return self._key.public.id if self.has_key else None
+
+    @property
     def _signers(self) -> tuple[object, ...]:
         return self.policy.accept if self.policy is not None else ()
 

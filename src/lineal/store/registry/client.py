@@ -196,16 +196,6 @@ class Registry(Store):
             tries=1,
         )
 
-    def replace_tag(self, manifest: Manifest, tag: str) -> None:
-        answer = self._http.ask(
-            "PUT",
-            f"{self._base}/manifests/{tag}",
-            self._push,
-            headers={"Content-Type": manifest.media_type},
-            body=Blob(manifest.digest, len(manifest.data), manifest.data),
-        )
-        self._expect(answer, "write", *WRITTEN)
-
     def referrers(self, digest: str) -> list[dict[str, Any]] | None:
         try:
             answer = self._read("GET", f"{self._base}/referrers/{digest}", accept=OCI_INDEX, limit=MAX_MANIFEST)

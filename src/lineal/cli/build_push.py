@@ -31,13 +31,13 @@ _WHOLE_LINES = {
 """A list whose lines are values -> the flag for each of them."""
 _COMMAS = {"add-hosts": "add-host", "platforms": "platform", "tags": "tag"}
 """The same of lists that commas separate too."""
-_TEXTS = ("target", "network", "shm-size", "cgroup-parent", "call")
-_SWITCHES = ("push", "load", "no-cache", "pull")
-_HERE = ("cache-from", "cache-to", "builder", "provenance", "sbom")
+_TEXTS = ("target", "network", "shm-size", "cgroup-parent", "call", "cache-from", "cache-to", "builder", "provenance",
+          "sbom")  # fmt: skip
 """Inputs whose text is the flag's."""
+_SWITCHES = ("push", "load", "no-cache", "pull")
 _LISTED = {"attests": "attest", "no-cache-filters": "no-cache-filter"}
 _OTHERS = ("allow", "context", "file", "github-token", "outputs", "secret-envs", "secret-files", "secrets", "ssh")
-NAMES = frozenset({*_WHOLE_LINES, *_COMMAS, *_TEXTS, *_SWITCHES, *_HERE, *_LISTED, *_OTHERS})
+NAMES = frozenset({*_WHOLE_LINES, *_COMMAS, *_TEXTS, *_SWITCHES, *_LISTED, *_OTHERS})
 """All inputs of docker/build-push-action v7."""
 _TRUE = {"true": True, "false": False}
 
@@ -95,7 +95,7 @@ def _arguments(given: Mapping[str, str], places: _Places) -> Iterator[str]:
             yield f"--{flag}={places.named(text) if name == 'build-contexts' else text}"
     for name, flag in _COMMAS.items():
         yield from (f"--{flag}={text}" for text in _words(given.get(name, ""), name))
-    for name in (*_TEXTS, *_HERE):
+    for name in _TEXTS:
         if name in given:
             yield f"--{name}={given[name].strip()}"
     for name, flag in _LISTED.items():
@@ -175,10 +175,10 @@ class _Places:
             clone = workspace if (workspace / ".git").exists() else _clone(environ)
             context = clone / text.removeprefix(_DEFAULT_CONTEXT).removeprefix(":").lstrip("/")
             return cls(environ, clone, context, context / file, True)
-        context = workspace / _inside(text, environ) if "://" not in text else Path(text)
         if "://" in text:
             _refuse(f"The input `context` is {printable(text.rpartition('@')[2])}, another repository's address.",
                     "Check it out with actions/checkout, and name its directory.")  # fmt: skip
+        context = workspace / _inside(text, environ)
         directory = workspace if (workspace / ".git").exists() or not context.is_dir() else context
         return cls(environ, directory, context, workspace / _inside(file, environ))
 

@@ -33,7 +33,7 @@ _REFUSED = {
     "--iidfile": "--report FILE says it, and `config` of the image in it is what docker calls its id.",
     "--metadata-file": "--report FILE says more, and the outputs of a step of GitHub have `metadata`.",
     "--no-cache-filter": "Lineal knows no single target to build anew: give --no-cache for all of them.",
-    "--policy": "Write `trust:` into a lineal.yaml, as docs/security.md shows.",
+    "--policy": "Write `trust:` into a lineal.yaml, as docs/trust.md shows.",
     "--memory": "Limit the engine, or the job that it runs in.",
     "--memory-swap": "Limit the engine, or the job that it runs in.",
     "--cpu-period": "Limit the engine, or the job that it runs in.",

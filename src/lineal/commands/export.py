@@ -92,7 +92,8 @@ class Export:
         from lineal.publish.local_image import LocalImage, local_name, local_names
 
         if machine is not None and len(parts) > 1:
-            parts = {platform: parts[platform] for platform in [self._for(machine, name, parts)]}
+            platform = self._for(machine, name, parts)
+            parts = {platform: parts[platform]}
         finished = result.finished.get(name)
         images = [self._read(platform, stage, result, finished) for platform, stage in parts.items()]
         index = self._index(images, finished) if len(images) > 1 else None

@@ -15,7 +15,7 @@ from lineal.config.publish import Publish
 from lineal.config.run_options import Ulimit
 from lineal.config.validation import check
 from lineal.errors import BadConfiguration, Problems
-from lineal.oci.reference import is_tag, parse_reference
+from lineal.oci.reference import is_tag, parse_reference, whole_name
 from lineal.text import printable, quoted
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -245,9 +245,7 @@ class _Reader:
 
 
 def _whole(name: str) -> str:
-    head, slash, _ = name.partition("/")
-    if not (slash and ("." in head or ":" in head or head == "localhost")):
-        name = f"docker.io/{name}" if slash else f"docker.io/library/{name}"
+    name = whole_name(name)
     last = name.rpartition("/")[2]
     return name if is_tag(last.partition(":")[2]) else f"{name}:latest"
 

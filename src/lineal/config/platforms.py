@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated
 
@@ -10,18 +9,17 @@ from msgspec import Meta
 
 from lineal.config.document import Path
 from lineal.config.rule_violation import RuleViolation
-from lineal.oci.platform import normal
+from lineal.oci.platform import LINUX, is_linux, normal
 from lineal.text import quoted
 
 PLATFORM = "linux/amd64"
-PLATFORM_PATTERN = re.compile(r"linux/[a-z0-9]+(/v[0-9]+)?")
 _HOW = f"Write it as linux/ARCHITECTURE, such as `{PLATFORM}`."
 
 PlatformName = Annotated[
     str,
     Meta(
         description="A platform: `linux/ARCHITECTURE[/VARIANT]`.",
-        pattern=f"^{PLATFORM_PATTERN.pattern}$",
+        pattern=f"^{LINUX.pattern}$",
         extra={"rule": _HOW},
     ),
 ]
@@ -40,7 +38,7 @@ def check_platforms(platforms: Sequence[str], path: Path) -> Iterator[RuleViolat
         yield RuleViolation(path, "An image is built for one platform at least.", f"Write `platforms: [{PLATFORM}]`.")
     seen: set[str] = set()
     for index, platform in enumerate(platforms):
-        if not PLATFORM_PATTERN.fullmatch(platform):
+        if not is_linux(platform):
             yield RuleViolation((*path, index), f"{quoted(platform)} is not a platform that Lineal builds.", _HOW)
         elif normal(platform) in seen:
             yield RuleViolation(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 
-from lineal.oci.platform import normal
+from lineal.oci.platform import is_linux, normal
 
 _WINDOWS = re.compile(
     r"^mcr\.microsoft\.com/(windows|dotnet/framework|windowsservercore|nanoserver)\b"
     r"|^microsoft/(nanoserver|windowsservercore|windows)\b"
     r"|:[^/]*(nanoserver|windowsservercore|ltsc20\d\d)"
 )
-_LINUX = re.compile(r"linux/[a-z0-9]+(/v[0-9]+)?")
 _PROGRAM_OF_WINDOWS = re.compile(r"\s*((?:powershell|cmd)(?:\.exe)?)(?=\s|$)", re.IGNORECASE)
 
 __all__ = ["arguments", "is_linux", "is_windows", "normal", "program_of_windows"]
@@ -20,11 +19,6 @@ __all__ = ["arguments", "is_linux", "is_windows", "normal", "program_of_windows"
 def is_windows(reference: str) -> bool:
     """Whether a base has Windows in its name, as all of them do."""
     return _WINDOWS.search(reference.lower()) is not None
-
-
-def is_linux(platform: str) -> bool:
-    """Whether a platform, in its one spelling, is one that Lineal builds for."""
-    return _LINUX.fullmatch(platform) is not None
 
 
 def program_of_windows(command: str) -> str:

@@ -31,16 +31,19 @@ class EngineTable:
         return tuple(dict.fromkeys([self.default, *self.named.values()]))
 
 
-def parse_table(text: str, source: str, default: Named) -> EngineTable:
+_DEFAULT = Named("auto", "default")
+
+
+def parse_table(text: str, source: str) -> EngineTable:
     """`docker linux/arm64=buildkit:ADDRESS`: an engine for all platforms, others for some; blanks between them.
 
     Raises `BadConfiguration`."""
-    found, named = default, {}
+    found, named = _DEFAULT, {}
     for entry in text.split():
         platform, separator, name = entry.partition("=")
         if separator and platform.startswith("linux/"):
             named[normal(platform)] = Named(name, source)
-        elif found is default:
+        elif found is _DEFAULT:
             found = Named(entry, source)
         else:
             raise BadConfiguration(

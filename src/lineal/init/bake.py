@@ -11,6 +11,7 @@ from typing import Any
 
 from lineal.init.build import UNKNOWN, Build, inside
 from lineal.init.compose import written
+from lineal.init.fields import items, table
 
 _OWN = frozenset({"context", "dockerfile", "tags", "target"})
 """What a target has that is more than a parent of others."""
@@ -29,7 +30,7 @@ def builds(path: str, document: Any, files: Collection[str]) -> Iterator[Build]:
     targets = document.get("target") if isinstance(document, dict) else None
     if not isinstance(targets, dict):
         return
-    parents = {str(one) for own in targets.values() if isinstance(own, dict) for one in _list(own.get("inherits"))}
+    parents = {str(one) for own in targets.values() if isinstance(own, dict) for one in items(own.get("inherits"))}
     for name, own in targets.items():
         if name.startswith("_") or (name in parents and not _OWN & set(own if isinstance(own, dict) else ())):
             continue
@@ -38,7 +39,7 @@ def builds(path: str, document: Any, files: Collection[str]) -> Iterator[Build]:
             context = inside(folder, _text(found, "context", "."))
             dockerfile = None if context is None else inside(context, _text(found, "dockerfile", "Dockerfile"))
             if context is not None and dockerfile is not None and dockerfile in files:
-                args = _table(found, "args")
+                args = table(found, "args")
                 given = {str(key): _known(written(value)) for key, value in args.items() if value is not None}
                 yield Build(
                     dockerfile,
@@ -48,16 +49,12 @@ def builds(path: str, document: Any, files: Collection[str]) -> Iterator[Build]:
                     path,
                     name=name,
                     tags=_texts(found, "tags"),
-                    labels={str(key): written(value) for key, value in _table(found, "labels").items()},
+                    labels={str(key): written(value) for key, value in table(found, "labels").items()},
                     platforms=_texts(found, "platforms"),
                     pushed="tags" in found,
-                    contexts={str(key): written(value) for key, value in _table(found, "contexts").items()},
+                    contexts={str(key): written(value) for key, value in table(found, "contexts").items()},
                 )
                 break
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _inherited(name: str, targets: Targets, known: dict[str, dict[str, Any]] | None = None) -> dict[str, Any]:
@@ -69,16 +66,11 @@ def _inherited(name: str, targets: Targets, known: dict[str, dict[str, Any]] | N
         return known.get(name, {})
     known[name] = dict(own)
     found: dict[str, Any] = {}
-    for part in [*(_inherited(str(one), targets, known) for one in _list(own.get("inherits"))), own]:
-        args = {**_table(found, "args"), **_table(part, "args")}
+    for part in [*(_inherited(str(one), targets, known) for one in items(own.get("inherits"))), own]:
+        args = {**table(found, "args"), **table(part, "args")}
         found |= {key: value for key, value in part.items() if value is not None} | {"args": args}
     known[name] = found
     return found
-
-
-def _table(found: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = found.get(key)
-    return value if isinstance(value, dict) else {}
 
 
 def _texts(found: Mapping[str, Any], key: str) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from lineal.init.charts import charts
 from lineal.init.files import Files
 from lineal.init.hints import ways
 from lineal.init.tag_rules import template_of
-from lineal.oci.reference import parse_reference
+from lineal.oci.reference import parse_reference, whole_name
 from lineal.text import printable
 
 Refused = Callable[[Project, str], str | None]
@@ -32,11 +32,10 @@ _SUFFIX = re.compile(r"(?i)(?:dockerfile|containerfile)[._-](.+)|(.+?)[._-](?:do
 
 @dataclass
 class Draft:
-    """`sources` says of each image where it was found, `guesses` what of it nobody wrote."""
+    """`sources` says of each image where it was found."""
 
     project: Project
     sources: dict[str, str] = field(default_factory=dict)
-    guesses: dict[str, list[str]] = field(default_factory=dict)
     chart: str = ""
     left_out: list[str] = field(default_factory=list)
 
@@ -102,7 +101,6 @@ class _Drafting:
         for key in sorted(build.args.keys() - args.keys()):
             self._leave(name, f"the argument {printable(key)}, whose value {build.source} knows when it runs.")
         labels = {key: value for key, value in build.labels.items() if UNKNOWN not in value}
-        guesses = ["the context"] if build.source == GUESSED else []
         image = Image(
             context=build.context, dockerfile=build.dockerfile, target=build.target, args=args, labels=labels,
             publish=self._publish(name, build),
@@ -116,7 +114,6 @@ class _Drafting:
                 self._leave(name, f"the platforms {', '.join(map(printable, platforms))} of {build.source}.")
         self._images[name], self._builds[name] = image, build
         self._found.sources[name] = build.source
-        self._found.guesses[name] = guesses
 
     def _name(self, build: Build) -> str:
         wanted = [build.name, *(tag.rpartition("/")[2].partition(":")[0] for tag in build.tags)]
@@ -231,8 +228,4 @@ def _address(reference: str) -> str | None:
         parse_reference(reference)
     except BadConfiguration:
         return None
-    head, slash, _ = reference.partition("/")
-    has_host = bool(slash) and ("." in head or ":" in head or head == "localhost")
-    if has_host:
-        return reference
-    return f"docker.io/{reference}" if slash else f"docker.io/library/{reference}"
+    return whole_name(reference)

@@ -8,6 +8,7 @@ from itertools import islice, product
 from typing import Any
 
 from lineal.init.build import UNKNOWN, Build, inside
+from lineal.init.fields import items, table
 from lineal.init.tag_rules import DEFAULT
 
 _MOST_JOBS = 64
@@ -22,12 +23,12 @@ def is_workflow(path: str) -> bool:
 def builds(path: str, document: Any) -> Iterator[Build]:
     whole = document if isinstance(document, dict) else {}
     for job in _jobs(whole):
-        env = {**_table(whole, "env"), **_table(job, "env")}
-        steps = [step for step in _list(job.get("steps")) if isinstance(step, dict)]
-        metadata = {str(step.get("id")): _table(step, "with") for step in steps if _uses(step, "metadata-action")}
+        env = {**table(whole, "env"), **table(job, "env")}
+        steps = [step for step in items(job.get("steps")) if isinstance(step, dict)]
+        metadata = {str(step.get("id")): table(step, "with") for step in steps if _uses(step, "metadata-action")}
         for step in steps:
             if _uses(step, "build-push-action"):
-                given = _table(step, "with")
+                given = table(step, "with")
                 for matrix in _matrix(job.get("strategy")):
                     known = {"matrix": matrix, "env": env}
                     values = {str(key): _value(value, known) for key, value in given.items()}
@@ -40,20 +41,11 @@ def _uses(step: Mapping[str, Any], action: str) -> bool:
     return str(step.get("uses")).startswith(f"docker/{action}@")
 
 
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
 def _jobs(document: Any) -> Iterator[Mapping[str, Any]]:
     """The jobs of a workflow; of an action, what it runs."""
     parts = document if isinstance(document, dict) else {}
-    found = [*_table(parts, "jobs").values(), parts.get("runs")]
+    found = [*table(parts, "jobs").values(), parts.get("runs")]
     yield from (job for job in found if isinstance(job, dict))
-
-
-def _table(found: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = found.get(key)
-    return value if isinstance(value, dict) else {}
 
 
 def _build(path: str, values: Mapping[str, str], meta: Mapping[str, str]) -> Iterator[Build]:

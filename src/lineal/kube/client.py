@@ -103,7 +103,7 @@ class KubeClient:
             return None
         answer = _parsed(data)
         if status not in _GOOD:
-            raise KubeRefused(status, _said(data), entries(answer, "details", "causes"))
+            raise KubeRefused(status, _said(answer), entries(answer, "details", "causes"))
         if not isinstance(answer, dict):
             raise KubeUnavailable("its answer is not that of a Kubernetes API server")
         return answer
@@ -138,7 +138,7 @@ class KubeClient:
             request = self._client.build_request("GET", path, params=httpx2.QueryParams(list(query)), headers=asked)
             answer = self._client.send(request, stream=True)
             if answer.status_code != _SWITCHED:
-                raise KubeRefused(answer.status_code, _said(answer.read()))
+                raise KubeRefused(answer.status_code, _said(_parsed(answer.read())))
             stream = answer.extensions["network_stream"]
             try:
                 # What came behind the answer is at hand; nothing else is waited for.
@@ -174,9 +174,8 @@ def _parsed(data: bytes) -> Any:
         return None
 
 
-def _said(data: bytes) -> str:
+def _said(answer: Any) -> str:
     """The message of an answer that is an error."""
-    answer = _parsed(data)
     return printable(str(answer.get("message", "")), 500) if isinstance(answer, dict) else ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform as machine
+import re
 from collections.abc import Iterator, Mapping
 
 _ARCHITECTURES = {
@@ -13,6 +14,8 @@ _PLAIN = {"arm64/v8": "arm64", "amd64/v1": "amd64"}
 _OLDEST = {"amd64": 2, "arm": 5, "arm64": 9}
 """The lowest variant that has a number of its own."""
 _DIGITS = 2
+LINUX = re.compile(r"linux/[a-z0-9]+(/v[0-9]+)?")
+_FIELDS = ("os", "architecture", "variant")
 
 
 def normal(platform: str) -> str:
@@ -46,6 +49,16 @@ def runs(platform: str) -> Iterator[str]:
         yield from (f"{name}/arm/v{older}" for older in (8, 7, 6, 5))
 
 
+def is_linux(platform: str) -> bool:
+    """Whether it is spelled as one that Lineal builds for."""
+    return LINUX.fullmatch(platform) is not None
+
+
+def fields(platform: str) -> dict[str, str]:
+    """A platform as an index names it; `named` reads it."""
+    return dict(zip(_FIELDS, platform.split("/"), strict=False))
+
+
 def own_platform() -> str:
     """The one of this machine."""
     return normal(machine.machine())
@@ -54,7 +67,7 @@ def own_platform() -> str:
 def named(document: Mapping[str, object]) -> str | None:
     """The platform that an image's config, or the `platform` of an index's entry, names; None when it names none.
     Raises ValueError."""
-    parts = [document.get(key) or "" for key in ("os", "architecture", "variant")]
+    parts = [document.get(key) or "" for key in _FIELDS]
     if not all(isinstance(part, str) and "/" not in part for part in parts):
         raise ValueError("a platform is made of texts")
     return normal("/".join(str(part) for part in parts if part)) if parts[0] and parts[1] else None

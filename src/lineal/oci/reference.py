@@ -103,6 +103,14 @@ def familiar(text: str) -> str:
     return name if wanted == "latest" else f"{name}@{wanted}" if is_digest(wanted) else f"{name}:{wanted}"
 
 
+def whole_name(name: str) -> str:
+    """A name with its host, as containerd writes it: `docker.io/library/app:latest`."""
+    head, slash, _ = name.partition("/")
+    if slash and ("." in head or ":" in head or head == "localhost"):
+        return name
+    return f"docker.io/{name}" if slash else f"docker.io/library/{name}"
+
+
 def _normal(host: str, repository: str) -> tuple[str, str]:
     if host not in DOCKER_HUB_HOSTS:
         return host, repository

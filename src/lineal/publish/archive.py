@@ -15,9 +15,10 @@ from typing import IO, Any
 from lineal.errors import Unreachable
 from lineal.oci import Store
 from lineal.oci.image import content, encode, whole
+from lineal.oci.reference import whole_name
 from lineal.oci.types import OCI_INDEX, Descriptor
 from lineal.publish.archive_output import STDOUT, ArchiveOutput
-from lineal.publish.local_image import LocalImage, whole_name
+from lineal.publish.local_image import LocalImage
 from lineal.store.layout_index import INDEX, REF_NAME, TEMPORARY, replacing
 from lineal.tar import raw
 from lineal.tar.header import DIRECTORY, END, padding

@@ -43,14 +43,6 @@ def local_name(reference: str) -> str:
     )
 
 
-def whole_name(name: str) -> str:
-    """A name with its host, as containerd writes it: `docker.io/library/app:latest`."""
-    head, slash, _ = name.partition("/")
-    if slash and ("." in head or ":" in head or head == "localhost"):
-        return name
-    return f"{_HUB}/{name}" if slash else f"{_HUB}/library/{name}"
-
-
 def _plain(found: re.Match[str]) -> str:
     """Names of projects and images have more separators in a row than Docker takes."""
     if _TAKEN.fullmatch(found[0]):

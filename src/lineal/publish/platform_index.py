@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from lineal.oci.image import encode
+from lineal.oci.platform import fields
 from lineal.oci.types import OCI_INDEX, Image, Manifest
 from lineal.publish.finished_image import annotations_of
 from lineal.store.record import Record
-
-_FIELDS = ("os", "architecture", "variant")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +47,7 @@ def finished(parts: Mapping[str, Part], name: str, page: str | None, given: Mapp
 
 def plain_index(images: Sequence[Image]) -> Manifest:
     """An index over images that are not finished."""
-    named = [(image.manifest, image.platform or "") for image in images]
-    entries = [_entry(manifest, dict(zip(_FIELDS, name.split("/"), strict=False))) for manifest, name in named]
+    entries = [_entry(image.manifest, fields(image.platform or "")) for image in images]
     return Manifest(encode({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}), OCI_INDEX)
 
 

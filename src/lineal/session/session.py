@@ -212,7 +212,7 @@ class Session:
         from lineal.engine.table import EngineTable, Named, parse_table
 
         engine, written = self.settings.engine, self.loaded.project.engines
-        table = parse_table(engine.value, engine.origin.source, Named("auto", "default"))
+        table = parse_table(engine.value, engine.origin.source)
         if engine.origin is not DEFAULT or not written:
             return table
         if not self.context.trusted:

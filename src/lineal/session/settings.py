@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lineal.config.model import MOST_DAYS, Deploy
-from lineal.config.platforms import PLATFORM_PATTERN
 from lineal.config.setting import DEFAULT, Origin, Setting, resolve, variable_of
 from lineal.engine import DEVICE, NETWORK_HOST, SECURITY_INSECURE
 from lineal.errors import BadConfiguration
-from lineal.oci.platform import normal
+from lineal.oci.platform import is_linux, normal
 from lineal.session.options import Options
 from lineal.store.mirror import parse_mirror
 from lineal.store.open import check_address
@@ -235,9 +234,9 @@ def _entitlements(lines: Lines) -> Lines:
 def _engine(setting: Setting[str]) -> Setting[str]:
     if setting.origin is not DEFAULT:
         from lineal.engine.select import check
-        from lineal.engine.table import Named, parse_table
+        from lineal.engine.table import parse_table
 
-        for named in parse_table(setting.value, str(setting.origin), Named("auto", "default")).every:
+        for named in parse_table(setting.value, str(setting.origin)).every:
             check(named.name, named.source)
     return setting
 
@@ -246,7 +245,7 @@ def _platforms(lines: Lines) -> Lines:
     """`linux/amd64,linux/arm64`: with commas between them, or one a line."""
     found = dict.fromkeys(normal(text.strip()) for line in lines.value for text in line.split(",") if text.strip())
     for platform in found:
-        if not PLATFORM_PATTERN.fullmatch(platform):
+        if not is_linux(platform):
             raise BadConfiguration(
                 f"{quoted(platform)} ({lines.origin}) is not a platform that Lineal builds.",
                 id="LN-1035",
@@ -256,6 +255,8 @@ def _platforms(lines: Lines) -> Lines:
 
 
 def _runners(lines: Lines) -> Setting[Mapping[str, tuple[str, ...]]]:
+    if not lines.value:
+        return Setting({}, lines.origin)
     from lineal.ci.runners import parse_runners
 
     return Setting(parse_runners(lines.value, lines.origin.source), lines.origin)

@@ -81,17 +81,17 @@ class Publisher:
     def publish(self, built: Built, record: Record) -> Publication:
         """Publish, or adopt the publication of another run. The publisher sets `record.created`."""
         record = replace(record, beside=record.beside | built.beside)
-        blobs, beside = record_documents(
+        blobs, record_manifest = record_documents(
             record, built.inputs, built.filesystem, built.image, built.platform, built.making, self._sign,
             self._store.now(),
         )  # fmt: skip
         pool = self._lookup.pool
         list(pool.map(self._store.put_blob, [Blob.of(built.image.config), *blobs]))
-        list(pool.map(self._store.put_manifest, [built.image.manifest, beside]))
+        list(pool.map(self._store.put_manifest, [built.image.manifest, record_manifest]))
 
         def made(created: int) -> Candidate:
             dated = replace(record, created=created)
-            index = self._marked(stage_index(built.image, beside, dated, built.platform))
+            index = self._marked(stage_index(built.image, record_manifest, dated, built.platform))
             return Candidate(dated, stage_tag(record.checksum, created), index)
 
         with self._lock.hold(record.checksum):

@@ -12,6 +12,7 @@ from typing import Any
 from lineal.errors import MissingContent
 from lineal.oci import Store
 from lineal.oci.image import encode, read_blob
+from lineal.oci.platform import fields
 from lineal.oci.types import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Image, Manifest, sha256
 from lineal.oci.verify import digest_of, size_of
 from lineal.store.statement import PROVENANCE, STATEMENT, Making, StageStatement
@@ -159,14 +160,13 @@ def stage_index(image: Image, record_manifest: Manifest, record: Record, platfor
 
 def index_document(image: Descriptor, platform: str, record_manifest: Descriptor, record: Record) -> dict[str, Any]:
     """The whole index of a stage as JSON."""
-    named = dict(zip(("os", "architecture", "variant"), platform.split("/"), strict=False))
     return {
         "schemaVersion": 2,
         "mediaType": OCI_INDEX,
         "manifests": [
             {
                 **image.to_json(),
-                "platform": named,
+                "platform": fields(platform),
             },
             {
                 **record_manifest.to_json(),

@@ -1,4 +1,4 @@
-"""DSSE: what a signature of a statement covers, and the envelope in which other tools keep both."""
+"""DSSE: what a signature of a statement covers, and how an envelope has the signatures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from lineal.store.statement import STATEMENT
 
-ENVELOPE = "application/vnd.dsse.envelope.v1+json"
 _MOST = 16
 """Signatures of one statement that are looked at."""
 
@@ -41,24 +40,3 @@ def decode_signatures(text: str) -> list[Signature]:
         ]
     except (LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"no signatures: {error}") from None
-
-
-def envelope(statement: bytes, signatures: str) -> bytes:
-    """A statement with its signatures (`encode_signatures`) as one document."""
-    document = {
-        "payloadType": STATEMENT,
-        "payload": b64encode(statement).decode(),
-        "signatures": json.loads(signatures),
-    }
-    return json.dumps(document, separators=(",", ":")).encode()
-
-
-def opened(data: bytes) -> tuple[bytes, str]:
-    """The statement and the signatures of an envelope. Raises ValueError for what is none."""
-    try:
-        document = json.loads(data)
-        if document["payloadType"] != STATEMENT:
-            raise ValueError("an envelope of something else")
-        return b64decode(document["payload"], validate=True), json.dumps(document["signatures"])
-    except (LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"no envelope: {error}") from None

@@ -58,7 +58,7 @@ class Bench:
 
 
 def table(text: str) -> EngineTable:
-    return parse_table(text, "--engine", DEFAULT)
+    return parse_table(text, "--engine")
 
 
 def test_a_named_engine_gets_its_platform_and_the_default_the_rest() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lineal.publish.local_image import local_names, whole_name
+from lineal.oci.reference import whole_name
+from lineal.publish.local_image import local_names
 
 
 @pytest.mark.parametrize(("project", "image", "name"), [

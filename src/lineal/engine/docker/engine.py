@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineal.engine import Command, CommandFailed, NoWorkingDirectory, RunOptions
+from lineal.engine.devices import leave_out
 from lineal.engine.log_lines import LogLines
 from lineal.engine.machine import Machine
 from lineal.errors import BuildFailed, Interrupted, LinealError
@@ -80,7 +81,8 @@ class DockerEngine:
         from lineal.engine.docker.mounts import Mounts
         from lineal.engine.docker.resources import RunResources
 
-        _check_devices(command, output)
+        # Docker Engine has devices of CDI since 28 only, and says nothing of those that it has not.
+        leave_out(command, "docker", output)
         client, images = self._connect()
         self._check()
         with self._locked(locked_caches(command.mounts)), RunResources(client, self.id) as resources:
@@ -258,18 +260,6 @@ class DockerEngine:
         # Not started yet or ended already: `run` sees the flag by itself.
         with suppress(LinealError):
             client.call("POST", f"/containers/{container}/kill", "stop a command")
-
-
-def _check_devices(command: Command, output: Callable[[str], None]) -> None:
-    """Docker Engine has devices of CDI since 28 only, and says nothing of those that it has not."""
-    for device in command.devices:
-        if device.required:
-            raise BuildFailed(
-                f"RUN --device={device.name},required needs a buildkitd: the engine docker gives no devices.",
-                id="LN-5039",
-                remedy="Name one by `--engine buildkit:ADDRESS` (LINEAL_ENGINE), or leave `required` out.",
-            )
-        output(f"The device {device.name} is left out: the engine docker gives none.")
 
 
 def _settings(options: RunOptions) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from lineal.engine import (
     NoWorkingDirectory,
     SecretMount,
 )
+from lineal.engine.devices import leave_out
 from lineal.engine.log_lines import LogLines
 from lineal.engine.machine import Machine
 from lineal.errors import BuildFailed, Interrupted, LinealError, Unreachable
@@ -188,14 +189,7 @@ def _check_rights(command: Command, output: Callable[[str], None]) -> None:
             "RUN --security=insecure needs a daemon: the engine runc gives no command the rights of root.",
             id="LN-5047", remedy="Name one by `--engine docker` or `--engine buildkit:ADDRESS` (LINEAL_ENGINE).",
         )  # fmt: skip
-    for device in command.devices:
-        if device.required:
-            raise BuildFailed(
-                f"RUN --device={device.name},required needs a buildkitd: the engine runc gives no devices.",
-                id="LN-5048",
-                remedy="Name one by `--engine buildkit:ADDRESS` (LINEAL_ENGINE), or leave `required` out.",
-            )
-        output(f"The device {device.name} is left out: the engine runc gives none.")
+    leave_out(command, "runc", output)
 
 
 def _follow(task: Task, command: Command, output: Watcher) -> None:

@@ -56,10 +56,6 @@ class RunDirectory:
         (self.path / "tasks").mkdir()
         self._tasks = 0
 
-    @property
-    def name(self) -> str:
-        return self.path.name
-
     def task(self) -> Path:
         """A new directory."""
         self._tasks += 1

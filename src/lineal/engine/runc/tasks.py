@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -144,9 +144,8 @@ class Tasks:
             task.send({"mapped": True})
 
     def pump(
-        self, chunks: Iterator[bytes], directory: str, *, layer: bool, root: tuple[int, int, int] | None = None,
-        check: Callable[[], None] | None = None,
-    ) -> list[str]:  # fmt: skip
+        self, chunks: Iterator[bytes], directory: str, *, layer: bool, root: tuple[int, int, int] | None = None
+    ) -> list[str]:
         """Unpack a tar, compressed or not, into a directory that is there; the directories that only its names imply.
 
         Raises what `chunks` raises, `Unreachable` and `Interrupted`."""
@@ -155,7 +154,7 @@ class Tasks:
             assert task.process.stdin is not None
             try:
                 for chunk in chunks:
-                    (check or self.check)()
+                    self.check()
                     task.process.stdin.write(chunk)
                 task.process.stdin.close()
             except BrokenPipeError:

@@ -92,12 +92,12 @@ class Shop:
 
     # --- deploys ------------------------------------------------------------------------------------------------
 
-    def deploy(self, *sets: str, **more: Any) -> str:
-        """The status that is reported."""
+    def deploy(self, *sets: str, patience: float = 1.0, **more: Any) -> str:
+        """The status that is reported. `patience` in seconds: more where pods crash once, however slow the machine."""
         self.lines.clear()
         notes = Notes(self.lines.append, lambda line: self.lines.append(f"warning: {line}"))
         timeouts = LockTimeouts(lease=3.0, wait=120.0, poll=0.2, notice=0.2)
-        policy = PollPolicy(0.3, 1.0, 4.0)
+        policy = PollPolicy(0.3, patience, 4.0)
         return Upgrade(self.helm, self.release(*sets, **more), notes, "tester", policy, timeouts).run(True).status
 
     def fails(self, *sets: str, **more: Any) -> str:

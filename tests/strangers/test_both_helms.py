@@ -79,7 +79,7 @@ def a_job_that_its_ttl_deletes_and_one_that_takes_its_time(shop: Shop) -> None:
                slow=workload("Job", "slow", pods="never"))  # fmt: skip
     with ThreadPoolExecutor(1) as beside:
         gone = beside.submit(_time_to_live, shop, "seed")
-        assert shop.deploy() == "deployed"
+        assert shop.deploy(patience=60.0) == "deployed"
         gone.result()
     assert any(line.startswith("Job slow: 0 of 1 ready") and "has not ended" in line for line in shop.lines)
     assert not [line for line in shop.lines if line.startswith("Job seed") and "has not ended" in line]
@@ -101,7 +101,7 @@ def _time_to_live(shop: Shop, name: str) -> None:
 def what_crashes_once_while_it_starts(shop: Shop) -> None:
     shop.chart(app=workload("Deployment", pods="late"), db=workload("StatefulSet", "db", "serviceName: x", "late"),
                agent=workload("DaemonSet", "agent", pods="late"))  # fmt: skip
-    assert shop.deploy() == "deployed"
+    assert shop.deploy(patience=60.0) == "deployed"
 
 
 def fields_that_the_api_server_takes_over(shop: Shop) -> None:
@@ -135,7 +135,7 @@ def a_service_to_which_no_load_balancer_gives_an_address(shop: Shop) -> None:
     if shop.helm.major == 3:
         return
     shop.chart(app=workload("Deployment", pods="late"), service=SERVICE)
-    assert shop.deploy() == "deployed"
+    assert shop.deploy(patience=60.0) == "deployed"
     assert "Deployment shop: 1 of 1 ready" in shop.lines
     assert "as in revision 1 again" in shop.fails("pods=crash")
 

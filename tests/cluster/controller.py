@@ -32,6 +32,7 @@ _WAITING = {
     "unpulled": ("ImagePullBackOff", 'Back-off pulling image "{image}": ErrImagePull: {image}: not found'),
     "config": ("CreateContainerConfigError", 'configmap "settings" not found'),
     "crash": ("CrashLoopBackOff", "back-off 40s restarting failed container"),
+    "late": ("CrashLoopBackOff", "back-off 10s restarting failed container"),
 }
 
 
@@ -205,7 +206,7 @@ class _Controller:
         for pod in pods[:wanted]:
             seen = bool(pod.get("status", {}).get("conditions"))
             behaviour = pod["metadata"].get("annotations", {}).get(BEHAVIOUR, "ready")
-            now = behaviour if behaviour != "late" else "ready" if seen else "crash"
+            now = "ready" if behaviour == "late" and seen else behaviour
             ready += now == "ready"
             if not seen or (behaviour == "late" and not _is_ready(pod)):
                 self.client.status("pods", pod["metadata"]["namespace"], pod["metadata"]["name"],
@@ -327,17 +328,18 @@ def _pod_status(pod: dict[str, Any], behaviour: str) -> dict[str, Any]:
     container = pod["spec"]["containers"][0]
     state: dict[str, Any] = {"running": {"startedAt": _now()}}
     more: dict[str, Any] = {}
+    crashed = behaviour in ("crash", "late")
     if behaviour in _WAITING:
         reason, message = _WAITING[behaviour]
         state = {"waiting": {"reason": reason, "message": message.format(image=container["image"])}}
-    if behaviour == "crash":
+    if crashed:
         more = {"lastState": {"terminated": {"exitCode": 2, "reason": "Error"}}}
     return {
-        "phase": "Running" if ready or behaviour in ("never", "crash") else "Pending",
+        "phase": "Running" if ready or crashed or behaviour == "never" else "Pending",
         "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
         "containerStatuses": [{
             "name": container["name"], "image": container["image"], "imageID": "", "ready": ready,
-            "restartCount": 4 if behaviour == "crash" else 0, "state": state, **more,
+            "restartCount": {"crash": 4, "late": 1}.get(behaviour, 0), "state": state, **more,
         }],
     }  # fmt: skip
 

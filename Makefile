@@ -51,7 +51,7 @@ test-long:
 	LINEAL_REBUILD=1 $(PYTHON) -m pytest -n $(WORKERS) tests/simulation tests/differential/test_generated.py \
 	  tests/runner/test_image.py tests/e2e/test_races.py tests/e2e/test_faults.py::$(KILLED) \
 	  tests/e2e/test_ordinary_user.py tests/unit/engine/runc $(ARGS)
-	$(PYTHON) -m pytest -n $(WORKERS) --timeout 1500 -m long tests/act tests/gitlab tests/strangers
+	$(PYTHON) -m pytest -n $(WORKERS) --timeout 1500 -m long tests/act tests/gitlab tests/strangers tests/differential
 	for engine in buildkit runc; do LINEAL_TEST_ENGINE=$$engine $(PYTHON) -m pytest -n $(WORKERS) --timeout 1500 \
 	  tests/differential/test_same_image.py -k "run/ or known-projects/ or onbuild/ or targets/ or args/" || exit; done
 

@@ -74,6 +74,7 @@ def test_a_pull_request_is_built_and_not_deployed(act: Act, cluster: kube.Cluste
     assert deployed(cluster) == {}
 
 
+@pytest.mark.long
 def test_each_stale_image_has_a_job_and_the_next_run_has_none(act: Act, cluster: kube.Cluster) -> None:
     config = (act.repo.path / "lineal.yaml").read_text().replace("\nimages:", "\nimages:\n  mail: {context: mail}")
     act.repo.write({"lineal.yaml": config, "mail/Dockerfile": "FROM scratch\nCOPY letter /\n", "mail/letter": "Dear"})
@@ -109,6 +110,7 @@ def test_a_pull_request_is_checked_as_far_as_it_may(act: Act, cluster: kube.Clus
     assert cluster.log == []
 
 
+@pytest.mark.long
 def test_a_pull_request_has_a_release_until_it_is_closed(act: Act, cluster: kube.Cluster) -> None:
     act.install("github-review.yml")
     run = act.succeed("pull_request", pull_request(act, "opened"))
@@ -123,6 +125,7 @@ def test_a_pull_request_has_a_release_until_it_is_closed(act: Act, cluster: kube
     assert cluster.releases() == {}
 
 
+@pytest.mark.long
 def test_production_gets_the_digests_of_staging(act: Act, cluster: kube.Cluster) -> None:
     act.install("github-promote.yml")
     run = act.succeed()
@@ -131,6 +134,7 @@ def test_production_gets_the_digests_of_staging(act: Act, cluster: kube.Cluster)
     assert deployed(cluster) == {"shop-staging": image, "shop-production": image}
 
 
+@pytest.mark.long
 def test_other_images_than_those_of_staging_are_not_promoted(act: Act, cluster: kube.Cluster) -> None:
     act.install("github-promote.yml", {"${{ needs.staging.outputs.images }}": "others"})
     run = act.run()
@@ -216,6 +220,7 @@ _UPLOAD = 'mkdir -p "/artifacts/$NAME" && cp -R --no-preserve=mode "$FILES/." "/
 _DOWNLOAD = 'mkdir -p "$FILES" && cp -R "/artifacts/$NAME/." "$FILES"'
 
 
+@pytest.mark.long
 def test_what_one_job_makes_is_in_the_image_of_the_next(act: Act, tmp_path: Path) -> None:
     """GitHub's storage is not here: two actions with the same names and inputs have a folder."""
     for name, version, script in (("upload", "v6", _UPLOAD), ("download", "v7", _DOWNLOAD)):

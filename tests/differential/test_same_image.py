@@ -6,6 +6,7 @@ import fnmatch
 import re
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,14 @@ from tests.scheduling import cases
 pytestmark = [pytest.mark.engine, pytest.mark.registry]
 
 MISSING = buildkit.missing()
+_LONG = "known-projects"
+"""A group with a hundred RUNs, whose kinds other groups have one by one."""
+
+
+def param(case: Case) -> Any:
+    return pytest.param(case, id=case.id, marks=[pytest.mark.long] if case.group.name == _LONG else [])
+
+
 CASES = [] if MISSING else all_cases()
 
 
@@ -39,7 +48,7 @@ def test_buildkit_is_there() -> None:
         pytest.skip(MISSING)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [param(case) for case in CASES])
 def test_the_same_image(shared: Workshop, case: Case) -> None:
     result, ours, theirs = shared.build(case)
     check_outcome(case, result, theirs)

@@ -87,6 +87,7 @@ def test_without_docker_a_push_is_built_in_the_buildkitd_beside_the_job(
     assert servers.PASSWORD not in done.text
 
 
+@pytest.mark.long
 def test_a_merge_request_is_built_and_not_deployed(shop: Project, cluster: kube.Cluster) -> None:
     use(shop, "gitlab.yml")
     shop.repo.branch("tea")
@@ -140,6 +141,7 @@ def test_each_kind_of_pipeline_has_its_jobs_once(
     assert found == jobs, listed.text
 
 
+@pytest.mark.long
 def test_a_review_environment_comes_and_goes(shop: Project, cluster: kube.Cluster) -> None:
     use(shop, "gitlab-review.yml")
     shop.repo.branch("tea")
@@ -157,6 +159,7 @@ def test_a_review_environment_comes_and_goes(shop: Project, cluster: kube.Cluste
     assert not [key for key in cluster.objects if name in key]
 
 
+@pytest.mark.long
 def test_the_next_job_has_the_outputs(shop: Project) -> None:
     use(shop, "gitlab-outputs.yml")
     done = shop.pipeline()
@@ -168,6 +171,7 @@ def test_the_next_job_has_the_outputs(shop: Project) -> None:
     assert "Anything new? false" in again.said("scan")
 
 
+@pytest.mark.long
 def test_what_one_job_makes_is_in_the_image_of_the_next(shop: Project) -> None:
     make = "#!/bin/sh\nmkdir -p web/dist && tr a-z A-Z <web/page >web/dist/page\n"
     shop.repo.git("rm", "--quiet", "-r", ".")
@@ -237,6 +241,7 @@ def raw_files(repository: Path) -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.mark.long
 def test_every_image_has_a_job_of_its_own_in_a_child_pipeline(shop: Project, cluster: kube.Cluster) -> None:
     use(shop, "gitlab-child.yml")
     done = shop.pipeline()

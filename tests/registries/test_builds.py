@@ -11,8 +11,16 @@ from tests.registries.proxy import Proxy
 DOCKERFILE = "FROM scratch\nCOPY src /src\n"
 CACHED = 4
 """Requests that a run may need to find everything published, besides those that a registry makes it repeat."""
-# Other words for the same refusal, other sizes of pages make no other story; test_stores.py has them all.
+# Other words for the same refusal, other sizes of pages make no other story; test_stores.py has them all. And these
+# three are a part of "several at once".
 ALIKE = {
+    "Link with a host",
+    "no digest header",
+    "relative Location",
+    "404 for an absent last",
+    "numbers",
+    "sorted pages",
+    "immutable, 400 TAG_INVALID",
     "503",
     "520",
     "a secondary limit",

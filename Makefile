@@ -10,7 +10,7 @@ SHELL_SCRIPTS := .ci/run scripts/setup scripts/engine scripts/buildkit scripts/f
 YAML := $(wildcard .yamllint *.yml *.yaml .github gitlab-ci build-push) examples
 WORKFLOWS := $(wildcard .github/workflows/*.yml examples/ci/github*.yml)
 
-.PHONY: help demo check check-tests test test-long fuzz corpus lint bench cluster sops cosign registries
+.PHONY: help demo check check-tests test test-long test-engines fuzz corpus lint bench cluster sops cosign registries
 
 help:
 	@echo 'make demo    a small shop is built, changed, branched, merged and rendered, as a story (STORE=host/repo for a registry)'
@@ -38,12 +38,15 @@ check-tests:
 	@scripts/setup lint
 	$(PYTHON) -m pytest -n 2 --timeout 60 -m "not server and not slow and not hypothesis" tests/unit $(ARGS)
 
+# MARKS= for the long ones, too.
+test: MARKS ?= not long
 test:
 	@scripts/setup test
-	$(PYTHON) -m pytest -n $(WORKERS) --timeout 1500 -m "not long" $(ARGS)
+	$(PYTHON) -m pytest -n $(WORKERS) --timeout 1500 -m "$(MARKS)" $(ARGS)
 
 KILLED := test_a_run_killed_at_any_step_loses_at_most_one_stage
-# The long searches, and the image built from nothing: some 25 minutes; .ci/run tries fewer schedules.
+# The long searches, and the image built from nothing: some 25 minutes. .ci/run has them in its `make test`, with fewer
+# schedules.
 test-long: export LINEAL_SCHEDULES ?= 100000
 test-long: export LINEAL_GENERATED ?= 32
 test-long:
@@ -52,8 +55,13 @@ test-long:
 	  tests/runner/test_image.py tests/e2e/test_races.py tests/e2e/test_faults.py::$(KILLED) \
 	  tests/e2e/test_ordinary_user.py tests/unit/engine/runc $(ARGS)
 	$(PYTHON) -m pytest -n $(WORKERS) --timeout 1500 -m long tests/act tests/gitlab tests/strangers tests/differential
+	$(MAKE) --no-print-directory test-engines
+
+# What RUN has, with the other engines than Docker's.
+test-engines:
+	@scripts/setup test
 	for engine in buildkit runc; do LINEAL_TEST_ENGINE=$$engine $(PYTHON) -m pytest -n $(WORKERS) --timeout 1500 \
-	  tests/differential/test_same_image.py -k "run/ or known-projects/ or onbuild/ or targets/ or args/" || exit; done
+	  tests/differential/test_same_image.py -k "run/ or onbuild/ or targets/ or args/" $(ARGS) || exit; done
 
 # What is found is printed as an example to paste above the test.
 fuzz: SECONDS ?= 300

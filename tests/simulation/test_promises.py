@@ -1,6 +1,6 @@
 """G1 to G5 and G9 over thousands of schedules of runs that meet; a failure is shrunk to a readable story.
 
-`make test` tries 2,000 schedules, `make test-long` 100,000; CI adds 1,500 of those (LINEAL_SCHEDULES)."""
+`make test` tries 2,000 schedules, `make test-long` 100,000, CI 5,000 (LINEAL_SCHEDULES)."""
 
 from __future__ import annotations
 

@@ -68,10 +68,10 @@ def docker_registry(
         yield address
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(300)
 
 
-def wait_for_port(address: str, server: subprocess.Popen[bytes], log: Path, seconds: float = 20) -> None:
+def wait_for_port(address: str, server: subprocess.Popen[bytes], log: Path, seconds: float = 300) -> None:
     host, port = address.split(":")
     end = time.monotonic() + seconds
     while server.poll() is None and time.monotonic() < end:

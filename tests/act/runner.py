@@ -116,7 +116,7 @@ class Act:
         print("The engine still held a volume when its job had ended:", *wrong)
         for volume, container in (found.groups() for found in left):
             docker("rm", "--force", "--volumes", container, check=False)
-            end = time.monotonic() + 30
+            end = time.monotonic() + 300
             while (removed := docker("volume", "rm", volume, check=False)).returncode:
                 if "no such volume" in removed.stderr.lower():
                     break

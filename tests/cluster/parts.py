@@ -70,7 +70,7 @@ def _etcd(directory: Path) -> Iterator[str]:
         yield client
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(300)
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def _running(binary: Path, directory: Path, etcd: str) -> Iterator[Path]:
         yield directory / "kubeconfig"
     finally:
         process.kill()
-        process.wait(20)
+        process.wait(300)
 
 
 def _wait_until_ready(url: str, token: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -98,10 +98,10 @@ def buildkitd(directory: Path, registry: str, *more: str) -> Iterator[Buildkit]:
         yield Buildkit(address, directory, daemon.kill)
     finally:
         daemon.terminate()
-        daemon.wait(30)
+        daemon.wait(300)
 
 
-def _wait(daemon: subprocess.Popen[bytes], address: str, log: Path, seconds: float = 30) -> None:
+def _wait(daemon: subprocess.Popen[bytes], address: str, log: Path, seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     ask = [_BUILDCTL, "--addr", address, "debug", "workers"]
     while daemon.poll() is None and time.monotonic() < end:

@@ -247,7 +247,7 @@ def docker_engine(directory: Path) -> Iterator[dict[str, str]]:
         yield env
     finally:
         daemon.terminate()
-        daemon.wait(60)
+        daemon.wait(300)
 
 
 def docker(*args: str, env: Mapping[str, str] | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -278,7 +278,7 @@ def read_until(process: subprocess.Popen[str], text: str) -> str:
     raise AssertionError(f"{text!r} never came:\n{read}")
 
 
-def wait_until(true: Any, seconds: float = 30) -> None:
+def wait_until(true: Any, seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not happen in time"

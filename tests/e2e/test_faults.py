@@ -383,7 +383,7 @@ class Holding(Quirk):
     def __call__(self, request: Request, forward: Forward) -> Answer:
         if (request.method, request.kind) == self.what:
             self.arrived.set()
-            self.go_on.wait(60)
+            self.go_on.wait(300)
         return forward(request)
 
 

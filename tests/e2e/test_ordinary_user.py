@@ -75,7 +75,7 @@ def test_a_killed_run_leaves_no_process_and_no_file(user: OrdinaryUser, number: 
         read_until(running, "| began")
         assert processes(user.home.name) and processes(mark)
         running.send_signal(number)
-        assert running.wait(60) == {signal.SIGTERM: 130, signal.SIGKILL: -9}[number]
+        assert running.wait(300) == {signal.SIGTERM: 130, signal.SIGKILL: -9}[number]
     finally:
         running.kill()
     wait_until(lambda: not processes(user.home.name) and not processes(mark))

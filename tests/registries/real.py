@@ -47,7 +47,7 @@ def started(real: Real, directory: Path) -> Iterator[str]:
         yield address
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(300)
 
 
 def _built(name: str) -> str:

@@ -103,7 +103,7 @@ def a_kind_that_the_cluster_has_lost(shop: Shop) -> None:
 
 def a_volume_that_nobody_provides(shop: Shop) -> None:
     shop.chart(app=workload("Deployment"), data=CLAIM)
-    told = shop.fails(timeout=4.0)
+    told = shop.fails(timeout=20.0)
     assert "PersistentVolumeClaim data has no volume yet (Pending)." in told, told
 
 

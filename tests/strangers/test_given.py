@@ -306,7 +306,7 @@ def on_a_terminal(repo: servers.Repository, environ: Mapping[str, str], answer: 
             if not part:
                 break
             shown += part
-    process.wait(60)
+    process.wait(300)
     return shown.decode()
 
 

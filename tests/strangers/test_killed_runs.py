@@ -33,7 +33,7 @@ def test_the_kubeconfig_of_a_run_is_gone_however_it_ends(tmp_path: Path, end: st
             assert "hush" in file.read_text() and file.parent.parent == tmp_path
             # The group as well: a CI ends a job so.
             run.send_signal(signal.Signals[end])
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while list(tmp_path.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not list(tmp_path.iterdir())

@@ -134,7 +134,7 @@ COPY --from=two /ran /2
 
 def test_independent_stages_run_at_the_same_time(factory: Factory) -> None:
     meeting = threading.Barrier(2)
-    factory.engine.then = lambda _: print(meeting.wait(30))
+    factory.engine.then = lambda _: print(meeting.wait(300))
     factory.run(app(INDEPENDENT), jobs=2)
     assert factory.engine.most == 2
 

@@ -130,8 +130,8 @@ def test_a_first_installation_that_fails_is_removed(deploys: Deploys, kubernetes
 
 def test_what_is_not_ready_in_time_is_named(deploys: Deploys, kubernetes: Cluster) -> None:
     deploys("text=one")
-    told = deploys.fails("pods=never", timeout=8.0)
-    assert "was not ready within 8 s" in told
+    told = deploys.fails("pods=never", timeout=20.0)
+    assert "was not ready within 20 s" in told
     assert "Deployment shop: 0 of 2 ready, pod shop-" in told, deploys.said
     assert "its container app runs and is not ready" in told
     assert "  | panic: no database" in deploys.lines
@@ -139,8 +139,8 @@ def test_what_is_not_ready_in_time_is_named(deploys: Deploys, kubernetes: Cluste
 
 
 def test_a_pod_without_a_node_may_get_one_and_is_waited_for(deploys: Deploys) -> None:
-    told = deploys.fails("pods=unscheduled", timeout=8.0)
-    assert "was not ready within 8 s" in told
+    told = deploys.fails("pods=unscheduled", timeout=20.0)
+    assert "was not ready within 20 s" in told
     assert "Unschedulable: 0/1 nodes are available" in told, deploys.said
 
 
@@ -168,7 +168,7 @@ def test_a_rule_of_the_cluster(deploys: Deploys, kubernetes: Cluster) -> None:
         "spec": {"policyName": where, "validationActions": ["Deny"],
                  "matchResources": {"namespaceSelector": {"matchLabels": {"strict": where}}}},
     })  # fmt: skip
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     # The API server takes a moment to learn of a policy.
     while time.monotonic() < deadline:
         probe = {"metadata": {"name": "probe"}, "spec": _spec()}
@@ -285,7 +285,7 @@ Operator = Callable[..., "subprocess.Popen[bytes]"]
 
 
 def until(kubernetes: Cluster, namespace: str, status: str) -> dict[int, str]:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         found = kubernetes.releases(namespace)
         if found and found[max(found)] == status:
@@ -310,7 +310,7 @@ def test_the_rollback_of_somebody_else_is_not_undone(
     deploys: Deploys, kubernetes: Cluster, operator: Operator
 ) -> None:
     assert operator("upgrade", "--install", "--create-namespace", "shop", str(deploys.chart),
-                    "--set", "pods=never").wait(60) == 0  # fmt: skip
+                    "--set", "pods=never").wait(300) == 0  # fmt: skip
     deploys("text=two")
     operator("rollback", "shop", "1", "--wait")
     before = until(kubernetes, deploys.namespace, "pending-rollback")
@@ -441,7 +441,7 @@ def test_helm_dies_with_the_run_that_was_killed(start: Start, deploys: Deploys, 
         time.sleep(0.05)
     process.kill()
     process.wait()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 300
     while _helms(deploys.namespace) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not _helms(deploys.namespace)

@@ -171,7 +171,7 @@ def test_many_runs_want_different_parts_at_once(origin: servers.Repository, tmp_
     barrier = threading.Barrier(len(clones))
 
     def run(clone: servers.Repository, number: int, early: bool) -> list[str]:
-        barrier.wait(20)
+        barrier.wait(300)
         asked = [all_of[number]] if early else [all_of[number], all_of[0], NOBODY]
         return ask(clone, tmp_path / "cache", made(number), *asked)
 
@@ -203,7 +203,7 @@ def daemon(root: Path) -> Iterator[str]:
         yield f"git://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(300)
 
 
 @pytest.mark.parametrize("single", [True, False], ids=["single commits", "branches only"])

@@ -74,4 +74,4 @@ def etcd_server(
         yield endpoint, server
     finally:
         server.kill()
-        server.wait(10)
+        server.wait(300)

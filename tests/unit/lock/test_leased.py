@@ -83,7 +83,7 @@ def test_a_second_run_waits_is_told_for_whom_and_then_has_it(given: Given) -> No
     with lock(given, who="https://ci.example.com/jobs/1").hold(CHECKSUM):
         thread = Thread(target=second)
         thread.start()
-        assert waiting.wait(20)
+        assert waiting.wait(300)
         order.append("first")
     thread.join(20)
     assert order == ["first", "second True"]

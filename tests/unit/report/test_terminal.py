@@ -29,7 +29,7 @@ def plain(text: str) -> str:
 
 def until(stream: io.StringIO, text: str) -> str:
     """What is on the screen once `text` has been drawn."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 300
     while text not in (seen := plain(stream.getvalue())):
         assert time.monotonic() < end, f"{text!r} was never drawn: {seen!r}"
         time.sleep(0.02)

@@ -191,7 +191,7 @@ def killed(helm: Helm, args: list[str], cluster: Cluster, at: Callable[[str, str
     cluster.hold = at
     process = subprocess.Popen([helm.path, *args], env=helm.environ, stdout=subprocess.DEVNULL)
     cluster.on_hold = process.kill
-    assert process.wait(20) == -signal.SIGKILL
+    assert process.wait(300) == -signal.SIGKILL
 
 
 def test_a_rollback_that_was_cut_off_is_finished(

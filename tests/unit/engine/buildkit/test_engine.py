@@ -326,7 +326,7 @@ def test_stop_ends_the_command_on_the_daemon(layout: Bench, tmp_path: Path) -> N
     began = threading.Event()
 
     def stop() -> None:
-        began.wait(30)
+        began.wait(300)
         layout.engine.stop()
 
     threading.Thread(target=stop, daemon=True).start()

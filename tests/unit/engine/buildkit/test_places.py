@@ -126,7 +126,7 @@ def _lose_one(made: Bench, daemons: list[Buildkit], seconds: int) -> list[str]:
             said.append(line)
             if not began:
                 began = True
-                begun.wait(60)
+                begun.wait(300)
 
         command = made.command(f"echo began; sleep {seconds}; echo {number} >/data/x")
         done.append(made.engine.run(made.base, made.store, command, output, made.workspace))
@@ -134,7 +134,7 @@ def _lose_one(made: Bench, daemons: list[Buildkit], seconds: int) -> list[str]:
     threads = [threading.Thread(target=run, args=(number,)) for number in range(3)]
     for thread in threads:
         thread.start()
-    begun.wait(60)
+    begun.wait(300)
     # Each daemon has one of the three.
     daemons[1].kill()
     for thread in threads:

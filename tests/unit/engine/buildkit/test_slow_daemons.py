@@ -31,7 +31,7 @@ class Slow:
 
     def _solve(self, stream: Stream) -> None:
         stream.receive()
-        self.refused.wait(60)
+        self.refused.wait(300)
         raise RpcError(UNKNOWN, "it is not allowed")
 
     def _bridge(self, stream: Stream) -> None:

@@ -210,7 +210,7 @@ def test_output_comes_while_the_command_runs(bench: Bench) -> None:
 
 
 def _stop_after(event: threading.Event, engine: DockerEngine) -> None:
-    event.wait(20)
+    event.wait(300)
     engine.stop()
 
 

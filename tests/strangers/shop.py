@@ -93,7 +93,7 @@ class Shop:
     # --- deploys ------------------------------------------------------------------------------------------------
 
     def deploy(self, *sets: str, patience: float = 1.0, **more: Any) -> str:
-        """The status that is reported. `patience` in seconds: more where pods crash once, however slow the machine."""
+        """The status that is reported. `patience` is in seconds: pods that crash once may need more."""
         self.lines.clear()
         notes = Notes(self.lines.append, lambda line: self.lines.append(f"warning: {line}"))
         timeouts = LockTimeouts(lease=3.0, wait=120.0, poll=0.2, notice=0.2)

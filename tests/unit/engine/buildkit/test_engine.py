@@ -87,7 +87,8 @@ def test_the_daemon_pushes_its_layer_and_says_what_the_image_has_become(pushing:
 def test_a_command_that_fails_ends_with_its_status(pushing: Bench, script: str, status: int) -> None:
     with pytest.raises(CommandFailed) as failed:
         pushing.run(f"echo last words; {script}")
-    assert failed.value.status == status and pushing.said[0] == "last words"
+    # What the shell says itself comes on the other stream: between the two there is no order.
+    assert failed.value.status == status and "last words" in pushing.said
 
 
 def test_what_cannot_start_is_explained(layout: Bench) -> None:

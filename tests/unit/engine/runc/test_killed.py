@@ -55,9 +55,15 @@ bench.run(script, mounts=[BindMount("/b", files)])
 @pytest.mark.parametrize("where", ["unpack", "mount", "run", "layer"])
 def test_a_run_that_is_killed_leaves_nothing(base: tuple[MemoryStore, Image], tmp_path: Path, where: str) -> None:
     root = tmp_path / "root"
-    command = [sys.executable, "-c", SCRIPT, str(root), where]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path.cwd()) as run:
-        assert run.stdout is not None and run.stdout.readline() == b"now\n"
+    command, told = [sys.executable, "-c", SCRIPT, str(root), where], tmp_path / "stderr"
+    with (
+        told.open("wb") as errors,
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, cwd=Path.cwd()
+        ) as run,
+    ):
+        assert run.stdout is not None
+        assert run.stdout.readline() == b"now\n", told.read_text(errors="replace")
         processes, groups = _of(str(root)), control_groups(root)
         assert processes and any(root.glob("run-*"))
         assert bool([group for group in groups if group.exists()]) == (where == "run")

@@ -31,7 +31,8 @@ def play(numbers: Sequence[int], mood: Mood, *, immutable: bool, adversary: bool
         story.runs.append(run)
     if adversary:
         for number in range(1 + world.choices.below(2)):
-            evil = Actor(world, f"evil {number}", Adversary(story.shelf, [stage.checksum for stage in stages], destroys=not immutable).work)
+            stranger = Adversary(story.shelf, [stage.checksum for stage in stages], destroys=not immutable)
+            evil = Actor(world, f"evil {number}", stranger.work)
             world.at(world.choices.one(GAPS), evil.resume)
     world.run()
     for run, actor in zip(story.runs, actors, strict=True):

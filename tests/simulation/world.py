@@ -1,8 +1,9 @@
 """A world with its own time, in which runs take turns at every request: the same choices, the same story.
 
-Each thread of a run is a greenlet. Whenever the real code asks the store, sleeps or waits for a lock, the world decides by a list of
-small numbers how long that takes, whether it happens, whether the answer arrives, and whether the run survives it.
-Zero is always the harmless choice, and so is the end of the list: what hypothesis shrinks to is a short story."""
+Each thread of a run is a greenlet. Whenever the real code asks the store, sleeps or waits for a lock, the world
+decides by a list of small numbers how long that takes, whether it happens, whether the answer arrives, and whether
+the run survives it. Zero is always the harmless choice, and so is the end of the list: what hypothesis shrinks to is
+a short story."""
 
 from __future__ import annotations
 

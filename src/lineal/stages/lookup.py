@@ -155,10 +155,12 @@ class Lookup:
         """Everything that a run which has published `own` needs, to agree with all others (see `stages/publish.py`).
 
         The list is read before the anchor: a run that is missing on the list comes later, and will find the
-        anchor."""
+        anchor. Who finds itself alone on the list need not ask for an anchor: nobody can have written one."""
         checksum = own.record.checksum
         tags = self.store.tags(checksum)
         others = sorted(tag for tag in tags if parse_stage_tag(tag) is not None and tag != own.tag)
+        if own.tag in tags and not others and self.lane.anchor(checksum) not in tags:
+            return Publications(False, None, own, (own,), listed=True)
         read = self.pool.map(lambda tag: self._stage(tag, checksum), self._affordable(checksum, others))
         self._young_at = self.time.monotonic()
         candidates = sorted([own, *_whole(read)], key=lambda candidate: candidate.record.created)

@@ -11,18 +11,18 @@ from __future__ import annotations
 import os
 import socket
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from lineal.errors import Unreachable
+from lineal.errors import MissingContent, Unreachable
 from lineal.lock import Lock
 from lineal.oci import Conflict, Store
-from lineal.oci.types import Image, Manifest
+from lineal.oci.types import Blob, Image, Manifest
 from lineal.stages.lookup import GRACE, Candidate, Lookup, Publications
 from lineal.stages.visibility import DEV_PREFIX
-from lineal.store.record import NOTHING, Record, Sign, record_documents, stage_index
+from lineal.store.record import NOTHING, Record, Sign, is_constant, record_documents, stage_index
 from lineal.store.statement import Making
 from lineal.store.tags import LAST, stage_tag
 
@@ -77,6 +77,8 @@ class Publisher:
         self._time = lookup.time
         self._digits = own_digits() if digits is None else digits
         self._late = 0
+        self._constant: set[str] = set()
+        """Digests of blobs that every record needs, and the store has."""
 
     def publish(self, built: Built, record: Record) -> Publication:
         """Publish, or adopt the publication of another run. The publisher sets `record.created`."""
@@ -85,11 +87,7 @@ class Publisher:
             record, built.inputs, built.filesystem, built.image, built.platform, built.making, self._sign,
             self._store.now(),
         )  # fmt: skip
-        sent = [self._lookup.pool.submit(self._store.put_blob, blob) for blob in blobs]
-        self._store.put_image(built.image)
-        for one in sent:
-            one.result()
-        self._store.put_manifest(record_manifest)
+        self._put(built.image, blobs, record_manifest)
 
         def made(created: int) -> Candidate:
             dated = replace(record, created=created)
@@ -101,6 +99,22 @@ class Publisher:
             if claimed.outcome == "adopted" or record.branch.startswith(DEV_PREFIX):
                 return claimed
             return self._elect(claimed.candidate)
+
+    def _put(self, image: Image, blobs: Sequence[Blob], record_manifest: Manifest) -> None:
+        """What the tags will lead to."""
+        new = [blob for blob in blobs if blob.digest not in self._constant]
+        sent = [self._lookup.pool.submit(self._store.put_blob, blob) for blob in new]
+        self._store.put_image(image)
+        for one in sent:
+            one.result()
+        try:
+            self._store.put_manifest(record_manifest)
+        except MissingContent:
+            # What was put once in this run, a clean-up of the registry may have taken away.
+            for blob in blobs:
+                self._store.put_blob(blob)
+            self._store.put_manifest(record_manifest)
+        self._constant |= {blob.digest for blob in new if is_constant(blob)}
 
     def _claim(self, checksum: str, made: Callable[[int], Candidate]) -> Publication:
         """Write a stage tag that does not exist yet, unless a visible candidate has appeared."""

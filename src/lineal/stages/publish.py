@@ -95,10 +95,11 @@ class Publisher:
             return Candidate(dated, stage_tag(record.checksum, created), index)
 
         with self._lock.hold(record.checksum):
+            began = self._time.monotonic()
             claimed = self._claim(record.checksum, made)
             if claimed.outcome == "adopted" or record.branch.startswith(DEV_PREFIX):
                 return claimed
-            return self._elect(claimed.candidate)
+            return self._elect(claimed.candidate, began)
 
     def _put(self, image: Image, blobs: Sequence[Blob], record_manifest: Manifest) -> None:
         """What the tags will lead to."""
@@ -121,20 +122,21 @@ class Publisher:
         claim: Candidate | None = None
         floor = 0
         for number in range(_TRIES):
-            looked = self._time.monotonic()
-            found = self._lookup.find_now(checksum)
+            # A try of its own may have written a tag.
+            look = self._lookup.look(checksum, anew=claim is not None)
+            found = look.finding
             if found.candidate is not None:
-                ours = claim is not None and found.candidate.tag == claim.tag
+                ours = claim is not None and found.candidate.digest == claim.digest
                 return Publication(found.candidate, "published" if ours else "adopted", found.young)
             floor = max(floor, found.newest + 1)
             if claim is None or claim.record.created < floor:
                 claim = made(self._stamp(checksum, max(self._store.now(), floor)))
-            taken = self._store.digest(claim.tag)
+            taken = None if look.unused else self._store.digest(claim.tag)
             if taken == claim.digest:
                 return Publication(claim, "published")
             if taken is not None:
                 floor = self._beyond(claim, number)
-            elif self._fresh(looked):
+            elif self._fresh(look.began):
                 try:
                     if self._store.try_tag(claim.index, claim.tag):
                         return Publication(claim, "published")
@@ -150,15 +152,17 @@ class Publisher:
         self._digits = int(claim.digest[-8:], 16) % _SPREAD
         return claim.record.created + 1 + (_SPREAD << min(tries, _STEPS))
 
-    def _elect(self, own: Candidate) -> Publication:
-        """Wait until the checksum has its anchor, or write the anchor when this run is the one to do so."""
+    def _elect(self, own: Candidate, written: float) -> Publication:
+        """Wait until the checksum has its anchor, or write the anchor when this run is the one to do so.
+
+        The claim was not `written` before that time."""
         checksum, claimed, tries = own.record.checksum, self._time.monotonic(), 0
         anchor = self._lookup.lane.anchor(checksum)
         poll, longest = _POLL
         known: dict[str, float] = {}
         while tries < _TRIES:
             looked = self._time.monotonic()
-            seen = self._lookup.survey(own)
+            seen = self._lookup.survey(own, written)
             if seen.anchored:
                 return self._after_anchor(own, seen)
             winner = self._next_anchor(own, seen, looked - claimed, known)
@@ -190,7 +194,7 @@ class Publisher:
         """The publication that counts, once an anchor exists."""
         selected = seen.selected or own
         young = selected.digest != seen.anchor_digest or not seen.listed
-        return Publication(selected, "published" if selected.tag == own.tag else "adopted", young)
+        return Publication(selected, "published" if selected.digest == own.digest else "adopted", young)
 
     def _fresh(self, looked: float) -> bool:
         """Whether the run may still act on a look of that moment. After several late looks in a row it may: the store

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 from requests.utils import parse_header_links
 
 from lineal.errors import LinealError
+from lineal.oci import Listed
 from lineal.oci.verify import invalid_response, read_json
 from lineal.store.registry.auth import LISTING
 from lineal.store.registry.errors import ConnectionFailed
@@ -56,29 +57,35 @@ class TagList:
 
     def tags(self, prefix: str = "") -> list[str]:
         """Every tag that begins with `prefix`; empty when the repository does not exist."""
+        return _matching(self.listed(prefix).tags, prefix)
+
+    def listed(self, prefix: str) -> Listed:
+        """The same, with all others when a page has them all."""
         if self._begins and _can_begin(prefix) and (found := self._range(prefix)) is not None:
-            return found
+            return Listed(found, whole=False)
         for start in range(1, STARTS + 1):
             every = self._all(prefix, last_start=start == STARTS)
             if every is not None:
-                return list(dict.fromkeys(every))
+                return Listed(list(dict.fromkeys(every.tags)), every.whole)
         raise AssertionError("the last start returns or raises")
 
-    def _all(self, prefix: str, *, last_start: bool) -> list[str] | None:
-        """What begins with `prefix` of all pages, or what the registry has for a checksum. None when a further page
-        has vanished."""
+    def _all(self, prefix: str, *, last_start: bool) -> Listed | None:
+        """What begins with `prefix` of all pages, or what the registry has for a checksum; of a single page all. None
+        when a further page has vanished."""
         answer = self._first()
         if answer.status == 404:
-            return []
+            return Listed([], whole=True)
         page, seen = self._page(answer), {answer.url}
         following = self._next(answer)
         if following is None and self._takes_n and len(page) == PAGE:
             # Full, and no word of another one: a registry that pages without `Link` gives its default instead.
             answer = self._get(self._url())
             page, following = page + self._page(answer), self._next(answer)
+        if following is None:
+            return Listed(page, whole=True)
         found, size = _matching(page, prefix), _size(page)
-        if following and self._may_begin(prefix, page) and (some := self._range(prefix)) is not None:
-            return some
+        if self._may_begin(prefix, page) and (some := self._range(prefix)) is not None:
+            return Listed(some, whole=False)
         while following:
             if following in seen or len(seen) == MAX_PAGES or size > MAX_NAMES:
                 raise invalid_response(self._http.host, "a list of tags that has no end")
@@ -90,7 +97,7 @@ class TagList:
             found += _matching(page, prefix)
             size += _size(page)
             following = self._next(answer)
-        return found
+        return Listed(found, whole=not prefix)
 
     def _first(self) -> Response:
         if self._takes_n:

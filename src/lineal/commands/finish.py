@@ -187,11 +187,12 @@ class Finishing:
 
         wanted, page = self._wanted[name].annotations, self._page
         labels = [labels_of(stage) for stage, _, _ in parts.values()]
+        vouched = self._session.lookup.vouched
         made = {
             platform: Part(
-                finished_image(image, candidate.record, name, page, {**labels_of(stage), **wanted}),
+                finished_image(image, vouched(candidate), name, page, {**labels_of(stage), **wanted}),
                 image_platform(candidate.index),
-                candidate.record,
+                vouched(candidate),
             )
             for platform, (stage, candidate, image) in parts.items()
         }
@@ -210,7 +211,8 @@ class Finishing:
 
         def said(candidate: Candidate, image: Manifest) -> Referrer | None:
             last = link(store, candidate.tag, candidate.record.checksum)
-            stages = list(chain(store, last)) if last is not None else []
+            judge, stages = self._session.trust.judge, list(chain(store, last)) if last is not None else []
+            stages = [one if judge.vouches(one.index, one.record, store) else one.without_claims() for one in stages]
             statement = provenance_of(place.image, image.digest, stages)
             return referrer(statement, image.descriptor(), signing.sign) if statement is not None else None
 

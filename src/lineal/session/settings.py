@@ -98,7 +98,7 @@ class StoreSettings:
     def of(cls, settings: Settings, loaded: LoadedProject, default_repo: Setting[str]) -> StoreSettings:
         """`default_repo` is for a run that names no store, empty where there is none. Raises `BadConfiguration`."""
         read, given = _Reader(settings.environ), settings.given
-        kept = Setting(loaded.project.cleanup.keep_days, loaded.origins["cleanup.keep_days"])
+        kept = Setting(loaded.project.cleanup.keep_days, loaded.origin("cleanup.keep_days"))
         repo = read.text("repo", given.repo, loaded.setting("repo"), default_repo)
         if not repo.value and repo.origin == default_repo.origin:
             raise BadConfiguration(

@@ -70,9 +70,11 @@ def plan_images(
         release.check()
     _check_platforms(session, graphs)
     images = session.loaded.project.images
-    session.lookup.beside = beside(graphs.images, {name: entries(one.secrets) for name, one in images.items()})
+    sboms = graphs.sboms if Finishing(session).publishes else {}
+    last = [*ends(graphs.images), *ends(sboms)]
+    session.lookup.beside = beside(last, {name: entries(one.secrets) for name, one in images.items()})
     prover = prover_of(session)
-    found = resolve(graphs.images, session.lookup, session.platforms, prover.recall if prover else None)
+    found = resolve(graphs.images, session.lookup, session.platforms, sboms, prover.recall if prover else None)
     if prover is not None and found.needed:
         found = prover.proved(found)
     for note in session.history.notes:

@@ -73,6 +73,7 @@ class Settings:
     ignored_refs: Lines
     bundle_version: Setting[str]
     bundle_repo: Setting[str]
+    policy: Setting[str]
     template: Setting[str]
     runners: Setting[Mapping[str, tuple[str, ...]]]
     """Labels of the runners for platforms."""
@@ -174,6 +175,7 @@ def _settings(options: Options) -> Settings:
         ignored_refs=read.lines("ignore-ref", options.ignore_ref),
         bundle_version=read.text("bundle-version", options.bundle_version),
         bundle_repo=read.text("bundle-repo", options.bundle_repo),
+        policy=read.text("policy", options.policy),
         template=read.text("template", options.template),
         runners=_runners(read.lines("runner", options.runner)),
         report=read.text("report", options.report),

@@ -29,6 +29,7 @@ from lineal.engine import (
     DEVICE,
     NETWORK_HOST,
     SECURITY_INSECURE,
+    BrokenCache,
     Command,
     CommandFailed,
     Directory,
@@ -283,10 +284,7 @@ class StageBuilder:
             etc=(etc.mode, etc.uid, etc.gid) if etc else (0o755, 0, 0),
         )  # fmt: skip
         try:
-            layer = self.environment.engine.run(
-                self.parent.image, self.environment.store, command,
-                lambda line: self.output(self.environment.secrets.mask(line)), self.environment.workspace,
-            )  # fmt: skip
+            layer = self._executed(command)
         except LinealError as error:
             # An engine quotes what it was given.
             error.message = self.environment.secrets.mask(error.message)
@@ -316,6 +314,19 @@ class StageBuilder:
         with layer.path.open("rb") as file:
             filesystem = self.parent.filesystem.apply(len(self.parent.image.layers), open_archive(chunks(file)))
         return self._image(layer), filesystem
+
+    def _executed(self, command: Command) -> Layer | PushedLayer:
+        """A command whose cache begins with something that cannot be read begins again without."""
+        while True:
+            try:
+                return self.environment.engine.run(
+                    self.parent.image, self.environment.store, command,
+                    lambda line: self.output(self.environment.secrets.mask(line)), self.environment.workspace,
+                )  # fmt: skip
+            except BrokenCache as error:
+                if self.environment.caches is None:
+                    raise
+                command = replace(command, mounts=self.environment.caches.again(command.mounts, error))
 
     def _image(self, layer: Layer, text: str | None = "") -> Image:
         self.environment.store.put_blob(layer.blob())

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lineal.build.result import BuildResult, look_again, settle
+from lineal.commands.caches import note_caches, run_caches
 from lineal.commands.export import Export
 from lineal.commands.finish import Finishing
 from lineal.commands.output import introduce, introduce_lock, references, show
@@ -21,6 +22,7 @@ from lineal.stages.plan import BuildPlan
 if TYPE_CHECKING:
     from lineal.build.environment import BuildEnvironment
     from lineal.build.scheduler import Scheduler
+    from lineal.caches.run import RunCaches
     from lineal.config import model
     from lineal.engine import RunOptions
     from lineal.engine.by_platform import EnginesByPlatform
@@ -92,11 +94,20 @@ def _built(
     session.trust.require_build()
     session.signing.check()
     session.given.ask(session.loaded, {stage.image for stage in plan.needed if _mounts_of_caller(stage)})
-    scheduler = _scheduler(session, plan, finishing)
+    caches = run_caches(session, builder_of(session))
+    scheduler = _scheduler(session, plan, finishing, caches)
     try:
-        return look_again(scheduler.run(), session.lookup)
+        if caches:
+            caches.expect(plan.needed)
+        result = scheduler.run()
+        if caches:
+            caches.publish()
+        note_caches(result, caches)
+        return look_again(result, session.lookup)
     except BaseException:
-        failed(finishing.unfinished(scheduler.result))
+        result = scheduler.result
+        note_caches(result, caches)
+        failed(finishing.unfinished(result))
         raise
 
 
@@ -105,7 +116,7 @@ def _mounts_of_caller(stage: Stage) -> bool:
     return isinstance(stage.op, RunInstruction) and any(mount.type in ("secret", "ssh") for mount in stage.op.mounts)
 
 
-def _scheduler(session: Session, plan: BuildPlan, finishing: Finishing) -> Scheduler:
+def _scheduler(session: Session, plan: BuildPlan, finishing: Finishing, caches: RunCaches | None) -> Scheduler:
     from lineal.build.scheduler import Provenance, Scheduler
     from lineal.stages.publish import Publisher
 
@@ -116,7 +127,7 @@ def _scheduler(session: Session, plan: BuildPlan, finishing: Finishing) -> Sched
         Publisher(
             session.store, session.lock, session.lookup, marked=session.trust.marked, sign=session.signing.sign
         ),
-        environment_of(session, plan.needed, finishing.reference_in(plan)),
+        environment_of(session, plan.needed, finishing.reference_in(plan), caches),
         Provenance(position.recorded, position.tree, position.branch, session.loaded.project.project),
         session.progress,
         session.settings.jobs.value,
@@ -149,6 +160,7 @@ def _engines(session: Session, needed: Iterable[Stage]) -> EnginesByPlatform:
 def environment_of(
     session: Session, needed: Iterable[Stage] = (),
     finished: Callable[[Candidate, Image], str | None] = lambda _stage, _image: None,
+    caches: RunCaches | None = None,
 ) -> BuildEnvironment:  # fmt: skip
     """What stages are made with in this run; an engine is looked for when one of those needed has a command."""
     from lineal.build.environment import BuildEnvironment
@@ -171,6 +183,7 @@ def environment_of(
         may_write=session.context.may_write,
         builder=builder_of(session),
         finished=finished,
+        caches=caches,
         options={name: _run_options(image) for name, image in project.images.items()},
         allowed=settings.allowed.value if session.context.trusted else (),
         workspace=session.workspace,

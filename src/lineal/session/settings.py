@@ -67,6 +67,7 @@ class Settings:
     server_side: Setting[bool]
     overwrite_tag: Setting[bool]
     load: Setting[bool]
+    no_cache_mounts: Setting[bool]
     outputs: Setting[tuple[ArchiveOutput, ...]]
     diff: Setting[bool]
     dry_run: Setting[bool]
@@ -169,6 +170,7 @@ def _settings(options: Options) -> Settings:
         server_side=read.flag("server-side", options.server_side),
         overwrite_tag=read.flag("overwrite-tag", options.overwrite_tag),
         load=read.flag("load", options.load),
+        no_cache_mounts=read.flag("no-cache-mounts", options.no_cache_mounts),
         outputs=_outputs(read.lines("output", options.build_output, variable=BUILD_OUTPUT)),
         diff=read.flag("diff", options.diff),
         dry_run=read.flag("dry-run", options.dry_run),

@@ -55,7 +55,7 @@ def release(act: Act, repository: str, tmp_path: Path) -> str:
 
 @pytest.fixture
 def eks(act: Act, cluster: kube.Cluster, tmp_path: Path) -> None:
-    """`aws` on the runner, by which a kubeconfig logs in; aws-actions/configure-aws-credentials, which does nothing."""
+    """`aws` on the runner, by which a kubeconfig logs in; an action of AWS that does nothing."""
     action = {"name": "aws", "inputs": {"role-to-assume": {}, "aws-region": {}},
               "runs": {"using": "composite", "steps": [{"shell": "bash", "run": "true"}]}}  # fmt: skip
     (tmp_path / "aws-action").mkdir()
@@ -79,7 +79,8 @@ def test_a_run_step_does_what_the_action_does_beside_the_programs_of_the_job(
     shop = published(act, run.said())["shop"]
     assert deployed(cluster) == {"shop-production": f"{act.store}@{shop}"}
     # What the step after it has, and the page of the run.
-    assert json.loads(run.said(step="What is deployed now"))["shop"]["digest"] == shop
+    (outputs,) = (line for line in run.said(step="What is deployed now").splitlines() if line.startswith("{"))
+    assert json.loads(outputs)["shop"]["digest"] == shop
     assert "t0ken-of-aws" not in run.said()
 
 

@@ -61,7 +61,7 @@ class TagList:
 
     def tags(self, prefix: str = "") -> list[str]:
         """Every tag that begins with `prefix`; empty when the repository does not exist."""
-        return _matching(self.listed(prefix).tags, prefix)
+        return [tag for tag in self.listed(prefix).tags if tag.startswith(prefix)]
 
     def listed(self, prefix: str) -> Listed:
         """The same, with all others when a single page has them."""

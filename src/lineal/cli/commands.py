@@ -23,6 +23,7 @@ from lineal.cli.flags import (
     RELEASE,
     REPORT,
     RUN,
+    SERVER_SIDE,
     TARGET,
     VERIFY,
     option,
@@ -196,6 +197,36 @@ def dismiss(with_namespace: bool, delete_kept: bool, **given: Any) -> None:
 
     with session_of(given) as session:
         dismiss(session, with_namespace=with_namespace, delete_kept=delete_kept)
+
+
+@cli.command(epilog="\b\nExamples:\n  lineal rollback --env prod\n  lineal rollback 12 --env prod --timeout 15m")
+@click.argument("revision", type=click.IntRange(min=1), required=False, metavar="[REVISION]")
+@options(NAMES, REPORT, TARGET, PLACE, SERVER_SIDE)
+def rollback(revision: int | None, **given: Any) -> None:
+    """Take the Helm release back to REVISION, by default the last one that worked, and wait until it is ready.
+
+    With --release and --namespace no repository is needed.
+    """
+    from lineal.commands.rollback import rollback
+
+    with session_of(given) as session:
+        rollback(session, revision)
+
+
+@cli.command(epilog="\b\nExample:\n  lineal drift --env prod || echo 'somebody was there'")
+@options(NAMES, REPORT, TARGET, CONTEXT)
+def drift(**given: Any) -> None:
+    """Show what in the cluster differs from what was deployed, object by object; exit with 2 when anything does.
+
+    Fields that controllers own, such as the replicas of an autoscaler, are left out. Nothing is changed. With
+    --release and --namespace no repository is needed.
+    """
+    from lineal.commands.drift import drift
+
+    with session_of(given) as session:
+        drifted = drift(session)
+    if drifted:
+        sys.exit(_PENDING)
 
 
 @cli.command(epilog="\b\nExamples:\n  lineal verify registry.example.com/team/shop/api:1.4.2\n"

@@ -122,9 +122,12 @@ def build(images: tuple[str, ...], **given: Any) -> None:
 @cli.command(
     epilog="\b\nExamples:\n  lineal render --env staging | kubectl diff -f -\n"
     "  lineal render --env prod --output manifests/\n"
+    "  lineal render --template shop.nomad.hcl.j2 | nomad job run -\n"
     "  lineal render --env prod --to-git https://git.example.com/acme/envs.git --branch main --path prod"
 )
 @options(RUN, RELEASE)
+@option("--template", "Render this text of the commit with Jinja2 in place of the release. May be repeated.",
+        "render_template", variable="LINEAL_RENDER_TEMPLATE", metavar="FILE", multiple=True)  # fmt: skip
 @option("--output", "Write one file for each template there instead of printing.", metavar="DIR",
         envvar="LINEAL_OUTPUT")  # fmt: skip
 @option("--kube-version", "The Kubernetes version that templates see.", metavar="VERSION")
@@ -147,7 +150,10 @@ def render(
     output: str | None, url: str | None, branch: str | None, path: str | None, values_only: bool | None,
     no_hooks: bool | None, with_namespace: bool | None, kustomization: bool | None, **given: Any,
 ) -> None:  # fmt: skip
-    """Print the manifests with the images' digests. Needs helm, no cluster; every image must be published."""
+    """Print the manifests with the images' digests, or any text that names images (`--template`).
+
+    Manifests need helm, but no cluster; every image must be published.
+    """
     from lineal.commands.render import render
     from lineal.deploy.handover import Destination
     from lineal.deploy.render import Shape

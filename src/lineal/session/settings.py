@@ -29,6 +29,8 @@ Lines = Setting[tuple[str, ...]]
 
 BUILD_OUTPUT = "LINEAL_BUILD_OUTPUT"
 """`--output` of a build; LINEAL_OUTPUT is the directory that `render` writes to."""
+RENDER_TEMPLATE = "LINEAL_RENDER_TEMPLATE"
+"""`--template` of `render`; LINEAL_TEMPLATE is the one of `plan`."""
 PUBLISH = "publish"
 """The caller's word that a commit is the project's own which no branch of it is known to hold."""
 _ALLOWED = (NETWORK_HOST, SECURITY_INSECURE, DEVICE, PUBLISH)
@@ -74,6 +76,8 @@ class Settings:
     bundle_version: Setting[str]
     bundle_repo: Setting[str]
     template: Setting[str]
+    """Of `plan --format gitlab`."""
+    render_templates: Lines
     runners: Setting[Mapping[str, tuple[str, ...]]]
     """Labels of the runners for platforms."""
     report: Setting[str]
@@ -175,6 +179,7 @@ def _settings(options: Options) -> Settings:
         bundle_version=read.text("bundle-version", options.bundle_version),
         bundle_repo=read.text("bundle-repo", options.bundle_repo),
         template=read.text("template", options.template),
+        render_templates=read.lines("template", options.render_template, variable=RENDER_TEMPLATE),
         runners=_runners(read.lines("runner", options.runner)),
         report=read.text("report", options.report),
         dotenv=read.text("dotenv", options.dotenv),

@@ -14,7 +14,8 @@ OBJECT: dict[str, Any] = {
                            "f:atomic": {}, "f:gone": {}},
             }},
             {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {
-                "f:spec": {"f:set": {'v:"two"': {}}, "f:replicas": {}, "f:list": {'k:{"name":"nobody"}': {"f:x": {}}}},
+                "f:spec": {"f:set": {'v:"two"': {}}, "f:replicas": {},
+                           "f:list": {'k:{"name":"nobody"}': {"f:x": {}}}},
             }},
             {"manager": "kubelet", "subresource": "status", "fieldsV1": {"f:status": {"f:ready": {}}}},
             {"fieldsV1": {"f:spec": {"f:list": {"k:{": {}, "i:9": {}, "i:x": {}, "?": {}}}}},

@@ -1,6 +1,6 @@
 """Engines execute `RUN`: the protocol `Engine`, and the values that a command and its mounts are given as.
 
-A new engine is a folder beside `docker/` with a class that has these two methods. `select` makes the one that a run
+A new engine is a folder beside `docker/` with a class that has these methods. `select` makes the one that a run
 is told; `layer` writes what a command changed without an engine's marks, and looks for parts of secrets in it
 (`secret_parts`); `log_lines` makes lines of what it prints."""
 
@@ -183,8 +183,11 @@ class Engine(Protocol):
         """Run the command in a container of `parent`, whose blobs are in `store`.
 
         `output` gets the command's lines as they come (decoded, without newline, not yet masked). The layer's file is
-        made in `workspace`. Raises `CommandFailed` and `NoWorkingDirectory`; leaves no container or volume behind,
-        interrupted or not (cache mounts stay)."""
+        made in `workspace`. Raises `CommandFailed` and `NoWorkingDirectory`. After `close` no container or volume is
+        left of it, interrupted or not (cache mounts stay)."""
 
     def stop(self) -> None:
         """End what runs, from any thread: every `run`, also later ones, raises `Interrupted`."""
+
+    def close(self) -> None:
+        """End what still goes on in the background, when no `run` does."""

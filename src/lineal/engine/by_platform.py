@@ -29,9 +29,6 @@ class OneEngine(Engine, Protocol):
     def machine(self) -> Machine | None:
         """None when it does not say. Raises `LinealError` when there is no engine."""
 
-    def close(self) -> None:
-        """End a daemon that was started here."""
-
 
 class EnginesByPlatform:
     """An `Engine`. Each of its engines is found and made when the first `RUN` needs it."""
@@ -57,7 +54,6 @@ class EnginesByPlatform:
             engine.stop()
 
     def close(self) -> None:
-        """End the daemons that were started here."""
         for engine in self._engines.values():
             engine.close()
 

@@ -40,16 +40,10 @@ class LayerExclusions:
 class LayerTar:
     """Writes a layer's uncompressed tar to `sink`, from one or several streams of an engine.
 
-    `deleted` are the paths that the engine says are gone (in its words: absolute, bad UTF-8 replaced). Most are in
-    the stream as overlay's devices too; those that a directory made anew hides are only here. No time is later than
-    `latest`, in seconds since 1970."""
+    No time is later than `latest`, in seconds since 1970."""
 
     def __init__(
-        self,
-        sink: Callable[[bytes], object],
-        exclusions: LayerExclusions,
-        deleted: Iterable[str] = (),
-        latest: int | None = None,
+        self, sink: Callable[[bytes], object], exclusions: LayerExclusions, latest: int | None = None
     ) -> None:
         self._sink = sink
         self._latest = latest
@@ -57,11 +51,10 @@ class LayerTar:
         self._held: dict[bytes, bytes] = {}
         self._whiteouts: set[bytes] = set()
         self._dropped: set[bytes] = set()
-        self._open: list[bytes] = []
-        self._deleted: dict[str, set[str]] = {}
-        for path in deleted:
-            parent, _, name = path.lstrip("/").rpartition("/")
-            self._deleted.setdefault(_merged(parent), set()).add(_merged(name))
+        self._said: set[tuple[str, str]] = set()
+        """What a device of overlay said is gone: directory and name, as the engine spells them."""
+        self._unspeakable: dict[str, set[bytes]] = {}
+        """Directories whose names the engine's JSON does not carry, by what it says instead."""
 
     def copy(self, stream: BinaryIO, below: bytes = b"") -> None:
         """Take over a stream whose root is the directory `below` of the layer."""
@@ -70,9 +63,7 @@ class LayerTar:
             if entry.kind == HARDLINK and below:
                 entry.link = below + b"/" + entry.link
             if entry.name:
-                self._leave(entry.name)
                 self._take(entry, body)
-        self._leave(None)
 
     def directory(self, name: bytes) -> None:
         """Add an empty directory at the root, which no stream holds."""
@@ -80,14 +71,29 @@ class LayerTar:
         mtime = now if self._latest is None else min(now, self._latest)
         self._sink(raw.header(name, DIRECTORY, mode=0o755, mtime=mtime))
 
-    def finish(self) -> None:
-        """Name the deletions still unsaid, and end the tar."""
-        self._settle(b"")
-        for parent in sorted(self._deleted):
-            if "\ufffd" in parent:
-                raise Unreachable(f"The engine does not say exactly what was deleted in {parent!r}.", id="LN-5003")
-            self._settle(parent.encode())
+    def finish(self, deleted: Iterable[str] = ()) -> None:
+        """Name the deletions still unsaid, and end the tar.
+
+        `deleted` are the paths that the engine says are gone (in its words: absolute, bad UTF-8 replaced). Most were
+        in the stream as overlay's devices; those that a directory made anew hides are only here."""
+        unsaid: dict[str, set[str]] = {}
+        for path in deleted:
+            parent, _, name = path.lstrip("/").rpartition("/")
+            gone = _merged(parent), _merged(name)
+            if gone not in self._said:
+                unsaid.setdefault(gone[0], set()).add(gone[1])
+        for spoken in sorted(unsaid):
+            self._settle(self._spelled(spoken), unsaid[spoken])
         self._sink(END)
+
+    def _spelled(self, directory: str) -> bytes:
+        """A directory as the stream spells it."""
+        if "\ufffd" not in directory:
+            return directory.encode()
+        meant = self._unspeakable.get(directory, ())
+        if len(meant) != 1:
+            raise Unreachable(f"The engine does not say exactly what was deleted in {directory!r}.", id="LN-5003")
+        return next(iter(meant))
 
     def _check_names(self, entry: Entry) -> None:
         """Names, targets of links and extended attributes are content too."""
@@ -130,7 +136,8 @@ class LayerTar:
             self._content(entry, body)
 
     def _directory(self, entry: Entry) -> None:
-        self._open.append(entry.name)
+        if "\ufffd" in (spoken := _spoken(entry.name)):
+            self._unspeakable.setdefault(spoken, set()).add(entry.name)
         if entry.name in self._exclusions.owners:
             entry.own(*self._exclusions.owners[entry.name])
         if entry.name in self._exclusions.stubs:
@@ -180,9 +187,7 @@ class LayerTar:
 
     def _delete(self, name: bytes) -> None:
         directory, _, base = name.rpartition(b"/")
-        unsaid = self._deleted.get(_spoken(directory))
-        if unsaid is not None:
-            unsaid.discard(_spoken(base))
+        self._said.add((_spoken(directory), _spoken(base)))
         if not self._is_dropped(name):
             self._whiteout(directory, WHITEOUT + base)
 
@@ -191,14 +196,8 @@ class LayerTar:
         self._ancestors(path)
         self._sink(raw.header(path))
 
-    def _leave(self, name: bytes | None) -> None:
-        """Close the directories that `name` is not in."""
-        while self._open and (name is None or not name.startswith(self._open[-1] + b"/")):
-            self._settle(self._open.pop())
-
-    def _settle(self, directory: bytes) -> None:
+    def _settle(self, directory: bytes, unsaid: set[str]) -> None:
         """Say what is gone from a directory and had no device of its own: the directory was made anew."""
-        unsaid = self._deleted.pop(_spoken(directory), set())
         known = sorted(name for name in unsaid if "\ufffd" not in name)
         for name in known:
             path = directory + b"/" + name.encode() if directory else name.encode()

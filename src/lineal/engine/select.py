@@ -68,7 +68,9 @@ class SelectedEngine:
         return engine.machine() if isinstance(engine, KnowsMachine) else None
 
     def close(self) -> None:
-        """End a daemon that was started here."""
+        """End what the engine does in the background, and a daemon that was started here."""
+        if self._engine is not None:
+            self._engine.close()
         for close in self._closing:
             close()
 

@@ -47,6 +47,8 @@ class PretendEngine(Engine):
     def stop(self) -> None:
         self.stopped.set()
 
+    def close(self) -> None: ...
+
     def run(
         self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path
     ) -> Layer:

@@ -27,9 +27,9 @@ def layer(
     tar: bytes, exclusions: LayerExclusions | None = None, deleted: tuple[str, ...] = (), below: bytes = b""
 ) -> bytes:
     out = io.BytesIO()
-    writer = LayerTar(out.write, exclusions or LayerExclusions(), deleted)
+    writer = LayerTar(out.write, exclusions or LayerExclusions())
     writer.copy(io.BytesIO(tar), below)
-    writer.finish()
+    writer.finish(deleted)
     return out.getvalue()
 
 
@@ -97,7 +97,7 @@ def test_a_real_device_is_no_deletion() -> None:
 def test_what_a_directory_made_anew_hides_is_said_in_that_directory() -> None:
     renewed = tar(folder("./d"), node("./d/kept"), folder("./d/sub"), node("./d/sub/x"), node("./z"))
     found = names(layer(renewed, deleted=("/d/old", "/d/sub/old", "/gone")))
-    assert found == ["d", "d/kept", "d/sub", "d/sub/x", "d/sub/.wh.old", "d/.wh.old", "z", ".wh.gone"]
+    assert found == ["d", "d/kept", "d/sub", "d/sub/x", "z", ".wh.gone", "d/.wh.old", "d/sub/.wh.old"]
 
 
 def test_a_deletion_said_twice_is_written_once() -> None:

@@ -52,6 +52,9 @@ class BuildkitEngine:
         for build in running:
             build.cancel()
 
+    def close(self) -> None:
+        """Nothing goes on after a `run`."""
+
     def run(
         self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path
     ) -> Layer | PushedLayer:

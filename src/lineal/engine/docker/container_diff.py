@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,7 +14,7 @@ from lineal.engine.docker.client import Client, Refused
 from lineal.engine.docker.engine_files import INIT
 from lineal.engine.docker.resources import RunResources
 from lineal.engine.layer import LayerTar
-from lineal.errors import LinealError, Unreachable
+from lineal.errors import Unreachable
 from lineal.tar.compression import open_archive
 
 UPPER = "/upper"
@@ -73,12 +73,13 @@ def copy_directory(client: Client, container: str, path: str, below: bytes, tar:
         tar.copy(stream, below)
 
 
-def copy_commit(client: Client, container: str, tar: LayerTar, workspace: Path) -> None:
-    """Commit the container, take the last layer out of the saved image and remove the image."""
+def copy_commit(client: Client, resources: RunResources, container: str, tar: LayerTar, workspace: Path) -> None:
+    """Commit the container, and take the last layer out of the saved image."""
     # The container's environment may hold secrets: the image, short-lived as it is, gets an empty one where it can.
     params = {"container": container, "pause": "false"}
     answer = client.json("POST", "/commit", "commit a container", params=params, body={"Env": []}, endless=True)
     image = answer["Id"]
+    resources.images.append(image)
     saved = workspace / f"{container}.saved.tar"
     try:
         with client.reader(f"/images/{image}/get", "save an image") as stream, saved.open("wb") as out:
@@ -88,8 +89,6 @@ def copy_commit(client: Client, container: str, tar: LayerTar, workspace: Path) 
             tar.copy(layer)
     finally:
         saved.unlink(missing_ok=True)
-        with suppress(LinealError):
-            client.call("DELETE", f"/images/{image}", "remove an image", params={"force": "1"})
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import struct
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from lineal.engine.docker.client import Client, Refused
     from lineal.engine.docker.image_loader import ImageLoader
     from lineal.engine.docker.mounts import Mounts
-    from lineal.engine.docker.resources import RunResources
+    from lineal.engine.docker.resources import Removals, RunResources
 
 HOSTNAME = "buildkitsandbox"
 """BuildKit's host name for containers; some packages write it into their files."""
@@ -54,7 +55,7 @@ class DockerEngine:
         self._network = network
         self._environment = environment
         self._lock = threading.Lock()
-        self._parts: tuple[Client, ImageLoader] | None = None
+        self._parts: tuple[Client, ImageLoader, Removals] | None = None
         self._make_client = connect
         self._upper = upper
         self._emulated = emulated
@@ -71,6 +72,10 @@ class DockerEngine:
         for name, client in running.items():
             self._kill(client, name)
 
+    def close(self) -> None:
+        if self._parts is not None:
+            self._parts[-1].join()
+
     def run(
         self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path
     ) -> Layer:
@@ -83,9 +88,9 @@ class DockerEngine:
 
         # Docker Engine has devices of CDI since 28 only, and says nothing of those that it has not.
         leave_out(command, "docker", output)
-        client, images = self._connect()
+        client, images, removals = self._connect()
         self._check()
-        with self._locked(locked_caches(command.mounts)), RunResources(client, self.id) as resources:
+        with self._locked(locked_caches(command.mounts)), RunResources(client, self.id, removals) as resources:
             image = images.ensure(parent, store)
             with self._locked(shared_caches(command.mounts)):
                 mounts = Mounts(client, resources, command)
@@ -128,36 +133,38 @@ class DockerEngine:
         with SshForward(client, resources, image, mounts.sockets, mounts.socket_volume):
             self._execute(client, container, output, command.secrets)
         mounts.wipe_secrets()
-        with LayerWriter(workspace) as writer:
-            deleted = container_diff.deletions(client, container) if helper else ()
-            tar = LayerTar(writer.write, exclusions, deleted, command.options.epoch)
+        # To list them the engine walks through the whole image, beside what is read here.
+        with LayerWriter(workspace) as writer, ThreadPoolExecutor(1) as pool:
+            deleted = pool.submit(container_diff.deletions, client, container) if helper else None
+            tar = LayerTar(writer.write, exclusions, command.options.epoch)
             if helper:
                 container_diff.copy_upper(client, helper, tar)
             else:
-                container_diff.copy_commit(client, container, tar, workspace)
+                container_diff.copy_commit(client, resources, container, tar, workspace)
             for path in _MOUNT_POINTS:
                 if not command.existing(path):
                     tar.directory(path.lstrip("/").encode())
             for path in mounts.kept():
                 container_diff.copy_directory(client, container, path, paths.real(path).lstrip("/").encode(), tar)
-            tar.finish()
+            tar.finish(deleted.result() if deleted else ())
             self._check()
             return writer.finish()
 
     def machine(self) -> Machine:
-        client, images = self._connect()
+        client, images, _ = self._connect()
         return Machine(images.platform(), lambda: self._emulated(client))
 
-    def _connect(self) -> tuple[Client, ImageLoader]:
+    def _connect(self) -> tuple[Client, ImageLoader, Removals]:
         from lineal.engine.docker.client import Client
         from lineal.engine.docker.image_loader import ImageLoader
         from lineal.engine.docker.orphans import remove_orphans
+        from lineal.engine.docker.resources import Removals
 
         with self._lock:
             if self._parts is not None:
                 return self._parts
             client = (self._make_client or Client)(self._environment, self._check)
-            self._parts = parts = client, ImageLoader(client, self._check)
+            self._parts = parts = client, ImageLoader(client, self._check), Removals()
         # A service to others: this run can do without.
         with suppress(LinealError):
             remove_orphans(client)

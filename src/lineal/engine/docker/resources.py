@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lineal.engine.docker import process_identity
@@ -18,24 +18,48 @@ _WAITS = (0.1, 0.5, 2.0)
 """Seconds between the attempts to remove a container."""
 
 
+class Removals:
+    """What is removed beside the next commands: nobody needs to wait for it but the end of the run."""
+
+    def __init__(self) -> None:
+        self._threads: list[threading.Thread] = []
+
+    def begin(self, remove: Callable[[], None]) -> None:
+        thread = threading.Thread(target=remove, name="remove")
+        self._threads.append(thread)
+        thread.start()
+
+    def join(self) -> None:
+        """Wait until all is gone."""
+        while self._threads:
+            self._threads.pop().join()
+
+
 class RunResources:
-    """Containers and volumes of one run; removed at the end of the `with` block, whatever happened in it.
+    """Containers, volumes and committed images of one command; from the end of the `with` block on they are removed,
+    whatever happened in it.
 
     Names are chosen here and noted before the engine is asked, so that an interrupt between its doing and its answer
     loses nothing. Their labels name this process: when it is killed, a later run removes them (see `orphans`)."""
 
-    def __init__(self, client: Client, run: str) -> None:
+    def __init__(self, client: Client, run: str, removals: Removals) -> None:
         """`run` is the value of the label `dev.lineal.run` on everything."""
         self._name = f"lineal-{uuid.uuid4().hex[:16]}"
         self._labels = {LABEL: run, **process_identity.labels()}
         self._client = client
+        self._removals = removals
         self._containers: list[str] = []
         self._volumes: list[str] = []
+        self.images: list[str] = []
+        """Ids of images that were committed."""
 
     def __enter__(self) -> RunResources:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._removals.begin(self._remove)
+
+    def _remove(self) -> None:
         threads = [threading.Thread(target=remove_container, args=(self._client, name)) for name in self._containers]
         for thread in threads:
             thread.start()
@@ -43,6 +67,8 @@ class RunResources:
             thread.join()
         for name in self._volumes:
             remove_volume(self._client, name)
+        for image in self.images:
+            remove_image(self._client, image)
 
     def container(self, body: Mapping[str, Any], what: str) -> str:
         """Create a container and return its name."""
@@ -80,3 +106,8 @@ def remove_container(client: Client, name: str) -> None:
 def remove_volume(client: Client, name: str) -> None:
     with contextlib.suppress(LinealError):
         client.call("DELETE", f"/volumes/{name}", "remove a volume", params={"force": "1"})
+
+
+def remove_image(client: Client, image: str) -> None:
+    with contextlib.suppress(LinealError):
+        client.call("DELETE", f"/images/{image}", "remove an image", params={"force": "1"})

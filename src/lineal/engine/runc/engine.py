@@ -231,7 +231,7 @@ def _layer(tasks: Tasks, task: Task, tar: Any, command: Command, workspace: Path
     mounted = (mount.value for mount in command.mounts if isinstance(mount, SecretMount))
     hidden = {part for value in (*mounted, *command.secrets) for part in parts(value)}
     with LayerWriter(workspace) as writer:
-        layer = LayerTar(writer.write, LayerExclusions(secrets=tuple(hidden)), (), command.options.epoch)
+        layer = LayerTar(writer.write, LayerExclusions(secrets=tuple(hidden)), command.options.epoch)
         try:
             layer.copy(tar)
         except Unreachable:

@@ -214,6 +214,7 @@ def base(client: Client) -> Iterator[tuple[MemoryStore, Image]]:
 def bench(client: Client, base: tuple[MemoryStore, Image], tmp_path: Path) -> Iterator[Bench]:
     made = Bench(DockerEngine(), client, *base, tmp_path)
     yield made
+    made.engine.close()
     assert traces(client, made.engine) == [], "something was left in the engine"
 
 

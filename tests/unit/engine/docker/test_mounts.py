@@ -30,6 +30,7 @@ VALUE = b"s3cr3t-" + uuid.uuid4().hex.encode()
 def cache_id(bench: Bench) -> Iterator[str]:
     id = uuid.uuid4().hex
     yield id
+    bench.engine.close()
     name = f"lineal-cache-{hashlib.sha256(id.encode()).hexdigest()[:32]}"
     for volume in (name, f"{name}-filled"):
         bench.client.call("DELETE", f"/volumes/{volume}", "remove", params={"force": "1"})

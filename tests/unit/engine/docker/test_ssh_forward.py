@@ -131,6 +131,7 @@ def test_the_engine_may_be_on_another_machine(bench: Bench, agent: Path, with_ss
     bench.engine = DockerEngine(environment={"DOCKER_HOST": remote})
     bench.run("ssh-add -l", parent=with_ssh, env=environment(target), mounts=[SshMount(target, agent)])
     assert "a key of the test" in bench.said[0]
+    bench.engine.close()
     assert traces(bench.client, bench.engine) == []
 
 

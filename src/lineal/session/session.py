@@ -32,18 +32,19 @@ from lineal.dockerfile.stage import Platforms
 from lineal.errors import DeployFailed, Uncommitted
 from lineal.git.cache import cache_directory
 from lineal.git.commit import Commit
-from lineal.git.history import GitHistory
+from lineal.git.history import Ancestry, GitHistory
 from lineal.lock import Lock
 from lineal.lock.select import Choice, LockContext, choose, open_lock
 from lineal.oci import Store
 from lineal.oci.platform import normal
 from lineal.progress import Notes, Progress
 from lineal.session.given import Given
+from lineal.session.identity import IdentityOfRun
 from lineal.session.leaving import MaskedProgress, mask_error
 from lineal.session.project import load_exceptions, load_project, project_of_dockerfile, project_of_flags
 from lineal.session.settings import PUBLISH, Settings, StoreSettings
 from lineal.session.signing import SigningOfRun
-from lineal.session.trust import TrustOfRun, check_supported, keys_of
+from lineal.session.trust import TrustOfRun, keys_of
 from lineal.stages.lookup import Lookup
 from lineal.stages.visibility import HistoryPosition
 from lineal.store.mirror import Mirrors
@@ -333,20 +334,36 @@ class Session:
     def trust(self) -> TrustOfRun:
         """Whom this run believes. Raises `BadConfiguration`."""
         policy, place = policy_of(self.loaded.project.trust), self.loaded.place("trust")
-        check_supported(policy, place)
         keys = keys_of(self.settings.environ, self.context, self.progress.warn)
         repository, signing = repository_of(self.store_settings.repo.value), self.signing
-        verifiers = (signing.verifier,) if signing.verifier else ()
+        verifiers = [one for one in (signing.verifier, self.identity.verifier) if one is not None]
         signs = signing.has_key and signing.accepts
-        return TrustOfRun(policy, keys, self.context, repository, place, verifiers, signs, self.position.dev)
+        return TrustOfRun(
+            policy, keys, self.context, repository, place, tuple(verifiers), signs, self.position.dev, self.identity
+        )
 
     @cached_property
     def signing(self) -> SigningOfRun:
         """How this run signs, and whose signatures its commit accepts."""
         policy = policy_of(self.loaded.project.trust)
         return SigningOfRun(
-            policy, self.settings.environ, self.context, self.checkout.root, self.repository.file, self.loaded.place
-        )
+            policy, self.settings.environ, self.context, self.checkout.root, self.repository.file, self.loaded.place,
+            self.identity,
+        )  # fmt: skip
+
+    @cached_property
+    def identity(self) -> IdentityOfRun:
+        """What the CI vouches for, and who of those for whom one does is believed."""
+
+        def in_history(commit: str) -> bool:
+            own = {self.position.commit, *self.position.parents}
+            return commit in own or self.history.seek((commit,), ()).ancestors[commit] is Ancestry.YES
+
+        return IdentityOfRun(
+            policy_of(self.loaded.project.trust), self.settings.environ, self.context,
+            self.loaded.place("trust.accept"), in_history, lambda token: self.hidden.hide([token]),
+            self.progress.warn,
+        )  # fmt: skip
 
     @cached_property
     def lock_choice(self) -> Choice:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ from lineal.trust.policy import KeySigner, Policy
 
 if TYPE_CHECKING:
     from lineal.ci.context import Context
+    from lineal.session.identity import IdentityOfRun
     from lineal.store.record import Sign
     from lineal.trust.keys import PublicKey, SigningKey
     from lineal.trust.signed import SignedStages
@@ -31,6 +33,8 @@ class SigningOfRun:
     """The content of a file of the commit, None when it has no such file."""
     place: Callable[[str], Location | None]
     """Where a key of lineal.yaml is written."""
+    identity: IdentityOfRun
+    """What the CI vouches for."""
 
     @property
     def accepts(self) -> bool:
@@ -53,8 +57,10 @@ class SigningOfRun:
         return SignedStages(self._accepted, merged, self.context.pull_request)
 
     def check(self) -> None:
-        """Before anything is built: make sure that the run's key is one that its commit accepts, where it accepts
-        any. Raises `BadConfiguration`."""
+        """Before anything is built: make sure that the run's key and its identity are such as its commit accepts,
+        where it accepts any. Raises `BadConfiguration`."""
+        if not (self.has_key and self.accepts):
+            self.identity.check()
         if self.has_key and self.accepts and self._key.public.der not in {one.der for one in self._accepted}:
             names = " or ".join(one.name for one in self._accepted)
             raise BadConfiguration(
@@ -67,16 +73,28 @@ class SigningOfRun:
 
     @property
     def sign(self) -> Sign | None:
-        """Signs a statement; None for a run without a key. Raises `BadConfiguration` for a key that is none."""
-        if not self.has_key:
-            return None
-        from lineal.trust.signed import signer
+        """Signs a statement, in the name of the run and with its key; None for a run that has neither. Raises
+        `BadConfiguration` for a key that is none."""
+        with_key = None
+        if self.has_key:
+            from lineal.trust.signed import signer
 
-        return signer(self._key)
+            with_key = signer(self._key)
+        if not self.identity.is_believed:
+            return with_key
+
+        def sign(statement: bytes) -> str:
+            others = json.loads(with_key(statement)) if with_key else []
+            return json.dumps([self.identity.sign(statement), *others], separators=(",", ":"))
+
+        return sign
 
     @property
     def signer(self) -> str | None:
-        """The id of the key that signs, None without one. Raises `BadConfiguration` for a key that is none."""
+        """By which name the first of its signatures is known, None without one. Raises `BadConfiguration` for a key
+        that is none."""
+        if self.identity.is_believed:
+            return self.identity.identity.workflow
         return self._key.public.id if self.has_key else None
 
     @property

@@ -20,6 +20,7 @@ from lineal.report.model import (
     ChangeReport,
     ContextReport,
     ErrorReport,
+    HandoverReport,
     ImageReport,
     PlatformReport,
     ReleaseReport,
@@ -44,6 +45,7 @@ class Told:
     result: BuildResult | None = None
     release: ReleaseReport | None = None
     changes: list[ChangeReport] | None = None
+    handover: HandoverReport | None = None
     report: Callable[[], Report] | None = None
 
     def keep(self, result: BuildResult) -> None:
@@ -91,7 +93,7 @@ def make_report(session: Session, command: str, told: Told) -> Report:
     else:
         assert told.result is not None
         report = _report_of_commit(session, command, told.result)
-    report.release, report.changes = told.release, told.changes
+    report.release, report.changes, report.handover = told.release, told.changes, told.handover
     return report
 
 
@@ -141,10 +143,11 @@ def _images(result: BuildResult) -> list[ImageReport]:
     from lineal.deploy.values import image_values
 
     made, values, found = result.made(), image_values(result), []
+    last = {stage.checksum for stage in result.plan.last()}
     for name, parts in result.plan.images.items():
         first, *_ = parts.values()
         built = any(ancestor.checksum in made for stage in parts.values() for ancestor in stage.chain())
-        image = ImageReport(name=name, checksum=first.checksum, built=built, platforms=_platforms(result, name))
+        image = ImageReport(name=name, checksum=first.checksum, built=built, platforms=_platforms(result, name, last))
         if name in values:
             value = values[name]
             image.ref, image.image = value.ref, value.image
@@ -160,9 +163,9 @@ def _images(result: BuildResult) -> list[ImageReport]:
     return found
 
 
-def _platforms(result: BuildResult, name: str) -> list[PlatformReport]:
+def _platforms(result: BuildResult, name: str, last: set[str]) -> list[PlatformReport]:
+    """`last` has the checksums of the last stages that the run builds."""
     finished = result.finished[name].parts if name in result.finished else {}
-    last = {stage.checksum for stage in result.plan.last()}
     return [
         PlatformReport(
             name=platform,

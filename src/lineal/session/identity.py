@@ -30,6 +30,8 @@ class IdentityOfRun:
     context: Context
     place: Location | None
     """Where `trust.accept` is written."""
+    commit: str
+    """The one that is built."""
     in_history: Callable[[str], bool]
     """Whether a commit is the one that is built, or an ancestor of it."""
     hide: Callable[[str], None]
@@ -130,10 +132,7 @@ class IdentityOfRun:
         if not self.accepted or self.policy is None:
             return None
         from lineal.trust.identity import Run
-        from lineal.trust.remembered import Remembered
         from lineal.trust.vouched import VouchedStages
 
-        run = Run(self.policy.merged, self.context.pull_request, self.in_history)
-        return VouchedStages(
-            self.accepted, self.sigstore, Remembered(cache_directory(self.environ) / "identities"), run
-        )
+        run = Run(self.policy.merged, self.context.pull_request, self.commit, self.in_history)
+        return VouchedStages(self.accepted, self.sigstore, cache_directory(self.environ), run)

@@ -33,6 +33,7 @@ from lineal.errors import DeployFailed, Uncommitted
 from lineal.git.cache import cache_directory
 from lineal.git.commit import Commit
 from lineal.git.history import Ancestry, GitHistory
+from lineal.git.login import secret_values
 from lineal.lock import Lock
 from lineal.lock.select import Choice, LockContext, choose, open_lock
 from lineal.oci import Store
@@ -67,6 +68,7 @@ class Session:
         passwords = [login.password for login in provider_of(settings.environ).logins()]
         keys = [*settings.environ.get(TRUST_KEY, "").split(), settings.environ.get(PASSWORD, "")]
         keys += [key for key in [settings.environ.get(SIGNING_KEY, "")] if is_pem(key)]
+        keys += secret_values(settings.environ)
         self.hidden = Mask([*passwords, *keys, settings.environ.get(REGISTRY_LOGIN[1], "")])
         """All secrets that the run has read so far: nothing that leaves it shows one."""
         self.progress = MaskedProgress(progress, self.hidden.mask)
@@ -114,7 +116,7 @@ class Session:
             self._reaped = True
             self._at_last.enter_context(process.reaped(self.workspace))
 
-    def at_close(self, close: Callable[[], None]) -> None:
+    def at_close(self, close: Callable[[], object]) -> None:
         """Have something ended with the session."""
         self._closing.callback(close)
 
@@ -267,6 +269,7 @@ class Session:
     def store(self) -> Store:
         """The store; for a run that may not write, one that keeps in private what the run builds."""
         store = self._own_stores.store(self.store_settings.repo.value)
+        self._closing.callback(store.close)
         if self.context.may_write:
             return store
         from lineal.store.layout import Layout
@@ -285,6 +288,7 @@ class Session:
         final = self._own_stores.final(address, self.store)
         if final.directory and self.store.directory and final.directory.resolve() == self.store.directory.resolve():
             return self.store
+        self._closing.callback(final.close)
         self.finals.append(final)
         return final
 
@@ -338,8 +342,9 @@ class Session:
         repository, signing = repository_of(self.store_settings.repo.value), self.signing
         verifiers = [one for one in (signing.verifier, self.identity.verifier) if one is not None]
         signs = signing.has_key and signing.accepts
+        cache, dev = cache_directory(self.settings.environ), self.position.dev
         return TrustOfRun(
-            policy, keys, self.context, repository, place, tuple(verifiers), signs, self.position.dev, self.identity
+            policy, keys, self.context, repository, place, tuple(verifiers), signs, dev, cache, self.identity
         )
 
     @cached_property
@@ -361,8 +366,8 @@ class Session:
 
         return IdentityOfRun(
             policy_of(self.loaded.project.trust), self.settings.environ, self.context,
-            self.loaded.place("trust.accept"), in_history, lambda token: self.hidden.hide([token]),
-            self.progress.warn,
+            self.loaded.place("trust.accept"), self.position.commit, in_history,
+            lambda token: self.hidden.hide([token]), self.progress.warn,
         )  # fmt: skip
 
     @cached_property

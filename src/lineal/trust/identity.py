@@ -44,13 +44,13 @@ class Identity:
         found = _OF_REQUEST.match(self.ref)
         return int(found[1]) if found else None
 
-    def encode(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
+    def encode(self) -> str:
+        return json.dumps(asdict(self))
 
     @staticmethod
-    def read(data: bytes) -> Identity:
-        """Raises ValueError."""
-        found = json.loads(data)
+    def read(text: str) -> Identity:
+        """Raises ValueError or TypeError."""
+        found = json.loads(text)
         names = [one.name for one in fields(Identity)]
         if not isinstance(found, dict) or sorted(found) != sorted(names):
             raise ValueError("no identity")
@@ -86,6 +86,8 @@ class Run:
     merged: bool
     """Whether the policy accepts what was signed in a pull request's pipeline, or a branch's, once it is merged."""
     pull_request: int | None
+    commit: str
+    """The one that is built."""
     in_history: Callable[[str], bool]
     """Whether a commit is the one that is built, or an ancestor of it."""
 
@@ -118,7 +120,7 @@ def why_not(signer: IdentitySigner, found: Identity, said: tuple[str, ...], requ
 
 def may_sign(signer: IdentitySigner, found: Identity, request: int | None, merged: bool) -> bool:
     """Whether anybody would ever believe, by this signer of the policy, what a run of this identity signs."""
-    return not why_not(signer, found, (found.commit,), request, Run(merged, None, lambda _: True))
+    return not why_not(signer, found, (found.commit,), request, Run(merged, None, "", lambda _: True))
 
 
 def matches(pattern: str, ref: str) -> bool:

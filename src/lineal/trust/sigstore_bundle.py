@@ -45,9 +45,9 @@ class Vouched:
     signature: bytes
     material: Mapping[str, Any]
 
-    def digest(self, statement: bytes, instance: str) -> str:
-        """A name, as hex, for the question whether an instance of Sigstore vouches for this."""
-        parts = [instance.encode(), statement, self.signature, json.dumps(self.material, sort_keys=True).encode()]
+    def digest(self, statement: bytes) -> str:
+        """A name, as hex, for the question whether somebody vouches for this statement so."""
+        parts = [statement, self.signature, json.dumps(self.material, sort_keys=True).encode()]
         return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
     def entry(self, name: str) -> dict[str, Any]:

@@ -4,14 +4,17 @@ and its entry in a log."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
+from lineal import __version__
 from lineal.store.statement import StageStatement
 from lineal.text import printable
 from lineal.trust import Evidence, Verdict
 from lineal.trust.identity import Identity, Run, why_not
+from lineal.trust.memory import Memory
 from lineal.trust.policy import IdentitySigner
-from lineal.trust.remembered import Remembered
 from lineal.trust.signed import judge_statement
 from lineal.trust.sigstore_bundle import Sigstore, Vouched, vouched_signatures
 
@@ -24,8 +27,15 @@ class VouchedStages:
 
     signers: Sequence[IdentitySigner]
     sigstore: Sigstore
-    remembered: Remembered
+    cache: Path
+    """The user's directory for what a run can do without."""
     run: Run
+
+    @property
+    def basis(self) -> str:
+        # What is merged is so for one commit.
+        of = self.run.commit if self.run.merged else ""
+        return f"pipelines {self.sigstore.name} {sorted(map(repr, self.signers))} {self.run.pull_request} {of}"
 
     def __str__(self) -> str:
         return (
@@ -52,9 +62,17 @@ class VouchedStages:
         return Verdict(False, why)
 
     def _identity(self, statement: bytes, vouched: Vouched) -> Identity:
-        digest = vouched.digest(statement, self.sigstore.name)
-        found = self.remembered.get(digest)
-        if found is None:
-            found = self.sigstore.identity(statement, vouched)
-            self.remembered.put(digest, found)
-        return found
+        """Whose signature it is, whatever the policy says of that. Raises as `Sigstore.identity`."""
+        digest, known = vouched.digest(statement), self._known
+        found = known.recall(digest)
+        if found is not None:
+            with suppress(ValueError, LookupError, TypeError, RecursionError):
+                return Identity.read(found.reason)
+        identity = self.sigstore.identity(statement, vouched)
+        known.keep(digest, Verdict(True, identity.encode()))
+        return identity
+
+    @property
+    def _known(self) -> Memory:
+        """The identities that were verified before: a run that finds them imports nothing for it."""
+        return Memory(self.cache, f"identities {self.sigstore.name}", __version__)

@@ -87,7 +87,9 @@ class Run:
 
     def __post_init__(self) -> None:
         context = Context("github", "push", "c" * 40, **{"default_branch": "main", "branch": "main", **self.facts})
-        self.identity = IdentityOfRun(self.policy, self.environ, context, None, lambda _: True, self.hidden.append)
+        self.identity = IdentityOfRun(
+            self.policy, self.environ, context, None, "c" * 40, lambda _: True, self.hidden.append
+        )
         self.trust = TrustOfRun(self.policy, (), context, "registry.example.com/app", identity=self.identity)
         self.signing = SigningOfRun(
             self.policy, self.environ, context, Path("/nowhere"), lambda _: None, lambda _: None, self.identity

@@ -36,7 +36,7 @@ def reason(
     signer: IdentitySigner, found: Identity, said: tuple[str, ...] = (COMMIT,), request: int | None = None, *,
     merged: bool = False, own: int | None = None, history: tuple[str, ...] = (COMMIT,),
 ) -> str:  # fmt: skip
-    return why_not(signer, found, said, request, Run(merged, own, lambda commit: commit in history))
+    return why_not(signer, found, said, request, Run(merged, own, "", lambda commit: commit in history))
 
 
 @pytest.mark.parametrize(
@@ -145,8 +145,9 @@ def jwt(claims: object) -> str:
 
 
 def test_a_token_says_what_the_certificate_will_say() -> None:
+    workflow = PIPELINE.workflow.removeprefix("https://github.com/")
     claims = {"iss": PIPELINE.issuer, "repository": "acme/shop", "ref": PIPELINE.ref, "sha": COMMIT,
-              "event_name": "push", "job_workflow_ref": PIPELINE.workflow.removeprefix("https://github.com/")}  # fmt: skip
+              "event_name": "push", "job_workflow_ref": workflow}  # fmt: skip
     assert of_token(jwt(claims)) == PIPELINE
     own = of_token(jwt({**claims, "iss": "https://ghe.example.com/_services/token"}))
     assert own.repository == "https://ghe.example.com/acme/shop"

@@ -15,7 +15,6 @@ from lineal.store.record import PREFIX
 from lineal.store.statement import Builder
 from lineal.trust.identity import Identity, Run
 from lineal.trust.policy import IdentitySigner
-from lineal.trust.remembered import Remembered
 from lineal.trust.signed import signer
 from lineal.trust.sigstore_bundle import Sigstore, Vouched
 from lineal.trust.vouched import VouchedStages
@@ -35,8 +34,8 @@ class Unasked(Sigstore):
 
 
 def vouched(folder: Path, *, sigstore: Sigstore = SIGSTORE, run: Run | None = None) -> VouchedStages:
-    run = run or Run(False, None, lambda _: True)
-    return VouchedStages([MAIN], sigstore, Remembered(folder / "identities"), run)
+    run = run or Run(False, None, "", lambda _: True)
+    return VouchedStages([MAIN], sigstore, folder / "cache", run)
 
 
 def by(identity: Identity = PIPELINE, instance: Instance = OURS) -> Callable[[bytes], str]:
@@ -63,19 +62,19 @@ def test_a_stage_of_an_accepted_pipeline_is_believed_and_verified_once(tmp_path:
         vouched(tmp_path, sigstore=Unasked(Instance().config())).judge(evidence(store, index))
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b"[" * 70_000])
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"reason": "{}", "footing": null}', b"\xff"])
 def test_what_is_remembered_and_spoiled_is_verified_again(tmp_path: Path, content: bytes) -> None:
     store = MemoryStore()
     index = signed_stage(store, sign=by())
     assert reason(vouched(tmp_path), store, index) == ""
-    (kept,) = (tmp_path / "identities").iterdir()
+    (kept,) = (tmp_path / "cache/trust").glob("*/*")
     kept.write_bytes(content)
     assert reason(vouched(tmp_path), store, index) == ""
     assert kept.read_bytes() != content
 
 
 def test_a_directory_that_cannot_be_written_is_none(tmp_path: Path) -> None:
-    (tmp_path / "identities").write_text("a file")
+    (tmp_path / "cache").write_text("a file")
     store = MemoryStore()
     assert reason(vouched(tmp_path), store, signed_stage(store, sign=by())) == ""
 
@@ -118,12 +117,25 @@ def test_what_a_branch_signed_counts_once_it_is_merged(tmp_path: Path) -> None:
     store = MemoryStore()
     index = signed_stage(store, sign=by(BRANCH))
     for merged, history, trusted in ((True, True, True), (True, False, False), (False, True, False)):
-        run = Run(merged, None, lambda _, found=history: found)  # type: ignore[misc]
+        run = Run(merged, None, "", lambda _, found=history: found)  # type: ignore[misc]
         assert (reason(vouched(tmp_path, run=run), store, index) == "") == trusted
+
+
+def test_what_is_remembered_of_a_merge_counts_for_its_commit_only(tmp_path: Path) -> None:
+    run = Run(True, None, "a" * 40, lambda _: True)
+    one = vouched(tmp_path, run=run)
+    assert one.basis != replace(one, run=replace(run, commit="b" * 40)).basis
+    alone = replace(run, merged=False)
+    assert replace(one, run=alone).basis == replace(one, run=replace(alone, commit="b" * 40)).basis
+    bases = [
+        replace(one, signers=[replace(MAIN, **change)]).basis
+        for change in ({}, {"refs": ()}, {"workflow": "x.yml"}, {"project": "a/b"}, {"forge": "gitlab"})
+    ]
+    assert len(set(bases)) == 5
 
 
 def test_a_pull_request_believes_its_own(tmp_path: Path) -> None:
     store = MemoryStore()
     index = signed_stage(store, sign=by(BRANCH), builder=Builder(store=STORE, pull_request=7))
-    assert reason(vouched(tmp_path, run=Run(False, 7, lambda _: False)), store, index) == ""
+    assert reason(vouched(tmp_path, run=Run(False, 7, "", lambda _: False)), store, index) == ""
     assert reason(vouched(tmp_path), store, index) == "signed for pull request 7"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lineal import __version__
+from lineal.build.preparations import Preparations
 from lineal.build.result import ADOPTED, BuildResult, settle
 from lineal.dockerfile.instructions import FromInstruction, RunInstruction
 from lineal.dockerfile.stage import Stage, closure
@@ -114,7 +115,9 @@ class Scheduler:
         running: dict[Future[None], Stage] = {}
         failure: BaseException | None = None
         pool = ThreadPoolExecutor(self._jobs, thread_name_prefix="stage")
+        self._preparations = Preparations(self._environment.engine, self._store, self._needed, self._jobs)
         try:
+            self._preparations.begin(lambda stage: self._load(stage).image)
             while (waiting and failure is None) or running:
                 if failure is None:
                     for stage in self._startable(waiting, running):
@@ -134,6 +137,7 @@ class Scheduler:
             raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+            self._preparations.close()
         if failure is not None:
             raise failure
         self._needed = []
@@ -173,7 +177,7 @@ class Scheduler:
                 references={key: self._load(need).reference for key, need in stage.needs.items()},
                 used=self._dependencies(stage),
             )
-            built, ready = build(stage, inputs, self._environment, output)
+            built, ready = build(stage, inputs, self._environment, output, self._preparations.made)
             publication = self._publisher.publish(built, self._record(stage))
         except BaseException as error:
             seconds = time.monotonic() - started

@@ -16,6 +16,7 @@ from lineal.build.base_image import check_platform, chunks, import_base
 from lineal.build.environment import BuildEnvironment, StageImage, StageInputs
 from lineal.build.image_config import NO_TIME, copy_of, scratch
 from lineal.build.making import making_of
+from lineal.build.preparations import Prepare, not_prepared
 from lineal.build.source_resolver import SourceResolver
 from lineal.context.tree import clamp
 from lineal.dockerfile import metadata
@@ -56,12 +57,14 @@ def _empty() -> StageImage:
 
 
 def build(
-    stage: Stage, inputs: StageInputs, environment: BuildEnvironment, output: Callable[[str], None]
-) -> tuple[Built, StageImage]:
-    """Make the stage and bring its layers to the store; publishing it is the caller's."""
+    stage: Stage, inputs: StageInputs, environment: BuildEnvironment, output: Callable[[str], None],
+    prepare: Prepare = not_prepared,
+) -> tuple[Built, StageImage]:  # fmt: skip
+    """Make the stage and bring its layers to the store; publishing it is the caller's. Commands on it are prepared
+    with `prepare`."""
     beside: frozenset[str] = frozenset()
     if isinstance(stage.op, FromInstruction):
-        image, filesystem = import_base(stage, stage.op.reference, inputs, environment)
+        image, filesystem = import_base(stage, stage.op.reference, inputs, environment, prepare)
     else:
         if inputs.parent is not None:
             check_platform(inputs.parent.image, "The image that this is built on", stage)
@@ -73,6 +76,7 @@ def build(
             if not isinstance(error, Unreachable):
                 error.place = error.place or stage.place
             raise
+    prepare(stage, image, environment.store)
     document = {**files_digest(stage.inputs), "parent": stage.parent.checksum if stage.parent else None}
     making = making_of(stage, inputs.used, environment.builder)
     built = Built(image, filesystem.encode(), document, stage.platform, beside, making)

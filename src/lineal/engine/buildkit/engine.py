@@ -52,6 +52,9 @@ class BuildkitEngine:
         for build in running:
             build.cancel()
 
+    def prepare(self, parent: Image, store: Store, platform: str) -> None:
+        """The daemon fetches what it needs when a command needs it."""
+
     def close(self) -> None:
         """Nothing goes on after a `run`."""
 

@@ -76,6 +76,10 @@ class DockerEngine:
         if self._parts is not None:
             self._parts[-1].join()
 
+    def prepare(self, parent: Image, store: Store, platform: str) -> None:  # noqa: ARG002
+        _, images, _ = self._connect()
+        images.ensure(parent, store)
+
     def run(
         self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path
     ) -> Layer:

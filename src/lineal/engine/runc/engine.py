@@ -84,6 +84,9 @@ class RuncEngine:
             parts.layers.close()
             parts.directory.close(_remover(parts.tasks))
 
+    def prepare(self, parent: Image, store: Store, platform: str) -> None:  # noqa: ARG002
+        self._open().layers.ensure(parent, store)
+
     def run(
         self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path
     ) -> Layer:

@@ -68,6 +68,14 @@ def bench(engine: RuncEngine, base: tuple[MemoryStore, Image], tmp_path: Path) -
 
 
 @pytest.fixture
+def fresh(base: tuple[MemoryStore, Image], tmp_path: Path) -> Iterator[RuncEngine]:
+    made = opened(tmp_path / "root")
+    yield made
+    made.close()
+    assert list((tmp_path / "root").iterdir()) == [] and str(tmp_path) not in MOUNTS.read_text()
+
+
+@pytest.fixture
 def cache_id(tmp_path: Path) -> str:
     return str(tmp_path)
 

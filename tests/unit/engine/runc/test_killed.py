@@ -48,11 +48,14 @@ if where == "layer":
     from lineal.engine.layer import LayerTar
     LayerTar.finish = lambda self: wait()
     script = "true"
+if where == "prepare":
+    Store.blob = lambda self, digest: (wait() or chunk for chunk in MemoryStore.blob(self, digest))
+    bench.engine.prepare(bench.base, store, "linux/amd64")
 bench.run(script, mounts=[BindMount("/b", files)])
 """
 
 
-@pytest.mark.parametrize("where", ["unpack", "mount", "run", "layer"])
+@pytest.mark.parametrize("where", ["prepare", "unpack", "mount", "run", "layer"])
 def test_a_run_that_is_killed_leaves_nothing(base: tuple[MemoryStore, Image], tmp_path: Path, where: str) -> None:
     root = tmp_path / "root"
     command, told = [sys.executable, "-c", SCRIPT, str(root), where], tmp_path / "stderr"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -12,7 +12,7 @@ from lineal.assemble.allowance import Allowance
 from lineal.assemble.filesystem import Filesystem
 from lineal.build.environment import BuildEnvironment, StageInputs
 from lineal.build.image_config import taken_over
-from lineal.build.preparations import Prepare
+from lineal.build.preparations import Prepare, when_all_are_done
 from lineal.dockerfile.instructions import FromInstruction
 from lineal.dockerfile.stage import Stage
 from lineal.errors import BadConfiguration, BuildFailed, MissingContent, Unreachable
@@ -46,11 +46,21 @@ def import_base(
             place=stage.place,
             remedy="Make it a target of your Dockerfile or an image of lineal.yaml: ONBUILD works there.",
         )
-    config = taken_over(base, reference)
+    config, store = taken_over(base, reference), environment.store
     arrivals = Arrivals(source, base.layers, environment.workspace)
-    prepared = prepare(stage, image_of(config, base.layers), ArrivingStore(environment.store, arrivals))
+    prepared = []
+
+    def announce(layers: Sequence[Descriptor], *, there: bool) -> None:
+        prepared.append(prepare(stage, image_of(config, layers), ArrivingStore(store, arrivals, there=there)))
+
     try:
-        layers, filesystem = _take_over(base, source, arrivals, inputs, environment.store)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            mounted = list(pool.map(lambda layer: store.mount_blob(layer, source), base.layers))
+        announce(base.layers, there=all(mounted))
+        rest = [layer for layer, there in zip(base.layers, mounted, strict=True) if not there]
+        layers, filesystem = _take_over(base, rest, arrivals, store)
+        if rest:
+            announce(layers, there=True)
     except MissingContent as missing:
         raise BuildFailed(
             f"The base image {reference} is not whole: its registry has no layer {missing.digest}.",
@@ -60,39 +70,44 @@ def import_base(
         ) from None
     finally:
         arrivals.cancel()
-        prepared.add_done_callback(lambda _: arrivals.close())
+        when_all_are_done(prepared, arrivals.close)
+    inputs.moved.pulled += sum(layer.size for layer in layers)
+    inputs.moved.pushed += sum(layer.size for layer in rest)
     inputs.used.append(Dependency("base", digest_set(base.manifest.digest), package_url(reference, stage.platform)))
     return image_of(config, layers), filesystem
 
 
 def _take_over(
-    base: Image, source: Store, arrivals: Arrivals, inputs: StageInputs, store: Store
+    base: Image, rest: Sequence[Descriptor], arrivals: Arrivals, store: Store
 ) -> tuple[list[Descriptor], Filesystem]:
-    """The layers, as they are in the store then, and the index of what is in them."""
+    """The layers, as they are in the store then, and the index of what is in them; the store lacks the `rest`."""
 
-    def bring(layer: Descriptor) -> int:
-        """Bytes that were sent."""
-        if store.mount_blob(layer, source):
-            return 0
+    def bring(layer: Descriptor) -> None:
         store.put_blob(Blob(layer.digest, layer.size, arrivals[layer.digest].read))
-        return layer.size
 
     filesystem, layers = Filesystem.empty(), []
     allowance = Allowance(sum(layer.size for layer in base.layers))
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         try:
-            brought = pool.map(bring, base.layers)
+            brought = [pool.submit(bring, layer) for layer in rest]
             for number, layer in enumerate(base.layers):
                 arriving = arrivals[layer.digest]
                 filesystem = filesystem.apply(number, open_archive(arriving.read()), allowance)
                 arriving.whole()
                 layers.append(replace(layer, media_type=_media_type(arriving.head(HEAD))))
-                inputs.moved.pulled += layer.size
-                inputs.moved.pushed += next(brought)
+                _raise_what_failed(brought)
+            for one in brought:
+                one.result()
         except BaseException:
             arrivals.cancel()
             raise
     return layers, filesystem
+
+
+def _raise_what_failed(begun: Sequence[Future[None]]) -> None:
+    for one in begun:
+        if one.done():
+            one.result()
 
 
 def package_url(reference: str, platform: str) -> str:

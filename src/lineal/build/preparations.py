@@ -4,14 +4,14 @@ before them."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import partial
 
+from lineal.build.environment import BuildEnvironment
 from lineal.dockerfile.instructions import FromInstruction, RunInstruction
 from lineal.dockerfile.stage import Stage
-from lineal.engine import Engine
 from lineal.errors import LinealError
 from lineal.oci import Store
 from lineal.oci.types import Image
@@ -31,13 +31,21 @@ def not_prepared(_stage: Stage, _image: Image, _store: Store) -> Future[None]:
     return done
 
 
+def when_all_are_done(prepared: Sequence[Future[None]], close: Callable[[], None]) -> None:
+    """Call `close` at the end of the last of these, or now."""
+    if not prepared:
+        close()
+        return
+    first, *rest = prepared
+    first.add_done_callback(lambda _: when_all_are_done(rest, close))
+
+
 class Preparations:
     """Those for the commands among the stages `needed`. They are a favour: what goes wrong with one is for the
     command itself to find."""
 
-    def __init__(self, engine: Engine, store: Store, needed: Collection[Stage], jobs: int) -> None:
-        self._engine = engine
-        self._store = store
+    def __init__(self, environment: BuildEnvironment, needed: Collection[Stage], jobs: int) -> None:
+        self._environment = environment
         self._wanted = {stage.checksum: stage for stage in _grounds(needed)}
         self._made = {stage.checksum for stage in needed}
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="prepare")
@@ -49,7 +57,7 @@ class Preparations:
         """With the stages that are published already; `read` gives their images."""
         for stage in self._wanted.values():
             if stage.checksum not in self._made:
-                self._submit(stage, partial(read, stage), self._store)
+                self._submit(stage, partial(read, stage), self._environment.store)
 
     def made(self, stage: Stage, image: Image, store: Store) -> Future[None]:
         """A `Prepare`."""
@@ -62,7 +70,7 @@ class Preparations:
 
         def prepare() -> None:
             with suppress(LinealError):
-                self._engine.prepare(read(), store, stage.platform)
+                self._environment.engine.prepare(read(), store, stage.platform, self._environment.workspace)
 
         with self._lock:
             if self._closed:

@@ -115,7 +115,7 @@ class Scheduler:
         running: dict[Future[None], Stage] = {}
         failure: BaseException | None = None
         pool = ThreadPoolExecutor(self._jobs, thread_name_prefix="stage")
-        self._preparations = Preparations(self._environment.engine, self._store, self._needed, self._jobs)
+        self._preparations = Preparations(self._environment, self._needed, self._jobs)
         try:
             self._preparations.begin(lambda stage: self._load(stage).image)
             while (waiting and failure is None) or running:

@@ -72,11 +72,12 @@ def build(
             builder = StageBuilder(stage, inputs, environment, output)
             image, filesystem = builder.make()
             beside = builder.resolver.beside
+            if isinstance(stage.op, RunInstruction):
+                prepare(stage, image, environment.store)
         except LinealError as error:
             if not isinstance(error, Unreachable):
                 error.place = error.place or stage.place
             raise
-    prepare(stage, image, environment.store)
     document = {**files_digest(stage.inputs), "parent": stage.parent.checksum if stage.parent else None}
     making = making_of(stage, inputs.used, environment.builder)
     built = Built(image, filesystem.encode(), document, stage.platform, beside, making)

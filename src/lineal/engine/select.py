@@ -52,8 +52,8 @@ class SelectedEngine:
         self._stopped = self._closed = False
         self._closing: list[Callable[[], None]] = []
 
-    def prepare(self, parent: Image, store: Store, platform: str) -> None:
-        self._made().prepare(parent, store, platform)
+    def prepare(self, parent: Image, store: Store, platform: str, workspace: Path) -> None:
+        self._made().prepare(parent, store, platform, workspace)
 
     def run(
         self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path

@@ -122,12 +122,13 @@ class Arrivals:
 
 
 class ArrivingStore(ReadThroughStore):
-    """A store, and what is on its way to it."""
+    """A store, and what is on its way to it; `there` when it is in the store `home` as well."""
 
-    def __init__(self, home: Store, arrivals: Arrivals) -> None:
+    def __init__(self, home: Store, arrivals: Arrivals, *, there: bool) -> None:
         super().__init__(home, home)
+        self.home, self.there = home, there
         self._arrivals = arrivals
 
     def blob(self, digest: str) -> Iterator[bytes]:
         arriving = self._arrivals.get(digest)
-        return self.lower.blob(digest) if arriving is None else arriving.read()
+        return self.home.blob(digest) if arriving is None else arriving.read()

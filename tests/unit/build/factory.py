@@ -51,7 +51,7 @@ class PretendEngine(Engine):
 
     def close(self) -> None: ...
 
-    def prepare(self, parent: Image, store: Store, platform: str) -> None:
+    def prepare(self, parent: Image, store: Store, platform: str, workspace: Path) -> None:
         self.prepared.append(b"".join(b"".join(store.blob(layer.digest)) for layer in parent.layers))
 
     def run(

@@ -80,7 +80,7 @@ def test_the_engine_has_it_while_the_base_still_comes(factory: Factory) -> None:
             assert seen.wait(300)
             yield chunk[5000:]
 
-    def prepare(parent: Image, store: Store, platform: str) -> None:
+    def prepare(parent: Image, store: Store, platform: str, workspace: Path) -> None:
         for chunk in store.blob(parent.layers[0].digest):
             if chunk:
                 seen.set()
@@ -113,7 +113,7 @@ def test_nothing_is_brought_that_no_command_needs(factory: Factory) -> None:
 
 
 def test_a_preparation_that_fails_is_for_the_command_to_find(factory: Factory) -> None:
-    def fail(parent: Image, store: Store, platform: str) -> None:
+    def fail(parent: Image, store: Store, platform: str, workspace: Path) -> None:
         raise Unreachable("There is no engine.", id="LN-5001")
 
     factory.engine.prepare = fail  # type: ignore[method-assign]
@@ -128,7 +128,7 @@ def test_a_base_that_breaks_off_ends_what_the_engine_reads_of_it(factory: Factor
         data = b"".join(Layout.blob(factory.bases, digest))
         yield data if len(data) < 5000 else data[:5000]
 
-    def prepare(parent: Image, store: Store, platform: str) -> None:
+    def prepare(parent: Image, store: Store, platform: str, workspace: Path) -> None:
         try:
             list(store.blob(parent.layers[0].digest))
         except BaseException as error:

@@ -34,7 +34,7 @@ class Claiming(OneEngine):
             raise Unreachable("It cannot be reached.", id="LN-5001")
         return Machine(self.own, lambda: self.emulated) if self.own else None
 
-    def prepare(self, parent: Image, store: Store, platform: str) -> None:
+    def prepare(self, parent: Image, store: Store, platform: str, workspace: Path) -> None:
         self.ran.append(f"soon {platform}")
 
     def run(

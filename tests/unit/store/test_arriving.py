@@ -47,7 +47,7 @@ def test_the_store_has_what_is_on_its_way_and_what_it_has_itself(tmp_path: Path)
     source, home = Layout(tmp_path / "source"), Layout(tmp_path / "home")
     coming, there = part(source, b"coming"), part(home, b"there")
     arrivals = Arrivals(source, [coming, coming], tmp_path)
-    store = ArrivingStore(home, arrivals)
+    store = ArrivingStore(home, arrivals, there=False)
     assert b"".join(store.blob(coming.digest)) == b"coming"
     assert b"".join(store.blob(there.digest)) == b"there"
     arrivals.close()

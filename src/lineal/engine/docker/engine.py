@@ -76,7 +76,7 @@ class DockerEngine:
         if self._parts is not None:
             self._parts[-1].join()
 
-    def prepare(self, parent: Image, store: Store, platform: str) -> None:  # noqa: ARG002
+    def prepare(self, parent: Image, store: Store, platform: str, workspace: Path) -> None:  # noqa: ARG002
         _, images, _ = self._connect()
         images.ensure(parent, store)
 

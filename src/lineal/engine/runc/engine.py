@@ -84,7 +84,7 @@ class RuncEngine:
             parts.layers.close()
             parts.directory.close(_remover(parts.tasks))
 
-    def prepare(self, parent: Image, store: Store, platform: str) -> None:  # noqa: ARG002
+    def prepare(self, parent: Image, store: Store, platform: str, workspace: Path) -> None:  # noqa: ARG002
         self._open().layers.ensure(parent, store)
 
     def run(

@@ -441,7 +441,7 @@ def test_what_was_prepared_is_not_read_again(bench: Bench) -> None:
     store = MemoryStore()
     base, more = tar_of(directory("d"), regular("d/a", mark)), tar_of(regular("d/b", b"more" + mark))
     for ground in (store.image([base_tar(), base]), store.image([base_tar(), base, more])):
-        bench.engine.prepare(ground, store, "linux/amd64")
+        bench.engine.prepare(ground, store, "linux/amd64", bench.workspace)
     above = store.image([base_tar(), base, more, tar_of(regular("d/c", b"c"))])
     bench.engine.run(above, store, bench.command("cat /d/a /d/b /d/c"), bench.said.append, bench.workspace)
     assert bench.said == [f"{mark.decode()}more{mark.decode()}c"]
@@ -462,7 +462,7 @@ def test_a_preparation_that_a_command_overtakes_is_waited_for(bench: Bench) -> N
     store = Slow()
     image = store.image([base_tar(), tar_of(regular("slow", str(time.time_ns()).encode()))])
     with ThreadPoolExecutor(2) as pool:
-        prepared = pool.submit(bench.engine.prepare, image, store, "linux/amd64")
+        prepared = pool.submit(bench.engine.prepare, image, store, "linux/amd64", bench.workspace)
         assert begun.wait(300)
         ran = pool.submit(
             bench.engine.run, image, store, bench.command("test -e /slow"), bench.said.append, bench.workspace
@@ -472,7 +472,7 @@ def test_a_preparation_that_a_command_overtakes_is_waited_for(bench: Bench) -> N
     assert len(set(store.read)) == len(store.read)
 
 
-def test_a_preparation_ends_with_the_run(fresh: Engine) -> None:
+def test_a_preparation_ends_with_the_run(fresh: Engine, tmp_path: Path) -> None:
     begun, stopped = threading.Event(), threading.Event()
 
     class Endless(MemoryStore):
@@ -486,14 +486,14 @@ def test_a_preparation_ends_with_the_run(fresh: Engine) -> None:
     image = store.image([tar_of(regular("new", str(time.time_ns()).encode()))])
     image = replace(image, layers=tuple(replace(layer, size=1 << 60) for layer in image.layers))
     with ThreadPoolExecutor(1) as pool:
-        prepared = pool.submit(fresh.prepare, image, store, "linux/amd64")
+        prepared = pool.submit(fresh.prepare, image, store, "linux/amd64", tmp_path)
         assert begun.wait(300)
         fresh.stop()
         with pytest.raises(Interrupted):
             prepared.result(300)
         stopped.set()
     with pytest.raises(Interrupted):
-        fresh.prepare(image, store, "linux/amd64")
+        fresh.prepare(image, store, "linux/amd64", tmp_path)
 
 
 def test_a_stage_whose_layer_is_gone_says_so(bench: Bench) -> None:

@@ -50,7 +50,7 @@ if where == "layer":
     script = "true"
 if where == "prepare":
     Store.blob = lambda self, digest: (wait() or chunk for chunk in MemoryStore.blob(self, digest))
-    bench.engine.prepare(bench.base, store, "linux/amd64")
+    bench.engine.prepare(bench.base, store, "linux/amd64", root.parent)
 bench.run(script, mounts=[BindMount("/b", files)])
 """
 

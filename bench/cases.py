@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
+from typing import Literal
 
 from bench import debian, project
 from bench.buildkit import Buildkit, PrivateBuildkit
 from bench.engine import PrivateEngine
 from bench.process import Failed
+from bench.runc import PrivateRunc
 from bench.sides import Docker, Lineal
 from bench.traffic import AccessLog, layers
 from tests.servers import Repository, docker_registry
@@ -67,9 +69,16 @@ def cases() -> list[Case]:
 
 def buildkit_cases() -> list[Case]:
     """The same, beside BuildKit with its cache in the registry, on the same daemon."""
-    at_least = {"first build of all": 1.0, "nothing changed": 6, "one source file changed": 6,
-                "a dependency layer changed": 1.0}  # fmt: skip
-    return [replace(case, at_least=at_least[case.name], most_through=0) for case in cases()]
+    return [replace(one, most_through=0) for one in _asking(1.0, 6, 6, 1.0)]
+
+
+def runc_cases() -> list[Case]:
+    """The same without a daemon, beside BuildKit with its cache in the registry."""
+    return _asking(1.25, 3, 8, 1.25)
+
+
+def _asking(*at_least: float) -> list[Case]:
+    return [replace(case, at_least=least) for case, least in zip(cases(), at_least, strict=True)]
 
 
 @dataclass
@@ -77,7 +86,10 @@ class Bench:
     scratch: Path
     registry: str
     log: AccessLog
-    engine: PrivateEngine | PrivateBuildkit
+    engine: PrivateEngine | PrivateBuildkit | PrivateRunc
+    """Lineal's."""
+    beside: PrivateEngine | PrivateBuildkit
+    """The peer's; mostly the same."""
     base: str
     crashes: int = 0
     """How often docker's side had to be run again because its engine had died."""
@@ -122,9 +134,9 @@ class Bench:
         return str(report["images"][0]["ref"])
 
     def _peer(self, checkout: Path, repository: str) -> Docker | Buildkit:
-        if isinstance(self.engine, PrivateBuildkit):
-            return Buildkit(checkout, repository, self.engine)
-        return Docker(checkout, repository, self.engine)
+        if isinstance(self.beside, PrivateBuildkit):
+            return Buildkit(checkout, repository, self.beside)
+        return Docker(checkout, repository, self.beside)
 
     def _measure_peer(self, case: Case, side: Docker | Buildkit) -> None:
         seconds = self._retried(side)
@@ -134,26 +146,30 @@ class Bench:
     def _retried(self, side: Docker | Buildkit) -> float:
         """An engine that died says nothing about speed: such a run is repeated, and counted in `crashes`."""
         for _ in range(_TRIES - 1):
-            self.engine.empty()
+            self.beside.empty()
             try:
                 return side.build()
             except Failed as failure:
-                if self.engine.alive():
+                if self.beside.alive():
                     raise
                 self.crashes += 1
-                print(f"  {side.name}: the engine crashed, again ({failure}\n{self.engine.last_words()})")
-        self.engine.empty()
+                print(f"  {side.name}: the engine crashed, again ({failure}\n{self.beside.last_words()})")
+        self.beside.empty()
         return side.build()
 
 
+Engine = Literal["docker", "buildkit", "runc"]
+
+
 @contextmanager
-def open_bench(scratch: Path, *, with_buildkit: bool = False) -> Iterator[Bench]:
+def open_bench(scratch: Path, name: Engine = "docker") -> Iterator[Bench]:
     with docker_registry(scratch / "registry") as registry:
         place = scratch / "engine"
-        engine = PrivateBuildkit(place, registry) if with_buildkit else PrivateEngine(place)
+        engine = PrivateEngine(place) if name == "docker" else PrivateBuildkit(place, registry)
         base = f"{registry}/debian:trixie-slim"
         debian.push(base)
         try:
-            yield Bench(scratch, registry, AccessLog(scratch / "registry"), engine, base)
+            own = PrivateRunc(scratch / "runc") if name == "runc" else engine
+            yield Bench(scratch, registry, AccessLog(scratch / "registry"), own, engine, base)
         finally:
             engine.stop()

@@ -14,7 +14,7 @@ FILE = Path(__file__).with_name("RESULTS.md")
 
 
 def page(
-    rows: Sequence[Case], on_buildkit: Sequence[Case], limits: Sequence[Limit], machine: Iterable[str],
+    rows: Sequence[Case], on_buildkit: Sequence[Case], on_runc: Sequence[Case], limits: Sequence[Limit], machine: Iterable[str],
     notes: Iterable[str],
 ) -> str:  # fmt: skip
     """The whole page."""
@@ -31,6 +31,10 @@ def page(
             "With BuildKit as its engine, beside BuildKit with its cache in the registry:",
             "",
             *races("BuildKit", on_buildkit),
+            "",
+            "Without a daemon (`--engine runc`), beside BuildKit with its cache in the registry:",
+            "",
+            *races("BuildKit", on_runc),
             "",
             *table(("limit", "measured", "at most", "", "remark"), [_limit(limit) for limit in limits]),
             "",

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from bench.buildkit import PrivateBuildkit
 from bench.engine import PrivateEngine
 from bench.process import environment, run
+from bench.runc import PrivateRunc
 
 NOWHERE = PrivateEngine.nowhere["DOCKER_HOST"]
 
@@ -22,7 +23,7 @@ class Lineal:
 
     checkout: Path
     repository: str
-    engine: PrivateEngine | PrivateBuildkit
+    engine: PrivateEngine | PrivateBuildkit | PrivateRunc
 
     def build(self, *, with_engine: bool = True) -> tuple[float, dict[str, Any]]:
         """Seconds and the report."""

@@ -47,7 +47,7 @@ def main() -> int:
     parser.add_argument(
         "only",
         nargs="?",
-        choices=["history", "deploy", "docker", "buildkit", "runc"],
+        choices=["history", "deploy", *_RACES],
         help="measure only this, and keep no results",
     )
     parser.add_argument("--profile", action="store_true", help="show where the time of a cached build goes, instead")

@@ -14,8 +14,8 @@ FILE = Path(__file__).with_name("RESULTS.md")
 
 
 def page(
-    rows: Sequence[Case], on_buildkit: Sequence[Case], on_runc: Sequence[Case], limits: Sequence[Limit], machine: Iterable[str],
-    notes: Iterable[str],
+    rows: Sequence[Case], on_buildkit: Sequence[Case], on_runc: Sequence[Case], limits: Sequence[Limit],
+    machine: Iterable[str], notes: Iterable[str],
 ) -> str:  # fmt: skip
     """The whole page."""
     return "\n".join(

@@ -96,7 +96,7 @@ def test_cosign_finds_provenance_beside_a_finished_image(folder: Path, key: Sign
     store.put_manifest(image.manifest)
     said = statement(image.manifest.digest)
     made = referrer(said, image.manifest.descriptor(), signer(key))
-    attach(store, image.manifest.digest, key.public.id, lambda: made)
+    attach(store, image.manifest.digest, key.public.id, lambda: [made])
     told = ("--key", "cosign.pub", "--type", "slsaprovenance1", "--insecure-ignore-tlog", "--allow-http-registry")
     out = cosign(folder, "verify-attestation", *told, f"{repository}@{image.manifest.digest}")
     assert "The signatures were verified against the specified public key" in out

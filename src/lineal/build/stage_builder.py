@@ -17,6 +17,7 @@ from lineal.build.environment import BuildEnvironment, StageImage, StageInputs
 from lineal.build.image_config import NO_TIME, copy_of, scratch
 from lineal.build.making import making_of
 from lineal.build.preparations import Prepare, not_prepared
+from lineal.build.sbom import documents
 from lineal.build.source_resolver import SourceResolver
 from lineal.context.tree import clamp
 from lineal.dockerfile import metadata
@@ -266,7 +267,7 @@ class StageBuilder:
     def _run(self, step: RunInstruction) -> tuple[Image, Filesystem]:
         self._check_unset(step.unset, step.place)
         self._check_entitlements(step)
-        words = list(step.words) if step.exec_form else [*metadata.shell(self.config), *step.words]
+        words = self._words(step)
         # What the base's environment left open is an ENV, and final in the config since its own line.
         known = self.stage.scope.variables.items()
         variables = {name: self.finish(value) for name, value in known if isinstance(value, str) or value.argument}
@@ -275,12 +276,14 @@ class StageBuilder:
         environ = {"PATH": DEFAULT_PATH, **metadata.environment(self.config), **proxies, **variables}
         mounts = self.resolver.mounts(step, environ)
         self._enter()
+        if step.output:
+            self._make_directories(step.output, (0, 0))
         etc = self.parent.filesystem.directories.get("etc")
         command = Command(
             argv=words, env=environ, workdir=self.config.get("WorkingDir") or "/", user=self.config.get("User") or "",
             platform=self.stage.platform,
             network=step.network, insecure=step.insecure, devices=step.devices,
-            mounts=mounts, options=self._options(), directories=self.directories,
+            mounts=mounts, options=RunOptions() if step.output else self._options(), directories=self.directories,
             existing=self._exists,
             secrets=self.resolver.secrets,
             # A proxy's address may have a password.
@@ -317,10 +320,24 @@ class StageBuilder:
         )
         if isinstance(layer, PushedLayer):
             filesystem = self.parent.filesystem.after(len(self.parent.image.layers), layer.tree)
-            return self._with(layer.descriptor, layer.diff_id), filesystem
-        with layer.path.open("rb") as file:
-            filesystem = self.parent.filesystem.apply(len(self.parent.image.layers), open_archive(chunks(file)))
-        return self._image(layer), filesystem
+            image = self._with(layer.descriptor, layer.diff_id)
+        else:
+            with layer.path.open("rb") as file:
+                filesystem = self.parent.filesystem.apply(len(self.parent.image.layers), open_archive(chunks(file)))
+            image = self._image(layer)
+        if step.output:
+            # What is published without a document would be found for good.
+            documents(self.environment.store, image.layers[-1])
+        return image, filesystem
+
+    def _words(self, step: RunInstruction) -> list[str]:
+        if step.output:
+            words = [*(self.config.get("Entrypoint") or []), *(self.config.get("Cmd") or [])]
+            if not words:
+                raise BuildFailed("The scanner's image has neither ENTRYPOINT nor CMD.", id="LN-5049",
+                                  remedy="Name another one in `publish.sbom`.")  # fmt: skip
+            return words
+        return list(step.words) if step.exec_form else [*metadata.shell(self.config), *step.words]
 
     def _image(self, layer: Layer, text: str | None = "") -> Image:
         self.environment.store.put_blob(layer.blob())

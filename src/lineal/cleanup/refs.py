@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lineal.cleanup.unknown import Unknown
 from lineal.config.confined import Exceeded, each
 from lineal.config.model import FILE
+from lineal.config.publish import Publish
 from lineal.config.template import GitFacts
 from lineal.context.committed import MAX_TEXT, dockerfile_of
 from lineal.dockerfile.images import read_images
@@ -146,11 +147,12 @@ def _needs(session: Session, ref: Ref, planned: dict[tuple[str, bytes], _Needs])
     loaded = load_project(repository, session.settings, _facts(session, ref), exceptions, grants)
     loaded = loaded or project_of_dockerfile(repository, session.context.repository, session.settings.platforms.value)
     # Tags name the ref, and change nothing in an image.
-    built = msgspec.structs.replace(loaded.project, publish=None)
+    publish = loaded.project.publish
+    built = msgspec.structs.replace(loaded.project, publish=Publish(sbom=publish.sbom) if publish else None)
     key = (repository.tree, msgspec.json.encode(built))
     if key not in planned:
         images = read_images(repository, loaded, exceptions=exceptions)
-        stages = closure(ends(images.images))
+        stages = closure([*ends(images.images), *ends(images.sboms)])
         known = frozenset(stage.checksum for stage in stages if not stage.unknown)
         planned[key] = _Needs(known, frozenset(Unknown.below_of(stages)), loaded.project.deploy is not None)
     return planned[key]

@@ -118,20 +118,42 @@ def build(images: tuple[str, ...], **given: Any) -> None:
         build(session, _names(images))
 
 
-@cli.command(epilog="\b\nExamples:\n  lineal render --env staging | kubectl diff -f -\n"
-             "  lineal render --env prod --output manifests/")  # fmt: skip
+@cli.command(
+    epilog="\b\nExamples:\n  lineal render --env staging | kubectl diff -f -\n"
+    "  lineal render --env prod --output manifests/\n"
+    "  lineal render --env prod --to-git https://git.example.com/acme/envs.git --branch main --path prod"
+)
 @options(RUN, RELEASE)
 @option("--output", "Write one file for each template there instead of printing.", metavar="DIR",
         envvar="LINEAL_OUTPUT")  # fmt: skip
 @option("--kube-version", "The Kubernetes version that templates see.", metavar="VERSION")
 @option("--api-versions", "An API that templates see (`.Capabilities.APIVersions`). May be repeated.",
         metavar="GROUP/VERSION[/KIND]", multiple=True)  # fmt: skip
-def render(output: str | None, **given: Any) -> None:
+@option("--no-hooks", "Leave hooks out, tests too.", is_flag=True, envvar="LINEAL_NO_HOOKS")
+@option("--with-namespace", "Add the namespace as an object, and its name to those that belong there.", is_flag=True,
+        envvar="LINEAL_WITH_NAMESPACE")  # fmt: skip
+@option("--kustomization", "Write a kustomization.yaml that lists the files.", is_flag=True,
+        envvar="LINEAL_KUSTOMIZATION")  # fmt: skip
+@option("--to-git", "Commit the manifests to another repository, one file for each object; print the commit.", "url",
+        metavar="URL", envvar="LINEAL_TO_GIT")  # fmt: skip
+@option("--branch", "The branch of --to-git.", variable="LINEAL_TO_GIT_BRANCH", envvar="LINEAL_TO_GIT_BRANCH",
+        metavar="NAME")  # fmt: skip
+@option("--path", "The directory of --to-git, or with --values-only the file (default: the root).",
+        variable="LINEAL_TO_GIT_PATH", envvar="LINEAL_TO_GIT_PATH", metavar="PATH")  # fmt: skip
+@option("--values-only", "Commit one file with the values, digests included, and no manifests.", is_flag=True,
+        envvar="LINEAL_VALUES_ONLY")  # fmt: skip
+def render(
+    output: str | None, url: str | None, branch: str | None, path: str | None, values_only: bool | None,
+    no_hooks: bool | None, with_namespace: bool | None, kustomization: bool | None, **given: Any,
+) -> None:  # fmt: skip
     """Print the manifests with the images' digests. Needs helm, no cluster; every image must be published."""
     from lineal.commands.render import render
+    from lineal.deploy.handover import Destination
+    from lineal.deploy.render import Shape
 
+    to = Destination(output, url, branch, path, bool(values_only))
     with session_of(given) as session:
-        render(session, output)
+        render(session, to, Shape(not no_hooks, bool(with_namespace), bool(kustomization)))
 
 
 @cli.command(epilog="\b\nExamples:\n  lineal deploy --env staging\n"

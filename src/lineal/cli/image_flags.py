@@ -29,7 +29,7 @@ _NOT_NEEDED_SWITCHES = {
     "--quiet": "the standard output has the reference alone",
 }
 _REFUSED = {
-    "--attest": "Write --provenance=false to have none; docs/recipes.md attests the digest in a step of its own.",
+    "--attest": "Write --provenance or --sbom; docs/recipes.md attests the digest in a step of its own.",
     "--iidfile": "--report FILE says it, and `config` of the image in it is what docker calls its id.",
     "--metadata-file": "--report FILE says more, and the outputs of a step of GitHub have `metadata`.",
     "--no-cache-filter": "Lineal knows no single target to build anew: give --no-cache for all of them.",
@@ -73,13 +73,15 @@ def _provenance(_context: click.Context, _parameter: click.Parameter, value: str
     return known[value]
 
 
-def _sbom(_context: click.Context, parameter: click.Parameter, value: str | None) -> None:
-    """What switches it off is what happens anyway."""
-    if value not in (None, "", "false", "0"):
-        raise _refusal(
-            f"{parameter.opts[-1]} {quoted(str(value))}: Lineal writes no list of what is in an image.",
-            "Leave it out, or set it to false; docs/recipes.md attests the digest in a step of its own.",
-        )
+def _sbom(_context: click.Context, _parameter: click.Parameter, value: str | None) -> bool | str | None:
+    known = {None: None, "": None, "true": True, "1": True, "false": False, "0": False}
+    if value in known:
+        return known[value]
+    fields = dict(field.partition("=")[::2] for field in str(value).split(","))
+    if fields.keys() != {"generator"} or not fields["generator"]:
+        raise _refusal(f"--sbom {quoted(str(value))} names no scanner.",
+                       "Give `true`, `generator=IMAGE` or `false`.")  # fmt: skip
+    return fields["generator"]
 
 
 def _call(_context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
@@ -137,7 +139,7 @@ DOCKER: list[Callable[[Any], Any]] = [
     *(click.option(flag, hidden=True, is_flag=True, expose_value=False, callback=_refused)
       for flag in _REFUSED_SWITCHES),
     click.option("--provenance", "image_provenance", hidden=True, callback=_provenance),
-    click.option("--sbom", hidden=True, expose_value=False, callback=_sbom),
+    click.option("--sbom", "image_sbom", hidden=True, callback=_sbom),
     click.option("--call", hidden=True, expose_value=False, callback=_call),
 ]  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import cached_property, partial
@@ -64,6 +64,11 @@ class Finishing:
     def of(cls, session: Session, result: BuildResult) -> BuildResult:
         """The result of a run that builds nothing, with its finished images. Raises `LinealError`."""
         return cls(session).find(result)
+
+    @property
+    def publishes(self) -> bool:
+        """Whether the run may publish what it finishes."""
+        return self._idle is None
 
     def prepare(self, plan: BuildPlan) -> None:
         """Before a build: make sure that every final repository of its images takes them. Raises `LinealError`."""
@@ -153,7 +158,11 @@ class Finishing:
         if not absent:
             return result
         waits = {
-            name: [stage.platform for stage in parts.values() if stage.checksum in absent]
+            name: [
+                stage.platform
+                for stage in (*parts.values(), *plan.sboms.get(name, {}).values())
+                if stage.checksum in absent
+            ]
             for name, parts in plan.images.items()
         }
         requires = {name: self._session.loaded.project.images[name].requires for name in plan.images}
@@ -198,30 +207,46 @@ class Finishing:
         return finished(made, name, page, {**labels[0], **wanted})
 
     def _attach(self, place: Placement, result: BuildResult) -> None:
-        """Put the image's provenance beside it, signed where the run has a key. A registry that takes none keeps no
-        image from being published."""
-        from lineal.publish.provenance import provenance_of
+        """Put the image's provenance and SBOM beside it, signed where the run has a key. A registry that takes none
+        keeps no image from being published."""
         from lineal.publish.referrer import attach, referrer
+        from lineal.store.statement import PROVENANCE, SPDX
+
+        signing, sboms = self._session.signing, result.plan.sboms.get(place.image, {})
+
+        def put(kind: str, image: Manifest, say: Callable[[], Sequence[bytes]]) -> None:
+            def made() -> list[Referrer]:
+                return [referrer(one, image.descriptor(), signing.sign, kind) for one in say()]
+
+            attach(place.repository.store, image.digest, signing.signer, made, kind)
+
+        # What is said of an index is said of its images.
+        parts = zip(result.stages()[place.image].items(), place.images, strict=True)
+        for (platform, candidate), image in parts:
+            scan = result.candidate(sboms[platform]) if platform in sboms else None
+            try:
+                if self._wanted[place.image].provenance:
+                    put(PROVENANCE, image, partial(self._provenance, place.image, image, candidate))
+                if scan is not None:
+                    put(SPDX, image, partial(self._sboms, place.image, image, scan))
+            except LinealError as error:
+                self._session.progress.warn(
+                    f"{place.repository.address} has not all statements about {place.image}. {error.words}"
+                )
+
+    def _provenance(self, name: str, image: Manifest, candidate: Candidate) -> list[bytes]:
+        from lineal.publish.provenance import provenance_of
         from lineal.trust.chain import chain, link
 
-        if not self._wanted[place.image].provenance:
-            return
-        store, signing = self._session.store, self._session.signing
+        store = self._session.store
+        last = link(store, candidate.tag, candidate.record.checksum)
+        statement = provenance_of(name, image.digest, list(chain(store, last)) if last is not None else [])
+        return [] if statement is None else [statement]
 
-        def said(candidate: Candidate, image: Manifest) -> Referrer | None:
-            last = link(store, candidate.tag, candidate.record.checksum)
-            stages = list(chain(store, last)) if last is not None else []
-            statement = provenance_of(place.image, image.digest, stages)
-            return referrer(statement, image.descriptor(), signing.sign) if statement is not None else None
+    def _sboms(self, name: str, image: Manifest, scan: Candidate) -> list[bytes]:
+        from lineal.publish.sbom import sboms_of
 
-        try:
-            # That of an index is that of its images.
-            for candidate, image in zip(result.stages()[place.image].values(), place.images, strict=True):
-                attach(place.repository.store, image.digest, signing.signer, partial(said, candidate, image))
-        except LinealError as error:
-            self._session.progress.warn(
-                f"{place.repository.address} has no provenance of {place.image}. {error.words}"
-            )
+        return sboms_of(name, image.digest, scan, self._session.store)
 
     @cached_property
     def _page(self) -> str | None:

@@ -69,8 +69,10 @@ def plan_images(
         release.check()
     _check_platforms(session, graphs)
     images = session.loaded.project.images
-    session.lookup.beside = beside(graphs.images, {name: entries(one.secrets) for name, one in images.items()})
-    found = resolve(graphs.images, session.lookup, session.platforms)
+    sboms = graphs.sboms if Finishing(session).publishes else {}
+    last = [*ends(graphs.images), *ends(sboms)]
+    session.lookup.beside = beside(last, {name: entries(one.secrets) for name, one in images.items()})
+    found = resolve(graphs.images, session.lookup, session.platforms, sboms)
     for note in session.history.notes:
         session.progress.warn(note)
     unknown = [

@@ -20,6 +20,7 @@ from lineal.report.model import (
     ChangeReport,
     ContextReport,
     ErrorReport,
+    HandoverReport,
     ImageReport,
     PlatformReport,
     ReleaseReport,
@@ -44,6 +45,7 @@ class Told:
     result: BuildResult | None = None
     release: ReleaseReport | None = None
     changes: list[ChangeReport] | None = None
+    handover: HandoverReport | None = None
     report: Callable[[], Report] | None = None
 
     def keep(self, result: BuildResult) -> None:
@@ -91,7 +93,7 @@ def make_report(session: Session, command: str, told: Told) -> Report:
     else:
         assert told.result is not None
         report = _report_of_commit(session, command, told.result)
-    report.release, report.changes = told.release, told.changes
+    report.release, report.changes, report.handover = told.release, told.changes, told.handover
     return report
 
 

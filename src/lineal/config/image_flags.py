@@ -60,6 +60,7 @@ class ImageFlags:
     no_cache: bool = False
     push: bool = False
     provenance: bool | None = None
+    sbom: bool | str | None = None
 
     def given(self) -> list[str]:
         """The flags that were given, without the words."""
@@ -114,6 +115,8 @@ class _Reader:
             listed = " ".join(map(printable, flags.words))
             _refuse(f"{listed}: an image has one directory as its context.", "Give one PATH, such as `.`.")
         context = self._inside("PATH", flags.words[0] if flags.words else ".")
+        if flags.sbom and not flags.push:
+            _refuse("--sbom is about the image that --push publishes.", "Add --push, or leave it out.")
         if flags.annotation and not flags.push:
             _refuse("--annotation is about the image that --push publishes.", "Add --push, or use --label.")
         return Image(
@@ -129,7 +132,9 @@ class _Reader:
             cgroup_parent=flags.cgroup_parent or None,
             # Nobody has built it under this version, and nobody will find it.
             cache_version=f"--no-cache {os.urandom(8).hex()}" if flags.no_cache else "",
-            publish=Publish(annotations=self._annotations(), provenance=flags.provenance) if flags.push else None,
+            publish=Publish(annotations=self._annotations(), provenance=flags.provenance, sbom=flags.sbom)
+            if flags.push
+            else None,
         )
 
     def references(self) -> tuple[str, ...]:

@@ -40,6 +40,25 @@ class Publish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         bool | None,
         Meta(description="Whether a statement of how it was made lies beside the finished image (default: true)."),
     ] = None
+    sbom: Annotated[
+        bool | str | None,
+        Meta(
+            description="Whether a list of what is in it (SPDX) lies beside the finished image: true, or the image "
+            "of a scanner (default: false)."
+        ),
+    ] = None
+
+
+SCANNER = "docker.io/docker/buildkit-syft-scanner:stable-1"
+"""What BuildKit takes where none is named."""
+
+
+def scanner_of(project: Publish | None, image: bool | Publish | None) -> str | None:
+    """The scanner that makes the SBOM of one image, None for an image without one."""
+    wanted = publish_of(project, image)
+    if wanted is None or not wanted.sbom:
+        return None
+    return SCANNER if wanted.sbom is True else wanted.sbom
 
 
 def publish_of(project: Publish | None, image: bool | Publish | None) -> Publish | None:
@@ -52,5 +71,6 @@ def publish_of(project: Publish | None, image: bool | Publish | None) -> Publish
         to=whole.to if own.to is None else own.to,
         tags=whole.tags if own.tags is None else own.tags,
         provenance=whole.provenance if own.provenance is None else own.provenance,
+        sbom=whole.sbom if own.sbom is None else own.sbom,
         annotations={**whole.annotations, **own.annotations},
     )

@@ -119,6 +119,8 @@ class Release:
     """The images that the manifests should use, by name, as `repository:tag@digest`."""
     api_versions: tuple[str, ...] = ()
     """For `render`: the APIs that templates see beside those of every cluster."""
+    hooks: bool = True
+    """For `render`: whether hooks are manifests too."""
     skip_schema: bool = False
     """Whether the values need not fit the chart's schema."""
     take_ownership: bool = False

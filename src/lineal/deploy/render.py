@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from lineal.deploy import manifest_files
 from lineal.deploy.helm import dependencies
 from lineal.deploy.helm.client import Helm, Output, silent
 from lineal.deploy.release import Release
@@ -20,13 +22,31 @@ _OLD_LEDGER = ".lineal-render.json"
 """Its earlier name."""
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What whoever applies the manifests wants of them."""
+
+    hooks: bool = True
+    """With hooks, tests among them: for those who do not know them, they are ordinary objects."""
+    namespace: bool = False
+    """With the namespace as an object, and its name in those that belong there."""
+    kustomization: bool = False
+    """With a kustomization.yaml."""
+
+
 def render(helm: Helm, release: Release, output: Output = silent) -> str:
     """The manifests, `---` between them. `output` gets helm's lines meanwhile. Errors as `Helm.template`."""
     dependencies.complete(helm, release, output)
     return helm.template(release, output=output)
 
 
-def render_to(helm: Helm, release: Release, directory: Path, output: Output = silent) -> list[str]:
+def render_to(
+    helm: Helm,
+    release: Release,
+    directory: Path,
+    output: Output = silent,
+    shape: Shape = Shape(),
+) -> list[str]:
     """Write `<chart>/templates/<name>` and so on into `directory`; their paths in it, sorted.
 
     Each file appears whole or not at all. Files of an earlier run that are not rendered any more are removed; a file
@@ -37,13 +57,35 @@ def render_to(helm: Helm, release: Release, directory: Path, output: Output = si
         # The scratch directory is inside, so that moving a file never crosses a file system.
         with tempfile.TemporaryDirectory(prefix=".lineal-render-", dir=directory) as scratch:
             dependencies.complete(helm, release, output)
-            helm.template(release, Path(scratch), output)
+            helm.template(replace(release, hooks=shape.hooks), Path(scratch), output)
+            _shaped(Path(scratch), release, shape)
             return _exchange(Path(scratch), directory)
     except OSError as error:
         what = f"The manifests cannot be written to {directory}: {error.strerror}."
         raise Unreachable(
             what, id="LN-6037", remedy="Check the directory and the space on its disk, or choose another."
         ) from None
+
+
+def _shaped(scratch: Path, release: Release, shape: Shape) -> None:
+    """The files as they are wanted. Raises `DeployFailed` for YAML that cannot be taken apart."""
+    files = sorted(path for path in scratch.rglob("*") if path.is_file())
+    if shape.namespace:
+        # Together: a definition in one file says whether an object in another belongs into a namespace.
+        read = {path: manifest_files.read(path.read_text(encoding="utf-8")) for path in files}
+        placed = manifest_files.with_namespace(
+            [one for objects in read.values() for one in objects], release.namespace
+        )
+        made = placed[: len(placed) - sum(map(len, read.values()))]
+        rest = iter(placed[len(made) :])
+        for path, objects in read.items():
+            path.write_text(manifest_files.document(next(rest) for _ in objects), encoding="utf-8")
+        if made:
+            files.insert(0, scratch / "namespace.yaml")
+            files[0].write_text(manifest_files.document(made), encoding="utf-8")
+    if shape.kustomization:
+        names = [path.relative_to(scratch).as_posix() for path in files]
+        (scratch / manifest_files.KUSTOMIZATION).write_text(manifest_files.kustomization(names), encoding="utf-8")
 
 
 def _exchange(scratch: Path, directory: Path) -> list[str]:

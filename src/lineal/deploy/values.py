@@ -75,6 +75,12 @@ def global_values(
     return {"global": {"lineal": known if wanted == "images" else {**about, **known}}}
 
 
+def put_values(path: Path, images: Mapping[str, ImageValue]) -> ValuesFile:
+    """Write a values file with `global.lineal.images` alone."""
+    told = global_values("", None, "", None, images, "images")
+    return _put(path, GLOBAL, json.dumps(told, ensure_ascii=False))
+
+
 def template_names(common: Mapping[str, object], project: str, images: Mapping[str, ImageValue]) -> dict[str, object]:
     """The names that a values template may use: `common` (see `config.template.names`), `project` and `images`."""
     return {**common, "project": project, "images": dict(images)}

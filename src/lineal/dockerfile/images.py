@@ -11,6 +11,7 @@ from lineal.config.giterminism import Giterminism
 from lineal.config.load import LoadedProject
 from lineal.config.model import Image, normal
 from lineal.config.named_context import NamedContext as NamedSource
+from lineal.config.publish import Publish, scanner_of
 from lineal.config.run_options import EPOCH, bytes_of, soft_and_hard
 from lineal.context.artifacts import NONE, Artifacts
 from lineal.context.awaited import awaited
@@ -28,6 +29,7 @@ from lineal.dockerfile.plan_request import PlanRequest
 from lineal.dockerfile.planner import plan
 from lineal.dockerfile.remote_policy import RemotePolicy
 from lineal.dockerfile.run_mounts import literal
+from lineal.dockerfile.scan import scan
 from lineal.dockerfile.stage import Parts, Platforms, Stage, closure, ends, part_of, unplanned
 from lineal.errors import BadConfiguration, Problems
 from lineal.git.commit import Commit
@@ -41,6 +43,8 @@ class ImageGraphs:
     """The planned images, needed ones first, each with its last stages, and the files that planning read."""
 
     images: dict[str, Parts] = field(default_factory=dict)
+    sboms: dict[str, Parts] = field(default_factory=dict)
+    """The last stages of the SBOMs, of images that have one."""
     files: set[str] = field(default_factory=set)
     artifacts: Artifacts = NONE
 
@@ -180,7 +184,19 @@ class _Reader:
                 with problems.collected():
                     parts[platform] = plan(self._request(name, platform))
         problems.end()
+        for name in self.names:
+            with problems.collected():
+                self._scan(name)
+        problems.end()
         return self.images
+
+    def _scan(self, name: str) -> None:
+        project, own = self.loaded.project, self.loaded.project.images[name].publish
+        if scanner := scanner_of(project.publish, own):
+            at_image = isinstance(own, Publish) and own.sbom is not None
+            place = self.loaded.place(f"images.{name}.publish.sbom" if at_image else "publish.sbom")
+            parts = self.images.images[name].items()
+            self.images.sboms[name] = {platform: scan(name, last, scanner, place) for platform, last in parts}
 
     def _request(self, name: str, platform: str) -> PlanRequest:
         image = self.loaded.project.images[name]

@@ -85,6 +85,9 @@ class RunInstruction:
     devices: tuple[Device, ...] = ()
     unset: tuple[str, ...] = ()
     """The variables that are taken for empty in the paths of mounts: the base must not have them."""
+    output: str = ""
+    """Of a scanner (`lineal.dockerfile.scan`) the directory for what it writes. It runs as its image says, with
+    ENTRYPOINT and CMD, and not `words`."""
 
     def canonical(self) -> Inputs:
         return {
@@ -97,6 +100,7 @@ class RunInstruction:
             **({"security": "insecure"} if self.insecure else {}),
             **({"devices": [[one.name, one.required] for one in self.devices]} if self.devices else {}),
             **({"unset": list(self.unset)} if self.unset else {}),
+            **({"output": self.output} if self.output else {}),
         }
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ _EMPTY = Blob.of(b"{}")
 STATED = PREFIX + "statement"
 """The annotation with the digest of the statement inside, by which a run finds that it has been said already."""
 _SIGNER = PREFIX + "signer"
+_BUNDLE_PREDICATE = "dev.sigstore.bundle.predicateType"
 
 
 @dataclass(frozen=True)
@@ -46,20 +47,21 @@ class Referrer:
         }
 
 
-def referrer(statement: bytes, subject: Descriptor, sign: Sign | None) -> Referrer:
-    """A statement about a manifest, as a Sigstore bundle where it is signed."""
-    kind, blob, annotations = STATEMENT, Blob.of(statement), {PREDICATE: PROVENANCE}
+def referrer(statement: bytes, subject: Descriptor, sign: Sign | None, predicate: str = PROVENANCE) -> Referrer:
+    """A statement about a manifest, as a Sigstore bundle where it is signed. `predicate` is the type of what it
+    says."""
+    kind, blob, annotations = STATEMENT, Blob.of(statement), {PREDICATE: predicate}
     if sign is not None:
         signatures = sign(statement)
         kind, blob = BUNDLE, Blob.of(bundle(statement, signatures))
         annotations = {
             "dev.sigstore.bundle.content": "dsse-envelope",
-            "dev.sigstore.bundle.predicateType": PROVENANCE,
+            _BUNDLE_PREDICATE: predicate,
             _SIGNER: json.loads(signatures)[0]["keyid"],
         }
     annotations |= {STATED: Blob.of(statement).digest}
     layer = {**Descriptor(kind, blob.digest, blob.size).to_json()}
-    layer |= {"annotations": {PREDICATE: PROVENANCE}} if sign is None else {}
+    layer |= {"annotations": {PREDICATE: predicate}} if sign is None else {}
     document = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
@@ -92,26 +94,30 @@ def _hint(key_id: str) -> str:
     return b64encode(bytes.fromhex(key_id)).decode()
 
 
-def attach(store: Store, subject: str, signer: str | None, make: Callable[[], Referrer | None]) -> None:
-    """Put what `make` gives beside its subject, which is there, unless a run has said so before, with the key
-    `signer` where there is one: what is said is the same for every run, and costs it a walk over all stages.
+def attach(
+    store: Store, subject: str, signer: str | None, make: Callable[[], Sequence[Referrer]],
+    predicate: str = PROVENANCE,
+) -> None:  # fmt: skip
+    """Put what `make` gives beside its subject, which is there, unless a run has said something of this kind before,
+    with the key `signer` where there is one: what is said is the same for every run, and costs it a walk over all
+    stages.
 
     Raises `Unreachable`."""
     listed = store.referrers(subject)
-    if any(_is_said(entry, signer) for entry in (_in_tag(store, subject) if listed is None else listed)):
-        return
-    one = make()
-    if one is None:
-        return
-    for blob in one.blobs:
-        store.put_blob(blob)
-    store.put_manifest(one.manifest)
+    known = _in_tag(store, subject) if listed is None else listed
+    made = [] if any(_is_said(entry, signer, predicate) for entry in known) else make()
+    for one in made:
+        for blob in one.blobs:
+            store.put_blob(blob)
+        store.put_manifest(one.manifest)
     for _ in range(_TRIES if listed is None else 0):
         # Another run may write the list in the same moment: what is lost is added again.
         entries = _in_tag(store, subject)
-        if any(entry.get("digest") == one.manifest.digest for entry in entries):
+        there = {entry.get("digest") for entry in entries}
+        missing = [one.entry for one in made if one.manifest.digest not in there]
+        if not missing:
             return
-        store.move_tag(_index_of([*entries, one.entry]), fallback_tag(subject))
+        store.move_tag(_index_of([*entries, *missing]), fallback_tag(subject))
 
 
 def referrers(store: Store, digest: str) -> list[dict[str, Any]]:
@@ -143,12 +149,13 @@ def _in_tag(store: Store, digest: str) -> list[dict[str, Any]]:
     return [entry for entry in entries if isinstance(entry, dict)]
 
 
-def _is_said(entry: Mapping[str, Any], signer: str | None) -> bool:
-    """Whether an entry of a list is a statement of a run with this key, or of one without."""
+def _is_said(entry: Mapping[str, Any], signer: str | None, predicate: str) -> bool:
+    """Whether an entry of a list is a statement of this kind, of a run with this key, or of one without."""
     annotations = entry.get("annotations")
     return (
         isinstance(annotations, dict)
         and STATED in annotations
+        and annotations.get(_BUNDLE_PREDICATE if signer else PREDICATE) == predicate
         and annotations.get(_SIGNER) == signer
         and entry.get("artifactType") == (BUNDLE if signer else STATEMENT)
     )

@@ -134,6 +134,20 @@ class ReleaseReport(msgspec.Struct, kw_only=True):
     """The last lines of the container that failed; secrets are masked."""
 
 
+class HandoverReport(msgspec.Struct, kw_only=True):
+    """What `render --to-git` handed over to a branch of another repository. `outcome`: `committed`, `unchanged`
+    (nothing to commit), `left` (a later commit was there), `not committed`."""
+
+    repository: str
+    branch: str
+    path: str
+    outcome: Literal["committed", "unchanged", "left", "not committed"]
+    commit: str | None = None
+    """What the branch is at, as far as it was seen."""
+    changed: list[str] = []
+    """The files that were written or removed."""
+
+
 class ChangeReport(msgspec.Struct, kw_only=True):
     """An object of the release that a deploy would change. `diff`: lines of a unified diff of its manifests, with no
     value of a Secret."""
@@ -175,6 +189,8 @@ class Report(msgspec.Struct, kw_only=True):
     images: list[ImageReport]
     stages: list[StageReport]
     release: ReleaseReport | None = None
+    handover: HandoverReport | None = None
+    """Only of `render --to-git`."""
     changes: list[ChangeReport] | None = None
     """Only of a plan that was asked for them."""
     error: ErrorReport | None = None

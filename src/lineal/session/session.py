@@ -33,6 +33,7 @@ from lineal.errors import DeployFailed, Uncommitted
 from lineal.git.cache import cache_directory
 from lineal.git.commit import Commit
 from lineal.git.history import GitHistory
+from lineal.git.login import secret_values
 from lineal.lock import Lock
 from lineal.lock.select import Choice, LockContext, choose, open_lock
 from lineal.oci import Store
@@ -66,6 +67,7 @@ class Session:
         passwords = [login.password for login in provider_of(settings.environ).logins()]
         keys = [*settings.environ.get(TRUST_KEY, "").split(), settings.environ.get(PASSWORD, "")]
         keys += [key for key in [settings.environ.get(SIGNING_KEY, "")] if is_pem(key)]
+        keys += secret_values(settings.environ)
         self.hidden = Mask([*passwords, *keys, settings.environ.get(REGISTRY_LOGIN[1], "")])
         """All secrets that the run has read so far: nothing that leaves it shows one."""
         self.progress = MaskedProgress(progress, self.hidden.mask)
@@ -113,7 +115,7 @@ class Session:
             self._reaped = True
             self._at_last.enter_context(process.reaped(self.workspace))
 
-    def at_close(self, close: Callable[[], None]) -> None:
+    def at_close(self, close: Callable[[], object]) -> None:
         """Have something ended with the session."""
         self._closing.callback(close)
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from lineal.dockerfile.instructions import RunInstruction
-from lineal.dockerfile.stage import Parts, Stage, closure, ends
+from lineal.dockerfile.stage import Stage, closure
 
 
-def beside(images: Mapping[str, Parts], named: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
+def beside(last: Iterable[Stage], named: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
     """By checksum, the sources of secrets of the commands that mount some, and of all that is made of their results.
 
-    `named` has what the commit names for each image. Images that share a stage may name different sources for it."""
+    `last` are the last stages of images. `named` has what the commit names for each image. Images that share a stage
+    may name different sources for it."""
     found: dict[str, frozenset[str]] = {}
     if not any(named.values()):
         return found
-    for stage in (stage for last in ends(images) for stage in closure([last])):
+    for stage in (stage for one in last for stage in closure([one])):
         own = named.get(stage.image, frozenset()) if _mounts_secret(stage) else frozenset()
         below = (found[one.checksum] for one in stage.dependencies())
         found[stage.checksum] = found.get(stage.checksum, frozenset()).union(own, *below)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from lineal.context.awaited import shown
 from lineal.dockerfile.stage import Parts, Platforms, Stage, closure, ends
@@ -23,21 +24,24 @@ class BuildPlan:
     """The missing stages, dependencies first."""
     platforms: Platforms = frozenset()
     """Those that this run builds for; the other parts of its images are for other runs."""
+    sboms: Mapping[str, Parts] = field(default_factory=dict)
+    """The last stages of the SBOMs, of images that get one."""
 
     def candidate(self, stage: Stage) -> Candidate | None:
         return candidate_of(stage, self.resolutions)
 
     def last(self) -> list[Stage]:
-        """The last stages of the images that this run builds."""
-        return ends(self.images, self.platforms)
+        """The last stages of the images that this run builds, and of their SBOMs."""
+        return [*ends(self.images, self.platforms), *ends(self.sboms, self.platforms)]
 
     def stages(self) -> list[Stage]:
         """Every stage of the images that this run would build if it were missing, dependencies first."""
         return closure(self.last())
 
     def absent(self, resolutions: Mapping[str, Resolution]) -> list[Stage]:
-        """The last stages of the images, for any platform, that are not there."""
-        return [stage for stage in ends(self.images) if candidate_of(stage, resolutions) is None]
+        """The last stages of the images and their SBOMs, for any platform, that are not there."""
+        every = [*ends(self.images), *ends(self.sboms)]
+        return [stage for stage in every if candidate_of(stage, resolutions) is None]
 
     def with_reasons(self, reasons: Mapping[str, str]) -> BuildPlan:
         """The same plan, with better reasons for some of its checksums."""
@@ -47,21 +51,24 @@ class BuildPlan:
         return replace(self, resolutions={**self.resolutions, **better})
 
 
-def resolve(images: Mapping[str, Parts], lookup: Lookup, platforms: Platforms = frozenset()) -> BuildPlan:
-    """Ask for the last stages of every image; for those of these `platforms` that miss, ask for all the rest at once.
-    Nothing is known of a stage whose artifacts are not there."""
-    last = {stage.checksum: stage for stage in ends(images)}
+def resolve(
+    images: Mapping[str, Parts], lookup: Lookup, platforms: Platforms = frozenset(),
+    sboms: Mapping[str, Parts] = MappingProxyType({}),
+) -> BuildPlan:  # fmt: skip
+    """Ask for the last stages of every image and SBOM; for those of these `platforms` that miss, ask for all the rest
+    at once. Nothing is known of a stage whose artifacts are not there."""
+    last = {stage.checksum: stage for stage in [*ends(images), *ends(sboms)]}
     unknown = {
         stage.checksum: Resolution(None, f"unknown until built: {', '.join(map(shown, stage.unknown))}")
         for stage in closure(list(last.values())) if stage.unknown
     }  # fmt: skip
     found = lookup.find([checksum for checksum in last if checksum not in unknown]) | unknown
-    wanted = {stage.checksum: stage for stage in ends(images, platforms)}
+    wanted = {stage.checksum: stage for stage in [*ends(images, platforms), *ends(sboms, platforms)]}
     missing = [stage for stage in wanted.values() if candidate_of(stage, found) is None]
     rest = [stage.checksum for stage in closure(missing) if stage.checksum not in found]
     if rest:
         found |= lookup.find(rest)
-    return BuildPlan(images, found, tuple(needed(missing, found)), platforms)
+    return BuildPlan(images, found, tuple(needed(missing, found)), platforms, sboms)
 
 
 def candidate_of(stage: Stage, resolutions: Mapping[str, Resolution]) -> Candidate | None:
@@ -85,7 +92,8 @@ def title(stage: Stage) -> str:
     """Short, for people, unique in a run: `api:12 RUN pip install`."""
     text = stage.text if len(stage.text) <= 70 else stage.text[:69] + "…"
     platform = f" {stage.platform}" if stage.several else ""
-    return f"{stage.image}:{stage.place.line}{platform} {text}"
+    line = f":{stage.place.line}" if stage.place.line else ""
+    return f"{stage.image}{line}{platform} {text}"
 
 
 def report(

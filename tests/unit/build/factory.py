@@ -16,7 +16,7 @@ from lineal.build.proxies import JobProxies
 from lineal.build.result import BuildResult
 from lineal.build.scheduler import Provenance, Scheduler
 from lineal.clock import Time
-from lineal.dockerfile.stage import Stage
+from lineal.dockerfile.stage import Stage, ends
 from lineal.engine import Command, Engine
 from lineal.errors import MissingContent
 from lineal.lock import NoLock
@@ -161,7 +161,7 @@ class Factory:
         """`beside`: what the commit names for its images of what no checksum holds."""
         self.told, self.reports = Told(), {}
         lookup = Lookup(self.store, line, history or Says(), time=Time(sleep=lambda _: self.before_settling()))
-        lookup.beside = beside_of(parts(images), beside or {})
+        lookup.beside = beside_of(ends(parts(images)), beside or {})
         try:
             plan = resolve(parts(images), lookup)
             origin = Provenance(line.recorded, line.tree, line.branch, "shop")

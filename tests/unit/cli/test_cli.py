@@ -82,7 +82,9 @@ def test_every_setting_of_the_help_is_a_variable_that_counts(lineal: Lineal) -> 
     helps = " ".join(lineal(*command.split(), "--help").stdout for command in commands)
     variables = [word.strip("[]") for word in helps.split() if word.startswith("[LINEAL_")]
     named = {variable.removeprefix("LINEAL_").lower() for variable in variables}
-    of_one_command = {"debug", "output", "format", "exit_code"}
+    to_git = {"to_git", "to_git_branch", "to_git_path", "values_only"}
+    of_render = {*to_git, "no_hooks", "with_namespace", "kustomization"}
+    of_one_command = {"debug", "output", "format", "exit_code", *of_render}
     assert named - of_one_command == {field.name for field in fields(Options)} - {"environ", "kube_contexts", "image"}
 
 

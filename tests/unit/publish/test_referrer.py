@@ -28,25 +28,25 @@ def said(key: str | None = None) -> Referrer:
     return referrer(SAID, IMAGE.descriptor(), (lambda _: signatures) if key else None)
 
 
-def nothing() -> Referrer:
+def nothing() -> list[Referrer]:
     raise AssertionError("it is said already")
 
 
 @pytest.mark.parametrize("key", [None, "ab12"])
 def test_what_is_said_already_is_not_made_again(store: Layout, key: str | None) -> None:
-    attach(store, IMAGE.digest, key, lambda: said(key))
+    attach(store, IMAGE.digest, key, lambda: [said(key)])
     attach(store, IMAGE.digest, key, nothing)
     assert list(statements(store, IMAGE.digest)) == [{"predicate": "made so"}]
 
 
 def test_another_key_says_it_too_and_the_list_keeps_both(store: Layout) -> None:
     for key in (None, "ab12", "cd34"):
-        attach(store, IMAGE.digest, key, lambda key=key: said(key))  # type: ignore[misc]
+        attach(store, IMAGE.digest, key, lambda key=key: [said(key)])  # type: ignore[misc]
     listed = store.manifest(fallback_tag(IMAGE.digest))
     assert listed is not None and len(listed.json["manifests"]) == 3
     assert len(list(statements(store, IMAGE.digest))) == 3
 
 
 def test_an_image_of_which_nothing_is_known_has_no_list(store: Layout) -> None:
-    attach(store, IMAGE.digest, None, lambda: None)
+    attach(store, IMAGE.digest, None, list)
     assert store.manifest(fallback_tag(IMAGE.digest)) is None

@@ -100,7 +100,7 @@ class Helm:
 
         Returns the manifests; with `directory`, helm writes a file for each template there instead. `output` gets
         helm's warnings. Raises `DeployFailed`, `BadConfiguration`, `Unreachable`, `Interrupted`."""
-        flags = ["--include-crds"]
+        flags = ["--include-crds", *(() if release.hooks else ("--no-hooks",))]
         if directory is not None:
             flags += ["--output-dir", str(directory)]
         if release.kube_version:

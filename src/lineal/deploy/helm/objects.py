@@ -14,6 +14,8 @@ _DEEPEST = 5
 _BETWEEN = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 _PLAIN = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?$")
 """What YAML 1.1 takes for a number to the base 60."""
+_NUMBER = re.compile(r"[-+]?(?:0o[0-7]+|(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?)$")
+"""What Go's YAML takes for a number beside YAML 1.1's: `1e3`, `0800`, `0o17`."""
 _NO_TEXTS = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value")
 
 
@@ -57,9 +59,19 @@ def _loader() -> Any:
         for first, known in Loader.yaml_implicit_resolvers.items()
     }
     for first in "-+0123456789":
-        Loader.yaml_implicit_resolvers.setdefault(first, []).insert(0, ("tag:yaml.org,2002:str", _PLAIN))
+        known = Loader.yaml_implicit_resolvers.setdefault(first, [])
+        Loader.yaml_implicit_resolvers[first] = [
+            ("tag:yaml.org,2002:str", _PLAIN),
+            *known,
+            ("tag:lineal:number", _NUMBER),
+        ]
+    Loader.add_constructor("tag:lineal:number", lambda _, node: _number(node.value))
     Loader.add_constructor(None, untagged)
     return Loader
+
+
+def _number(written: str) -> float:
+    return int(written, 8) if "o" in written else float(written)
 
 
 def _unreadable(content: Any) -> dict[str, Any]:

@@ -39,8 +39,22 @@ def _parts(report: Report, new: Sequence[str]) -> Iterator[str]:
         yield "built nothing" if report.release is not None else f"nothing to build: {_all(report)} already"
     if report.command == "render":
         yield f"rendered the manifests with {plural(len(report.images), 'image')}"
+        yield from _handed_over(report)
     if report.release is not None:
         yield _released(report, report.release)
+
+
+def _handed_over(report: Report) -> Iterator[str]:
+    found = report.handover
+    if found is None:
+        return
+    where = f"{code(found.branch)} of {code(found.repository, 120)}"
+    if found.outcome == "committed":
+        yield f"committed {plural(len(found.changed), 'file')} to {where}"
+    else:
+        yield f"committed nothing to {where}: " + (
+            "a later commit was there" if found.outcome == "left" else "nothing changed"
+        )
 
 
 def _released(report: Report, release: ReleaseReport) -> str:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import limits, results
+from bench import large, limits, results
 from bench.action import action
 from bench.breakdown import Part, breakdown
 from bench.cases import Case, Engine, buildkit_cases, cases, open_bench, runc_cases
@@ -30,6 +30,10 @@ _NOTES = (
 )
 
 
+_LARGE: dict[Engine, tuple[float, float, float]] = {
+    "docker": (1.0, 1.0, 1.1), "buildkit": (1.0, 1.0, 1.1), "runc": (1.2, 1.2, 1.1)
+}  # fmt: skip
+"""What is asked of the large RUNs."""
 _RACES: dict[Engine, Callable[[], list[Case]]] = {"docker": cases, "buildkit": buildkit_cases, "runc": runc_cases}
 _FEW_COMMITS = 200_000
 """`python -m bench history` takes a million."""
@@ -47,7 +51,7 @@ def main() -> int:
     parser.add_argument(
         "only",
         nargs="?",
-        choices=["history", "deploy", *_RACES],
+        choices=["history", "deploy", *_RACES, *(f"large-{engine}" for engine in _LARGE)],
         help="measure only this, and keep no results",
     )
     parser.add_argument("--profile", action="store_true", help="show where the time of a cached build goes, instead")
@@ -60,6 +64,8 @@ def main() -> int:
             return 0
         if given.only in _RACES:
             return _show_races(scratch, given.only, given.repetitions)
+        if engine := _large(given.only):
+            return _show_large(scratch, engine, given.repetitions)
         if given.only:
             return _show_limits(history(scratch) if given.only == "history" else deploys(scratch, given.repetitions))
         return _measure(scratch, given.repetitions)
@@ -111,8 +117,26 @@ def _rounds(scratch: Path, engine: Engine, repetitions: int, rows: list[Case], l
 def _show_races(scratch: Path, engine: Engine, repetitions: int) -> int:
     rows = _RACES[engine]()
     _rounds(scratch, engine, repetitions, rows, [])
-    print("\n" + "\n".join(results.races("docker" if engine == "docker" else "BuildKit", rows)))
+    print("\n" + "\n".join(results.races(_peer(engine), rows)))
     return 1 if results.missed(rows, []) else 0
+
+
+def _large(only: str | None) -> Engine | None:
+    return next((engine for engine in _LARGE if only == f"large-{engine}"), None)
+
+
+def _show_large(scratch: Path, engine: Engine, repetitions: int) -> int:
+    rows = large.cases(*_LARGE[engine])
+    with open_bench(scratch / engine, engine) as bench:
+        large.push(large.parent_of(bench.base))
+        for number in range(repetitions):
+            bench.round(number, rows, large.create)
+    print("\n" + "\n".join(results.races(_peer(engine), rows)))
+    return 1 if results.missed(rows, []) else 0
+
+
+def _peer(engine: Engine) -> str:
+    return "docker" if engine == "docker" else "BuildKit"
 
 
 def _show_limits(measured: list[limits.Limit]) -> int:

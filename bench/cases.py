@@ -36,6 +36,7 @@ class Case:
     most_bytes: int | None = None
     most_parent_layers: int | None = None
     most_through: int | None = None
+    most_memory: int = 150_000_000
     lineal: list[float] = field(default_factory=list)
     peer: list[float] = field(default_factory=list)
     requests: int = 0
@@ -45,6 +46,8 @@ class Case:
     """How many layers of the image before the change were read."""
     through_lineal: int = 0
     """Bytes of what a `RUN` made that went through Lineal's own process."""
+    memory: int = 0
+    """Bytes that Lineal and the processes that it started had at one moment."""
 
     @property
     def ratio(self) -> float:
@@ -53,8 +56,10 @@ class Case:
     @property
     def frugal(self) -> bool:
         """Whether no run asked the registry for more than it may."""
-        asked = (self.requests, self.bytes_read, self.parent_layers_read, self.through_lineal)
-        allowed = (self.most_requests, self.most_bytes, self.most_parent_layers, self.most_through)
+        asked = (self.requests, self.bytes_read, self.parent_layers_read, self.through_lineal, self.memory)
+        allowed = (
+            self.most_requests, self.most_bytes, self.most_parent_layers, self.most_through, self.most_memory
+        )  # fmt: skip
         return all(most is None or value <= most for value, most in zip(asked, allowed, strict=True))
 
 
@@ -81,6 +86,10 @@ def _asking(*at_least: float) -> list[Case]:
     return [replace(case, at_least=least) for case, least in zip(cases(), at_least, strict=True)]
 
 
+Create = Callable[[Path, str], Repository]
+"""Makes a project in a directory, on a base image."""
+
+
 @dataclass
 class Bench:
     scratch: Path
@@ -94,9 +103,9 @@ class Bench:
     crashes: int = 0
     """How often docker's side had to be run again because its engine had died."""
 
-    def round(self, number: int, rows: list[Case]) -> None:
+    def round(self, number: int, rows: list[Case], create: Create = project.create) -> None:
         """All cases once, in repositories of their own."""
-        checkout = project.create(self.scratch / f"round-{number}", self.base)
+        checkout = create(self.scratch / f"round-{number}", self.base)
         lineal = Lineal(checkout.path, f"{self.registry}/round-{number}/lineal", self.engine)
         peer = self._peer(checkout.path, f"{self.registry}/round-{number}/peer")
         reference = ""
@@ -114,7 +123,7 @@ class Bench:
         parents = set(layers(before)) if before else set()
         self.engine.empty()
         self.log.skip()
-        seconds, report = side.build(with_engine=case.with_engine)
+        seconds, report, memory = side.build(with_engine=case.with_engine)
         traffic = self.log.take()
         runs = [
             stage
@@ -127,6 +136,7 @@ class Bench:
             digest, size = list(layers(f"{side.repository}:stage@{stage['digest']}").items())[-1]
             case.through_lineal = max(case.through_lineal, size if digest in traffic.through_lineal else 0)
         case.lineal.append(seconds)
+        case.memory = max(case.memory, memory)
         case.requests = max(case.requests, traffic.requests)
         case.bytes_read = max(case.bytes_read, traffic.bytes_read)
         case.parent_layers_read = max(case.parent_layers_read, len(parents & traffic.blobs))

@@ -52,8 +52,8 @@ def races(peer: str, rows: Sequence[Case]) -> list[str]:
         *table(head, [_race(case) for case in rows]),
         "",
         f"Seconds are medians; ratio = {peer} / Lineal. What Lineal's run asked of the registry, counted by the "
-        "registry's access log, the bytes of a `RUN`'s layer that its own process read or wrote, and the memory of its "
-        "processes at one moment:",
+        "registry's access log, the bytes of a `RUN`'s layer that its own process read or wrote, and the memory of "
+        "its processes at one moment:",
         "",
         *table(asked, [_frugality(case) for case in rows]),
     ]

@@ -143,10 +143,11 @@ def _images(result: BuildResult) -> list[ImageReport]:
     from lineal.deploy.values import image_values
 
     made, values, found = result.made(), image_values(result), []
+    last = {stage.checksum for stage in result.plan.last()}
     for name, parts in result.plan.images.items():
         first, *_ = parts.values()
         built = any(ancestor.checksum in made for stage in parts.values() for ancestor in stage.chain())
-        image = ImageReport(name=name, checksum=first.checksum, built=built, platforms=_platforms(result, name))
+        image = ImageReport(name=name, checksum=first.checksum, built=built, platforms=_platforms(result, name, last))
         if name in values:
             value = values[name]
             image.ref, image.image = value.ref, value.image
@@ -162,9 +163,9 @@ def _images(result: BuildResult) -> list[ImageReport]:
     return found
 
 
-def _platforms(result: BuildResult, name: str) -> list[PlatformReport]:
+def _platforms(result: BuildResult, name: str, last: set[str]) -> list[PlatformReport]:
+    """`last` has the checksums of the last stages that the run builds."""
     finished = result.finished[name].parts if name in result.finished else {}
-    last = {stage.checksum for stage in result.plan.last()}
     return [
         PlatformReport(
             name=platform,

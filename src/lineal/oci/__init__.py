@@ -96,6 +96,10 @@ class Store(Protocol):
         """Delete the content that no tag leads to and that is not new, and return its bytes; None for a registry,
         which collects its garbage itself."""
 
+    def close(self) -> None:
+        """At the end of a run: leave what was written as other tools look for it."""
+        return
+
     def now(self) -> int:
         """The store's clock in ms since the epoch (a registry's `Date` header); local time if it has none."""
 

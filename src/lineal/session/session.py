@@ -268,6 +268,7 @@ class Session:
     def store(self) -> Store:
         """The store; for a run that may not write, one that keeps in private what the run builds."""
         store = self._own_stores.store(self.store_settings.repo.value)
+        self._closing.callback(store.close)
         if self.context.may_write:
             return store
         from lineal.store.layout import Layout
@@ -286,6 +287,7 @@ class Session:
         final = self._own_stores.final(address, self.store)
         if final.directory and self.store.directory and final.directory.resolve() == self.store.directory.resolve():
             return self.store
+        self._closing.callback(final.close)
         self.finals.append(final)
         return final
 

@@ -16,7 +16,7 @@ from lineal.oci import Conflict, Store, Traffic
 from lineal.oci.types import Blob, Descriptor, Manifest, sha256
 from lineal.oci.verify import MAX_MANIFEST, is_digest, read_manifest
 from lineal.store import gc
-from lineal.store.layout_index import INDEX, TEMPORARY, Entry, LayoutIndex, entry_of, name_of, replacing
+from lineal.store.layout_index import INDEX, TEMPORARY, LayoutIndex, replacing
 
 CHUNK = 1024 * 1024
 LOCK_SECONDS = 120
@@ -42,7 +42,7 @@ class Layout(Store):
         self.address = address or f"layout:{directory}"
         self.traffic = Traffic()
         self._counting = threading.Lock()
-        self._made = False
+        self._made = self._pointed = False
         self._index = LayoutIndex(directory / INDEX)
 
     def check_push(self) -> None:
@@ -50,7 +50,7 @@ class Layout(Store):
 
     def manifest(self, reference: str) -> Manifest | None:
         self._count(requests=1)
-        digest = reference if is_digest(reference) else self._tagged().get(reference)
+        digest = reference if is_digest(reference) else self._tagged(reference)
         if digest is None:
             return None
         with self._disk("read"):
@@ -66,7 +66,7 @@ class Layout(Store):
 
     def digest(self, reference: str) -> str | None:
         self._count(requests=1)
-        digest = reference if is_digest(reference) else self._tagged().get(reference)
+        digest = reference if is_digest(reference) else self._tagged(reference)
         return digest if digest and self._exists(digest) else None
 
     def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
@@ -79,15 +79,15 @@ class Layout(Store):
         if tag is None:
             return
         with self._disk("write"), self._locked():
-            existing = self._tagged().get(tag)
+            existing = self._tagged(tag)
             if existing == manifest.digest:
                 return
             if once and existing and self._exists(existing):
                 raise Conflict(f"{self.address}:{tag} is {existing} and may not be moved.")
             # Nothing is swept away while this process has the lock; before, something may have been.
             self._check(manifest)
-            kept = [other for other in self._entries() if name_of(other) != tag]
-            self._index.write([*kept, entry_of(manifest, tag)])
+            self._index.point(manifest, tag)
+            self._pointed = True
 
     def try_tag(self, manifest: Manifest, tag: str) -> bool:
         self._put(manifest, tag)
@@ -99,7 +99,9 @@ class Layout(Store):
 
     def tags(self, prefix: str = "") -> list[str]:
         self._count(requests=1)
-        return [tag for tag in self._tagged() if tag.startswith(prefix)]
+        with self._reading():
+            return self._index.tags(prefix)
+        return []
 
     def has_blob(self, digest: str) -> bool:
         self._count(requests=1)
@@ -152,10 +154,10 @@ class Layout(Store):
     def delete(self, digest: str, tags: Sequence[str] = ()) -> None:  # noqa: ARG002
         self._count(requests=1)
         with self._disk("write"):
-            if digest not in self._tagged().values():
+            if digest not in self._digests():
                 return
             with self._locked():
-                self._index.write([entry for entry in self._entries() if entry["digest"] != digest])
+                self._index.remove(digest)
 
     def sweep(self) -> int | None:
         """Under the lock, so that no tag is written meanwhile: `put_manifest` looks again when it has the lock. What
@@ -164,8 +166,12 @@ class Layout(Store):
             if not (self.directory / INDEX).is_file():
                 return 0
             with self._locked():
-                roots = [str(entry["digest"]) for entry in self._entries()]
-                return gc.sweep(self._blobs, roots, self._grace)
+                return gc.sweep(self._blobs, self._digests(), self._grace)
+
+    def close(self) -> None:
+        if self._pointed:
+            with self._disk("write"), self._locked():
+                self._index.fold()
 
     def now(self) -> int:
         return time.time_ns() // 1_000_000
@@ -204,20 +210,25 @@ class Layout(Store):
                 if not self._use(below):
                     raise MissingContent(below, self.address)
 
-    def _tagged(self) -> dict[str, str]:
-        """Tag -> digest, as the index says now."""
-        return self._read_index()[1]
+    def _tagged(self, tag: str) -> str | None:
+        """The digest of a tag, as the index says now."""
+        with self._reading():
+            return self._index.digest(tag)
+        return None
 
-    def _entries(self) -> list[Entry]:
-        return self._read_index()[0]
+    def _digests(self) -> set[str]:
+        with self._reading():
+            return self._index.digests()
+        return set()
 
-    def _read_index(self) -> tuple[list[Entry], dict[str, str]]:
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Leaves its block where there is no index yet, and no directory of other things."""
         with self._disk("read"):
             try:
-                return self._index.read()
+                yield
             except FileNotFoundError:
                 self._refuse_other_things()
-                return [], {}
 
     def _write(self, blob: Blob) -> None:
         """Content under its digest, checked on the way as a registry would."""
@@ -246,7 +257,7 @@ class Layout(Store):
         if not (self.directory / INDEX).exists():
             with self._locked():
                 if not (self.directory / INDEX).exists():
-                    self._index.write([])
+                    self._index.create()
         self._made = True
 
     def _refuse_other_things(self) -> None:

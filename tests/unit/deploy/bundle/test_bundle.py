@@ -22,7 +22,6 @@ from lineal.deploy.values import ImageValue, global_values
 from lineal.errors import BadConfiguration, DeployFailed, Unreachable
 from lineal.oci.types import Manifest
 from lineal.store.layout import Layout
-from lineal.store.layout_index import name_of
 
 COMMIT = "c" * 40
 DIGEST = "sha256:" + "a" * 64
@@ -175,8 +174,7 @@ class Careless(Layout):
     def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
         super().put_manifest(manifest)
         if tag is not None:
-            self._index.write([entry for entry in self._entries() if name_of(entry) != tag])
-            super().put_manifest(manifest, tag)
+            self.move_tag(manifest, tag)
 
 
 @pytest.mark.parametrize("kind", [Layout, Careless])

@@ -16,7 +16,7 @@ from lineal.errors import LinealError
 from lineal.oci import Store
 from lineal.oci.types import Image
 
-_GRACE = 8.0
+_GRACE = 2.0
 """Seconds in which what was begun ends, once the engine was told to stop."""
 
 

@@ -30,7 +30,7 @@ FEATURE = {
     "GITHUB_EVENT_NAME": "push",
 }  # fmt: skip
 CONFIG = "project: shop\nimages: {app: {}}\n"
-TRUST = "trust: {key: required}\n"
+TRUST = "trust: {key: required, recompute: false}\n"
 DOCKERFILE = "FROM scratch\nCOPY one /\nCOPY two /\n"
 HIDDEN = "hidden: not from a protected pipeline"
 

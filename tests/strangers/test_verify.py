@@ -38,12 +38,11 @@ def store_of(project: Project, below: str = "") -> Store:
     return StoreOpener(project.scratch).store(project.store + below)
 
 
-def base(store: Store) -> None:
+def base(store: Store, passwd: bytes = b"app:x:7:7::/:/bin/sh\n") -> None:
     """An image with a folder and a user, as a project may stand on."""
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w") as tar:
         entry = tarfile.TarInfo("etc/passwd")
-        passwd = b"app:x:7:7::/:/bin/sh\n"
         entry.size = len(passwd)
         tar.addfile(entry, io.BytesIO(passwd))
     layer = Blob.of(file.getvalue())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 
 from lineal.assemble.allowance import Allowance
 from lineal.assemble.filesystem import Filesystem
@@ -15,10 +15,14 @@ from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.stage import Stage
 from lineal.oci import Store
 from lineal.oci.image import content, encode, read_image
-from lineal.oci.types import Image, sha256
-from lineal.store.record import FILESYSTEM, MAX_FILESYSTEM, record_parts
+from lineal.oci.types import Image, Manifest, sha256
+from lineal.stages.publish import Built
+from lineal.store.record import FILESYSTEM, MAX_FILESYSTEM, Part, image_digest, record_parts, stage_index, told
+from lineal.store.statement import STATEMENT
 from lineal.tar.compression import open_archive
+from lineal.trust import Evidence
 from lineal.trust.chain import Link
+from lineal.trust.signed import is_index_of, record_of
 
 
 def is_provable(stage: Stage) -> bool:
@@ -30,21 +34,16 @@ def is_provable(stage: Stage) -> bool:
     return not stage.needs and all(isinstance(one, HttpSource) and one.pinned for _, one in stage.op.remotes)
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """The digests of a stage's image and of its filesystem index."""
-
-    image: str
-    filesystem: str
+def published(store: Store, index: Manifest) -> tuple[str, str]:
+    """The digests of a stage's image and of the index of its files, as they are in the store. Raises
+    `MissingContent`."""
+    return image_digest(index), record_parts(store, index)[FILESYSTEM].descriptor.digest
 
 
-def published(store: Store, one: Link) -> Made:
-    """Of a stage as it is in the store. Raises `MissingContent`."""
-    return Made(one.image, record_parts(store, one.index)[FILESYSTEM].descriptor.digest)
-
-
-def made_again(stage: Stage, parent: Link | None, sources: Mapping[str, Link], environment: BuildEnvironment) -> Made:
-    """Of the stage as it becomes on these. Raises `LinealError`."""
+def made_again(
+    stage: Stage, parent: Manifest | None, sources: Mapping[str, Manifest], environment: BuildEnvironment
+) -> Built:
+    """The stage as it becomes on published stages, whose indexes these are. Raises `LinealError`."""
     store = environment.store
     inputs = StageInputs(
         parent=_load(store, parent, stage.platform) if parent else None,
@@ -52,7 +51,32 @@ def made_again(stage: Stage, parent: Link | None, sources: Mapping[str, Link], e
         references={},
     )
     built, _ = build(stage, inputs, environment, lambda _line: None)
-    return Made(built.image.manifest.digest, sha256(built.filesystem))
+    return built
+
+
+def digests(built: Built) -> tuple[str, str]:
+    """As `published`, of what was made."""
+    return built.image.manifest.digest, sha256(built.filesystem)
+
+
+def is_publication_of(built: Built, evidence: Evidence) -> bool:
+    """Whether a published stage is what this run has made, and nothing else: its image, the index of its files, the
+    inputs of its checksum. Who made it, when and of which commit it only claims. Raises `Unreachable`."""
+    index, record = evidence.index, evidence.record
+    manifest = evidence.record_manifest() if evidence.image == built.image.manifest.digest else None
+    said = told(evidence.store, manifest) if manifest is not None else None
+    if manifest is None or said is None or said.statement is None:
+        return False
+    statement, parts = said.statement, [Part.of(layer).descriptor for layer in manifest.json["layers"]]
+    facts = (statement.image, statement.filesystem)
+    return (
+        facts == digests(built) == (evidence.image, parts[-1].digest)
+        and [part.media_type for part in parts] == [STATEMENT, FILESYSTEM]
+        and statement.inputs == built.inputs
+        and replace(record_of(statement), created=record.created) == record
+        and index.json["manifests"] == stage_index(built.image, manifest, record, built.platform).json["manifests"]
+        and is_index_of(index, statement.platform, manifest, record)
+    )
 
 
 def is_base(store: Store, one: Link, base: Image, reference: str, platform: str) -> bool:
@@ -66,9 +90,9 @@ def is_base(store: Store, one: Link, base: Image, reference: str, platform: str)
     filesystem, allowance = Filesystem.empty(), Allowance(sum(layer.size for layer in image.layers))
     for number, layer in enumerate(image.layers):
         filesystem = filesystem.apply(number, open_archive(content(store, layer)), allowance)
-    return sha256(filesystem.encode()) == published(store, one).filesystem
+    return sha256(filesystem.encode()) == published(store, one.index)[1]
 
 
-def _load(store: Store, one: Link, platform: str) -> StageImage:
-    encoded = record_parts(store, one.index)[FILESYSTEM].read(store, MAX_FILESYSTEM)
-    return StageImage(read_image(store, one.image, platform), Filesystem.decode(encoded), "")
+def _load(store: Store, index: Manifest, platform: str) -> StageImage:
+    encoded = record_parts(store, index)[FILESYSTEM].read(store, MAX_FILESYSTEM)
+    return StageImage(read_image(store, image_digest(index), platform), Filesystem.decode(encoded), "")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lineal.build.result import BuildResult, look_again, settle
+from lineal.commands.environment import environment_of
 from lineal.commands.export import Export
 from lineal.commands.finish import Finishing
 from lineal.commands.output import introduce, introduce_lock, references, show
@@ -19,15 +20,7 @@ from lineal.session.session import Session
 from lineal.stages.plan import BuildPlan
 
 if TYPE_CHECKING:
-    from lineal.build.environment import BuildEnvironment
     from lineal.build.scheduler import Scheduler
-    from lineal.config import model
-    from lineal.engine import RunOptions
-    from lineal.engine.by_platform import EnginesByPlatform
-    from lineal.engine.table import Named
-    from lineal.oci.types import Image
-    from lineal.stages.lookup import Candidate
-    from lineal.store.statement import Builder
 
 
 def build(session: Session, names: Sequence[str]) -> None:
@@ -121,83 +114,4 @@ def _scheduler(session: Session, plan: BuildPlan, finishing: Finishing) -> Sched
         session.progress,
         session.settings.jobs.value,
         session.stopped,
-    )
-
-
-def _engines(session: Session, needed: Iterable[Stage]) -> EnginesByPlatform:
-    from lineal.engine.by_platform import EnginesByPlatform
-    from lineal.engine.select import SelectedEngine
-
-    settings = session.settings
-
-    def make(named: Named) -> SelectedEngine:
-        return SelectedEngine(
-            named.name,
-            named.source,
-            network=settings.engine_network.value,
-            environment=settings.environ,
-            workspace=session.workspace,
-            note=session.progress.note,
-        )
-
-    several = len({stage.platform for stage in needed if isinstance(stage.op, RunInstruction)}) > 1
-    engines = EnginesByPlatform(session.engines, make, session.progress.note, several=several)
-    session.at_close(engines.close)
-    return engines
-
-
-def environment_of(
-    session: Session, needed: Iterable[Stage] = (),
-    finished: Callable[[Candidate, Image], str | None] = lambda _stage, _image: None,
-) -> BuildEnvironment:  # fmt: skip
-    """What stages are made with in this run; an engine is looked for when one of those needed has a command."""
-    from lineal.build.environment import BuildEnvironment
-    from lineal.build.proxies import JobProxies
-
-    settings, project = session.settings, session.loaded.project
-    proxies = JobProxies(settings.environ, session.context.may_write, settings.engine_network.value)
-    session.hidden.hide(proxies.passwords)
-    return BuildEnvironment(
-        store=session.store,
-        base_store=lambda reference: session.stores.base(reference, session.store),
-        engine=_engines(session, needed),
-        secrets=session.secrets,
-        agents=session.agents.socket,
-        exceptions=session.giterminism,
-        notes=session.notes,
-        proxies=proxies,
-        project=project.project,
-        line=session.context.line,
-        may_write=session.context.may_write,
-        builder=builder_of(session),
-        finished=finished,
-        options={name: _run_options(image) for name, image in project.images.items()},
-        allowed=settings.allowed.value if session.context.trusted else (),
-        workspace=session.workspace,
-    )
-
-
-def builder_of(session: Session) -> Builder:
-    """This run, as statements name it."""
-    from lineal.ci.provider import provider_of
-    from lineal.git.remote import web_address
-    from lineal.store.statement import LOCAL, Builder
-
-    pipeline, run = provider_of(session.settings.environ).builder()
-    return Builder(
-        pipeline or LOCAL, run, session.context.pull_request, session.trust.repository,
-        web_address(session.checkout) or "",
-    )  # fmt: skip
-
-
-def _run_options(image: model.Image) -> RunOptions:
-    from lineal.config.run_options import bytes_of, soft_and_hard
-    from lineal.engine import RunOptions
-
-    return RunOptions(
-        hosts=tuple(image.add_hosts.items()),
-        shm_size=None if image.shm_size is None else bytes_of(image.shm_size),
-        ulimits=tuple((name, *soft_and_hard(limit)) for name, limit in image.ulimits.items()),
-        cgroup_parent=image.cgroup_parent or "",
-        epoch=image.source_date_epoch,
     )

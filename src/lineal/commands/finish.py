@@ -196,11 +196,12 @@ class Finishing:
 
         wanted, page = self._wanted[name].annotations, self._page
         labels = [labels_of(stage) for stage, _, _ in parts.values()]
+        vouched = self._session.lookup.vouched
         made = {
             platform: Part(
-                finished_image(image, candidate.record, name, page, {**labels_of(stage), **wanted}),
+                finished_image(image, vouched(candidate), name, page, {**labels_of(stage), **wanted}),
                 image_platform(candidate.index),
-                candidate.record,
+                vouched(candidate),
             )
             for platform, (stage, candidate, image) in parts.items()
         }
@@ -238,9 +239,11 @@ class Finishing:
         from lineal.publish.provenance import provenance_of
         from lineal.trust.chain import chain, link
 
-        store = self._session.store
+        store, judge = self._session.store, self._session.trust.judge
         last = link(store, candidate.tag, candidate.record.checksum)
-        statement = provenance_of(name, image.digest, list(chain(store, last)) if last is not None else [])
+        stages = list(chain(store, last)) if last is not None else []
+        stages = [one if judge.vouches(one.index, one.record, store) else one.without_claims() for one in stages]
+        statement = provenance_of(name, image.digest, stages)
         return [] if statement is None else [statement]
 
     def _sboms(self, name: str, image: Manifest, scan: Candidate) -> list[bytes]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lineal.build.result import BuildResult
 from lineal.ci.jobs import JobSettings
 from lineal.ci.provider import job_writers
+from lineal.commands.environment import prover_of
 from lineal.commands.finish import Finishing
 from lineal.commands.output import introduce, show, table_of
 from lineal.commands.reporting import make_report, reporting
@@ -72,7 +73,10 @@ def plan_images(
     sboms = graphs.sboms if Finishing(session).publishes else {}
     last = [*ends(graphs.images), *ends(sboms)]
     session.lookup.beside = beside(last, {name: entries(one.secrets) for name, one in images.items()})
-    found = resolve(graphs.images, session.lookup, session.platforms, sboms)
+    prover = prover_of(session)
+    found = resolve(graphs.images, session.lookup, session.platforms, sboms, prover.recall if prover else None)
+    if prover is not None and found.needed:
+        found = prover.proved(found)
     for note in session.history.notes:
         session.progress.warn(note)
     unknown = [

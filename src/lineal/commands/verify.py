@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lineal.commands.output import show
@@ -115,13 +114,10 @@ def _named(session: Session, place: Store, image: Manifest, bare: str) -> list[t
 
 
 def _verification(session: Session) -> Verification:
-    from lineal.commands.build import environment_of
+    from lineal.commands.environment import private_environment
     from lineal.publish.verification import Verification
-    from lineal.store.layout import Layout
-    from lineal.store.read_through import ReadThroughStore
 
-    private = ReadThroughStore(Layout(session.workspace / "verify", "private", partial=True), session.store)
-    environment = replace(environment_of(session), store=private)
+    environment = private_environment(session)
     marks = [session.trust.marks] if session.trust.marks else []
     commits: dict[str, Mapping[str, Stage]] = {session.repository.commit: _planned_now(session)}
 

@@ -61,6 +61,13 @@ class Trust(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "commit is in the history."
         ),
     ] = False
+    recompute: Annotated[
+        bool,
+        Meta(
+            description="Whether a COPY, an ADD or metadata is believed without a signature when git gives the same "
+            "bits on what is believed (default: true)."
+        ),
+    ] = True
 
 
 def policy_of(trust: Trust | None) -> Policy | None:
@@ -68,7 +75,7 @@ def policy_of(trust: Trust | None) -> Policy | None:
     if trust is None:
         return None
     accept = tuple(_signer(one) for one in trust.accept)
-    return Policy(trust.key == "required", accept, trust.merged)
+    return Policy(trust.key == "required", accept, trust.merged, trust.recompute)
 
 
 def check_trust(trust: Trust) -> Iterator[RuleViolation]:

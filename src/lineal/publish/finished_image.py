@@ -55,10 +55,11 @@ def labels_of(stage: Stage) -> dict[str, str]:
 
 def annotations_of(record: Record, name: str, page: str | None) -> dict[str, str]:
     """What is known of an image: they tell of the commit that it was first built for (of a pull request's merge, its
-    head). A version is told when that was built for a tag that is one."""
+    head). A version is told when that was built for a tag that is one. What nobody vouches for is not told."""
+    created = datetime.fromtimestamp(record.created // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     found = {
-        "created": datetime.fromtimestamp(record.created // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "revision": record.commits[-1],
+        "created": created if record.created else "",
+        "revision": next(reversed(record.commits), ""),
         "title": name,
         "version": semver(record.branch) or "",
         "source": page or "",

@@ -16,7 +16,8 @@ IMAGE = "https://lineal.dev/image/v1"
 
 def provenance_of(name: str, digest: str, stages: Sequence[Link]) -> bytes | None:
     """The statement of the finished image `name`, whose manifest has this digest. `stages` are those that it was made
-    in, the last first. None where the last one has no statement: an earlier version of Lineal made it."""
+    in, the last first; what they claim is told. None where the last one has no statement: it is of an earlier version
+    of Lineal."""
     last = stages[0].statement if stages else None
     if last is None:
         return None
@@ -30,11 +31,11 @@ def provenance_of(name: str, digest: str, stages: Sequence[Link]) -> bytes | Non
     sources = [
         Dependency("source", {"gitCommit": commit}, _source(last.making.builder.source)) for commit in last.commits
     ]
-    tree = Dependency("tree", {"gitTree": last.tree})
+    sources += [Dependency("tree", {"gitTree": last.tree})] if last.tree else []
     external = {"project": last.project, "image": name, "branch": last.branch, "platform": last.platform}
     internal = {"store": last.making.builder.store, "stages": [_told(stage) for stage in reversed(stages)]}
     return provenance(
-        [(name, digest)], IMAGE, external, internal, [*sources, tree, *made_from.values()], last.making.builder,
+        [(name, digest)], IMAGE, external, internal, [*sources, *made_from.values()], last.making.builder,
         last.version, None,
     )  # fmt: skip
 

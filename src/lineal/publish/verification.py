@@ -9,7 +9,7 @@ from typing import Literal
 from urllib.parse import unquote
 
 from lineal.build.environment import BuildEnvironment
-from lineal.build.proof import is_base, is_provable, made_again, published
+from lineal.build.proof import digests, is_base, is_provable, made_again, published
 from lineal.dockerfile.checksum import checksum
 from lineal.dockerfile.stage import Stage
 from lineal.errors import LinealError
@@ -135,11 +135,13 @@ class Verification:
 
     def _proved(self, one: Link, stage: Stage, parent: Link | None, sources: Mapping[str, Link]) -> tuple[bool, str]:
         """Whether the commit's files give this very stage; if not, what they give, empty where that is not known."""
+        indexes = {name: source.index for name, source in sources.items()}
         try:
-            again, there = made_again(stage, parent, sources, self.environment), published(self._store, one)
+            built = made_again(stage, parent.index if parent else None, indexes, self.environment)
+            again, there = digests(built), published(self._store, one.index)
         except LinealError:
             return False, ""
-        return again == there, f"git gives {again.image[:19]} in its place"
+        return again == there, f"git gives {again[0][:19]} in its place"
 
     def _base(self, one: Link, vouched: str, text: str) -> Finding:
         """A base is what its registry has under the digest that the statement names."""

@@ -342,7 +342,8 @@ class Session:
         repository, signing = repository_of(self.store_settings.repo.value), self.signing
         verifiers = (signing.verifier,) if signing.verifier else ()
         signs = signing.has_key and signing.accepts
-        return TrustOfRun(policy, keys, self.context, repository, place, verifiers, signs, self.position.dev)
+        cache, dev = cache_directory(self.settings.environ), self.position.dev
+        return TrustOfRun(policy, keys, self.context, repository, place, verifiers, signs, dev, cache)
 
     @cached_property
     def signing(self) -> SigningOfRun:

@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
+from lineal import __version__
 from lineal.ci.context import Context
 from lineal.errors import BadConfiguration, Location
 from lineal.oci.types import Manifest
@@ -15,6 +17,7 @@ from lineal.trust import Verifier
 from lineal.trust.judge import EVERYBODY, Judge
 from lineal.trust.keys import SIGNING_KEY
 from lineal.trust.mark import TRUST_KEY, Marks, TrustKey, parse_keys
+from lineal.trust.memory import Memory, Remembered
 from lineal.trust.policy import IdentitySigner, Policy
 
 
@@ -36,6 +39,8 @@ class TrustOfRun:
     """Whether the run is such a signer."""
     dev: bool = False
     """Whether it builds a working tree, for this machine alone."""
+    cache: Path = Path("/nonexistent")
+    """The user's directory for what a run can do without."""
 
     @property
     def vouches(self) -> bool:
@@ -56,9 +61,27 @@ class TrustOfRun:
 
     @cached_property
     def judge(self) -> Judge:
+        """What a mark costs is not worth remembering."""
+        if not self._believed:
+            return EVERYBODY
+        found = [one if one is self.marks else Remembered(one, self.memory) for one in self._believed]
+        return Judge(found, self.repository)
+
+    @cached_property
+    def memory(self) -> Memory:
+        """What earlier runs with the same keys and policy have verified."""
+        return Memory(self.cache, Judge(self._believed, self.repository).basis, __version__)
+
+    @cached_property
+    def _believed(self) -> list[Verifier]:
+        """Those who vouch for what this run uses; without any, everybody does."""
         marks = [self.marks] if self.marks else []
-        verifiers = [] if self.open else [*marks, *self.verifiers]
-        return Judge(verifiers, self.repository) if verifiers else EVERYBODY
+        return [] if self.open else [*marks, *self.verifiers]
+
+    @property
+    def recomputes(self) -> bool:
+        """Whether the run believes what git proves."""
+        return self.policy is not None and self.policy.recompute and self.judge.strict
 
     @property
     def lane(self) -> Lane:

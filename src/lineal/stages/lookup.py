@@ -17,6 +17,7 @@ from lineal.stages.visibility import DEV_PREFIX, History, HistoryPosition, Verdi
 from lineal.store.record import Record, read_stage
 from lineal.store.tags import parse_stage_tag, stage_tag
 from lineal.text import printable
+from lineal.trust import Verdict as Judgement
 from lineal.trust.judge import EVERYBODY, Judge
 from lineal.trust.mark import is_marked
 
@@ -233,21 +234,50 @@ class Lookup:
 
     def _verdicts(self, candidates: Sequence[Candidate]) -> list[Verdict]:
         """Whether each may be used: history is asked only for those that are believed."""
-        reasons = [self._foreign(candidate) for candidate in candidates]
+        reasons = [""] * len(candidates)
         if self.strict:
-            reasons = [
-                why or own for why, own in zip(self.pool.map(self._believed, candidates), reasons, strict=True)
-            ]
-        usable = [candidate.record for candidate, why in zip(candidates, reasons, strict=True) if not why]
+            reasons = list(self.pool.map(self._believed, candidates))
+        grounds = [
+            [] if why else [candidate.record, *(self.footing(candidate) or ())]
+            for candidate, why in zip(candidates, reasons, strict=True)
+        ]
+        reasons = [
+            why or next(filter(None, map(self._foreign, records)), "")
+            for why, records in zip(reasons, grounds, strict=True)
+        ]
+        usable = [record for why, records in zip(reasons, grounds, strict=True) for record in records if not why]
         if not usable:
             return [Verdict(Ancestry.NO, f"hidden: {why}") for why in reasons]
         with self._history_lock:
             visible = iter(judge(usable, self.line, self.history))
-        return [Verdict(Ancestry.NO, f"hidden: {why}") if why else next(visible) for why in reasons]
+        return [
+            Verdict(Ancestry.NO, f"hidden: {why}") if why else _weakest([next(visible) for _ in records])
+            for why, records in zip(reasons, grounds, strict=True)
+        ]
 
-    def _foreign(self, candidate: Candidate) -> str:
-        """Why a stage was made with something that this commit does not have, empty when it was not."""
+    def footing(self, candidate: Candidate) -> tuple[Record, ...] | None:
+        """Of a stage that git proves, the records of those that it is proved on; None for others."""
+        return self._judge.judge(candidate.index, candidate.record, self.store).footing
+
+    def vouched(self, candidate: Candidate) -> Record:
+        """The record of a believed candidate, as far as somebody vouches for it."""
         record = candidate.record
+        return record if self._judge.vouches(candidate.index, record, self.store) else record.without_claims()
+
+    def learn(self, candidate: Candidate, verdict: Judgement) -> None:
+        """Believe of a candidate what the run has found out."""
+        self._judge.learn(candidate.index, verdict)
+
+    def beside_it(self, judge: Judge, lane: Lane) -> Lookup:
+        """A look at the same store from the same commit that believes others."""
+        found = Lookup(
+            self.store, self.line, self.history, self.pool, self.time, judge=judge, lane=lane, warn=self._warn
+        )
+        found.broken, found.beside, found._history_lock = self.broken, self.beside, self._history_lock
+        return found
+
+    def _foreign(self, record: Record) -> str:
+        """Why a stage was made with something that this commit does not have, empty when it was not."""
         others = sorted(record.beside - self.beside.get(record.checksum, frozenset()))
         names = ", ".join(printable(one.partition("=")[0], 40) for one in others[:3])
         return f"built with other sources of secrets ({names})" if others else ""
@@ -320,6 +350,11 @@ class Lookup:
 
 def _whole(read: Iterable[Candidate | Miss]) -> list[Candidate]:
     return [candidate for candidate in read if isinstance(candidate, Candidate)]
+
+
+def _weakest(verdicts: Sequence[Verdict]) -> Verdict:
+    """Of a stage and those that it is proved on: the first one that may not be used, else its own."""
+    return next((verdict for verdict in verdicts if verdict.answer is not Ancestry.YES), verdicts[0])
 
 
 def _differ(one: Candidate | None, other: Candidate | None) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -43,6 +43,12 @@ class BuildPlan:
         every = [*ends(self.images), *ends(self.sboms)]
         return [stage for stage in every if candidate_of(stage, resolutions) is None]
 
+    def with_found(self, resolutions: Mapping[str, Resolution]) -> BuildPlan:
+        """The same plan after more was found."""
+        found = {**self.resolutions, **resolutions}
+        missing = [stage for stage in self.last() if candidate_of(stage, found) is None]
+        return replace(self, resolutions=found, needed=tuple(needed(missing, found)))
+
     def with_reasons(self, reasons: Mapping[str, str]) -> BuildPlan:
         """The same plan, with better reasons for some of its checksums."""
         better = {
@@ -51,9 +57,13 @@ class BuildPlan:
         return replace(self, resolutions={**self.resolutions, **better})
 
 
+Recall = Callable[[Sequence[str]], Mapping[str, Resolution]]
+"""Finds of these checksums those that an earlier run has believed in another way than by who published them."""
+
+
 def resolve(
     images: Mapping[str, Parts], lookup: Lookup, platforms: Platforms = frozenset(),
-    sboms: Mapping[str, Parts] = MappingProxyType({}),
+    sboms: Mapping[str, Parts] = MappingProxyType({}), recall: Recall | None = None,
 ) -> BuildPlan:  # fmt: skip
     """Ask for the last stages of every image and SBOM; for those of these `platforms` that miss, ask for all the rest
     at once. Nothing is known of a stage whose artifacts are not there."""
@@ -64,6 +74,8 @@ def resolve(
     }  # fmt: skip
     found = lookup.find([checksum for checksum in last if checksum not in unknown]) | unknown
     wanted = {stage.checksum: stage for stage in [*ends(images, platforms), *ends(sboms, platforms)]}
+    if recall is not None:
+        found |= recall([checksum for checksum, stage in wanted.items() if candidate_of(stage, found) is None])
     missing = [stage for stage in wanted.values() if candidate_of(stage, found) is None]
     rest = [stage.checksum for stage in closure(missing) if stage.checksum not in found]
     if rest:

@@ -6,7 +6,7 @@ import json
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lineal.errors import MissingContent
@@ -71,6 +71,10 @@ class Record:
             PREFIX + "tree": self.tree,
             PREFIX + "version": self.version,
         }
+
+    def without_claims(self) -> Record:
+        """As `StageStatement.without_claims`."""
+        return replace(self, commits=(), tree="", branch="", created=0, project="")
 
     @staticmethod
     def read(index: Manifest) -> Record:

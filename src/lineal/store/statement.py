@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -23,6 +23,8 @@ STAGE = "https://lineal.dev/stage/v1"
 """The build type of a stage's provenance."""
 LOCAL = "https://lineal.dev/builder/local"
 """The builder of a run outside CI."""
+UNKNOWN = "https://lineal.dev/builder/unknown"
+"""The builder of what git proves: whoever made it, it is the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,11 @@ class StageStatement:
     """As in `Record`."""
     finished: int | None = None
     """When it was signed, in ms since the epoch by the store's clock."""
+
+    def without_claims(self) -> StageStatement:
+        """What the stage itself shows: nothing of who made it, when, of which commit and on what."""
+        making = replace(self.making, dependencies=(), builder=Builder(UNKNOWN, store=self.making.builder.store))
+        return replace(self, commits=(), tree="", branch="", project="", making=making, finished=None)
 
     def encode(self) -> bytes:
         making, builder = self.making, self.making.builder

@@ -22,6 +22,9 @@ class Verdict:
     reason: str
     """Of a believed stage who vouches for it, such as `key 1a2b3c4d`; else why not, such as `not from a protected
     pipeline`."""
+    footing: tuple[Record, ...] | None = None
+    """Of a stage that git proves on others: the records of those that others vouch for. It may be used where these
+    may. None for a stage that is believed, or not, by itself."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,11 @@ class Evidence:
 
 class Verifier(Protocol):
     """One way to be convinced. Safe to use from several threads."""
+
+    @property
+    def basis(self) -> str:
+        """All that its verdicts rest on beside the evidence, such as the ids of keys; nothing secret. What was
+        remembered counts for the same basis."""
 
     def judge(self, evidence: Evidence) -> Verdict:
         """Whether this verifier vouches for the stage. What cannot be verified is not trusted; nothing that a store

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lineal.errors import MissingContent
 from lineal.oci import Store
@@ -30,6 +30,12 @@ class Link:
     def image(self) -> str:
         """The digest of the image's manifest."""
         return image_digest(self.index)
+
+    def without_claims(self) -> Link:
+        """The stage as it is known without anybody's word."""
+        said = self.statement.without_claims() if self.statement else None
+        told = replace(self.told, statement=said) if self.told else None
+        return replace(self, record=self.record.without_claims(), told=told)
 
     @property
     def statement(self) -> StageStatement | None:

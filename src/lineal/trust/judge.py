@@ -28,6 +28,16 @@ class Judge:
         """Whether there is anything that it does not believe."""
         return bool(self._verifiers)
 
+    @property
+    def basis(self) -> str:
+        """What its verdicts rest on beside what it is asked about."""
+        return "\n".join([self._repository, *(verifier.basis for verifier in self._verifiers)])
+
+    def learn(self, index: Manifest, verdict: Verdict) -> None:
+        """Believe of a stage what this run has found out in another way."""
+        with self._guard:
+            self._verdicts[index.digest] = verdict
+
     def judge(self, index: Manifest, record: Record, store: Store) -> Verdict:
         """May raise `Unreachable` where a verifier has to ask the store."""
         if not self._verifiers:
@@ -39,6 +49,11 @@ class Judge:
             with self._guard:
                 self._verdicts[index.digest] = known
         return known
+
+    def vouches(self, index: Manifest, record: Record, store: Store) -> bool:
+        """Whether what a stage claims of itself is believed, not its content alone."""
+        verdict = self.judge(index, record, store)
+        return verdict.trusted and verdict.footing is None
 
     def _asked(self, evidence: Evidence) -> Verdict:
         """The first verdict that vouches, else the last one: the verifiers stand in the order of their cost."""

@@ -81,6 +81,10 @@ class Marks:
     def __init__(self, keys: Sequence[TrustKey]) -> None:
         self._keys = tuple(keys)
 
+    @property
+    def basis(self) -> str:
+        return f"marks {' '.join(sorted(key.id for key in self._keys))}"
+
     def marked(self, index: Manifest, repository: str) -> Manifest:
         """The index of a stage that this run publishes to a repository (`repository_of`), with its mark."""
         return self.mark(index, lambda document: _stage(document, repository))

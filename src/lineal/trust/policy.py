@@ -37,3 +37,5 @@ class Policy:
     """Signers that are believed as well."""
     merged: bool = False
     """Whether what was signed in a pull request's pipeline of this repository counts once it is in the history."""
+    recompute: bool = True
+    """Whether a stage that git proves counts without a signature."""

@@ -59,6 +59,10 @@ class SignedStages:
     merged: bool = False
     pull_request: int | None = None
 
+    @property
+    def basis(self) -> str:
+        return f"keys {' '.join(sorted(key.id for key in self.keys))} {self.merged} {self.pull_request}"
+
     def __str__(self) -> str:
         return f"what {' or '.join(printable(key.name) for key in self.keys)} has signed"
 

@@ -179,6 +179,8 @@ def test_a_store_is_spelled_the_same_on_every_machine(address: str, named: str) 
 
 
 class Says:
+    basis = ""
+
     def __init__(self, verdict: Verdict) -> None:
         self.verdict, self.asked = verdict, 0
 

@@ -70,11 +70,9 @@ def build(
         if inputs.parent is not None:
             check_platform(inputs.parent.image, "The image that this is built on", stage)
         try:
-            builder = StageBuilder(stage, inputs, environment, output)
+            builder = StageBuilder(stage, inputs, environment, output, prepare)
             image, filesystem = builder.make()
             beside = builder.resolver.beside
-            if isinstance(stage.op, RunInstruction):
-                prepare(stage, image, environment.store)
         except LinealError as error:
             if not isinstance(error, Unreachable):
                 error.place = error.place or stage.place
@@ -89,12 +87,14 @@ class StageBuilder:
     """One stage on top of its parent: metadata first, then the layer."""
 
     def __init__(
-        self, stage: Stage, inputs: StageInputs, environment: BuildEnvironment, output: Callable[[str], None]
-    ) -> None:
+        self, stage: Stage, inputs: StageInputs, environment: BuildEnvironment, output: Callable[[str], None],
+        prepare: Prepare,
+    ) -> None:  # fmt: skip
         self.stage = stage
         self.inputs = inputs
         self.environment = environment
         self.output = output
+        self.prepare = prepare
         self.parent = inputs.parent or _empty()
         self.document = scratch(stage.platform) if inputs.parent is None else copy_of(self.parent.image)
         self.config: ContainerConfig = self.document.setdefault("config", {})
@@ -323,8 +323,10 @@ class StageBuilder:
             image = self._with(layer.descriptor, layer.diff_id)
         else:
             with layer.path.open("rb") as file:
+                image = self._image(layer)
+                # The next command's engine takes longer than this process, which needs an index of it.
+                self.prepare(self.stage, image, self.environment.store)
                 filesystem = self.parent.filesystem.apply(len(self.parent.image.layers), open_archive(chunks(file)))
-            image = self._image(layer)
         if step.output:
             # What is published without a document would be found for good.
             documents(self.environment.store, image.layers[-1])

@@ -15,7 +15,6 @@ from lineal.assemble.filesystem import Filesystem
 from lineal.build.base_image import check_platform, chunks, import_base
 from lineal.build.environment import BuildEnvironment, StageImage, StageInputs
 from lineal.build.image_config import NO_TIME, copy_of, scratch
-from lineal.build.making import making_of
 from lineal.build.preparations import Prepare, not_prepared
 from lineal.build.sbom import documents
 from lineal.build.source_resolver import SourceResolver
@@ -61,8 +60,8 @@ def build(
     stage: Stage, inputs: StageInputs, environment: BuildEnvironment, output: Callable[[str], None],
     prepare: Prepare = not_prepared,
 ) -> tuple[Built, StageImage]:  # fmt: skip
-    """Make the stage and bring its layers to the store; publishing it is the caller's. Commands on it are prepared
-    with `prepare`."""
+    """Make the stage and hand its layers to the store; how it was made and publishing it are the caller's. Commands
+    on it are prepared with `prepare`."""
     beside: frozenset[str] = frozenset()
     if isinstance(stage.op, FromInstruction):
         image, filesystem = import_base(stage, stage.op.reference, inputs, environment, prepare)
@@ -78,8 +77,7 @@ def build(
                 error.place = error.place or stage.place
             raise
     document = {**files_digest(stage.inputs), "parent": stage.parent.checksum if stage.parent else None}
-    making = making_of(stage, inputs.used, environment.builder)
-    built = Built(image, filesystem.encode(), document, stage.platform, beside, making)
+    built = Built(image, filesystem.encode(), document, stage.platform, beside)
     return built, StageImage(image, filesystem, "")
 
 

@@ -59,12 +59,12 @@ class BuildkitEngine:
         """Has the daemon that would be chosen now fetch and unpack it. Raises `Unreachable`."""
         from lineal.engine.buildkit.pushing import offer, target_of
 
-        home = store.home if isinstance(store, ArrivingStore) else store
-        address = self._idlest()
-        target = None if (address, home.address) in self._apart else target_of(home)
         # What a command made there, the daemon has.
         if not parent.layers or parent.layers[-1].digest in self._made:
             return
+        home = store.home if isinstance(store, ArrivingStore) else store
+        address = self._idlest()
+        target = None if (address, home.address) in self._apart else target_of(home.arrived(parent))
         if target is None or offer(parent, store):
             with self._begun(address, target, store, workspace) as build:
                 build.fetch(parent)
@@ -144,7 +144,8 @@ class BuildkitEngine:
             return made
 
         try:
-            return build(None if (address, store.address) in self._apart else target_of(store))
+            reached = (address, store.address) not in self._apart
+            return build(target_of(store.arrived(parent)) if reached else None)
         except CannotReach as error:
             # Another failure before the command began comes again in this way, and says what it is.
             output(f"The buildkitd at {address} does not reach {store.address}, so layers go through Lineal: {error}")

@@ -11,7 +11,7 @@ from lineal.errors import Unreachable
 from lineal.oci import Store
 from lineal.oci.image import MAX_CONFIG, read_blob
 from lineal.oci.reference import DOCKER_HUB, DOCKER_HUB_HOSTS
-from lineal.oci.types import Blob, Descriptor, Image
+from lineal.oci.types import Descriptor, Image
 from lineal.store.arriving import ArrivingStore
 from lineal.store.registry.client import Registry
 from lineal.store.registry.credentials import Credential
@@ -85,6 +85,6 @@ def offer(image: Image, store: Store) -> bool:
     if not isinstance(store, ArrivingStore):
         return True
     if store.there:
-        store.home.put_blob(Blob.of(image.config))
-        store.home.put_manifest(image.manifest)
+        store.home.send(image)
+        store.home.put_image(image)
     return store.there

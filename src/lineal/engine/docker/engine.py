@@ -82,7 +82,7 @@ class DockerEngine:
             removals.join()
 
     def prepare(self, parent: Image, store: Store, platform: str, workspace: Path) -> None:  # noqa: ARG002
-        _, images, _ = self._connect()
+        _, images, _, _ = self._connect()
         images.ensure(parent, store)
 
     def run(

@@ -27,6 +27,8 @@ _TOGETHER = {
     "rollbacks": r"^tests/e2e/test_(rollback|manifests)\.py",
     # Containers of the same names.
     "act": r"^tests/act/",
+    # One file, packed once.
+    "onefile": r"^tests/onefile/",
     "gitlab": r"^tests/gitlab/",
 }
 

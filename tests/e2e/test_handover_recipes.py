@@ -1,5 +1,5 @@
-"""The recipes of docs/handover.md: what Flux, Argo CD and compose do with what Lineal hands over, as far as their parts
-are programs of this machine: Helm, git, cosign, kubectl, docker compose."""
+"""The recipes of docs/handover.md: what Flux, Argo CD and compose do with what Lineal hands over, as far as their
+parts are programs of this machine: Helm, git, cosign, kubectl, docker compose."""
 
 from __future__ import annotations
 

@@ -29,6 +29,8 @@ COMMANDS = [
     "config",
     "init",
     "schema",
+    "completion",
+    "doctor",
 ]
 
 

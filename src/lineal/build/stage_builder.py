@@ -15,7 +15,6 @@ from lineal.assemble.filesystem import Filesystem
 from lineal.build.base_image import check_platform, chunks, import_base
 from lineal.build.environment import BuildEnvironment, StageImage, StageInputs
 from lineal.build.image_config import NO_TIME, copy_of, scratch
-from lineal.build.making import making_of
 from lineal.build.sbom import documents
 from lineal.build.source_resolver import SourceResolver
 from lineal.context.tree import clamp
@@ -30,6 +29,7 @@ from lineal.engine import (
     DEVICE,
     NETWORK_HOST,
     SECURITY_INSECURE,
+    BrokenCache,
     Command,
     CommandFailed,
     Directory,
@@ -59,7 +59,7 @@ def _empty() -> StageImage:
 def build(
     stage: Stage, inputs: StageInputs, environment: BuildEnvironment, output: Callable[[str], None]
 ) -> tuple[Built, StageImage]:
-    """Make the stage and bring its layers to the store; publishing it is the caller's."""
+    """Make the stage and hand its layers to the store; how it was made and publishing it are the caller's."""
     beside: frozenset[str] = frozenset()
     if isinstance(stage.op, FromInstruction):
         image, filesystem = import_base(stage, stage.op.reference, inputs, environment)
@@ -75,8 +75,7 @@ def build(
                 error.place = error.place or stage.place
             raise
     document = {**files_digest(stage.inputs), "parent": stage.parent.checksum if stage.parent else None}
-    making = making_of(stage, inputs.used, environment.builder)
-    built = Built(image, filesystem.encode(), document, stage.platform, beside, making)
+    built = Built(image, filesystem.encode(), document, stage.platform, beside)
     return built, StageImage(image, filesystem, "")
 
 
@@ -286,10 +285,7 @@ class StageBuilder:
             etc=(etc.mode, etc.uid, etc.gid) if etc else (0o755, 0, 0),
         )  # fmt: skip
         try:
-            layer = self.environment.engine.run(
-                self.parent.image, self.environment.store, command,
-                lambda line: self.output(self.environment.secrets.mask(line)), self.environment.workspace,
-            )  # fmt: skip
+            layer = self._executed(command)
         except LinealError as error:
             # An engine quotes what it was given.
             error.message = self.environment.secrets.mask(error.message)
@@ -333,6 +329,19 @@ class StageBuilder:
                                   remedy="Name another one in `publish.sbom`.")  # fmt: skip
             return words
         return list(step.words) if step.exec_form else [*metadata.shell(self.config), *step.words]
+
+    def _executed(self, command: Command) -> Layer | PushedLayer:
+        """A command whose cache begins with something that cannot be read begins again without."""
+        while True:
+            try:
+                return self.environment.engine.run(
+                    self.parent.image, self.environment.store, command,
+                    lambda line: self.output(self.environment.secrets.mask(line)), self.environment.workspace,
+                )  # fmt: skip
+            except BrokenCache as error:
+                if self.environment.caches is None:
+                    raise
+                command = replace(command, mounts=self.environment.caches.again(command.mounts, error))
 
     def _image(self, layer: Layer, text: str | None = "") -> Image:
         self.environment.store.put_blob(layer.blob())

@@ -56,7 +56,11 @@ STORE: list[Callable[[Any], Any]] = [
     *_NAMES,
     _INSECURE,
 ]
-VERIFY: list[Callable[[Any], Any]] = [*STORE, _DEBUG]
+POLICY: list[Callable[[Any], Any]] = [
+    option("--policy", "A file with `trust:` as in lineal.yaml: whom to believe. Its keys are beside it.",
+           metavar="FILE"),
+]  # fmt: skip
+VERIFY: list[Callable[[Any], Any]] = [*POLICY, *STORE, _DEBUG]
 RUN: list[Callable[[Any], Any]] = [
     *STORE,
     option("--platform", "What the images are built for; those of their `platforms` that this run builds.",
@@ -91,6 +95,7 @@ BUILD: list[Callable[[Any], Any]] = [
     option("--overwrite-tag", "Move tags of finished images that name a version, or that history keeps back.",
             is_flag=True),
     *_ENGINE,
+    option("--no-cache-mounts", "Let every cache mount begin empty, and keep none.", is_flag=True),
 ]  # fmt: skip
 EXPORT: list[Callable[[Any], Any]] = [
     option("--load", "Put the finished images into the Docker Engine of this machine.", is_flag=True),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lineal.oci.image import encode
@@ -25,7 +25,7 @@ PAUSE = (0.0, 0.0, 0.01, 0.3, 1.0, 5.0)
 class Adversary:
     """Acts some times at moments of the world's choice, on stages that honest runs build."""
 
-    def __init__(self, shelf: Shelf, stages: tuple[str, ...], *, destroys: bool) -> None:
+    def __init__(self, shelf: Shelf, stages: Sequence[str], *, destroys: bool) -> None:
         """`destroys`: it also moves and deletes tags, which a registry with immutable tags refuses."""
         self._shelf, self._stages, self._destroys = shelf, stages, destroys
 

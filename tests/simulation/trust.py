@@ -10,7 +10,7 @@ from lineal.stages.lookup import Candidate
 from tests.simulation.adversary import Adversary
 from tests.simulation.history import RUNS, visible
 from tests.simulation.registry import Shelf
-from tests.simulation.scenario import GAPS, STAGES, Run, Story, _differences, _doubled, _rebuilt
+from tests.simulation.scenario import GAPS, SHAPES, Node, Run, Story, _differences, _doubled, _rebuilt
 from tests.simulation.world import Actor, Mood, World
 
 
@@ -18,7 +18,7 @@ def play(numbers: Sequence[int], mood: Mood, *, immutable: bool, adversary: bool
     """`opened`: some runs have no key. Then one undisturbed run with the key of each commit."""
     world = World(numbers, mood)
     story = Story(world, Shelf(world, immutable))
-    stages = STAGES[: 1 + world.choices.below(2)]
+    stages = world.choices.one(SHAPES[:3])
     actors, begins = [], 0.0
     for number in range(1 + world.choices.below(4)):
         run = Run(f"run {number}", world.choices.one(tuple(RUNS)[::-1]))
@@ -31,7 +31,8 @@ def play(numbers: Sequence[int], mood: Mood, *, immutable: bool, adversary: bool
         story.runs.append(run)
     if adversary:
         for number in range(1 + world.choices.below(2)):
-            evil = Actor(world, f"evil {number}", Adversary(story.shelf, stages, destroys=not immutable).work)
+            stranger = Adversary(story.shelf, [stage.checksum for stage in stages], destroys=not immutable)
+            evil = Actor(world, f"evil {number}", stranger.work)
             world.at(world.choices.one(GAPS), evil.resume)
     world.run()
     for run, actor in zip(story.runs, actors, strict=True):
@@ -43,7 +44,7 @@ def play(numbers: Sequence[int], mood: Mood, *, immutable: bool, adversary: bool
     return story
 
 
-def _afterwards(story: Story, stages: Sequence[str]) -> None:
+def _afterwards(story: Story, stages: Sequence[Node]) -> None:
     world = story.world
     world.mood, world.time = Mood(), world.time + 1000
     for number, commit in enumerate(sorted({run.commit for run in story.runs})):

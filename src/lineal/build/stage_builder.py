@@ -29,6 +29,7 @@ from lineal.engine import (
     DEVICE,
     NETWORK_HOST,
     SECURITY_INSECURE,
+    BrokenCache,
     Command,
     CommandFailed,
     Directory,
@@ -284,10 +285,7 @@ class StageBuilder:
             etc=(etc.mode, etc.uid, etc.gid) if etc else (0o755, 0, 0),
         )  # fmt: skip
         try:
-            layer = self.environment.engine.run(
-                self.parent.image, self.environment.store, command,
-                lambda line: self.output(self.environment.secrets.mask(line)), self.environment.workspace,
-            )  # fmt: skip
+            layer = self._executed(command)
         except LinealError as error:
             # An engine quotes what it was given.
             error.message = self.environment.secrets.mask(error.message)
@@ -331,6 +329,19 @@ class StageBuilder:
                                   remedy="Name another one in `publish.sbom`.")  # fmt: skip
             return words
         return list(step.words) if step.exec_form else [*metadata.shell(self.config), *step.words]
+
+    def _executed(self, command: Command) -> Layer | PushedLayer:
+        """A command whose cache begins with something that cannot be read begins again without."""
+        while True:
+            try:
+                return self.environment.engine.run(
+                    self.parent.image, self.environment.store, command,
+                    lambda line: self.output(self.environment.secrets.mask(line)), self.environment.workspace,
+                )  # fmt: skip
+            except BrokenCache as error:
+                if self.environment.caches is None:
+                    raise
+                command = replace(command, mounts=self.environment.caches.again(command.mounts, error))
 
     def _image(self, layer: Layer, text: str | None = "") -> Image:
         self.environment.store.put_blob(layer.blob())

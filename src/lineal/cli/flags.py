@@ -56,7 +56,11 @@ STORE: list[Callable[[Any], Any]] = [
     *_NAMES,
     _INSECURE,
 ]
-VERIFY: list[Callable[[Any], Any]] = [*STORE, _DEBUG]
+POLICY: list[Callable[[Any], Any]] = [
+    option("--policy", "A file with `trust:` as in lineal.yaml: whom to believe. Its keys are beside it.",
+           metavar="FILE"),
+]  # fmt: skip
+VERIFY: list[Callable[[Any], Any]] = [*POLICY, *STORE, _DEBUG]
 RUN: list[Callable[[Any], Any]] = [
     *STORE,
     option("--platform", "What the images are built for; those of their `platforms` that this run builds.",
@@ -87,6 +91,7 @@ BUILD: list[Callable[[Any], Any]] = [
         "What executes RUN: auto, docker, buildkit, buildkit:ADDRESS, buildkitd or runc.",
         metavar="ENGINE",
     ),
+    option("--no-cache-mounts", "Let every cache mount begin empty, and keep none.", is_flag=True),
     option("--engine-network", "The network of a RUN that names none: default or host.", metavar="NETWORK"),
 ]  # fmt: skip
 EXPORT: list[Callable[[Any], Any]] = [

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lineal.build.result import BuildResult
 from lineal.ci.jobs import JobSettings
 from lineal.ci.provider import job_writers
+from lineal.commands.caches import run_caches, with_caches
 from lineal.commands.environment import prover_of
 from lineal.commands.finish import Finishing
 from lineal.commands.output import introduce, show, table_of
@@ -44,7 +45,8 @@ def plan(session: Session, names: Sequence[str], format: str) -> bool:
             introduce(session)
         found = plan_images(session, names, release, complete=False)
         _note_unpinned(session, found)
-        told.result = Finishing(session).find(unbuilt(session, found), tags=True)
+        unmade = with_caches(unbuilt(session, found), run_caches(session))
+        told.result = Finishing(session).find(unmade, tags=True)
         if release is not None:
             from lineal.deploy.diff.preview import changes
 

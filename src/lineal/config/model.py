@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from lineal.config.caches import Caches
 from lineal.config.named_context import OneContext
 from lineal.config.platforms import PLATFORM, Engines
 from lineal.config.publish import Publish
@@ -161,6 +162,10 @@ class Image(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "as the project says, `false` is never."
         ),
     ] = None
+    caches: Annotated[
+        Caches | None,
+        Meta(description="Which of its cache mounts outlive the runner, key by key."),
+    ] = None
 
     add_hosts: Annotated[
         dict[str, str],
@@ -251,6 +256,7 @@ class Project(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     publish: Annotated[Publish | None, Meta(description="Finished images: where they go, and under which tags.")] = (
         None
     )
+    caches: Annotated[Caches | None, Meta(description="Which cache mounts outlive the runner.")] = None
     deploy: Annotated[Deploy | None, Meta(description="What to deploy, if anything.")] = None
     engines: Engines = {}
     repo: Annotated[

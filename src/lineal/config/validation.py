@@ -7,6 +7,7 @@ import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from lineal.config.caches import check_caches
 from lineal.config.document import Path
 from lineal.config.model import Deploy, Image, Project, Secret, Ssh, normal
 from lineal.config.named_context import NamedContext
@@ -43,6 +44,7 @@ def check(project: Project) -> Iterator[RuleViolation]:
     if project.repo is not None and (not project.repo or re.search(r"\s", project.repo)):
         remedy = "Write `registry.example.com/team/app` or `layout:PATH`."
         yield RuleViolation(("repo",), f"{quoted(project.repo)} is not a store's address.", remedy)
+    yield from check_caches(project.caches, ("caches",))
     yield from _check_lock(project.lock)
     yield from check_engines(project.engines, ("engines",))
     if project.trust is not None:
@@ -94,6 +96,7 @@ def _check_image(project: Project, image: Image, path: Path) -> Iterator[RuleVio
             remedy = did_you_mean(required, project.images, owner="The images are")
             yield RuleViolation((*path, "requires", index), f"There is no image {quoted(required)}.", remedy)
     yield from _check_contexts(project, image, (*path, "contexts"))
+    yield from check_caches(image.caches, (*path, "caches"))
     yield from _check_run_options(image, path)
     yield from _check_secrets(image.secrets, (*path, "secrets"))
     yield from _check_agents(image.ssh, (*path, "ssh"))

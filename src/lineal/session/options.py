@@ -25,6 +25,7 @@ class Options:
     template: str | None = None
     bundle_version: str | None = None
     bundle_repo: str | None = None
+    policy: str | None = None
     lock: str | None = None
     engine: str | None = None
     platform: tuple[str, ...] = ()
@@ -39,6 +40,7 @@ class Options:
     server_side: bool | None = None
     overwrite_tag: bool | None = None
     load: bool | None = None
+    no_cache_mounts: bool | None = None
     diff: bool | None = None
     dry_run: bool | None = None
     values: tuple[str, ...] = ()

@@ -67,12 +67,14 @@ class Settings:
     server_side: Setting[bool]
     overwrite_tag: Setting[bool]
     load: Setting[bool]
+    no_cache_mounts: Setting[bool]
     outputs: Setting[tuple[ArchiveOutput, ...]]
     diff: Setting[bool]
     dry_run: Setting[bool]
     ignored_refs: Lines
     bundle_version: Setting[str]
     bundle_repo: Setting[str]
+    policy: Setting[str]
     template: Setting[str]
     runners: Setting[Mapping[str, tuple[str, ...]]]
     """Labels of the runners for platforms."""
@@ -168,12 +170,14 @@ def _settings(options: Options) -> Settings:
         server_side=read.flag("server-side", options.server_side),
         overwrite_tag=read.flag("overwrite-tag", options.overwrite_tag),
         load=read.flag("load", options.load),
+        no_cache_mounts=read.flag("no-cache-mounts", options.no_cache_mounts),
         outputs=_outputs(read.lines("output", options.build_output, variable=BUILD_OUTPUT)),
         diff=read.flag("diff", options.diff),
         dry_run=read.flag("dry-run", options.dry_run),
         ignored_refs=read.lines("ignore-ref", options.ignore_ref),
         bundle_version=read.text("bundle-version", options.bundle_version),
         bundle_repo=read.text("bundle-repo", options.bundle_repo),
+        policy=read.text("policy", options.policy),
         template=read.text("template", options.template),
         runners=_runners(read.lines("runner", options.runner)),
         report=read.text("report", options.report),

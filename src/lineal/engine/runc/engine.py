@@ -95,10 +95,11 @@ class RuncEngine:
         lower = parts.layers.ensure(parent, store)
         directory, name = parts.directory.task(), parts.layers.new()
         with ExitStack() as held:
-            mounts = CommandMounts(parts.caches, parts.tasks, directory, held).of(command.mounts)
-            orders = self._orders(parts, directory, command, mounts)
+            mounts = CommandMounts(parts.caches, parts.tasks, directory, held)
+            orders = self._orders(parts, directory, command, mounts.of(command.mounts))
             orders |= {"lower": [f"../../layers/{one}" for one in lower], "upper": f"../../layers/{name}"}
             layer, plain = self._execute(parts, orders, command, output, workspace)
+            mounts.save()
         if plain:
             parts.layers.add((*(one.digest for one in parent.layers), layer.digest), name)
         # What else this command needed goes with the run: nobody waits for it here.
@@ -137,7 +138,7 @@ class RuncEngine:
             directory.close(_remover(tasks))
             raise
         layers = Layers(directory.path / "layers", tasks)
-        return _Parts(found, directory, tasks, layers, Caches(root / "caches", tasks))
+        return _Parts(found, directory, tasks, layers, Caches(root / "caches", directory.path / "caches", tasks))
 
     def _orders(
         self, parts: _Parts, directory: Path, command: Command, mounts: list[dict[str, Any]]

@@ -9,9 +9,10 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from lineal.errors import Interrupted, Unreachable
 
@@ -160,6 +161,25 @@ class Tasks:
             except BrokenPipeError:
                 pass  # its answer says why
             return list(self.ended(task.answer())["implied"])
+
+    def read(self, directory: Path, since: int, take: Callable[[BinaryIO], None]) -> None:
+        """Give a directory's content as a tar to `take`; of files that were not changed since that time (ns, of the
+        file system's clock; 0 for no time) the names alone, with the record `SAME`.
+
+        Raises what `take` raises, `Unreachable` and `Interrupted`."""
+        reader, writer = os.pipe()
+        with os.fdopen(reader, "rb", 1 << 18) as tar, os.fdopen(writer, "wb", 0) as theirs:
+            orders = {"directory": str(directory), "since": since, "tar": writer}
+            with self.started("read", orders, inside=False, fds=[writer]) as task:
+                theirs.close()
+                try:
+                    take(tar)
+                except Unreachable:
+                    self.check()
+                    # It says itself why its tar is not whole.
+                    task.answer()
+                    raise
+                self.ended(task.answer())
 
 
 @contextmanager

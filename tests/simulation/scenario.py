@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lineal.lock import Lock, NoLock
@@ -14,10 +14,12 @@ from lineal.stages.lane import CLOSED, Lane
 from lineal.stages.lookup import GRACE, Candidate, Lookup, Resolution
 from lineal.stages.publish import Publisher
 from lineal.store.record import Record
+from lineal.store.statement import Builder, Making
 from lineal.store.tags import parse_stage_tag
 from lineal.trust.judge import EVERYBODY, Judge
 from lineal.trust.mark import Marks
-from tests.simulation.adversary import KEY, REPOSITORY
+from lineal.trust.signed import SignedStages, signer
+from tests.simulation.adversary import KEY, REPOSITORY, SIGNING
 from tests.simulation.history import RUNS, Past, line, visible
 from tests.simulation.registry import Client, Shelf
 from tests.simulation.world import Actor, Mood, World
@@ -27,6 +29,9 @@ STAGES = ("5a" * 32, "5b" * 32)
 GAPS = (0.0, 0.0, 0.01, 0.3, 1.0, 5.0, 100.0)
 BUILD = (0.0, 0.1, 2.0)
 MARKS = Marks([KEY])
+SIGNED = SignedStages([SIGNING.public])
+SIGN = signer(SIGNING)
+OURS = Making("RUN make", builder=Builder(store=REPOSITORY))
 TTL = 30.0
 """Seconds for which a lock is held by whoever does not release it."""
 
@@ -82,15 +87,27 @@ class Run:
     """Stages that it built and published, and when that was done."""
     lane: Lane = CLOSED
     keyed: bool = False
-    marked: set[str] = field(default_factory=set)
-    """The digests of what it has marked."""
+    signs: bool = False
+    """Whether its key is one to sign with."""
+    vouched: set[str] = field(default_factory=set)
+    """What it vouches for, as `identity` names it."""
 
     def mark(self, index: Manifest) -> Manifest:
         if not self.keyed:
             return index
-        marked = MARKS.marked(index, REPOSITORY)
-        self.marked.add(marked.digest)
+        marked = index if self.signs else MARKS.marked(index, REPOSITORY)
+        self.vouched.add(self.identity(marked))
         return marked
+
+    def identity(self, index: Manifest) -> str:
+        """What is vouched for: the whole index, or image and record, which others may publish again."""
+        return str([entry["digest"] for entry in index.json["manifests"]]) if self.signs else index.digest
+
+    @property
+    def judge(self) -> Judge:
+        if not self.keyed:
+            return EVERYBODY
+        return Judge([SIGNED if self.signs else MARKS], REPOSITORY)
 
     def work(
         self, shelf: Shelf, lock: Callable[[Actor], Lock], stages: Sequence[str], digits: int
@@ -100,9 +117,9 @@ class Run:
         def work(actor: Actor) -> None:
             self.begun = actor.world.time
             store = Client(shelf, actor)
-            judge = Judge([MARKS], REPOSITORY) if self.keyed else EVERYBODY
-            lookup = Lookup(store, here, Past(self.commit), Inline(), actor.time, judge=judge, lane=self.lane)
-            publisher = Publisher(store, lock(actor), lookup, digits, self.mark)
+            lookup = Lookup(store, here, Past(self.commit), Inline(), actor.time, judge=self.judge, lane=self.lane)
+            sign = SIGN if self.keyed and self.signs else None
+            publisher = Publisher(store, lock(actor), lookup, digits, self.mark, sign)
             findings = lookup.find(stages)
             for checksum, finding in findings.items():
                 if finding.candidate is not None:
@@ -110,7 +127,7 @@ class Run:
                     continue
                 actor.wait(actor.world.choices.one(BUILD))
                 record = Record(checksum, here.recorded, here.tree, here.branch, 0, "", "shop", "1")
-                done = publisher.publish(built(f"{self.name} {checksum}"), record)
+                done = publisher.publish(replace(built(f"{self.name} {checksum}"), making=OURS), record)
                 self.report[checksum] = done.candidate
                 findings[checksum] = Resolution(done.candidate, "", young=done.young)
                 if done.outcome == "published":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -31,7 +31,7 @@ PAUSE = (0.0, 0.0, 0.01, 0.3, 1.0, 5.0)
 class Adversary:
     """Acts some times at moments of the world's choice, on stages that honest runs build."""
 
-    def __init__(self, shelf: Shelf, stages: tuple[str, ...], *, destroys: bool, signed: bool = False) -> None:
+    def __init__(self, shelf: Shelf, stages: Sequence[str], *, destroys: bool, signed: bool = False) -> None:
         """`destroys`: it also moves and deletes tags, which a registry with immutable tags refuses. `signed`: what it
         is after is signed, not marked."""
         self._shelf, self._stages, self._destroys, self._signed = shelf, stages, destroys, signed

@@ -10,6 +10,7 @@ from typing import TypeVar
 from lineal.errors import MissingContent
 from lineal.oci import Conflict, Store, Traffic
 from lineal.oci.types import Blob, Descriptor, Manifest
+from lineal.store.record import image_digest
 from lineal.store.registry.server_clock import ServerClock
 from lineal.store.tags import parse_stage_tag
 from tests.simulation.world import READ, START, WRITE, Actor, World
@@ -36,6 +37,10 @@ class Shelf:
     """The tags that an adversary has written."""
     written: list[tuple[str, str, str]] = field(default_factory=list)
     """What honest runs have written: run, tag, digest."""
+    made_of: dict[str, str] = field(default_factory=dict)
+    """The image that an image was made of."""
+    published: set[str] = field(default_factory=set)
+    """The images that a tag has led to."""
 
     def tag(self, manifest: Manifest, tag: str, writer: str) -> None:
         existing = self.tags.get(tag)
@@ -48,11 +53,20 @@ class Shelf:
             self.broken.append(f"G5: {tag[62:]} leads to nothing: {missing}")
         if parse_stage_tag(tag) is None and not self.forged and manifest.digest not in self.tags.values():
             self.broken.append(f"G5: the anchor {tag[62:]} points at what has no stage tag")
+        self._check_order(manifest, tag)
         self.written.append((writer, tag, manifest.digest))
         self.manifests[manifest.digest] = manifest
         self.tags[tag] = manifest.digest
         self.when.setdefault(tag, self.world.time)
         self.writers.setdefault(tag, writer)
+
+    def _check_order(self, manifest: Manifest, tag: str) -> None:
+        if not manifest.is_index:
+            return
+        image = image_digest(manifest)
+        self.published.add(image)
+        if image in self.made_of and self.made_of[image] not in self.published:
+            self.broken.append(f"G5: {tag[62:]} is published before what it is made of")
 
     def delete(self, digest: str, tags: Sequence[str] = ()) -> None:
         self.manifests.pop(digest, None)

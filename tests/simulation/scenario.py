@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from lineal.build.order import Order
 from lineal.lock import Lock, NoLock
 from lineal.oci.types import Manifest
 from lineal.stages.lane import CLOSED, Lane
 from lineal.stages.lookup import GRACE, Candidate, Lookup, Resolution
-from lineal.stages.publish import Publisher
-from lineal.store.record import Record
+from lineal.stages.publish import Built, Publication, Publisher
+from lineal.store.record import Record, image_digest
 from lineal.store.statement import Builder, Making
 from lineal.store.tags import parse_stage_tag
 from lineal.trust.judge import EVERYBODY, Judge
@@ -25,7 +26,23 @@ from tests.simulation.registry import Client, Shelf
 from tests.simulation.world import Actor, Mood, World
 from tests.unit.stages.workbench import built
 
-STAGES = ("5a" * 32, "5b" * 32)
+
+@dataclass(frozen=True)
+class Node:
+    """A stage, made of another one or of nothing."""
+
+    checksum: str
+    parent: Node | None = None
+    needs: Mapping[str, Node] = field(default_factory=dict)
+
+    def dependencies(self) -> list[Node]:
+        return [self.parent] if self.parent else []
+
+
+FIRST, OTHER = Node("5a" * 32), Node("5b" * 32)
+CHILD = Node("5c" * 32, FIRST)
+SHAPES = ((FIRST,), (FIRST, CHILD), (FIRST, OTHER), (FIRST, CHILD, Node("5d" * 32, CHILD)))
+"""What each run builds."""
 GAPS = (0.0, 0.0, 0.01, 0.3, 1.0, 5.0, 100.0)
 BUILD = (0.0, 0.1, 2.0)
 MARKS = Marks([KEY])
@@ -85,6 +102,8 @@ class Run:
     report: dict[str, Candidate] = field(default_factory=dict)
     made: dict[str, float] = field(default_factory=dict)
     """Stages that it built and published, and when that was done."""
+    used: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Of each stage that it published, what that was made of: an image, and the one that it agreed upon."""
     lane: Lane = CLOSED
     keyed: bool = False
     signs: bool = False
@@ -110,34 +129,91 @@ class Run:
         return Judge([SIGNED if self.signs else MARKS], REPOSITORY)
 
     def work(
-        self, shelf: Shelf, lock: Callable[[Actor], Lock], stages: Sequence[str], digits: int
+        self, shelf: Shelf, lock: Callable[[Actor], Lock], stages: Sequence[Node], digits: int
     ) -> Callable[..., None]:
-        here = line(self.commit)
-
         def work(actor: Actor) -> None:
             self.begun = actor.world.time
             store = Client(shelf, actor)
-            lookup = Lookup(store, here, Past(self.commit), Inline(), actor.time, judge=self.judge, lane=self.lane)
+            here, past = line(self.commit), Past(self.commit)
+            lookup = Lookup(store, here, past, Inline(), actor.time, judge=self.judge, lane=self.lane)
             sign = SIGN if self.keyed and self.signs else None
             publisher = Publisher(store, lock(actor), lookup, digits, self.mark, sign)
-            findings = lookup.find(stages)
-            for checksum, finding in findings.items():
-                if finding.candidate is not None:
-                    self.report[checksum] = finding.candidate
-                    continue
-                actor.wait(actor.world.choices.one(BUILD))
-                record = Record(checksum, here.recorded, here.tree, here.branch, 0, "", "shop", "1")
-                done = publisher.publish(replace(built(f"{self.name} {checksum}"), making=OURS), record)
-                self.report[checksum] = done.candidate
-                findings[checksum] = Resolution(done.candidate, "", young=done.young)
-                if done.outcome == "published":
-                    self.made[checksum] = actor.world.time
+            findings = lookup.find([stage.checksum for stage in stages])
+            self.report |= {checksum: found.candidate for checksum, found in findings.items() if found.candidate}
+            Build(self, actor, shelf, publisher, findings).run(stages)
             settled = lookup.settle(findings)
             self.report |= {checksum: found.candidate for checksum, found in settled.items() if found.candidate}
             self.ended = actor.world.time
             actor.world.tell(f"{self.name} reports {[candidate.tag[62:] for candidate in self.report.values()]}")
 
         return work
+
+
+class Build:
+    """What the scheduler does: stages are made beside the publication of those that they are made of."""
+
+    def __init__(
+        self, run: Run, actor: Actor, shelf: Shelf, publisher: Publisher, findings: dict[str, Resolution]
+    ) -> None:
+        self._run, self._actor, self._shelf, self._publisher = run, actor, shelf, publisher
+        self._findings = findings
+        self._results: dict[str, tuple[Built, str | None]] = {}
+        """What is made, and the image that it is made of."""
+
+    def run(self, stages: Sequence[Node]) -> None:
+        order = Order([stage for stage in stages if self._image(stage.checksum) is None], self._image)
+        busy = 0
+        while True:
+            order.outdated()
+            for stage in order.publishable():
+                busy += 1
+                self._publish(stage)
+            for stage in order.startable():
+                busy += 1
+                order.begin(stage)
+                self._make(order, stage)
+            if not busy:
+                return
+            self._actor.wait_for_one()
+            busy -= 1
+
+    def _image(self, checksum: str) -> str | None:
+        candidate = self._findings[checksum].candidate
+        return image_digest(candidate.index) if candidate else None
+
+    def _make(self, order: Order[Node], stage: Node) -> None:
+        below = self._below(stage)
+        made = replace(built(f"{self._run.name} {stage.checksum} on {below}"), making=OURS)
+
+        def then(_: None) -> None:
+            image = made.image.manifest.digest
+            if below is not None:
+                self._shelf.made_of[image] = below
+            self._results[stage.checksum] = made, below
+            order.made(stage, image)
+
+        self._actor.beside(lambda: self._actor.wait(self._actor.world.choices.one(BUILD)), then)
+
+    def _below(self, stage: Node) -> str | None:
+        if stage.parent is None:
+            return None
+        ours = self._results.get(stage.parent.checksum)
+        return self._image(stage.parent.checksum) or (ours[0].image.manifest.digest if ours else None)
+
+    def _publish(self, stage: Node) -> None:
+        here, run = line(self._run.commit), self._run
+        (made, below), parent = self._results[stage.checksum], stage.parent.checksum if stage.parent else ""
+        record = Record(stage.checksum, here.recorded, here.tree, here.branch, 0, parent, "shop", "1")
+
+        def then(done: Publication) -> None:
+            self._findings[stage.checksum] = Resolution(done.candidate, "", young=done.young)
+            run.report[stage.checksum] = done.candidate
+            if done.outcome == "published":
+                run.made[stage.checksum] = self._actor.world.time
+                if below is not None:
+                    run.used[stage.checksum] = below, str(self._image(parent))
+
+        self._actor.beside(lambda: self._publisher.publish(made, record), then)
 
 
 @dataclass
@@ -160,7 +236,7 @@ def play(numbers: Sequence[int], mood: Mood, *, locked: bool = False, immutable:
     story = Story(world, Shelf(world, immutable))
     leases = Leases(world)
     lock: Callable[[Actor], Lock] = leases.of if locked else lambda _: NoLock()
-    stages = STAGES[: 1 + world.choices.below(2)]
+    stages = world.choices.one(SHAPES)
     actors = []
     begins = 0.0
     for number in range(2 + world.choices.below(3)):
@@ -178,7 +254,7 @@ def play(numbers: Sequence[int], mood: Mood, *, locked: bool = False, immutable:
     return story
 
 
-def _afterwards(story: Story, stages: Sequence[str]) -> None:
+def _afterwards(story: Story, stages: Sequence[Node]) -> None:
     """When all is quiet: each commit once more, on a machine where nothing goes wrong."""
     world = story.world
     world.mood, world.time = Mood(), world.time + 1000
@@ -196,6 +272,7 @@ def _judge(story: Story, mood: Mood) -> None:
     story.wrong += story.shelf.broken
     ended = [run for run in story.runs if run.ended is not None]
     for run in story.runs:
+        story.wrong += _apart(run)
         for candidate in run.report.values():
             if not visible(run.commit, candidate.record):
                 story.wrong.append(f"G3: {run.name} uses {candidate.tag[62:]} of another line")
@@ -204,6 +281,13 @@ def _judge(story: Story, mood: Mood) -> None:
         for earlier in ended:
             story.wrong += _rebuilt(run, earlier, mood)
             story.wrong += _doubled(story.shelf, run, earlier, mood)
+
+
+def _apart(run: Run) -> Iterator[str]:
+    """What a run publishes is made of what it has agreed upon with the others."""
+    for checksum, (used, agreed) in run.used.items():
+        if used != agreed:
+            yield f"G4: {run.name} publishes {checksum[:2]}, made of {used[-9:]} when {agreed[-9:]} counts"
 
 
 def _differences(run: Run, others: Sequence[Run]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from lineal.cleanup.retention import DAY, Tags, delete, plan_retention, recheck
 from lineal.lock import NoLock
 from tests.simulation.history import RUNS
 from tests.simulation.registry import Client, Shelf
-from tests.simulation.scenario import GAPS, STAGES, Inline, Run, Story
+from tests.simulation.scenario import FIRST, GAPS, Inline, Run, Story
 from tests.simulation.world import START, Actor, Mood, World
 
 SCHEDULES = int(os.environ.get("LINEAL_SCHEDULES", "2000"))
@@ -54,7 +54,7 @@ def play(numbers: Sequence[int], mood: Mood) -> Story:
 def _begun(story: Story, name: str, commit: str, digits: int) -> Actor:
     run = Run(name, commit)
     story.runs.append(run)
-    return Actor(story.world, name, run.work(story.shelf, lambda _: NoLock(), STAGES[:1], digits))
+    return Actor(story.world, name, run.work(story.shelf, lambda _: NoLock(), [FIRST], digits))
 
 
 def _alone(story: Story, name: str, commit: str, digits: int) -> Run:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lineal.build.order import Order
 from lineal.git.history import Ancestry, HistoryAnswer
 from lineal.stages import lookup, publish, visibility
 from lineal.stages.lookup import Lookup
@@ -95,6 +96,18 @@ def with_timestamps_below_others(patch: pytest.MonkeyPatch) -> None:
     with_the_local_clock(patch)
 
 
+def keeping_what_is_made_of_a_loser(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Order, "outdated", lambda self: [])
+
+
+def publishing_in_any_order(patch: pytest.MonkeyPatch) -> None:
+    def publishable(self: Order[Any]) -> list[Any]:
+        ready, self._made = list(self._made.values()), {}
+        return ready
+
+    patch.setattr(Order, "publishable", publishable)
+
+
 @pytest.mark.parametrize("mood", ["quiet", "hanging runners"])
 def test_the_whole_protocol_breaks_none(mood: str) -> None:
     assert not broken_promise(mood, 500)
@@ -114,6 +127,8 @@ def test_the_whole_protocol_breaks_none(mood: str) -> None:
         (without_the_rule_of_trees, "quiet"),
         (seeing_everything, "quiet"),
         (with_timestamps_below_others, "hanging runners"),
+        (keeping_what_is_made_of_a_loser, "quiet"),
+        (publishing_in_any_order, "quiet"),
     ],
 )
 def test_a_broken_protocol_breaks_a_promise(

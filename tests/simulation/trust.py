@@ -9,7 +9,7 @@ from lineal.stages.lane import CLOSED, OPEN
 from tests.simulation.adversary import Adversary
 from tests.simulation.history import RUNS, visible
 from tests.simulation.registry import Shelf
-from tests.simulation.scenario import GAPS, STAGES, Run, Story, _differences, _doubled, _rebuilt
+from tests.simulation.scenario import GAPS, SHAPES, Node, Run, Story, _differences, _doubled, _rebuilt
 from tests.simulation.world import Actor, Mood, World
 
 
@@ -20,7 +20,7 @@ def play(
     each commit."""
     world = World(numbers, mood)
     story = Story(world, Shelf(world, immutable))
-    stages = STAGES[: 1 + world.choices.below(2)]
+    stages = world.choices.one(SHAPES[:3])
     actors, begins = [], 0.0
     for number in range(1 + world.choices.below(4)):
         run = Run(f"run {number}", world.choices.one(tuple(RUNS)[::-1]))
@@ -33,8 +33,9 @@ def play(
         story.runs.append(run)
     if adversary:
         for number in range(1 + world.choices.below(2)):
-            found = Adversary(story.shelf, stages, destroys=not immutable, signed=signed)
-            evil = Actor(world, f"evil {number}", found.work)
+            sums = [stage.checksum for stage in stages]
+            stranger = Adversary(story.shelf, sums, destroys=not immutable, signed=signed)
+            evil = Actor(world, f"evil {number}", stranger.work)
             world.at(world.choices.one(GAPS), evil.resume)
     world.run()
     for run, actor in zip(story.runs, actors, strict=True):
@@ -47,7 +48,7 @@ def play(
     return story
 
 
-def _afterwards(story: Story, stages: Sequence[str]) -> None:
+def _afterwards(story: Story, stages: Sequence[Node]) -> None:
     world = story.world
     world.mood, world.time = Mood(), world.time + 1000
     for number, commit in enumerate(sorted({run.commit for run in story.runs})):

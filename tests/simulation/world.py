@@ -1,8 +1,9 @@
 """A world with its own time, in which runs take turns at every request: the same choices, the same story.
 
-A run is a greenlet. Whenever the real code asks the store, sleeps or waits for a lock, the world decides by a list of
-small numbers how long that takes, whether it happens, whether the answer arrives, and whether the run survives it.
-Zero is always the harmless choice, and so is the end of the list: what hypothesis shrinks to is a short story."""
+Each thread of a run is a greenlet. Whenever the real code asks the store, sleeps or waits for a lock, the world
+decides by a list of small numbers how long that takes, whether it happens, whether the answer arrives, and whether
+the run survives it. Zero is always the harmless choice, and so is the end of the list: what hypothesis shrinks to is
+a short story."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import heapq
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from greenlet import getcurrent, greenlet
@@ -70,7 +72,10 @@ class Actor:
         skew = world.mood.skew * (world.choices.below(5) - 2) / 2
         # Each machine counts from its own boot.
         self.time = Time(lambda: START + world.time + skew, lambda: world.time + len(name) * 1000, self.wait)
-        self._greenlet = greenlet(self._main)
+        self._greenlet = greenlet(self._main, world.hub)
+        self._waits = False
+        self._ended: list[Callable[[], None]] = []
+        """What to do in the first thread about others that have ended."""
 
     def _main(self) -> None:
         try:
@@ -79,12 +84,35 @@ class Actor:
             self.error = error
 
     def resume(self) -> None:
+        self._go_on(self._greenlet)
+
+    def _go_on(self, thread: greenlet) -> None:
         if not self.dead:
-            self._greenlet.switch()
+            thread.switch()
 
     def wait(self, seconds: float) -> None:
-        self.world.at(seconds, self.resume)
+        thread = getcurrent()
+        self.world.at(seconds, lambda: self._go_on(thread))
         self.world.hub.switch()
+
+    def beside(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
+        """Do something in another thread of the run; `then` is done by `wait_for_one`, which raises what that did."""
+
+        def thread() -> None:
+            result = _caught(work)
+            self._ended.append(partial(_hand_over, result, then))
+            if self._waits:
+                self._waits = False
+                self.world.at(0.0, self.resume)
+
+        self.world.at(0.0, partial(self._go_on, greenlet(thread, self.world.hub)))
+
+    def wait_for_one(self) -> None:
+        """In the first thread: until another one has ended."""
+        if not self._ended:
+            self._waits = True
+            self.world.hub.switch()
+        self._ended.pop(0)()
 
     def die(self) -> None:
         """As by kill -9: nothing of it runs any more, not even a `finally`."""
@@ -154,6 +182,12 @@ class World:
 
     def tell(self, line: str) -> None:
         self.story.append(f"{self.time:10.3f}  {line}")
+
+
+def _hand_over(result: T | Exception, then: Callable[[T], None]) -> None:
+    if isinstance(result, Exception):
+        raise result
+    then(result)
 
 
 def _caught(apply: Callable[[], T]) -> T | Exception:

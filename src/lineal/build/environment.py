@@ -96,4 +96,4 @@ class StageInputs:
     """Placeholder of another image -> its reference."""
     moved: Transferred = field(default_factory=Transferred)
     used: list[Dependency] = field(default_factory=list)
-    """What the stage is made of, for its statement: what is fetched meanwhile is added."""
+    """What is fetched for the stage, for its statement."""

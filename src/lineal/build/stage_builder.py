@@ -15,7 +15,6 @@ from lineal.assemble.filesystem import Filesystem
 from lineal.build.base_image import check_platform, chunks, import_base
 from lineal.build.environment import BuildEnvironment, StageImage, StageInputs
 from lineal.build.image_config import NO_TIME, copy_of, scratch
-from lineal.build.making import making_of
 from lineal.build.sbom import documents
 from lineal.build.source_resolver import SourceResolver
 from lineal.context.tree import clamp
@@ -59,7 +58,7 @@ def _empty() -> StageImage:
 def build(
     stage: Stage, inputs: StageInputs, environment: BuildEnvironment, output: Callable[[str], None]
 ) -> tuple[Built, StageImage]:
-    """Make the stage and bring its layers to the store; publishing it is the caller's."""
+    """Make the stage and hand its layers to the store; how it was made and publishing it are the caller's."""
     beside: frozenset[str] = frozenset()
     if isinstance(stage.op, FromInstruction):
         image, filesystem = import_base(stage, stage.op.reference, inputs, environment)
@@ -75,8 +74,7 @@ def build(
                 error.place = error.place or stage.place
             raise
     document = {**files_digest(stage.inputs), "parent": stage.parent.checksum if stage.parent else None}
-    making = making_of(stage, inputs.used, environment.builder)
-    built = Built(image, filesystem.encode(), document, stage.platform, beside, making)
+    built = Built(image, filesystem.encode(), document, stage.platform, beside)
     return built, StageImage(image, filesystem, "")
 
 

@@ -99,17 +99,19 @@ def _mounts_of_caller(stage: Stage) -> bool:
 
 
 def _scheduler(session: Session, plan: BuildPlan, finishing: Finishing) -> Scheduler:
-    from lineal.build.scheduler import Provenance, Scheduler
+    from lineal.build.scheduler import Scheduler
+    from lineal.build.workshop import Provenance
     from lineal.stages.publish import Publisher
+    from lineal.store.outgoing import OutgoingStore
 
     position = session.position
+    outgoing = OutgoingStore(session.store, session.workspace)
+    session.at_close(outgoing.close)
     return Scheduler(
         plan,
         session.lookup,
-        Publisher(
-            session.store, session.lock, session.lookup, marked=session.trust.marked, sign=session.signing.sign
-        ),
-        environment_of(session, plan.needed, finishing.reference_in(plan)),
+        Publisher(outgoing, session.lock, session.lookup, marked=session.trust.marked, sign=session.signing.sign),
+        replace(environment_of(session, plan.needed, finishing.reference_in(plan)), store=outgoing),
         Provenance(position.recorded, position.tree, position.branch, session.loaded.project.project),
         session.progress,
         session.settings.jobs.value,

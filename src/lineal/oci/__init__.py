@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from lineal.oci.types import Blob, Descriptor, Manifest
+from lineal.oci.types import Blob, Descriptor, Image, Manifest
 
 
 @dataclass(slots=True)
@@ -41,6 +41,19 @@ class Store(Protocol):
     def check_push(self) -> None:
         """Ask for the right to write here; nothing is left behind. Raises `Unreachable` when there is none."""
         return
+
+    def arrived(self, image: Image) -> Store:  # noqa: ARG002 (in most stores nothing is on its way)
+        """The store that others can read this image from: what is on its way there has arrived."""
+        return self
+
+    def send(self, image: Image) -> None:  # noqa: ARG002 (most stores have nothing on its way)
+        """Expect `put_image` of this image, whose layers were put."""
+        return
+
+    def put_image(self, image: Image) -> None:
+        """Store an image's config and manifest under their digests, once its layers are there."""
+        self.put_blob(Blob.of(image.config))
+        self.put_manifest(image.manifest)
 
     def manifest(self, reference: str) -> Manifest | None:
         """The manifest or index at a tag or `sha256:` digest (digest verified), None when absent."""

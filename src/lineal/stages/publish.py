@@ -19,7 +19,7 @@ from typing import Any, Literal
 from lineal.errors import Unreachable
 from lineal.lock import Lock
 from lineal.oci import Conflict, Store
-from lineal.oci.types import Blob, Image, Manifest
+from lineal.oci.types import Image, Manifest
 from lineal.stages.lookup import GRACE, Candidate, Lookup, Publications
 from lineal.stages.visibility import DEV_PREFIX
 from lineal.store.record import NOTHING, Record, Sign, record_documents, stage_index
@@ -44,7 +44,7 @@ _STEPS = 6
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A stage as this run made it. Its layers are in the store already; the rest is published here."""
+    """A stage as this run made it. Its layers are in the store, or on their way; the rest is published here."""
 
     image: Image
     filesystem: bytes
@@ -85,9 +85,11 @@ class Publisher:
             record, built.inputs, built.filesystem, built.image, built.platform, built.making, self._sign,
             self._store.now(),
         )  # fmt: skip
-        pool = self._lookup.pool
-        list(pool.map(self._store.put_blob, [Blob.of(built.image.config), *blobs]))
-        list(pool.map(self._store.put_manifest, [built.image.manifest, record_manifest]))
+        sent = [self._lookup.pool.submit(self._store.put_blob, blob) for blob in blobs]
+        self._store.put_image(built.image)
+        for one in sent:
+            one.result()
+        self._store.put_manifest(record_manifest)
 
         def made(created: int) -> Candidate:
             dated = replace(record, created=created)

@@ -8,18 +8,19 @@ import io
 import tarfile
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lineal.build.environment import BuildEnvironment
 from lineal.build.proxies import JobProxies
 from lineal.build.result import BuildResult
-from lineal.build.scheduler import Provenance, Scheduler
+from lineal.build.scheduler import Scheduler
+from lineal.build.workshop import Provenance
 from lineal.clock import Time
 from lineal.dockerfile.stage import Stage, ends
 from lineal.engine import Command, Engine
 from lineal.errors import MissingContent
-from lineal.lock import NoLock
+from lineal.lock import Lock, NoLock
 from lineal.oci import Store
 from lineal.oci.types import Blob, Image, Layer, sha256
 from lineal.progress import Notes, Progress
@@ -30,6 +31,7 @@ from lineal.stages.plan import resolve
 from lineal.stages.publish import Publisher
 from lineal.stages.visibility import HistoryPosition
 from lineal.store.layout import Layout
+from lineal.store.outgoing import OutgoingStore
 from tests import servers
 from tests.unit.stages.workbench import HERE, Says, parts
 
@@ -143,6 +145,7 @@ class Factory:
         self.agents: dict[str, Path] = {}
         self.asked_for: list[str] = []
         self.told = Told()
+        self.lock: Lock = NoLock()
         self.reports: dict[str, StageReport] = {}
         self.before_publishing: Callable[[], None] = lambda: None
         self.before_settling: Callable[[], None] = lambda: None
@@ -160,8 +163,10 @@ class Factory:
         try:
             plan = resolve(parts(images), lookup)
             origin = Provenance(line.recorded, line.tree, line.branch, "shop")
-            publisher = Publisher(self.store, NoLock(), lookup)
-            scheduler = Scheduler(plan, lookup, publisher, self.environment(), origin, self.told, jobs)
+            outgoing = OutgoingStore(self.store, self.folder / "work")
+            publisher = Publisher(outgoing, self.lock, lookup)
+            environment = replace(self.environment(), store=outgoing)
+            scheduler = Scheduler(plan, lookup, publisher, environment, origin, self.told, jobs)
             try:
                 result = scheduler.run()
             except BaseException:

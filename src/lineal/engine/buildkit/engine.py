@@ -115,7 +115,7 @@ class BuildkitEngine:
         from lineal.engine.buildkit.build import CannotReach
         from lineal.engine.buildkit.pushing import target_of
 
-        target = None if (address, store.address) in self._apart else target_of(store)
+        target = None if (address, store.address) in self._apart else target_of(store.arrived(parent))
         try:
             return self._build(address, target, parent, store, command, output, workspace)
         except CannotReach as error:

@@ -1,0 +1,225 @@
+"""Single stages: made, published, read again once they are published. What is made when, the scheduler says."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from lineal import __version__
+from lineal.build.making import making_of
+from lineal.dockerfile.stage import Stage
+from lineal.errors import MissingContent
+from lineal.oci.image import read_image
+from lineal.oci.types import Image
+from lineal.oci.verify import is_digest
+from lineal.stages.lookup import Candidate, Resolution
+from lineal.stages.plan import candidate_of
+from lineal.stages.publish import Built, Publication, Publisher
+from lineal.store.record import FILESYSTEM, MAX_FILESYSTEM, Record, image_digest, record_parts
+from lineal.store.statement import Dependency, stage_dependency
+from lineal.text import TAIL
+
+if TYPE_CHECKING:
+    from lineal.build.environment import BuildEnvironment, StageImage, Transferred
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """The facts about this run that a record states."""
+
+    commits: tuple[str, ...]
+    tree: str
+    branch: str
+    project: str
+
+
+@dataclass(eq=False)
+class Work:
+    """A stage on its way."""
+
+    stage: Stage
+    reason: str
+    local: Mapping[str, StageImage]
+    """The stages that it is made of and that are not published yet, by checksum."""
+    moved: Transferred
+    used: list[Dependency] = field(default_factory=list)
+    """What was fetched for it."""
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))
+    seconds: float = 0.0
+    built: Built | None = None
+    ready: StageImage | None = None
+    error: BaseException | None = None
+    """Why it could not be made."""
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds += time.monotonic() - began
+
+
+class Workshop:
+    """Where the stages of one build are made. `found` is what is published of them, by checksum; it grows.
+
+    `make` and `publish` may be called from several threads."""
+
+    def __init__(
+        self, environment: BuildEnvironment, publisher: Publisher, provenance: Provenance,
+        found: Mapping[str, Resolution],
+    ) -> None:  # fmt: skip
+        self._environment, self._store = environment, environment.store
+        self._publisher, self._provenance, self._found = publisher, provenance, found
+        self._ready: dict[str, StageImage] = {}
+        self._ready_locks: dict[str, threading.Lock] = {}
+        self._guard = threading.Lock()
+
+    def candidate(self, stage: Stage) -> Candidate | None:
+        return candidate_of(stage, self._found)
+
+    def published(self, checksum: str) -> str | None:
+        """The digest of a published stage's image."""
+        resolution = self._found.get(checksum)
+        return image_digest(resolution.candidate.index) if resolution and resolution.candidate else None
+
+    def keep(self, checksum: str, ready: StageImage | None) -> None:
+        """Have a stage at hand; with None, read it anew when it is needed."""
+        if ready is not None:
+            self._ready[checksum] = ready
+        else:
+            self._ready.pop(checksum, None)
+
+    def keep_published(self) -> None:
+        """Nothing else."""
+        self._ready = {checksum: ready for checksum, ready in self._ready.items() if self.published(checksum)}
+
+    def begin(self, stage: Stage) -> Work:
+        """With what is at hand now. Raises KeyError when something is not."""
+        from lineal.build.environment import Transferred
+
+        local = {one.checksum: self._ready[one.checksum] for one in stage.dependencies() if not self.candidate(one)}
+        known = self._found.get(stage.checksum)
+        return Work(stage, known.reason if known else "", local, Transferred())
+
+    def make(self, work: Work, output: Callable[[str], None]) -> None:
+        """Make one stage; its content is on its way to the store then."""
+        from lineal.build.environment import StageInputs
+        from lineal.build.stage_builder import build
+
+        stage = work.stage
+
+        def told(line: str) -> None:
+            work.tail.append(line)
+            output(line)
+
+        def at_hand(one: Stage) -> StageImage:
+            return work.local.get(one.checksum) or self._load(one)
+
+        with work.timed():
+            inputs = StageInputs(
+                parent=at_hand(stage.parent) if stage.parent else None,
+                sources={key: at_hand(source) for key, source in stage.sources.items()},
+                references={key: self._load(need).reference for key, need in stage.needs.items()},
+                moved=work.moved,
+                used=work.used,
+            )
+            work.built, work.ready = build(stage, inputs, self._environment, told)
+            self._store.send(work.built.image)
+
+    def publish(self, work: Work) -> Publication:
+        """Publish one stage, when all that it is made of is."""
+        assert work.built is not None and work.ready is not None
+        with work.timed():
+            used = [*self._dependencies(work.stage), *work.used]
+            making = making_of(work.stage, used, self._environment.builder)
+            publication = self._publisher.publish(replace(work.built, making=making), self._record(work.stage))
+            candidate, image = publication.candidate, work.ready.image
+            same = image_digest(candidate.index) == image.manifest.digest
+            work.ready = replace(work.ready, reference=self._reference(candidate, image)) if same else None
+            return publication
+
+    def blame(self, stage: Stage, error: MissingContent) -> BaseException:
+        """The published stages that lack a missing blob: all of a chain whose images name it."""
+        for dependency in stage.dependencies():
+            lacking = [
+                ancestor for ancestor in reversed(list(dependency.chain()))
+                if (candidate := self.candidate(ancestor)) is not None and error.digest in self._named(candidate)
+            ]  # fmt: skip
+            if lacking:
+                return StageGone(lacking, error)
+        return error
+
+    def _named(self, candidate: Candidate) -> set[str]:
+        """All digests that a publication consists of, as far as its manifests are there."""
+        digests = set(candidate.index.references)
+        for manifest in [self._store.manifest(digest) for digest in sorted(digests) if is_digest(digest)]:
+            if manifest is not None:
+                digests.update(manifest.references)
+        return digests
+
+    def _load(self, stage: Stage) -> StageImage:
+        """A published stage's image and filesystem index, read once."""
+        with self._guard:
+            lock = self._ready_locks.setdefault(stage.checksum, threading.Lock())
+        with lock:
+            if stage.checksum not in self._ready:
+                candidate = self.candidate(stage)
+                assert candidate is not None
+                self._ready[stage.checksum] = self._read(stage, candidate)
+            return self._ready[stage.checksum]
+
+    def _read(self, stage: Stage, candidate: Candidate) -> StageImage:
+        from lineal.assemble.filesystem import Filesystem
+        from lineal.build.environment import StageImage
+
+        with ThreadPoolExecutor(2) as pool:
+            image = pool.submit(read_image, self._store, image_digest(candidate.index), stage.platform)
+            encoded = record_parts(self._store, candidate.index)[FILESYSTEM].read(self._store, MAX_FILESYSTEM)
+            found = image.result()
+            return StageImage(found, Filesystem.decode(encoded), self._reference(candidate, found))
+
+    def _dependencies(self, stage: Stage) -> list[Dependency]:
+        """The published stages that one is made of, for its statement."""
+        parents = [("parent", stage.parent)] if stage.parent else []
+        copied = [("from", source) for source in stage.sources.values()]
+        needed = [("needs", need) for need in stage.needs.values()]
+        return [
+            stage_dependency(name, image_digest(candidate.index), one.checksum, candidate.tag)
+            for name, one in [*parents, *copied, *needed] if (candidate := self.candidate(one)) is not None
+        ]  # fmt: skip
+
+    def _reference(self, candidate: Candidate, image: Image) -> str:
+        """What other images see of this one, when they need it."""
+        finished = self._environment.finished(candidate, image)
+        return finished or candidate.reference(self._store.address)
+
+    def _record(self, stage: Stage) -> Record:
+        below = [candidate.record for one in stage.dependencies() if (candidate := self.candidate(one)) is not None]
+        return Record(
+            checksum=stage.checksum,
+            commits=self._provenance.commits,
+            tree=self._provenance.tree,
+            branch=self._provenance.branch,
+            created=0,
+            parent=stage.parent.checksum if stage.parent else "",
+            project=self._provenance.project,
+            version=__version__,
+            beside=frozenset().union(*(record.beside for record in below)),
+        )
+
+
+class StageGone(Exception):
+    """A published stage lacks a blob, and so do those on top of it: they count as absent (DESIGN §6)."""
+
+    def __init__(self, stages: list[Stage], cause: MissingContent) -> None:
+        super().__init__(str(cause))
+        self.stages = stages
+        self.stage = stages[0]
+        self.cause = cause

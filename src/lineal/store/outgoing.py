@@ -1,0 +1,150 @@
+"""A store and what is on its way there: uploads that nobody waits for before something rests on them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from lineal.oci import Store
+from lineal.oci.types import Blob, Descriptor, Image, Manifest
+
+_UPLOADS = 4
+_IMAGES = 8
+CHUNK = 1 << 20
+
+
+class OutgoingStore(Store):
+    """Blobs that are put here are read from this machine, and go to `direct` meanwhile. All else is `direct`'s.
+
+    Whoever refers to an image calls `put_image` first: that waits until the image is there, and raises what was wrong
+    with its uploads. Files are kept until `close` where reading them again would be a download."""
+
+    def __init__(self, direct: Store, workspace: Path) -> None:
+        self.direct = direct
+        self.address, self.traffic, self.directory = direct.address, direct.traffic, direct.directory
+        self._folder = workspace / "outgoing"
+        self._uploads = ThreadPoolExecutor(_UPLOADS, thread_name_prefix="upload")
+        self._senders = ThreadPoolExecutor(_IMAGES, thread_name_prefix="image")
+        self._guard = threading.Lock()
+        self._kept: dict[str, Path] = {}
+        self._blobs: dict[str, Future[None]] = {}
+        self._images: dict[str, Future[None]] = {}
+
+    # --- what is on its way ---
+
+    def put_blob(self, blob: Blob) -> None:
+        """Returns at once for a file, which may be removed then."""
+        if not isinstance(blob.content, Path):
+            self.direct.put_blob(blob)
+            return
+        with self._guard:
+            begun = self._blobs.get(blob.digest)
+            if begun is not None and not begun.done():
+                return
+            kept = self._keep(blob.digest, blob.content)
+            self._blobs[blob.digest] = self._uploads.submit(self._upload, Blob(blob.digest, blob.size, kept))
+
+    def send(self, image: Image) -> None:
+        """Begin with it: its layers are in the store, or on their way."""
+        with self._guard:
+            begun = self._images.get(image.manifest.digest)
+            if begun is None or begun.done():
+                self._images[image.manifest.digest] = self._senders.submit(self._send, image)
+
+    def put_image(self, image: Image) -> None:
+        with self._guard:
+            begun = self._images.get(image.manifest.digest)
+        if begun is None:
+            self._send(image)
+        else:
+            begun.result()
+
+    def arrived(self, image: Image) -> Store:
+        with self._guard:
+            begun = self._images.get(image.manifest.digest)
+        if begun is not None:
+            begun.result()
+        return self.direct
+
+    def close(self) -> None:
+        """Give up what has not begun to move."""
+        self._uploads.shutdown(wait=False, cancel_futures=True)
+        self._senders.shutdown(wait=False, cancel_futures=True)
+
+    def _send(self, image: Image) -> None:
+        with self._guard:
+            moving = [self._blobs[layer.digest] for layer in image.layers if layer.digest in self._blobs]
+        # Uploads were begun earlier, and wait for nothing.
+        for one in moving:
+            one.result()
+        self.direct.put_image(image)
+
+    def _upload(self, blob: Blob) -> None:
+        self.direct.put_blob(blob)
+        if self.direct.directory is not None:
+            with self._guard:
+                self._kept.pop(blob.digest).unlink()
+
+    def _keep(self, digest: str, file: Path) -> Path:
+        """A name of this store's own for the file."""
+        if digest not in self._kept:
+            self._folder.mkdir(exist_ok=True)
+            path = self._folder / digest.replace(":", "-")
+            try:
+                os.link(file, path)
+            except OSError:
+                shutil.copyfile(file, path)
+            self._kept[digest] = path
+        return self._kept[digest]
+
+    # --- reading ---
+
+    def has_blob(self, digest: str) -> bool:
+        return digest in self._kept or self.direct.has_blob(digest)
+
+    def blob(self, digest: str) -> Iterator[bytes]:
+        with self._guard:
+            path = self._kept.get(digest)
+            file = path.open("rb") if path else None
+        if file is None:
+            yield from self.direct.blob(digest)
+            return
+        with file:
+            while chunk := file.read(CHUNK):
+                yield chunk
+
+    # --- the rest ---
+
+    def sibling(self, repository: str) -> Store | None:
+        return self.direct.sibling(repository)
+
+    def manifest(self, reference: str) -> Manifest | None:
+        return self.direct.manifest(reference)
+
+    def digest(self, reference: str) -> str | None:
+        return self.direct.digest(reference)
+
+    def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
+        self.direct.put_manifest(manifest, tag)
+
+    def try_tag(self, manifest: Manifest, tag: str) -> bool:
+        return self.direct.try_tag(manifest, tag)
+
+    def tags(self, prefix: str = "") -> list[str]:
+        return self.direct.tags(prefix)
+
+    def mount_blob(self, descriptor: Descriptor, source: Store) -> bool:
+        return self.direct.mount_blob(descriptor, source)
+
+    def delete(self, digest: str, tags: Sequence[str] = ()) -> None:
+        self.direct.delete(digest, tags)
+
+    def sweep(self) -> int | None:
+        return self.direct.sweep()
+
+    def now(self) -> int:
+        return self.direct.now()

@@ -216,7 +216,7 @@ def test_a_job_of_gitlab_signs(project: Project, instance: Instance) -> None:
     project.repo.write({"lineal.yaml": config.replace("recompute: false", "recompute: false, merged: false")})
     head = project.repo.head()
     env = {"GITLAB_CI": "true", "CI_COMMIT_SHA": head, "CI_COMMIT_BRANCH": "main", "CI_DEFAULT_BRANCH": "main",
-           "CI_PROJECT_PATH": "acme/shop", "CI_PIPELINE_SOURCE": "push", "CI_COMMIT_REF_PROTECTED": "true"}  # fmt: skip
+           "CI_PROJECT_PATH": "acme/shop", "CI_PIPELINE_SOURCE": "push"}  # fmt: skip
     refused = project.build(env=env, code=3)
     assert "`id_tokens: {SIGSTORE_ID_TOKEN: {aud: sigstore}}`" in refused.error
     offered = forge.gitlab("acme/shop", "main", head)

@@ -122,7 +122,7 @@ class IdentityOfRun:
         except (OSError, ValueError):
             raise BadConfiguration(
                 f"{TRUST_CONFIG} names no file that can be read.",
-                id="LN-1057",
+                id="LN-1062",
                 remedy="Give the path of a ClientTrustConfig in JSON.",
             ) from None
 

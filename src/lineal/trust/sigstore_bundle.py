@@ -191,7 +191,7 @@ def check_installed() -> None:
     if find_spec("sigstore") is None:
         raise BadConfiguration(
             "Identities of pipelines need the package sigstore, which is not installed.",
-            id="LN-1056",
+            id="LN-1061",
             remedy="Install Lineal with its extra `sigstore`, or use its image.",
         )
 
@@ -235,6 +235,6 @@ def _utf8(der: bytes) -> str:
 def _bad_config(error: Exception) -> BadConfiguration:
     return BadConfiguration(
         f"{TRUST_CONFIG} does not hold the trust of an instance of Sigstore ({type(error).__name__}).",
-        id="LN-1057",
+        id="LN-1062",
         remedy="Give the path of its ClientTrustConfig in JSON.",
     )

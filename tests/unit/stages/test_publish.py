@@ -249,3 +249,59 @@ def test_a_record_says_nothing_about_who_lost() -> None:
     publish(store, "first")
     second = publish(store, "second")
     assert Record.read(second.candidate.index) == second.candidate.record
+
+
+class Repository:
+    """A run that publishes several stages, at times that the test says."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.seconds = 0.0
+        time = Time(lambda: 0.0, lambda: self.seconds, lambda seconds: None)
+        self.lookup = Lookup(self.store, HERE, Says(), time=time)
+        self.publisher = Publisher(self.store, NoLock(), self.lookup, 0)
+
+    def publish(self, checksum: str) -> tuple[Publication, list[str]]:
+        """With what was asked of the store for the tags."""
+        self.store.asked.clear()
+        done = self.publisher.publish(built(checksum), record(checksum=checksum, created=0))
+        asked = [what for what in self.store.asked if "sha256:" not in what and what != "now"]
+        return done, [what.replace(checksum, "it") for what in asked]
+
+
+OTHER = "5b" * 32
+
+
+def test_alone_on_a_list_of_moments_ago_a_stage_costs_two_tags_and_a_list() -> None:
+    run = Repository()
+    assert run.publish(SUM)[1][0] == "manifest it", "nothing is known yet"
+    done, asked = run.publish(OTHER)
+    assert done.outcome == "published"
+    assert asked == [f"put {done.candidate.tag.replace(OTHER, 'it')}", "tags", "put it"]
+    run.lookup.close()
+
+
+def test_a_list_that_is_older_says_nothing() -> None:
+    run = Repository()
+    run.publish(SUM)
+    run.seconds += 1
+    assert run.publish(OTHER)[1][0] == "manifest it"
+    run.lookup.close()
+
+
+def test_what_came_after_the_list_is_adopted_all_the_same() -> None:
+    run = Repository()
+    run.publish(SUM)
+    theirs = put(run.store, record(checksum=OTHER, created=run.store.clock - 5), "theirs", anchor=True)
+    done, _ = run.publish(OTHER)
+    assert (done.outcome, done.candidate.digest) == ("adopted", theirs.digest)
+    run.lookup.close()
+
+
+def test_a_tag_of_the_same_name_by_another_run_is_not_taken_for_its_own() -> None:
+    run = Repository()
+    run.publish(SUM)
+    theirs = put(run.store, record(checksum=OTHER, created=run.store.clock), "theirs", anchor=True)
+    done, _ = run.publish(OTHER)
+    assert (done.outcome, done.candidate.digest) == ("adopted", theirs.digest)
+    run.lookup.close()

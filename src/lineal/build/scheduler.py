@@ -156,7 +156,7 @@ class Scheduler:
         if self._failure is not None or any(self._work[stage.checksum].error for stage in behind):
             return []
         free = min(self._jobs - len(self._making), _AHEAD - len(behind) - len(self._publishing))
-        return self._order.startable()[: max(free, 0)]
+        return self._order.startable(max(free, 0))
 
     def _begin(self, stage: Stage) -> Work:
         self._order.begin(stage)

@@ -10,12 +10,14 @@ import click
 from lineal import __version__
 from lineal.ci.provider import job_writers
 from lineal.cli.bundles import bundle
+from lineal.cli.completion import SHELLS, image_names, script
 from lineal.cli.flags import (
     BUILD,
     CLEANUP,
     CLUSTER,
     CONTEXT,
     DEBUG,
+    DOCTOR,
     DOTENV,
     EXPORT,
     NAMES,
@@ -42,7 +44,7 @@ def _names(given: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for word in given for name in word.split() or [word])
 
 
-_images = click.argument("images", nargs=-1, metavar="[IMAGE]...|[PATH]")
+_images = click.argument("images", nargs=-1, metavar="[IMAGE]...|[PATH]", shell_complete=image_names)
 
 
 class _Commands(click.Group):
@@ -288,6 +290,35 @@ def init(ci: str | None, dry_run: bool, **given: Any) -> None:
 
     with session_of(given) as session:
         init(session, ci, dry_run=dry_run)
+
+
+@cli.command(
+    epilog="\b\nExamples:\n  lineal doctor\n  lineal doctor --repo registry.example.com/team/app --format json"
+)
+@options(DOCTOR)
+@click.option("--format", "format", type=click.Choice(["text", "json"]), default="text",
+              help="Lines for people (default), or JSON.")  # fmt: skip
+def doctor(format: str, **given: Any) -> None:
+    """Ask what a run needs, and say what to do: history, project, registry, clock, engine, helm, cluster.
+
+    Nothing is left behind. Exits with 0 when a run would find all it needs, else as that run would.
+    """
+    from lineal.commands.doctor import doctor
+
+    with session_of(given) as session:
+        code = doctor(session, format)
+    if code:
+        sys.exit(code)
+
+
+@cli.command(epilog="\b\nExamples:\n  source <(lineal completion bash)\n"
+             "  lineal completion fish > ~/.config/fish/completions/lineal.fish")  # fmt: skip
+@click.argument("shell", type=click.Choice(SHELLS))
+def completion(shell: str) -> None:
+    """Print what completes commands, options and names of images in a shell."""
+    from lineal.commands.output import show
+
+    show(script(shell, cli))
 
 
 @cli.command(epilog="\b\nExample:\n  lineal schema > lineal.schema.json")

@@ -51,7 +51,10 @@ class Arrival:
     def _take(self, chunk: bytes) -> None:
         if self._ended:
             raise Interrupted("The build was interrupted.")
-        self._file.write(chunk)
+        # A disk that is nearly full takes a part, and says so at the next attempt.
+        left = memoryview(chunk)
+        while left:
+            left = left[self._file.write(left) :]
         with self._news:
             self._there += len(chunk)
             self._news.notify_all()

@@ -31,6 +31,8 @@ COMMANDS = [
     "config",
     "init",
     "schema",
+    "completion",
+    "doctor",
 ]
 
 

@@ -14,14 +14,12 @@ from lineal import __version__
 from lineal.oci.image import read_blob
 from lineal.publish.referrer import referrers
 from lineal.publish.summary import LINEAGE, SUMMARY, VERIFIER
-from lineal.store.statement import PROVENANCE
 from lineal.trust.envelope import signed_bytes
 from tests import servers
 from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project
 from tests.strangers.test_verify import SIGNING, TRUST, base, commit, store_of
 from tests.unit.trust.signing import new_key
-
 
 PAGE = (Path(__file__).parents[2] / "docs" / "admission.md").read_text()
 
@@ -81,4 +79,4 @@ def test_the_policies_of_the_page_ask_for_what_is_signed() -> None:
     asked = " ".join(one["expression"] for one in spec["validations"])
     assert all(f"'{word}'" in asked for word in (VERIFIER, LINEAGE, "PASSED"))
     (authority,) = controller["spec"]["authorities"]
-    assert authority["attestations"][0]["predicateType"] == PROVENANCE
+    assert authority["attestations"][0]["predicateType"] == SUMMARY

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lineal.assemble.filesystem import Filesystem
 from lineal.build.proxies import JobProxies
@@ -16,6 +16,9 @@ from lineal.oci.types import Image
 from lineal.progress import QUIET, Notes
 from lineal.stages.lookup import Candidate
 from lineal.store.statement import NOBODY, Builder, Dependency
+
+if TYPE_CHECKING:
+    from lineal.caches.run import RunCaches
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class BuildEnvironment:
     """How the commands of each image run."""
     builder: Builder = NOBODY
     """Who builds, for statements."""
+    caches: RunCaches | None = None
+    """The cache mounts that outlive the engine; None when there are none."""
     allowed: Collection[str] = ()
     """What the caller lets a `RUN` have beside what every container has: see `NETWORK_HOST` and its like."""
 

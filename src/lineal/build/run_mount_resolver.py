@@ -9,6 +9,7 @@ from typing import Protocol
 
 from lineal.assemble.stage_tree import as_tar
 from lineal.build.environment import BuildEnvironment
+from lineal.caches.key import FROM
 from lineal.context.glob import follow
 from lineal.context.tree import Node, SingleFile, SourceTree
 from lineal.dockerfile import metadata
@@ -71,7 +72,8 @@ class RunMountResolver:
                 mounts.append(self._bind(mount))
             elif mount.type == "secret":
                 mounts.extend(self._secret(mount, environ))
-        return [*mounts, *self._agents([mount for mount in known if mount.type == "ssh"], environ)]
+        mounts += self._agents([mount for mount in known if mount.type == "ssh"], environ)
+        return [self._kept(mount) if isinstance(mount, CacheMount) else mount for mount in mounts]
 
     def _finished(self, mount: RunMount) -> RunMount:
         try:
@@ -114,8 +116,13 @@ class RunMountResolver:
             owner, tar = (node.mode, node.uid, node.gid), lambda: as_tar(tree, node.path)
             # With other contents to begin with, it is another cache.
             content = f"{self._content(mount.source_stage, node.path)}/{node.path}"
-            name += f" from {hashlib.sha256(content.encode('utf-8', 'surrogateescape')).hexdigest()}"
+            name += f"{FROM}{hashlib.sha256(content.encode('utf-8', 'surrogateescape')).hexdigest()}"
         return CacheMount(self._target(mount), name, mount.sharing, *owner, not mount.readonly, tar)
+
+    def _kept(self, mount: CacheMount) -> CacheMount:
+        """One that outlives the engine, where it is to. All secrets of the command are known by now."""
+        caches, scope = self._environment.caches, f"{self._environment.cache_scope}: "
+        return caches.mount(self._stage, mount.id.removeprefix(scope), mount, self.secrets) if caches else mount
 
     def _content(self, source_stage: str, path: str) -> str:
         """A name for the content of another stage, or at a path of another directory of the commit."""

@@ -15,6 +15,7 @@ from lineal.assemble.filesystem import Filesystem
 from lineal.build.base_image import check_platform, chunks, import_base
 from lineal.build.environment import BuildEnvironment, StageImage, StageInputs
 from lineal.build.image_config import NO_TIME, copy_of, scratch
+from lineal.build.preparations import Prepare, not_prepared
 from lineal.build.sbom import documents
 from lineal.build.source_resolver import SourceResolver
 from lineal.context.tree import clamp
@@ -29,6 +30,7 @@ from lineal.engine import (
     DEVICE,
     NETWORK_HOST,
     SECURITY_INSECURE,
+    BrokenCache,
     Command,
     CommandFailed,
     Directory,
@@ -56,17 +58,19 @@ def _empty() -> StageImage:
 
 
 def build(
-    stage: Stage, inputs: StageInputs, environment: BuildEnvironment, output: Callable[[str], None]
-) -> tuple[Built, StageImage]:
-    """Make the stage and hand its layers to the store; how it was made and publishing it are the caller's."""
+    stage: Stage, inputs: StageInputs, environment: BuildEnvironment, output: Callable[[str], None],
+    prepare: Prepare = not_prepared,
+) -> tuple[Built, StageImage]:  # fmt: skip
+    """Make the stage and hand its layers to the store; how it was made and publishing it are the caller's. Commands
+    on it are prepared with `prepare`."""
     beside: frozenset[str] = frozenset()
     if isinstance(stage.op, FromInstruction):
-        image, filesystem = import_base(stage, stage.op.reference, inputs, environment)
+        image, filesystem = import_base(stage, stage.op.reference, inputs, environment, prepare)
     else:
         if inputs.parent is not None:
             check_platform(inputs.parent.image, "The image that this is built on", stage)
         try:
-            builder = StageBuilder(stage, inputs, environment, output)
+            builder = StageBuilder(stage, inputs, environment, output, prepare)
             image, filesystem = builder.make()
             beside = builder.resolver.beside
         except LinealError as error:
@@ -82,12 +86,14 @@ class StageBuilder:
     """One stage on top of its parent: metadata first, then the layer."""
 
     def __init__(
-        self, stage: Stage, inputs: StageInputs, environment: BuildEnvironment, output: Callable[[str], None]
-    ) -> None:
+        self, stage: Stage, inputs: StageInputs, environment: BuildEnvironment, output: Callable[[str], None],
+        prepare: Prepare,
+    ) -> None:  # fmt: skip
         self.stage = stage
         self.inputs = inputs
         self.environment = environment
         self.output = output
+        self.prepare = prepare
         self.parent = inputs.parent or _empty()
         self.document = scratch(stage.platform) if inputs.parent is None else copy_of(self.parent.image)
         self.config: ContainerConfig = self.document.setdefault("config", {})
@@ -284,10 +290,7 @@ class StageBuilder:
             etc=(etc.mode, etc.uid, etc.gid) if etc else (0o755, 0, 0),
         )  # fmt: skip
         try:
-            layer = self.environment.engine.run(
-                self.parent.image, self.environment.store, command,
-                lambda line: self.output(self.environment.secrets.mask(line)), self.environment.workspace,
-            )  # fmt: skip
+            layer = self._executed(command)
         except LinealError as error:
             # An engine quotes what it was given.
             error.message = self.environment.secrets.mask(error.message)
@@ -316,8 +319,10 @@ class StageBuilder:
             image = self._with(layer.descriptor, layer.diff_id)
         else:
             with layer.path.open("rb") as file:
+                image = self._image(layer)
+                # The next command's engine takes longer than this process, which needs an index of it.
+                self.prepare(self.stage, image, self.environment.store)
                 filesystem = self.parent.filesystem.apply(len(self.parent.image.layers), open_archive(chunks(file)))
-            image = self._image(layer)
         if step.output:
             # What is published without a document would be found for good.
             documents(self.environment.store, image.layers[-1])
@@ -331,6 +336,19 @@ class StageBuilder:
                                   remedy="Name another one in `publish.sbom`.")  # fmt: skip
             return words
         return list(step.words) if step.exec_form else [*metadata.shell(self.config), *step.words]
+
+    def _executed(self, command: Command) -> Layer | PushedLayer:
+        """A command whose cache begins with something that cannot be read begins again without."""
+        while True:
+            try:
+                return self.environment.engine.run(
+                    self.parent.image, self.environment.store, command,
+                    lambda line: self.output(self.environment.secrets.mask(line)), self.environment.workspace,
+                )  # fmt: skip
+            except BrokenCache as error:
+                if self.environment.caches is None:
+                    raise
+                command = replace(command, mounts=self.environment.caches.again(command.mounts, error))
 
     def _image(self, layer: Layer, text: str | None = "") -> Image:
         self.environment.store.put_blob(layer.blob())

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lineal.build.result import BuildResult, look_again, settle
-from lineal.commands.environment import environment_of
+from lineal.commands.caches import note_caches, run_caches
+from lineal.commands.environment import builder_of, environment_of
 from lineal.commands.export import Export
 from lineal.commands.finish import Finishing
 from lineal.commands.output import introduce, introduce_lock, references, show
@@ -21,6 +22,7 @@ from lineal.stages.plan import BuildPlan
 
 if TYPE_CHECKING:
     from lineal.build.scheduler import Scheduler
+    from lineal.caches.run import RunCaches
 
 
 def build(session: Session, names: Sequence[str]) -> None:
@@ -85,11 +87,20 @@ def _built(
     session.trust.require_build()
     session.signing.check()
     session.given.ask(session.loaded, {stage.image for stage in plan.needed if _mounts_of_caller(stage)})
-    scheduler = _scheduler(session, plan, finishing)
+    caches = run_caches(session, builder_of(session))
+    scheduler = _scheduler(session, plan, finishing, caches)
     try:
-        return look_again(scheduler.run(), session.lookup)
+        if caches:
+            caches.expect(plan.needed)
+        result = scheduler.run()
+        if caches:
+            caches.publish()
+        note_caches(result, caches)
+        return look_again(result, session.lookup)
     except BaseException:
-        failed(finishing.unfinished(scheduler.result))
+        result = scheduler.result
+        note_caches(result, caches)
+        failed(finishing.unfinished(result))
         raise
 
 
@@ -98,7 +109,7 @@ def _mounts_of_caller(stage: Stage) -> bool:
     return isinstance(stage.op, RunInstruction) and any(mount.type in ("secret", "ssh") for mount in stage.op.mounts)
 
 
-def _scheduler(session: Session, plan: BuildPlan, finishing: Finishing) -> Scheduler:
+def _scheduler(session: Session, plan: BuildPlan, finishing: Finishing, caches: RunCaches | None) -> Scheduler:
     from lineal.build.scheduler import Scheduler
     from lineal.build.workshop import Provenance
     from lineal.stages.publish import Publisher
@@ -111,7 +122,7 @@ def _scheduler(session: Session, plan: BuildPlan, finishing: Finishing) -> Sched
         plan,
         session.lookup,
         Publisher(outgoing, session.lock, session.lookup, marked=session.trust.marked, sign=session.signing.sign),
-        replace(environment_of(session, plan.needed, finishing.reference_in(plan)), store=outgoing),
+        replace(environment_of(session, plan.needed, finishing.reference_in(plan)), store=outgoing, caches=caches),
         Provenance(position.recorded, position.tree, position.branch, session.loaded.project.project),
         session.progress,
         session.settings.jobs.value,

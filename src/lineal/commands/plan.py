@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lineal.build.result import BuildResult
 from lineal.ci.jobs import JobSettings
 from lineal.ci.provider import job_writers
+from lineal.commands.caches import run_caches, with_caches
 from lineal.commands.environment import prover_of
 from lineal.commands.finish import Finishing
 from lineal.commands.output import introduce, show, table_of
@@ -27,7 +28,7 @@ from lineal.stages.beside import beside
 from lineal.stages.plan import BuildPlan, resolve
 
 if TYPE_CHECKING:
-    from lineal.deploy.inputs import ReleaseInputs
+    from lineal.deploy.inputs import CommitInputs, ReleaseInputs
     from lineal.report.model import Report
 
 _RELEASE_FLAGS = ("release", "namespace", "values", "set", "kube_context")
@@ -44,7 +45,8 @@ def plan(session: Session, names: Sequence[str], format: str) -> bool:
             introduce(session)
         found = plan_images(session, names, release, complete=False)
         _note_unpinned(session, found)
-        told.result = Finishing(session).find(unbuilt(session, found), tags=True)
+        unmade = with_caches(unbuilt(session, found), run_caches(session))
+        told.result = Finishing(session).find(unmade, tags=True)
         if release is not None:
             from lineal.deploy.diff.preview import changes
 
@@ -57,7 +59,7 @@ def plan(session: Session, names: Sequence[str], format: str) -> bool:
 
 
 def plan_images(
-    session: Session, names: Sequence[str] = (), release: ReleaseInputs | None = None, *, complete: bool = True
+    session: Session, names: Sequence[str] = (), release: CommitInputs | None = None, *, complete: bool = True
 ) -> BuildPlan:
     """Ask the store for the images of these names (all by default); each new stage says which change made it new.
 
@@ -106,7 +108,7 @@ def unbuilt(session: Session, found: BuildPlan) -> BuildResult:
     return BuildResult.before(found, session.store.address, session.context.may_write)
 
 
-def _read_images(session: Session, names: Sequence[str], release: ReleaseInputs | None) -> ImageGraphs:
+def _read_images(session: Session, names: Sequence[str], release: CommitInputs | None) -> ImageGraphs:
     """The graphs of the images, once `publish` is right and nothing uncommitted would change them."""
     _ = session.publications  # what is wrong in `publish` is told first
     trusted = session.context.may_write

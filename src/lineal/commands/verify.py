@@ -58,10 +58,10 @@ def verify(session: Session, reference: str, format: str, *, attest: bool = Fals
 
 def _require_key(session: Session) -> None:
     session.signing.check()
-    if not session.signing.has_key:
+    if session.signing.signer is None:
         raise BadConfiguration(
-            "A summary is signed, and this run has no LINEAL_SIGNING_KEY.",
-            id="LN-1057",
+            "A summary is signed, and this run has no LINEAL_SIGNING_KEY, nor an identity that its commit accepts.",
+            id="LN-1063",
             remedy="Give it the key that the cluster's policy names, or leave --attest out.",
         )
 

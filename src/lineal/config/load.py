@@ -52,6 +52,10 @@ class LoadedProject:
             written = {key: self._written(key) for key in self._paths}
         return {key: written.get(key, DEFAULT) for key in _leaves(msgspec.to_builtins(self.project), ())}
 
+    def origin(self, key: str) -> Origin:
+        """Where the value of one dotted key comes from."""
+        return self._written(key) if key in self._paths else DEFAULT
+
     def place(self, key: str) -> Location:
         """Where a dotted key is written, or else the nearest key above it; for error messages."""
         if self.document is None:
@@ -176,7 +180,10 @@ def _finish(project: Project, env: str | None) -> Project:
     if deploy is not None:
         deploy = msgspec.structs.replace(
             deploy,
-            chart=deploy.chart if "://" in deploy.chart else normal(deploy.chart),
+            chart=deploy.chart if "://" in deploy.chart or not deploy.chart else normal(deploy.chart),
+            manifests=[normal(path) for path in deploy.manifests],
+            kustomize=normal(deploy.kustomize) if deploy.kustomize else "",
+            templates=[normal(path) for path in deploy.templates],
             values=[normal(path) for path in deploy.values],
             release=deploy.release or release_name(project.project, env, RELEASE_LENGTH),
             namespace=deploy.namespace or release_name(project.project, env, NAMESPACE_LENGTH),

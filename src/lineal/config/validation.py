@@ -7,6 +7,7 @@ import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from lineal.config.caches import check_caches
 from lineal.config.document import Path
 from lineal.config.model import Deploy, Image, Project, Secret, Ssh, normal
 from lineal.config.named_context import NamedContext
@@ -43,6 +44,7 @@ def check(project: Project) -> Iterator[RuleViolation]:
     if project.repo is not None and (not project.repo or re.search(r"\s", project.repo)):
         remedy = "Write `registry.example.com/team/app` or `layout:PATH`."
         yield RuleViolation(("repo",), f"{quoted(project.repo)} is not a store's address.", remedy)
+    yield from check_caches(project.caches, ("caches",))
     yield from _check_lock(project.lock)
     yield from check_engines(project.engines, ("engines",))
     if project.trust is not None:
@@ -94,6 +96,7 @@ def _check_image(project: Project, image: Image, path: Path) -> Iterator[RuleVio
             remedy = did_you_mean(required, project.images, owner="The images are")
             yield RuleViolation((*path, "requires", index), f"There is no image {quoted(required)}.", remedy)
     yield from _check_contexts(project, image, (*path, "contexts"))
+    yield from check_caches(image.caches, (*path, "caches"))
     yield from _check_run_options(image, path)
     yield from _check_secrets(image.secrets, (*path, "secrets"))
     yield from _check_agents(image.ssh, (*path, "ssh"))
@@ -275,8 +278,24 @@ def _cycle(edges: Mapping[str, Sequence[str]]) -> list[str] | None:
     return None
 
 
+_SOURCES = ("chart", "manifests", "kustomize", "templates")
+
+
 def _check_deploy(deploy: Deploy) -> Iterator[RuleViolation]:
-    if not re.fullmatch(r"(oci|https)://\S+", deploy.chart):
+    given = [key for key in _SOURCES if getattr(deploy, key)]
+    if len(given) != 1:
+        found = " and ".join(f"`{key}`" for key in given) or "nothing to deploy"
+        remedy = "Give exactly one of `chart`, `manifests`, `kustomize` and `templates`."
+        yield RuleViolation(("deploy",), f"The release has {found}.", remedy)
+        return
+    if deploy.values and not deploy.chart:
+        yield RuleViolation(("deploy", "values"), "Values are for a chart.", "Leave them out, or write a chart.")
+    if deploy.kustomize:
+        yield from _check_inside(("deploy", "kustomize"), deploy.kustomize)
+    for key, files in (("manifests", deploy.manifests), ("templates", deploy.templates)):
+        for index, file in enumerate(files):
+            yield from _check_inside(("deploy", key, index), file)
+    if deploy.chart and not re.fullmatch(r"(oci|https)://\S+", deploy.chart):
         if "://" in deploy.chart:
             message = f"The chart {quoted(deploy.chart)} is no directory of the commit, `oci://…` or `https://…`."
             yield RuleViolation(("deploy", "chart"), message, "Put the chart in the repository or in a registry.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from lineal.oci import Store
 from lineal.oci.types import Descriptor, Image, Layer
@@ -27,6 +27,26 @@ class Device:
     """Whether the command cannot do without it."""
 
 
+SAME = b"LINEAL.same"
+"""The record of a tar's entry that has no content because the file is as it was (`KeptCache`)."""
+
+
+class BrokenCache(Exception):
+    """The tar that a cache begins with cannot be made: the text says why, for people. The command has not begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptCache:
+    """What the run does about a cache by itself, in place of the engine."""
+
+    keep: Callable[[BinaryIO], None] | None = None
+    """After a command that ended well, when no other one uses the cache, it gets what is in there, as an uncompressed
+    tar stream. What it raises is a failure of the command."""
+    known: bool = False
+    """Whether `keep` knows the files of the mount's `tar`: one that the engine knows to be still as it was there may
+    be an entry without content that has the record `SAME`."""
+
+
 @dataclass(frozen=True, slots=True)
 class CacheMount:
     """A directory kept on the engine between runs; never part of an image."""
@@ -40,6 +60,8 @@ class CacheMount:
     writable: bool = True
     tar: Callable[[], Iterator[bytes]] | None = None
     """The first contents of a new cache, as an uncompressed tar stream."""
+    kept: KeptCache | None = None
+    """Of a cache of this run alone: the engine makes it anew, and it goes with the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +199,11 @@ class NoWorkingDirectory(Exception):
 class Engine(Protocol):
     """Raises `Unreachable` when the engine cannot be used."""
 
+    def prepare(self, parent: Image, store: Store, platform: str, workspace: Path) -> None:
+        """Bring the layers of a parent to where a command for this platform will run, on it or on an image that has
+        some layers more. `store` may still be getting them; `workspace` is for files meanwhile. What fails here fails
+        again in `run`."""
+
     def run(
         self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path
     ) -> Layer | PushedLayer:
@@ -184,7 +211,7 @@ class Engine(Protocol):
 
         `output` gets the command's lines as they come (decoded, without newline, not yet masked). The layer's file is
         made in `workspace`. Raises `CommandFailed` and `NoWorkingDirectory`. After `close` no container or volume is
-        left of it, interrupted or not (cache mounts stay)."""
+        left of it, interrupted or not (cache mounts stay, but for those that are `kept`)."""
 
     def stop(self) -> None:
         """End what runs, from any thread: every `run`, also later ones, raises `Interrupted`."""

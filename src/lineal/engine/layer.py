@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from lineal.engine.secret_parts import ANYWHERE
+from lineal.engine.secret_parts import SecretSearch
 from lineal.errors import BuildFailed, Unreachable
 from lineal.tar import raw
 from lineal.tar.header import DIRECTORY, END, HARDLINK, padding
@@ -17,8 +17,6 @@ from lineal.tar.raw import Entry
 WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"
 _COVER = 0o755
-_WHOLE = 8
-"""A secret shorter than ANYWHERE counts only as a file's whole content or name, and below this length not at all."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,7 @@ class LayerTar:
         self._sink = sink
         self._latest = latest
         self._exclusions = exclusions
+        self._search = SecretSearch(exclusions.secrets)
         self._held: dict[bytes, bytes] = {}
         self._whiteouts: set[bytes] = set()
         self._dropped: set[bytes] = set()
@@ -96,18 +95,12 @@ class LayerTar:
         return next(iter(meant))
 
     def _check_names(self, entry: Entry) -> None:
-        """Names, targets of links and extended attributes are content too."""
-        texts = (entry.name, entry.link, *entry.records.keys(), *entry.records.values())
-        words = {word for text in texts[:2] for word in text.split(b"/")}
-        for secret in self._exclusions.secrets:
-            if (len(secret) >= ANYWHERE and any(secret in text for text in texts)) or (
-                len(secret) >= _WHOLE and secret in words
-            ):
-                # Its name may be the secret.
-                raise BuildFailed(
-                    "The command left a secret in a name, a link or an attribute, which would be part of the image.",
-                    id="LN-5009", remedy="Delete the file in the same RUN, or keep it in a tmpfs mount.",
-                )  # fmt: skip
+        if self._search.in_names(entry):
+            # Its name may be the secret.
+            raise BuildFailed(
+                "The command left a secret in a name, a link or an attribute, which would be part of the image.",
+                id="LN-5009", remedy="Delete the file in the same RUN, or keep it in a tmpfs mount.",
+            )  # fmt: skip
 
     def _take(self, entry: Entry, body: Iterator[bytes]) -> None:
         self._check_names(entry)
@@ -157,26 +150,10 @@ class LayerTar:
                 self._sink(held)
 
     def _content(self, entry: Entry, body: Iterator[bytes]) -> None:
-        looked_for = [s for s in self._exclusions.secrets if len(s) >= ANYWHERE or len(s) == entry.size >= _WHOLE]
-        keep = max(map(len, looked_for), default=1) - 1
-        tail = b""
-        for chunk in body:
-            if looked_for:
-                window = tail + chunk
-                self._refuse_secrets(looked_for, window, entry.name)
-                tail = window[-keep:]
+        for chunk in self._search.watched(body, entry.size, lambda: _secret_in(entry.name)):
             self._sink(chunk)
         if entry.kind in b"07":
             self._sink(padding(entry.size))
-
-    @staticmethod
-    def _refuse_secrets(secrets: list[bytes], window: bytes, name: bytes) -> None:
-        if any(secret in window for secret in secrets):
-            raise BuildFailed(
-                f"The command left a secret in /{_shown(name)}, which would become part of the image.",
-                id="LN-5009",
-                remedy="Delete the file in the same RUN, or keep it in a tmpfs mount.",
-            )
 
     def _is_dropped(self, name: bytes) -> bool:
         if not self._exclusions.dropped:
@@ -206,6 +183,14 @@ class LayerTar:
         if len(known) < len(unsaid):
             # The engine's JSON does not carry these names; everything of the parent is gone here anyway.
             self._whiteout(directory, OPAQUE)
+
+
+def _secret_in(name: bytes) -> BuildFailed:
+    return BuildFailed(
+        f"The command left a secret in /{_shown(name)}, which would become part of the image.",
+        id="LN-5009",
+        remedy="Delete the file in the same RUN, or keep it in a tmpfs mount.",
+    )
 
 
 def _spoken(path: bytes) -> str:

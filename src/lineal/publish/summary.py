@@ -13,7 +13,7 @@ from lineal.store.statement import STATEMENT_TYPE, digest_set
 SUMMARY = "https://slsa.dev/verification_summary/v1"
 """The predicate type."""
 VERIFIER = "https://lineal.dev/verify"
-LINEAGE = "LINEAL_LINEAGE"
+LINEAGE = "LINEAGE_VERIFIED"
 """The level that it verifies: each stage of the image is proved from git, vouched for, or the base that is named."""
 
 

@@ -13,6 +13,35 @@ Outcome = Literal["cached", "built", "assembled", "adopted", "missing", "failed"
 """`missing` only in a plan (it would be built), `failed` only after an error."""
 
 
+CacheOutcome = Literal["empty", "restored"]
+Kept = Literal["", "published", "unchanged", "given up"]
+
+
+class CacheReport(msgspec.Struct, kw_only=True):
+    """A cache mount that outlives the runner. Stages that share it have equal ones; `seconds` and bytes are those of
+    all of them."""
+
+    id: str
+    outcome: CacheOutcome = "empty"
+    """What it began with; in a plan what stands in `snapshot` tells."""
+    snapshot: str = ""
+    """The tag of the snapshot that it began, or would begin, with ..."""
+    commit: str = ""
+    """... and the commit of that."""
+    reason: str = ""
+    """The rule that made it visible, or why there is none."""
+    size: int = 0
+    """Bytes of its files."""
+    stored: int = 0
+    """Bytes of its snapshot in the store."""
+    bytes_pulled: int = 0
+    bytes_pushed: int = 0
+    seconds: float = 0.0
+    kept: Kept = ""
+    published: str = ""
+    """The tag of the snapshot that this run has published."""
+
+
 class StageReport(msgspec.Struct, kw_only=True):
     """One stage. `duration` in seconds; bytes are compressed layer bytes moved for this stage."""
 
@@ -36,6 +65,8 @@ class StageReport(msgspec.Struct, kw_only=True):
     """The checksums of the other stages that it is made from: what it copies from, images that it needs."""
     output: list[str] = []
     """The last lines that a failed stage printed; secrets are masked."""
+    caches: list[CacheReport] = []
+    """Its cache mounts that outlive the runner."""
 
 
 TagOutcome = Literal["written", "moved", "there", "left", "planned", "refused"]
@@ -120,8 +151,8 @@ class BundleReport(msgspec.Struct, kw_only=True):
 
 class ReleaseReport(msgspec.Struct, kw_only=True):
     """The release after a deploy. `status`: `deployed`, `unchanged` (nothing was done), `rolled back`, `uninstalled`
-    (by `dismiss`, or a first installation that failed), `not deployed`, `unknown`, or helm's word for what nobody
-    could put in order."""
+    (by `dismiss`, or a first installation that failed), `not deployed`, `unknown`, of `drift` also `as deployed` and
+    `drifted`, or helm's word for what nobody could put in order."""
 
     name: str
     namespace: str
@@ -192,7 +223,7 @@ class Report(msgspec.Struct, kw_only=True):
     handover: HandoverReport | None = None
     """Only of `render --to-git`."""
     changes: list[ChangeReport] | None = None
-    """Only of a plan that was asked for them."""
+    """Only of `drift`, and of a plan that was asked for them."""
     error: ErrorReport | None = None
     duration: float = 0.0
     requests: int = 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from lineal.report import diff, tags
-from lineal.report.model import ImageReport, Report, StageReport
+from lineal.report.model import CacheReport, ImageReport, Report, StageReport
 from lineal.report.stage_graph import MADE, ORDER, WORDS, counted, worst
 from lineal.text import OUTCOME_STYLE, cells, defuse_commands, duration, fit, pad, paint, plural, size, strip_controls
 
@@ -107,6 +107,17 @@ def _stage_rows(stages: list[StageReport]) -> Iterator[_Row]:
                 stage.bytes_pushed,
                 strip_controls(" ".join(stage.reason.split())),
             )
+            for cache in stage.caches:
+                yield _Row(
+                    f"    cache {strip_controls(cache.id)}", "", cache.seconds, cache.bytes_pushed, _begins(cache)
+                )
+
+
+def _begins(cache: CacheReport) -> str:
+    """What a cache began with, and what became of it."""
+    begins = f"{size(cache.size)} " if cache.size else ""
+    begins += f"of {cache.commit[:7]}, {cache.reason}" if cache.snapshot else f"empty, {cache.reason or 'none yet'}"
+    return strip_controls(f"{begins}{f'; {cache.kept}' if cache.kept else ''}")
 
 
 def _words(stage: StageReport) -> list[str]:

@@ -40,6 +40,7 @@ class Options:
     server_side: bool | None = None
     overwrite_tag: bool | None = None
     load: bool | None = None
+    no_cache_mounts: bool | None = None
     diff: bool | None = None
     dry_run: bool | None = None
     values: tuple[str, ...] = ()
@@ -52,6 +53,7 @@ class Options:
     registry_mirror: tuple[str, ...] = ()
     build_output: tuple[str, ...] = ()
     runner: tuple[str, ...] = ()
+    render_template: tuple[str, ...] = ()
     ignore_ref: tuple[str, ...] = ()
     api_versions: tuple[str, ...] = ()
     kube_contexts: tuple[str, ...] = ()

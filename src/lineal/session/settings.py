@@ -29,6 +29,8 @@ Lines = Setting[tuple[str, ...]]
 
 BUILD_OUTPUT = "LINEAL_BUILD_OUTPUT"
 """`--output` of a build; LINEAL_OUTPUT is the directory that `render` writes to."""
+RENDER_TEMPLATE = "LINEAL_RENDER_TEMPLATE"
+"""`--template` of `render`; LINEAL_TEMPLATE is the one of `plan`."""
 PUBLISH = "publish"
 """The caller's word that a commit is the project's own which no branch of it is known to hold."""
 _ALLOWED = (NETWORK_HOST, SECURITY_INSECURE, DEVICE, PUBLISH)
@@ -67,6 +69,7 @@ class Settings:
     server_side: Setting[bool]
     overwrite_tag: Setting[bool]
     load: Setting[bool]
+    no_cache_mounts: Setting[bool]
     outputs: Setting[tuple[ArchiveOutput, ...]]
     diff: Setting[bool]
     dry_run: Setting[bool]
@@ -75,6 +78,8 @@ class Settings:
     bundle_repo: Setting[str]
     policy: Setting[str]
     template: Setting[str]
+    """Of `plan --format gitlab`."""
+    render_templates: Lines
     runners: Setting[Mapping[str, tuple[str, ...]]]
     """Labels of the runners for platforms."""
     report: Setting[str]
@@ -99,7 +104,7 @@ class StoreSettings:
     def of(cls, settings: Settings, loaded: LoadedProject, default_repo: Setting[str]) -> StoreSettings:
         """`default_repo` is for a run that names no store, empty where there is none. Raises `BadConfiguration`."""
         read, given = _Reader(settings.environ), settings.given
-        kept = Setting(loaded.project.cleanup.keep_days, loaded.origins["cleanup.keep_days"])
+        kept = Setting(loaded.project.cleanup.keep_days, loaded.origin("cleanup.keep_days"))
         repo = read.text("repo", given.repo, loaded.setting("repo"), default_repo)
         if not repo.value and repo.origin == default_repo.origin:
             raise BadConfiguration(
@@ -169,6 +174,7 @@ def _settings(options: Options) -> Settings:
         server_side=read.flag("server-side", options.server_side),
         overwrite_tag=read.flag("overwrite-tag", options.overwrite_tag),
         load=read.flag("load", options.load),
+        no_cache_mounts=read.flag("no-cache-mounts", options.no_cache_mounts),
         outputs=_outputs(read.lines("output", options.build_output, variable=BUILD_OUTPUT)),
         diff=read.flag("diff", options.diff),
         dry_run=read.flag("dry-run", options.dry_run),
@@ -177,6 +183,7 @@ def _settings(options: Options) -> Settings:
         bundle_repo=read.text("bundle-repo", options.bundle_repo),
         policy=read.text("policy", options.policy),
         template=read.text("template", options.template),
+        render_templates=read.lines("template", options.render_template, variable=RENDER_TEMPLATE),
         runners=_runners(read.lines("runner", options.runner)),
         report=read.text("report", options.report),
         dotenv=read.text("dotenv", options.dotenv),

@@ -166,7 +166,7 @@ class Lookup:
         anchor = self._candidate(self.lane.anchor(checksum), checksum)
         if isinstance(anchor, Candidate):
             candidates = [anchor, *candidates]
-        verdicts = zip(candidates, self._verdicts(candidates), strict=True)
+        verdicts = zip(candidates, self.verdicts(candidates), strict=True)
         visible = [candidate for candidate, verdict in verdicts if verdict.answer is Ancestry.YES]
         return Publications(
             anchored=anchor is not Miss.NEVER,
@@ -185,7 +185,7 @@ class Lookup:
         asked = [(tag, checksum) for checksum in checksums for tag in self.lane.anchors(checksum)]
         read = dict(zip(asked, self.pool.map(lambda pair: self._candidate(*pair), asked), strict=True))
         found = {pair: anchor for pair, anchor in read.items() if isinstance(anchor, Candidate)}
-        verdicts = dict(zip(found, self._verdicts(list(found.values())), strict=True))
+        verdicts = dict(zip(found, self.verdicts(list(found.values())), strict=True))
         findings: dict[str, Resolution] = {}
         hidden: dict[str, str] = {}
         for checksum in checksums:
@@ -217,7 +217,7 @@ class Lookup:
                 listed[parsed[0]].append(tag)
         wanted = [(tag, checksum) for checksum, every in listed.items() for tag in self._affordable(checksum, every)]
         candidates = _whole(self.pool.map(lambda pair: self._stage(*pair), wanted))
-        verdicts = self._verdicts(candidates)
+        verdicts = self.verdicts(candidates)
         findings = {}
         for checksum in listed:
             of_it = [pair for pair in zip(candidates, verdicts, strict=True) if pair[0].record.checksum == checksum]
@@ -232,7 +232,7 @@ class Lookup:
 
     # --- what strangers may have published ----------------------------------------------------------------------
 
-    def _verdicts(self, candidates: Sequence[Candidate]) -> list[Verdict]:
+    def verdicts(self, candidates: Sequence[Candidate]) -> list[Verdict]:
         """Whether each may be used: history is asked only for those that are believed."""
         reasons = [""] * len(candidates)
         if self.strict:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 _CHECKSUM = re.compile(r"[0-9a-f]{64}")
 _STAGE_TAG = re.compile(r"([0-9a-f]{64})-([0-9]{13})")
 _NAMED = re.compile(rb"sha256:[0-9a-f]{64}|(?<![0-9a-f])[0-9a-f]{64}-[0-9]{13}(?![0-9])")
+_CACHE = "cache-"
+_CACHE_TAG = re.compile(r"cache-([0-9a-f]{64})-([0-9]{13})")
 _OPEN = ".open"
 _CLAIM_KEY = re.compile(r"moving-[0-9a-f]{20}")
 _CLAIM = re.compile(rf"({_CLAIM_KEY.pattern})-([0-9a-f]{{16}})-([0-9]{{13}})-([0-9a-f]{{64}}|[0-9a-f]{{40}})(-x)?")
@@ -26,6 +28,22 @@ def stage_tag(checksum: str, ms: int) -> str:
 def parse_stage_tag(tag: str) -> tuple[str, int] | None:
     """Checksum and milliseconds of a stage tag; None for any other tag."""
     match = _STAGE_TAG.fullmatch(tag)
+    return (match[1], int(match[2])) if match else None
+
+
+def cache_tag(key: str, ms: int) -> str:
+    """`cache-<key>-<timestamp>`: a snapshot of a cache mount (`lineal.caches`)."""
+    return f"{_CACHE}{stage_tag(key, ms)}"
+
+
+def cache_tags(key: str) -> str:
+    """How the tags begin that are snapshots of one cache."""
+    return f"{_CACHE}{anchor_tag(key)}-"
+
+
+def parse_cache_tag(tag: str) -> tuple[str, int] | None:
+    """Key and milliseconds of a snapshot's tag; None for any other tag."""
+    match = _CACHE_TAG.fullmatch(tag)
     return (match[1], int(match[2])) if match else None
 
 

@@ -132,6 +132,11 @@ class Execution:
         )  # fmt: skip
 
     def _cache(self, mount: CacheMount) -> ops_pb2.Mount:
+        if mount.kept is not None:
+            raise BadConfiguration(
+                "A BuildKit does not give away what is in a cache mount.", id="LN-5050",
+                remedy="Remove `caches.persist`, or use the engine docker or runc.",
+            )  # fmt: skip
         owner = (mount.mode, mount.uid, mount.gid)
         if mount.tar is None:
             mkdir = ops_pb2.FileActionMkDir(

@@ -1,9 +1,13 @@
-"""Cache mounts: volumes that stay in the engine, and may hold something before their first use."""
+"""Cache mounts: volumes that stay in the engine, and may hold something before their first use; those that the run
+keeps by itself go with it."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from lineal.engine import CacheMount, Mount
 from lineal.engine.docker.client import Client
@@ -12,12 +16,55 @@ from lineal.engine.docker.resources import RunResources
 _FILLED = "-filled"
 
 
+class KeptVolumes:
+    """The caches that the run keeps by itself: volumes of the whole run, and how many commands use each."""
+
+    def __init__(self, resources: RunResources) -> None:
+        self._resources = resources
+        self._guard = threading.Lock()
+        self._names: dict[str, str] = {}
+        self._users: Counter[str] = Counter()
+
+    def close(self) -> None:
+        """Remove the volumes."""
+        self._resources.__exit__()
+
+    def volume(self, id: str) -> tuple[str, bool]:
+        """The volume's name, and whether it is new."""
+        with self._guard:
+            fresh = id not in self._names
+            if fresh:
+                self._names[id] = self._resources.volume()
+            return self._names[id], fresh
+
+    @contextmanager
+    def used(self, mounts: Sequence[Mount]) -> Iterator[list[CacheMount]]:
+        """While a command runs. The block gets its caches; it takes those out of them that it has left (`leave`)."""
+        caches = [mount for mount in mounts if isinstance(mount, CacheMount) and mount.kept]
+        with self._guard:
+            self._users.update(mount.id for mount in caches)
+        try:
+            yield caches
+        finally:
+            with self._guard:
+                self._users.subtract(mount.id for mount in caches)
+
+    def leave(self, caches: list[CacheMount]) -> list[CacheMount]:
+        """Leave the caches of a command that ended well; those of them that nobody else uses."""
+        with self._guard:
+            self._users.subtract(mount.id for mount in caches)
+            left = [mount for mount in caches if mount.sharing == "private" or self._users[mount.id] <= 0]
+        caches.clear()
+        return left
+
+
 class Caches:
     """The caches of one command."""
 
-    def __init__(self, client: Client, resources: RunResources) -> None:
+    def __init__(self, client: Client, resources: RunResources, kept: KeptVolumes) -> None:
         self._client = client
         self._resources = resources
+        self._kept = kept
         self._filling: list[str] = []
 
     def volume(self, mount: CacheMount) -> tuple[str, bool]:
@@ -27,6 +74,8 @@ class Caches:
         full."""
         if mount.sharing == "private":
             return self._resources.volume(), True
+        if mount.kept:
+            return self._kept.volume(mount.id)
         name = f"lineal-cache-{hashlib.sha256(mount.id.encode()).hexdigest()[:32]}"
         fresh = not self._exists(name)
         if fresh:

@@ -21,6 +21,7 @@ from lineal.oci import Store
 from lineal.oci.types import Image, Layer
 
 if TYPE_CHECKING:
+    from lineal.engine.docker.cache_mounts import KeptVolumes
     from lineal.engine.docker.client import Client, Refused
     from lineal.engine.docker.image_loader import ImageLoader
     from lineal.engine.docker.mounts import Mounts
@@ -55,7 +56,7 @@ class DockerEngine:
         self._network = network
         self._environment = environment
         self._lock = threading.Lock()
-        self._parts: tuple[Client, ImageLoader, Removals] | None = None
+        self._parts: tuple[Client, ImageLoader, Removals, KeptVolumes] | None = None
         self._make_client = connect
         self._upper = upper
         self._emulated = emulated
@@ -74,7 +75,15 @@ class DockerEngine:
 
     def close(self) -> None:
         if self._parts is not None:
-            self._parts[-1].join()
+            _, _, removals, kept = self._parts
+            # First the containers that use the volumes.
+            removals.join()
+            kept.close()
+            removals.join()
+
+    def prepare(self, parent: Image, store: Store, platform: str, workspace: Path) -> None:  # noqa: ARG002
+        _, images, _, _ = self._connect()
+        images.ensure(parent, store)
 
     def run(
         self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path
@@ -88,22 +97,29 @@ class DockerEngine:
 
         # Docker Engine has devices of CDI since 28 only, and says nothing of those that it has not.
         leave_out(command, "docker", output)
-        client, images, removals = self._connect()
+        client, images, removals, kept = self._connect()
         self._check()
-        with self._locked(locked_caches(command.mounts)), RunResources(client, self.id, removals) as resources:
+        with (
+            self._locked(locked_caches(command.mounts)), RunResources(client, self.id, removals) as resources,
+            kept.used(command.mounts) as caches,
+        ):  # fmt: skip
             image = images.ensure(parent, store)
             with self._locked(shared_caches(command.mounts)):
-                mounts = Mounts(client, resources, command)
+                mounts = Mounts(client, resources, command, kept)
                 mounts.fill(image)
             self._check()
             try:
-                return self._run(client, resources, mounts, image, command, output, workspace)
+                layer = self._run(client, resources, mounts, image, command, output, workspace)
             except Refused as refused:
                 if NOWHERE not in refused.reason:
                     raise
-            # Podman and Docker Desktop look at what is to be mounted: there the engine's /etc/hostname stays.
-            self._bare_hostname = False
-            return self._run(client, resources, mounts, image, command, output, workspace)
+                # Podman and Docker Desktop look at what is to be mounted: there the engine's /etc/hostname stays.
+                self._bare_hostname = False
+                layer = self._run(client, resources, mounts, image, command, output, workspace)
+            # Who wants to use them waits meanwhile.
+            with self._locked(shared_caches(command.mounts) if caches else []):
+                mounts.save(image, kept.leave(caches))
+            return layer
 
     def _run(
         self,
@@ -151,20 +167,23 @@ class DockerEngine:
             return writer.finish()
 
     def machine(self) -> Machine:
-        client, images, _ = self._connect()
+        client, images, _, _ = self._connect()
         return Machine(images.platform(), lambda: self._emulated(client))
 
-    def _connect(self) -> tuple[Client, ImageLoader, Removals]:
+    def _connect(self) -> tuple[Client, ImageLoader, Removals, KeptVolumes]:
+        from lineal.engine.docker.cache_mounts import KeptVolumes
         from lineal.engine.docker.client import Client
         from lineal.engine.docker.image_loader import ImageLoader
         from lineal.engine.docker.orphans import remove_orphans
-        from lineal.engine.docker.resources import Removals
+        from lineal.engine.docker.resources import Removals, RunResources
 
         with self._lock:
             if self._parts is not None:
                 return self._parts
             client = (self._make_client or Client)(self._environment, self._check)
-            self._parts = parts = client, ImageLoader(client, self._check), Removals()
+            removals = Removals()
+            kept = KeptVolumes(RunResources(client, self.id, removals))
+            self._parts = parts = client, ImageLoader(client, self._check), removals, kept
         # A service to others: this run can do without.
         with suppress(LinealError):
             remove_orphans(client)

@@ -13,14 +13,14 @@ A directory becomes a volume, filled through a helper container that never start
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from lineal.engine import BindMount, CacheMount, Command, Mount, SecretMount, SshMount, TmpfsMount
-from lineal.engine.docker.cache_mounts import Caches
+from lineal.engine.docker.cache_mounts import Caches, KeptVolumes
 from lineal.engine.docker.client import Client
 from lineal.engine.docker.container_files import ContainerFiles, Content
 from lineal.engine.docker.engine_files import HOSTNAME
@@ -34,6 +34,8 @@ from lineal.tar.header import END, HARDLINK, SYMLINK, padding
 
 _MARK = b".dockerenv"
 """A file that an engine makes in every container; only its deletion could show up in a layer."""
+
+_CACHE = "/lineal-cache"
 
 _PLAIN = (0o755, 0, 0)
 """Mode, uid and gid of a new volume's root."""
@@ -68,7 +70,7 @@ class _Volume:
 class Mounts:
     """A command's mounts: make the volumes, give the container's settings, put files in, say what to leave out."""
 
-    def __init__(self, client: Client, resources: RunResources, command: Command) -> None:
+    def __init__(self, client: Client, resources: RunResources, command: Command, kept: KeptVolumes) -> None:
         self._client = client
         self._resources = resources
         self._command = command
@@ -76,7 +78,8 @@ class Mounts:
         self._tmpfs: dict[str, str] = {}
         self._files: dict[str, Content] = {}
         self._secrets: list[tuple[ContainerFiles, str]] = []
-        self._caches = Caches(client, resources)
+        self._caches = Caches(client, resources, kept)
+        self._cache_volumes: dict[str, _Volume] = {}
         self._links: dict[str, str] = {}
         self.sockets: dict[str, SshMount] = {}
         """The SSH agents to forward, by the names of their sockets in the volume ..."""
@@ -91,7 +94,8 @@ class Mounts:
 
     def _plan_directory(self, mount: Mount) -> None:
         if isinstance(mount, CacheMount):
-            self._volumes.append(self._cache(mount))
+            volume = self._cache_volumes[mount.target] = self._cache(mount)
+            self._volumes.append(volume)
         elif isinstance(mount, TmpfsMount):
             size = "" if mount.size is None else f",size={mount.size}"
             access = "rw" if mount.writable else "ro"
@@ -205,6 +209,18 @@ class Mounts:
                     if target in secrets:
                         self._secrets.append((paths, inner))
         self._caches.filled()
+
+    def save(self, image: str, caches: Sequence[CacheMount]) -> None:
+        """Give away what these caches hold, through a container that shows nothing else."""
+        for mount in caches:
+            if mount.kept is None or mount.kept.keep is None:
+                continue
+            specs = [self._cache_volumes[mount.target].spec(_CACHE, False)]
+            body = {"Image": image, "Cmd": ["-"], "NetworkDisabled": True, "HostConfig": {"Mounts": specs}}
+            helper = self._resources.container(body, "create a container to read a cache")
+            what = f"read the cache at {mount.target}"
+            with self._client.reader(f"/containers/{helper}/archive", what, {"path": f"{_CACHE}/."}) as stream:
+                mount.kept.keep(stream)
 
     def wipe_secrets(self) -> None:
         """Empty the files of secrets in volumes: these can only be removed after their container, which still has to

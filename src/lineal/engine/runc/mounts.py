@@ -10,7 +10,7 @@ from typing import Any
 
 from lineal.engine import BindMount, CacheMount, Mount, SecretMount, SshMount, TmpfsMount
 from lineal.engine.runc.agent import forwarded
-from lineal.engine.runc.caches import Caches
+from lineal.engine.runc.caches import Caches, OpenCache
 from lineal.engine.runc.tasks import Tasks
 from lineal.errors import BadConfiguration
 
@@ -23,7 +23,7 @@ class CommandMounts:
         self._tasks = tasks
         self._directory = directory
         self._held = held
-        self._opened: dict[str, Path] = {}
+        self._opened: dict[str, OpenCache] = {}
         self._made = 0
 
     def of(self, mounts: Sequence[Mount]) -> list[dict[str, Any]]:
@@ -34,6 +34,11 @@ class CommandMounts:
         ordered = sorted(mounts, key=lambda one: (isinstance(one, SecretMount | SshMount), one.target))
         _check_places(ordered)
         return [self._one(mount) for mount in ordered]
+
+    def save(self) -> None:
+        """Give away what the caches hold that the run keeps: the command has ended well."""
+        for cache in self._opened.values():
+            self._caches.save(cache)
 
     def _open(self, mount: CacheMount) -> None:
         if mount.sharing == "private" or mount.id not in self._opened:
@@ -46,7 +51,7 @@ class CommandMounts:
 
     def _one(self, mount: Mount) -> dict[str, Any]:
         if isinstance(mount, CacheMount):
-            return _plain(mount.target, self._opened[_key(mount)], mount.writable)
+            return _plain(mount.target, self._opened[_key(mount)].directory, mount.writable)
         if isinstance(mount, BindMount):
             return _plain(mount.target, self._bound(mount), mount.writable)
         if isinstance(mount, TmpfsMount):

@@ -1,0 +1,61 @@
+"""The snapshot that a run begins with: the newest that its commit may use and its policy believes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lineal.caches.publication import Parts, read_parts, read_record
+from lineal.caches.snapshot import Broken
+from lineal.git.history import Ancestry
+from lineal.stages.lookup import Candidate, Lookup
+from lineal.stages.visibility import Verdict
+from lineal.store.tags import cache_tags
+
+_BATCH, _MOST = 16, 64
+"""Snapshots that are looked at together, the newest first, and in all: whoever may push can add any number."""
+NONE = "none yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A published snapshot, and the rule that made it visible."""
+
+    candidate: Candidate
+    rule: str
+    parts: Parts
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    reason: str
+
+
+def newest(lookup: Lookup, key: str) -> Found | Missing:
+    """Own line first, then what is newest along the history of the commit. Raises `Unreachable`."""
+    tags = sorted(lookup.store.tags(cache_tags(key)), reverse=True)[:_MOST]
+    hidden = ""
+    for start in range(0, len(tags), _BATCH):
+        candidates = _read(lookup, key, tags[start : start + _BATCH])
+        judged = list(zip(candidates, lookup.verdicts(candidates), strict=True))
+        usable = [pair for pair in judged if pair[1].answer is Ancestry.YES]
+        for candidate, verdict in sorted(usable, key=lambda pair: _order(lookup, pair), reverse=True):
+            try:
+                return Found(candidate, verdict.rule, read_parts(lookup.store, candidate.index))
+            except Broken as error:
+                hidden = hidden or f"{candidate.tag[-13:]}: {error}"
+        hidden = hidden or next((verdict.rule for _, verdict in judged if verdict.answer is not Ancestry.YES), "")
+    return Missing(hidden or NONE)
+
+
+def _read(lookup: Lookup, key: str, tags: list[str]) -> list[Candidate]:
+    found = []
+    for tag, index in zip(tags, lookup.pool.map(lookup.store.manifest, tags), strict=True):
+        record = read_record(index, tag, key) if index is not None else None
+        if record is not None and index is not None:
+            found.append(Candidate(record, tag, index))
+    return found
+
+
+def _order(lookup: Lookup, pair: tuple[Candidate, Verdict]) -> tuple[bool, int]:
+    record = pair[0].record
+    return bool(lookup.line.branch) and record.branch == lookup.line.branch, record.created

@@ -1,0 +1,278 @@
+"""Cache mounts that outlive the runner: each run has an engine of its own, on which nothing is left."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.parts import Project, Ran, docker
+
+pytestmark = [pytest.mark.engine, pytest.mark.registry]
+
+PERSIST = "project: shop\ncaches: {persist: true}\nimages: {app: {}}\n"
+KEEPS = "RUN --mount=type=cache,target=/c cat /c/seen >/seen 2>/dev/null; cat number >>/c/seen"
+"""Its layer tells what the cache held before; each run adds its own number."""
+
+
+@dataclass
+class Runners:
+    """A project whose every run is on another machine's engine."""
+
+    project: Project
+    environments: Any
+    ran: list[Ran] = field(default_factory=list)
+
+    def commit(self, number: str, dockerfile: str = KEEPS, config: str = PERSIST, **files: str) -> str:
+        lines = f"FROM {self.base}\nCOPY number .\n{dockerfile}\n"
+        return self.project.write(lines, {"lineal.yaml": config, "number": number, **files}, message=number)
+
+    def build(self, *args: str, code: int = 0, env: dict[str, str] | None = None) -> Ran:
+        return self.project.build(*args, code=code, env=next(self.environments) | (env or {}))
+
+    base: str = ""
+
+    def seen(self, ran: Ran) -> str:
+        return self.project.contents.files(str(ran.digests["app"]))["seen"].decode()
+
+
+@pytest.fixture(params=["runc", "docker"])
+def runners(request: pytest.FixtureRequest, project: Project, base_image: str, tmp_path: Path) -> Iterator[Runners]:
+    if request.param == "docker":
+        yield Runners(project, without_caches(project.lineal.env), base=base_image)
+        assert not volumes("dev.lineal.run", project.lineal.env), "a volume of a run was left in the engine"
+        return
+    if os.geteuid() or shutil.which("runc") is None:
+        pytest.skip("needs root and runc")
+    engines = (
+        {"LINEAL_ENGINE": "runc", "LINEAL_RUNC_ROOT": str(tmp_path / f"runner-{number}")}
+        for number in itertools.count()
+    )
+    yield Runners(project, engines, base=base_image)
+
+
+def without_caches(env: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """The engine is one, and forgets its caches before each run."""
+    while True:
+        if left := volumes("dev.lineal.cache", env):
+            docker("volume", "rm", *left, env=env)
+        yield {}
+
+
+def volumes(label: str, env: Mapping[str, str]) -> list[str]:
+    return docker("volume", "ls", "--quiet", "--filter", f"label={label}", env=env).stdout.split()
+
+
+def caches(ran: Ran) -> list[dict[str, Any]]:
+    return [cache for stage in ran.stages for cache in stage["caches"]]
+
+
+def snapshots(project: Project) -> list[str]:
+    return sorted(tag for tag in project.contents.tags() if tag.startswith("cache-"))
+
+
+def test_a_cache_is_there_on_the_next_runner(runners: Runners) -> None:
+    first_commit = runners.commit("1")
+    first = runners.build()
+    assert runners.seen(first) == ""
+    (told,) = caches(first)
+    assert (told["outcome"], told["reason"], told["kept"]) == ("empty", "none yet", "published")
+    assert snapshots(runners.project) == [told["published"]]
+    runners.commit("2")
+    planned = runners.project.plan(code=0)
+    (plan,) = caches(planned)
+    assert (plan["snapshot"], plan["commit"]) == (told["published"], first_commit)
+    second = runners.build()
+    assert runners.seen(second) == "1"
+    (again,) = caches(second)
+    assert (again["outcome"], again["commit"], again["size"]) == ("restored", first_commit, 2)
+    assert f"ancestor {first_commit[:7]}" in second.stderr
+    runners.commit("3")
+    assert runners.seen(runners.build()) == "12"
+
+
+def test_without_the_line_nothing_is_kept(runners: Runners) -> None:
+    for number in "12":
+        runners.commit(number, config="project: shop\nimages: {app: {}}\n")
+        ran = runners.build()
+        assert runners.seen(ran) == ""
+        assert caches(ran) == []
+    assert snapshots(runners.project) == []
+
+
+def test_only_named_caches_are_kept(runners: Runners) -> None:
+    both = (
+        "RUN --mount=type=cache,target=/c --mount=type=cache,id=pip,target=/d "
+        "cat /c/seen /d/seen >/seen 2>/dev/null; cat number >>/c/seen; tr 12 ab <number >>/d/seen"
+    )
+    config = "project: shop\ncaches: {persist: true}\nimages: {app: {caches: {ids: [pip]}}}\n"
+    for number in "12":
+        runners.commit(number, both, config)
+        ran = runners.build()
+    assert runners.seen(ran) == "a"
+    assert [cache["id"] for cache in caches(ran)] == ["pip"]
+
+
+def test_what_did_not_change_is_not_published(runners: Runners) -> None:
+    reads = "RUN --mount=type=cache,target=/c cat /c/seen >/seen 2>/dev/null; test -e /c/seen || echo once >/c/seen"
+    runners.commit("1", reads)
+    runners.build()
+    runners.commit("2", reads)
+    ran = runners.build()
+    assert runners.seen(ran) == "once\n"
+    assert [cache["kept"] for cache in caches(ran)] == ["unchanged"]
+    assert len(snapshots(runners.project)) == 1
+
+
+def test_a_failed_run_publishes_none(runners: Runners) -> None:
+    runners.commit("1", f"{KEEPS}\nRUN false")
+    ran = runners.build(code=1)
+    assert snapshots(runners.project) == []
+    assert [cache["published"] for cache in caches(ran)] == [""]
+
+
+def test_a_branch_s_cache_is_invisible_until_the_merge(runners: Runners) -> None:
+    repo = runners.project.repo
+    runners.commit("1", "RUN true")
+    repo.branch("feature")
+    runners.commit("2")
+    runners.build()
+    repo.switch("main")
+    runners.commit("3")
+    (hidden,) = caches(runners.project.plan())
+    assert hidden["snapshot"] == ""
+    assert hidden["reason"].startswith("hidden: only on feature (")
+    repo.git("merge", "--quiet", "--strategy", "ours", "--message", "merge", "feature")
+    runners.commit("4")
+    assert runners.seen(runners.build()) == "2"
+
+
+def test_its_own_line_comes_first(runners: Runners) -> None:
+    repo = runners.project.repo
+    runners.commit("1")
+    runners.build()
+    repo.branch("feature")
+    runners.commit("2")
+    runners.build()
+    repo.switch("main")
+    runners.commit("3")
+    runners.build()
+    repo.switch("feature")
+    repo.git("merge", "--quiet", "--strategy", "ours", "--message", "merge", "main")
+    runners.commit("4")
+    assert runners.seen(runners.build()) == "12", "that of main is newer"
+
+
+def test_no_cache_mounts_builds_without(runners: Runners) -> None:
+    runners.commit("1")
+    runners.build()
+    runners.commit("2")
+    assert runners.seen(runners.build("--no-cache-mounts")) == ""
+    assert len(snapshots(runners.project)) == 1
+
+
+def test_dev_reads_and_writes_none(runners: Runners) -> None:
+    runners.commit("1")
+    runners.build()
+    (runners.project.repo.path / "number").write_text("2")
+    assert runners.seen(runners.build("--dev")) == "1"
+    assert len(snapshots(runners.project)) == 1
+
+
+def test_a_secret_in_a_cache_is_refused(runners: Runners) -> None:
+    leaks = "RUN --mount=type=cache,target=/c --mount=type=secret,id=token cp /run/secrets/token /c/config"
+    runners.commit("1", leaks)
+    secret = ("--secret", "id=token,env=TOKEN")
+    ran = runners.build(*secret, code=1, env={"TOKEN": "correct-horse-battery"})
+    assert ran.error.startswith("Dockerfile:3: The command left a secret in /config of a cache mount")
+    assert snapshots(runners.project) == []
+    assert "correct-horse-battery" not in ran.stderr
+
+
+# --- trust, broken ones, cleanup ------------------------------------------------------------------------------------
+
+KEY = {"LINEAL_TRUST_KEY": "7d5c1f0e9b8a46372514031f2e3d4c5b6a79887766554433221100ffeeddccbb"}
+TRUST = PERSIST + "trust: {key: required}\n"
+
+
+@pytest.fixture
+def runner(runners: Runners, request: pytest.FixtureRequest) -> Runners:
+    """One engine is enough for what the store has to do with it."""
+    if request.node.callspec.params["runners"] != "runc":
+        pytest.skip("the same with every engine")
+    return runners
+
+
+def test_a_cache_of_an_untrusted_pipeline_is_refused(runner: Runners) -> None:
+    runner.commit("1")
+    runner.build()
+    runner.commit("2", config=TRUST)
+    trusted = runner.build(env=KEY)
+    assert runner.seen(trusted) == ""
+    (told,) = caches(trusted)
+    assert told["reason"] == "hidden: not from a protected pipeline"
+    runner.commit("3", config=TRUST)
+    assert runner.seen(runner.build(env=KEY)) == "2"
+    other = {"LINEAL_TRUST_KEY": KEY["LINEAL_TRUST_KEY"][::-1]}
+    runner.commit("4", config=TRUST)
+    assert runner.seen(runner.build(env=other)) == ""
+
+
+def folder_of(runner: Runners) -> Path:
+    return Path(runner.project.store.removeprefix("layout:"))
+
+
+def blobs(runner: Runners, tag: str) -> list[str]:
+    """The index and the packs of a snapshot."""
+    contents = runner.project.contents
+    return [str(one["digest"]) for one in contents.image(contents.tags()[tag])["layers"]]
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["index", "pack"])
+def test_a_snapshot_that_is_gone_is_a_cold_start_and_one_line(runner: Runners, tmp_path: Path, which: int) -> None:
+    runner.project.store = f"layout:{tmp_path / 'store'}"
+    runner.commit("1")
+    (first,) = caches(runner.build())
+    runner.commit("2")
+    digest = blobs(runner, first["published"])[which]
+    (folder_of(runner) / "blobs/sha256" / digest.removeprefix("sha256:")).unlink()
+    ran = runner.build()
+    assert runner.seen(ran) == ""
+    assert ran.stderr.count("The cache /c begins empty: its snapshot cannot be used") == 1
+    runner.commit("3")
+    assert runner.seen(runner.build()) == "2"
+
+
+def test_the_cleanup_keeps_what_a_head_begins_with(runner: Runners) -> None:
+    repo = runner.project.repo
+    for number in "12":
+        runner.commit(number)
+        runner.build()
+    repo.branch("feature")
+    runner.commit("3")
+    runner.build()
+    repo.switch("main")
+    _, two, three = sorted(snapshots(runner.project), key=lambda tag: tag[-13:])
+
+    def cleanup(*args: str) -> str:
+        done = runner.project.lineal(
+            "cleanup", "--repo", runner.project.store, "--keep-days", "0", *args, cwd=repo.path
+        )
+        assert done.code == 0, done.stderr
+        return done.stdout
+
+    cleanup()
+    assert set(snapshots(runner.project)) == {two, three}
+    repo.git("branch", "-D", "feature")
+    assert three in cleanup("--dry-run")
+    assert set(snapshots(runner.project)) == {two, three}
+    cleanup()
+    assert snapshots(runner.project) == [two]
+    runner.commit("4")
+    assert runner.seen(runner.build()) == "12"

@@ -12,6 +12,7 @@ from pathlib import Path
 from bench import limits, results
 from bench.action import action
 from bench.breakdown import Part, breakdown
+from bench.caches import caches
 from bench.cases import Case, buildkit_cases, cases, open_bench
 from bench.history import history
 from bench.machine import describe, load
@@ -43,7 +44,10 @@ def main() -> int:
         help="an even number: the sides take turns in going first (default 4)",
     )
     parser.add_argument(
-        "only", nargs="?", choices=["history", "deploy", "buildkit"], help="measure only this, and keep no results"
+        "only",
+        nargs="?",
+        choices=["history", "deploy", "buildkit", "caches"],
+        help="measure only this, and keep no results",
     )
     parser.add_argument("--profile", action="store_true", help="show where the time of a cached build goes, instead")
     given = parser.parse_args()
@@ -52,6 +56,10 @@ def main() -> int:
     try:
         if given.profile:
             _profile(scratch, given.repetitions)
+            return 0
+        if given.only == "caches":
+            for line in caches(scratch):
+                print(line, flush=True)
             return 0
         if given.only == "buildkit":
             return _show_buildkit(scratch, given.repetitions)

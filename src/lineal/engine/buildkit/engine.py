@@ -18,6 +18,7 @@ from lineal.oci.types import Image, Layer
 
 if TYPE_CHECKING:
     from lineal.engine.buildkit.build import Build
+    from lineal.engine.buildkit.kept import KeptCaches, KeptTree
     from lineal.engine.buildkit.pushing import Target
 
 _AGAIN = 2
@@ -39,6 +40,7 @@ class BuildkitEngine:
         self._lock = threading.Lock()
         self._running: set[Build] = set()
         self._stopped = threading.Event()
+        self._kept: KeptCaches | None = None
         self._busy: Counter[Address] = Counter()
         self._lost: set[Address] = set()
         self._apart: set[tuple[Address, str]] = set()
@@ -59,12 +61,28 @@ class BuildkitEngine:
         self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path
     ) -> Layer | PushedLayer:
         """See `Engine.run`. Raises `BuildFailed` when the parent cannot run here or a secret is in the layer."""
+        from lineal.engine.buildkit.kept import KeptCaches
+
+        with self._lock:
+            kept = self._kept = self._kept or KeptCaches(self._check)
+        with kept.opened(command.mounts, workspace) as trees:
+            return self._somewhere(parent, store, command, output, workspace, trees)
+
+    def _somewhere(
+        self,
+        parent: Image,
+        store: Store,
+        command: Command,
+        output: Callable[[str], None],
+        workspace: Path,
+        trees: Mapping[str, KeptTree],
+    ) -> Layer | PushedLayer:
         from lineal.engine.buildkit.connect import Lost
 
         for left in reversed(range(len(self.addresses) + _AGAIN)):
             with self._chosen() as address:
                 try:
-                    return self._run(address, parent, store, command, output, workspace)
+                    return self._run(address, parent, store, command, output, workspace, trees)
                 except Lost as error:
                     self._check()
                     self._lost.add(address)
@@ -111,18 +129,19 @@ class BuildkitEngine:
         command: Command,
         output: Callable[[str], None],
         workspace: Path,
+        trees: Mapping[str, KeptTree],
     ) -> Layer | PushedLayer:
         from lineal.engine.buildkit.build import CannotReach
         from lineal.engine.buildkit.pushing import target_of
 
         target = None if (address, store.address) in self._apart else target_of(store.arrived(parent))
         try:
-            return self._build(address, target, parent, store, command, output, workspace)
+            return self._build(address, target, parent, store, command, output, workspace, trees)
         except CannotReach as error:
             # Another failure before the command began comes again in this way, and says what it is.
             output(f"The buildkitd at {address} does not reach {store.address}, so layers go through Lineal: {error}")
             self._apart.add((address, store.address))
-        return self._build(address, None, parent, store, command, output, workspace)
+        return self._build(address, None, parent, store, command, output, workspace, trees)
 
     def _build(
         self,
@@ -133,13 +152,14 @@ class BuildkitEngine:
         command: Command,
         output: Callable[[str], None],
         workspace: Path,
+        trees: Mapping[str, KeptTree],
     ) -> Layer | PushedLayer:
         from lineal.engine.buildkit.build import Build
         from lineal.engine.buildkit.connect import connect
 
         patient = len(self.addresses) == 1
         with connect(address, self._environment, self._check, self._stopped, patient=patient) as connection:
-            build = Build(connection, address, store, target, workspace, self._check)
+            build = Build(connection, address, store, target, workspace, self._check, trees)
             with self._lock:
                 self._running.add(build)
             try:

@@ -82,6 +82,31 @@ python3 -m compileall -q --invalidation-mode unchecked-hash -s /image /image/usr
 find /image -exec touch --no-dereference --date=@315619200 {} +
 SHELL
 
+# The command line as one file, for machines and images of others: `COPY --from=…:v1-cli /lineal /usr/local/bin/`. Its
+# wheels are for the machines that it is to run on, whichever this is.
+FROM --platform=$BUILDPLATFORM ${BASE} AS wheels
+RUN apt-get -qq update && \
+    DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends ca-certificates python3-pip
+ENV PIP_CONFIG_FILE=/run/secrets/pip.conf PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore PYTHONPATH=/build
+COPY requirements/image.txt requirements/image-build.txt /source/requirements/
+COPY onefile /source/onefile
+ARG TARGETARCH
+RUN --mount=type=secret,id=pip.conf --mount=type=secret,id=ca.crt <<SHELL
+set -eu
+cd /source
+pip install --quiet --require-hashes --only-binary=:all: --target /build --requirement requirements/image-build.txt
+case $TARGETARCH in amd64) machine=x86_64 ;; arm64) machine=aarch64 ;; esac
+python3 onefile/build.py wheels "$machine" /wheels
+SHELL
+
+FROM wheels AS onefile
+COPY LICENSE /source/
+COPY src /source/src
+RUN python3 /source/onefile/build.py file /wheels /lineal
+
+FROM scratch AS cli
+COPY --from=onefile /lineal /lineal
+
 FROM ${BASE}
 LABEL org.opencontainers.image.title="Lineal" \
       org.opencontainers.image.description="Container images along the line of git history" \

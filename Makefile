@@ -7,7 +7,7 @@ WORKERS := $(shell n=$$(nproc); echo $$((n < 4 ? 2 * n + 1 : 9)))
 unexport PYTHONDONTWRITEBYTECODE
 SHELL_SCRIPTS := .ci/run scripts/setup scripts/engine scripts/buildkit scripts/forwarder scripts/lock scripts/cluster \
   scripts/sops scripts/cosign scripts/registries scripts/release scripts/tag scripts/publish scripts/component scripts/lib.sh $(wildcard entrypoint.sh)
-YAML := $(wildcard .yamllint *.yml *.yaml .github gitlab-ci build-push) examples
+YAML := $(wildcard .yamllint *.yml *.yaml .github gitlab-ci build-push setup) examples
 WORKFLOWS := $(wildcard .github/workflows/*.yml examples/ci/github*.yml)
 
 .PHONY: help demo check check-tests test test-long test-engines fuzz corpus lint bench cluster sops cosign registries
@@ -84,7 +84,7 @@ lint:
 	.venv/bin/shellcheck --external-sources $(SHELL_SCRIPTS)
 	.venv/bin/yamllint --strict $(YAML)
 	.venv/bin/actionlint -shellcheck .venv/bin/shellcheck $(WORKFLOWS)
-	.venv/bin/zizmor --quiet --offline --config .github/zizmor.yml $(WORKFLOWS) $(wildcard action.yml build-push/action.yml)
+	.venv/bin/zizmor --quiet --offline --config .github/zizmor.yml $(WORKFLOWS) $(wildcard action.yml build-push/action.yml setup/action.yml)
 	$(PYTHON) -m tests.tools.schemas
 	$(PYTHON) -m tests.tools.errors
 

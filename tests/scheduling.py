@@ -26,6 +26,8 @@ _TOGETHER = {
     "kubernetes": r"kubernetes|^tests/e2e/test_(deploy|dismiss|bundle_apply)\.py|^tests/strangers/test_cluster",
     # Containers of the same names.
     "act": r"^tests/act/",
+    # One file, packed once.
+    "onefile": r"^tests/onefile/",
     "gitlab": r"^tests/gitlab/",
 }
 

@@ -37,6 +37,8 @@ def did_you_mean(word: str, known: Iterable[str], *, owner: str = "The keys here
 def printable(text: str, limit: int = 120) -> str:
     """One line without control characters, so that no file can steer a terminal or forge a log line."""
     short = text if len(text) <= limit else text[:limit] + "…"
+    if short.isprintable():
+        return short
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in short)
 
 

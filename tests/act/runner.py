@@ -68,6 +68,8 @@ class Act:
     actions: dict[str, Path] = field(default_factory=dict)
     """Other people's actions that stand in, `owner/name@ref` -> directory."""
     options: list[str] = field(default_factory=list)
+    setup: dict[str, str] = field(default_factory=dict)
+    """What the release writes into setup/action.yml: the variables that say where the command line is."""
 
     def install(self, workflow: str, replace: Mapping[str, str] | None = None) -> None:
         """Commits a workflow of the examples, with what the test has to replace in it."""
@@ -134,6 +136,10 @@ class Act:
         other = (ROOT / "build-push/action.yml").read_text()
         (folder / "build-push").mkdir(exist_ok=True)
         (folder / "build-push/action.yml").write_text(re.sub(r"docker://\S+", f"docker://{self.image}", other))
+        shutil.copytree(ROOT / "setup", folder / "setup", dirs_exist_ok=True)
+        setup = yaml.safe_load((ROOT / "setup/action.yml").read_text())
+        setup["runs"]["steps"][0]["env"] |= self.setup
+        (folder / "setup/action.yml").write_text(yaml.safe_dump(setup))
         return folder
 
     def environment(self) -> dict[str, str]:

@@ -27,7 +27,7 @@ _BASE = "debian:trixie-slim"
 _FORMAT = 2
 """Change it when the base is made in another way."""
 _MADE_OF = ("Dockerfile", ".dockerignore", "LICENSE", "entrypoint.sh", "lineal.yaml", "pyproject.toml",
-            "requirements", "src/lineal", "tests/tools/helm.py")  # fmt: skip
+            "onefile", "requirements", "src/lineal", "tests/tools/helm.py")  # fmt: skip
 _NO_NETWORK = ("Temporary failure resolving", "Could not resolve", "Could not connect to", "NewConnectionError",
                "NameResolutionError", "Connection timed out")  # fmt: skip
 _LARGEST_STORE = 4 << 30

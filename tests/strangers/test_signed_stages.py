@@ -68,7 +68,7 @@ def test_a_run_that_cannot_sign_builds_nothing(project: Project, env: dict[str, 
 
 @pytest.mark.parametrize(
     ("key", "why"),
-    [(None, "The commit has no file keys/ci.pub"), (pem(new_key()), "whoever sees the commit can sign with it")],
+    [(None, "There is no file keys/ci.pub"), (pem(new_key()), "whoever sees the commit can sign with it")],
 )
 def test_a_policy_needs_public_keys_that_are_committed(project: Project, key: str | None, why: str) -> None:
     project.repo.write({"keys/ci.pub": key})

@@ -184,3 +184,17 @@ def test_a_signature_counts_where_git_proves_nothing_any_more(project: Project) 
     assert verdicts(found) == ["signed", "signed", "signed", "base"]
     commit(project, two="another")
     assert verdicts(verify(project, reference, code=2)) == ["unvouched"] * 3 + ["base"]
+
+
+def test_a_policy_of_ones_own_says_whose_signatures_count(project: Project, tmp_path: Path) -> None:
+    commit(project, TRUST)
+    reference = project.build(env=SIGNING).stdout.split()[-1]
+    project.repo.git("checkout", "--quiet", "--orphan", "other")
+    commit(project, two="another")
+    policy = tmp_path / "policy.yaml"
+    for key, code, first in ((new_key(), 0, "signed"), (new_key("another"), 2, "unvouched")):
+        (tmp_path / "ci.pub").write_bytes(public_pem(key))
+        policy.write_text("trust: {accept: [{key: ci.pub}]}\n")
+        run = ("verify", "--format", "json", "--repo", project.store, "--policy", str(policy), reference)
+        done = project.lineal(*run, cwd=project.repo.path)
+        assert (done.code, verdicts(json.loads(done.stdout))[0]) == (code, first), done.stderr

@@ -17,7 +17,10 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-WHOLE = {"github-workflows": [".github/workflows/*.yml", "examples/ci/github*.yml"], "github-actions": ["action.yml"]}
+WHOLE = {
+    "github-workflows": [".github/workflows/*.yml", "examples/ci/github*.yml"],
+    "github-actions": ["action.yml", "build-push/action.yml", "setup/action.yml"],
+}
 GITLAB = ["gitlab-ci/templates/*.yml", "gitlab-ci/.gitlab-ci.yml", "examples/ci/gitlab*.yml"]
 
 

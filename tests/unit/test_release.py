@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE = "ghcr.io/your_org/lineal"
 DIGEST = "sha256:" + "1" * 64
+LAYERS = ("X64=sha256:" + "2" * 64, "ARM64=sha256:" + "3" * 64)
 CHANGELOG = """# Changelog
 
 ## {version} - unreleased
@@ -55,7 +56,7 @@ class Clone:
         """Writes what is new above the changelog, and releases it; gives the commit of the tag."""
         self.repo.write({"CHANGELOG.md": CHANGELOG.format(version=version)}, "Something new")
         self.script("scripts/release", version, IMAGE)
-        return self.script("scripts/tag", version, f"{IMAGE}@{DIGEST}").strip()
+        return self.script("scripts/tag", version, f"{IMAGE}@{DIGEST}", *LAYERS).strip()
 
     def at_origin(self) -> dict[str, str]:
         """Ref -> commit, tags peeled."""
@@ -69,7 +70,7 @@ class Clone:
 
 @pytest.fixture
 def clone(repo: servers.Repository, tmp_path: Path) -> Clone:
-    for name in ("scripts", "gitlab-ci", "build-push"):
+    for name in ("scripts", "gitlab-ci", "build-push", "setup"):
         shutil.copytree(ROOT / name, repo.path / name)
     # In the commit of a release it names the image already.
     action = re.sub(r"(?m)^  image: .*$", "  image: Dockerfile", (ROOT / "action.yml").read_text())
@@ -110,7 +111,11 @@ def test_the_tag_names_the_published_image_and_the_branch_does_not(clone: Clone)
         "action.yml",
         "build-push/action.yml",
         *sorted(f"gitlab-ci/templates/{name}" for name in templates),
+        "setup/action.yml",
     ]
+    given = yaml.safe_load(clone.show("v1.2.3", "setup/action.yml"))["runs"]["steps"][0]["env"]
+    layers = {f"LAYER_{name}": layer for name, layer in (layer.split("=") for layer in LAYERS)}
+    assert given == {"REGISTRY": "https://ghcr.io", "NAME": "your_org/lineal", **layers}
     assert clone.repo.git("status", "--porcelain") == ""
 
 
@@ -164,8 +169,15 @@ def test_a_release_that_somebody_overtook_is_not_published_in_part(clone: Clone,
 def test_a_tag_names_nothing_that_moves_and_never_moves(clone: Clone, version: str, image: str, message: str) -> None:
     clone.release("1.0.0")
     before = clone.repo.git("for-each-ref")
-    assert message in clone.script("scripts/tag", version, image, code=1)
+    assert message in clone.script("scripts/tag", version, image, *LAYERS, code=1)
     assert before == clone.repo.git("for-each-ref")
+
+
+def test_a_tag_names_the_layers_of_both_processors(clone: Clone) -> None:
+    clone.release("1.0.0")
+    for layers in ((), LAYERS[:1], (LAYERS[1], LAYERS[0]), (LAYERS[0], "ARM64=sha256:3")):
+        said = clone.script("scripts/tag", "1.0.0", f"{IMAGE}@{DIGEST}", *layers, code=1)
+        assert "usage: scripts/tag" in said
 
 
 def changed(clone: Clone) -> None:

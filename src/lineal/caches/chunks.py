@@ -18,7 +18,7 @@ def check_installed() -> None:
     if find_spec("pyfastcdc") is None:
         raise BadConfiguration(
             "`caches.persist` needs the package pyfastcdc, which is not installed.",
-            id="LN-1056",
+            id="LN-1057",
             remedy="Install Lineal with its extra `caches`, or use its image.",
         )
 

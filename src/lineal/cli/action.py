@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from lineal.ci.github.forge import registry_of, server_of
 from lineal.cli import action_inputs
 from lineal.config.setting import variable_of
 from lineal.errors import BadConfiguration
@@ -60,7 +60,7 @@ def read(environ: Mapping[str, str], is_directory: Callable[[str], bool] = os.pa
     if token := given.get("github-token", ""):
         variables |= git_credentials(environ, token)
         logins = action_inputs.docker_logins(
-            registry(environ), environ.get("GITHUB_ACTOR") or "x-access-token", token
+            registry_of(environ), environ.get("GITHUB_ACTOR") or "x-access-token", token
         )
     kubeconfig, path = action_inputs.kubeconfig(given.get("kubeconfig", ""))
     if path:
@@ -174,21 +174,11 @@ def _report(environ: Mapping[str, str], is_directory: Callable[[str], bool]) -> 
     return ""
 
 
-def _server(environ: Mapping[str, str]) -> str:
-    return (environ.get("GITHUB_SERVER_URL") or "https://github.com").rstrip("/")
-
-
-def registry(environ: Mapping[str, str]) -> str:
-    """The forge's container registry, the only one that knows its tokens."""
-    host = urlsplit(_server(environ)).hostname or "github.com"
-    return "ghcr.io" if host == "github.com" else f"containers.{host}"
-
-
 def git_credentials(environ: Mapping[str, str], token: str) -> dict[str, str]:
     """So that history can be fetched where actions/checkout left no credentials that this container can read."""
     from lineal.git.command import with_config
 
-    setting = (f"credential.{_server(environ)}.helper", _HELPER)
+    setting = (f"credential.{server_of(environ)}.helper", _HELPER)
     return {
         name: value for name, value in with_config(dict(environ), setting).items() if name.startswith("GIT_CONFIG_")
     } | {TOKEN: token}

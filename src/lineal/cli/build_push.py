@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from lineal.ci.github.forge import registry_of
 from lineal.cli import action, action_inputs
 from lineal.cli.action import Call
 from lineal.errors import BadConfiguration
@@ -261,7 +262,7 @@ def _logins(environ: Mapping[str, str], token: str) -> bytes | None:
     """The logins of the job, and its token for the forge's own registry where the job has no other one."""
     auths = _auths(environ)
     if token:
-        host = action.registry(environ)
+        host = registry_of(environ)
         own = json.loads(action_inputs.docker_logins(host, environ.get("GITHUB_ACTOR") or "x-access-token", token))
         auths = {**own["auths"], **auths}
     return json.dumps({"auths": auths}).encode() if auths else None

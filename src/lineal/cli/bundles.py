@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lineal.cli.flags import AWAY, CLUSTER, FETCH, RELEASE, REPORT, RUN, SCHEMA, option, options
+from lineal.cli.flags import AWAY, CLUSTER, FETCH, POLICY, RELEASE, REPORT, RUN, SCHEMA, option, options
 from lineal.cli.runtime import session_of
 
 
@@ -43,7 +43,7 @@ def publish(**given: Any) -> None:
                 "--env prod\n  lineal bundle apply registry.example.com/team/shop/shop@sha256:… "
                 "--values prod.yaml")  # fmt: skip
 @click.argument("reference", metavar="REFERENCE")
-@options(AWAY, REPORT, RELEASE, CLUSTER)
+@options(AWAY, POLICY, REPORT, RELEASE, CLUSTER)
 def apply(reference: str, **given: Any) -> None:
     """Install or upgrade a release from a bundle, and wait until it is ready. Needs no repository.
 
@@ -59,7 +59,7 @@ def apply(reference: str, **given: Any) -> None:
                 "registry.customer.example/shop")  # fmt: skip
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
-@options(FETCH)
+@options(FETCH, POLICY)
 @click.option("--all-images", is_flag=True, help="Copy the images of others that it uses, too.")
 def copy(source: str, target: str, all_images: bool, **given: Any) -> None:
     """Copy a bundle and its images to another registry; print the new bundle's reference.

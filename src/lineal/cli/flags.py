@@ -56,7 +56,11 @@ STORE: list[Callable[[Any], Any]] = [
     *_NAMES,
     _INSECURE,
 ]
-VERIFY: list[Callable[[Any], Any]] = [*STORE, _DEBUG]
+POLICY: list[Callable[[Any], Any]] = [
+    option("--policy", "A file with `trust:` as in lineal.yaml: whom to believe. Its keys are beside it.",
+           metavar="FILE"),
+]  # fmt: skip
+VERIFY: list[Callable[[Any], Any]] = [*POLICY, *STORE, _DEBUG]
 RUN: list[Callable[[Any], Any]] = [
     *STORE,
     option("--platform", "What the images are built for; those of their `platforms` that this run builds.",

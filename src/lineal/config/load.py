@@ -52,6 +52,10 @@ class LoadedProject:
             written = {key: self._written(key) for key in self._paths}
         return {key: written.get(key, DEFAULT) for key in _leaves(msgspec.to_builtins(self.project), ())}
 
+    def origin(self, key: str) -> Origin:
+        """Where the value of one dotted key comes from."""
+        return self._written(key) if key in self._paths else DEFAULT
+
     def place(self, key: str) -> Location:
         """Where a dotted key is written, or else the nearest key above it; for error messages."""
         if self.document is None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from lineal.config.document import Path
+from lineal.config.convert import convert
+from lineal.config.document import Path, parse, spell
 from lineal.config.rule_violation import RuleViolation
+from lineal.errors import BadConfiguration, Location, Problems
 from lineal.text import quoted
 from lineal.trust.policy import IdentitySigner, KeySigner, Policy
 
@@ -76,6 +78,31 @@ def policy_of(trust: Trust | None) -> Policy | None:
         return None
     accept = tuple(_signer(one) for one in trust.accept)
     return Policy(trust.key == "required", accept, trust.merged, trust.recompute)
+
+
+class PolicyFile(Struct, frozen=True, kw_only=True):
+    """A file beside the commit that says whom to believe: `trust:` as in lineal.yaml. What else it has does not
+    count."""
+
+    trust: Trust
+
+
+def read_policy(text: str, file: str) -> tuple[Policy, Callable[[str], Location]]:
+    """What a policy file says, and where a dotted key of it is written. Raises `BadConfiguration`."""
+    document = parse(text, file)
+    if not isinstance(document.root.value, dict) or "trust" not in document.root.value:
+        raise BadConfiguration(
+            "The policy says nothing of whom to believe.", id="LN-1056", place=Location(file),
+            remedy="Write `trust:` as in lineal.yaml.",
+        )  # fmt: skip
+    trust = convert(document, PolicyFile).trust
+    problems = Problems()
+    for broken in check_trust(trust):
+        place = document.place(broken.path)
+        problems.add(BadConfiguration(broken.message, id="LN-1005", place=place, remedy=broken.remedy))
+    problems.end()
+    paths = {spell(path): path for path, _ in document.nodes()}
+    return policy_of(trust) or Policy(), lambda key: document.place(paths.get(key, ("trust",)))
 
 
 def check_trust(trust: Trust) -> Iterator[RuleViolation]:

@@ -28,6 +28,8 @@ PROXY_ARGS = frozenset(
 )
 
 
+_SPECIAL = "$'\"<"
+"""The letters at which the lexer does more than go on."""
 _DEEPEST = 8
 """Values of ARG that may wait for each other: each could double the one before."""
 Missed = Callable[[str], None]
@@ -185,6 +187,8 @@ class Scope:
     def expand(self, raw: str, *, quotes: bool = True, missed: Missed = _ignore) -> Word:
         """`missed` is told the variables without a value that no ARG declares. Raises ValueError for a bad
         substitution and for `${x:?message}`."""
+        if not any(letter in raw for letter in (*_SPECIAL, self.escape)):
+            return raw
         _refuse_odd(raw)
         seen: dict[str, Word | None] = {}
         variables = self.variables

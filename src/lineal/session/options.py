@@ -25,6 +25,7 @@ class Options:
     template: str | None = None
     bundle_version: str | None = None
     bundle_repo: str | None = None
+    policy: str | None = None
     lock: str | None = None
     engine: str | None = None
     platform: tuple[str, ...] = ()

@@ -25,7 +25,6 @@ from lineal.config.secrets import Mask, SecretValues
 from lineal.config.setting import DEFAULT, Origin, Setting
 from lineal.config.ssh_agents import SshAgents
 from lineal.config.template import GitFacts
-from lineal.config.trust import policy_of
 from lineal.context.artifacts import Artifacts
 from lineal.context.committed import COMMIT_IT, NOT_COMMITTED
 from lineal.dockerfile.stage import Platforms
@@ -41,6 +40,7 @@ from lineal.oci.platform import normal
 from lineal.progress import Notes, Progress
 from lineal.session.given import Given
 from lineal.session.leaving import MaskedProgress, mask_error
+from lineal.session.policy import PolicyOfRun, of_commit, of_file
 from lineal.session.project import load_exceptions, load_project, project_of_dockerfile, project_of_flags
 from lineal.session.settings import PUBLISH, Settings, StoreSettings
 from lineal.session.signing import SigningOfRun
@@ -336,7 +336,7 @@ class Session:
     @cached_property
     def trust(self) -> TrustOfRun:
         """Whom this run believes. Raises `BadConfiguration`."""
-        policy, place = policy_of(self.loaded.project.trust), self.loaded.place("trust")
+        policy, place = self.policy.policy, self.policy.place("trust")
         check_supported(policy, place)
         keys = keys_of(self.settings.environ, self.context, self.progress.warn)
         repository, signing = repository_of(self.store_settings.repo.value), self.signing
@@ -348,10 +348,21 @@ class Session:
     @cached_property
     def signing(self) -> SigningOfRun:
         """How this run signs, and whose signatures its commit accepts."""
-        policy = policy_of(self.loaded.project.trust)
+        found = self.policy
         return SigningOfRun(
-            policy, self.settings.environ, self.context, self.checkout.root, self.repository.file, self.loaded.place
+            found.policy, self.settings.environ, self.context, self.checkout.root, found.read, found.place
         )
+
+    @cached_property
+    def policy(self) -> PolicyOfRun:
+        """Whom the run believes, as its caller says, else its commit. Raises `BadConfiguration`."""
+        return self.given_policy or of_commit(self.loaded, self.repository.file)
+
+    @cached_property
+    def given_policy(self) -> PolicyOfRun | None:
+        """What `--policy` says. Raises `BadConfiguration`."""
+        name = self.settings.policy.value
+        return of_file(self.start / name, name) if name else None
 
     @cached_property
     def lock_choice(self) -> Choice:

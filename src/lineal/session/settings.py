@@ -74,6 +74,7 @@ class Settings:
     ignored_refs: Lines
     bundle_version: Setting[str]
     bundle_repo: Setting[str]
+    policy: Setting[str]
     template: Setting[str]
     runners: Setting[Mapping[str, tuple[str, ...]]]
     """Labels of the runners for platforms."""
@@ -99,7 +100,7 @@ class StoreSettings:
     def of(cls, settings: Settings, loaded: LoadedProject, default_repo: Setting[str]) -> StoreSettings:
         """`default_repo` is for a run that names no store, empty where there is none. Raises `BadConfiguration`."""
         read, given = _Reader(settings.environ), settings.given
-        kept = Setting(loaded.project.cleanup.keep_days, loaded.origins["cleanup.keep_days"])
+        kept = Setting(loaded.project.cleanup.keep_days, loaded.origin("cleanup.keep_days"))
         repo = read.text("repo", given.repo, loaded.setting("repo"), default_repo)
         if not repo.value and repo.origin == default_repo.origin:
             raise BadConfiguration(
@@ -176,6 +177,7 @@ def _settings(options: Options) -> Settings:
         ignored_refs=read.lines("ignore-ref", options.ignore_ref),
         bundle_version=read.text("bundle-version", options.bundle_version),
         bundle_repo=read.text("bundle-repo", options.bundle_repo),
+        policy=read.text("policy", options.policy),
         template=read.text("template", options.template),
         runners=_runners(read.lines("runner", options.runner)),
         report=read.text("report", options.report),

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lineal.errors import BadConfiguration, Location
+from lineal.session.policy import PolicyOfRun
+from lineal.store.statement import STATEMENT
 from lineal.trust.keys import PASSWORD, SIGNING_KEY
 from lineal.trust.policy import KeySigner, Policy
 
@@ -68,11 +70,15 @@ class SigningOfRun:
     @property
     def sign(self) -> Sign | None:
         """Signs a statement; None for a run without a key. Raises `BadConfiguration` for a key that is none."""
+        return self.sign_as(STATEMENT)
+
+    def sign_as(self, kind: str) -> Sign | None:
+        """The same for documents of another kind."""
         if not self.has_key:
             return None
         from lineal.trust.signed import signer
 
-        return signer(self._key)
+        return signer(self._key, kind)
 
     @property
     def signer(self) -> str | None:
@@ -91,20 +97,34 @@ class SigningOfRun:
 
     @cached_property
     def _accepted(self) -> list[PublicKey]:
-        """The keys in the order of the policy."""
-        from lineal.trust.keys import read_public_key
+        return accepted_keys(PolicyOfRun(self.policy, self.read, self.place))
 
-        found = []
-        for number, signer in enumerate(self._signers):
-            if isinstance(signer, KeySigner):
-                place = self.place(f"trust.accept[{number}].key")
-                data = self.read(signer.path)
-                if data is None:
-                    raise BadConfiguration(
-                        f"The commit has no file {signer.path}, whose key it accepts.",
-                        id="LN-1048",
-                        place=place,
-                        remedy="Commit the public key, or correct the path.",
-                    )
-                found.append(read_public_key(data, signer.path, place))
-        return found
+
+def sign_alone(environ: Mapping[str, str], root: Path, kind: str) -> Sign | None:
+    """What signs in a run that is about no commit. Raises `BadConfiguration`."""
+    if not environ.get(SIGNING_KEY):
+        return None
+    from lineal.trust.keys import read_signing_key
+    from lineal.trust.signed import signer
+
+    return signer(read_signing_key(environ[SIGNING_KEY], environ.get(PASSWORD, ""), root), kind)
+
+
+def accepted_keys(found: PolicyOfRun) -> list[PublicKey]:
+    """The public keys of a policy, in its order. Raises `BadConfiguration`."""
+    from lineal.trust.keys import read_public_key
+
+    keys = []
+    for number, signer in enumerate(found.policy.accept if found.policy is not None else ()):
+        if isinstance(signer, KeySigner):
+            place = found.place(f"trust.accept[{number}].key")
+            data = found.read(signer.path)
+            if data is None:
+                raise BadConfiguration(
+                    f"There is no file {signer.path}, whose key is accepted.",
+                    id="LN-1048",
+                    place=place,
+                    remedy="Add the public key, in a commit where the policy is a commit's, or correct the path.",
+                )
+            keys.append(read_public_key(data, signer.path, place))
+    return keys

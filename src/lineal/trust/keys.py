@@ -84,7 +84,8 @@ class SigningKey:
 
         if isinstance(self.key, ed25519.Ed25519PrivateKey):
             return self.key.sign(message)
-        return self.key.sign(message, ec.ECDSA(SHA256()))
+        # The same each time: what is published again is the same to the byte.
+        return self.key.sign(message, ec.ECDSA(SHA256(), deterministic_signing=True))
 
 
 def read_public_key(data: bytes, name: str, place: Location | None = None) -> PublicKey:

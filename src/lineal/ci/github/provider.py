@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from lineal.ci.context import Context, GitReader
+from lineal.ci.github.forge import registry_of
 from lineal.ci.jobs import JobSettings
 from lineal.ci.login import Login
 from lineal.ci.results import ResultFiles
@@ -62,8 +63,15 @@ class GitHub:
         return f"{server}/{workflow}" if workflow else "", f"{run}/attempts/{attempt}" if run and attempt else run
 
     def logins(self) -> Sequence[Login]:
-        """None: a job has its token only when a step is given it, and the action logs in with that."""
-        return ()
+        """The job's token, where a step is given it (`env: {GITHUB_TOKEN: …}`): for the forge's own registry."""
+        token = self.environ.get("GITHUB_TOKEN")
+        if not (self.is_here and token):
+            return ()
+        try:
+            host = registry_of(self.environ)
+        except ValueError:
+            return ()
+        return (Login(host, "GITHUB_TOKEN", self.environ.get("GITHUB_ACTOR") or "x-access-token", token),)
 
     def jobs(self, settings: JobSettings) -> Callable[[Report], str]:
         from lineal.ci.github.matrix import matrix

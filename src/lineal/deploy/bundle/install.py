@@ -9,7 +9,7 @@ from lineal.config.secrets import SecretValues
 from lineal.deploy import sops_policy
 from lineal.deploy.bundle import registry
 from lineal.deploy.bundle.bundle import Bundle
-from lineal.deploy.bundle.vouched import marks_of
+from lineal.deploy.bundle.vouched import vouchers_of
 from lineal.deploy.inputs import read_values, seconds_of
 from lineal.deploy.release import Chart, Release, ValuesFile
 from lineal.deploy.sops import decrypted, is_encrypted
@@ -31,7 +31,7 @@ class Installation:
         self.reference = reference
         address, self.version = registry.parse(reference)
         self.store = session.stores.store(address)
-        self._marks = marks_of(session.settings.environ)
+        self._vouchers = vouchers_of(session.settings.environ, session.given_policy)
         self._found: tuple[Bundle, Manifest] | None = None
 
     @cached_property
@@ -47,7 +47,7 @@ class Installation:
 
     @property
     def bundle(self) -> Bundle:
-        self._found = self._found or registry.get(self.store, self.version, self.reference, self._marks)
+        self._found = self._found or registry.get(self.store, self.version, self.reference, self._vouchers)
         return self._found[0]
 
     def found(self) -> tuple[BundleReport, Bundle | None]:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from lineal.deploy.bundle.bundle import CHART, CONFIG, OLD_CHART, Bundle, tag_of
-from lineal.deploy.bundle.vouched import require_mark, require_version
+from lineal.deploy.bundle.vouched import EVERYBODY, Vouchers, require_version, require_vouched
 from lineal.deploy.helm.chart_archive import MOST, unpack
 from lineal.errors import BadConfiguration, DeployFailed, MissingContent
 from lineal.oci import Conflict, Store
@@ -16,7 +16,6 @@ from lineal.oci.reference import parse_address, parse_reference
 from lineal.oci.types import Manifest
 from lineal.oci.verify import is_digest
 from lineal.text import quoted
-from lineal.trust.mark import Marks
 
 SCHEME = "oci://"
 
@@ -41,14 +40,14 @@ def parse(reference: str) -> tuple[str, str]:
     return address, digest or tag_of(version)
 
 
-def get(store: Store, version: str, name: str, marks: Marks | None = None) -> tuple[Bundle, Manifest]:
+def get(store: Store, version: str, name: str, vouchers: Vouchers = EVERYBODY) -> tuple[Bundle, Manifest]:
     """The bundle at a tag or digest. `name` is the reference as the user wrote it. Raises `DeployFailed` when it is
-    none, or one that the `marks` of a run with a key do not vouch for: before anything of it is read."""
+    none, or one that the `vouchers` do not vouch for: before anything of it is read."""
     manifest = store.manifest(version)
     if manifest is None:
         what = f"There is no bundle {quoted(name)}."
         raise DeployFailed(what, id="LN-7005", remedy="Check repository and version, or run `lineal bundle publish`.")
-    require_mark(marks, manifest, name)
+    require_vouched(vouchers, manifest, name)
     digest = _chart(manifest)
     if digest is None:
         what = f"{quoted(name)} is no Helm chart."
@@ -60,7 +59,7 @@ def get(store: Store, version: str, name: str, marks: Marks | None = None) -> tu
         raise DeployFailed(what, id="LN-7007", remedy="Publish the bundle again under another version.") from None
     bundle = Bundle(directory, files)
     _ = bundle.values
-    require_version(marks, manifest, bundle, version, name)
+    require_version(vouchers, manifest, bundle, version, name)
     return bundle, manifest
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from lineal.deploy.helm.chart_archive import unpack
 from lineal.deploy.release import Release
 from lineal.errors import BadConfiguration, DeployFailed, LinealError, Location, Unreachable
+from lineal.job_program import in_its_place
 from lineal.kube import kubeconfig
 from lineal.text import printable, size
 
@@ -27,7 +28,8 @@ def _program(matched: re.Match[str], _reason: str, release: Release, environ: Ma
     return BadConfiguration(
         what,
         id="LN-6046",
-        remedy="Install it where this job runs, or use a kubeconfig with a token or a certificate.",
+        remedy=in_its_place(environ)
+        or "Install it where this job runs, or use a kubeconfig with a token or a certificate.",
     )
 
 

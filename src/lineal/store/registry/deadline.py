@@ -1,10 +1,13 @@
-"""The time that an answer may take altogether. A time-out of a socket begins anew with each byte that arrives."""
+"""The time that an answer may take altogether. A time-out of a socket begins anew with each byte that arrives.
+
+One thread watches all deadlines of a process: a thread for each would take as long as the rest of a request."""
 
 from __future__ import annotations
 
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
@@ -26,21 +29,19 @@ class Deadline:
     def __init__(self, host: str, end: Callable[[], None] | None = None) -> None:
         """`end` makes the reading fail; without it, the socket that this thread takes for its request is shut."""
         self._host, self._seconds = host, SECONDS
-        self._timer = threading.Timer(SECONDS, self._expire)
-        self._timer.daemon = True
         self._end = end
         self._socket: socket.socket | None = None
         self._over = False
 
     def __enter__(self) -> Self:
         _thread.deadline = self
-        self._timer.start()
+        _watcher.begin(self, self._seconds)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._timer.cancel()
+        _watcher.end(self)
         _thread.deadline = None
         if self._socket is not None:
             self._socket.close()
@@ -57,15 +58,57 @@ class Deadline:
             self._socket.close()
         self._socket = socket.socket(fileno=os.dup(descriptor))
         if self._over:
-            self._expire()
+            self.expire()
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
         self._over = True
         with suppress(OSError, RuntimeError, ValueError):
             if self._end is not None:
                 self._end()
             elif self._socket is not None:
                 self._socket.shutdown(socket.SHUT_RDWR)
+
+
+class _Watcher:
+    """Expires deadlines, in a thread that begins with the first one."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._ends: dict[Deadline, float] = {}
+        """When each one is over, on the monotonic clock."""
+        self._next = float("inf")
+        """When the thread looks again."""
+        self._thread: threading.Thread | None = None
+
+    def begin(self, deadline: Deadline, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        with self._changed:
+            self._ends[deadline] = end
+            # A process that was forked has no thread of its parent's.
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._watch, name="deadlines", daemon=True)
+                self._thread.start()
+            elif end < self._next:
+                self._changed.notify()
+
+    def end(self, deadline: Deadline) -> None:
+        with self._changed:
+            self._ends.pop(deadline, None)
+
+    def _watch(self) -> None:
+        while True:
+            with self._changed:
+                self._next = min(self._ends.values(), default=time.monotonic() + SECONDS)
+                self._changed.wait(self._next - time.monotonic())
+                now = time.monotonic()
+                over = [deadline for deadline, end in self._ends.items() if end <= now]
+                for deadline in over:
+                    del self._ends[deadline]
+            for deadline in over:
+                deadline.expire()
+
+
+_watcher = _Watcher()
 
 
 def _watch(connection: socket.socket | None) -> None:

@@ -3,12 +3,15 @@
 The list is what its first request and the `Link`s after it give. Beginning at a checksum (`last=`) would spare most
 of it, but registries ignore that, are off by one, answer 404, or mean a number by it. So it is used only where it
 pays (the first page names a next one), and after it has been proven: asked to begin just below a tag of that page,
-the registry must begin with that tag. Every answer is checked again; what looks wrong leads to the whole list."""
+the registry must begin with that tag. Every answer is checked again; what looks wrong leads to the whole list.
+
+Those who need the whole list at the same time share it: a build publishes many stages, and for each of them it asks
+for a list that is younger than its own tag."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 from urllib.parse import urlencode
 
@@ -19,6 +22,7 @@ from lineal.oci.verify import invalid_response, read_json
 from lineal.store.registry.auth import LISTING
 from lineal.store.registry.errors import ConnectionFailed
 from lineal.store.registry.response import Response
+from lineal.store.registry.together import Together
 from lineal.store.registry.transport import Transport
 from lineal.store.registry.tries import TRIES
 from lineal.store.tags import is_checksum, is_claim_key, parse_stage_tag
@@ -52,33 +56,39 @@ class TagList:
         self._takes_n = True
         self._begins: bool | None = None
         """Whether this registry begins a list where it is asked to; None: not proven yet."""
-        self._proving = threading.Lock()
+        self._whole: Together[list[str]] = Together(self._walk)
 
     def tags(self, prefix: str = "") -> list[str]:
         """Every tag that begins with `prefix`; empty when the repository does not exist."""
         if self._begins and _can_begin(prefix) and (found := self._range(prefix)) is not None:
             return found
+        return self._whole.ask(prefix)
+
+    def _walk(self, prefixes: Collection[str]) -> Mapping[str, list[str]]:
+        """The tags that begin with each of these."""
         for start in range(1, STARTS + 1):
-            every = self._all(prefix, last_start=start == STARTS)
+            every = self._all(prefixes, last_start=start == STARTS)
             if every is not None:
-                return list(dict.fromkeys(every))
+                return {prefix: list(dict.fromkeys(found)) for prefix, found in every.items()}
         raise AssertionError("the last start returns or raises")
 
-    def _all(self, prefix: str, *, last_start: bool) -> list[str] | None:
-        """What begins with `prefix` of all pages, or what the registry has for a checksum. None when a further page
+    def _all(self, prefixes: Collection[str], *, last_start: bool) -> dict[str, list[str]] | None:
+        """What begins with each prefix of all pages, or what the registry has for checksums. None when a further page
         has vanished."""
+        found: dict[str, list[str]] = {prefix: [] for prefix in prefixes}
         answer = self._first()
         if answer.status == 404:
-            return []
+            return found
         page, seen = self._page(answer), {answer.url}
         following = self._next(answer)
         if following is None and self._takes_n and len(page) == PAGE:
             # Full, and no word of another one: a registry that pages without `Link` gives its default instead.
             answer = self._get(self._url())
             page, following = page + self._page(answer), self._next(answer)
-        found, size = _matching(page, prefix), _size(page)
-        if following and self._may_begin(prefix, page) and (some := self._range(prefix)) is not None:
+        if following and self._may_begin(prefixes, page) and (some := self._ranges(prefixes)) is not None:
             return some
+        _sort_out(page, found)
+        size = _size(page)
         while following:
             if following in seen or len(seen) == MAX_PAGES or size > MAX_NAMES:
                 raise invalid_response(self._http.host, "a list of tags that has no end")
@@ -87,7 +97,7 @@ class TagList:
             if answer.status == 404 and not last_start:
                 return None
             page = self._page(answer)
-            found += _matching(page, prefix)
+            _sort_out(page, found)
             size += _size(page)
             following = self._next(answer)
         return found
@@ -101,14 +111,13 @@ class TagList:
             self._takes_n = False
         return self._get(self._url())
 
-    def _may_begin(self, prefix: str, page: Sequence[str]) -> bool:
+    def _may_begin(self, prefixes: Collection[str], page: Sequence[str]) -> bool:
         """Prove, once, that the registry begins a list where it is asked to."""
-        if not _can_begin(prefix) or not _is_sorted(page):
+        if not all(map(_can_begin, prefixes)) or not _is_sorted(page):
             return False
-        with self._proving:
-            if self._begins is None and (tag := _telling(page)):
-                self._begins = self._begins_at(tag)
-            return self._begins is True
+        if self._begins is None and (tag := _telling(page)):
+            self._begins = self._begins_at(tag)
+        return self._begins is True
 
     def _begins_at(self, tag: str) -> bool | None:
         try:
@@ -118,6 +127,15 @@ class TagList:
         if answer.passing and answer.status != 500:
             return None
         return answer.status == 200 and self._page(answer)[:1] == [tag]
+
+    def _ranges(self, checksums: Collection[str]) -> dict[str, list[str]] | None:
+        found = {}
+        for checksum in checksums:
+            some = self._range(checksum)
+            if some is None:
+                return None
+            found[checksum] = some
+        return found
 
     def _range(self, checksum: str) -> list[str] | None:
         """The tags of a checksum by `last=`, up to the first tag behind them. None when that cannot be believed."""
@@ -189,8 +207,14 @@ def _just_below(tag: str) -> str:
     return head if end == "0" else f"{head}{'9' if end == 'a' else chr(ord(end) - 1)}z"
 
 
-def _matching(page: Sequence[str], prefix: str) -> list[str]:
-    return [tag for tag in page if tag.startswith(prefix)]
+def _sort_out(page: Sequence[str], found: Mapping[str, list[str]]) -> None:
+    """Add the tags of a page to those that begin like them."""
+    tags = sorted(page)
+    for prefix, those in found.items():
+        start = end = bisect_left(tags, prefix)
+        while end < len(tags) and tags[end].startswith(prefix):
+            end += 1
+        those += tags[start:end]
 
 
 def _size(page: Sequence[str]) -> int:

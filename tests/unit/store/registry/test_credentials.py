@@ -159,6 +159,14 @@ def test_a_helper_that_fails_is_reported_without_its_output(
     assert "secret" not in problem
 
 
+def test_in_the_container_of_the_action_it_says_how_to_have_the_helper(tmp_path: Path) -> None:
+    write(tmp_path / ".docker" / "config.json", credHelpers={HOST: "absent"})
+    action = {"LINEAL_ACTION_WORKSPACE": "/w", "GITHUB_ACTION_REPOSITORY": "acme/lineal"}
+    _, problem = find_credential(HOST, "team/app", environ(tmp_path) | action)
+    assert problem is not None
+    assert "acme/lineal/setup puts lineal on the runner itself" in problem
+
+
 def wrapped(text: str, end: str, width: int = 12) -> str:
     return end.join(text[start : start + width] for start in range(0, len(text), width)) + end
 

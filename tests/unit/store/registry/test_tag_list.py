@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -202,28 +203,35 @@ def test_a_checksum_of_more_tags_than_a_page(tags: New) -> None:
     assert any(query.startswith("n=1&") for query in served.lists)
 
 
-class Meeting(Quirk):
-    """Answers a proof when so many lists have been begun."""
+class Held(Quirk):
+    """Answers the first list when it may."""
 
-    def __init__(self, threads: int) -> None:
-        self.begun, self.all = threading.Semaphore(0), threads
+    def __init__(self) -> None:
+        self.asked, self.may = threading.Event(), threading.Event()
 
     def __call__(self, request: Request, forward: Forward) -> Answer:
-        if request.query.get("n") == "1000":
-            self.begun.release()
-        elif request.query.get("n") == "1":
-            for _ in range(self.all):
-                assert self.begun.acquire(timeout=300)
-            self.begun.release(self.all)
+        if request.query.get("n") == "1000" and not self.asked.is_set():
+            self.asked.set()
+            assert self.may.wait(timeout=300)
         return forward(request)
 
 
-def test_threads_prove_once(tags: New) -> None:
-    served = tags(Meeting(8), Pages(crowd(300)))
-    with served.open() as store, ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: set(store.tags(OURS)), range(8)))
-    assert found == [family(5, 7, 1_700_000_000_000)] * 8
-    assert sum(query.startswith("n=1&") for query in served.lists) == 1
+@pytest.mark.parametrize("pages", [(), (Pages(crowd(300)),)], ids=["one answer", "pages"])
+def test_those_who_ask_meanwhile_share_the_next_list(tags: New, pages: tuple[Quirk, ...]) -> None:
+    held = Held()
+    served = tags(held, *pages)
+    wanted = [OURS, *(f"{number:064x}" for number in range(7))]
+    with served.open() as store, ThreadPoolExecutor(9) as pool:
+        first = pool.submit(store.tags, OURS)
+        assert held.asked.wait(timeout=300)
+        rest = [pool.submit(store.tags, prefix) for prefix in wanted]
+        while len(store._listing._whole._gathering.keys) < len(wanted):
+            time.sleep(0.01)
+        held.may.set()
+        assert set(first.result()) == set(rest[0].result()) == family(5, 7, 1_700_000_000_000)
+        assert all(not answer.result() for answer in rest[1:])
+    assert sum(query.startswith("n=1000") for query in served.lists) == 2
+    assert sum(query.startswith("n=1&") for query in served.lists) == len(pages)
 
 
 class Turns(Pages):

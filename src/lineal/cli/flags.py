@@ -71,6 +71,14 @@ RUN: list[Callable[[Any], Any]] = [
     *REPORT,
     _DEBUG,
 ]  # fmt: skip
+_ENGINE: list[Callable[[Any], Any]] = [
+    option(
+        "--engine",
+        "What executes RUN: auto, docker, buildkit, buildkit:ADDRESS, buildkitd or runc.",
+        metavar="ENGINE",
+    ),
+    option("--engine-network", "The network of a RUN that names none: default or host.", metavar="NETWORK"),
+]  # fmt: skip
 BUILD: list[Callable[[Any], Any]] = [
     option("--secret", "A secret for RUN --mount=type=secret. May be repeated.", multiple=True,
             metavar="id=ID,env=VARIABLE|src=FILE"),
@@ -86,13 +94,8 @@ BUILD: list[Callable[[Any], Any]] = [
             metavar="ENTITLEMENT", multiple=True),
     option("--overwrite-tag", "Move tags of finished images that name a version, or that history keeps back.",
             is_flag=True),
-    option(
-        "--engine",
-        "What executes RUN: auto, docker, buildkit, buildkit:ADDRESS, buildkitd or runc.",
-        metavar="ENGINE",
-    ),
+    *_ENGINE,
     option("--no-cache-mounts", "Let every cache mount begin empty, and keep none.", is_flag=True),
-    option("--engine-network", "The network of a RUN that names none: default or host.", metavar="NETWORK"),
 ]  # fmt: skip
 EXPORT: list[Callable[[Any], Any]] = [
     option("--load", "Put the finished images into the Docker Engine of this machine.", is_flag=True),
@@ -121,9 +124,17 @@ RELEASE: list[Callable[[Any], Any]] = [
 CONTEXT: list[Callable[[Any], Any]] = [
     option("--kube-context", "The kubeconfig context of the cluster.", metavar="NAME"),
 ]
+DOCTOR: list[Callable[[Any], Any]] = [*STORE, *_ENGINE, *TARGET, *CONTEXT, _DEBUG]
 PLACE: list[Callable[[Any], Any]] = [
     *CONTEXT,
     option("--timeout", "How long to wait until the release is ready, such as 10m.", metavar="DURATION"),
+]
+SERVER_SIDE: list[Callable[[Any], Any]] = [
+    option(
+        "--server-side",
+        "With Helm 4: let the API server apply the manifests, and take over fields that somebody else has.",
+        is_flag=True,
+    ),
 ]
 CLUSTER: list[Callable[[Any], Any]] = [
     *PLACE,
@@ -132,11 +143,7 @@ CLUSTER: list[Callable[[Any], Any]] = [
         "Take over objects of the chart that are in the cluster already, whoever made them.",
         is_flag=True,
     ),
-    option(
-        "--server-side",
-        "With Helm 4: let the API server apply the manifests, and take over fields that somebody else has.",
-        is_flag=True,
-    ),
+    *SERVER_SIDE,
     option(
         "--skip-unchanged/--no-skip-unchanged",
         "Deploy nothing when the manifests are what was deployed before (default yes).",

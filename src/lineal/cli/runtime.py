@@ -15,7 +15,7 @@ from lineal.errors import LinealError
 if TYPE_CHECKING:
     from lineal.session.session import Session
 
-_WITHOUT_PAGE = ("bundle copy", "cleanup", "config")
+_WITHOUT_PAGE = ("bundle copy", "cleanup", "config", "doctor")
 """The commands that leave no page when they work either."""
 
 

@@ -24,11 +24,15 @@ COMMANDS = [
     "converge",
     "bundle",
     "dismiss",
+    "rollback",
+    "drift",
     "verify",
     "cleanup",
     "config",
     "init",
     "schema",
+    "completion",
+    "doctor",
 ]
 
 

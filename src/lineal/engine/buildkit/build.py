@@ -55,10 +55,7 @@ class Build:
         target: Target | None,
         workspace: Path,
         check: Callable[[], None],
-        trees: Mapping[str, KeptTree] | None = None,
     ) -> None:
-        """`trees` are the caches of the command that the run keeps by itself, by their targets."""
-        self._trees = trees or {}
         self._control = control
         self._address = address
         self._store = store
@@ -75,15 +72,16 @@ class Build:
         self._control.close()
 
     def run(
-        self, parent: Image, command: Command, network: str, output: Callable[[str], None]
-    ) -> Layer | PushedLayer:
-        """Raises what `Engine.run` raises, and `CannotReach`, before the command has begun."""
-        whole = parent.config_json
-        platform = {key: str(whole[key]) for key in ("architecture", "os", "variant") if whole.get(key)}
+        self, parent: Image, command: Command, network: str, output: Callable[[str], None],
+        trees: Mapping[str, KeptTree],
+    ) -> Layer | PushedLayer:  # fmt: skip
+        """`trees` are the caches of the command that the run keeps by itself, by their targets. Raises what
+        `Engine.run` raises, and `CannotReach`, before the command has begun."""
+        platform = _fields(parent)
         graph = Graph(_platform(platform))
         try:
             below = self._parent(graph, parent)
-            execution = Execution(graph, self._session, self._blobs, platform, self._store.address, self._trees)
+            execution = Execution(graph, self._session, self._blobs, platform, self._store.address, trees)
             made = execution.add(command, below, network)
             layer = made if below is None else graph.difference(below, made)
             work = _Work(graph, made, layer, command, network, output)
@@ -100,6 +98,29 @@ class Build:
         except ConnectionLost as error:
             self._check()
             raise lost(self._address, error) from error
+        finally:
+            self._blobs.close()
+
+    def fetch(self, image: Image) -> None:
+        """Have the daemon fetch and unpack an image. Raises `Unreachable`, which leaves nothing changed."""
+        graph = Graph(_platform(_fields(image)))
+        below = self._parent(graph, image)
+        # It unpacks what something is to be done in.
+        nothing = ops_pb2.FileActionRm(path="/.lineal-nothing", allowNotFound=True)
+        touched = graph.file(below, [ops_pb2.FileAction(rm=nothing)])
+        request = control_pb2.SolveRequest(
+            Ref=self._reference, Session=self._session.id, Definition=graph.definition(touched), Internal=True
+        )
+        try:
+            with self._session.serve(self._control):
+                answer(self._control.ask(_CONTROL + "Solve", request.SerializeToString()))
+        except ConnectionLost as error:
+            self._check()
+            raise lost(self._address, error) from error
+        except RpcError as error:
+            self._check()
+            said = f"The buildkitd at {self._address} did not fetch an image: {error.message}"
+            raise Unreachable(said, id="LN-5028") from error
         finally:
             self._blobs.close()
 
@@ -278,6 +299,11 @@ def _reason(solving: Stream, error: RpcError) -> RpcError:
         except RpcError as reason:
             return reason
     return error
+
+
+def _fields(image: Image) -> dict[str, str]:
+    whole = image.config_json
+    return {key: str(whole[key]) for key in ("architecture", "os", "variant") if whole.get(key)}
 
 
 def _platform(fields: dict[str, str]) -> ops_pb2.Platform:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -256,6 +257,14 @@ class Registry(Store):
             # Some keep a tag's own copy.
             for tag in tags:
                 self._expect(self._delete(tag), "delete", *_DELETED)
+
+    def check_delete(self) -> None:
+        """Ask for the right to delete here, by a digest that nothing has. Raises `Unreachable` when there is none."""
+        self.delete(f"sha256:{secrets.token_hex(32)}")
+
+    def mounts(self, digest: str) -> bool:
+        """Whether the registry takes blobs over from one repository to another, asked with one that is here."""
+        return self._uploads.mount(Descriptor("", digest, 0), self.repository)
 
     def _delete(self, reference: str) -> Response:
         return self._http.ask("DELETE", f"{self._base}/manifests/{reference}", self._deleting)

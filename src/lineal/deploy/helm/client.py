@@ -152,6 +152,8 @@ class Helm:
             raise BadConfiguration(what, id="LN-6012", remedy=remedy)
         if self.major == 3:
             return []
+        if release.server_side is None:
+            return ["--server-side=auto"]
         return ["--server-side=true", "--force-conflicts"] if release.server_side else ["--server-side=false"]
 
     @property

@@ -6,7 +6,6 @@ import enum
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
 
 from lineal.clock import Time
 from lineal.git.history import Ancestry
@@ -20,6 +19,7 @@ from lineal.text import printable
 from lineal.trust import Verdict as Judgement
 from lineal.trust.judge import EVERYBODY, Judge
 from lineal.trust.mark import is_marked
+from lineal.value import dataclass
 
 GRACE = 3.0
 """Seconds until a write that another run based on an earlier read is visible to us (see `stages/publish.py`)."""

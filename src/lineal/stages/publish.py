@@ -13,7 +13,7 @@ import socket
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 from lineal.errors import Unreachable
@@ -25,6 +25,7 @@ from lineal.stages.visibility import DEV_PREFIX
 from lineal.store.record import NOTHING, Record, Sign, record_documents, stage_index
 from lineal.store.statement import Making
 from lineal.store.tags import LAST, stage_tag
+from lineal.value import dataclass
 
 LOOK = 1.0
 """Seconds for which a run may act on a look at the store. A run that was held up longer looks again before it

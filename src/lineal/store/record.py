@@ -6,7 +6,7 @@ import json
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from lineal.errors import MissingContent
@@ -17,6 +17,7 @@ from lineal.oci.types import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Blob, Descript
 from lineal.oci.verify import digest_of, size_of
 from lineal.store.statement import PROVENANCE, STATEMENT, Making, StageStatement
 from lineal.store.tags import open_anchor_tag, stage_tag
+from lineal.value import dataclass
 
 PREFIX = "dev.lineal."
 

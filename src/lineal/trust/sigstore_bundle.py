@@ -123,25 +123,26 @@ class Sigstore:
         from sigstore.errors import Error
         from sigstore.oidc import ExpiredIdentity
 
-        with self._guard:
-            try:
-                bundle = self._sign(Statement(statement), token)
-            except (Error, ExpiredIdentity, OSError, ValueError) as error:
-                raise self._refused(error) from None
+        try:
+            # The log answers when the statement is in it, which takes seconds: several threads wait at once.
+            bundle = self._signer_of(token).sign_dsse(Statement(statement)).to_json()
+        except (Error, ExpiredIdentity, OSError, ValueError) as error:
+            raise self._refused(error) from None
         found = json.loads(bundle)
         (signature,) = found["dsseEnvelope"]["signatures"]
         return Vouched(b64decode(signature["sig"]), found["verificationMaterial"])
 
-    def _sign(self, statement: Any, token: Callable[[], str]) -> str:
+    def _signer_of(self, token: Callable[[], str]) -> Signer:
         from sigstore.oidc import IdentityToken
         from sigstore.sign import Signer, SigningContext
 
-        # A build takes longer than a certificate is valid.
-        if self._signer is None or self._monotonic() > self._signer_until:
-            context = SigningContext.from_trust_config(self._trust)
-            self._signer = Signer(IdentityToken(token()), context)
-            self._signer_until = self._monotonic() + _SECONDS
-        return self._signer.sign_dsse(statement).to_json()
+        with self._guard:
+            # A build takes longer than a certificate is valid.
+            if self._signer is None or self._monotonic() > self._signer_until:
+                context = SigningContext.from_trust_config(self._trust)
+                self._signer = Signer(IdentityToken(token()), context)
+                self._signer_until = self._monotonic() + _SECONDS
+            return self._signer
 
     @staticmethod
     def _refused(error: Exception) -> Unreachable:

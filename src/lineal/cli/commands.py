@@ -34,7 +34,7 @@ from lineal.cli.flags import (
 )
 from lineal.cli.image_flags import DESCRIBE, DOCKER, notes, take
 from lineal.cli.runtime import session_of
-from lineal.errors import Unreachable
+from lineal.errors import BadConfiguration, Unreachable
 
 _PENDING = 2
 
@@ -239,20 +239,35 @@ def drift(**given: Any) -> None:
 
 @cli.command(epilog="\b\nExamples:\n  lineal verify registry.example.com/team/shop/api:1.4.2\n"
              "  lineal verify --format json $(lineal build api)")  # fmt: skip
-@click.argument("reference", metavar="REFERENCE")
+@click.argument("reference", metavar="REFERENCE", required=False)
 @options(VERIFY)
+@click.option(
+    "--rebuild",
+    metavar="STAGE",
+    help="Instead: run the RUN at IMAGE:LINE with its cache mounts and without, and compare the layers.",
+)
 @click.option("--format", "format", type=click.Choice(["tree", "json"]), default="tree",
               help="A tree for people (default), or JSON.")  # fmt: skip
 @click.option("--attest", is_flag=True, help="Sign a summary of it for clusters with LINEAL_SIGNING_KEY, when all is "
               "well.")  # fmt: skip
-def verify(reference: str, format: str, attest: bool, **given: Any) -> None:
+def verify(reference: str | None, rebuild: str | None, format: str, attest: bool, **given: Any) -> None:
     """Say what an image rests on: which of its stages git proves, who vouches for the others, what its base is.
 
     Exits with 1 when something is not what it claims to be, with 2 when something rests on nobody's word.
     """
     from lineal.commands.verify import verify
 
+    if (reference is None) == (rebuild is None):
+        raise BadConfiguration(
+            "`lineal verify` takes a REFERENCE or --rebuild STAGE.", id="LN-1016", remedy="Give one of them."
+        )
     with session_of(given) as session:
+        if rebuild is not None:
+            from lineal.commands.rebuild import rebuild as compare
+
+            compare(session, rebuild)
+            return
+        assert reference is not None
         code = verify(session, reference, format, attest=attest)
     if code:
         sys.exit(code)

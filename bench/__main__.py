@@ -7,12 +7,13 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from bench import limits, results
+from bench import large, limits, results
 from bench.action import action
 from bench.breakdown import Part, breakdown
-from bench.cases import Case, buildkit_cases, cases, open_bench
+from bench.cases import Case, Engine, buildkit_cases, cases, open_bench, runc_cases
 from bench.history import history
 from bench.machine import describe, load
 from bench.process import Failed
@@ -29,6 +30,11 @@ _NOTES = (
 )
 
 
+_LARGE: dict[Engine, tuple[float, float, float]] = {
+    "docker": (1.0, 1.0, 1.1), "buildkit": (1.0, 1.0, 1.1), "runc": (1.2, 1.2, 1.1)
+}  # fmt: skip
+"""What is asked of the large RUNs."""
+_RACES: dict[Engine, Callable[[], list[Case]]] = {"docker": cases, "buildkit": buildkit_cases, "runc": runc_cases}
 _FEW_COMMITS = 200_000
 """`python -m bench history` takes a million."""
 
@@ -43,7 +49,10 @@ def main() -> int:
         help="an even number: the sides take turns in going first (default 4)",
     )
     parser.add_argument(
-        "only", nargs="?", choices=["history", "deploy", "buildkit"], help="measure only this, and keep no results"
+        "only",
+        nargs="?",
+        choices=["history", "deploy", *_RACES, *(f"large-{engine}" for engine in _LARGE)],
+        help="measure only this, and keep no results",
     )
     parser.add_argument("--profile", action="store_true", help="show where the time of a cached build goes, instead")
     given = parser.parse_args()
@@ -53,8 +62,10 @@ def main() -> int:
         if given.profile:
             _profile(scratch, given.repetitions)
             return 0
-        if given.only == "buildkit":
-            return _show_buildkit(scratch, given.repetitions)
+        if given.only in _RACES:
+            return _show_races(scratch, given.only, given.repetitions)
+        if engine := _large(given.only):
+            return _show_large(scratch, engine, given.repetitions)
         if given.only:
             return _show_limits(history(scratch) if given.only == "history" else deploys(scratch, given.repetitions))
         return _measure(scratch, given.repetitions)
@@ -68,9 +79,10 @@ def main() -> int:
 def _measure(scratch: Path, repetitions: int) -> int:
     """Everything; 1 when a target is missed."""
     loads = [load()]
-    rows, on_buildkit = cases(), buildkit_cases()
-    version, crashes = _rounds(scratch / "docker", repetitions, rows, loads)
-    buildkit, _ = _rounds(scratch / "buildkit", repetitions, on_buildkit, loads, with_buildkit=True)
+    rows, on_buildkit, on_runc = cases(), buildkit_cases(), runc_cases()
+    version, crashes = _rounds(scratch, "docker", repetitions, rows, loads)
+    buildkit, _ = _rounds(scratch, "buildkit", repetitions, on_buildkit, loads)
+    _rounds(scratch, "runc", repetitions, on_runc, loads)
     print("memory, many files", flush=True)
     measured = [limits.memory(scratch), limits.many_files(scratch, repetitions)]
     print("action", flush=True)
@@ -83,32 +95,48 @@ def _measure(scratch: Path, repetitions: int) -> int:
     notes.append(f"Repetitions: {repetitions}. Engine, registry and checkouts were below {scratch.parent}.")
     if crashes:
         notes.append(f"Docker Engine crashed {crashes} times during `docker build`; these runs were repeated.")
-    page = results.page(rows, on_buildkit, measured, describe(version, buildkit), notes)
+    page = results.page(rows, on_buildkit, on_runc, measured, describe(version, buildkit), notes)
     results.FILE.write_text(page)
     print("\n" + page)
-    missed = results.missed([*rows, *on_buildkit], measured)
+    missed = results.missed([*rows, *on_buildkit, *on_runc], measured)
     if missed:
         print(f"Missed: {', '.join(missed)}.", file=sys.stderr)
     return 1 if missed else 0
 
 
-def _rounds(
-    scratch: Path, repetitions: int, rows: list[Case], loads: list[float], *, with_buildkit: bool = False
-) -> tuple[str, int]:
-    """Fills the rows; gives the engine's version and how often it crashed."""
-    with open_bench(scratch, with_buildkit=with_buildkit) as bench:
+def _rounds(scratch: Path, engine: Engine, repetitions: int, rows: list[Case], loads: list[float]) -> tuple[str, int]:
+    """Fills the rows; gives the version of the peer's engine and how often it crashed."""
+    with open_bench(scratch / engine, engine) as bench:
         for number in range(repetitions):
             print(f"round {number + 1} of {repetitions}", flush=True)
             bench.round(number, rows)
             loads.append(load())
-        return bench.engine.version(), bench.crashes
+        return bench.beside.version(), bench.crashes
 
 
-def _show_buildkit(scratch: Path, repetitions: int) -> int:
-    rows = buildkit_cases()
-    _rounds(scratch, repetitions, rows, [], with_buildkit=True)
-    print("\n" + "\n".join(results.races("BuildKit", rows)))
+def _show_races(scratch: Path, engine: Engine, repetitions: int) -> int:
+    rows = _RACES[engine]()
+    _rounds(scratch, engine, repetitions, rows, [])
+    print("\n" + "\n".join(results.races(_peer(engine), rows)))
     return 1 if results.missed(rows, []) else 0
+
+
+def _large(only: str | None) -> Engine | None:
+    return next((engine for engine in _LARGE if only == f"large-{engine}"), None)
+
+
+def _show_large(scratch: Path, engine: Engine, repetitions: int) -> int:
+    rows = large.cases(*_LARGE[engine])
+    with open_bench(scratch / engine, engine) as bench:
+        large.push(large.parent_of(bench.base))
+        for number in range(repetitions):
+            bench.round(number, rows, large.create)
+    print("\n" + "\n".join(results.races(_peer(engine), rows)))
+    return 1 if results.missed(rows, []) else 0
+
+
+def _peer(engine: Engine) -> str:
+    return "docker" if engine == "docker" else "BuildKit"
 
 
 def _show_limits(measured: list[limits.Limit]) -> int:

@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
+from typing import Literal
 
 from bench import debian, project
 from bench.buildkit import Buildkit, PrivateBuildkit
 from bench.engine import PrivateEngine
 from bench.process import Failed
+from bench.runc import PrivateRunc
 from bench.sides import Docker, Lineal
 from bench.traffic import AccessLog, layers
 from tests.servers import Repository, docker_registry
@@ -34,6 +36,7 @@ class Case:
     most_bytes: int | None = None
     most_parent_layers: int | None = None
     most_through: int | None = None
+    most_memory: int = 150_000_000
     lineal: list[float] = field(default_factory=list)
     peer: list[float] = field(default_factory=list)
     requests: int = 0
@@ -43,6 +46,8 @@ class Case:
     """How many layers of the image before the change were read."""
     through_lineal: int = 0
     """Bytes of what a `RUN` made that went through Lineal's own process."""
+    memory: int = 0
+    """Bytes that Lineal and the processes that it started had at one moment."""
 
     @property
     def ratio(self) -> float:
@@ -51,8 +56,10 @@ class Case:
     @property
     def frugal(self) -> bool:
         """Whether no run asked the registry for more than it may."""
-        asked = (self.requests, self.bytes_read, self.parent_layers_read, self.through_lineal)
-        allowed = (self.most_requests, self.most_bytes, self.most_parent_layers, self.most_through)
+        asked = (self.requests, self.bytes_read, self.parent_layers_read, self.through_lineal, self.memory)
+        allowed = (
+            self.most_requests, self.most_bytes, self.most_parent_layers, self.most_through, self.most_memory
+        )  # fmt: skip
         return all(most is None or value <= most for value, most in zip(asked, allowed, strict=True))
 
 
@@ -67,9 +74,20 @@ def cases() -> list[Case]:
 
 def buildkit_cases() -> list[Case]:
     """The same, beside BuildKit with its cache in the registry, on the same daemon."""
-    at_least = {"first build of all": 1.0, "nothing changed": 6, "one source file changed": 6,
-                "a dependency layer changed": 1.0}  # fmt: skip
-    return [replace(case, at_least=at_least[case.name], most_through=0) for case in cases()]
+    return [replace(one, most_through=0) for one in _asking(1.0, 6, 6, 1.0)]
+
+
+def runc_cases() -> list[Case]:
+    """The same without a daemon, beside BuildKit with its cache in the registry."""
+    return _asking(1.25, 3, 8, 1.25)
+
+
+def _asking(*at_least: float) -> list[Case]:
+    return [replace(case, at_least=least) for case, least in zip(cases(), at_least, strict=True)]
+
+
+Create = Callable[[Path, str], Repository]
+"""Makes a project in a directory, on a base image."""
 
 
 @dataclass
@@ -77,14 +95,17 @@ class Bench:
     scratch: Path
     registry: str
     log: AccessLog
-    engine: PrivateEngine | PrivateBuildkit
+    engine: PrivateEngine | PrivateBuildkit | PrivateRunc
+    """Lineal's."""
+    beside: PrivateEngine | PrivateBuildkit
+    """The peer's; mostly the same."""
     base: str
     crashes: int = 0
     """How often docker's side had to be run again because its engine had died."""
 
-    def round(self, number: int, rows: list[Case]) -> None:
+    def round(self, number: int, rows: list[Case], create: Create = project.create) -> None:
         """All cases once, in repositories of their own."""
-        checkout = project.create(self.scratch / f"round-{number}", self.base)
+        checkout = create(self.scratch / f"round-{number}", self.base)
         lineal = Lineal(checkout.path, f"{self.registry}/round-{number}/lineal", self.engine)
         peer = self._peer(checkout.path, f"{self.registry}/round-{number}/peer")
         reference = ""
@@ -102,7 +123,7 @@ class Bench:
         parents = set(layers(before)) if before else set()
         self.engine.empty()
         self.log.skip()
-        seconds, report = side.build(with_engine=case.with_engine)
+        seconds, report, memory = side.build(with_engine=case.with_engine)
         traffic = self.log.take()
         runs = [
             stage
@@ -115,6 +136,7 @@ class Bench:
             digest, size = list(layers(f"{side.repository}:stage@{stage['digest']}").items())[-1]
             case.through_lineal = max(case.through_lineal, size if digest in traffic.through_lineal else 0)
         case.lineal.append(seconds)
+        case.memory = max(case.memory, memory)
         case.requests = max(case.requests, traffic.requests)
         case.bytes_read = max(case.bytes_read, traffic.bytes_read)
         case.parent_layers_read = max(case.parent_layers_read, len(parents & traffic.blobs))
@@ -122,9 +144,9 @@ class Bench:
         return str(report["images"][0]["ref"])
 
     def _peer(self, checkout: Path, repository: str) -> Docker | Buildkit:
-        if isinstance(self.engine, PrivateBuildkit):
-            return Buildkit(checkout, repository, self.engine)
-        return Docker(checkout, repository, self.engine)
+        if isinstance(self.beside, PrivateBuildkit):
+            return Buildkit(checkout, repository, self.beside)
+        return Docker(checkout, repository, self.beside)
 
     def _measure_peer(self, case: Case, side: Docker | Buildkit) -> None:
         seconds = self._retried(side)
@@ -134,26 +156,30 @@ class Bench:
     def _retried(self, side: Docker | Buildkit) -> float:
         """An engine that died says nothing about speed: such a run is repeated, and counted in `crashes`."""
         for _ in range(_TRIES - 1):
-            self.engine.empty()
+            self.beside.empty()
             try:
                 return side.build()
             except Failed as failure:
-                if self.engine.alive():
+                if self.beside.alive():
                     raise
                 self.crashes += 1
-                print(f"  {side.name}: the engine crashed, again ({failure}\n{self.engine.last_words()})")
-        self.engine.empty()
+                print(f"  {side.name}: the engine crashed, again ({failure}\n{self.beside.last_words()})")
+        self.beside.empty()
         return side.build()
 
 
+Engine = Literal["docker", "buildkit", "runc"]
+
+
 @contextmanager
-def open_bench(scratch: Path, *, with_buildkit: bool = False) -> Iterator[Bench]:
+def open_bench(scratch: Path, name: Engine = "docker") -> Iterator[Bench]:
     with docker_registry(scratch / "registry") as registry:
         place = scratch / "engine"
-        engine = PrivateBuildkit(place, registry) if with_buildkit else PrivateEngine(place)
+        engine = PrivateEngine(place) if name == "docker" else PrivateBuildkit(place, registry)
         base = f"{registry}/debian:trixie-slim"
         debian.push(base)
         try:
-            yield Bench(scratch, registry, AccessLog(scratch / "registry"), engine, base)
+            own = PrivateRunc(scratch / "runc") if name == "runc" else engine
+            yield Bench(scratch, registry, AccessLog(scratch / "registry"), own, engine, base)
         finally:
             engine.stop()

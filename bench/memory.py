@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-_SAMPLE_SECONDS = 0.02
+_OURS = {str(Path(sys.executable).resolve()), str(Path(shutil.which("git") or "git").resolve())}
+"""The programs that count."""
 _FIELD = re.compile(r"^(PPid|VmHWM|VmRSS):\s+(\S+)", re.MULTILINE)
 
 
@@ -17,19 +20,22 @@ _FIELD = re.compile(r"^(PPid|VmHWM|VmRSS):\s+(\S+)", re.MULTILINE)
 class Memory:
     """Peaks in bytes. A page that several processes map counts once for each of them."""
 
+    seconds: float = 0.02
+    """Between two samples: each looks at all processes of the machine."""
     alone: int = 0
     """The process itself, as the kernel kept it."""
     together: int = 0
-    """The sum with its descendants, the largest of all samples."""
+    """The sum with its descendants, the largest of all samples; without what a RUN executes below an OCI runtime."""
 
     @contextmanager
     def watch(self, pid: int) -> Iterator[None]:
         ended = threading.Event()
 
         def sample() -> None:
-            while not ended.wait(_SAMPLE_SECONDS):
+            while not ended.wait(self.seconds):
                 family = _family(pid)
-                self.together = max(self.together, sum(_bytes(status, "VmRSS") for status in family))
+                ours = [status for status in family if status["exe"] in _OURS]
+                self.together = max(self.together, sum(_bytes(status, "VmRSS") for status in ours))
                 self.alone = max([self.alone, *(_bytes(status, "VmHWM") for status in family[:1])])
 
         watcher = threading.Thread(target=sample, daemon=True)
@@ -46,7 +52,8 @@ def _family(root: int) -> list[dict[str, str]]:
     processes: dict[int, dict[str, str]] = {}
     for directory in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            processes[int(directory.name)] = dict(_FIELD.findall((directory / "status").read_text()))
+            found = dict(_FIELD.findall((directory / "status").read_text()))
+            processes[int(directory.name)] = found | {"exe": str((directory / "exe").readlink())}
     family, queue = [], [root]
     while queue:
         pid = queue.pop(0)

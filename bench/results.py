@@ -14,8 +14,8 @@ FILE = Path(__file__).with_name("RESULTS.md")
 
 
 def page(
-    rows: Sequence[Case], on_buildkit: Sequence[Case], limits: Sequence[Limit], machine: Iterable[str],
-    notes: Iterable[str],
+    rows: Sequence[Case], on_buildkit: Sequence[Case], on_runc: Sequence[Case], limits: Sequence[Limit],
+    machine: Iterable[str], notes: Iterable[str],
 ) -> str:  # fmt: skip
     """The whole page."""
     return "\n".join(
@@ -32,6 +32,10 @@ def page(
             "",
             *races("BuildKit", on_buildkit),
             "",
+            "Without a daemon (`--engine runc`), beside BuildKit with its cache in the registry:",
+            "",
+            *races("BuildKit", on_runc),
+            "",
             *table(("limit", "measured", "at most", "", "remark"), [_limit(limit) for limit in limits]),
             "",
             *(f"{note}\n" for note in notes),
@@ -42,12 +46,14 @@ def page(
 def races(peer: str, rows: Sequence[Case]) -> list[str]:
     """Lineal and its peer, and what Lineal asked of the registry for it."""
     head = ("case", "Lineal", peer, "ratio", "at least", "", "range of Lineal", f"range of {peer}")
-    asked = ("case", "engine", "requests", "bytes read", "layers of the parent read", "of a RUN through Lineal", "")
+    asked = ("case", "engine", "requests", "bytes read", "layers of the parent read", "of a RUN through Lineal",
+             "memory", "")  # fmt: skip
     return [
         *table(head, [_race(case) for case in rows]),
         "",
         f"Seconds are medians; ratio = {peer} / Lineal. What Lineal's run asked of the registry, counted by the "
-        "registry's access log, and the bytes of a `RUN`'s layer that its own process read or wrote:",
+        "registry's access log, the bytes of a `RUN`'s layer that its own process read or wrote, and the memory of "
+        "its processes at one moment:",
         "",
         *table(asked, [_frugality(case) for case in rows]),
     ]
@@ -82,7 +88,8 @@ def _frugality(case: Case) -> tuple[str, ...]:
         _bounded(case.bytes_read, case.most_bytes),
         _bounded(case.parent_layers_read, case.most_parent_layers),
         _bounded(case.through_lineal, case.most_through),
-        _verdict(case.frugal) if (case.most_parent_layers, case.most_through) != (None, None) else "no limit",
+        f"{case.memory / 1e6:.0f} MB (at most {case.most_memory / 1e6:.0f})",
+        _verdict(case.frugal),
     )
 
 

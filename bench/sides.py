@@ -11,8 +11,12 @@ from typing import Any, ClassVar
 
 from bench.buildkit import PrivateBuildkit
 from bench.engine import PrivateEngine
+from bench.memory import Memory
 from bench.process import environment, run
+from bench.runc import PrivateRunc
 
+_SECONDS = 0.2
+"""Between two looks at the memory: they take time from what is measured."""
 NOWHERE = PrivateEngine.nowhere["DOCKER_HOST"]
 
 
@@ -22,10 +26,10 @@ class Lineal:
 
     checkout: Path
     repository: str
-    engine: PrivateEngine | PrivateBuildkit
+    engine: PrivateEngine | PrivateBuildkit | PrivateRunc
 
-    def build(self, *, with_engine: bool = True) -> tuple[float, dict[str, Any]]:
-        """Seconds and the report."""
+    def build(self, *, with_engine: bool = True) -> tuple[float, dict[str, Any], int]:
+        """Seconds, the report, and bytes of memory at one moment."""
         with tempfile.TemporaryDirectory(prefix="lineal-bench-") as home:
             env = {
                 **environment(Path(home)),
@@ -33,8 +37,9 @@ class Lineal:
             }
             report = Path(home, "report.json")
             argv = [lineal(), "build", "--repo", self.repository, "--report", str(report)]
-            done = run(argv, self.checkout, env)
-            return done.seconds, json.loads(report.read_text())
+            seen = Memory(_SECONDS)
+            done = run(argv, self.checkout, env, seen.watch)
+            return done.seconds, json.loads(report.read_text()), seen.together
 
 
 @dataclass(frozen=True)

@@ -122,11 +122,42 @@ def settings(cluster: Cluster, name: str, namespace: str) -> dict[str, str]:
 # --- publish --------------------------------------------------------------------------------------------------------
 
 
+def test_a_range_follows_the_default_branch(project: Project) -> None:
+    """By the library that Helm, Flux and Argo CD share for versions."""
+    helm = project.lineal.env["LINEAL_HELM"]
+
+    def publish() -> str:
+        project.build()
+        return project.run("bundle", "publish").stdout.rpartition("@")[0].rpartition(":")[2]
+
+    def newest(range: str) -> str:
+        command = [helm, "show", "chart", f"oci://{project.store}/shop", "--version", range, "--plain-http"]
+        done = subprocess.run(command, capture_output=True, text=True, env=project.lineal.environment())
+        assert done.returncode == 0, done.stderr
+        return str(yaml.safe_load(done.stdout)["version"])
+
+    for number in range(9):
+        project.repo.commit(f"Nothing {number}")
+    versions = [publish()]
+    for number in range(3):
+        project.repo.commit(f"More {number}")
+        versions.append(publish())
+        assert newest(">=0.1.0-0") == versions[-1]
+    project.repo.branch("Feature/Login")
+    for number in range(5):
+        project.repo.commit(f"Login {number}")
+    branch = publish()
+    assert branch.startswith("0.1.0-0.feature-login.")
+    assert newest(">=0.1.0-0") == versions[-1]
+    assert newest(">=0.1.0-0.feature-login.0 <0.1.0-1") == branch
+    assert len(set(versions)) == 4
+
+
 def test_a_bundle_is_a_chart_with_the_digests_of_this_commit(project: Project) -> None:
     commit = project.repo.head()
     images = {image["name"]: image for image in project.plan().report["images"]}
     printed = project.run("bundle", "publish").stdout
-    version = f"0.1.0-g{commit[:12]}"
+    version = f"0.1.0-{project.repo.git('rev-list', '--count', 'HEAD')}.g{commit[:12]}"
     bundles = Published(f"{project.store}/shop")
     digest = bundles.tags()[version]
     assert printed == f"oci://{project.store}/shop:{version}@{digest}\n"
@@ -161,12 +192,12 @@ def test_plain_helm_installs_it(project: Project, cluster: Cluster, helm: Path) 
 
 
 def test_the_same_commit_is_the_same_bundle_on_another_machine_with_another_helm(project: Project) -> None:
-    first = project.run("bundle", "publish", "--to", f"{project.store}/one").stdout
+    first = project.run("bundle", "publish", "--version", "1.0.0", "--to", f"{project.store}/one").stdout
     other = project.clone("other")
     other.repo.git("checkout", "-b", "elsewhere")
     for name in ("helm3", "helm4"):
         other.lineal.env["LINEAL_HELM"] = str(binaries.directory() / name)
-        again = other.run("bundle", "publish", "--to", f"{project.store}/{name}").stdout
+        again = other.run("bundle", "publish", "--version", "1.0.0", "--to", f"{project.store}/{name}").stdout
         assert again.rpartition("@")[2] == first.rpartition("@")[2]
         assert set(Published(f"{project.store}/{name}").tags()) == set(Published(f"{project.store}/one").tags())
 

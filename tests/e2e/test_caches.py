@@ -193,3 +193,86 @@ def test_a_secret_in_a_cache_is_refused(runners: Runners) -> None:
     assert ran.error.startswith("Dockerfile:3: The command left a secret in /config of a cache mount")
     assert snapshots(runners.project) == []
     assert "correct-horse-battery" not in ran.stderr
+
+
+# --- trust, broken ones, cleanup ------------------------------------------------------------------------------------
+
+KEY = {"LINEAL_TRUST_KEY": "7d5c1f0e9b8a46372514031f2e3d4c5b6a79887766554433221100ffeeddccbb"}
+TRUST = PERSIST + "trust: {key: required}\n"
+
+
+@pytest.fixture
+def runner(runners: Runners, request: pytest.FixtureRequest) -> Runners:
+    """One engine is enough for what the store has to do with it."""
+    if request.node.callspec.params["runners"] != "runc":
+        pytest.skip("the same with every engine")
+    return runners
+
+
+def test_a_cache_of_an_untrusted_pipeline_is_refused(runner: Runners) -> None:
+    runner.commit("1")
+    runner.build()
+    runner.commit("2", config=TRUST)
+    trusted = runner.build(env=KEY)
+    assert runner.seen(trusted) == ""
+    (told,) = caches(trusted)
+    assert told["reason"] == "hidden: not from a protected pipeline"
+    runner.commit("3", config=TRUST)
+    assert runner.seen(runner.build(env=KEY)) == "2"
+    other = {"LINEAL_TRUST_KEY": KEY["LINEAL_TRUST_KEY"][::-1]}
+    runner.commit("4", config=TRUST)
+    assert runner.seen(runner.build(env=other)) == ""
+
+
+def folder_of(runner: Runners) -> Path:
+    return Path(runner.project.store.removeprefix("layout:"))
+
+
+def blobs(runner: Runners, tag: str) -> list[str]:
+    """The index and the packs of a snapshot."""
+    contents = runner.project.contents
+    return [str(one["digest"]) for one in contents.image(contents.tags()[tag])["layers"]]
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["index", "pack"])
+def test_a_snapshot_that_is_gone_is_a_cold_start_and_one_line(runner: Runners, tmp_path: Path, which: int) -> None:
+    runner.project.store = f"layout:{tmp_path / 'store'}"
+    runner.commit("1")
+    (first,) = caches(runner.build())
+    runner.commit("2")
+    digest = blobs(runner, first["published"])[which]
+    (folder_of(runner) / "blobs/sha256" / digest.removeprefix("sha256:")).unlink()
+    ran = runner.build()
+    assert runner.seen(ran) == ""
+    assert ran.stderr.count("The cache /c begins empty: its snapshot cannot be used") == 1
+    runner.commit("3")
+    assert runner.seen(runner.build()) == "2"
+
+
+def test_the_cleanup_keeps_what_a_head_begins_with(runner: Runners) -> None:
+    repo = runner.project.repo
+    for number in "12":
+        runner.commit(number)
+        runner.build()
+    repo.branch("feature")
+    runner.commit("3")
+    runner.build()
+    repo.switch("main")
+    _, two, three = sorted(snapshots(runner.project), key=lambda tag: tag[-13:])
+
+    def cleanup(*args: str) -> str:
+        done = runner.project.lineal(
+            "cleanup", "--repo", runner.project.store, "--keep-days", "0", *args, cwd=repo.path
+        )
+        assert done.code == 0, done.stderr
+        return done.stdout
+
+    cleanup()
+    assert set(snapshots(runner.project)) == {two, three}
+    repo.git("branch", "-D", "feature")
+    assert three in cleanup("--dry-run")
+    assert set(snapshots(runner.project)) == {two, three}
+    cleanup()
+    assert snapshots(runner.project) == [two]
+    runner.commit("4")
+    assert runner.seen(runner.build()) == "12"

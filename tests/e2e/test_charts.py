@@ -162,7 +162,7 @@ def test_a_chart_from_elsewhere_becomes_a_bundle(
     project.build(store=repository)
     rendered = project.run("render", *given, store=repository).stdout
     published = project.run("bundle", "publish", *given, store=repository).stdout
-    version = f"1.2.3-g{project.repo.head()[:12]}"
+    version = f"1.2.3-{project.repo.git('rev-list', '--count', 'HEAD')}.g{project.repo.head()[:12]}"
     assert published.startswith(f"oci://{repository}/shop:{version}@")
     command = [helm, "template", "x", f"oci://{repository}/shop", "--version", version, "--plain-http"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=project.lineal.environment())

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from lineal.publish.referrer import BUNDLE, referrers, statements
+from lineal.publish.referrer import referrers, statements
 from lineal.store.open import StoreOpener
 from lineal.store.statement import PROVENANCE, SPDX
+from lineal.trust.sigstore_bundle import BUNDLE
 from tests import servers
 from tests.conftest import Lineal
 from tests.differential.buildkit import buildkitd, fast, missing

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from lineal.oci.image import encode
 from lineal.oci.types import Blob, Manifest
-from lineal.store.record import PREFIX, record_documents, stage_index
+from lineal.store.record import PREFIX, SIGNATURES, record_documents, stage_index
+from lineal.store.statement import Builder, Making
 from lineal.store.tags import LAST, anchor_tag, open_anchor_tag, parse_stage_tag, stage_tag
+from lineal.trust.keys import SigningKey
 from lineal.trust.mark import MARK, Marks, TrustKey
+from lineal.trust.signed import signer
 from tests.simulation.history import RUNS, line
 from tests.simulation.registry import Shelf
 from tests.simulation.world import START, WRITE, Actor
@@ -19,18 +24,22 @@ from tests.unit.stages.workbench import built, record
 REPOSITORY = "registry.test/app"
 KEY = TrustKey(bytes(range(32)))
 FOREIGN = TrustKey(bytes(range(100, 132)))
+SIGNING, FOREIGN_SIGNING = (SigningKey(Ed25519PrivateKey.from_private_bytes(bytes([one] * 32))) for one in (1, 2))
 PAUSE = (0.0, 0.0, 0.01, 0.3, 1.0, 5.0)
 
 
 class Adversary:
     """Acts some times at moments of the world's choice, on stages that honest runs build."""
 
-    def __init__(self, shelf: Shelf, stages: Sequence[str], *, destroys: bool) -> None:
-        """`destroys`: it also moves and deletes tags, which a registry with immutable tags refuses."""
-        self._shelf, self._stages, self._destroys = shelf, stages, destroys
+    def __init__(self, shelf: Shelf, stages: Sequence[str], *, destroys: bool, signed: bool = False) -> None:
+        """`destroys`: it also moves and deletes tags, which a registry with immutable tags refuses. `signed`: what it
+        is after is signed, not marked."""
+        self._shelf, self._stages, self._destroys, self._signed = shelf, stages, destroys, signed
 
     def work(self, actor: Actor) -> None:
         deeds: list[Callable[[Actor], None]] = [self._forge, self._forge, self._replay]
+        if self._signed:
+            deeds += [self._sign, self._sign]
         if self._destroys:
             deeds += [self._move, self._delete]
         for _ in range(1 + actor.world.choices.below(8)):
@@ -45,21 +54,46 @@ class Adversary:
         found = record(*victim.recorded, checksum=checksum, tree=victim.tree, branch=victim.branch, created=created)
         evil = built(f"evil {choose.below(4)}")
         blobs, beside = record_documents(found, evil.inputs, evil.filesystem, evil.image.manifest.digest)
-        self._shelf.blobs |= {
-            blob.digest: blob.content if isinstance(blob.content, bytes) else b""
-            for blob in (Blob.of(evil.image.config), *blobs)
-        }
-        self._shelf.manifests |= {one.digest: one for one in (evil.image.manifest, beside)}
+        self._keep((Blob.of(evil.image.config), *blobs), (evil.image.manifest, beside))
         index = stage_index(evil.image, beside, found, evil.platform)
         how = choose.below(4)
         if how == 1:
             index = Marks([FOREIGN]).marked(index, REPOSITORY)
-        elif how == 2 and (genuine := self._genuine(actor)) is not None:
+        elif how == 2 and not self._signed and (genuine := self._genuine(actor)) is not None:
             index = _with(index, MARK, genuine.json["annotations"][MARK])
         elif how == 3:
             # Of a store of its own, where a protected pipeline may well have marked it.
             index = Marks([KEY]).marked(index, "registry.test/elsewhere")
         self._put(actor, index, checksum, created)
+
+    def _sign(self, actor: Actor) -> None:
+        """A stage of its own with a signature: of another key, of the true one for another store or pull request, or
+        the true signature of something else; with other files beside it."""
+        choose = actor.world.choices
+        victim = line(choose.one(tuple(RUNS)))
+        checksum, created = choose.one(self._stages), self._time(actor)
+        found = record(*victim.recorded, checksum=checksum, tree=victim.tree, branch=victim.branch, created=created)
+        evil = built(f"evil {choose.below(4)}")
+        where = Builder(store=REPOSITORY)
+        how = choose.below(5)
+        key: SigningKey = FOREIGN_SIGNING
+        if how == 1:
+            key, where = SIGNING, Builder(store="registry.test/elsewhere")
+        elif how == 2:
+            key, where = SIGNING, Builder(store=REPOSITORY, pull_request=7)
+        blobs, beside = record_documents(
+            found, evil.inputs, evil.filesystem, evil.image, evil.platform, Making("RUN evil", builder=where),
+            signer(key), created,
+        )  # fmt: skip
+        if how >= 3 and (genuine := self._genuine(actor)) is not None:
+            theirs = self._shelf.manifests[genuine.json["manifests"][1]["digest"]]
+            beside = _grafted(beside, theirs, files=how == 4)
+        self._keep((Blob.of(evil.image.config), *blobs), (evil.image.manifest, beside))
+        self._put(actor, stage_index(evil.image, beside, found, evil.platform), checksum, created)
+
+    def _keep(self, blobs: Iterable[Blob], manifests: Iterable[Manifest]) -> None:
+        self._shelf.blobs |= {blob.digest: blob.content if isinstance(blob.content, bytes) else b"" for blob in blobs}
+        self._shelf.manifests |= {one.digest: one for one in manifests}
 
     def _replay(self, actor: Actor) -> None:
         """What is marked, for something else: edited, or as it is under other names."""
@@ -73,15 +107,18 @@ class Adversary:
         ]  # fmt: skip
         key, value = choose.one(edits)
         index = _with(genuine, PREFIX + key, value) if key else genuine
-        if choose.below(4) == 3:
-            index = self._with_another_image(actor, index)
+        how = choose.below(4)
+        if how >= 2:
+            index = self._with_another_image(actor, index, beside=how == 2)
         self._put(actor, index, checksum, int(index.json["annotations"][PREFIX + "created"]))
 
-    def _with_another_image(self, actor: Actor, index: Manifest) -> Manifest:
-        """The same index around an image that some unmarked stage has."""
+    def _with_another_image(self, actor: Actor, index: Manifest, *, beside: bool) -> Manifest:
+        """The same index around an image that some other stage has, or with that one beside its own."""
         document = json.loads(index.data)
         others = [one for one in self._shelf.manifests.values() if "manifests" in one.json]
-        document["manifests"][0] = actor.world.choices.one(others).json["manifests"][0]
+        other = actor.world.choices.one(others).json["manifests"][0]
+        own, *more = document["manifests"]
+        document["manifests"] = [own, *more, other] if beside else [other, *more]
         return Manifest(encode(document), index.media_type)
 
     def _put(self, actor: Actor, index: Manifest, checksum: str, created: int) -> None:
@@ -124,13 +161,27 @@ class Adversary:
         found = [
             manifest for tag, digest in sorted(self._shelf.tags.items())
             if parse_stage_tag(tag) and (manifest := self._shelf.manifests.get(digest)) is not None
-            and MARK in manifest.json["annotations"]
+            and (MARK in manifest.json["annotations"] or (self._signed and self._has_signature(manifest)))
         ]  # fmt: skip
         return actor.world.choices.one(found) if found else None
+
+    def _has_signature(self, index: Manifest) -> bool:
+        beside = self._shelf.manifests.get(index.json["manifests"][1]["digest"])
+        return beside is not None and SIGNATURES in beside.json["layers"][0].get("annotations", {})
 
     def _time(self, actor: Actor) -> int:
         now = int((START + actor.world.time) * 1000)
         return actor.world.choices.one((1, now - 60_000, now - 1, now, now + 1000, LAST))
+
+
+def _grafted(own: Manifest, theirs: Manifest, *, files: bool) -> Manifest:
+    """A record with what others have signed, and files of its own; else with their signature alone."""
+    document, signed = json.loads(own.data), theirs.json["layers"][0]
+    if files:
+        document["layers"][0] = signed
+    else:
+        document["layers"][0]["annotations"][SIGNATURES] = signed["annotations"][SIGNATURES]
+    return Manifest(encode(document), own.media_type)
 
 
 def _with(index: Manifest, annotation: str, value: str) -> Manifest:

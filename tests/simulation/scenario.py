@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lineal.build.order import Order
@@ -15,10 +15,12 @@ from lineal.stages.lane import CLOSED, Lane
 from lineal.stages.lookup import GRACE, Candidate, Lookup, Resolution
 from lineal.stages.publish import Built, Publication, Publisher
 from lineal.store.record import Record, image_digest
+from lineal.store.statement import Builder, Making
 from lineal.store.tags import parse_stage_tag
 from lineal.trust.judge import EVERYBODY, Judge
 from lineal.trust.mark import Marks
-from tests.simulation.adversary import KEY, REPOSITORY
+from lineal.trust.signed import SignedStages, signer
+from tests.simulation.adversary import KEY, REPOSITORY, SIGNING
 from tests.simulation.history import RUNS, Past, line, visible
 from tests.simulation.registry import Client, Shelf
 from tests.simulation.world import Actor, Mood, World
@@ -44,6 +46,9 @@ SHAPES = ((FIRST,), (FIRST, CHILD), (FIRST, OTHER), (FIRST, CHILD, Node("5d" * 3
 GAPS = (0.0, 0.0, 0.01, 0.3, 1.0, 5.0, 100.0)
 BUILD = (0.0, 0.1, 2.0)
 MARKS = Marks([KEY])
+SIGNED = SignedStages([SIGNING.public])
+SIGN = signer(SIGNING)
+OURS = Making("RUN make", builder=Builder(store=REPOSITORY))
 TTL = 30.0
 """Seconds for which a lock is held by whoever does not release it."""
 
@@ -101,15 +106,27 @@ class Run:
     """Of each stage that it published, what that was made of: an image, and the one that it agreed upon."""
     lane: Lane = CLOSED
     keyed: bool = False
-    marked: set[str] = field(default_factory=set)
-    """The digests of what it has marked."""
+    signs: bool = False
+    """Whether its key is one to sign with."""
+    vouched: set[str] = field(default_factory=set)
+    """What it vouches for, as `identity` names it."""
 
     def mark(self, index: Manifest) -> Manifest:
         if not self.keyed:
             return index
-        marked = MARKS.marked(index, REPOSITORY)
-        self.marked.add(marked.digest)
+        marked = index if self.signs else MARKS.marked(index, REPOSITORY)
+        self.vouched.add(self.identity(marked))
         return marked
+
+    def identity(self, index: Manifest) -> str:
+        """What is vouched for: the whole index, or image and record, which others may publish again."""
+        return str([entry["digest"] for entry in index.json["manifests"]]) if self.signs else index.digest
+
+    @property
+    def judge(self) -> Judge:
+        if not self.keyed:
+            return EVERYBODY
+        return Judge([SIGNED if self.signs else MARKS], REPOSITORY)
 
     def work(
         self, shelf: Shelf, lock: Callable[[Actor], Lock], stages: Sequence[Node], digits: int
@@ -117,10 +134,10 @@ class Run:
         def work(actor: Actor) -> None:
             self.begun = actor.world.time
             store = Client(shelf, actor)
-            judge = Judge([MARKS], REPOSITORY) if self.keyed else EVERYBODY
-            past = Past(self.commit)
-            lookup = Lookup(store, line(self.commit), past, Inline(), actor.time, judge=judge, lane=self.lane)
-            publisher = Publisher(store, lock(actor), lookup, digits, self.mark)
+            here, past = line(self.commit), Past(self.commit)
+            lookup = Lookup(store, here, past, Inline(), actor.time, judge=self.judge, lane=self.lane)
+            sign = SIGN if self.keyed and self.signs else None
+            publisher = Publisher(store, lock(actor), lookup, digits, self.mark, sign)
             findings = lookup.find([stage.checksum for stage in stages])
             self.report |= {checksum: found.candidate for checksum, found in findings.items() if found.candidate}
             Build(self, actor, shelf, publisher, findings).run(stages)
@@ -166,7 +183,7 @@ class Build:
 
     def _make(self, order: Order[Node], stage: Node) -> None:
         below = self._below(stage)
-        made = built(f"{self._run.name} {stage.checksum} on {below}")
+        made = replace(built(f"{self._run.name} {stage.checksum} on {below}"), making=OURS)
 
         def then(_: None) -> None:
             image = made.image.manifest.digest

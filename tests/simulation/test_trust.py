@@ -15,7 +15,7 @@ from lineal.stages.lane import CLOSED
 from lineal.stages.lookup import Lookup
 from lineal.stages.visibility import Verdict
 from lineal.store.record import PREFIX
-from lineal.trust import Evidence, mark
+from lineal.trust import Evidence, mark, signed
 from lineal.trust import Verdict as Judgement
 from tests.simulation import trust
 from tests.simulation.test_mutations import numbers
@@ -28,6 +28,8 @@ WORLDS = {
     "strangers, immutable tags": {"adversary": True, "opened": False, "immutable": True},
     "runs without the key": {"adversary": False, "opened": True, "immutable": False},
     "all of them": {"adversary": True, "opened": True, "immutable": False},
+    "signatures": {"adversary": True, "opened": True, "immutable": False, "signed": True},
+    "signatures, no strangers": {"adversary": False, "opened": True, "immutable": False, "signed": True},
 }
 
 
@@ -85,6 +87,25 @@ def without(*names: str) -> Callable[[pytest.MonkeyPatch], None]:
     return mutation
 
 
+def believing_any_signature(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(signed, "vouching", lambda statement, signatures, keys: keys[0])
+
+
+def doubting(*wrong: str) -> Callable[[pytest.MonkeyPatch], None]:
+    """Signatures that are believed although this is wrong."""
+
+    def mutation(patch: pytest.MonkeyPatch) -> None:
+        real = signed.SignedStages.judge
+
+        def judge(self: Any, evidence: Evidence) -> Judgement:
+            verdict = real(self, evidence)
+            return verdict if not verdict.reason.startswith(wrong) else Judgement(True, "")
+
+        patch.setattr(signed.SignedStages, "judge", judge)
+
+    return mutation
+
+
 def waiting_for_strangers(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Lookup, "_is_claim", lambda self, candidate: True)
 
@@ -117,6 +138,12 @@ def seeing_everything(patch: pytest.MonkeyPatch) -> None:
         (without("created"), "strangers"),
         (waiting_for_strangers, "strangers"),
         (above_the_end_of_time, "strangers"),
+        (believing_everybody, "signatures"),
+        (believing_any_signature, "signatures"),
+        (doubting(signed._OTHER), "signatures"),
+        (doubting(signed._PART), "signatures"),
+        (doubting(signed._ELSEWHERE), "signatures"),
+        (doubting("signed for pull request"), "signatures"),
         (with_one_lane, "runs without the key"),
         (seeing_everything, "strangers"),
     ],

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from lineal.oci import Store
-from lineal.publish.referrer import BUNDLE, referrers
+from lineal.publish.referrer import referrers
 from lineal.store.open import StoreOpener
 from lineal.store.statement import STATEMENT
 from lineal.trust.envelope import Signature, signed_bytes
+from lineal.trust.sigstore_bundle import BUNDLE
 from tests import servers
 from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project

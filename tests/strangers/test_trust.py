@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from lineal.config.secrets import SecretValues, parse_secret
 from lineal.deploy.helm.environment import of_command
+from lineal.errors import BadConfiguration
 from lineal.git.command import git_environment
 from lineal.oci import Store
 from lineal.oci.image import encode, image_of, read_image
@@ -22,6 +24,7 @@ from lineal.trust.mark import MARK, Marks, TrustKey
 from tests import servers
 from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project, Ran
+from tests.unit.trust.signing import new_key, pem
 
 KEY, ANOTHER = bytes(range(3, 35)), bytes(range(90, 122))
 PROTECTED = {"LINEAL_TRUST_KEY": KEY.hex()}
@@ -274,6 +277,25 @@ def test_no_program_that_a_repository_or_a_chart_names_gets_the_key() -> None:
     commands = (["template", "x"], ["pull", "oci://x"], ["upgrade", "x"], ["dependency", "build"], ["package", "x"])
     given = [git_environment(Path("/x"), environ), *(of_command(environ, args) for args in commands)]
     assert all("PATH" in one and not any(name.startswith("LINEAL_") for name in one) for one in given)
+
+
+def test_a_file_or_variable_with_a_key_in_it_is_no_secret_of_a_command(tmp_path: Path) -> None:
+    key = tmp_path / "ci.key"
+    key.write_text(pem(new_key()))
+    environ = {**PROTECTED, "LINEAL_SIGNING_KEY": str(key), "COSIGN_PASSWORD": "open", "COPY": f"x {KEY.hex()}",
+               "SAME": "open\n", "FINE": "opened", "PEM": pem(new_key())}  # fmt: skip
+    for given in (f"id=k,src={key}", "id=k,env=COPY", "id=k,env=SAME", "id=k,env=PEM"):
+        secrets = SecretValues({}, [parse_secret(given, tmp_path)], environ, tmp_path)
+        with pytest.raises(BadConfiguration, match="a key of this run"):
+            secrets.value("app", "k")
+    assert SecretValues({}, [parse_secret("id=k,env=FINE", tmp_path)], environ, tmp_path).value("app", "k")
+
+
+@pytest.mark.parametrize("name", ["LINEAL_TRUST_KEY", "LINEAL_SIGNING_KEY", "COSIGN_PASSWORD"])
+def test_no_argument_of_a_build_is_a_key(repo: servers.Repository, lineal: Lineal, name: str) -> None:
+    repo.write({"Dockerfile": "FROM scratch\nARG X\n"})
+    ran = lineal("plan", "--build-arg", name, env={**NOWHERE, name: KEY.hex()}, cwd=repo.path)
+    assert ran.code == 3 and f"--build-arg gives a command {name}" in ran.stderr
 
 
 def test_no_command_and_no_template_gets_the_key(project: Project) -> None:

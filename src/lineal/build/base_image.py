@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from itertools import count
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -14,25 +12,29 @@ from lineal.assemble.allowance import Allowance
 from lineal.assemble.filesystem import Filesystem
 from lineal.build.environment import BuildEnvironment, StageInputs
 from lineal.build.image_config import taken_over
+from lineal.build.preparations import Prepare, when_all_are_done
 from lineal.dockerfile.instructions import FromInstruction
 from lineal.dockerfile.stage import Stage
 from lineal.errors import BadConfiguration, BuildFailed, MissingContent, Unreachable
 from lineal.oci import Store
-from lineal.oci.image import content, image_of, read_image
+from lineal.oci.image import image_of, read_image
 from lineal.oci.platform import normal, runs
-from lineal.oci.types import OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Descriptor, Image, Layer
+from lineal.oci.types import OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Blob, Descriptor, Image
+from lineal.store.arriving import Arrivals, ArrivingStore
 from lineal.store.statement import Dependency, digest_set
 from lineal.tar.compression import HEAD, compression_of, open_archive
 
 _TYPES = {"gzip": OCI_LAYER_GZIP, "zstd": OCI_LAYER_ZSTD}
+_AT_ONCE = 4
 _OF_THE_IMAGE = ("LN-4021", "LN-4022")
 """Failures that are the image's fault, not the registry's: they belong to the line that names it."""
 
 
 def import_base(
-    stage: Stage, reference: str, inputs: StageInputs, environment: BuildEnvironment
+    stage: Stage, reference: str, inputs: StageInputs, environment: BuildEnvironment, prepare: Prepare
 ) -> tuple[Image, Filesystem]:
-    """Copy the base into the store, so that later runs never ask its registry again, and index its directories."""
+    """Copy the base into the store, so that later runs never ask its registry again, and index its directories; each
+    of its layers is fetched once, for this and for the engine."""
     source, tag = environment.base_store(reference)
     base = _find(source, tag, reference, stage)
     if warning := check_platform(base, f"The base image {reference}", stage):
@@ -44,38 +46,68 @@ def import_base(
             place=stage.place,
             remedy="Make it a target of your Dockerfile or an image of lineal.yaml: ONBUILD works there.",
         )
+    config, store = taken_over(base, reference), environment.store
+    arrivals = Arrivals(source, base.layers, environment.workspace)
+    prepared = []
 
-    def fetch(number: int, layer: Descriptor) -> tuple[Path, Descriptor]:
-        # The empty layer stands in some images several times.
-        path = environment.workspace / f"base-{stage.checksum[:12]}-{number}"
-        try:
-            with path.open("wb") as file:
-                for chunk in content(source, layer):
-                    file.write(chunk)
-        except MissingContent:
-            raise BuildFailed(
-                f"The base image {reference} is not whole: its registry has no layer {layer.digest}.",
-                id="LN-5022",
-                place=stage.place,
-                remedy="Push it again; a layer that only its vendor hands out (`urls`) is not taken over.",
-            ) from None
-        layer = replace(layer, media_type=_media_type(path))
-        if not environment.store.mount_blob(layer, source):
-            environment.store.put_blob(Layer(path, layer.digest, layer.size, "").blob())
-            inputs.moved.pushed += layer.size
-        inputs.moved.pulled += layer.size
-        return path, layer
+    def announce(layers: Sequence[Descriptor], *, there: bool) -> None:
+        prepared.append(prepare(stage, image_of(config, layers), ArrivingStore(store, arrivals, there=there)))
+
+    try:
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            mounted = list(pool.map(lambda layer: store.mount_blob(layer, source), base.layers))
+        announce(base.layers, there=all(mounted))
+        rest = [layer for layer, there in zip(base.layers, mounted, strict=True) if not there]
+        layers, filesystem = _take_over(base, rest, arrivals, store)
+        if rest:
+            announce(layers, there=True)
+    except MissingContent as missing:
+        raise BuildFailed(
+            f"The base image {reference} is not whole: its registry has no layer {missing.digest}.",
+            id="LN-5022",
+            place=stage.place,
+            remedy="Push it again; a layer that only its vendor hands out (`urls`) is not taken over.",
+        ) from None
+    finally:
+        arrivals.cancel()
+        when_all_are_done(prepared, arrivals.close)
+    inputs.moved.pulled += sum(layer.size for layer in layers)
+    inputs.moved.pushed += sum(layer.size for layer in rest)
+    inputs.used.append(Dependency("base", digest_set(base.manifest.digest), package_url(reference, stage.platform)))
+    return image_of(config, layers), filesystem
+
+
+def _take_over(
+    base: Image, rest: Sequence[Descriptor], arrivals: Arrivals, store: Store
+) -> tuple[list[Descriptor], Filesystem]:
+    """The layers, as they are in the store then, and the index of what is in them; the store lacks the `rest`."""
+
+    def bring(layer: Descriptor) -> None:
+        store.put_blob(Blob(layer.digest, layer.size, arrivals[layer.digest].read))
 
     filesystem, layers = Filesystem.empty(), []
     allowance = Allowance(sum(layer.size for layer in base.layers))
-    with ThreadPoolExecutor(4) as pool:
-        for number, (path, layer) in enumerate(pool.map(fetch, count(), base.layers)):
-            with path.open("rb") as file:
-                filesystem = filesystem.apply(number, open_archive(chunks(file)), allowance)
-            path.unlink()
-            layers.append(layer)
-    inputs.used.append(Dependency("base", digest_set(base.manifest.digest), package_url(reference, stage.platform)))
-    return image_of(taken_over(base, reference), layers), filesystem
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        try:
+            brought = [pool.submit(bring, layer) for layer in rest]
+            for number, layer in enumerate(base.layers):
+                arriving = arrivals[layer.digest]
+                filesystem = filesystem.apply(number, open_archive(arriving.read()), allowance)
+                arriving.whole()
+                layers.append(replace(layer, media_type=_media_type(arriving.head(HEAD))))
+                _raise_what_failed(brought)
+            for one in brought:
+                one.result()
+        except BaseException:
+            arrivals.cancel()
+            raise
+    return layers, filesystem
+
+
+def _raise_what_failed(begun: Sequence[Future[None]]) -> None:
+    for one in begun:
+        if one.done():
+            one.result()
 
 
 def package_url(reference: str, platform: str) -> str:
@@ -136,10 +168,9 @@ def _kind(platform: str) -> tuple[str, ...]:
     return tuple(normal(platform).split("/")[:2])
 
 
-def _media_type(path: Path) -> str:
+def _media_type(head: bytes) -> str:
     """The type of a layer by its first bytes, which count for docker, whatever its manifest says."""
-    with path.open("rb") as file:
-        return _TYPES.get(compression_of(file.read(HEAD)), OCI_LAYER)
+    return _TYPES.get(compression_of(head), OCI_LAYER)
 
 
 def chunks(file: Any) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ this run's own is made again. tests/simulation tries this order together with th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 
@@ -37,13 +38,14 @@ class Order(Generic[P]):
         self._made: dict[str, P] = {}
         self._local: dict[str, str] = {}
 
-    def startable(self) -> list[P]:
-        """What can be made now, in the order in which it was needed."""
-        return [
+    def startable(self, most: int | None = None) -> list[P]:
+        """What can be made now, in the order in which it was needed; no more than so many, however many wait."""
+        ready = (
             stage for stage in self._waiting.values()
             if all(self._image(one) for one in stage.dependencies())
             and all(self._published(need.checksum) for need in stage.needs.values())
-        ]  # fmt: skip
+        )  # fmt: skip
+        return list(islice(ready, most))
 
     def begin(self, stage: P) -> None:
         """It is being made, of what is at hand now."""

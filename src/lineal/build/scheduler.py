@@ -9,6 +9,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from lineal.build.order import Order
+from lineal.build.preparations import Preparations
 from lineal.build.result import ADOPTED, BuildResult, settle
 from lineal.build.workshop import Provenance, StageGone, Work, Workshop
 from lineal.dockerfile.instructions import FromInstruction, RunInstruction
@@ -105,7 +106,10 @@ class Scheduler:
         self._workshop.keep_published()
         makers = ThreadPoolExecutor(self._jobs, thread_name_prefix="stage")
         publishers = ThreadPoolExecutor(_PUBLISHERS, thread_name_prefix="publish")
+        preparations = Preparations(self._environment, self._needed, self._jobs)
+        self._workshop.prepare = preparations.made
         try:
+            preparations.begin(self._workshop.image)
             self._go_on(makers, publishers)
         except BaseException as error:
             self._failure = error
@@ -117,6 +121,7 @@ class Scheduler:
         finally:
             makers.shutdown(wait=False, cancel_futures=True)
             publishers.shutdown(wait=False, cancel_futures=True)
+            preparations.close()
         if self._failure is not None:
             raise self._failure
         self._needed = []
@@ -152,7 +157,7 @@ class Scheduler:
         if self._failure is not None or any(self._work[stage.checksum].error for stage in behind):
             return []
         free = min(self._jobs - len(self._making), _AHEAD - len(behind) - len(self._publishing))
-        return self._order.startable()[: max(free, 0)]
+        return self._order.startable(max(free, 0))
 
     def _begin(self, stage: Stage) -> Work:
         self._order.begin(stage)

@@ -15,6 +15,7 @@ from lineal.assemble.filesystem import Filesystem
 from lineal.build.base_image import check_platform, chunks, import_base
 from lineal.build.environment import BuildEnvironment, StageImage, StageInputs
 from lineal.build.image_config import NO_TIME, copy_of, scratch
+from lineal.build.preparations import Prepare, not_prepared
 from lineal.build.sbom import documents
 from lineal.build.source_resolver import SourceResolver
 from lineal.context.tree import clamp
@@ -57,17 +58,19 @@ def _empty() -> StageImage:
 
 
 def build(
-    stage: Stage, inputs: StageInputs, environment: BuildEnvironment, output: Callable[[str], None]
-) -> tuple[Built, StageImage]:
-    """Make the stage and hand its layers to the store; how it was made and publishing it are the caller's."""
+    stage: Stage, inputs: StageInputs, environment: BuildEnvironment, output: Callable[[str], None],
+    prepare: Prepare = not_prepared,
+) -> tuple[Built, StageImage]:  # fmt: skip
+    """Make the stage and hand its layers to the store; how it was made and publishing it are the caller's. Commands
+    on it are prepared with `prepare`."""
     beside: frozenset[str] = frozenset()
     if isinstance(stage.op, FromInstruction):
-        image, filesystem = import_base(stage, stage.op.reference, inputs, environment)
+        image, filesystem = import_base(stage, stage.op.reference, inputs, environment, prepare)
     else:
         if inputs.parent is not None:
             check_platform(inputs.parent.image, "The image that this is built on", stage)
         try:
-            builder = StageBuilder(stage, inputs, environment, output)
+            builder = StageBuilder(stage, inputs, environment, output, prepare)
             image, filesystem = builder.make()
             beside = builder.resolver.beside
         except LinealError as error:
@@ -83,12 +86,14 @@ class StageBuilder:
     """One stage on top of its parent: metadata first, then the layer."""
 
     def __init__(
-        self, stage: Stage, inputs: StageInputs, environment: BuildEnvironment, output: Callable[[str], None]
-    ) -> None:
+        self, stage: Stage, inputs: StageInputs, environment: BuildEnvironment, output: Callable[[str], None],
+        prepare: Prepare,
+    ) -> None:  # fmt: skip
         self.stage = stage
         self.inputs = inputs
         self.environment = environment
         self.output = output
+        self.prepare = prepare
         self.parent = inputs.parent or _empty()
         self.document = scratch(stage.platform) if inputs.parent is None else copy_of(self.parent.image)
         self.config: ContainerConfig = self.document.setdefault("config", {})
@@ -314,8 +319,10 @@ class StageBuilder:
             image = self._with(layer.descriptor, layer.diff_id)
         else:
             with layer.path.open("rb") as file:
+                image = self._image(layer)
+                # The next command's engine takes longer than this process, which needs an index of it.
+                self.prepare(self.stage, image, self.environment.store)
                 filesystem = self.parent.filesystem.apply(len(self.parent.image.layers), open_archive(chunks(file)))
-            image = self._image(layer)
         if step.output:
             # What is published without a document would be found for good.
             documents(self.environment.store, image.layers[-1])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from lineal import __version__
 from lineal.build.making import making_of
+from lineal.build.preparations import Prepare, not_prepared
 from lineal.dockerfile.stage import Stage
 from lineal.errors import MissingContent
 from lineal.oci.image import read_image
@@ -78,6 +79,7 @@ class Workshop:
     ) -> None:  # fmt: skip
         self._environment, self._store = environment, environment.store
         self._publisher, self._provenance, self._found = publisher, provenance, found
+        self.prepare: Prepare = not_prepared
         self._ready: dict[str, StageImage] = {}
         self._ready_locks: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
@@ -89,6 +91,10 @@ class Workshop:
         """The digest of a published stage's image."""
         resolution = self._found.get(checksum)
         return image_digest(resolution.candidate.index) if resolution and resolution.candidate else None
+
+    def image(self, stage: Stage) -> Image:
+        """Of a published stage."""
+        return self._load(stage).image
 
     def keep(self, checksum: str, ready: StageImage | None) -> None:
         """Have a stage at hand; with None, read it anew when it is needed."""
@@ -131,7 +137,7 @@ class Workshop:
                 moved=work.moved,
                 used=work.used,
             )
-            work.built, work.ready = build(stage, inputs, self._environment, told)
+            work.built, work.ready = build(stage, inputs, self._environment, told, self.prepare)
             self._store.send(work.built.image)
 
     def publish(self, work: Work) -> Publication:

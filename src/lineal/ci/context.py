@@ -75,6 +75,15 @@ class Context:
         return self.own and self.may_write
 
     @property
+    def open(self) -> bool:
+        """Whether everybody who may push may push what is built: a pull request, or a branch that is neither
+        protected nor the default one."""
+        if self.pull_request is not None:
+            return True
+        known = bool(self.branch and self.default_branch) and not self.tag
+        return known and not self.protected and self.branch != self.default_branch
+
+    @property
     def line(self) -> str:
         """Who may push what is built, as a name: of protected branches and tags it is one, of all others their own.
         Runs of one line may share what is part of no checksum."""

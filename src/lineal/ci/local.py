@@ -65,6 +65,17 @@ class Local:
     def builder(self) -> tuple[str, str]:
         return "", ""
 
+    @property
+    def offers_identity(self) -> bool:
+        return False
+
+    def identity_token(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def identity_lines(self) -> str:
+        return ""
+
     def logins(self) -> Sequence[Login]:
         return ()
 

@@ -61,6 +61,17 @@ class Provider(Protocol):
     def logins(self) -> Sequence[Login]:
         """The registries that the job may use by right."""
 
+    @property
+    def offers_identity(self) -> bool:
+        """Whether it vouches for the job where it is asked to."""
+
+    def identity_token(self) -> str:
+        """A secret by which Sigstore knows the job, where the provider offers one. Raises `Unreachable`."""
+
+    @property
+    def identity_lines(self) -> str:
+        """What stands in a job's definition so that the provider vouches for it; empty where none does."""
+
     def write_results(self, report: Report, files: ResultFiles) -> None:
         """Write what later jobs and people read of the run, as far as the run was asked for it.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from lineal.cleanup.unknown import Unknown, is_base
 from lineal.oci import Store
 from lineal.store.record import Record, read_stage
-from lineal.store.tags import parse_anchor, parse_claim, parse_stage_tag
+from lineal.store.tags import parse_anchor, parse_cache_tag, parse_claim, parse_stage_tag
 
 NOTHING = Unknown()
 DAY = 24 * 3600 * 1000
@@ -43,10 +43,12 @@ class Deletion:
 
 @dataclass(frozen=True)
 class Tags:
-    """The tags of a store: those of stages by checksum (`ours`), claims of moving tags, and others."""
+    """The tags of a store: those of stages by checksum (`ours`), claims of moving tags, snapshots of cache mounts by
+    their key, and others."""
 
     ours: dict[str, list[str]] = field(default_factory=dict)
     claims: list[str] = field(default_factory=list)
+    snapshots: dict[str, list[str]] = field(default_factory=dict)
     others: list[str] = field(default_factory=list)
 
     @staticmethod
@@ -57,6 +59,8 @@ class Tags:
             checksum = parsed[0] if parsed else parse_anchor(name)
             if parse_claim(name):
                 tags.claims.append(name)
+            elif (snapshot := parse_cache_tag(name)) is not None:
+                tags.snapshots.setdefault(snapshot[0], []).append(name)
             elif checksum is None:
                 tags.others.append(name)
             else:

@@ -27,6 +27,7 @@ from lineal.cli.flags import (
     RELEASE,
     REPORT,
     RUN,
+    SERVER_SIDE,
     TARGET,
     VERIFY,
     option,
@@ -141,9 +142,12 @@ def build(images: tuple[str, ...], follow: bool, **given: Any) -> None:
 @cli.command(
     epilog="\b\nExamples:\n  lineal render --env staging | kubectl diff -f -\n"
     "  lineal render --env prod --output manifests/\n"
+    "  lineal render --template shop.nomad.hcl.j2 | nomad job run -\n"
     "  lineal render --env prod --to-git https://git.example.com/acme/envs.git --branch main --path prod"
 )
 @options(RUN, RELEASE)
+@option("--template", "Render this text of the commit with Jinja2 in place of the release. May be repeated.",
+        "render_template", variable="LINEAL_RENDER_TEMPLATE", metavar="FILE", multiple=True)  # fmt: skip
 @option("--output", "Write one file for each template there instead of printing.", metavar="DIR",
         envvar="LINEAL_OUTPUT")  # fmt: skip
 @option("--kube-version", "The Kubernetes version that templates see.", metavar="VERSION")
@@ -166,7 +170,10 @@ def render(
     output: str | None, url: str | None, branch: str | None, path: str | None, values_only: bool | None,
     no_hooks: bool | None, with_namespace: bool | None, kustomization: bool | None, **given: Any,
 ) -> None:  # fmt: skip
-    """Print the manifests with the images' digests. Needs helm, no cluster; every image must be published."""
+    """Print the manifests with the images' digests, or any text that names images (`--template`).
+
+    Manifests need helm, but no cluster; every image must be published.
+    """
     from lineal.commands.render import render
     from lineal.deploy.handover import Destination
     from lineal.deploy.render import Shape
@@ -215,6 +222,36 @@ def dismiss(with_namespace: bool, delete_kept: bool, **given: Any) -> None:
 
     with session_of(given) as session:
         dismiss(session, with_namespace=with_namespace, delete_kept=delete_kept)
+
+
+@cli.command(epilog="\b\nExamples:\n  lineal rollback --env prod\n  lineal rollback 12 --env prod --timeout 15m")
+@click.argument("revision", type=click.IntRange(min=1), required=False, metavar="[REVISION]")
+@options(NAMES, REPORT, TARGET, PLACE, SERVER_SIDE)
+def rollback(revision: int | None, **given: Any) -> None:
+    """Take the Helm release back to REVISION, by default the last one that worked, and wait until it is ready.
+
+    With --release and --namespace no repository is needed.
+    """
+    from lineal.commands.rollback import rollback
+
+    with session_of(given) as session:
+        rollback(session, revision)
+
+
+@cli.command(epilog="\b\nExample:\n  lineal drift --env prod || echo 'somebody was there'")
+@options(NAMES, REPORT, TARGET, CONTEXT)
+def drift(**given: Any) -> None:
+    """Show what in the cluster differs from what was deployed, object by object; exit with 2 when anything does.
+
+    Fields that controllers own, such as the replicas of an autoscaler, are left out. Nothing is changed. With
+    --release and --namespace no repository is needed.
+    """
+    from lineal.commands.drift import drift
+
+    with session_of(given) as session:
+        drifted = drift(session)
+    if drifted:
+        sys.exit(_PENDING)
 
 
 @cli.command(epilog="\b\nExamples:\n  lineal verify registry.example.com/team/shop/api:1.4.2\n"

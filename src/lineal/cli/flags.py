@@ -132,6 +132,13 @@ PLACE: list[Callable[[Any], Any]] = [
     *CONTEXT,
     option("--timeout", "How long to wait until the release is ready, such as 10m.", metavar="DURATION"),
 ]
+SERVER_SIDE: list[Callable[[Any], Any]] = [
+    option(
+        "--server-side",
+        "With Helm 4: let the API server apply the manifests, and take over fields that somebody else has.",
+        is_flag=True,
+    ),
+]
 CLUSTER: list[Callable[[Any], Any]] = [
     *PLACE,
     option(
@@ -139,11 +146,7 @@ CLUSTER: list[Callable[[Any], Any]] = [
         "Take over objects of the chart that are in the cluster already, whoever made them.",
         is_flag=True,
     ),
-    option(
-        "--server-side",
-        "With Helm 4: let the API server apply the manifests, and take over fields that somebody else has.",
-        is_flag=True,
-    ),
+    *SERVER_SIDE,
     option(
         "--skip-unchanged/--no-skip-unchanged",
         "Deploy nothing when the manifests are what was deployed before (default yes).",

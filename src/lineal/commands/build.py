@@ -122,7 +122,7 @@ def _scheduler(session: Session, plan: BuildPlan, finishing: Finishing, caches: 
         plan,
         session.lookup,
         Publisher(outgoing, session.lock, session.lookup, marked=session.trust.marked, sign=session.signing.sign),
-        replace(environment_of(session, plan.needed, finishing.reference_in(plan), caches), store=outgoing),
+        replace(environment_of(session, plan.needed, finishing.reference_in(plan)), store=outgoing, caches=caches),
         Provenance(position.recorded, position.tree, position.branch, session.loaded.project.project),
         session.progress,
         session.settings.jobs.value,

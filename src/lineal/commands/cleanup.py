@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from lineal.cleanup.claims import delete_claim, old_claims
 from lineal.cleanup.refs import Ref, counted, read_refs, read_wanted
@@ -27,8 +28,11 @@ from lineal.commands.output import introduce_store, show
 from lineal.errors import Unreachable
 from lineal.oci import Store
 from lineal.session.session import Session, require_write
-from lineal.store.tags import Claim, parse_stage_tag
+from lineal.store.tags import Claim, parse_cache_tag, parse_stage_tag
 from lineal.text import plural, printable
+
+if TYPE_CHECKING:
+    from lineal.cleanup.snapshots import SnapshotPlan
 
 _WORKERS = 8
 
@@ -41,27 +45,34 @@ def clean_up(session: Session) -> None:
     introduce_store(session)
     with _pool() as pool:
         tags, refs, plan = _plan(session, pool)
+        caches = _plan_snapshots(session, tags, refs, pool)
         claims = old_claims(tags.claims, session.store.now(), _since(session))
         dry = session.settings.dry_run.value
         for line in _summary(plan, refs, session.store_settings.keep_days.value):
             session.progress.note(line)
+        if caches.kept:
+            session.progress.note(f"           {plural(caches.kept, 'snapshot')} of cache mounts")
         if dry:
-            show("".join(_lines(plan.deletions)))
-            going = f"{_stages(plan.deletions)}{_and_claims(claims)}"
+            show("".join(_lines([*plan.deletions, *caches.deletions])))
+            going = f"{_stages(plan.deletions)}{_and_snapshots(caches.deletions)}{_and_claims(claims)}"
             session.progress.note(f"would go   {going}; nothing is deleted  --dry-run")
             return
         removal = removal_of(session.store, plan.used, session.settings.environ, pool, session.progress)
         gone: list[Deletion] = []
+        snapshots: list[Deletion] = []
         try:
             for one in removal.delete(recheck(session.store, tags, plan.deletions, pool)):
                 gone.append(one)
                 show("".join(_lines([one])))
+            for one in removal.delete(caches.deletions) if caches.deletions else ():
+                snapshots.append(one)
+                show("".join(_lines([one])))
             list(pool.map(lambda claim: delete_claim(session.store, claim, removal.forget), claims))
-            session.progress.note(f"deleted    {_stages(gone)}{_and_claims(claims)}")
+            session.progress.note(f"deleted    {_stages(gone)}{_and_snapshots(snapshots)}{_and_claims(claims)}")
         except BaseException:
             session.progress.note(f"deleted    {_stages(gone)}")
             raise
-        _check(session.store, gone)
+        _check(session.store, [*gone, *snapshots])
         session.progress.note(f"space      {removal.sweep()}")
 
 
@@ -96,6 +107,15 @@ def _plan(session: Session, pool: ThreadPoolExecutor) -> tuple[Tags, list[Ref], 
             "project cannot be known: give each project a store of its own."
         )
     return tags, refs, plan
+
+
+def _plan_snapshots(session: Session, tags: Tags, refs: list[Ref], pool: Executor) -> SnapshotPlan:
+    from lineal.cleanup.snapshots import SnapshotPlan, plan_snapshots
+
+    if not tags.snapshots:
+        return SnapshotPlan()
+    project = session.loaded.project.project
+    return plan_snapshots(session.store, tags.snapshots, refs, session.checkout, project, _since(session), pool)
 
 
 def _since(session: Session) -> int:
@@ -150,10 +170,14 @@ def _stages(deletions: list[Deletion]) -> str:
     return f"{len(deletions)} stage{'s' * (len(deletions) != 1)}"
 
 
+def _and_snapshots(deletions: list[Deletion]) -> str:
+    return f", {plural(len(deletions), 'snapshot')} of cache mounts" if deletions else ""
+
+
 def _and_claims(claims: list[Claim]) -> str:
     return f" and {plural(len(claims), 'claim')} of moving tags" if claims else ""
 
 
 def _lines(deletions: list[Deletion]) -> Iterator[str]:
     for one in deletions:
-        yield from (f"{tag}\n" for tag in one.tags if parse_stage_tag(tag))
+        yield from (f"{tag}\n" for tag in one.tags if parse_stage_tag(tag) or parse_cache_tag(tag))

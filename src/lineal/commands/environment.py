@@ -16,7 +16,6 @@ from lineal.session.session import Session
 if TYPE_CHECKING:
     from lineal.build.environment import BuildEnvironment
     from lineal.build.prover import Prover
-    from lineal.caches.run import RunCaches
     from lineal.config import model
     from lineal.engine import RunOptions
     from lineal.engine.by_platform import EnginesByPlatform
@@ -51,7 +50,6 @@ def _engines(session: Session, needed: Iterable[Stage]) -> EnginesByPlatform:
 def environment_of(
     session: Session, needed: Iterable[Stage] = (),
     finished: Callable[[Candidate, Image], str | None] = lambda _stage, _image: None,
-    caches: RunCaches | None = None,
 ) -> BuildEnvironment:  # fmt: skip
     """What stages are made with in this run; an engine is looked for when one of those needed has a command."""
     from lineal.build.environment import BuildEnvironment
@@ -74,7 +72,6 @@ def environment_of(
         may_write=session.context.may_write,
         builder=builder_of(session),
         finished=finished,
-        caches=caches,
         options={name: _run_options(image) for name, image in project.images.items()},
         allowed=settings.allowed.value if session.context.trusted else (),
         workspace=session.workspace,

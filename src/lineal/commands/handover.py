@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
 
 from lineal.build.result import BuildResult
@@ -11,7 +11,6 @@ from lineal.config.setting import Setting
 from lineal.deploy import manifest_files
 from lineal.deploy.handover import Destination, Folder, Overtaken, Stamp, ValuesOnly, message
 from lineal.deploy.inputs import ReleaseInputs
-from lineal.deploy.render import Shape
 from lineal.deploy.values import GLOBAL, image_values, put_values
 from lineal.errors import BadConfiguration
 from lineal.git.cache import cache_directory
@@ -23,15 +22,17 @@ from lineal.report.model import HandoverReport
 from lineal.session.session import Session, require_write
 
 _SHORT = 12
+Content = Folder | ValuesOnly
+"""What is committed."""
 
 
 class Handover:
     """`report` tells what has become of it at any time."""
 
-    def __init__(self, session: Session, inputs: ReleaseInputs, to: Destination) -> None:
+    def __init__(self, session: Session, to: Destination) -> None:
         """Raises `BadConfiguration` and `DeployFailed` for a run that cannot do it, before any work."""
         assert to.url is not None and to.branch is not None
-        self._session, self._inputs, self._values_only = session, inputs, to.values_only
+        self._session = session
         environ = session.settings.environ
         self._address = parse_address(to.url, session.start, environ)
         self._branch, self._path = check_branch(to.branch), check_path(to.path or "")
@@ -43,10 +44,9 @@ class Handover:
             raise BadConfiguration(what, id="LN-6067", remedy="Commit, and leave --dev out.")
         require_write(session, "it commits nothing to another repository")
 
-    def carry_out(self, result: BuildResult, manifests: Callable[[BuildResult], str], shape: Shape) -> None:
-        """`manifests` renders them. Raises `LinealError`."""
+    def carry_out(self, result: BuildResult, content: Content) -> None:
+        """Raises `LinealError`."""
         session, note = self._session, self._session.progress.note
-        change = self._values(result) if self._values_only else self._folder(lambda: manifests(result), shape)
         settings, variables = signing(
             session.settings.environ, session.workspace / "keys", before=session.holds_secrets,
             at_end=session.at_close,
@@ -58,7 +58,7 @@ class Handover:
         )  # fmt: skip
         note(f"Committing to {self._branch} of {self._address.url}.")
         try:
-            done = branch.commit(change.change, self._message(result), sign=bool(settings), note=note)
+            done = branch.commit(content.change, self._message(result), sign=bool(settings), note=note)
         except Overtaken as later:
             self.report.outcome, self.report.commit = "left", branch.base
             note(
@@ -91,30 +91,33 @@ class Handover:
         cache = cache_directory(session.settings.environ)
         return is_overtaken(session.checkout, session.checkout.commit, by, cache)
 
-    def _folder(self, manifests: Callable[[], str], shape: Shape) -> Folder:
-        if encrypted := self._inputs.encrypted:
+    def check_manifests(self, inputs: ReleaseInputs) -> None:
+        """Raises `BadConfiguration` when the manifests would show what the commit keeps secret."""
+        if encrypted := inputs.encrypted:
             what = f"{encrypted[0].name} is encrypted, and the manifests would have its values in plain text in git."
             remedy = (
                 "Leave it out of `deploy.values`, commit `--values-only`, or let the cluster open secrets itself."
             )
             raise BadConfiguration(what, id="LN-6067", remedy=remedy)
-        objects = manifest_files.read(manifests())
-        files = manifest_files.files(objects, self._inputs.settings.namespace.value)
-        if shape.kustomization:
-            files[manifest_files.KUSTOMIZATION] = manifest_files.kustomization(sorted(files))
+
+    def folder(self, files: Mapping[str, str]) -> Folder:
+        """These files, by name."""
         return Folder(self._path, files, self._stamp, self._overtaken)
 
-    def _values(self, result: BuildResult) -> ValuesOnly:
+    def values(self, inputs: ReleaseInputs, result: BuildResult) -> ValuesOnly:
         """The values files of the release without encrypted ones, and of `global.lineal` the images alone: all else
         there would be another text for each commit."""
         from lineal.deploy.helm.values_merge import merged
 
-        inputs, workspace = self._inputs, self._session.workspace
+        workspace = self._session.workspace
         sealed = {file.name for file in inputs.encrypted}
         for name in sorted(sealed):
             self._session.progress.warn(f"{name} is encrypted, and its values are left out of {self._path}.")
         release = inputs.release(result)
         plain = [file for file in release.values if file.name not in (*sealed, GLOBAL)]
+        if not inputs.deploy.chart:
+            what = "--values-only is for a chart, and this project has none."
+            raise BadConfiguration(what, id="LN-6067", remedy="Leave it out: the manifests are committed.")
         if inputs.deploy.global_:
             plain.append(put_values(workspace / "images.json", image_values(result)))
         release = replace(release, values=tuple(plain))

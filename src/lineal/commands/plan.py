@@ -28,7 +28,7 @@ from lineal.stages.beside import beside
 from lineal.stages.plan import BuildPlan, resolve
 
 if TYPE_CHECKING:
-    from lineal.deploy.inputs import ReleaseInputs
+    from lineal.deploy.inputs import CommitInputs, ReleaseInputs
     from lineal.report.model import Report
 
 _RELEASE_FLAGS = ("release", "namespace", "values", "set", "kube_context")
@@ -59,7 +59,7 @@ def plan(session: Session, names: Sequence[str], format: str) -> bool:
 
 
 def plan_images(
-    session: Session, names: Sequence[str] = (), release: ReleaseInputs | None = None, *, complete: bool = True
+    session: Session, names: Sequence[str] = (), release: CommitInputs | None = None, *, complete: bool = True
 ) -> BuildPlan:
     """Ask the store for the images of these names (all by default); each new stage says which change made it new.
 
@@ -108,7 +108,7 @@ def unbuilt(session: Session, found: BuildPlan) -> BuildResult:
     return BuildResult.before(found, session.store.address, session.context.may_write)
 
 
-def _read_images(session: Session, names: Sequence[str], release: ReleaseInputs | None) -> ImageGraphs:
+def _read_images(session: Session, names: Sequence[str], release: CommitInputs | None) -> ImageGraphs:
     """The graphs of the images, once `publish` is right and nothing uncommitted would change them."""
     _ = session.publications  # what is wrong in `publish` is told first
     trusted = session.context.may_write

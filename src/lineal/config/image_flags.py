@@ -13,6 +13,7 @@ from lineal.config.model import FILE, Image, Project
 from lineal.config.named_context import NamedContext
 from lineal.config.publish import Publish
 from lineal.config.run_options import Ulimit
+from lineal.config.secrets import check_no_key
 from lineal.config.validation import check
 from lineal.errors import BadConfiguration, Problems
 from lineal.oci.reference import is_tag, parse_reference, whole_name
@@ -191,6 +192,7 @@ class _Reader:
                 found[name] = value
             elif name in self.environ:
                 # As docker has it: the name alone is the value of this machine's variable, if it is set.
+                check_no_key("--build-arg", name)
                 found[name] = self.environ[name]
         return found
 

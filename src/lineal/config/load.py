@@ -180,7 +180,10 @@ def _finish(project: Project, env: str | None) -> Project:
     if deploy is not None:
         deploy = msgspec.structs.replace(
             deploy,
-            chart=deploy.chart if "://" in deploy.chart else normal(deploy.chart),
+            chart=deploy.chart if "://" in deploy.chart or not deploy.chart else normal(deploy.chart),
+            manifests=[normal(path) for path in deploy.manifests],
+            kustomize=normal(deploy.kustomize) if deploy.kustomize else "",
+            templates=[normal(path) for path in deploy.templates],
             values=[normal(path) for path in deploy.values],
             release=deploy.release or release_name(project.project, env, RELEASE_LENGTH),
             namespace=deploy.namespace or release_name(project.project, env, NAMESPACE_LENGTH),

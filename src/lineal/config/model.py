@@ -209,9 +209,27 @@ class Image(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Deploy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The Helm release that this project is deployed as."""
+    """The release that this project is deployed as: of a chart, of manifests or of a kustomization; or templates that
+    are rendered for whatever else deploys."""
 
-    chart: Annotated[str, Meta(description="The chart: a directory of the commit, `oci://…` or `https://…`.")]
+    chart: Annotated[str, Meta(description="The chart: a directory of the commit, `oci://…` or `https://…`.")] = ""
+    manifests: Annotated[
+        list[str],
+        Meta(
+            description="In place of a chart: manifests of the commit, files or directories of them; `*.j2` files "
+            "are rendered with Jinja2 first."
+        ),
+    ] = []
+    kustomize: Annotated[
+        str, Meta(description="In place of a chart: the directory of the commit with the kustomization.yaml.")
+    ] = ""
+    templates: Annotated[
+        list[str],
+        Meta(
+            description="In place of a chart: any text of the commit that names images, which `lineal render` "
+            "renders with Jinja2."
+        ),
+    ] = []
     release: Annotated[
         str,
         Meta(description="The release's name (default: `<project>-<env>`, or `<project>` without an environment)."),
@@ -232,6 +250,14 @@ class Deploy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         bool,
         Meta(description="Let the API server apply the manifests, and take fields that somebody else has (Helm 4)."),
     ] = False
+
+
+_SOURCES = {"chart": {"pattern": "."}, "kustomize": {"pattern": "."}, "manifests": {"minItems": 1},
+            "templates": {"minItems": 1}}  # fmt: skip
+_ONE_SOURCE = [
+    {"type": "null"},
+    *({"type": "object", "required": [key], "properties": {key: _SOURCES[key]}} for key in _SOURCES),
+]
 
 
 class Cleanup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -257,7 +283,9 @@ class Project(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         None
     )
     caches: Annotated[Caches | None, Meta(description="Which cache mounts outlive the runner.")] = None
-    deploy: Annotated[Deploy | None, Meta(description="What to deploy, if anything.")] = None
+    deploy: Annotated[
+        Deploy | None, Meta(description="What to deploy, if anything.", extra_json_schema={"oneOf": _ONE_SOURCE})
+    ] = None
     engines: Engines = {}
     repo: Annotated[
         str | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 
 from lineal.config.beside import entry
@@ -11,7 +12,8 @@ from lineal.config.grants import Grants, expanded, secret_wish
 from lineal.config.model import Secret
 from lineal.errors import BadConfiguration
 from lineal.text import bare
-from lineal.trust.keys import PASSWORD
+from lineal.trust.keys import PASSWORD, SIGNING_KEY, is_pem
+from lineal.trust.mark import TRUST_KEY
 
 _MASK = "***"
 _SHORTEST = 4
@@ -82,8 +84,24 @@ class SecretValues(Mask):
             value = self._environ[secret.env].encode("utf-8", "surrogateescape")
         else:
             value = self._file(name, str(secret.file))
+        if any(key in value for key in self._keys) or value.decode(errors="replace").strip() == self._environ.get(
+            PASSWORD
+        ):
+            raise _is_key(f"The secret {name!r}")
         self.hide([value.decode(errors="replace")])
         return value
+
+    @cached_property
+    def _keys(self) -> list[bytes]:
+        """What the run vouches with, wherever somebody finds it again."""
+        signing = self._environ.get(SIGNING_KEY, "")
+        if signing and not is_pem(signing):
+            try:
+                signing = (self._root / signing.strip()).read_text("ascii", "replace")
+            except (OSError, ValueError):
+                signing = ""
+        found = [*self._environ.get(TRUST_KEY, "").split(), signing.strip()]
+        return [key.encode("utf-8", "surrogateescape") for key in found if key]
 
     def beside(self, image: str, name: str) -> str | None:
         """What a stage remembers of this secret (config/beside.py); None when the caller gave it, or nobody."""
@@ -125,6 +143,20 @@ class SecretValues(Mask):
             ) from None
 
 
+def check_no_key(giver: str, variable: str) -> None:
+    """Raises `BadConfiguration` for a variable that has a key by which a run vouches for what it publishes."""
+    if variable == PASSWORD or (variable.startswith("LINEAL_") and variable.endswith("_KEY")):
+        raise _is_key(giver, variable)
+
+
+def _is_key(giver: str, key: str = "a key of this run") -> BadConfiguration:
+    return BadConfiguration(
+        f"{giver} gives a command {key}, by which it could vouch for whatever it likes.",
+        id="LN-1042",
+        remedy="Give it another value: no command needs this key.",
+    )
+
+
 def parse_secret(text: str, folder: Path) -> Secret:
     """`id=npm,env=NPM_TOKEN` or `id=npm,src=PATH`, as for `docker build --secret`; `id=NPM` alone is `env=NPM`.
     A relative PATH starts from `folder`."""
@@ -140,13 +172,7 @@ def parse_secret(text: str, folder: Path) -> Secret:
             id="LN-1013",
             remedy="Write --secret id=NAME,env=VARIABLE or --secret id=NAME,src=FILE.",
         )
-    variable = env or ("" if file is not None else name)
-    if variable == PASSWORD or (variable.startswith("LINEAL_") and variable.endswith("_KEY")):
-        raise BadConfiguration(
-            f"--secret gives a command {variable}, by which it could vouch for whatever it likes.",
-            id="LN-1042",
-            remedy="Give it another value: no command needs this key.",
-        )
+    check_no_key("--secret", env or ("" if file is not None else name))
     if file is not None:
         return Secret(id=name, file=file if file.startswith("~/") else str(folder / file))
     return Secret(id=name, env=env or name)

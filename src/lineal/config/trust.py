@@ -15,7 +15,8 @@ from lineal.errors import BadConfiguration, Location, Problems
 from lineal.text import quoted
 from lineal.trust.policy import IdentitySigner, KeySigner, Policy
 
-_PROJECT = re.compile(r"[\w.-]+(/[\w.-]+)+", re.ASCII)
+_PROJECT = re.compile(r"(?:https://[\w.-]+(?::[0-9]+)?/)?([\w.-]+(?:/[\w.-]+)+)", re.ASCII)
+_WORKFLOW = re.compile(r"[\w./-]*[\w-]\.ya?ml(@[^\s@]+)?", re.ASCII)
 _REF = re.compile(r"refs/[^\s~^:?\[\\\x00-\x1f\x7f]+")
 
 
@@ -24,18 +25,33 @@ class Signer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     key: Annotated[str | None, Meta(description="A public key: a file of the commit, relative to the root.")] = None
     github: Annotated[
-        str | None, Meta(description="A repository `owner/name` whose pipelines GitHub vouches for.")
+        str | None,
+        Meta(
+            description="A repository `owner/name` whose pipelines GitHub vouches for; of a server of your own "
+            "`https://HOST/owner/name`."
+        ),
     ] = None
-    gitlab: Annotated[str | None, Meta(description="A project `group/name` whose pipelines GitLab vouches for.")] = (
-        None
-    )
+    gitlab: Annotated[
+        str | None,
+        Meta(
+            description="A project `group/name` whose pipelines GitLab vouches for; of a server of your own "
+            "`https://HOST/group/name`."
+        ),
+    ] = None
     refs: Annotated[
         list[str],
-        Meta(description="The refs that may sign, such as `refs/heads/main` and `refs/tags/*` (default: all)."),
+        Meta(
+            description="The refs that may sign, such as `refs/heads/main` and `refs/tags/*`: `*` is anything but a "
+            "slash, `**` anything (default: all)."
+        ),
     ] = []
     workflow: Annotated[
         str | None,
-        Meta(description="The workflow's file that must have run, relative to its repository (default: any)."),
+        Meta(
+            description="The file that must define the job: a path of the project, or one of another repository "
+            "with that before it (`owner/ci/.github/workflows/build.yml`); `@REF` behind it says where it must come "
+            "from (default: any file)."
+        ),
     ] = None
 
     def given(self) -> list[str]:
@@ -128,11 +144,14 @@ def _check_signer(signer: Signer, path: Path) -> Iterator[RuleViolation]:
             message = "A key says nothing of the pipeline that uses it."
             yield RuleViolation((*path, key), message, f"Remove `{key}`.")
         return
-    project = getattr(signer, kind)
-    if not _PROJECT.fullmatch(project) or (kind == "github" and project.count("/") != 1):
-        yield RuleViolation(
-            (*path, kind), f"{quoted(project)} is no project of a forge.", "Write it as `owner/name`."
-        )
+    project = _PROJECT.fullmatch(getattr(signer, kind))
+    if project is None or (kind == "github" and project[1].count("/") != 1):
+        message = f"{quoted(getattr(signer, kind))} is no project of a forge."
+        yield RuleViolation((*path, kind), message, "Write it as `owner/name` or `https://HOST/owner/name`.")
+    if signer.workflow is not None and not _WORKFLOW.fullmatch(signer.workflow):
+        message = f"{quoted(signer.workflow)} is no file of a pipeline."
+        yield RuleViolation((*path, "workflow"), message, "Write it as `.github/workflows/build.yml`, with `@REF` "
+                            "behind it where it has to come from one ref.")  # fmt: skip
     for index, ref in enumerate(signer.refs):
         if not _REF.fullmatch(ref):
             message = f"{quoted(ref)} is not a full ref."

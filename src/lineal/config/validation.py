@@ -278,8 +278,24 @@ def _cycle(edges: Mapping[str, Sequence[str]]) -> list[str] | None:
     return None
 
 
+_SOURCES = ("chart", "manifests", "kustomize", "templates")
+
+
 def _check_deploy(deploy: Deploy) -> Iterator[RuleViolation]:
-    if not re.fullmatch(r"(oci|https)://\S+", deploy.chart):
+    given = [key for key in _SOURCES if getattr(deploy, key)]
+    if len(given) != 1:
+        found = " and ".join(f"`{key}`" for key in given) or "nothing to deploy"
+        remedy = "Give exactly one of `chart`, `manifests`, `kustomize` and `templates`."
+        yield RuleViolation(("deploy",), f"The release has {found}.", remedy)
+        return
+    if deploy.values and not deploy.chart:
+        yield RuleViolation(("deploy", "values"), "Values are for a chart.", "Leave them out, or write a chart.")
+    if deploy.kustomize:
+        yield from _check_inside(("deploy", "kustomize"), deploy.kustomize)
+    for key, files in (("manifests", deploy.manifests), ("templates", deploy.templates)):
+        for index, file in enumerate(files):
+            yield from _check_inside(("deploy", key, index), file)
+    if deploy.chart and not re.fullmatch(r"(oci|https)://\S+", deploy.chart):
         if "://" in deploy.chart:
             message = f"The chart {quoted(deploy.chart)} is no directory of the commit, `oci://…` or `https://…`."
             yield RuleViolation(("deploy", "chart"), message, "Put the chart in the repository or in a registry.")

@@ -38,10 +38,8 @@ class Attempt:
         """As long as the cluster can be reached, no revision of ours stays unfinished or broken; only when the Lease
         is lost, because another run may have begun, nothing is undone beside it. Raises `DeployFailed`,
         `BadConfiguration`, `Unreachable`, `Interrupted`."""
-        mark, start = self.hold.mark, time.monotonic()
-        answer = self.helm.upgrade(
-            self.release, mark, self.output, self._stop, self.hold.doubtful, wait=self.wait, create=self.create
-        )
+        start = time.monotonic()
+        answer = self._begin()
         with process.noticed() as signals:
             signals += answer.signals
             unready = self._not_ready(start, signals) if answer.code == 0 else None
@@ -51,17 +49,27 @@ class Attempt:
             if self._stop() is not SIGKILL and recovery.may_have_begun(answer, error):
                 if self.monitor is not None:
                     self.monitor.give_up()
-                self.undone = recovery.undo_own(
-                    self.helm,
-                    self.release,
-                    mark,
-                    deployed=unready is not None,
-                    wait=self.wait,
-                    killed=self.hold.killed,
-                    pause=self.hold.doubtful,
-                )
+                self.undone = self._undo(deployed=unready is not None)
                 error.message = f"{error.message} {self.undone}".rstrip()
         raise error
+
+    def _begin(self) -> Answer:
+        return self.helm.upgrade(
+            self.release, self.hold.mark, self.output, self._stop, self.hold.doubtful, wait=self.wait,
+            create=self.create,
+        )  # fmt: skip
+
+    def _undo(self, *, deployed: bool) -> str:
+        """Put back what this attempt did, although helm may call it `deployed`; a sentence about that."""
+        return recovery.undo_own(
+            self.helm,
+            self.release,
+            self.hold.mark,
+            deployed=deployed,
+            wait=self.wait,
+            killed=self.hold.killed,
+            pause=self.hold.doubtful,
+        )
 
     def _ended(self, answer: Answer, signals: list[Signals]) -> LinealError | None:
         """The error of helm, or the interruption that came too late to change anything."""

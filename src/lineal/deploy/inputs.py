@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from lineal.config.setting import Setting
-from lineal.context.committed import absent, committed_text
+from lineal.context.committed import absent
+from lineal.deploy.commit_files import in_repository, text_of_commit
 from lineal.deploy.release import seconds
 from lineal.errors import BadConfiguration, DeployFailed, LinealError
 from lineal.session.session import Session
@@ -20,13 +20,26 @@ from lineal.session.settings import ReleaseSettings
 
 if TYPE_CHECKING:
     from lineal.build.result import BuildResult
+    from lineal.config.model import Deploy
     from lineal.deploy.helm.client import Helm
+    from lineal.deploy.plain_source import PlainSource
     from lineal.deploy.release import Chart, Release
     from lineal.deploy.values import ImageValue, ValuesText
 
 
 _MOST_CHARTS = 100
 """Charts of the commit that one chart may need."""
+
+
+class CommitInputs(Protocol):
+    """What a command reads of the commit beside the images."""
+
+    @property
+    def folders(self) -> list[str]: ...
+    @property
+    def files(self) -> list[str]: ...
+    def check(self) -> None:
+        """Raises `BadConfiguration` and `Uncommitted` for what is missing: before a build."""
 
 
 class ReleaseInputs:
@@ -39,12 +52,23 @@ class ReleaseInputs:
         self.deploy = session.loaded.deploy(("release", "namespace") if bundled else ())
         self.settings = ReleaseSettings.of(session.settings, None if bundled else session.loaded, self.deploy)
         self.seconds = seconds_of(self.settings.timeout)
+        _refuse(session, self.deploy)
+
+    @cached_property
+    def plain(self) -> PlainSource:
+        """What stands in place of a chart."""
+        from lineal.deploy.plain_source import PlainSource
+
+        return PlainSource(self.session, self.deploy)
 
     @cached_property
     def folders(self) -> list[str]:
-        """Directories of the commit that the release is made of: the chart, and charts that it needs (`file://`)."""
+        """Directories and files of the commit that the release is made of: the chart, and charts that it needs
+        (`file://`), or what stands in place of one."""
         from lineal.deploy.helm.dependencies import entries_of, local_path
 
+        if not self.deploy.chart:
+            return self.plain.paths
         found = [] if "://" in self.deploy.chart else [self.deploy.chart]
         for folder in found:
             for file in ("Chart.yaml", "requirements.yaml"):
@@ -57,7 +81,7 @@ class ReleaseInputs:
 
     @property
     def files(self) -> list[str]:
-        extra = (self._in_repository(Path(path)) for path in self.session.settings.values.value)
+        extra = (in_repository(self.session, path) for path in self.session.settings.values.value)
         return [*self.deploy.values, *(path for path in extra if path is not None)]
 
     def prepare(self) -> None:
@@ -80,33 +104,30 @@ class ReleaseInputs:
     def release(self, result: BuildResult, *, planned: bool = False) -> Release:
         """The release with everything that helm needs on disk, in the run's private directory. `planned`: images that
         are not built yet stand there without their digest."""
-        from lineal.config.template import names
         from lineal.deploy.release import Release
-        from lineal.deploy.values import global_values, template_names, write
+        from lineal.deploy.values import global_values, write
 
         session, settings = self.session, self.session.settings
-        images = _planned(result) if planned else _published(result)
+        images = _planned(result) if planned else published(result)
         project, commit = session.loaded.project.project, session.checkout.commit
         env = settings.env.value or None
-        common = names(
-            git=session.git_facts, env=env, vars=settings.vars.value, environ=settings.environ,
-            giterminism=session.giterminism, grants=session.given.templates(session.giterminism),
-        )  # fmt: skip
+        known = names_of(session, images)
+        wanted = self.deploy.global_ if self.deploy.chart else False
         values = write(
             session.workspace / "values",
             self._decrypted(),
-            template_names(common, project, images),
-            global_values(
-                project, env, commit, None if self.bundled else session.context.branch, images, self.deploy.global_
-            ),
+            known,
+            global_values(project, env, commit, None if self.bundled else session.context.branch, images, wanted),
         )
         return Release(
             name="bundle" if self.bundled else self.settings.name.value,
             namespace="bundle" if self.bundled else self.settings.namespace.value,
-            chart=self._chart,
+            chart=self._chart
+            if self.deploy.chart
+            else self.plain.chart(known, images, self.settings.namespace.value),
             values=values,
             sets=settings.sets.value,
-            images={name: image.ref for name, image in images.items() if name not in self._bases},
+            images={name: image.ref for name, image in images.items() if name not in bases(self.session)},
             kube_context=settings.kube_context.value or None,
             kube_version=settings.kube_version.value or None,
             api_versions=settings.api_versions.value,
@@ -119,19 +140,13 @@ class ReleaseInputs:
         )
 
     @property
-    def _bases(self) -> set[str]:
-        """Images that nobody deploys: those that others of lineal.yaml are made from, and those that are never
-        finished."""
-        images = self.session.loaded.project.images
-        kept = {name for name, image in images.items() if image.publish is False}
-        return kept | {base for image in images.values() for base in image.needed}
-
-    @property
     def plain_http(self) -> bool:
         """Whether the chart's registry, or that of its dependencies, speaks http only."""
         from lineal.deploy.helm.dependencies import hosts
 
         insecure = self.session.settings.insecure_registries.value
+        if not self.deploy.chart:
+            return False
         if self.folders:
             return not hosts(self._chart).isdisjoint(insecure)
         return self.deploy.chart.removeprefix("oci://").partition("/")[0] in insecure
@@ -140,6 +155,9 @@ class ReleaseInputs:
         """Raises `BadConfiguration` or `Uncommitted` when the chart or a values file is missing: before a build."""
         from lineal.deploy.sops import Sops, is_encrypted, split
 
+        if not self.deploy.chart:
+            self.plain.check()
+            return
         _ = self._chart
         files, session = self._values(), self.session
         if self.bundled:
@@ -209,28 +227,26 @@ class ReleaseInputs:
     def _values(self) -> list[ValuesText]:
         from lineal.deploy.values import ValuesText
 
-        found = [ValuesText(path, self._committed(path, f"deploy.values[{number}]"))
+        session, named = self.session, "values file"
+        found = [ValuesText(path, text_of_commit(session, path, named, f"deploy.values[{number}]"))
                  for number, path in enumerate(self.deploy.values)]  # fmt: skip
-        for given in self.session.settings.values.value:
-            inside = self._in_repository(Path(given))
-            text = self._committed(inside, None) if inside is not None else read_values(self.session.start / given)
-            found.append(ValuesText(inside or given, text))
+        for given in session.settings.values.value:
+            path = in_repository(session, given)
+            text = read_values(session.start / given) if path is None else text_of_commit(session, path, named)
+            found.append(ValuesText(path or given, text))
         return found
 
-    def _committed(self, path: str, key: str | None) -> str:
-        text = committed_text(self.session.repository, path)
-        if text is None:
-            raise absent(
-                self.session.repository, path, f"The values file {path}", remedy="Correct the path.",
-                place=self.session.loaded.place(key) if key else None,
-            )  # fmt: skip
-        return text
 
-    def _in_repository(self, path: Path) -> str | None:
-        """A path of the command line as one of the commit; None when it is outside of the repository."""
-        absolute = Path(os.path.normpath(self.session.start / path))
-        root = self.session.repository.root
-        return absolute.relative_to(root).as_posix() if absolute.is_relative_to(root) else None
+def _refuse(session: Session, deploy: Deploy) -> None:
+    """Raises `BadConfiguration` for what this release has no use for."""
+    if deploy.templates:
+        what = "`deploy.templates` are rendered, and Lineal deploys none of them."
+        remedy = "Run `lineal render`, and give the result to what deploys it; for Kubernetes write `manifests`."
+        raise BadConfiguration(what, id="LN-6072", place=session.loaded.place("deploy.templates"), remedy=remedy)
+    for option, setting in (("values", session.settings.values), ("set", session.settings.sets)):
+        if setting.value and not deploy.chart:
+            what = f"--{option} ({setting.origin}) is for a chart, and this project has none."
+            raise BadConfiguration(what, id="LN-1016", remedy="Leave it out; `--var` is for templates.")
 
 
 def _planned(result: BuildResult) -> Mapping[str, ImageValue]:
@@ -250,7 +266,27 @@ def _planned(result: BuildResult) -> Mapping[str, ImageValue]:
     }
 
 
-def _published(result: BuildResult) -> Mapping[str, ImageValue]:
+def bases(session: Session) -> set[str]:
+    """Images that nobody deploys: those that others are made from, and those that are never finished."""
+    images = session.loaded.project.images
+    kept = {name for name, image in images.items() if image.publish is False}
+    return kept | {base for image in images.values() for base in image.needed}
+
+
+def names_of(session: Session, images: Mapping[str, ImageValue]) -> dict[str, object]:
+    """What the commit's templates know: images, the commit, the environment, variables."""
+    from lineal.config.template import names
+    from lineal.deploy.values import template_names
+
+    settings = session.settings
+    common = names(
+        git=session.git_facts, env=settings.env.value or None, vars=settings.vars.value, environ=settings.environ,
+        giterminism=session.giterminism, grants=session.given.templates(session.giterminism),
+    )  # fmt: skip
+    return template_names(common, session.loaded.project.project, images)
+
+
+def published(result: BuildResult) -> Mapping[str, ImageValue]:
     """Every image. Raises `DeployFailed` when one is not published."""
     from lineal.deploy.values import image_values
 

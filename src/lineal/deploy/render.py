@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -52,16 +53,34 @@ def render_to(
     Each file appears whole or not at all. Files of an earlier run that are not rendered any more are removed; a file
     that is not from such a run is never overwritten (`BadConfiguration`). A disk that is full or read-only is
     `Unreachable`."""
+
+    def make(scratch: Path) -> None:
+        dependencies.complete(helm, release, output)
+        helm.template(replace(release, hooks=shape.hooks), scratch, output)
+        _shaped(scratch, release, shape)
+
+    return _made_in(directory, make)
+
+
+def write_to(texts: Mapping[str, str], directory: Path) -> list[str]:
+    """Write texts into `directory`, by their names, as `render_to` writes manifests."""
+
+    def make(scratch: Path) -> None:
+        for name, text in texts.items():
+            (scratch / name).write_text(text, encoding="utf-8")
+
+    return _made_in(directory, make)
+
+
+def _made_in(directory: Path, make: Callable[[Path], None]) -> list[str]:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         # The scratch directory is inside, so that moving a file never crosses a file system.
         with tempfile.TemporaryDirectory(prefix=".lineal-render-", dir=directory) as scratch:
-            dependencies.complete(helm, release, output)
-            helm.template(replace(release, hooks=shape.hooks), Path(scratch), output)
-            _shaped(Path(scratch), release, shape)
+            make(Path(scratch))
             return _exchange(Path(scratch), directory)
     except OSError as error:
-        what = f"The manifests cannot be written to {directory}: {error.strerror}."
+        what = f"What was rendered cannot be written to {directory}: {error.strerror}."
         raise Unreachable(
             what, id="LN-6037", remedy="Check the directory and the space on its disk, or choose another."
         ) from None

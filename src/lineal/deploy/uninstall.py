@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING
 
 from lineal.deploy.helm import errors, manifests, refusals
 from lineal.deploy.helm.client import Answer, Helm
-from lineal.deploy.inputs import ReleaseInputs, seconds_of
 from lineal.deploy.left_behind import LeftBehind
-from lineal.deploy.release import Chart, Release
+from lineal.deploy.named_release import NamedRelease
+from lineal.deploy.release import Release
 from lineal.deploy.release_lock import ReleaseHold, ReleaseLock
 from lineal.errors import BadConfiguration, DeployFailed, LinealError, Unreachable
 from lineal.kube.client import KubeClient, KubeRefused
 from lineal.kube.login import KubeUnavailable
 from lineal.report.model import ReleaseReport
-from lineal.session.session import require_write
-from lineal.session.settings import ReleaseSettings
 
 if TYPE_CHECKING:
     from lineal.session.session import Session
@@ -43,21 +41,11 @@ class Dismissal:
 
     @classmethod
     def of(cls, session: Session) -> Dismissal:
-        """The release that `--release` and `--namespace` name; for what they leave out, lineal.yaml is asked.
-
-        With both, no repository is needed: a review app ends when its branch is gone."""
-        found, project = ReleaseSettings.of(session.settings), None
-        if not found.name.value or not found.namespace.value:
-            found, project = ReleaseInputs(session).settings, session.loaded.project.project
-            require_write(session, "it removes no release", "Run it from a branch of the project itself.")
-        name, namespace = found.name.value, found.namespace.value
-        release = Release(
-            name=name, namespace=namespace, chart=Chart("", ""),
-            kube_context=session.settings.kube_context.value or None,
-            timeout=seconds_of(ReleaseSettings.of(session.settings).timeout),
-        )  # fmt: skip
+        """The release that `--release` and `--namespace` name, see `NamedRelease`."""
+        named = NamedRelease.of(session, "it removes no release")
+        name, namespace = named.release.name, named.release.namespace
         report = ReleaseReport(name=name, namespace=namespace, status="unknown")
-        return cls(session, Helm.find(session.settings.environ), release, project, report)
+        return cls(session, named.helm, named.release, named.project, report)
 
     def carry_out(self, with_namespace: bool, delete_kept: bool = False) -> None:
         """Uninstall the release, unless there is none. `delete_kept`: the namespace is deleted although there are

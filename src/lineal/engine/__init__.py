@@ -199,6 +199,11 @@ class NoWorkingDirectory(Exception):
 class Engine(Protocol):
     """Raises `Unreachable` when the engine cannot be used."""
 
+    def prepare(self, parent: Image, store: Store, platform: str, workspace: Path) -> None:
+        """Bring the layers of a parent to where a command for this platform will run, on it or on an image that has
+        some layers more. `store` may still be getting them; `workspace` is for files meanwhile. What fails here fails
+        again in `run`."""
+
     def run(
         self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path
     ) -> Layer | PushedLayer:

@@ -44,6 +44,9 @@ class EnginesByPlatform:
         self._lock = threading.Lock()
         self._chosen: dict[str, OneEngine] = {}
 
+    def prepare(self, parent: Image, store: Store, platform: str, workspace: Path) -> None:
+        self._for(normal(platform)).prepare(parent, store, platform, workspace)
+
     def run(
         self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path
     ) -> Layer | PushedLayer:

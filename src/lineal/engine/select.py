@@ -49,8 +49,11 @@ class SelectedEngine:
         self._note = note
         self._lock = threading.Lock()
         self._engine: Engine | None = None
-        self._stopped = False
+        self._stopped = self._closed = False
         self._closing: list[Callable[[], None]] = []
+
+    def prepare(self, parent: Image, store: Store, platform: str, workspace: Path) -> None:
+        self._made().prepare(parent, store, platform, workspace)
 
     def run(
         self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path
@@ -69,13 +72,17 @@ class SelectedEngine:
 
     def close(self) -> None:
         """End what the engine does in the background, and a daemon that was started here."""
-        if self._engine is not None:
-            self._engine.close()
+        with self._lock:
+            self._closed = True
+            if self._engine is not None:
+                self._engine.close()
         for close in self._closing:
             close()
 
     def _made(self) -> Engine:
         with self._lock:
+            if self._closed:
+                raise Interrupted("The build was interrupted.")
             if self._engine is None:
                 self._engine = self._make()
             if self._stopped:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 
 from lineal.errors import LinealError
 from lineal.git.command import common_dir, git_environment
@@ -39,7 +40,7 @@ class GitHistory:
     A clone without its full history (depth 1 on GitHub, 20 on GitLab) can only say *yes*. The missing commits are
     fetched then, without files, into a bare repository of Lineal's own. The workspace is never changed: a filter or a
     greater depth would stay in its configuration. First the commits are fetched that are not much older than `since`,
-    which are few and mostly enough."""
+    which are few and mostly enough. Safe to use from several threads."""
 
     def __init__(self, repository: Repository, tips: Sequence[str], cache: Path) -> None:
         self._repository = repository
@@ -53,6 +54,7 @@ class GitHistory:
         self._final = False
         """Whether the whole history has been fetched, or this has failed."""
         self.notes: list[str] = []
+        self._guard = Lock()
 
     def seek(
         self, commits: Collection[str], trees: Collection[str], *, since: int | None = None,
@@ -64,9 +66,10 @@ class GitHistory:
         `since`, in ms since the epoch, is the likely time of the oldest of them; it only saves time. With `either`
         the search ends when each of these questions is answered, by all its commits or else by its tree."""
         search = Search(either or [*(((commit,), "") for commit in commits), *(((), tree) for tree in trees)])
-        if search.open:
-            self._search(search, since)
-        complete = self._complete
+        with self._guard:
+            if search.open:
+                self._search(search, since)
+            complete = self._complete
         missing = Ancestry.NO if complete else Ancestry.UNKNOWN
         return HistoryAnswer(
             ancestors={commit: Ancestry.YES if commit in search.commits else missing for commit in commits},

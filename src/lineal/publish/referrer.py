@@ -16,8 +16,8 @@ from lineal.oci.types import OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Manifest
 from lineal.oci.verify import digest_of
 from lineal.store.record import MAX_STATEMENT, PREDICATE, PREFIX, Sign
 from lineal.store.statement import PROVENANCE, STATEMENT
+from lineal.trust.sigstore_bundle import BUNDLE, bundle_of
 
-BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 _TRIES = 5
 _MOST = 100
 """Referrers of one image that are read."""
@@ -75,18 +75,11 @@ def referrer(statement: bytes, subject: Descriptor, sign: Sign | None, predicate
 
 
 def bundle(statement: bytes, signatures: str) -> bytes:
-    """A statement and its signatures as cosign keeps them: a Sigstore bundle of a key, without a log."""
+    """A statement and the first of its signatures as cosign keeps them: a Sigstore bundle, of a key without a
+    log."""
     (first, *_) = json.loads(signatures)
-    document = {
-        "mediaType": BUNDLE,
-        "verificationMaterial": {"publicKey": {"hint": _hint(first["keyid"])}},
-        "dsseEnvelope": {
-            "payload": b64encode(statement).decode(),
-            "payloadType": STATEMENT,
-            "signatures": [{"sig": first["sig"]}],
-        },
-    }
-    return json.dumps(document, separators=(",", ":")).encode()
+    material = first.get("material") or {"publicKey": {"hint": _hint(first["keyid"])}}
+    return bundle_of(statement, first["sig"], material)
 
 
 def _hint(key_id: str) -> str:

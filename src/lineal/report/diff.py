@@ -21,12 +21,33 @@ def sentence(changes: Sequence[ChangeReport]) -> str:
     return f"{plural(len(changes), 'object')} in the cluster would change: {', '.join(parts)}."
 
 
+def drift_sentence(changes: Sequence[ChangeReport]) -> str:
+    """`2 objects in the cluster differ from what was deployed: 1 changed, 1 deleted.`"""
+    if not changes:
+        return "The cluster is as it was deployed."
+    counts = Counter(change.action for change in changes)
+    parts = [f"{counts[action]} {word}" for action, word in _DONE.items() if counts[action]]
+    word = "differs" if len(changes) == 1 else "differ"
+    return f"{plural(len(changes), 'object')} in the cluster {word} from what was deployed: {', '.join(parts)}."
+
+
+def drift_lines(changes: Sequence[ChangeReport], told: Sequence[str]) -> Iterator[str]:
+    """For `lineal drift`: a sentence, who changed what, and the diffs."""
+    yield drift_sentence(changes)
+    yield from (strip_controls(line) for line in told)
+    yield from _blocks(changes, colour=False)
+
+
 def lines(report: Report, *, colour: bool) -> Iterator[str]:
     if report.changes is None:
         return
     yield ""
     yield paint(sentence(report.changes), "bold", colour)
-    for change in report.changes:
+    yield from _blocks(report.changes, colour=colour)
+
+
+def _blocks(changes: Sequence[ChangeReport], *, colour: bool) -> Iterator[str]:
+    for change in changes:
         yield ""
         yield paint(strip_controls(f"{change.action} {title(change)}"), "bold", colour)
         for line in change.diff:

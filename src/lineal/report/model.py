@@ -155,8 +155,8 @@ class BundleReport(msgspec.Struct, kw_only=True):
 
 class ReleaseReport(msgspec.Struct, kw_only=True):
     """The release after a deploy. `status`: `deployed`, `unchanged` (nothing was done), `rolled back`, `uninstalled`
-    (by `dismiss`, or a first installation that failed), `not deployed`, `unknown`, or helm's word for what nobody
-    could put in order."""
+    (by `dismiss`, or a first installation that failed), `not deployed`, `unknown`, of `drift` also `as deployed` and
+    `drifted`, or helm's word for what nobody could put in order."""
 
     name: str
     namespace: str
@@ -227,7 +227,7 @@ class Report(msgspec.Struct, kw_only=True):
     handover: HandoverReport | None = None
     """Only of `render --to-git`."""
     changes: list[ChangeReport] | None = None
-    """Only of a plan that was asked for them."""
+    """Only of `drift`, and of a plan that was asked for them."""
     error: ErrorReport | None = None
     duration: float = 0.0
     requests: int = 0

@@ -53,6 +53,7 @@ class Options:
     registry_mirror: tuple[str, ...] = ()
     build_output: tuple[str, ...] = ()
     runner: tuple[str, ...] = ()
+    render_template: tuple[str, ...] = ()
     ignore_ref: tuple[str, ...] = ()
     api_versions: tuple[str, ...] = ()
     kube_contexts: tuple[str, ...] = ()

@@ -31,7 +31,7 @@ from lineal.dockerfile.stage import Platforms
 from lineal.errors import DeployFailed, Uncommitted
 from lineal.git.cache import cache_directory
 from lineal.git.commit import Commit
-from lineal.git.history import GitHistory
+from lineal.git.history import Ancestry, GitHistory
 from lineal.git.login import secret_values
 from lineal.lock import Lock
 from lineal.lock.select import Choice, LockContext, choose, open_lock
@@ -39,12 +39,13 @@ from lineal.oci import Store
 from lineal.oci.platform import normal
 from lineal.progress import Notes, Progress
 from lineal.session.given import Given
+from lineal.session.identity import IdentityOfRun
 from lineal.session.leaving import MaskedProgress, mask_error
 from lineal.session.policy import PolicyOfRun, of_commit, of_file
 from lineal.session.project import load_exceptions, load_project, project_of_dockerfile, project_of_flags
 from lineal.session.settings import PUBLISH, Settings, StoreSettings
 from lineal.session.signing import SigningOfRun
-from lineal.session.trust import TrustOfRun, check_supported, keys_of
+from lineal.session.trust import TrustOfRun, keys_of
 from lineal.stages.lookup import Lookup
 from lineal.stages.visibility import HistoryPosition
 from lineal.store.mirror import Mirrors
@@ -337,21 +338,37 @@ class Session:
     def trust(self) -> TrustOfRun:
         """Whom this run believes. Raises `BadConfiguration`."""
         policy, place = self.policy.policy, self.policy.place("trust")
-        check_supported(policy, place)
         keys = keys_of(self.settings.environ, self.context, self.progress.warn)
         repository, signing = repository_of(self.store_settings.repo.value), self.signing
-        verifiers = (signing.verifier,) if signing.verifier else ()
+        verifiers = [one for one in (signing.verifier, self.identity.verifier) if one is not None]
         signs = signing.has_key and signing.accepts
         cache, dev = cache_directory(self.settings.environ), self.position.dev
-        return TrustOfRun(policy, keys, self.context, repository, place, verifiers, signs, dev, cache)
+        return TrustOfRun(
+            policy, keys, self.context, repository, place, tuple(verifiers), signs, dev, cache, self.identity
+        )
 
     @cached_property
     def signing(self) -> SigningOfRun:
         """How this run signs, and whose signatures its commit accepts."""
         found = self.policy
         return SigningOfRun(
-            found.policy, self.settings.environ, self.context, self.checkout.root, found.read, found.place
-        )
+            found.policy, self.settings.environ, self.context, self.checkout.root, found.read, found.place,
+            self.identity,
+        )  # fmt: skip
+
+    @cached_property
+    def identity(self) -> IdentityOfRun:
+        """What the CI vouches for, and who of those for whom one does is believed."""
+
+        def in_history(commit: str) -> bool:
+            own = {self.position.commit, *self.position.parents}
+            return commit in own or self.history.seek((commit,), ()).ancestors[commit] is Ancestry.YES
+
+        return IdentityOfRun(
+            self.policy.policy, self.settings.environ, self.context,
+            self.policy.place("trust.accept"), self.position.commit, in_history,
+            lambda token: self.hidden.hide([token]), self.progress.warn,
+        )  # fmt: skip
 
     @cached_property
     def policy(self) -> PolicyOfRun:

@@ -29,6 +29,8 @@ Lines = Setting[tuple[str, ...]]
 
 BUILD_OUTPUT = "LINEAL_BUILD_OUTPUT"
 """`--output` of a build; LINEAL_OUTPUT is the directory that `render` writes to."""
+RENDER_TEMPLATE = "LINEAL_RENDER_TEMPLATE"
+"""`--template` of `render`; LINEAL_TEMPLATE is the one of `plan`."""
 PUBLISH = "publish"
 """The caller's word that a commit is the project's own which no branch of it is known to hold."""
 _ALLOWED = (NETWORK_HOST, SECURITY_INSECURE, DEVICE, PUBLISH)
@@ -76,6 +78,8 @@ class Settings:
     bundle_repo: Setting[str]
     policy: Setting[str]
     template: Setting[str]
+    """Of `plan --format gitlab`."""
+    render_templates: Lines
     runners: Setting[Mapping[str, tuple[str, ...]]]
     """Labels of the runners for platforms."""
     report: Setting[str]
@@ -179,6 +183,7 @@ def _settings(options: Options) -> Settings:
         bundle_repo=read.text("bundle-repo", options.bundle_repo),
         policy=read.text("policy", options.policy),
         template=read.text("template", options.template),
+        render_templates=read.lines("template", options.render_template, variable=RENDER_TEMPLATE),
         runners=_runners(read.lines("runner", options.runner)),
         report=read.text("report", options.report),
         dotenv=read.text("dotenv", options.dotenv),

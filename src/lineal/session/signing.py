@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ from lineal.trust.policy import KeySigner, Policy
 
 if TYPE_CHECKING:
     from lineal.ci.context import Context
+    from lineal.session.identity import IdentityOfRun
     from lineal.store.record import Sign
     from lineal.trust.keys import PublicKey, SigningKey
     from lineal.trust.signed import SignedStages
@@ -33,6 +35,8 @@ class SigningOfRun:
     """The content of a file of the commit, None when it has no such file."""
     place: Callable[[str], Location | None]
     """Where a key of lineal.yaml is written."""
+    identity: IdentityOfRun
+    """What the CI vouches for."""
 
     @property
     def accepts(self) -> bool:
@@ -55,8 +59,10 @@ class SigningOfRun:
         return SignedStages(self._accepted, merged, self.context.pull_request)
 
     def check(self) -> None:
-        """Before anything is built: make sure that the run's key is one that its commit accepts, where it accepts
-        any. Raises `BadConfiguration`."""
+        """Before anything is built: make sure that the run's key and its identity are such as its commit accepts,
+        where it accepts any. Raises `BadConfiguration`."""
+        if not (self.has_key and self.accepts):
+            self.identity.check()
         if self.has_key and self.accepts and self._key.public.der not in {one.der for one in self._accepted}:
             names = " or ".join(one.name for one in self._accepted)
             raise BadConfiguration(
@@ -69,11 +75,20 @@ class SigningOfRun:
 
     @property
     def sign(self) -> Sign | None:
-        """Signs a statement; None for a run without a key. Raises `BadConfiguration` for a key that is none."""
-        return self.sign_as(STATEMENT)
+        """Signs a statement, in the name of the run and with its key; None for a run that has neither. Raises
+        `BadConfiguration` for a key that is none."""
+        with_key = self.sign_as(STATEMENT)
+        if not self.identity.is_believed:
+            return with_key
+
+        def sign(statement: bytes) -> str:
+            others = json.loads(with_key(statement)) if with_key else []
+            return json.dumps([self.identity.sign(statement), *others], separators=(",", ":"))
+
+        return sign
 
     def sign_as(self, kind: str) -> Sign | None:
-        """The same for documents of another kind."""
+        """Signs documents of another kind with the run's key; None without one."""
         if not self.has_key:
             return None
         from lineal.trust.signed import signer
@@ -82,7 +97,10 @@ class SigningOfRun:
 
     @property
     def signer(self) -> str | None:
-        """The id of the key that signs, None without one. Raises `BadConfiguration` for a key that is none."""
+        """By which name the first of its signatures is known, None without one. Raises `BadConfiguration` for a key
+        that is none."""
+        if self.identity.is_believed:
+            return self.identity.identity.workflow
         return self._key.public.id if self.has_key else None
 
     @property

@@ -12,13 +12,14 @@ from lineal import __version__
 from lineal.ci.context import Context
 from lineal.errors import BadConfiguration, Location
 from lineal.oci.types import Manifest
+from lineal.session.identity import IdentityOfRun
 from lineal.stages.lane import CLOSED, OPEN, Lane
 from lineal.trust import Verifier
 from lineal.trust.judge import EVERYBODY, Judge
 from lineal.trust.keys import SIGNING_KEY
 from lineal.trust.mark import TRUST_KEY, Marks, TrustKey, parse_keys
 from lineal.trust.memory import Memory, Remembered
-from lineal.trust.policy import IdentitySigner, Policy
+from lineal.trust.policy import Policy
 
 
 @dataclass(frozen=True)
@@ -41,18 +42,29 @@ class TrustOfRun:
     """Whether it builds a working tree, for this machine alone."""
     cache: Path = Path("/nonexistent")
     """The user's directory for what a run can do without."""
+    identity: IdentityOfRun | None = None
+    """What the CI vouches for."""
 
     @property
     def vouches(self) -> bool:
-        """Whether others believe what this run publishes."""
-        return self.signs or (bool(self.keys) and (self.policy is None or self.policy.key_required))
+        """Whether others believe what this run publishes. Raises `Unreachable` where its CI does not answer."""
+        marks = bool(self.keys) and (self.policy is None or self.policy.key_required)
+        return self.signs or marks or self._is_vouched_for
+
+    @property
+    def _is_vouched_for(self) -> bool:
+        """Whether the CI vouches for it. Who it is matters where everybody may push what is built; a build on any
+        other ref is refused before it begins, when nobody would believe it."""
+        if self.identity is None or self.dev:
+            return False
+        return self.identity.is_believed if self.context.open else self.identity.is_offered
 
     @property
     def open(self) -> bool:
         """Whether it goes on although nobody believes it: it believes everybody, as without a policy, and keeps to a
         lane of its own."""
-        alone = self.policy is not None and not self.vouches
-        return alone and (self.dev or is_open(self.context) or not self.context.may_write)
+        alone = self.policy is not None and (self.dev or self.context.open or not self.context.may_write)
+        return alone and not self.vouches
 
     @cached_property
     def marks(self) -> Marks | None:
@@ -112,7 +124,7 @@ class TrustOfRun:
     def require_build(self) -> None:
         """For a build. Where nobody vouches for a run, only those of what anybody may push go on, and those that
         publish nothing. Raises `BadConfiguration`."""
-        missing = not self.vouches or (self._lacks_key and not is_open(self.context))
+        missing = not self.vouches or (self._lacks_key and not self.context.open)
         if self.policy is not None and missing and not self.open:
             raise self._refusal("build")
 
@@ -121,6 +133,15 @@ class TrustOfRun:
         return self.policy is not None and self.policy.key_required and not self.keys
 
     def _refusal(self, purpose: str) -> BadConfiguration:
+        if self.identity is not None and self.identity.accepted and not self._lacks_key:
+            return BadConfiguration(
+                "`trust` believes only pipelines that their CI vouches for, and it does not vouch for this run: it "
+                f"does not {purpose}.",
+                id="LN-1060",
+                place=self.place,
+                remedy=f"Add `{self.identity.lines}` to the job. Branches that are not protected build without it, "
+                "and --dev builds for yourself.",
+            )
         name = TRUST_KEY if self.policy is None or self.policy.key_required else SIGNING_KEY
         return BadConfiguration(
             f"`trust` believes only what protected pipelines vouch for, and this run has no {name}: it does not "
@@ -132,15 +153,6 @@ class TrustOfRun:
         )
 
 
-def is_open(context: Context) -> bool:
-    """Whether everybody who may push may push what is built: a pull request, or a branch that is neither protected
-    nor the default one."""
-    if context.pull_request is not None:
-        return True
-    known = bool(context.branch and context.default_branch) and not context.tag
-    return known and not context.protected and context.branch != context.default_branch
-
-
 def keys_of(environ: Mapping[str, str], context: Context, warn: Callable[[str], None]) -> tuple[TrustKey, ...]:
     """The keys that the run may use. Raises `BadConfiguration` for what is no key."""
     keys = parse_keys(environ.get(TRUST_KEY, ""))
@@ -148,15 +160,3 @@ def keys_of(environ: Mapping[str, str], context: Context, warn: Callable[[str], 
         warn(f"{TRUST_KEY} is left out: this commit is not the project's own, so nothing of it is marked.")
         return ()
     return keys
-
-
-def check_supported(policy: Policy | None, place: Location | None) -> None:
-    """Raises `BadConfiguration` for signers of a policy that nothing here verifies."""
-    if policy is not None and any(isinstance(one, IdentitySigner) for one in policy.accept):
-        raise BadConfiguration(
-            "`trust.accept` names a pipeline that its CI vouches for, and this version of Lineal verifies signatures "
-            "of keys only.",
-            id="LN-1043",
-            place=place,
-            remedy=f"Write `accept: [{{key: keys/ci.pub}}]`, and give {SIGNING_KEY} to the pipelines that may sign.",
-        )

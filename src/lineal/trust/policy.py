@@ -20,11 +20,12 @@ class IdentitySigner:
 
     forge: Literal["github", "gitlab"]
     project: str
-    """`owner/repository`, or the path of a GitLab project; host and all where that is not the public one."""
+    """`owner/repository`, or the path of a GitLab project; with `https://HOST/` where that is not the public one."""
     refs: tuple[str, ...] = ()
     """Patterns of full refs, such as `refs/heads/main` and `refs/tags/*`; empty for every ref."""
     workflow: str | None = None
-    """The workflow's file, relative to the root of the repository that it is in; None for every one."""
+    """The file that defines the job: a path of the project, or one with another repository before it; with `@REF`
+    where it has to come from that ref. None for every one."""
 
 
 @dataclass(frozen=True, slots=True)

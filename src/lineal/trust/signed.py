@@ -67,43 +67,58 @@ class SignedStages:
         return f"what {' or '.join(printable(key.name) for key in self.keys)} has signed"
 
     def judge(self, evidence: Evidence) -> Verdict:
-        manifest = evidence.record_manifest()
-        if manifest is None:
-            return Verdict(False, _GONE)
-        try:
-            part, *others = map(Part.of, manifest.json["layers"])
-            if part.descriptor.media_type != STATEMENT or SIGNATURES not in part.annotations:
-                return Verdict(False, UNSIGNED)
-            data = part.read(evidence.store, MAX_STATEMENT)
-            key = vouching(data, part.annotations[SIGNATURES], self.keys)
-            if key is None:
-                return Verdict(False, "signed with a key that this commit does not accept")
-            said = StageStatement.read(data)
-            kept = [(one.descriptor.media_type, one.descriptor.digest) for one in others]
-            if kept != [(FILESYSTEM, said.filesystem)]:
-                return Verdict(False, _OTHER)
-            why = self._doubt(said, manifest, evidence)
-        except MissingContent:
-            return Verdict(False, _GONE)
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            return Verdict(False, _NOT_OURS)
-        return Verdict(False, why) if why else Verdict(True, f"signed by {printable(key.name)}")
+        return judge_statement(evidence, self._vouch)
 
-    def _doubt(self, said: StageStatement, record_manifest: Manifest, evidence: Evidence) -> str:
-        """Why a statement that is signed is not about this stage, here and now; empty when it is. May raise as
-        `StageStatement.read` does."""
-        published, builder = evidence.record, said.making.builder
-        if said.image != evidence.image or replace(record_of(said), created=published.created) != published:
-            return _OTHER
-        if not is_index_of(evidence.index, said.platform, record_manifest, published):
-            return _PART
-        if builder.store != evidence.repository:
-            return _ELSEWHERE
-        if said.finished is None or published.created < said.finished - _EARLIER:
-            return _BACKDATED
-        if builder.pull_request is not None and not self.merged and builder.pull_request != self.pull_request:
-            return f"signed for pull request {builder.pull_request}, which counts with `merged: true` only"
-        return ""
+    def _vouch(self, statement: bytes, signatures: str, said: StageStatement) -> Verdict:
+        key, request = vouching(statement, signatures, self.keys), said.making.builder.pull_request
+        if key is None:
+            return Verdict(False, "signed with a key that this commit does not accept")
+        if request is not None and not self.merged and request != self.pull_request:
+            return Verdict(False, f"signed for pull request {request}, which counts with `merged: true` only")
+        return Verdict(True, f"signed by {printable(key.name)}")
+
+
+Vouch = Callable[[bytes, str, StageStatement], Verdict]
+"""Whether signatures of a statement are believed, given what the statement says. Raises ValueError for signatures
+that are none."""
+
+
+def judge_statement(evidence: Evidence, vouch: Vouch) -> Verdict:
+    """Whether a stage is what its statement says, and who vouches for the statement. May raise `Unreachable`."""
+    manifest = evidence.record_manifest()
+    if manifest is None:
+        return Verdict(False, _GONE)
+    try:
+        part, *others = map(Part.of, manifest.json["layers"])
+        if part.descriptor.media_type != STATEMENT or SIGNATURES not in part.annotations:
+            return Verdict(False, UNSIGNED)
+        data = part.read(evidence.store, MAX_STATEMENT)
+        said = StageStatement.read(data)
+        verdict = vouch(data, part.annotations[SIGNATURES], said)
+        if not verdict.trusted:
+            return verdict
+        kept = [(one.descriptor.media_type, one.descriptor.digest) for one in others]
+        why = _OTHER if kept != [(FILESYSTEM, said.filesystem)] else _doubt(said, manifest, evidence)
+    except MissingContent:
+        return Verdict(False, _GONE)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return Verdict(False, _NOT_OURS)
+    return Verdict(False, why) if why else verdict
+
+
+def _doubt(said: StageStatement, record_manifest: Manifest, evidence: Evidence) -> str:
+    """Why a statement that is signed is not about this stage, here and now; empty when it is. May raise as
+    `StageStatement.read` does."""
+    published, builder = evidence.record, said.making.builder
+    if said.image != evidence.image or replace(record_of(said), created=published.created) != published:
+        return _OTHER
+    if not is_index_of(evidence.index, said.platform, record_manifest, published):
+        return _PART
+    if builder.store != evidence.repository:
+        return _ELSEWHERE
+    if said.finished is None or published.created < said.finished - _EARLIER:
+        return _BACKDATED
+    return ""
 
 
 def record_of(said: StageStatement) -> Record:

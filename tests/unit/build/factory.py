@@ -42,6 +42,8 @@ class PretendEngine(Engine):
     def __init__(self) -> None:
         self.commands: list[Command] = []
         self.then: Callable[[Command], None] = lambda _: None
+        self.prepared: list[bytes] = []
+        """The layers of each parent that was prepared."""
         self.stopped = threading.Event()
         self.running = self.most = 0
         self._guard = threading.Lock()
@@ -50,6 +52,9 @@ class PretendEngine(Engine):
         self.stopped.set()
 
     def close(self) -> None: ...
+
+    def prepare(self, parent: Image, store: Store, platform: str, workspace: Path) -> None:
+        self.prepared.append(b"".join(b"".join(store.blob(layer.digest)) for layer in parent.layers))
 
     def run(
         self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path

@@ -24,6 +24,8 @@ COMMANDS = [
     "converge",
     "bundle",
     "dismiss",
+    "rollback",
+    "drift",
     "verify",
     "cleanup",
     "config",

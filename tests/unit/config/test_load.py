@@ -108,7 +108,7 @@ PROJECT = "project: shop\nimages:\n"
         ("project: a\nlock: git:x\n", 2, "lock", "takes nothing behind its name", "Write `git`."),
         ("project: a\nlock: fle\n", 2, "lock", "`fle`", "Did you mean `file`?"),
         ("- project\n", 1, None, "must be a mapping", "key: value"),
-        ("project: a\n\ndeploy:\n  release: x\n", 3, "deploy", "`chart` is missing", "Write `chart: …`."),
+        ("project: a\n\ndeploy:\n  release: x\n", 3, "deploy", "has nothing to deploy", "exactly one of `chart`"),
     ],
 )
 def test_a_mistake_names_line_key_and_remedy(

@@ -105,6 +105,11 @@ def loads(text: str) -> bool:
         ("project: a\nlock: etcd:https://etcd.example.com:2379", True),
         ("project: a\nlock: etcd:http://[::1]:2379", True),
         ("project: a\ndeploy: {}", False),
+        ("project: a\ndeploy: {manifests: [k8s]}", True),
+        ("project: a\ndeploy: {manifests: []}", False),
+        ("project: a\ndeploy: {kustomize: k8s}", True),
+        ("project: a\ndeploy: {templates: [compose.yaml.j2]}", True),
+        ("project: a\ndeploy: {chart: a, templates: [b]}", False),
     ],
 )
 def test_schema_and_program_agree(text: str, valid: bool) -> None:

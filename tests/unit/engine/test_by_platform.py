@@ -34,6 +34,9 @@ class Claiming(OneEngine):
             raise Unreachable("It cannot be reached.", id="LN-5001")
         return Machine(self.own, lambda: self.emulated) if self.own else None
 
+    def prepare(self, parent: Image, store: Store, platform: str, workspace: Path) -> None:
+        self.ran.append(f"soon {platform}")
+
     def run(
         self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path
     ) -> Layer:

@@ -73,6 +73,21 @@ class GitHub:
             return ()
         return (Login(host, "GITHUB_TOKEN", self.environ.get("GITHUB_ACTOR") or "x-access-token", token),)
 
+    @property
+    def offers_identity(self) -> bool:
+        from lineal.ci.github.identity import is_offered
+
+        return is_offered(self.environ)
+
+    def identity_token(self) -> str:
+        from lineal.ci.github.identity import identity_token
+
+        return identity_token(self.environ, "sigstore")
+
+    @property
+    def identity_lines(self) -> str:
+        return "permissions: {id-token: write}"
+
     def jobs(self, settings: JobSettings) -> Callable[[Report], str]:
         from lineal.ci.github.matrix import matrix
 

@@ -56,6 +56,17 @@ class GitLab:
         config = self.environ.get("CI_CONFIG_PATH") or ".gitlab-ci.yml"
         return f"{project}//{config}@refs/{kind}/{ref}" if project else "", self.job()
 
+    @property
+    def offers_identity(self) -> bool:
+        return bool(self.environ.get("SIGSTORE_ID_TOKEN"))
+
+    def identity_token(self) -> str:
+        return self.environ["SIGSTORE_ID_TOKEN"]
+
+    @property
+    def identity_lines(self) -> str:
+        return "id_tokens: {SIGSTORE_ID_TOKEN: {aud: sigstore}}"
+
     def logins(self) -> Sequence[Login]:
         """The job's own password for its GitLab's registry."""
         names = ("CI_REGISTRY", "CI_REGISTRY_USER", "CI_REGISTRY_PASSWORD")

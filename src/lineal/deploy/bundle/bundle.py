@@ -36,6 +36,8 @@ _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _VALUES = re.compile(r"((?:charts/[A-Za-z0-9._-]+/)*)values\.yaml")
 _STRANGE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_LONGEST_LINE = 40
+"""Characters of a branch's name in a version: a tag takes 128 in all."""
 _TITLES = ("apiVersion", "name", "version", "appVersion", "description", "type")
 
 
@@ -52,14 +54,28 @@ def tag_of(version: str) -> str:
     return version.replace("+", "_")
 
 
-def default_version(chart_version: str, git_tag: str | None, commit: str) -> str:
-    """The version that a tag of git names (`v1.2.3`), else the chart's with the commit: one for each commit."""
+def tagged_version(git_tag: str | None) -> str | None:
+    """The version that a tag of git names (`v1.2.3`), None for none."""
     named = (git_tag or "").rpartition("/")[2].removeprefix("v")
-    if _SEMVER.fullmatch(named):
-        return named
+    return named if _SEMVER.fullmatch(named) else None
+
+
+def commit_version(chart_version: str, line: str, count: int, commit: str) -> str:
+    """The version of a commit that no tag names: the chart's with the number of commits of its history, so that
+    later ones are higher: `0.1.0-214.g4fc9ee4ca821`.
+
+    `line` is the branch when that is not the default one: `0.1.0-0.fix-login.9.g…` is below each version of the
+    default branch, so that a range (`>=0.1.0-0`) follows that one. Raises `BadConfiguration`."""
     core, plus, _build = chart_version.partition("+")
     del plus
-    return check_version(f"{core}{'.' if '-' in core else '-'}g{commit[:12]}")
+    parts = [*(["0", _word(line)] if line else []), str(count), f"g{commit[:12]}"]
+    return check_version(f"{core}{'.' if '-' in core else '-'}{'.'.join(parts)}")
+
+
+def _word(line: str) -> str:
+    """A branch's name as a part of a version, never a number."""
+    word = re.sub(r"[^0-9a-z]+", "-", line.lower()).strip("-")[:_LONGEST_LINE].rstrip("-")
+    return f"b{word}" if not word or word.isdecimal() else word
 
 
 @dataclass(frozen=True, slots=True)

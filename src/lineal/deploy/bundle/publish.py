@@ -10,9 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineal.deploy.bundle import registry
-from lineal.deploy.bundle.bundle import ABOUT, ENCRYPTED, Bundle, check_version, default_version, tag_of, written
+from lineal.deploy.bundle.bundle import (
+    ABOUT,
+    ENCRYPTED,
+    Bundle,
+    check_version,
+    commit_version,
+    tag_of,
+    tagged_version,
+    written,
+)
 from lineal.deploy.helm.chart_archive import unpack
 from lineal.errors import BadConfiguration, DeployFailed
+from lineal.git.cache import cache_directory
+from lineal.git.commit_count import commit_count
 from lineal.oci import Store
 from lineal.oci.reference import DOCKER_HUB, parse_address
 from lineal.session.session import require_write
@@ -174,4 +185,10 @@ def _packaged(session: Session, inputs: ReleaseInputs, chart: Chart) -> bytes:
 
 def _version(session: Session, chart: Chart) -> str:
     own = Bundle("", {"Chart.yaml": (Path(chart.location) / "Chart.yaml").read_bytes()}).titles.get("version", "")
-    return default_version(own, session.context.tag, session.checkout.commit)
+    context = session.context
+    if (tagged := tagged_version(context.tag)) is not None:
+        return tagged
+    facts = session.git_facts
+    line = "" if facts.is_default_branch or not context.default_branch else context.branch or context.tag or "none"
+    count = commit_count(session.checkout, cache_directory(session.settings.environ))
+    return commit_version(own, line, count, session.checkout.commit)

@@ -75,6 +75,27 @@ def undo_killed(helm: Helm, release: Release, killed: str = "", *, pause: Callab
     return said
 
 
+def finish_rollback(helm: Helm, release: Release, number: int, *, pause: Callable[[], bool] = process.go_on) -> str:
+    """End the rollback to this revision when helm was stopped amid it: all its objects are applied, and nothing is
+    waited for. Returns a sentence about it, empty for nothing. Raises nothing."""
+    left = _Leftover(helm, release, shielded=True, pause=pause)
+    revisions = left.revisions()
+    if not revisions or revisions[-1].status != "pending-rollback":
+        return ""
+    flags = [*helm.rollback_flags(release, wait=False), *release.place_flags]
+    command = ["rollback", release.name, str(number)]
+    answer = helm.run([*command, *flags], shielded=True, limit=release.timeout + _LIMIT, pause=pause, tethered=True)
+    if answer.code != 0:
+        return f"It is left unfinished: run `helm {' '.join(command)} -n {release.namespace}`."
+    return f"Its objects are those of revision {number}; whether they become ready was not waited for."
+
+
+def revisions_of(helm: Helm, release: Release) -> list[Revision]:
+    """The history, the oldest revision first; empty where there is none, or none that helm tells. Raises
+    `Interrupted`."""
+    return _Leftover(helm, release, shielded=False, pause=process.go_on).revisions() or []
+
+
 @dataclass(frozen=True, slots=True)
 class Revision:
     number: int
@@ -88,6 +109,12 @@ class Revision:
         return self.status in _WORKED and " failed: " not in self.description
 
     @property
+    def restored(self) -> int | None:
+        """The revision that it is a rollback to."""
+        found = re.match(rf"{_ROLLBACK}to (\d+)", self.description)
+        return int(found[1]) if found else None
+
+    @property
     def uninstalled(self) -> bool:
         """Once another installation has followed, helm calls it superseded, by these words."""
         return self.status == "uninstalled" or self.description == "superseded by new release"
@@ -98,6 +125,9 @@ def last_good(revisions: Sequence[Revision]) -> int | None:
     None of before an uninstall, which may keep the history."""
     gone = [index for index, one in enumerate(revisions[:-1]) if one.uninstalled]
     revisions = revisions[gone[-1] + 1 :] if gone else revisions
+    bad = {one.number for one in revisions if not one.worked}
+    # What somebody rolled back to on purpose has not worked because of that.
+    revisions = [one for one in revisions[:-1] if one.restored not in bad] + list(revisions[-1:])
     earlier = [one for one, then in pairwise(revisions) if one.worked and not then.description.startswith(_ROLLBACK)]
     earlier = earlier or [one for one in revisions[:-1] if one.worked]
     return max((one.number for one in earlier), default=None)

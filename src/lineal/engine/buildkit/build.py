@@ -73,8 +73,7 @@ class Build:
         self, parent: Image, command: Command, network: str, output: Callable[[str], None]
     ) -> Layer | PushedLayer:
         """Raises what `Engine.run` raises, and `CannotReach`, before the command has begun."""
-        whole = parent.config_json
-        platform = {key: str(whole[key]) for key in ("architecture", "os", "variant") if whole.get(key)}
+        platform = _fields(parent)
         graph = Graph(_platform(platform))
         try:
             below = self._parent(graph, parent)
@@ -93,6 +92,29 @@ class Build:
         except ConnectionLost as error:
             self._check()
             raise lost(self._address, error) from error
+        finally:
+            self._blobs.close()
+
+    def fetch(self, image: Image) -> None:
+        """Have the daemon fetch and unpack an image. Raises `Unreachable`, which leaves nothing changed."""
+        graph = Graph(_platform(_fields(image)))
+        below = self._parent(graph, image)
+        # It unpacks what something is to be done in.
+        nothing = ops_pb2.FileActionRm(path="/.lineal-nothing", allowNotFound=True)
+        touched = graph.file(below, [ops_pb2.FileAction(rm=nothing)])
+        request = control_pb2.SolveRequest(
+            Ref=self._reference, Session=self._session.id, Definition=graph.definition(touched), Internal=True
+        )
+        try:
+            with self._session.serve(self._control):
+                answer(self._control.ask(_CONTROL + "Solve", request.SerializeToString()))
+        except ConnectionLost as error:
+            self._check()
+            raise lost(self._address, error) from error
+        except RpcError as error:
+            self._check()
+            said = f"The buildkitd at {self._address} did not fetch an image: {error.message}"
+            raise Unreachable(said, id="LN-5028") from error
         finally:
             self._blobs.close()
 
@@ -250,6 +272,11 @@ def _reason(solving: Stream, error: RpcError) -> RpcError:
         except RpcError as reason:
             return reason
     return error
+
+
+def _fields(image: Image) -> dict[str, str]:
+    whole = image.config_json
+    return {key: str(whole[key]) for key in ("architecture", "os", "variant") if whole.get(key)}
 
 
 def _platform(fields: dict[str, str]) -> ops_pb2.Platform:

@@ -15,6 +15,7 @@ from lineal.engine.machine import Machine
 from lineal.errors import Interrupted
 from lineal.oci import Store
 from lineal.oci.types import Image, Layer
+from lineal.store.arriving import ArrivingStore
 
 if TYPE_CHECKING:
     from lineal.engine.buildkit.build import Build
@@ -43,6 +44,8 @@ class BuildkitEngine:
         self._lost: set[Address] = set()
         self._apart: set[tuple[Address, str]] = set()
         """Daemons, and the stores that they do not reach."""
+        self._made: set[str] = set()
+        """Layers that commands made there."""
 
     def stop(self) -> None:
         """Give up what runs; every `run`, also later ones, raises `Interrupted`. For another thread than `run`'s."""
@@ -51,6 +54,20 @@ class BuildkitEngine:
             running = set(self._running)
         for build in running:
             build.cancel()
+
+    def prepare(self, parent: Image, store: Store, platform: str, workspace: Path) -> None:  # noqa: ARG002
+        """Has the daemon that would be chosen now fetch and unpack it. Raises `Unreachable`."""
+        from lineal.engine.buildkit.pushing import offer, target_of
+
+        # What a command made there, the daemon has.
+        if not parent.layers or parent.layers[-1].digest in self._made:
+            return
+        home = store.home if isinstance(store, ArrivingStore) else store
+        address = self._idlest()
+        target = None if (address, home.address) in self._apart else target_of(home.arrived(parent))
+        if target is None or offer(parent, store):
+            with self._begun(address, target, store, workspace) as build:
+                build.fetch(parent)
 
     def close(self) -> None:
         """Nothing goes on after a `run`."""
@@ -73,14 +90,17 @@ class BuildkitEngine:
                     output(f"{error.message} This RUN begins again.")
         raise AssertionError
 
+    def _idlest(self) -> Address:
+        """The least busy daemon, of those that were not lost as long as there are such."""
+        there = [address for address in self.addresses if address not in self._lost]
+        return min(there or self.addresses, key=lambda one: self._busy[one])
+
     @contextmanager
     def _chosen(self) -> Iterator[Address]:
-        """The least busy daemon, of those that were not lost as long as there are such."""
         with self._lock:
-            there = [address for address in self.addresses if address not in self._lost]
-            if not there:
+            if self._lost.issuperset(self.addresses):
                 self._lost.clear()
-            address = min(there or self.addresses, key=lambda one: self._busy[one])
+            address = self._idlest()
             self._busy[address] += 1
         try:
             yield address
@@ -115,25 +135,26 @@ class BuildkitEngine:
         from lineal.engine.buildkit.build import CannotReach
         from lineal.engine.buildkit.pushing import target_of
 
-        target = None if (address, store.address) in self._apart else target_of(store.arrived(parent))
+        network = self._network if command.network == "default" else command.network
+
+        def build(target: Target | None) -> Layer | PushedLayer:
+            with self._begun(address, target, store, workspace) as begun:
+                made = begun.run(parent, command, network, output)
+            self._made.add(made.descriptor.digest if isinstance(made, PushedLayer) else made.digest)
+            return made
+
         try:
-            return self._build(address, target, parent, store, command, output, workspace)
+            reached = (address, store.address) not in self._apart
+            return build(target_of(store.arrived(parent)) if reached else None)
         except CannotReach as error:
             # Another failure before the command began comes again in this way, and says what it is.
             output(f"The buildkitd at {address} does not reach {store.address}, so layers go through Lineal: {error}")
             self._apart.add((address, store.address))
-        return self._build(address, None, parent, store, command, output, workspace)
+        return build(None)
 
-    def _build(
-        self,
-        address: Address,
-        target: Target | None,
-        parent: Image,
-        store: Store,
-        command: Command,
-        output: Callable[[str], None],
-        workspace: Path,
-    ) -> Layer | PushedLayer:
+    @contextmanager
+    def _begun(self, address: Address, target: Target | None, store: Store, workspace: Path) -> Iterator[Build]:
+        """A build with a connection of its own; `stop` cancels it."""
         from lineal.engine.buildkit.build import Build
         from lineal.engine.buildkit.connect import connect
 
@@ -144,8 +165,7 @@ class BuildkitEngine:
                 self._running.add(build)
             try:
                 self._check()
-                network = self._network if command.network == "default" else command.network
-                return build.run(parent, command, network, output)
+                yield build
             finally:
                 with self._lock:
                     self._running.discard(build)

@@ -190,6 +190,8 @@ class Connection:
             with suppress(h2.exceptions.ProtocolError, ConnectionLost):
                 self._h2.close_connection()
                 self._flush()
+            # Who sends next is told so here, and not by h2 in its way.
+            self._end(ConnectionLost("it was closed"))
             self.changed.release()
         self._transport.close()
         self._end(ConnectionLost("it was closed"))

@@ -81,6 +81,10 @@ class DockerEngine:
             kept.close()
             removals.join()
 
+    def prepare(self, parent: Image, store: Store, platform: str, workspace: Path) -> None:  # noqa: ARG002
+        _, images, _, _ = self._connect()
+        images.ensure(parent, store)
+
     def run(
         self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path
     ) -> Layer:

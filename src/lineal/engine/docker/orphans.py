@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from lineal.engine.docker import process_identity
 from lineal.engine.docker.client import Client
-from lineal.engine.docker.resources import LABEL, remove_container, remove_volume
-from lineal.errors import LinealError
+from lineal.engine.docker.resources import LABEL, remove_container, remove_image, remove_volume
 
 _OLD = 24 * 3600.0
 """Seconds after which the things of a run on another machine, whose process cannot be asked, count as abandoned."""
@@ -33,8 +31,7 @@ def remove_orphans(client: Client) -> list[str]:
     for one in _orphans(client, "/images/json", "list images"):
         # A commit inherits the labels; one that somebody has named is somebody's.
         if all(tag == "<none>:<none>" for tag in one.get("RepoTags") or ()):
-            with suppress(LinealError):
-                client.call("DELETE", f"/images/{one['Id']}", "remove an image")
+            remove_image(client, one["Id"])
             removed.append(one["Id"])
     return removed
 

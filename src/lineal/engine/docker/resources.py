@@ -109,5 +109,6 @@ def remove_volume(client: Client, name: str) -> None:
 
 
 def remove_image(client: Client, image: str) -> None:
+    """The image alone: its parent, which has no name either, is for the next command."""
     with contextlib.suppress(LinealError):
-        client.call("DELETE", f"/images/{image}", "remove an image", params={"force": "1"})
+        client.call("DELETE", f"/images/{image}", "remove an image", params={"force": "1", "noprune": "1"})

@@ -8,7 +8,7 @@ import selectors
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lineal.engine.runc.caches import Caches
     from lineal.engine.runc.failures import Watcher
     from lineal.engine.runc.layers import Layers
-    from lineal.engine.runc.run_directory import RunDirectory
+    from lineal.engine.runc.run_directory import Remove, RunDirectory
     from lineal.engine.runc.tasks import Task, Tasks
 
 _GATEWAY = "127.0.0.1"
@@ -83,6 +83,9 @@ class RuncEngine:
             parts.tasks.stop()
             parts.layers.close()
             parts.directory.close(_remover(parts.tasks))
+
+    def prepare(self, parent: Image, store: Store, platform: str, workspace: Path) -> None:  # noqa: ARG002
+        self._open().layers.ensure(parent, store)
 
     def run(
         self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path
@@ -247,14 +250,12 @@ def _layer(tasks: Tasks, task: Task, tar: Any, command: Command, workspace: Path
         return writer.finish(), plain and command.options.epoch is None
 
 
-def _remover(tasks: Tasks) -> Callable[[list[str]], None]:
-    """Removes directories, whoever their files belong to; what it leaves, the next run sweeps."""
+def _remover(tasks: Tasks) -> Remove:
+    """Removes directories, whoever their files belong to, beside what comes after and after the end of this process:
+    thousands of files take seconds. What it leaves when it is killed, the next run sweeps."""
 
-    def remove(paths: list[str]) -> None:
-        try:
-            with tasks.started("remove", {"paths": paths}, inside=False, final=True) as task:
-                task.answer()
-        except (LinealError, OSError):
-            pass
+    def remove(path: Path, lock: int) -> None:
+        with suppress(LinealError, OSError):
+            tasks.leave("remove", (lock,), paths=[str(path)])
 
     return remove

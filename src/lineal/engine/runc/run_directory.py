@@ -48,6 +48,10 @@ def _unusable(root: Path, reason: str) -> BadConfiguration:
     )  # fmt: skip
 
 
+Remove = Callable[[Path, int], object]
+"""Has a directory removed, and holds the descriptor of its lock until that is done."""
+
+
 class RunDirectory:
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -63,18 +67,18 @@ class RunDirectory:
         path.mkdir(mode=0o711)
         return path
 
-    def close(self, remove: Callable[[list[str]], object]) -> None:
+    def close(self, remove: Remove) -> None:
         remove_cgroups(self.path)
-        remove([str(self.path)])
+        remove(self.path, self.lock)
         os.close(self.lock)
 
-    def sweep(self, remove: Callable[[list[str]], object]) -> None:
+    def sweep(self, remove: Remove) -> None:
         """Remove what runs left that are over."""
         for path in self.root.glob(f"{_RUN}*"):
             if path != self.path:
-                with suppress(OSError), _taken(path):
+                with suppress(OSError), _taken(path) as lock:
                     remove_cgroups(path)
-                    remove([str(path)])
+                    remove(path, lock)
 
 
 def _made(root: Path) -> tuple[Path, int]:
@@ -90,12 +94,12 @@ def _made(root: Path) -> tuple[Path, int]:
 
 
 @contextmanager
-def _taken(path: Path) -> Iterator[None]:
-    """Raises `OSError` when the run still lives."""
+def _taken(path: Path) -> Iterator[int]:
+    """The descriptor of its lock. Raises `OSError` when the run still lives."""
     lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+        yield lock
     finally:
         os.close(lock)
 

@@ -18,13 +18,15 @@ from lineal.errors import Interrupted, Unreachable
 
 _BOOT = """
 import ctypes, json, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-if os.getppid() == int(sys.argv[1]):
+parent = int(sys.argv[1])
+if parent:
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if not parent or os.getppid() == parent:
     sys.path[:] = json.loads(sys.argv[3])
     from lineal.engine.runc.inside.main import main
-    main(int(sys.argv[2]))
+    main(int(sys.argv[2]), tethered=bool(parent))
 """
-"""1 is PR_SET_PDEATHSIG: the kernel kills this process when its parent dies."""
+"""1 is PR_SET_PDEATHSIG: the kernel kills this process when its parent dies. One without a parent outlives us."""
 
 
 class Task:
@@ -59,12 +61,28 @@ class Task:
         with suppress(OSError):
             while self._answers.readline():
                 pass
-        self._answers.close()
-        self.control.close()
+        self.let_go()
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             if stream is not None:
                 with suppress(OSError):
                     stream.close()
+
+    def let_go(self) -> None:
+        self._answers.close()
+        self.control.close()
+
+
+def _spawned(parent: int, held: Sequence[int], stdin: int, output: int) -> Task:
+    """A process that waits for its orders. It ends with the process `parent`, when that is not 0."""
+    ours, theirs = socket.socketpair()
+    told = (str(parent), str(theirs.fileno()), json.dumps(sys.path))
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _BOOT, *told],
+            stdin=stdin, stdout=output, stderr=output,
+            pass_fds=(theirs.fileno(), *held), process_group=0,
+        )  # fmt: skip
+    return Task(process, ours)
 
 
 class Tasks:
@@ -106,35 +124,36 @@ class Tasks:
 
     @contextmanager
     def started(
-        self, name: str, orders: dict[str, Any], *, inside: bool = True, fds: Sequence[int] = (), final: bool = False,
+        self, name: str, orders: dict[str, Any], *, inside: bool = True, fds: Sequence[int] = (),
         stdin: int = subprocess.DEVNULL, output: int = subprocess.DEVNULL,
     ) -> Iterator[Task]:  # fmt: skip
-        """`inside`: in namespaces of processes and mounts. `final`: also after a stop. It is gone at the end."""
-        if not final:
-            self.check()
-        ours, theirs = socket.socketpair()
-        told = (str(os.getpid()), str(theirs.fileno()), json.dumps(sys.path))
-        with theirs:
-            process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _BOOT, *told],
-                stdin=stdin, stdout=output, stderr=output,
-                pass_fds=(theirs.fileno(), *self.held, *fds), process_group=0,
-            )  # fmt: skip
-        task = Task(process, ours)
+        """`inside`: in namespaces of processes and mounts. It is gone at the end."""
+        self.check()
+        task = _spawned(os.getpid(), (*self.held, *fds), stdin, output)
         with self._lock:
             self._running.add(task)
         try:
-            with _gone_is_no_error():
-                task.send({"task": name, "rootless": self.rootless, "namespaces": inside, **orders})
-                if self.rootless:
-                    self._map(task)
-            if not final:
-                self.check()
+            self._tell(task, {"task": name, "namespaces": inside, **orders})
+            self.check()
             yield task
         finally:
             with self._lock:
                 self._running.discard(task)
             task.end()
+
+    def leave(self, name: str, held: Sequence[int] = (), **orders: Any) -> None:
+        """Start a task that ends by itself, after us if need be, and holds these descriptors until then. Also after
+        a stop. Raises `Unreachable` and `OSError`."""
+        task = _spawned(0, held, subprocess.DEVNULL, subprocess.DEVNULL)
+        threading.Thread(target=task.process.wait, daemon=True).start()
+        self._tell(task, {"task": name, "namespaces": False, **orders})
+        task.let_go()
+
+    def _tell(self, task: Task, orders: dict[str, Any]) -> None:
+        with _gone_is_no_error():
+            task.send({"rootless": self.rootless, **orders})
+            if self.rootless:
+                self._map(task)
 
     def _map(self, task: Task) -> None:
         from lineal.engine.runc.users import map_users

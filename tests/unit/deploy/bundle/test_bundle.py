@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lineal.deploy.bundle import registry
-from lineal.deploy.bundle.bundle import Bundle, check_version, default_version, tag_of, written
+from lineal.deploy.bundle.bundle import Bundle, check_version, commit_version, tag_of, tagged_version, written
 from lineal.deploy.bundle.relocate import Relocation
 from lineal.deploy.helm.chart_archive import pack, unpack
 from lineal.deploy.values import ImageValue, global_values
@@ -132,15 +132,42 @@ def test_headers_in_headers_without_end_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("chart", "tag", "version"),
+    ("tag", "version"),
+    [("v2.0.0", "2.0.0"), ("release/2.0.0-rc.1", "2.0.0-rc.1"), ("nightly", None), ("v2", None), (None, None)],
+)
+def test_versions_that_a_tag_names(tag: str | None, version: str | None) -> None:
+    assert tagged_version(tag) == version
+
+
+@pytest.mark.parametrize(
+    ("chart", "line", "version"),
     [
-        ("0.1.0", None, "0.1.0-gcccccccccccc"), ("0.1.0-rc.1+linux", None, "0.1.0-rc.1.gcccccccccccc"),
-        ("0.1.0", "v2.0.0", "2.0.0"), ("0.1.0", "release/2.0.0-rc.1", "2.0.0-rc.1"),
-        ("0.1.0", "nightly", "0.1.0-gcccccccccccc"),
+        ("0.1.0", "", "0.1.0-7.gcccccccccccc"), ("0.1.0-rc.1+linux", "", "0.1.0-rc.1.7.gcccccccccccc"),
+        ("0.1.0", "fix/Login_2", "0.1.0-0.fix-login-2.7.gcccccccccccc"),
+        ("0.1.0", "007", "0.1.0-0.b007.7.gcccccccccccc"),
+        ("0.1.0", "ä", "0.1.0-0.b.7.gcccccccccccc"), ("0.1.0", "x" * 200, f"0.1.0-0.{'x' * 40}.7.gcccccccccccc"),
     ],
 )  # fmt: skip
-def test_versions_by_default(chart: str, tag: str | None, version: str) -> None:
-    assert default_version(chart, tag, COMMIT) == version
+def test_versions_of_commits(chart: str, line: str, version: str) -> None:
+    assert commit_version(chart, line, 7, COMMIT) == version
+
+
+@given(st.lists(st.tuples(st.text(max_size=60), st.integers(1, 10**7)), min_size=2, max_size=6))
+def test_versions_sort_as_history_does(commits: list[tuple[str, int]]) -> None:
+    """Those of the default branch by their number, above all others'."""
+
+    def order(line: str, count: int) -> tuple[object, ...]:
+        version = commit_version("0.1.0", line, count, COMMIT)
+        parts = version.partition("-")[2].split(".")
+        return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts)
+
+    for line, count in commits:
+        for other, more in commits:
+            if (not line and not other and count < more) or (line and not other):
+                assert order(line, count) < order(other, more)
+
+
+def test_a_version_as_a_tag() -> None:
     assert tag_of("1.0.0+a.b") == "1.0.0_a.b"
 
 

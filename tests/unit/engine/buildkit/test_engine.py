@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import secrets
 import socket
 import struct
 import tarfile
@@ -13,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import requests
 
 from lineal.engine import (
     BindMount,
@@ -32,9 +35,14 @@ from lineal.engine.buildkit.address import parse
 from lineal.engine.buildkit.engine import BuildkitEngine
 from lineal.engine.buildkit.protocol import ssh_pb2
 from lineal.engine.buildkit.session import _AgentCall
-from lineal.errors import BuildFailed, Interrupted, Unreachable
-from lineal.oci.types import Layer
-from tests.unit.engine.buildkit.conftest import Bench, put_image
+from lineal.errors import BuildFailed, Interrupted, LinealError, Unreachable
+from lineal.oci import Store
+from lineal.oci.image import image_of
+from lineal.oci.types import OCI_LAYER_GZIP, Blob, Image, Layer, sha256
+from lineal.store.arriving import Arrivals, ArrivingStore
+from lineal.store.layout import Layout
+from lineal.store.registry.client import Registry
+from tests.unit.engine.buildkit.conftest import CONFIG, Bench, put_image
 from tests.unit.engine.docker.conftest import base_tar, directory, regular, tar_of
 
 pytestmark = pytest.mark.server
@@ -353,3 +361,49 @@ def test_a_lost_daemon_costs_one_stage_which_another_makes(layout: Bench) -> Non
     assert "begins again" in layout.said[0]
     # It is not asked again.
     assert names(layout, "echo x >/data/x") == ["data", "data/x"] and layout.said == []
+
+
+def unknown(store: Store) -> Image:
+    """An image whose only layer no daemon has seen; its layer alone is in the store."""
+    tar = tar_of(directory("bin"), regular("bin/x", secrets.token_bytes(64)))
+    blob = Blob.of(gzip.compress(tar, 1, mtime=0))
+    store.put_blob(blob)
+    layer = Layer(Path(), blob.digest, blob.size, sha256(tar), OCI_LAYER_GZIP)
+    rootfs = {"type": "layers", "diff_ids": [layer.diff_id]}
+    return image_of({**CONFIG, "rootfs": rootfs}, [layer.descriptor()])
+
+
+def test_what_was_prepared_is_not_fetched_again(either: Bench, tmp_path: Path) -> None:
+    """With the layer gone from the store, the daemon still has it."""
+    image = unknown(either.store)
+    arrivals = Arrivals(either.store, image.layers, tmp_path)
+    for there in (False, True):
+        either.engine.prepare(
+            image, ArrivingStore(either.store, arrivals, there=there), "linux/amd64", either.workspace
+        )
+    arrivals.close()
+    assert not list(tmp_path.glob("blob-*"))
+    if isinstance(either.store, Layout):
+        (either.store.directory / "blobs" / "sha256" / image.layers[0].digest[7:]).unlink()
+    else:
+        assert isinstance(either.store, Registry)
+        host, name = either.store.host, either.store.repository
+        assert (
+            requests.delete(f"http://{host}/v2/{name}/blobs/{image.layers[0].digest}", timeout=300).status_code == 202
+        )
+    with pytest.raises(CommandFailed) as failed:
+        either.engine.run(image, either.store, either.command("true"), either.said.append, either.workspace)
+    assert failed.value.status == 127, "it has no shell"
+
+
+def test_what_the_daemon_cannot_fetch_is_an_expected_failure(either: Bench) -> None:
+    image = image_of({**CONFIG, "rootfs": {"type": "layers", "diff_ids": [sha256(b"")]}},
+                     [Layer(Path(), sha256(b"x"), 1, sha256(b""), OCI_LAYER_GZIP).descriptor()])  # fmt: skip
+    with pytest.raises(LinealError):
+        either.engine.prepare(image, either.store, "linux/amd64", either.workspace)
+
+
+def test_a_preparation_ends_with_the_run(pushing: Bench) -> None:
+    pushing.engine.stop()
+    with pytest.raises(Interrupted):
+        pushing.engine.prepare(pushing.base, pushing.store, "linux/amd64", pushing.workspace)

@@ -218,6 +218,12 @@ def bench(client: Client, base: tuple[MemoryStore, Image], tmp_path: Path) -> It
     assert traces(client, made.engine) == [], "something was left in the engine"
 
 
+@pytest.fixture
+def fresh(bench: Bench) -> DockerEngine:
+    """An engine that nobody else uses."""
+    return bench.engine
+
+
 def traces(client: Client, engine: DockerEngine) -> list[str]:
     """Containers and volumes that an engine made and did not remove."""
     filters = {"filters": json.dumps({"label": [f"dev.lineal.run={engine.id}"]})}

@@ -7,6 +7,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -16,12 +17,21 @@ from typing import Any
 
 import pytest
 
-from lineal.engine import BindMount, CacheMount, CommandFailed, Device, Directory, NoWorkingDirectory, RunOptions
+from lineal.engine import (
+    BindMount,
+    CacheMount,
+    CommandFailed,
+    Device,
+    Directory,
+    Engine,
+    NoWorkingDirectory,
+    RunOptions,
+)
 from lineal.engine.docker.client import Client, Refused
 from lineal.engine.docker.engine import DockerEngine
 from lineal.errors import BuildFailed, Interrupted, MissingContent
 
-from .conftest import Bench, Contents, Members, base_tar, directory, entries_of, regular, tar_of
+from .conftest import Bench, Contents, Members, MemoryStore, base_tar, directory, entries_of, regular, tar_of
 
 pytestmark = pytest.mark.engine
 
@@ -424,6 +434,66 @@ def test_a_stop_ends_the_filling_of_a_mount(bench: Bench) -> None:
 
     with pytest.raises(Interrupted):
         bench.run("true", mounts=[BindMount("/b", endless)])
+
+
+def test_what_was_prepared_is_not_read_again(bench: Bench) -> None:
+    mark = str(time.time_ns()).encode()
+    store = MemoryStore()
+    base, more = tar_of(directory("d"), regular("d/a", mark)), tar_of(regular("d/b", b"more" + mark))
+    for ground in (store.image([base_tar(), base]), store.image([base_tar(), base, more])):
+        bench.engine.prepare(ground, store, "linux/amd64", bench.workspace)
+    above = store.image([base_tar(), base, more, tar_of(regular("d/c", b"c"))])
+    bench.engine.run(above, store, bench.command("cat /d/a /d/b /d/c"), bench.said.append, bench.workspace)
+    assert bench.said == [f"{mark.decode()}more{mark.decode()}c"]
+    assert len(set(store.read)) == len(store.read), "each once, or never: other tests have the same base"
+
+
+def test_a_preparation_that_a_command_overtakes_is_waited_for(bench: Bench) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(MemoryStore):
+        def blob(self, digest: str) -> Iterator[bytes]:
+            for chunk in super().blob(digest):
+                yield chunk[:1]
+                begun.set()
+                assert go_on.wait(300)
+                yield chunk[1:]
+
+    store = Slow()
+    image = store.image([base_tar(), tar_of(regular("slow", str(time.time_ns()).encode()))])
+    with ThreadPoolExecutor(2) as pool:
+        prepared = pool.submit(bench.engine.prepare, image, store, "linux/amd64", bench.workspace)
+        assert begun.wait(300)
+        ran = pool.submit(
+            bench.engine.run, image, store, bench.command("test -e /slow"), bench.said.append, bench.workspace
+        )
+        go_on.set()
+        prepared.result(300), ran.result(300)
+    assert len(set(store.read)) == len(store.read)
+
+
+def test_a_preparation_ends_with_the_run(fresh: Engine, tmp_path: Path) -> None:
+    begun, stopped = threading.Event(), threading.Event()
+
+    class Endless(MemoryStore):
+        def blob(self, digest: str) -> Iterator[bytes]:
+            yield from super().blob(digest)
+            begun.set()
+            while not stopped.wait(0.01):
+                yield bytes(1)
+
+    store = Endless()
+    image = store.image([tar_of(regular("new", str(time.time_ns()).encode()))])
+    image = replace(image, layers=tuple(replace(layer, size=1 << 60) for layer in image.layers))
+    with ThreadPoolExecutor(1) as pool:
+        prepared = pool.submit(fresh.prepare, image, store, "linux/amd64", tmp_path)
+        assert begun.wait(300)
+        fresh.stop()
+        with pytest.raises(Interrupted):
+            prepared.result(300)
+        stopped.set()
+    with pytest.raises(Interrupted):
+        fresh.prepare(image, store, "linux/amd64", tmp_path)
 
 
 def test_a_stage_whose_layer_is_gone_says_so(bench: Bench) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lineal.ci.github.summary.markdown_escape import code, fenced
-from lineal.report.diff import sentence, title
+from lineal.report.diff import drift_sentence, sentence, title
 from lineal.report.model import Report
 
 
@@ -13,7 +13,8 @@ def blocks(report: Report) -> Iterator[str]:
     """A sentence, then a block for each change; a page may end after any of them."""
     if report.changes is None:
         return
-    yield f"**{sentence(report.changes)}**"
+    said = drift_sentence(report.changes) if report.command == "drift" else sentence(report.changes)
+    yield f"**{said}**"
     for change in report.changes:
         head = f"{change.action} {code(title(change))}"
         yield f"{head}\n\n{fenced(change.diff)}" if change.diff else head

@@ -25,7 +25,8 @@ def headline(report: Report) -> str:
     if not parts:
         return f"✅ {_all(report).capitalize()}."
     sentence = ", and ".join(parts)
-    mark = "⚠️" if new and not report.may_write else "✅"
+    drifted = report.release is not None and report.release.status == "drifted"
+    mark = "⚠️" if drifted or (new and not report.may_write) else "✅"
     return f"{mark} {sentence[0].upper()}{sentence[1:]}{_others(report, new) if new else ''}."
 
 
@@ -62,6 +63,10 @@ def _released(report: Report, release: ReleaseReport) -> str:
     if report.command == "dismiss":
         there = release.status == "uninstalled"
         return f"uninstalled {name}" if there else f"nothing to uninstall: there is no {name}"
+    if report.command == "rollback":
+        return f"rolled {name} back"
+    if report.command == "drift":
+        return f"{name} is as it was deployed" if release.status == "as deployed" else f"{name} has drifted"
     if release.status == "unchanged":
         return f"{name} is as it was"
     source = f" from the bundle {code(report.bundle.version or '')}" if report.bundle is not None else ""

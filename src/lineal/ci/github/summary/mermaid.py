@@ -116,9 +116,10 @@ def _draw(boxes: list[_Box], lineage: StageGraph) -> str | None:
 
 def _groups(boxes: list[_Box]) -> Iterator[str]:
     """The boxes, those of an image in a frame with its name."""
-    images = dict.fromkeys(box.image for box in boxes)
-    for number, image in enumerate(images):
-        members = [(index, box) for index, box in enumerate(boxes) if box.image == image]
+    images: dict[str, list[tuple[int, _Box]]] = {}
+    for index, box in enumerate(boxes):
+        images.setdefault(box.image, []).append((index, box))
+    for number, (image, members) in enumerate(images.items()):
         if members[0][1].text:
             yield from (f'  s{index}["{label(image)}<br/>{box.text}"]' for index, box in members)
             continue

@@ -16,13 +16,14 @@ from lineal.engine.runc.inside.control import Control, silence
 MAPPED = "mapped"
 
 
-def main(descriptor: int) -> None:
+def main(descriptor: int, *, tethered: bool) -> None:
+    """`tethered`: ends with its parent."""
     control = Control(descriptor)
     try:
         orders = control.receive()
         os.umask(0)
         if orders["rootless"]:
-            _enter_user_namespace(control)
+            _enter_user_namespace(control, tethered=tethered)
         if orders["namespaces"]:
             _in_namespaces(lambda: _task(orders, control))
         else:
@@ -53,7 +54,7 @@ def _task(orders: dict[str, Any], control: Control) -> None:
     perform(orders, control)
 
 
-def _enter_user_namespace(control: Control) -> None:
+def _enter_user_namespace(control: Control, *, tethered: bool) -> None:
     parent = os.getppid()
     kernel.unshare(kernel.NEWUSER)
     control.send(map=os.getpid())
@@ -61,8 +62,9 @@ def _enter_user_namespace(control: Control) -> None:
         os._exit(1)
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
-    # The kernel has forgotten it with the change of users.
-    kernel.die_with(parent)
+    if tethered:
+        # The kernel has forgotten it with the change of users.
+        kernel.die_with(parent)
 
 
 def _in_namespaces(perform: Callable[[], None]) -> None:

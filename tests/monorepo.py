@@ -1,4 +1,4 @@
-"""The repository of the bench's largest shape: many services on one base image, all in one lineal.yaml."""
+"""A repository of many services on one base image, all in one lineal.yaml."""
 
 from __future__ import annotations
 

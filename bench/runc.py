@@ -1,0 +1,28 @@
+"""An OCI runtime of this machine as Lineal's engine: there is no daemon."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import ClassVar
+
+from bench.process import Failed
+
+
+class PrivateRunc:
+    """What it keeps is below one directory. A RUN has the host's network, as it always has with this engine."""
+
+    nowhere: ClassVar = {"LINEAL_ENGINE": "buildkit:unix:///nonexistent/buildkitd.sock"}
+
+    def __init__(self, directory: Path) -> None:
+        if not shutil.which("runc"):
+            raise Failed("The engine runc needs runc: install it (Docker's packages bring it).")
+        self._directory = directory
+        self.variables = {"LINEAL_ENGINE": "runc", "LINEAL_RUNC_ROOT": str(directory)}
+
+    def empty(self) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        if self._directory.exists():
+            shutil.rmtree(self._directory)

@@ -374,7 +374,7 @@ class Session:
     @cached_property
     def policy(self) -> PolicyOfRun:
         """Whom the run believes, as its caller says, else its commit. Raises `BadConfiguration`."""
-        return self.given_policy or of_commit(self.loaded, self.repository.file)
+        return self.given_policy or of_commit(self.loaded, self.repository)
 
     @cached_property
     def given_policy(self) -> PolicyOfRun | None:

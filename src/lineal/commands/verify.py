@@ -61,7 +61,7 @@ def _require_key(session: Session) -> None:
     if session.signing.signer is None:
         raise BadConfiguration(
             "A summary is signed, and this run has no LINEAL_SIGNING_KEY, nor an identity that its commit accepts.",
-            id="LN-1063",
+            id="LN-1064",
             remedy="Give it the key that the cluster's policy names, or leave --attest out.",
         )
 

@@ -18,6 +18,7 @@ import click
 from lineal.cli import collector as collector
 from lineal.cli import streams
 from lineal.cli.commands import cli as cli
+from lineal.cli.complaint import complain
 from lineal.errors import BadConfiguration, Interrupted, LinealError, as_lineal_error
 
 _INTERRUPTED = 130
@@ -69,18 +70,5 @@ def _interrupt(number: int, _frame: object) -> None:
 
 
 def _complain(error: LinealError, cause: BaseException | None = None) -> int:
-    if os.environ.get("LINEAL_DEBUG") not in (None, "", "0"):
-        import traceback
-
-        traceback.print_exception(cause or error)
-    from lineal.ci.provider import provider_of
-    from lineal.text import defuse_commands, strip_controls
-
-    # It may quote what a registry, a Dockerfile or helm wrote.
-    with suppress(OSError):  # nobody reads stderr any more; the exit code still tells
-        for one in error.every():
-            if annotation := provider_of(os.environ).annotation(one):
-                sys.stderr.write(f"{annotation}\n")
-            sentence = " ".join(f"{one.words} [{one.id}]".splitlines())
-            sys.stderr.write(f"Error: {defuse_commands(strip_controls(sentence))}\n")
+    complain(error, cause)
     return _INTERRUPTED if isinstance(error, Interrupted) else error.exit_code

@@ -13,6 +13,7 @@ from pathlib import Path
 from bench import large, limits, results
 from bench.action import action
 from bench.breakdown import Part, breakdown
+from bench.caches import caches
 from bench.cases import Case, Engine, buildkit_cases, cases, open_bench, runc_cases
 from bench.history import history
 from bench.machine import describe, load
@@ -51,7 +52,7 @@ def main() -> int:
     parser.add_argument(
         "only",
         nargs="?",
-        choices=["history", "deploy", *_RACES, *(f"large-{engine}" for engine in _LARGE)],
+        choices=["history", "deploy", "caches", *_RACES, *(f"large-{engine}" for engine in _LARGE)],
         help="measure only this, and keep no results",
     )
     parser.add_argument("--profile", action="store_true", help="show where the time of a cached build goes, instead")
@@ -61,6 +62,10 @@ def main() -> int:
     try:
         if given.profile:
             _profile(scratch, given.repetitions)
+            return 0
+        if given.only == "caches":
+            for line in caches(scratch):
+                print(line, flush=True)
             return 0
         if given.only in _RACES:
             return _show_races(scratch, given.only, given.repetitions)

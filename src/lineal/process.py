@@ -11,12 +11,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from types import FrameType
 from typing import IO, Literal
 
 from lineal.errors import Interrupted
+from lineal.value import dataclass
 
 Stream = Literal["stdout", "stderr"]
 _Handler = Callable[[int, FrameType | None], object] | int | None

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.differential.buildkit import PROGRAMS, missing
 from tests.e2e.parts import Project, Ran, docker
 
 pytestmark = [pytest.mark.engine, pytest.mark.registry]
@@ -42,7 +43,7 @@ class Runners:
         return self.project.contents.files(str(ran.digests["app"]))["seen"].decode()
 
 
-@pytest.fixture(params=["runc", "docker"])
+@pytest.fixture(params=["runc", "docker", "buildkitd"])
 def runners(request: pytest.FixtureRequest, project: Project, base_image: str, tmp_path: Path) -> Iterator[Runners]:
     if request.param == "docker":
         yield Runners(project, without_caches(project.lineal.env), base=base_image)
@@ -50,6 +51,13 @@ def runners(request: pytest.FixtureRequest, project: Project, base_image: str, t
         return
     if os.geteuid() or shutil.which("runc") is None:
         pytest.skip("needs root and runc")
+    if request.param == "buildkitd":
+        if missing():
+            pytest.skip(missing())
+        own = {"LINEAL_ENGINE": "buildkitd", "LINEAL_ENGINE_NETWORK": "host"}
+        path = {"PATH": f"{PROGRAMS}:{os.environ['PATH']}"}
+        yield Runners(project, itertools.repeat(own | path), base=base_image)
+        return
     engines = (
         {"LINEAL_ENGINE": "runc", "LINEAL_RUNC_ROOT": str(tmp_path / f"runner-{number}")}
         for number in itertools.count()
@@ -95,6 +103,41 @@ def test_a_cache_is_there_on_the_next_runner(runners: Runners) -> None:
     assert f"ancestor {first_commit[:7]}" in second.stderr
     runners.commit("3")
     assert runners.seen(runners.build()) == "12"
+
+
+def test_whatever_commands_do_in_a_cache_is_kept(runners: Runners) -> None:
+    mount = "RUN --mount=type=cache,target=/c"
+    runners.commit(
+        "1",
+        f"{mount} cd /c && mkdir -p emptied/deep replaced moved && echo 1 >emptied/deep/old && echo 1 >replaced/in"
+        " && echo 1 >gone && echo 1 >changed && echo 1 >moved/file && ln changed hard && ln -s gone soft"
+        " && chmod 0500 moved && touch -d @86400 moved/file && true >seen\n"
+        f"{mount} cd /c && echo 2 >second && chown 5:6 second && chmod 4755 second",
+    )
+    runners.build()
+    listing = "find . | sort >/seen; stat -c '%n %a %u:%g' second moved >>/seen; cat changed hard moved/file >>/seen"
+    runners.commit(
+        "2",
+        f"{mount} cd /c && rm -rf emptied && mkdir emptied && echo 3 >emptied/new && rm -rf replaced"
+        " && echo 3 >replaced && rm gone && echo 3 >changed && mv moved moved2 && mv moved2 moved\n"
+        f"{mount} cd /c && rm emptied/new && echo 4 >emptied/newer",
+    )
+    runners.build()
+    runners.commit("3", f"{mount} cd /c && {listing}")
+    assert runners.seen(runners.build()).splitlines() == [
+        ".", "./changed", "./emptied", "./emptied/newer", "./hard", "./moved", "./moved/file", "./replaced",
+        "./second", "./seen", "./soft", "second 4755 5:6", "moved 500 0:0", "3", "3", "1",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("sharing", ["shared", "locked", "private"])
+def test_commands_of_a_run_share_a_cache_as_they_say(runners: Runners, sharing: str) -> None:
+    mount = f"RUN --mount=type=cache,target=/c,sharing={sharing}"
+    for number in "12":
+        runners.commit(number, f"{mount} cat number >>/c/seen\n{mount} cat /c/seen >/seen; true")
+        ran = runners.build()
+    # One that is private begins anew, and the one that ended last is kept: it has written nothing.
+    assert runners.seen(ran) == {"shared": "12", "locked": "12", "private": ""}[sharing]
 
 
 def test_without_the_line_nothing_is_kept(runners: Runners) -> None:

@@ -119,7 +119,9 @@ def to(envs: Envs, *more: str) -> list[str]:
 @BOTH
 def test_manifests_are_committed_one_file_for_each_object(shop: Project, envs: Envs) -> None:
     command = to(envs, "--path", "envs/prod", "--no-hooks", "--with-namespace", "--kustomization")
-    ran = shop.run(*command, env={**envs.environ, **GITLAB})
+    outputs = shop.scratch / "outputs"
+    ran = shop.run(*command, env={**envs.environ, **GITLAB, "GITHUB_OUTPUT": str(outputs)})
+    assert f"\n{ran.stdout.strip()}\n" in outputs.read_text().partition("commit<<")[2]
     assert ran.stdout.strip() == envs.git("rev-parse", "main") == ran.report["handover"]["commit"]
     assert ran.report["handover"]["outcome"] == "committed"
     assert TOKEN not in ran.stdout + ran.stderr + str(ran.report)
@@ -276,3 +278,19 @@ def test_options_for_manifests_hold_for_a_directory_and_for_stdout(shop: Project
     ]  # fmt: skip
     with_hooks = shop.run("render", "--env", "prod").stdout
     assert "kind: Job" in with_hooks and "kind: Pod" in with_hooks
+
+
+def test_values_for_a_chart_from_a_registry(shop: Project, envs: Envs, registry: str) -> None:
+    helm = shop.lineal.env["LINEAL_HELM"]
+    packed = shop.scratch / "packed"
+    push = ["push", str(packed / "shop-0.1.0.tgz"), f"oci://{registry}/charts", "--plain-http"]
+    for command in (["package", "chart", "--destination", str(packed)], push):
+        subprocess.run(
+            [helm, *command], cwd=shop.repo.path, env=shop.lineal.environment(), check=True, capture_output=True
+        )
+    config = (shop.repo.path / "lineal.yaml").read_text()
+    shop.repo.write({"lineal.yaml": config.replace("chart: chart", f'chart: "oci://{registry}/charts/shop:0.1.0"')})
+    command = to(envs, "--path", "values.yaml", "--values-only", "--insecure-registry", registry)
+    ran = shop.run(*command, env=envs.environ)
+    values = yaml.safe_load(envs.git("show", "main:values.yaml"))
+    assert values["image"].endswith(f"@{ran.digests['app']}")

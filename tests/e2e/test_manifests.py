@@ -88,6 +88,9 @@ def test_manifests_without_a_chart_are_a_release(shop: Project, kubernetes: Clus
     assert "Deployment web: 1 of 1 ready" in first.stderr
     assert image(kubernetes, namespace).endswith(f"@{first.digests['web']}")
     assert client.get("configmaps", namespace, "settings")["data"] == {"greeting": "{{ .Values.nobody }}"}
+    managed = client.get("configmaps", namespace, "settings")["metadata"]["managedFields"]
+    by_server = "Apply" if "helm4" in shop.lineal.env["LINEAL_HELM"] else "Update"
+    assert [(entry["manager"], entry["operation"]) for entry in managed] == [("helm", by_server)]
     widgets = f"/apis/{namespace}.example.com/v1/namespaces/{namespace}/widgets"
     assert [one["metadata"]["name"] for one in client.ask("GET", widgets)["items"]] == ["one"]
     assert shop.run("deploy").report["release"]["status"] == "unchanged"

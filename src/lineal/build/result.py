@@ -4,13 +4,14 @@ made."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from lineal.dockerfile.stage import Stage
 from lineal.oci.types import Manifest
 from lineal.report.model import StageReport, TagReport
 from lineal.stages.lookup import Candidate, Lookup, Resolution
 from lineal.stages.plan import BuildPlan, candidate_of
+from lineal.value import dataclass
 
 MADE = ("built", "assembled")
 """The outcomes of a stage that this run itself has made."""

@@ -260,7 +260,9 @@ def drift(**given: Any) -> None:
 @options(VERIFY)
 @click.option("--format", "format", type=click.Choice(["tree", "json"]), default="tree",
               help="A tree for people (default), or JSON.")  # fmt: skip
-def verify(reference: str, format: str, **given: Any) -> None:
+@click.option("--attest", is_flag=True, help="Sign a summary of it for clusters with LINEAL_SIGNING_KEY, when all is "
+              "well.")  # fmt: skip
+def verify(reference: str, format: str, attest: bool, **given: Any) -> None:
     """Say what an image rests on: which of its stages git proves, who vouches for the others, what its base is.
 
     Exits with 1 when something is not what it claims to be, with 2 when something rests on nobody's word.
@@ -268,7 +270,7 @@ def verify(reference: str, format: str, **given: Any) -> None:
     from lineal.commands.verify import verify
 
     with session_of(given) as session:
-        code = verify(session, reference, format)
+        code = verify(session, reference, format, attest=attest)
     if code:
         sys.exit(code)
 

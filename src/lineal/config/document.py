@@ -5,13 +5,13 @@ Safe against hostile files: no tags, no duplicate keys, bounded depth, bounded g
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import yaml
 
 from lineal.errors import BadConfiguration, Location
 from lineal.text import printable, quoted
+from lineal.value import dataclass
 
 Path = tuple[str | int, ...]
 MAX_DEPTH = 64

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from lineal.config.model import Image, Secret, Ssh
 from lineal.errors import BadConfiguration, Location
 from lineal.progress import QUIET, Notes
 from lineal.text import printable, quoted
+from lineal.value import dataclass
 
 _FAMILIES = (
     # The job's own: settings of Lineal, inputs of an action, tokens and addresses of the CI.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,6 +18,7 @@ from lineal.config.validation import check
 from lineal.errors import BadConfiguration, Problems
 from lineal.oci.reference import is_tag, parse_reference, whole_name
 from lineal.text import printable, quoted
+from lineal.value import dataclass
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")

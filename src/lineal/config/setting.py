@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from lineal.config.validation import UNKNOWN_ENV
 from lineal.errors import BadConfiguration, Location
 from lineal.text import printable, quoted
+from lineal.value import dataclass
 
 T = TypeVar("T")
 

@@ -7,9 +7,10 @@ import re
 import socket
 import unicodedata
 from contextlib import suppress
-from dataclasses import dataclass
 from posixpath import basename, normpath
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
+
+from lineal.value import dataclass
 
 _SCP = re.compile(r"[a-zA-Z0-9\-_]+@[a-zA-Z0-9\-.]+:")
 _SCHEMES = re.compile(r"(https?|git|ssh)://", re.IGNORECASE)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from posixpath import normpath
 from typing import Literal, Protocol
+
+from lineal.value import dataclass
 
 Kind = Literal["file", "directory", "symlink", "special"]
 

@@ -136,8 +136,14 @@ class ReleaseInputs:
             timeout=self.seconds,
             description=f"{project} {commit[:12]}",
             plain_http=self.plain_http,
-            server_side=settings.server_side.value or self.deploy.server_side,
+            server_side=settings.server_side.value or self.deploy.server_side or self._applies,
         )
+
+    @property
+    def _applies(self) -> bool:
+        """Whether the API server applies the manifests without being asked to: what people write themselves, as
+        `kubectl apply --server-side` would, where helm can."""
+        return not self.deploy.chart and self.helm.major > 3
 
     @property
     def plain_http(self) -> bool:

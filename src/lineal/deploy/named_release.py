@@ -28,11 +28,12 @@ class NamedRelease:
 
         With both, no repository is needed: a review app ends when its branch is gone. `refusal` is for a run that may
         not write. Raises `LinealError`."""
-        found, project, server_side = ReleaseSettings.of(session.settings), None, session.settings.server_side.value
+        found, project = ReleaseSettings.of(session.settings), None
+        server_side = session.settings.server_side.value or None
         if not found.name.value or not found.namespace.value:
             inputs = ReleaseInputs(session)
             found, project = inputs.settings, session.loaded.project.project
-            server_side = server_side or inputs.deploy.server_side
+            server_side = server_side or inputs.deploy.server_side or None
             require_write(session, refusal, "Run it from a branch of the project itself.")
         release = Release(
             name=found.name.value, namespace=found.namespace.value, chart=Chart("", ""),

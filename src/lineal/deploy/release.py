@@ -131,8 +131,9 @@ class Release:
     """A text for the release's history."""
     plain_http: bool = False
     """Whether the chart's registry speaks http only."""
-    server_side: bool = False
-    """Whether Helm 4 lets the API server apply objects, and takes over the fields that somebody else has."""
+    server_side: bool | None = False
+    """Whether Helm 4 lets the API server apply objects, and takes over the fields that somebody else has; None: as it
+    did for the revision that is gone back to."""
 
     def __post_init__(self) -> None:
         if len(self.name) > 53 or not _RELEASE.fullmatch(self.name):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +13,7 @@ from lineal.config.document import Lines, same
 from lineal.deploy.release import ValuesFile
 from lineal.errors import BadConfiguration, Location
 from lineal.text import printable
+from lineal.value import dataclass
 
 if TYPE_CHECKING:
     from lineal.build.result import BuildResult

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from posixpath import join
 from typing import NoReturn
 
@@ -18,6 +18,7 @@ from lineal.dockerfile.checksum import Inputs
 from lineal.dockerfile.parser import Parser
 from lineal.dockerfile.scope import Deferred, Scope, Word, canonical_word
 from lineal.errors import BadConfiguration, Location
+from lineal.value import dataclass
 
 _COPY = ("from", "chown", "chmod", "link", "parents", "exclude")
 _ADD = ("chown", "chmod", "link", "exclude", "checksum", "keep-git-dir", "unpack")

@@ -5,7 +5,7 @@ This module refuses instructions and flags that Lineal cannot build yet, and nam
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 from e2b_dockerfile_utils import DockerfileInstruction, chomp_heredoc_content, parse_heredoc
@@ -18,6 +18,7 @@ from lineal.dockerfile.run_mounts import RunMount, parse_mount
 from lineal.dockerfile.scope import Scope, Word, canonical_word
 from lineal.engine import DEVICE, NETWORK_HOST, SECURITY_INSECURE, Device
 from lineal.errors import Location
+from lineal.value import dataclass
 
 MetadataName = Literal[
     "ENV", "LABEL", "WORKDIR", "USER", "EXPOSE", "VOLUME", "STOPSIGNAL", "CMD", "ENTRYPOINT", "HEALTHCHECK",

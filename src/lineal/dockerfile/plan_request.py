@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 
 from lineal.context.build_context import BuildContext
@@ -12,6 +12,7 @@ from lineal.dockerfile.named_context import NamedContext
 from lineal.dockerfile.remote_policy import RemotePolicy
 from lineal.dockerfile.stage import Parts, Stage, part_of
 from lineal.progress import QUIET, Notes
+from lineal.value import dataclass
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class PlanRequest:
     parts: Mapping[str, Parts] = field(default_factory=dict)
     """The other images that it is made from, for all their platforms, by the checksum of their stages in `needs` and
     `contexts`."""
-    remotes: RemotePolicy = RemotePolicy()  # noqa: RUF009 (it is frozen)
+    remotes: RemotePolicy = RemotePolicy()
     notes: Notes = QUIET
 
     @property

@@ -6,12 +6,12 @@ import csv
 import posixpath
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from lineal.config.run_options import bytes_of
 from lineal.context.tree import owner_id
 from lineal.dockerfile.scope import Deferred, Word, canonical_word
+from lineal.value import dataclass
 
 Expand = Callable[[str], Word]
 """Expands the variables of a word; the result may wait for the base image."""

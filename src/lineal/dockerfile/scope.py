@@ -9,12 +9,13 @@ import posixpath
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from e2b_dockerfile_utils import ShellLex
 
 from lineal.dockerfile.checksum import checksum
+from lineal.value import dataclass
 
 DEFAULT_SHELL = ("/bin/sh", "-c")
 # What BuildKit gives an image that starts from scratch.

@@ -5,7 +5,7 @@ The plan of an image is its last `Stage`: all others hang on it."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from lineal.context.build_context import BuildContext
 from lineal.dockerfile.checksum import Inputs, checksum
@@ -14,6 +14,7 @@ from lineal.dockerfile.instructions import FromInstruction, MetadataInstruction,
 from lineal.dockerfile.scope import Scope
 from lineal.errors import Location
 from lineal.oci.platform import normal
+from lineal.value import dataclass
 
 
 @dataclass(frozen=True, eq=False)

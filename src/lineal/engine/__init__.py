@@ -7,12 +7,13 @@ is told; `layer` writes what a command changed without an engine's marks, and lo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from lineal.oci import Store
 from lineal.oci.types import Descriptor, Image, Layer
+from lineal.value import dataclass
 
 NETWORK_HOST, SECURITY_INSECURE, DEVICE = "network.host", "security.insecure", "device"
 """What a command may have beside what every container has, in BuildKit's words: only who runs Lineal gives it."""

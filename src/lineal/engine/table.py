@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from lineal.errors import BadConfiguration
 from lineal.oci.platform import normal
 from lineal.text import quoted
+from lineal.value import dataclass
 
 
 @dataclass(frozen=True, slots=True)

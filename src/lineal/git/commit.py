@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,7 @@ from lineal.git.links import Followed, follow
 from lineal.git.objects import DIRECTORY, SUBMODULE
 from lineal.git.repository import Repository, folders_above
 from lineal.git.submodules import find
+from lineal.value import dataclass
 
 
 class Contents(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -14,6 +14,7 @@ from lineal.git.cat_file import MissingObject
 from lineal.git.command import GitFailed, common_dir, run_git, text_of, with_config
 from lineal.git.discovery import find
 from lineal.git.objects import DIRECTORY, SUBMODULE, Entries, Objects, parse_listing
+from lineal.value import dataclass
 
 NO_LFS_FILTER = (("filter.lfs.clean", ""), ("filter.lfs.process", ""), ("filter.lfs.required", "false"))
 """Settings for git without the filter of Git LFS: git compares and adds the content of files as it is, whether

@@ -6,9 +6,10 @@ import base64
 import binascii
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from lineal.value import dataclass
 
 _BIGGEST = 4 * 1024 * 1024
 """Bytes of a kubeconfig that is read."""

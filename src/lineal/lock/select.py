@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ from lineal.lock import Lock, LockTimeouts, NoLock
 from lineal.lock.address import BadAddress, LockAddress, parse
 from lineal.progress import Notes
 from lineal.store.open import is_directory
+from lineal.value import dataclass
 
 if TYPE_CHECKING:
     from lineal.git.repository import Repository

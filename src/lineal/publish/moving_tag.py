@@ -15,7 +15,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Literal
 
 from lineal.clock import Time
@@ -28,6 +27,7 @@ from lineal.stages.lookup import GRACE
 from lineal.stages.publish import DEAD, LOOK, own_digits
 from lineal.stages.visibility import History, HistoryPosition
 from lineal.store.tags import Claim, claim_key, parse_claim, short_digest
+from lineal.value import dataclass
 
 LIVE = 60_000
 """Milliseconds on the store's clock for which a claim may still lead to a write."""

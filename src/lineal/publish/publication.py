@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from lineal.config.deferred import for_image
 from lineal.config.image_flags import Description
@@ -14,6 +14,7 @@ from lineal.errors import BadConfiguration, Location, Problems
 from lineal.publish.tag_templates import Tag, own_tag, tag_of
 from lineal.store.open import normal_address
 from lineal.text import quoted
+from lineal.value import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeVar
 
 from lineal.errors import BuildFailed, LinealError, Problems, Unreachable
@@ -19,6 +19,7 @@ from lineal.publish.moving_tag import Move
 from lineal.publish.tag_templates import Tag
 from lineal.report.model import TagOutcome, TagReport
 from lineal.store.copy import blobs_of
+from lineal.value import dataclass
 
 T = TypeVar("T")
 Mover = Callable[[Store, str, Manifest], Move]

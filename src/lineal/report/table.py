@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import groupby
 
 from lineal.report import diff, tags
 from lineal.report.model import CacheReport, ImageReport, Report, StageReport
 from lineal.report.stage_graph import MADE, ORDER, WORDS, counted, worst
 from lineal.text import OUTCOME_STYLE, cells, defuse_commands, duration, fit, pad, paint, plural, size, strip_controls
+from lineal.value import dataclass
 
 _LISTED = 8
 """Fully cached images up to this many get a line each; more are counted."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from lineal.config.image_flags import ImageFlags
+from lineal.value import dataclass
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,6 @@ class Options:
     ignore_ref: tuple[str, ...] = ()
     api_versions: tuple[str, ...] = ()
     kube_contexts: tuple[str, ...] = ()
-    image: ImageFlags = ImageFlags()  # noqa: RUF009 (it is frozen)
+    image: ImageFlags = ImageFlags()
     """An image of a commit without a `lineal.yaml`, and the words of the command line."""
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)

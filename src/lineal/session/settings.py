@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from lineal.config.model import MOST_DAYS, Deploy
@@ -17,6 +17,7 @@ from lineal.session.options import Options
 from lineal.store.mirror import parse_mirror
 from lineal.store.open import check_address
 from lineal.text import lines, quoted
+from lineal.value import dataclass
 
 if TYPE_CHECKING:
     from lineal.config.load import LoadedProject

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from lineal.git.history import Ancestry, HistoryAnswer
 from lineal.store.record import Record
+from lineal.value import dataclass
 
 DEV_PREFIX = "lineal-dev/"
 

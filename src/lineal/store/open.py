@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from lineal.errors import BadConfiguration
@@ -12,6 +12,7 @@ from lineal.oci import Store
 from lineal.oci.reference import DOCKER_HUB, EXAMPLE, parse_address, parse_reference
 from lineal.store.mirror import TRIES, Mirror, MirroredStore, Mirrors
 from lineal.store.registry.credentials import Credential
+from lineal.value import dataclass
 
 LAYOUT = "layout:"
 REGISTRY_LOGIN = ("LINEAL_REGISTRY_USERNAME", "LINEAL_REGISTRY_PASSWORD")

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from lineal.oci.verify import is_digest
+from lineal.value import dataclass
 
 STATEMENT = "application/vnd.in-toto+json"
 """The media type of a statement, and the payload type of its envelope."""

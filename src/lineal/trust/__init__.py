@@ -5,13 +5,13 @@ believed or not. A verifier is a way to be convinced: by a mark, by a signature,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from lineal.oci import Store
 from lineal.oci.types import Manifest
 from lineal.oci.verify import digest_of
 from lineal.store.record import Record
+from lineal.value import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ from __future__ import annotations
 import hashlib
 import json
 from base64 import b64decode
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineal.errors import BadConfiguration, Location
+from lineal.value import dataclass
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey

@@ -26,7 +26,8 @@ def broken_deploy(**deploy: object) -> RuleViolation:
 def test_a_path_outside_the_repository_is_refused(path: str) -> None:
     assert broken(context=path).path == ("images", "a", "context")
     assert broken(dockerfile=path).path == ("images", "a", "dockerfile")
-    assert broken_deploy(chart=path).path == ("deploy", "chart")
+    # An empty chart is none.
+    assert broken_deploy(chart=path).path == (("deploy", "chart") if path else ("deploy",))
     assert broken_deploy(values=["ok.yaml", path]).path == ("deploy", "values", 1)
 
 

@@ -16,7 +16,8 @@ def documents(text: str) -> list[Any]:
 
 
 def test_paths_of_werf_are_seen_from_the_context_and_platforms_are_kept() -> None:
-    text = "project: x\nconfigVersion: 1\n---\nimage: ~\ncontext: app\ndockerfile: docker/Dockerfile\nplatform: [linux/arm64]\n"
+    image = "image: ~\ncontext: app\ndockerfile: docker/Dockerfile\nplatform: [linux/arm64]\n"
+    text = f"project: x\nconfigVersion: 1\n---\n{image}"
     (found,) = werf.builds("sub/werf.yaml", documents(text))
     assert (found.dockerfile, found.context, found.name) == ("sub/app/docker/Dockerfile", "sub/app", "")
     assert found.platforms == ("linux/arm64",)
@@ -41,8 +42,11 @@ build:
     assert found.platforms == ("linux/amd64",)
 
 
-@pytest.mark.parametrize("text", ["[]", "build: 1", "build: {artifacts: [1, {context: /etc}, {context: {}}]}", "dockerfile: 1",
-                                  "{dockerfile: ../../x, context: ..}", "{dockerfile: x, args: [1], target: {}}"])  # fmt: skip
+ODD = ["[]", "build: 1", "build: {artifacts: [1, {context: /etc}, {context: {}}]}", "dockerfile: 1",
+       "{dockerfile: ../../x, context: ..}", "{dockerfile: x, args: [1], target: {}}"]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ODD)
 def test_what_is_neither_is_passed_over(text: str) -> None:
     for read in (werf.builds, skaffold.builds):
         assert all(not one.dockerfile.startswith("..") for one in read("x.yaml", documents(text)))

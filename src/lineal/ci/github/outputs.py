@@ -51,6 +51,8 @@ def outputs(report: Report, path: str = "", runners: Runners | None = None) -> d
         found["images"] = json.dumps({image.name: _image(image) for image in published}, separators=(",", ":"))
     if path:
         found["report"] = path
+    if report.handover is not None and report.handover.commit:
+        found["commit"] = report.handover.commit
     if len(report.images) == 1 and published:
         # Without the digest: what attestations and scanners call a subject's name.
         found["image"], found["digest"] = published[0].repository or "", published[0].digest or ""

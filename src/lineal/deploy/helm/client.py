@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from lineal import process
@@ -16,6 +16,7 @@ from lineal.deploy.helm import environment, errors, schemas
 from lineal.deploy.release import Release
 from lineal.errors import BadConfiguration, Interrupted, LinealError
 from lineal.text import printable, quoted
+from lineal.value import dataclass
 
 OLDEST = (3, 18, 5)
 """The first with the fixes of CVE-2025-53547 (a lock file that is a link runs code) and CVE-2025-55199 (a schema
@@ -151,6 +152,8 @@ class Helm:
             raise BadConfiguration(what, id="LN-6012", remedy=remedy)
         if self.major == 3:
             return []
+        if release.server_side is None:
+            return ["--server-side=auto"]
         return ["--server-side=true", "--force-conflicts"] if release.server_side else ["--server-side=false"]
 
     @property

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from lineal.oci import Store
 from lineal.oci.image import content
-from lineal.oci.types import OCI_CONFIG, OCI_MANIFEST, Blob, Descriptor, Image
+from lineal.oci.types import OCI_CONFIG, OCI_MANIFEST, Blob, Descriptor, Image, Layer
 from lineal.tar import raw
 from lineal.tar.compression import ChunkStream
 from lineal.tar.header import DIRECTORY, END, HARDLINK, padding
@@ -58,31 +60,22 @@ class SessionBlobs:
     ) -> str:
         """Offer an image with the files of a tar in its directory `ROOT`; of a `single` file, as `FILE` in there.
         Returns its digest."""
-        with LayerWriter(self._workspace) as writer:
-            mode, uid, gid = owner
-            writer.write(raw.header(ROOT, DIRECTORY, mode=mode, uid=uid, gid=gid))
-            for entry, body in raw.read(io.BufferedReader(ChunkStream(tar))):
-                if not entry.name:
-                    continue
-                entry.name = ROOT + b"/" + (FILE if single else entry.name)
-                entry.link = ROOT + b"/" + entry.link if entry.kind == HARDLINK else entry.link
-                writer.write(entry.encode())
-                for chunk in body:
-                    self._check()
-                    writer.write(chunk)
-                writer.write(padding(entry.size))
-            writer.write(END)
-            layer = writer.finish()
+        layer = directory_layer(self._workspace, tar, owner, self._check, single=single)
         self._files.append(layer.path)
-        self._sizes[layer.digest] = layer.size
-        self._opened[layer.digest] = lambda: layer.path.open("rb")
-        rootfs = {"type": "layers", "diff_ids": [layer.diff_id]}
+        return self.offer([layer], platform)
+
+    def offer(self, layers: Sequence[Layer], platform: dict[str, str]) -> str:
+        """Offer an image of layers that are files here. Returns its digest."""
+        for layer in layers:
+            self._sizes[layer.digest] = layer.size
+            self._opened[layer.digest] = partial(_open, layer.path)
+        rootfs = {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]}
         config = self._bytes(json.dumps({**platform, "config": {}, "rootfs": rootfs}, sort_keys=True).encode())
         manifest = {
             "schemaVersion": 2,
             "mediaType": OCI_MANIFEST,
             "config": {"mediaType": OCI_CONFIG, "digest": config.digest, "size": config.size},
-            "layers": [layer.descriptor().to_json()],
+            "layers": [layer.descriptor().to_json() for layer in layers],
         }
         return self._bytes(json.dumps(manifest, sort_keys=True).encode()).digest
 
@@ -109,6 +102,34 @@ class SessionBlobs:
                         self._check()
                         file.write(chunk)
         return path
+
+
+def directory_layer(
+    workspace: Path, tar: Iterator[bytes], owner: tuple[int, int, int], check: Callable[[], None], *,
+    single: bool = False, note: Callable[[raw.Entry], None] = lambda _: None,
+) -> Layer:  # fmt: skip
+    """A layer with the files of a tar in its directory `ROOT`; a `single` file is `FILE` in there. `note` is told of
+    each entry, as it is in the tar."""
+    with LayerWriter(workspace) as writer:
+        mode, uid, gid = owner
+        writer.write(raw.header(ROOT, DIRECTORY, mode=mode, uid=uid, gid=gid))
+        for entry, body in raw.read(io.BufferedReader(ChunkStream(tar))):
+            if not entry.name:
+                continue
+            note(replace(entry))
+            entry.name = ROOT + b"/" + (FILE if single else entry.name)
+            entry.link = ROOT + b"/" + entry.link if entry.kind == HARDLINK else entry.link
+            writer.write(entry.encode())
+            for chunk in body:
+                check()
+                writer.write(chunk)
+            writer.write(padding(entry.size))
+        writer.write(END)
+        return writer.finish()
+
+
+def _open(path: Path) -> BinaryIO:
+    return path.open("rb")
 
 
 class _Stored:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from lineal.engine.buildkit.blobs import SessionBlobs
 from lineal.engine.buildkit.connect import lost
 from lineal.engine.buildkit.failures import NO_JOB, CommandLog, refuse
 from lineal.engine.buildkit.grpc import UNKNOWN, Connection, ConnectionLost, RpcError, Stream, answer
+from lineal.engine.buildkit.kept import KeptTree
 from lineal.engine.buildkit.llb import Graph, Output
 from lineal.engine.buildkit.mounts import Execution, layout, made_beforehand
 from lineal.engine.buildkit.oci_archive import OciArchive
@@ -70,22 +72,26 @@ class Build:
         self._control.close()
 
     def run(
-        self, parent: Image, command: Command, network: str, output: Callable[[str], None]
-    ) -> Layer | PushedLayer:
-        """Raises what `Engine.run` raises, and `CannotReach`, before the command has begun."""
+        self, parent: Image, command: Command, network: str, output: Callable[[str], None],
+        trees: Mapping[str, KeptTree],
+    ) -> Layer | PushedLayer:  # fmt: skip
+        """`trees` are the caches of the command that the run keeps by itself, by their targets. Raises what
+        `Engine.run` raises, and `CannotReach`, before the command has begun."""
         platform = _fields(parent)
         graph = Graph(_platform(platform))
         try:
             below = self._parent(graph, parent)
-            execution = Execution(graph, self._session, self._blobs, platform, self._store.address)
+            execution = Execution(graph, self._session, self._blobs, platform, self._store.address, trees)
             made = execution.add(command, below, network)
             layer = made if below is None else graph.difference(below, made)
             work = _Work(graph, made, layer, command, network, output)
+            for tree, lower, number in execution.changed:
+                work.changed.append((tree, graph.difference(lower, Output(made.digest, number))))
             # A layer in which no secret may be is looked through here, before it goes anywhere.
             mounted = [mount.value for mount in command.mounts if isinstance(mount, SecretMount)]
             hidden = {part for value in (*mounted, *command.secrets) for part in parts(value)}
             # So is one that is made of two.
-            alone = not hidden and not made_beforehand(command)
+            alone = not hidden and not made_beforehand(command) and not work.changed
             if self._target is not None and alone and listing.can_list(platform.get("architecture", "")):
                 return self._pushed(work, self._target, platform["architecture"])
             return self._received(work, tuple(hidden))
@@ -134,9 +140,28 @@ class Build:
         exporter = control_pb2.Exporter(Type="oci", Attrs={"compression": "uncompressed"})
         with OciArchive(self._workspace, self._check) as archive:
             self._session.result(lambda stream: archive.take(_chunks(stream)))
-            self._solve(work, exporter, lambda: self._make(work, work.layer))
+            self._solve(work, exporter, lambda: self._all(work))
+            for number, (tree, _) in enumerate(work.changed, 1):
+                for digest, path in archive.claim(number):
+                    tree.changed(digest, path)
             made = (os.fsencode(one.path.strip("/")) for one in made_beforehand(work.command))
             return archive.layer(hidden, frozenset(made), work.command.options.epoch)
+
+    def _all(self, work: _Work) -> gateway_pb2.Result:
+        """The layer, and beside it what was changed in caches: as images for platforms that there are not, for an
+        exporter has nothing else to tell several apart by."""
+        layer = self._make(work, work.layer)
+        if not work.changed:
+            return layer
+        refs = [layer.ref, *(self._make(work, output).ref for _, output in work.changed)]
+        named = [
+            {"ID": str(number), "Platform": {"architecture": "amd64", "os": "linux", "variant": str(number)}}
+            for number in range(len(refs))
+        ]
+        return gateway_pb2.Result(
+            refs=gateway_pb2.RefMap(refs={str(number): ref for number, ref in enumerate(refs)}),
+            metadata={"refs.platforms": json.dumps({"Platforms": named}).encode()},
+        )
 
     def _pushed(self, work: _Work, target: Target, architecture: str) -> PushedLayer:
         """From the daemon to the store."""
@@ -262,6 +287,8 @@ class _Work:
         self.entitlements = [name for name, wanted in asked.items() if wanted]
         """What the daemon must be configured to grant."""
         self.log = CommandLog(command, output)
+        self.changed: list[tuple[KeptTree, Output]] = []
+        """Caches that the run keeps by itself, and what the command changed there."""
 
 
 def _reason(solving: Stream, error: RpcError) -> RpcError:

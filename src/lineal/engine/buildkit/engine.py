@@ -19,6 +19,7 @@ from lineal.store.arriving import ArrivingStore
 
 if TYPE_CHECKING:
     from lineal.engine.buildkit.build import Build
+    from lineal.engine.buildkit.kept import KeptCaches, KeptTree
     from lineal.engine.buildkit.pushing import Target
 
 _AGAIN = 2
@@ -40,6 +41,7 @@ class BuildkitEngine:
         self._lock = threading.Lock()
         self._running: set[Build] = set()
         self._stopped = threading.Event()
+        self._kept: KeptCaches | None = None
         self._busy: Counter[Address] = Counter()
         self._lost: set[Address] = set()
         self._apart: set[tuple[Address, str]] = set()
@@ -76,12 +78,28 @@ class BuildkitEngine:
         self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path
     ) -> Layer | PushedLayer:
         """See `Engine.run`. Raises `BuildFailed` when the parent cannot run here or a secret is in the layer."""
+        from lineal.engine.buildkit.kept import KeptCaches
+
+        with self._lock:
+            kept = self._kept = self._kept or KeptCaches(self._check)
+        with kept.opened(command.mounts, workspace) as trees:
+            return self._somewhere(parent, store, command, output, workspace, trees)
+
+    def _somewhere(
+        self,
+        parent: Image,
+        store: Store,
+        command: Command,
+        output: Callable[[str], None],
+        workspace: Path,
+        trees: Mapping[str, KeptTree],
+    ) -> Layer | PushedLayer:
         from lineal.engine.buildkit.connect import Lost
 
         for left in reversed(range(len(self.addresses) + _AGAIN)):
             with self._chosen() as address:
                 try:
-                    return self._run(address, parent, store, command, output, workspace)
+                    return self._run(address, parent, store, command, output, workspace, trees)
                 except Lost as error:
                     self._check()
                     self._lost.add(address)
@@ -131,6 +149,7 @@ class BuildkitEngine:
         command: Command,
         output: Callable[[str], None],
         workspace: Path,
+        trees: Mapping[str, KeptTree],
     ) -> Layer | PushedLayer:
         from lineal.engine.buildkit.build import CannotReach
         from lineal.engine.buildkit.pushing import target_of
@@ -139,7 +158,7 @@ class BuildkitEngine:
 
         def build(target: Target | None) -> Layer | PushedLayer:
             with self._begun(address, target, store, workspace) as begun:
-                made = begun.run(parent, command, network, output)
+                made = begun.run(parent, command, network, output, trees)
             self._made.add(made.descriptor.digest if isinstance(made, PushedLayer) else made.digest)
             return made
 

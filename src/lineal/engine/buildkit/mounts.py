@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lineal.engine import BindMount, CacheMount, Command, Directory, Mount, SecretMount, SshMount, TmpfsMount
 from lineal.engine.buildkit.blobs import FILE, ROOT, SessionBlobs
 from lineal.engine.buildkit.failures import COMMAND
+from lineal.engine.buildkit.kept import KeptTree
 from lineal.engine.buildkit.llb import NOTHING, Graph, Output
 from lineal.engine.buildkit.protocol import ops_pb2
 from lineal.engine.buildkit.session import Session
@@ -26,9 +27,15 @@ class Execution:
     """One command on a parent, in a graph."""
 
     def __init__(
-        self, graph: Graph, session: Session, blobs: SessionBlobs, platform: dict[str, str], scope: str
-    ) -> None:
-        """`scope` sets the caches of this store apart from those of others."""
+        self, graph: Graph, session: Session, blobs: SessionBlobs, platform: dict[str, str], scope: str,
+        trees: Mapping[str, KeptTree],
+    ) -> None:  # fmt: skip
+        """`scope` sets the caches of this store apart from those of others; `trees` are the caches that the run keeps
+        by itself, by their targets."""
+        self._trees = trees
+        self.changed: list[tuple[KeptTree, Output, int]] = []
+        """Of these that the command may write: the image that it gets, and the number of the output that has it
+        afterwards."""
         self._graph = graph
         self._session = session
         self._blobs = blobs
@@ -132,11 +139,8 @@ class Execution:
         )  # fmt: skip
 
     def _cache(self, mount: CacheMount) -> ops_pb2.Mount:
-        if mount.kept is not None:
-            raise BadConfiguration(
-                "A BuildKit does not give away what is in a cache mount.", id="LN-5050",
-                remedy="Remove `caches.persist`, or use the engine docker or runc.",
-            )  # fmt: skip
+        if mount.target in self._trees:
+            return self._kept(mount, self._trees[mount.target])
         owner = (mount.mode, mount.uid, mount.gid)
         if mount.tar is None:
             mkdir = ops_pb2.FileActionMkDir(
@@ -152,6 +156,17 @@ class Execution:
             input=self._input(made), selector=_ROOT, dest=mount.target, output=NOTHING,
             mountType=ops_pb2.CACHE, readonly=not mount.writable,
             cacheOpt=ops_pb2.CacheOpt(ID=f"lineal-{name}", sharing=_SHARING[mount.sharing]),
+        )  # fmt: skip
+
+    def _kept(self, mount: CacheMount, tree: KeptTree) -> ops_pb2.Mount:
+        lower = self._graph.image(*layout(self._blobs.offer(tree.layers, self._platform), self._session))
+        output = NOTHING
+        if mount.writable:
+            output = len(self.changed) + 1
+            self.changed.append((tree, lower, output))
+        return ops_pb2.Mount(
+            input=self._input(lower), selector=_ROOT, dest=mount.target, output=output, readonly=not mount.writable,
+            contentCache=ops_pb2.OFF,
         )  # fmt: skip
 
 

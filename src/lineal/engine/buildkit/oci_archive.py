@@ -60,7 +60,7 @@ class OciArchive:
         above) for the command of the second: both become one. No time is later than `latest`, in seconds since 1970.
 
         Raises `BuildFailed` when a secret is in it, and `Unreachable`."""
-        *below, last = self._layers() or [""]
+        *below, last = self._layers(0) or [""]
         if len(below) > 1:
             raise Unreachable(f"{_UNREADABLE}: it has {len(below) + 1} layers in place of one.", id="LN-5003")
         gone, directories = self._directories(below[0], last, made) if below else (frozenset(), b"")
@@ -94,9 +94,19 @@ class OciArchive:
         with self._blobs[digest].open("rb") as file:
             yield open_archive(iter(lambda: file.read(1 << 18), b""))
 
-    def _layers(self) -> list[str]:
+    def claim(self, number: int) -> Iterator[tuple[str, Path]]:
+        """The layers of another image of the archive, with their digests; the files are the caller's. Raises
+        `Unreachable`."""
+        for digest in self._layers(number):
+            yield digest, self._blobs.pop(digest)
+
+    def _layers(self, number: int) -> list[str]:
+        """The digests of the layers of one of the images."""
         try:
-            manifest = self._json(json.loads(self._index)["manifests"][0]["digest"])
+            found = json.loads(self._index)["manifests"]
+            if len(found) == 1 and "manifests" in (index := self._json(found[0]["digest"])):
+                found = index["manifests"]
+            manifest = self._json(found[number]["digest"])
             digests = [str(layer["digest"]) for layer in manifest["layers"]]
         except (ValueError, KeyError, IndexError, TypeError, OSError) as error:
             raise Unreachable(f"{_UNREADABLE}.", id="LN-5003") from error

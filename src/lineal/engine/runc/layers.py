@@ -12,7 +12,8 @@ from lineal.oci import Store
 from lineal.oci.image import content
 from lineal.oci.types import Descriptor, Image
 
-_AT_ONCE = 4
+_AT_ONCE = 3
+"""Each is a process of 25 MB."""
 
 Chain = tuple[str, ...]
 """Digests of layers, from the lowest."""

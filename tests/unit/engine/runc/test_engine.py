@@ -123,7 +123,7 @@ def test_a_control_group_is_the_parent_of_the_commands_and_is_gone(bench: Bench)
             seen.extend(Path("/sys/fs/cgroup").glob(f"**/{group}/lineal-*"))
 
     bench.said = Looking()
-    bench.run("echo x; sleep 0.1", options=RunOptions(cgroup_parent=group))
+    bench.run("echo x; sleep 2", options=RunOptions(cgroup_parent=group))
     assert seen and not [place for place in seen if place.exists()]
     for place in {one.parent for one in seen}:
         place.rmdir()

@@ -1,0 +1,251 @@
+"""Cache mounts that outlive the runner: `python -m bench caches`. Three projects whose dependencies come from the
+package registries that this machine reaches: a Rust workspace, a Go module, Python wheels.
+
+Each build has an engine of its own (runc), on which nothing is left, but for the builds of a runner whose disk has
+survived. Toolchains are this machine's, in base images; the first build of a series is the cold one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.debian import _call, cache, write_layout
+from bench.process import environment, run
+from tests.servers import Repository, docker_registry, program
+
+_FORMAT = 1
+_CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
+_PACKAGES = "gcc,libc6-dev,python3,python3-pip,python3-venv,ca-certificates"
+
+RUST = """\
+FROM {base}
+ENV CARGO_HOME=/cargo PATH=/rust/bin:/usr/bin:/bin CARGO_INCREMENTAL=0
+WORKDIR /src
+COPY . .
+RUN --mount=type=cache,id=cargo,target=/cargo --mount=type=cache,id=target,target=/src/target \\
+    find . -path ./target -prune -o -name '*.rs' -exec touch {{}} + && cargo build && cp target/debug/app /app
+"""
+GO = """\
+FROM {base}
+ENV PATH=/usr/local/go/bin:/usr/bin:/bin CGO_ENABLED=0 GOFLAGS=-mod=mod GOTOOLCHAIN=local GOSUMDB=off
+WORKDIR /src
+COPY . .
+RUN --mount=type=cache,id=modules,target=/root/go/pkg/mod --mount=type=cache,id=build,target=/root/.cache/go-build \\
+    go build -o /app .
+"""
+PYTHON = """\
+FROM {base}
+COPY . /src
+RUN --mount=type=cache,id=pip,target=/root/.cache/pip pip install --target /app -r /src/requirements.txt
+"""
+
+_CARGO = """\
+[package]
+name = "app"
+version = "0.1.0"
+edition = "2021"
+[workspace]
+members = ["core"]
+[dependencies]
+core = {{ path = "core" }}
+serde = {{ version = "=1.0.210", features = ["derive"] }}
+serde_json = "=1.0.128"
+regex = "={regex}"
+clap = {{ version = "=4.5.20", features = ["derive"] }}
+tokio = {{ version = "=1.40.0", features = ["rt-multi-thread", "macros", "net", "time", "fs", "process"] }}
+"""
+_CORE = '[package]\nname = "core"\nversion = "0.1.0"\nedition = "2021"\n[dependencies]\nregex = "={regex}"\n'
+_MAIN = """\
+use clap::Parser;
+#[derive(Parser, serde::Serialize)]
+struct Arguments {{ #[arg(long, default_value = "{text}")] text: String }}
+#[tokio::main]
+async fn main() {{
+    let arguments = Arguments::parse();
+    println!("{{}} {{}}", serde_json::to_string(&arguments).unwrap(), core::matches(&arguments.text));
+}}
+"""
+_GO_MAIN = """\
+package main
+import (
+    "fmt"
+    "github.com/gin-gonic/gin"
+    "github.com/prometheus/client_golang/prometheus"
+    "github.com/spf13/cobra"
+    "google.golang.org/grpc"
+)
+func main() {{
+    _ = gin.New(); _ = prometheus.NewRegistry(); _ = grpc.NewServer()
+    fmt.Println("{text}", cobra.Command{{}}.Use)
+}}
+"""
+Files = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Workload:
+    name: str
+    dockerfile: str
+    files: Callable[[str, str], Files]
+    """By the version of one dependency and a text of the source."""
+    versions: tuple[str, str]
+    locked: Callable[[Path], None] = lambda _: None
+    """Write the lock file."""
+
+
+def _rust(version: str, text: str) -> Files:
+    return {
+        "Cargo.toml": _CARGO.format(regex=version),
+        "src/main.rs": _MAIN.format(text=text),
+        "core/Cargo.toml": _CORE.format(regex=version),
+        "core/src/lib.rs": 'pub fn matches(text: &str) -> bool { regex::Regex::new("^a").unwrap().is_match(text) }\n',
+    }
+
+
+def _go(version: str, text: str) -> Files:
+    required = {
+        "github.com/gin-gonic/gin": "v1.10.0", "github.com/prometheus/client_golang": "v1.20.4",
+        "github.com/spf13/cobra": version, "google.golang.org/grpc": "v1.67.1",
+    }  # fmt: skip
+    lines = "".join(f"\t{name} {one}\n" for name, one in required.items())
+    return {"go.mod": f"module app\n\ngo 1.23\n\nrequire (\n{lines})\n", "main.go": _GO_MAIN.format(text=text)}
+
+
+def _python(version: str, text: str) -> Files:
+    wheels = f"numpy==2.1.2\npandas==2.2.3\nscipy==1.14.1\nflask==3.0.3\nrequests=={version}\nlxml==5.3.0\n"
+    return {"requirements.txt": wheels, "app.py": f"print({text!r})\n"}
+
+
+WORKLOADS = (
+    Workload("Rust", RUST, _rust, ("1.10.6", "1.11.0"), lambda at: _tool(["cargo", "generate-lockfile"], at)),
+    Workload("Go", GO, _go, ("v1.8.0", "v1.8.1"), lambda at: _tool(["go", "mod", "tidy"], at)),
+    Workload("Python", PYTHON, _python, ("2.32.2", "2.32.3")),
+)
+
+
+@dataclass
+class Series:
+    """Builds of one project, one after the other, in a store of its own."""
+
+    workload: Workload
+    repository: Repository
+    store: str
+    scratch: Path
+    persist: bool
+    survives: bool = False
+    count: int = 0
+    told: list[dict[str, Any]] = field(default_factory=list)
+
+    def build(self, version: str, text: str) -> tuple[float, dict[str, Any]]:
+        self.count += 1
+        self.repository.put(dict(self.workload.files(version, text)))
+        self.workload.locked(self.repository.path)
+        self.repository.git("add", "--all")
+        self.repository.commit(f"{version} {text}")
+        root = self.scratch / ("engine" if self.survives else f"engine-{self.count}")
+        home, report = self.scratch / "home", self.scratch / "report.json"
+        home.mkdir(exist_ok=True)
+        env = environment(home) | {"LINEAL_ENGINE": "runc", "LINEAL_RUNC_ROOT": str(root)}
+        lineal = str(Path(__file__).resolve().parents[1] / ".venv/bin/lineal")
+        done = run([lineal, "build", "--repo", self.store, "--report", str(report)], self.repository.path, env)
+        if not self.survives:
+            shutil.rmtree(root, ignore_errors=True)
+        found: dict[str, Any] = json.loads(report.read_text())
+        return done.seconds, found
+
+
+def caches(scratch: Path) -> Iterator[str]:
+    """The lines of a table, as they are measured."""
+    os.environ.setdefault("CARGO_HOME", str(scratch / "cargo"))
+    yield "| project | build | seconds | of it RUN | caches | pulled | pushed |"
+    yield "|---|---|---|---|---|---|---|"
+    with docker_registry(scratch / "registry") as registry:
+        for workload in WORKLOADS:
+            base = f"{registry}/{workload.name.lower()}:1"
+            _push(workload.name.lower(), base)
+            for name, persist, survives in (
+                ("without", False, False), ("disk that survives", False, True), ("kept", True, False),
+            ):  # fmt: skip
+                one = _series(scratch, registry, base, workload, persist, survives, name)
+                old, new = workload.versions
+                for what, version, text in (("first", old, "a"), ("dependency", new, "a"), ("source", new, "b")):
+                    seconds, report = one.build(version, text)
+                    yield _row(workload.name, f"{name}: {what}", seconds, report)
+
+
+def _series(
+    scratch: Path, registry: str, base: str, workload: Workload, persist: bool, survives: bool, name: str
+) -> Series:
+    place = scratch / f"{workload.name}-{name}".replace(" ", "-")
+    place.mkdir()
+    repository = Repository.create(place / "repository")
+    lines = "project: bench\nimages: {app: {}}\n" + ("caches: {persist: true}\n" if persist else "")
+    repository.put({"lineal.yaml": lines, "Dockerfile": workload.dockerfile.format(base=base)})
+    repository.put({".dockerignore": ".git\ntarget\n", ".gitignore": "target\n"})
+    store = f"{registry}/{workload.name.lower()}-{name.replace(' ', '-')}"
+    return Series(workload, repository, store, place, persist, survives)
+
+
+def _row(project: str, what: str, seconds: float, report: Mapping[str, Any]) -> str:
+    runs = [stage for stage in report["stages"] if stage["instruction"].startswith("RUN")]
+    kept = [one for stage in runs for one in stage["caches"]]
+    held = sum(one["size"] for one in kept) / 1e6
+    pulled, pushed = (sum(one[key] for one in kept) / 1e6 for key in ("bytes_pulled", "bytes_pushed"))
+    within = sum(stage["duration"] for stage in runs)
+    return (
+        f"| {project} | {what} | {seconds:.1f} | {within:.1f} | {held:.0f} MB | {pulled:.1f} MB | {pushed:.1f} MB |"
+    )
+
+
+# --- base images ----------------------------------------------------------------------------------------------------
+
+
+def _push(language: str, reference: str) -> None:
+    layout = cache() / f"bench-caches-{language}-{_FORMAT}"
+    if not (layout / "index.json").exists():
+        with _tree() as tree:
+            _toolchain(language, tree)
+            shutil.rmtree(layout, ignore_errors=True)
+            write_layout(tree, layout)
+    copy = [program("skopeo"), "--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"]
+    subprocess.run([*copy, f"oci:{layout}:base", f"docker://{reference}"], check=True)
+
+
+@contextmanager
+def _tree() -> Iterator[Path]:
+    tree = cache() / "bench-caches.tree"
+    shutil.rmtree(tree, ignore_errors=True)
+    _call([program("debootstrap"), "--variant=minbase", f"--include={_PACKAGES}", "trixie", str(tree)])
+    shutil.copyfile(f"/{_CERTIFICATES}", tree / _CERTIFICATES)
+    # Where Debian keeps pip from writing outside of its own packages.
+    for marker in tree.glob("usr/lib/python3*/EXTERNALLY-MANAGED"):
+        marker.unlink()
+    (tree / "etc/pip.conf").write_text(f"[global]\ncert=/{_CERTIFICATES}\n")
+    shutil.rmtree(tree / "var/cache/apt/archives", ignore_errors=True)
+    try:
+        yield tree
+    finally:
+        shutil.rmtree(tree)
+
+
+def _toolchain(language: str, tree: Path) -> None:
+    if language == "go":
+        root = Path(_call(["go", "env", "GOROOT"]).strip())
+        shutil.copytree(
+            root, tree / "usr/local/go", symlinks=True, ignore=shutil.ignore_patterns("test", "doc", "api")
+        )
+    elif language == "rust":
+        root = Path(_call(["rustc", "--print", "sysroot"]).strip())
+        left = shutil.ignore_patterns("doc", "src", "*rust-analyzer*", "clippy*", "cargo-clippy*", "*miri*", "man")
+        shutil.copytree(root, tree / "rust", symlinks=True, ignore=left)
+
+
+def _tool(command: list[str], at: Path) -> None:
+    subprocess.run(command, cwd=at, check=True, capture_output=True)

@@ -100,4 +100,4 @@ def test_a_commit_is_not_followed(repo: servers.Repository, lineal: Lineal) -> N
     shop(repo)
     done = lineal("build", "--follow")
     assert done.code == 3
-    assert "Give --dev too. [LN-1065]" in done.stderr
+    assert "Give --dev too. [LN-1067]" in done.stderr

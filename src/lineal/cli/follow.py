@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lineal.session.session import Session
 
 _CLEAR = "\x1b[2J\x1b[3J\x1b[H"
-_NOT_DEV = "LN-1065"
+_NOT_DEV = "LN-1067"
 _NAMED = 3
 """Changed files that are named; others are counted."""
 
@@ -59,7 +59,7 @@ def _round(given: dict[str, Any], run: Callable[[Session], None], *, again: bool
         with session_of(dict(given), _brief() if again else None) as session:
             if not session.settings.dev.value:
                 what = "--follow builds the working tree after each change, and nothing said that it may."
-                raise BadConfiguration(what, id="LN-1065", remedy="Give --dev too.")
+                raise BadConfiguration(what, id="LN-1067", remedy="Give --dev too.")
             run(session)
     except LinealError as error:
         # What no change of a file would mend.

@@ -186,6 +186,8 @@ class Published(Contents):
     """A repository of a registry on loopback, `127.0.0.1:PORT/PATH`."""
 
     address: str
+    torn: bool = False
+    """Whether its registry was killed: tags that it was just writing lead to nothing, and count as not there."""
 
     def _url(self, what: str) -> str:
         host, _, path = self.address.partition("/")
@@ -194,7 +196,9 @@ class Published(Contents):
     def tags(self) -> dict[str, str]:
         answer = requests.get(self._url("tags/list"), timeout=300)
         names = answer.json()["tags"] or [] if answer.ok else []
-        return {name: self._manifest(name).headers["Docker-Content-Digest"] for name in names}
+        headers = {name: self._manifest(name).headers for name in names}
+        torn = [name for name, found in headers.items() if self.torn and "Docker-Content-Digest" not in found]
+        return {name: found["Docker-Content-Digest"] for name, found in headers.items() if name not in torn}
 
     def blob(self, digest: str) -> bytes:
         answer = self._manifest(digest)

@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from tests import forks, servers
 from tests.conftest import Lineal
-from tests.e2e.parts import NOWHERE, ONCE, Project, Ran, containers_of, read_until, wait_until
+from tests.e2e.parts import NOWHERE, ONCE, Project, Published, Ran, containers_of, read_until, wait_until
 from tests.forks import Result
 from tests.registries.proxy import Answer, Forward, Quirk, Request, proxy
 
@@ -289,6 +289,8 @@ def test_a_registry_that_stays_away_is_told_and_the_next_run_goes_on(
     restartable.kill()
     _, said = run.communicate(timeout=300)
     restartable.start()
+    assert isinstance(project.contents, Published)
+    project.contents.torn = True
     assert run.returncode in (0, 5), said
     if run.returncode == 5:
         assert restartable.address in said.splitlines()[-1]

@@ -8,7 +8,7 @@ from email.utils import formatdate
 from typing import TypeVar
 
 from lineal.errors import MissingContent
-from lineal.oci import Conflict, Store, Traffic
+from lineal.oci import Conflict, Listed, Store, Traffic
 from lineal.oci.types import Blob, Descriptor, Manifest
 from lineal.store.record import image_digest
 from lineal.store.registry.server_clock import ServerClock
@@ -125,6 +125,10 @@ class Client(Store):
                 if tag.startswith(prefix) and (not behind or when <= world.time - behind)
             ],
         )  # fmt: skip
+
+    def listed(self, prefix: str) -> Listed:
+        whole = self._shelf.world.choices.below(4) < 3
+        return Listed(self.tags("" if whole else prefix), whole)
 
     def try_tag(self, manifest: Manifest, tag: str) -> bool:
         name, shelf = self._actor.name, self._shelf

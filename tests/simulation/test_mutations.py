@@ -42,7 +42,9 @@ def without_the_second_look(patch: pytest.MonkeyPatch) -> None:
 
 def without_looking_around(patch: pytest.MonkeyPatch) -> None:
     real = Lookup.survey
-    patch.setattr(Lookup, "survey", lambda self, own: replace(real(self, own), claims=(own,), listed=True))
+    patch.setattr(
+        Lookup, "survey", lambda self, own, since: replace(real(self, own, since), claims=(own,), listed=True)
+    )
 
 
 def without_leaving_time(patch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from lineal.oci.types import Blob, Descriptor, Manifest
 from lineal.store.open import StoreOpener
 from lineal.store.record import PREFIX, Record, image_digest
 from lineal.store.tags import stage_tag
+from lineal.trust.identity import TOKENS
 from lineal.trust.mark import MARK, Marks, TrustKey
 from tests import servers
 from tests.conftest import Lineal
@@ -274,6 +275,7 @@ def test_a_key_that_is_none_is_refused_and_nowhere_repeated(project: Project) ->
 
 def test_no_program_that_a_repository_or_a_chart_names_gets_the_key() -> None:
     environ = {"PATH": "/bin", **PROTECTED, "LINEAL_SIGNING_KEY": "x"}
+    assert not set(TOKENS) & set(git_environment(Path("/x"), {**environ, **dict.fromkeys(TOKENS, "x")}))
     commands = (["template", "x"], ["pull", "oci://x"], ["upgrade", "x"], ["dependency", "build"], ["package", "x"])
     given = [git_environment(Path("/x"), environ), *(of_command(environ, args) for args in commands)]
     assert all("PATH" in one and not any(name.startswith("LINEAL_") for name in one) for one in given)
@@ -283,15 +285,16 @@ def test_a_file_or_variable_with_a_key_in_it_is_no_secret_of_a_command(tmp_path:
     key = tmp_path / "ci.key"
     key.write_text(pem(new_key()))
     environ = {**PROTECTED, "LINEAL_SIGNING_KEY": str(key), "COSIGN_PASSWORD": "open", "COPY": f"x {KEY.hex()}",
-               "SAME": "open\n", "FINE": "opened", "PEM": pem(new_key())}  # fmt: skip
-    for given in (f"id=k,src={key}", "id=k,env=COPY", "id=k,env=SAME", "id=k,env=PEM"):
+               "SAME": "open\n", "FINE": "opened", "PEM": pem(new_key()),
+               "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "bearer", "TOKEN": "x=bearer"}  # fmt: skip
+    for given in (f"id=k,src={key}", "id=k,env=COPY", "id=k,env=SAME", "id=k,env=PEM", "id=k,env=TOKEN"):
         secrets = SecretValues({}, [parse_secret(given, tmp_path)], environ, tmp_path)
         with pytest.raises(BadConfiguration, match="a key of this run"):
             secrets.value("app", "k")
     assert SecretValues({}, [parse_secret("id=k,env=FINE", tmp_path)], environ, tmp_path).value("app", "k")
 
 
-@pytest.mark.parametrize("name", ["LINEAL_TRUST_KEY", "LINEAL_SIGNING_KEY", "COSIGN_PASSWORD"])
+@pytest.mark.parametrize("name", ["LINEAL_TRUST_KEY", "LINEAL_SIGNING_KEY", "COSIGN_PASSWORD", *TOKENS])
 def test_no_argument_of_a_build_is_a_key(repo: servers.Repository, lineal: Lineal, name: str) -> None:
     repo.write({"Dockerfile": "FROM scratch\nARG X\n"})
     ran = lineal("plan", "--build-arg", name, env={**NOWHERE, name: KEY.hex()}, cwd=repo.path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from lineal.oci import Store
 from lineal.oci.image import encode, image_of, read_image
 from lineal.oci.types import OCI_LAYER, Blob, Descriptor, Manifest
 from lineal.store.open import StoreOpener
-from lineal.store.record import PREFIX, image_digest
+from lineal.store.record import CONTENT, MAX_STATEMENT, PREFIX, Part, image_digest
 from tests import servers
 from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project
@@ -99,15 +100,12 @@ def forged(
     beside = store.manifest(victim.json["manifests"][1]["digest"])
     assert beside is not None
     record, index = json.loads(beside.data), json.loads(victim.data)
-    statement = json.loads(b"".join(store.blob(record["layers"][0]["digest"])))
+    statement = json.loads(Part.of(record["layers"][0]).read(store, MAX_STATEMENT))
     if image is not None:
         statement["subject"][0]["digest"]["sha256"] = image.digest.removeprefix("sha256:")
         index["manifests"][0] |= {"digest": image.digest, "size": len(image.data)}
     change(statement["predicate"]["buildDefinition"])
-    blob = Blob.of(json.dumps(statement).encode())
-    store.put_blob(blob)
-    del record["layers"][0]["data"]
-    record["layers"][0] |= {"digest": blob.digest, "size": blob.size}
+    record["layers"][0]["annotations"][CONTENT] = b64encode(json.dumps(statement).encode()).decode()
     manifest = Manifest(encode(record), beside.media_type)
     store.put_manifest(manifest)
     index["manifests"][1] |= {"digest": manifest.digest, "size": len(manifest.data)}

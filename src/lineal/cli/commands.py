@@ -248,7 +248,9 @@ def drift(**given: Any) -> None:
 )
 @click.option("--format", "format", type=click.Choice(["tree", "json"]), default="tree",
               help="A tree for people (default), or JSON.")  # fmt: skip
-def verify(reference: str | None, rebuild: str | None, format: str, **given: Any) -> None:
+@click.option("--attest", is_flag=True, help="Sign a summary of it for clusters with LINEAL_SIGNING_KEY, when all is "
+              "well.")  # fmt: skip
+def verify(reference: str | None, rebuild: str | None, format: str, attest: bool, **given: Any) -> None:
     """Say what an image rests on: which of its stages git proves, who vouches for the others, what its base is.
 
     Exits with 1 when something is not what it claims to be, with 2 when something rests on nobody's word.
@@ -266,7 +268,7 @@ def verify(reference: str | None, rebuild: str | None, format: str, **given: Any
             compare(session, rebuild)
             return
         assert reference is not None
-        code = verify(session, reference, format)
+        code = verify(session, reference, format, attest=attest)
     if code:
         sys.exit(code)
 

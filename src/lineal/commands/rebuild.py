@@ -50,7 +50,7 @@ def _stage(session: Session, name: str) -> Stage:
             return stage
     raise BadConfiguration(
         f"This commit has no RUN {quoted(name)} with a cache mount.",
-        id="LN-1063",
+        id="LN-1065",
         remedy="Name it by its image and line, such as app:12, or by its checksum, as `lineal plan` shows them.",
     )
 
@@ -67,7 +67,7 @@ def _published(session: Session, stage: Stage) -> dict[str, Manifest]:
     if missing:
         raise BadConfiguration(
             f"{title(missing[0])}, which it is made of, is not published.",
-            id="LN-1063",
+            id="LN-1065",
             remedy="Build the image first: `lineal build`.",
         )
     return {checksum: one.candidate.index for checksum, one in resolved.items() if one.candidate is not None}

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lineal import __version__
 from lineal.commands.output import show
 from lineal.errors import BadConfiguration, LinealError
 from lineal.oci.image import encode
@@ -17,6 +18,7 @@ from lineal.text import printable
 if TYPE_CHECKING:
     from lineal.dockerfile.stage import Stage
     from lineal.oci import Store
+    from lineal.publish.referrer import Referrer
     from lineal.publish.verification import Finding, Verification
     from lineal.session.session import Session
     from lineal.trust.chain import Link
@@ -27,8 +29,11 @@ _COMMITS = 50
 """Commits that are planned in search of stages."""
 
 
-def verify(session: Session, reference: str, format: str) -> int:
-    """The whole command; its exit code. Raises `LinealError`."""
+def verify(session: Session, reference: str, format: str, *, attest: bool = False) -> int:
+    """The whole command; its exit code. `attest` says of an image that is verified that it is, with the run's key.
+    Raises `LinealError`."""
+    if attest:
+        _require_key(session)
     place, version = _place(session, reference)
     manifest = place.manifest(version)
     if manifest is None:
@@ -43,7 +48,35 @@ def verify(session: Session, reference: str, format: str) -> int:
     kinds = {finding.kind for _, chain in found for one in chain for finding in one.every()}
     if "forged" in kinds:
         return FORGED
-    return ON_NOTHING if "unvouched" in kinds or not all(chain for _, chain in found) else 0
+    if "unvouched" in kinds or not all(chain for _, chain in found):
+        return ON_NOTHING
+    if attest:
+        for one in dict.fromkeys([manifest, *(image for image, _ in found)]):
+            _attest(session, place, one)
+    return 0
+
+
+def _require_key(session: Session) -> None:
+    session.signing.check()
+    if session.signing.signer is None:
+        raise BadConfiguration(
+            "A summary is signed, and this run has no LINEAL_SIGNING_KEY, nor an identity that its commit accepts.",
+            id="LN-1064",
+            remedy="Give it the key that the cluster's policy names, or leave --attest out.",
+        )
+
+
+def _attest(session: Session, place: Store, image: Manifest) -> None:
+    """Put a summary beside an image that this run has verified."""
+    from lineal.publish.referrer import attach, referrer
+    from lineal.publish.summary import SUMMARY, summary
+
+    def made() -> list[Referrer]:
+        said = summary(place.address, image.digest, session.policy.told(), __version__, place.now())
+        return [referrer(said, image.descriptor(), session.signing.sign, SUMMARY)]
+
+    attach(place, image.digest, session.signing.signer, made, SUMMARY)
+    session.progress.note(f"{place.address}@{image.digest} has a summary of its verification.")
 
 
 def _place(session: Session, reference: str) -> tuple[Store, str]:

@@ -12,6 +12,7 @@ from lineal.config.grants import Grants, expanded, secret_wish
 from lineal.config.model import Secret
 from lineal.errors import BadConfiguration
 from lineal.text import bare
+from lineal.trust.identity import TOKENS
 from lineal.trust.keys import PASSWORD, SIGNING_KEY, is_pem
 from lineal.trust.mark import TRUST_KEY
 
@@ -93,7 +94,7 @@ class SecretValues(Mask):
 
     @cached_property
     def _keys(self) -> list[bytes]:
-        """What the run vouches with, wherever somebody finds it again."""
+        """What the run vouches with, or its CI for it, wherever somebody finds it again."""
         signing = self._environ.get(SIGNING_KEY, "")
         if signing and not is_pem(signing):
             try:
@@ -101,6 +102,7 @@ class SecretValues(Mask):
             except (OSError, ValueError):
                 signing = ""
         found = [*self._environ.get(TRUST_KEY, "").split(), signing.strip()]
+        found += [self._environ.get(name, "") for name in TOKENS]
         return [key.encode("utf-8", "surrogateescape") for key in found if key]
 
     def beside(self, image: str, name: str) -> str | None:
@@ -145,7 +147,7 @@ class SecretValues(Mask):
 
 def check_no_key(giver: str, variable: str) -> None:
     """Raises `BadConfiguration` for a variable that has a key by which a run vouches for what it publishes."""
-    if variable == PASSWORD or (variable.startswith("LINEAL_") and variable.endswith("_KEY")):
+    if variable in (PASSWORD, *TOKENS) or (variable.startswith("LINEAL_") and variable.endswith("_KEY")):
         raise _is_key(giver, variable)
 
 

@@ -38,9 +38,9 @@ def git_environment(root: Path, environ: dict[str, str]) -> dict[str, str]:
     }
 
 
-_DROPPED = ("GIT_", "LINEAL_", "COSIGN_")
-"""Families of variables that git does not get: those of the caller's git, and Lineal's own, with its keys. A
-repository's configuration names programs."""
+_DROPPED = ("GIT_", "LINEAL_", "COSIGN_", "SIGSTORE_", "ACTIONS_ID_TOKEN_")
+"""Families of variables that git does not get: those of the caller's git, Lineal's own, with its keys, and those by
+which a CI vouches for the job. A repository's configuration names programs."""
 TOKEN = "LINEAL_ACTION_TOKEN"  # noqa: S105 (a variable's name)
 """What the action's credential helper (cli/action.py) gives git to fetch history with."""
 _CI = ("GITHUB_ACTIONS", "GITLAB_CI")

@@ -23,6 +23,14 @@ class Traffic:
     bytes_sent: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Tags of a store; `whole` when they are all that it has."""
+
+    tags: list[str]
+    whole: bool
+
+
 class Store(Protocol):
     """One OCI repository. Every method may raise `Unreachable`; all are safe to call from several threads."""
 
@@ -86,6 +94,10 @@ class Store(Protocol):
         """Every tag that begins with `prefix`, all pages, in no particular order.
 
         Empty when the repository does not exist yet. A registry may show a new tag late."""
+
+    def listed(self, prefix: str) -> Listed:  # noqa: ARG002 (most stores list all for the same price)
+        """The tags that begin with `prefix`, and all others where they come along."""
+        return Listed(self.tags(), whole=True)
 
     def has_blob(self, digest: str) -> bool: ...
 

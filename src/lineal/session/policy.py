@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lineal.config.load import LoadedProject
 from lineal.config.trust import policy_of, read_policy
 from lineal.context.committed import MAX_TEXT
 from lineal.errors import BadConfiguration, Location
+from lineal.git.commit import Commit
+from lineal.git.remote import web_address
+from lineal.oci.types import sha256
+from lineal.store.statement import digest_set
 from lineal.text import quoted
 from lineal.trust.keys import MAX_KEY
 from lineal.trust.policy import Policy
@@ -22,10 +27,16 @@ class PolicyOfRun:
     """The content of a key's file, None where there is none."""
     place: Callable[[str], Location | None]
     """Where a dotted key, such as `trust.accept`, is written."""
+    told: Callable[[], Mapping[str, Any]] = dict
+    """What others are told of it: `uri` and `digest`, as in-toto writes them."""
 
 
-def of_commit(loaded: LoadedProject, read: Callable[[str], bytes | None]) -> PolicyOfRun:
-    return PolicyOfRun(policy_of(loaded.project.trust), read, loaded.place)
+def of_commit(loaded: LoadedProject, commit: Commit) -> PolicyOfRun:
+
+    def told() -> Mapping[str, Any]:
+        return {"uri": f"git+{web_address(commit) or 'local'}#{loaded.file}", "digest": {"gitCommit": commit.commit}}
+
+    return PolicyOfRun(policy_of(loaded.project.trust), commit.file, loaded.place, told)
 
 
 def of_file(path: Path, name: str) -> PolicyOfRun:
@@ -44,7 +55,8 @@ def of_file(path: Path, name: str) -> PolicyOfRun:
             return None
 
     policy, place = read_policy(text, name)
-    return PolicyOfRun(policy, read, place)
+    told = {"uri": path.name, "digest": digest_set(sha256(text.encode()))}
+    return PolicyOfRun(policy, read, place, lambda: told)
 
 
 def _content(path: Path, most: int) -> bytes:

@@ -51,6 +51,7 @@ from lineal.stages.visibility import HistoryPosition
 from lineal.store.mirror import Mirrors
 from lineal.store.open import LAYOUT, REGISTRY_LOGIN, StoreOpener, normal_address
 from lineal.store.registry.credentials import Credential
+from lineal.trust.identity import TOKENS
 from lineal.trust.keys import PASSWORD, SIGNING_KEY, is_pem
 from lineal.trust.mark import TRUST_KEY, repository_of
 
@@ -68,7 +69,7 @@ class Session:
         passwords = [login.password for login in provider_of(settings.environ).logins()]
         keys = [*settings.environ.get(TRUST_KEY, "").split(), settings.environ.get(PASSWORD, "")]
         keys += [key for key in [settings.environ.get(SIGNING_KEY, "")] if is_pem(key)]
-        keys += secret_values(settings.environ)
+        keys += [*secret_values(settings.environ), *(settings.environ.get(name, "") for name in TOKENS)]
         self.hidden = Mask([*passwords, *keys, settings.environ.get(REGISTRY_LOGIN[1], "")])
         """All secrets that the run has read so far: nothing that leaves it shows one."""
         self.progress = MaskedProgress(progress, self.hidden.mask)
@@ -373,7 +374,7 @@ class Session:
     @cached_property
     def policy(self) -> PolicyOfRun:
         """Whom the run believes, as its caller says, else its commit. Raises `BadConfiguration`."""
-        return self.given_policy or of_commit(self.loaded, self.repository.file)
+        return self.given_policy or of_commit(self.loaded, self.repository)
 
     @cached_property
     def given_policy(self) -> PolicyOfRun | None:

@@ -23,6 +23,8 @@ from lineal.value import dataclass
 
 GRACE = 3.0
 """Seconds until a write that another run based on an earlier read is visible to us (see `stages/publish.py`)."""
+RECENT = 0.5
+"""Seconds for which a list of all tags answers for checksums that it does not have."""
 _YOUNG = 30_000
 """A publication younger than this (ms) may still lose to a lower timestamp. It is larger than any clock error plus
 the longest pause of a run."""
@@ -89,6 +91,16 @@ class Publications:
     """Whether the list of tags already contains the run's own tag."""
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a run saw of a checksum before it publishes, and when it began to look."""
+
+    finding: Resolution
+    began: float
+    unused: bool = False
+    """No tag begins with this checksum."""
+
+
 class Lookup:
     """Asks the store for many checksums at once, then history once for all that was found."""
 
@@ -120,6 +132,8 @@ class Lookup:
         self._tags: list[str] | None = None
         self._seen: dict[str, Candidate] = {}
         """Candidates by stage tag, as this run has read them. Stage tags never move."""
+        self._recent: tuple[float, frozenset[str]] | None = None
+        """When a list of all tags was true, and what these begin with."""
         self._young_at = 0.0
         self._history_lock = threading.Lock()
         self.pool = pool or ThreadPoolExecutor(_WORKERS, thread_name_prefix="lookup")
@@ -137,6 +151,14 @@ class Lookup:
         """The same for one checksum, by a list of tags of this moment."""
         return self._find([checksum], lambda: self.store.tags(checksum))[checksum]
 
+    def look(self, checksum: str, *, anew: bool = False) -> Look:
+        """The same for a run that is about to publish. Unless it is to look `anew`, the list on which its last claim
+        was tells, too, moments later, that there is nothing."""
+        began, recent = self.time.monotonic(), self._recent
+        if not anew and recent is not None and began - recent[0] < RECENT and checksum not in recent[1]:
+            return Look(Resolution(None, _NEW), recent[0], unused=True)
+        return Look(self.find_now(checksum), began)
+
     def settle(self, findings: Mapping[str, Resolution]) -> dict[str, Resolution]:
         """A second look at checksums whose lowest timestamp was chosen moments ago; returns the resolutions that
         changed.
@@ -152,14 +174,21 @@ class Lookup:
             checksum: finding for checksum, finding in found.items() if _differ(finding.candidate, young[checksum])
         }
 
-    def survey(self, own: Candidate) -> Publications:
+    def survey(self, own: Candidate, written: float) -> Publications:
         """Everything that a run which has published `own` needs, to agree with all others (see `stages/publish.py`).
+        Its tag was not `written` before that time.
 
         The list is read before the anchor: a run that is missing on the list comes later, and will find the
-        anchor."""
+        anchor. Who finds itself alone on the list need not ask for an anchor: nobody can have written one."""
         checksum = own.record.checksum
-        tags = self.store.tags(checksum)
+        listed = self.store.listed(checksum)
+        tags = [tag for tag in listed.tags if tag.startswith(checksum)]
+        if listed.whole and own.tag in tags:
+            # A list that has a tag is no older than that.
+            self._recent = written, frozenset(tag[: len(checksum)] for tag in listed.tags)
         others = sorted(tag for tag in tags if parse_stage_tag(tag) is not None and tag != own.tag)
+        if own.tag in tags and not others and self.lane.anchor(checksum) not in tags:
+            return Publications(False, None, own, (own,), listed=True)
         read = self.pool.map(lambda tag: self._stage(tag, checksum), self._affordable(checksum, others))
         self._young_at = self.time.monotonic()
         candidates = sorted([own, *_whole(read)], key=lambda candidate: candidate.record.created)

@@ -11,18 +11,18 @@ from __future__ import annotations
 import os
 import socket
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal
 
-from lineal.errors import Unreachable
+from lineal.errors import MissingContent, Unreachable
 from lineal.lock import Lock
 from lineal.oci import Conflict, Store
-from lineal.oci.types import Image, Manifest
+from lineal.oci.types import Blob, Image, Manifest
 from lineal.stages.lookup import GRACE, Candidate, Lookup, Publications
 from lineal.stages.visibility import DEV_PREFIX
-from lineal.store.record import NOTHING, Record, Sign, record_documents, stage_index
+from lineal.store.record import NOTHING, Record, Sign, is_constant, record_documents, stage_index
 from lineal.store.statement import Making
 from lineal.store.tags import LAST, stage_tag
 from lineal.value import dataclass
@@ -78,6 +78,8 @@ class Publisher:
         self._time = lookup.time
         self._digits = own_digits() if digits is None else digits
         self._late = 0
+        self._constant: set[str] = set()
+        """Digests of blobs that every record needs, and the store has."""
 
     def publish(self, built: Built, record: Record) -> Publication:
         """Publish, or adopt the publication of another run. The publisher sets `record.created`."""
@@ -86,11 +88,7 @@ class Publisher:
             record, built.inputs, built.filesystem, built.image, built.platform, built.making, self._sign,
             self._store.now(),
         )  # fmt: skip
-        sent = [self._lookup.pool.submit(self._store.put_blob, blob) for blob in blobs]
-        self._store.put_image(built.image)
-        for one in sent:
-            one.result()
-        self._store.put_manifest(record_manifest)
+        self._put(built.image, blobs, record_manifest)
 
         def made(created: int) -> Candidate:
             dated = replace(record, created=created)
@@ -98,30 +96,48 @@ class Publisher:
             return Candidate(dated, stage_tag(record.checksum, created), index)
 
         with self._lock.hold(record.checksum):
+            began = self._time.monotonic()
             claimed = self._claim(record.checksum, made)
             if claimed.outcome == "adopted" or record.branch.startswith(DEV_PREFIX):
                 return claimed
-            return self._elect(claimed.candidate)
+            return self._elect(claimed.candidate, began)
+
+    def _put(self, image: Image, blobs: Sequence[Blob], record_manifest: Manifest) -> None:
+        """What the tags will lead to."""
+        new = [blob for blob in blobs if blob.digest not in self._constant]
+        sent = [self._lookup.pool.submit(self._store.put_blob, blob) for blob in new]
+        self._store.put_image(image)
+        for one in sent:
+            one.result()
+        try:
+            self._store.put_manifest(record_manifest)
+        except MissingContent:
+            # What was put once in this run, a clean-up of the registry may have taken away.
+            for blob in blobs:
+                self._store.put_blob(blob)
+            self._store.put_manifest(record_manifest)
+        self._constant |= {blob.digest for blob in new if is_constant(blob)}
 
     def _claim(self, checksum: str, made: Callable[[int], Candidate]) -> Publication:
         """Write a stage tag that does not exist yet, unless a visible candidate has appeared."""
         claim: Candidate | None = None
         floor = 0
         for number in range(_TRIES):
-            looked = self._time.monotonic()
-            found = self._lookup.find_now(checksum)
+            # A try of its own may have written a tag.
+            look = self._lookup.look(checksum, anew=claim is not None)
+            found = look.finding
             if found.candidate is not None:
-                ours = claim is not None and found.candidate.tag == claim.tag
+                ours = claim is not None and found.candidate.digest == claim.digest
                 return Publication(found.candidate, "published" if ours else "adopted", found.young)
             floor = max(floor, found.newest + 1)
             if claim is None or claim.record.created < floor:
                 claim = made(self._stamp(checksum, max(self._store.now(), floor)))
-            taken = self._store.digest(claim.tag)
+            taken = None if look.unused else self._store.digest(claim.tag)
             if taken == claim.digest:
                 return Publication(claim, "published")
             if taken is not None:
                 floor = self._beyond(claim, number)
-            elif self._fresh(looked):
+            elif self._fresh(look.began):
                 try:
                     if self._store.try_tag(claim.index, claim.tag):
                         return Publication(claim, "published")
@@ -137,15 +153,17 @@ class Publisher:
         self._digits = int(claim.digest[-8:], 16) % _SPREAD
         return claim.record.created + 1 + (_SPREAD << min(tries, _STEPS))
 
-    def _elect(self, own: Candidate) -> Publication:
-        """Wait until the checksum has its anchor, or write the anchor when this run is the one to do so."""
+    def _elect(self, own: Candidate, written: float) -> Publication:
+        """Wait until the checksum has its anchor, or write the anchor when this run is the one to do so.
+
+        The claim was not `written` before that time."""
         checksum, claimed, tries = own.record.checksum, self._time.monotonic(), 0
         anchor = self._lookup.lane.anchor(checksum)
         poll, longest = _POLL
         known: dict[str, float] = {}
         while tries < _TRIES:
             looked = self._time.monotonic()
-            seen = self._lookup.survey(own)
+            seen = self._lookup.survey(own, written)
             if seen.anchored:
                 return self._after_anchor(own, seen)
             winner = self._next_anchor(own, seen, looked - claimed, known)
@@ -177,7 +195,7 @@ class Publisher:
         """The publication that counts, once an anchor exists."""
         selected = seen.selected or own
         young = selected.digest != seen.anchor_digest or not seen.listed
-        return Publication(selected, "published" if selected.tag == own.tag else "adopted", young)
+        return Publication(selected, "published" if selected.digest == own.digest else "adopted", young)
 
     def _fresh(self, looked: float) -> bool:
         """Whether the run may still act on a look of that moment. After several late looks in a row it may: the store

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from lineal.oci import Store
+from lineal.oci import Listed, Store
 from lineal.oci.types import Blob, Descriptor, Image, Manifest
 
 _UPLOADS = 4
@@ -136,6 +136,9 @@ class OutgoingStore(Store):
 
     def tags(self, prefix: str = "") -> list[str]:
         return self.direct.tags(prefix)
+
+    def listed(self, prefix: str) -> Listed:
+        return self.direct.listed(prefix)
 
     def mount_blob(self, descriptor: Descriptor, source: Store) -> bool:
         return self.direct.mount_blob(descriptor, source)

@@ -13,7 +13,7 @@ from lineal.errors import MissingContent
 from lineal.oci import Store
 from lineal.oci.image import encode, read_blob
 from lineal.oci.platform import fields
-from lineal.oci.types import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Image, Manifest, sha256
+from lineal.oci.types import OCI_CONFIG, OCI_EMPTY, OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Image, Manifest, sha256
 from lineal.oci.verify import digest_of, size_of
 from lineal.store.statement import PROVENANCE, STATEMENT, Making, StageStatement
 from lineal.store.tags import open_anchor_tag, stage_tag
@@ -41,7 +41,19 @@ SIGNATURES = PREFIX + "signatures"
 MAX_STATEMENT = 16 << 20
 
 INLINE = 32 << 10
-"""Bytes of a blob that stands in the record's manifest as well, so that nobody has to fetch it."""
+"""Bytes of a part that stands in the record's manifest itself: nobody has to upload or fetch it."""
+
+CONTENT, TYPE = PREFIX + "content", PREFIX + "type"
+"""The annotations of a descriptor of nothing that have a part: its bytes in base64, and its media type."""
+
+EMPTY = Blob.of(b"{}")
+"""What such a descriptor names, OCI's empty blob: registries look whether there is something."""
+
+_INLINED = Descriptor(OCI_EMPTY, EMPTY.digest, EMPTY.size)
+
+_BESIDE = Blob.of(b'{"architecture":"unknown","os":"unknown","config":{},"rootfs":{"type":"layers","diff_ids":[]}}')
+"""The config of every record. Tools that do not know records see an image for no platform, as BuildKit's attestations
+are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +122,9 @@ def record_documents(
     record: Record, inputs: Mapping[str, Any], filesystem: bytes, image: Image | str, platform: str = "",
     making: Making = NOTHING, sign: Sign | None = None, now: int | None = None,
 ) -> tuple[tuple[Blob, ...], Manifest]:  # fmt: skip
-    """The record's blobs and its manifest. `inputs` is what the checksum was made of, `filesystem` the encoded
-    filesystem index, `image` the image, or the digest of its manifest. Does not depend on `record.created`."""
+    """The blobs that a record needs, and its manifest. `inputs` is what the checksum was made of, `filesystem` the
+    encoded filesystem index, `image` the image, or the digest of its manifest. Does not depend on
+    `record.created`."""
     subject = image if isinstance(image, str) else image.manifest.digest
     files = Blob.of(filesystem)
     said = StageStatement(
@@ -124,30 +137,31 @@ def record_documents(
         finished=now if sign else None,
     )
     statement = Blob.of(said.encode())
-    # Tools that do not know records see an image for no platform, the shape BuildKit gives its attestations.
-    config = Blob.of(
-        encode(
-            {
-                "architecture": "unknown",
-                "os": "unknown",
-                "config": {},
-                "rootfs": {"type": "layers", "diff_ids": [statement.digest, files.digest]},
-            }
-        )
-    )
-    annotations = {PREDICATE: PROVENANCE} | ({SIGNATURES: sign(_bytes(statement))} if sign else {})
+    signatures = {SIGNATURES: sign(_bytes(statement))} if sign else {}
     manifest = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
-        "config": Descriptor(OCI_CONFIG, config.digest, config.size).to_json(),
-        "layers": [{**_part(STATEMENT, statement), "annotations": annotations}, _part(FILESYSTEM, files)],
-    }
-    return (statement, files, config), Manifest(encode(manifest), OCI_MANIFEST)
+        "config": Descriptor(OCI_CONFIG, _BESIDE.digest, _BESIDE.size).to_json(),
+        "layers": [
+            _part(STATEMENT, statement, {PREDICATE: PROVENANCE}, signatures), _part(FILESYSTEM, files, {}, {}),
+        ],
+    }  # fmt: skip
+    large = [blob for blob in (statement, files) if blob.size > INLINE]
+    return (_BESIDE, *([EMPTY] if len(large) < 2 else []), *large), Manifest(encode(manifest), OCI_MANIFEST)
 
 
-def _part(media_type: str, blob: Blob) -> dict[str, Any]:
-    found = Descriptor(media_type, blob.digest, blob.size).to_json()
-    return found | ({"data": b64encode(_bytes(blob)).decode()} if blob.size <= INLINE else {})
+def is_constant(blob: Blob) -> bool:
+    """Whether it is the same in every record: whoever has put it need not put it again."""
+    return blob in (_BESIDE, EMPTY)
+
+
+def _part(media_type: str, blob: Blob, alone: dict[str, str], annotations: dict[str, str]) -> dict[str, Any]:
+    """A part of a record's manifest. `alone` has annotations of one that is a blob of its own."""
+    if blob.size <= INLINE:
+        inline = {CONTENT: b64encode(_bytes(blob)).decode(), TYPE: media_type}
+        return {**_INLINED.to_json(), "annotations": annotations | inline}
+    found, all_ = Descriptor(media_type, blob.digest, blob.size).to_json(), annotations | alone
+    return found | ({"annotations": all_} if all_ else {})
 
 
 def _bytes(blob: Blob) -> bytes:
@@ -226,7 +240,7 @@ def read_stage(index: Manifest, tag: str, checksum: str) -> tuple[Record, str] |
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A blob of a record: where it is, and its content where the manifest has that too."""
+    """A part of a record: what it is, and its content where the manifest has that."""
 
     descriptor: Descriptor
     data: bytes | None = None
@@ -240,11 +254,15 @@ class Part:
     def of(entry: Mapping[str, Any]) -> Part:
         """Raises ValueError, LookupError, TypeError or AttributeError for what is no descriptor. Content that is not
         what the digest says is not there."""
-        found = Descriptor(str(entry["mediaType"]), digest_of(entry), size_of(entry))
-        data = b64decode(entry["data"], validate=True) if isinstance(entry.get("data"), str) else None
         annotations = entry.get("annotations", {})
         texts = {key: text for key, text in annotations.items() if isinstance(text, str)}
-        return Part(found, data if data is not None and sha256(data) == found.digest else None, texts)
+        found = Descriptor(str(entry["mediaType"]), digest_of(entry), size_of(entry))
+        if found == _INLINED:
+            data = b64decode(texts.pop(CONTENT), validate=True)
+            return Part(Descriptor(texts.pop(TYPE), sha256(data), len(data)), data, texts)
+        # Records of earlier versions have parts both ways.
+        given = b64decode(entry["data"], validate=True) if isinstance(entry.get("data"), str) else None
+        return Part(found, given if given is not None and sha256(given) == found.digest else None, texts)
 
 
 @dataclass(frozen=True, slots=True)

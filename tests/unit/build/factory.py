@@ -151,6 +151,7 @@ class Factory:
         self.asked_for: list[str] = []
         self.told = Told()
         self.lock: Lock = NoLock()
+        self.digits = 1
         self.reports: dict[str, StageReport] = {}
         self.before_publishing: Callable[[], None] = lambda: None
         self.before_settling: Callable[[], None] = lambda: None
@@ -169,7 +170,7 @@ class Factory:
             plan = resolve(parts(images), lookup)
             origin = Provenance(line.recorded, line.tree, line.branch, "shop")
             outgoing = OutgoingStore(self.store, self.folder / "work")
-            publisher = Publisher(outgoing, self.lock, lookup)
+            publisher = Publisher(outgoing, self.lock, lookup, self.digits)
             environment = replace(self.environment(), store=outgoing)
             scheduler = Scheduler(plan, lookup, publisher, environment, origin, self.told, jobs)
             try:

@@ -77,6 +77,7 @@ def elsewhere(factory: Factory, text: str) -> None:
     other = Factory.__new__(Factory)
     other.__dict__.update(factory.__dict__)
     other.lock = type("Free", (), {"name": "none", "hold": staticmethod(_free)})()
+    other.digits = 2
     other.engine = type(factory.engine)()
     other.engine.commands += [Command([], {}, "/", "")] * 10
     other.run(app(text))

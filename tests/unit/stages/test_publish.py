@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from lineal.clock import Time
-from lineal.errors import Unreachable
+from lineal.errors import MissingContent, Unreachable
 from lineal.lock import Lock, NoLock
 from lineal.lock.file import FileLocks
 from lineal.oci.image import read_image
-from lineal.oci.types import OCI_INDEX, Manifest
+from lineal.oci.types import OCI_INDEX, Blob, Manifest, sha256
 from lineal.progress import Notes
 from lineal.stages.lookup import Lookup
 from lineal.stages.publish import Publication, Publisher
@@ -58,14 +58,47 @@ def test_everything_a_tag_leads_to_is_there_before_the_tag() -> None:
 
     def check(what: str) -> None:
         if what == "put":
-            assert len(store.blobs) == 4 and len(store.manifests) >= 2
+            assert len(store.blobs) == 3 and len(store.manifests) >= 2
 
     store.before = check
     done = publish(store, "whole")
     image = read_image(store, image_digest(done.candidate.index), "linux/amd64")
     assert image.config_json["config"] == {"Labels": {"text": "whole"}}
     parts = record_parts(store, done.candidate.index)
-    assert b"".join(store.blob(parts[FILESYSTEM].descriptor.digest)) == b"index of whole"
+    assert parts[FILESYSTEM].read(store, 100) == b"index of whole"
+
+
+def test_what_every_record_needs_is_put_once_and_again_when_it_is_lost() -> None:
+    class Checking(MemoryStore):
+        """Knows what a manifest refers to, as a registry does."""
+
+        puts: list[str]
+
+        def put_blob(self, blob: Blob) -> None:
+            self.puts.append(blob.digest)
+            super().put_blob(blob)
+
+        def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
+            for digest in () if manifest.is_index else manifest.references:
+                if digest not in self.blobs:
+                    raise MissingContent(digest, self.address)
+            super().put_manifest(manifest, tag)
+
+    store = Checking()
+    store.puts = []
+    lookup = Lookup(store, HERE, Says())
+    publisher = Publisher(store, NoLock(), lookup, 0)
+    other, third = "5b" * 32, "5c" * 32
+    publisher.publish(built("one"), record(created=0))
+    constant = set(store.puts) - {sha256(built("one").image.config)}
+    store.puts.clear()
+    publisher.publish(built("two"), record(checksum=other, created=0))
+    assert store.puts == [sha256(built("two").image.config)] and len(constant) == 2
+    for digest in constant:
+        del store.blobs[digest]
+    assert publisher.publish(built("three"), record(checksum=third, created=0)).outcome == "published"
+    assert constant <= set(store.blobs)
+    lookup.close()
 
 
 def test_what_is_visible_already_is_adopted_and_no_tag_is_made() -> None:
@@ -216,3 +249,59 @@ def test_a_record_says_nothing_about_who_lost() -> None:
     publish(store, "first")
     second = publish(store, "second")
     assert Record.read(second.candidate.index) == second.candidate.record
+
+
+class Repository:
+    """A run that publishes several stages, at times that the test says."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.seconds = 0.0
+        time = Time(lambda: 0.0, lambda: self.seconds, lambda seconds: None)
+        self.lookup = Lookup(self.store, HERE, Says(), time=time)
+        self.publisher = Publisher(self.store, NoLock(), self.lookup, 0)
+
+    def publish(self, checksum: str) -> tuple[Publication, list[str]]:
+        """With what was asked of the store for the tags."""
+        self.store.asked.clear()
+        done = self.publisher.publish(built(checksum), record(checksum=checksum, created=0))
+        asked = [what for what in self.store.asked if "sha256:" not in what and what != "now"]
+        return done, [what.replace(checksum, "it") for what in asked]
+
+
+OTHER = "5b" * 32
+
+
+def test_alone_on_a_list_of_moments_ago_a_stage_costs_two_tags_and_a_list() -> None:
+    run = Repository()
+    assert run.publish(SUM)[1][0] == "manifest it", "nothing is known yet"
+    done, asked = run.publish(OTHER)
+    assert done.outcome == "published"
+    assert asked == [f"put {done.candidate.tag.replace(OTHER, 'it')}", "tags", "put it"]
+    run.lookup.close()
+
+
+def test_a_list_that_is_older_says_nothing() -> None:
+    run = Repository()
+    run.publish(SUM)
+    run.seconds += 1
+    assert run.publish(OTHER)[1][0] == "manifest it"
+    run.lookup.close()
+
+
+def test_what_came_after_the_list_is_adopted_all_the_same() -> None:
+    run = Repository()
+    run.publish(SUM)
+    theirs = put(run.store, record(checksum=OTHER, created=run.store.clock - 5), "theirs", anchor=True)
+    done, _ = run.publish(OTHER)
+    assert (done.outcome, done.candidate.digest) == ("adopted", theirs.digest)
+    run.lookup.close()
+
+
+def test_a_tag_of_the_same_name_by_another_run_is_not_taken_for_its_own() -> None:
+    run = Repository()
+    run.publish(SUM)
+    theirs = put(run.store, record(checksum=OTHER, created=run.store.clock), "theirs", anchor=True)
+    done, _ = run.publish(OTHER)
+    assert (done.outcome, done.candidate.digest) == ("adopted", theirs.digest)
+    run.lookup.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,10 +15,15 @@ from lineal.errors import MissingContent
 from lineal.oci.image import encode, image_of
 from lineal.oci.types import OCI_INDEX, OCI_LAYER_GZIP, Descriptor, Manifest, sha256
 from lineal.store.record import (
+    CONTENT,
     FILESYSTEM,
+    INLINE,
     PREFIX,
+    TYPE,
+    Part,
     Record,
     image_digest,
+    is_constant,
     read_stage,
     record_documents,
     record_parts,
@@ -51,7 +58,7 @@ def changed(change: Callable[[dict[str, Any]], object]) -> Manifest:
 
 def test_a_stage_is_an_index_of_an_image_and_its_record() -> None:
     made = image_of({**CONFIG, "architecture": "arm"}, [LAYER])
-    blobs, beside = record_documents(RECORDED, {"x": 1}, b"files", made, "linux/arm/v7")
+    _, beside = record_documents(RECORDED, {"x": 1}, b"files", made, "linux/arm/v7")
     index = stage_index(made, beside, RECORDED, "linux/arm/v7")
     first, second = index.json["manifests"]
     assert image_digest(index) == first["digest"] == made.manifest.digest
@@ -59,7 +66,7 @@ def test_a_stage_is_an_index_of_an_image_and_its_record() -> None:
     assert second["platform"] == {"os": "unknown", "architecture": "unknown"}
     assert second["annotations"]["vnd.docker.reference.digest"] == made.manifest.digest
     assert index.media_type == OCI_INDEX
-    said = StageStatement.read(blobs[0].open().read())
+    said = StageStatement.read(Part.of(beside.json["layers"][0]).data or b"")
     assert said.inputs == {"x": 1} and said.image == made.manifest.digest and said.platform == "linux/arm/v7"
 
 
@@ -75,14 +82,36 @@ def test_the_record_does_not_depend_on_when_it_was_published() -> None:
 def test_the_parts_of_a_record_are_found_by_their_types() -> None:
     store = MemoryStore()
     made = image_of(CONFIG, [LAYER])
-    blobs, beside = record_documents(RECORDED, {}, b"files", made.manifest.digest)
+    _, beside = record_documents(RECORDED, {}, b"files", made.manifest.digest)
     index = stage_index(made, beside, RECORDED, "linux/amd64")
     with pytest.raises(MissingContent):
         record_parts(store, index)
     store.put_manifest(beside)
     parts = record_parts(store, index)
-    assert parts[STATEMENT].descriptor.digest == blobs[0].digest
+    assert StageStatement.read(parts[STATEMENT].read(store, 1 << 20)).checksum == RECORDED.checksum
     assert parts[FILESYSTEM].descriptor == Descriptor(FILESYSTEM, sha256(b"files"), 5)
+
+
+def test_small_parts_are_no_blobs_of_their_own_and_large_ones_are() -> None:
+    made, large = image_of(CONFIG, [LAYER]), random.Random(1).randbytes(INLINE + 1)
+    constant, small = record_documents(RECORDED, {}, b"files", made)
+    assert [blob for blob in constant if not is_constant(blob)] == []
+    assert {entry["digest"] for entry in small.json["layers"]} <= {blob.digest for blob in constant}
+    blobs, beside = record_documents(RECORDED, {}, large, made)
+    (own,) = [blob for blob in blobs if not is_constant(blob)]
+    store = MemoryStore()
+    store.put_blob(own)
+    assert set(beside.references) == {blob.digest for blob in blobs}
+    part = Part.of(beside.json["layers"][1])
+    assert part.data is None and part.read(store, 1 << 20) == large
+
+
+def test_parts_of_records_that_were_published_before_are_read() -> None:
+    """Those were blobs, and stood in the manifest as well."""
+    entry = {"mediaType": FILESYSTEM, "digest": sha256(b"files"), "size": 5, "data": b64encode(b"files").decode()}
+    assert Part.of(entry) == Part(Descriptor(FILESYSTEM, sha256(b"files"), 5), b"files")
+    assert Part.of({**entry, "data": b64encode(b"other").decode()}).data is None
+    assert Part.of({**entry, "annotations": {CONTENT: b64encode(b"other").decode(), TYPE: "x"}}).data == b"files"
 
 
 @pytest.mark.parametrize("tag", [RECORDED.checksum, OWN])

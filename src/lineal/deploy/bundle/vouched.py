@@ -71,7 +71,16 @@ def vouchers_of(environ: Mapping[str, str], given: PolicyOfRun | None) -> Vouche
         )  # fmt: skip
     from lineal.session.signing import accepted_keys
 
-    return Vouchers(marks, accepted_keys(given))
+    keys = accepted_keys(given)
+    if given.policy.accept and not keys and marks is None:
+        # Nobody to believe must not be everybody.
+        raise BadConfiguration(
+            "The policy accepts pipelines that their CI vouches for, and bundles are signed with keys only.",
+            id="LN-1063",
+            place=given.place("trust.accept"),
+            remedy="Accept a `key` as well, and publish bundles with it.",
+        )
+    return Vouchers(marks, keys)
 
 
 def vouched(marks: Marks | None, bundle: Bundle, sign: Sign | None = None) -> Bundle:

@@ -22,6 +22,8 @@ _SECONDS = 30.0
 _GRACE = 20.0
 _RUNC = "/run/runc"
 """Where runc keeps root's containers."""
+_KEPT_BACK = ("LINEAL_", "SIGSTORE_", "ACTIONS_ID_TOKEN_")
+"""How variables begin that no daemon gets."""
 _LOG = 2000
 """Bytes of a log that a failure quotes."""
 
@@ -84,7 +86,7 @@ def start(environ: Mapping[str, str], workspace: Path, *, host_network: bool) ->
             [*tether(), *command],
             # Its own settings, and what it vouches with, are no daemon's. Where XDG_RUNTIME_DIR says, runc keeps its
             # state for a user who is not root.
-            env={name: value for name, value in environ.items() if not name.startswith("LINEAL_")}
+            env={name: value for name, value in environ.items() if not name.startswith(_KEPT_BACK)}
             | {"XDG_RUNTIME_DIR": str(directory)},
             stdin=subprocess.DEVNULL,
             stdout=out,

@@ -14,7 +14,7 @@ import requests
 
 from lineal.clock import Time
 from lineal.errors import LinealError, MissingContent
-from lineal.oci import Conflict, Store
+from lineal.oci import Conflict, Listed, Store
 from lineal.oci.types import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Manifest
 from lineal.oci.verify import MAX_MANIFEST, invalid_response, is_digest, read_json, read_manifest
 from lineal.store.registry.auth import LISTING, Denied, repository_scopes
@@ -209,6 +209,9 @@ class Registry(Store):
 
     def tags(self, prefix: str = "") -> list[str]:
         return self._listing.tags(prefix)
+
+    def listed(self, prefix: str) -> Listed:
+        return self._listing.listed(prefix)
 
     def has_blob(self, digest: str) -> bool:
         answer = self._read("HEAD", f"{self._base}/blobs/{digest}")

@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 from requests.utils import parse_header_links
 
 from lineal.errors import LinealError
+from lineal.oci import Listed
 from lineal.oci.verify import invalid_response, read_json
 from lineal.store.registry.auth import LISTING
 from lineal.store.registry.errors import ConnectionFailed
@@ -56,37 +57,43 @@ class TagList:
         self._takes_n = True
         self._begins: bool | None = None
         """Whether this registry begins a list where it is asked to; None: not proven yet."""
-        self._whole: Together[list[str]] = Together(self._walk)
+        self._whole: Together[Listed] = Together(self._walk)
 
     def tags(self, prefix: str = "") -> list[str]:
         """Every tag that begins with `prefix`; empty when the repository does not exist."""
+        return [tag for tag in self.listed(prefix).tags if tag.startswith(prefix)]
+
+    def listed(self, prefix: str) -> Listed:
+        """The same, with all others when a single page has them."""
         if self._begins and _can_begin(prefix) and (found := self._range(prefix)) is not None:
-            return found
+            return Listed(found, whole=False)
         return self._whole.ask(prefix)
 
-    def _walk(self, prefixes: Collection[str]) -> Mapping[str, list[str]]:
+    def _walk(self, prefixes: Collection[str]) -> Mapping[str, Listed]:
         """The tags that begin with each of these."""
         for start in range(1, STARTS + 1):
             every = self._all(prefixes, last_start=start == STARTS)
             if every is not None:
-                return {prefix: list(dict.fromkeys(found)) for prefix, found in every.items()}
+                return every
         raise AssertionError("the last start returns or raises")
 
-    def _all(self, prefixes: Collection[str], *, last_start: bool) -> dict[str, list[str]] | None:
-        """What begins with each prefix of all pages, or what the registry has for checksums. None when a further page
-        has vanished."""
+    def _all(self, prefixes: Collection[str], *, last_start: bool) -> dict[str, Listed] | None:
+        """What begins with each prefix of all pages, or what the registry has for checksums; of a single page all.
+        None when a further page has vanished."""
         found: dict[str, list[str]] = {prefix: [] for prefix in prefixes}
         answer = self._first()
         if answer.status == 404:
-            return found
+            return dict.fromkeys(prefixes, Listed([], whole=True))
         page, seen = self._page(answer), {answer.url}
         following = self._next(answer)
         if following is None and self._takes_n and len(page) == PAGE:
             # Full, and no word of another one: a registry that pages without `Link` gives its default instead.
             answer = self._get(self._url())
             page, following = page + self._page(answer), self._next(answer)
-        if following and self._may_begin(prefixes, page) and (some := self._ranges(prefixes)) is not None:
-            return some
+        if following is None:
+            return dict.fromkeys(prefixes, Listed(list(dict.fromkeys(page)), whole=True))
+        if self._may_begin(prefixes, page) and (some := self._ranges(prefixes)) is not None:
+            return {prefix: Listed(tags, whole=False) for prefix, tags in some.items()}
         _sort_out(page, found)
         size = _size(page)
         while following:
@@ -100,7 +107,7 @@ class TagList:
             _sort_out(page, found)
             size += _size(page)
             following = self._next(answer)
-        return found
+        return {prefix: Listed(list(dict.fromkeys(tags)), whole=not prefix) for prefix, tags in found.items()}
 
     def _first(self) -> Response:
         if self._takes_n:

@@ -142,6 +142,7 @@ def test_a_policy_file_says_whose_bundles_are_installed(tmp_path: Path) -> None:
         ("trust: {key: required}\n", "this run has none"),
         ("trust: {}\n", "names nobody to believe"),
         ("{}\n", "says nothing of whom to believe"),
+        ("trust: {accept: [{github: acme/shop}]}\n", "bundles are signed with keys only"),
         ("trust: {accept: [1]}\n", "policy.yaml:1"),
     ):
         policy.write_text(text)

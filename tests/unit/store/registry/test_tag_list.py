@@ -171,6 +171,17 @@ def test_where_one_request_gives_everything_nothing_is_proven(tags: New, quirk: 
             assert served.asked(lambda: store.tags(OURS)) == (family(5, 7, 1_700_000_000_000), 1)
 
 
+def test_a_list_is_whole_where_one_request_gives_it(tags: New) -> None:
+    few, many = tags(Pages(crowd(500), most=1000)), tags(Pages(crowd(3000), most=1000))
+    with few.open() as store:
+        assert store.listed(OURS).whole
+        assert set(store.listed(OURS).tags) == set(store.tags())
+    with many.open() as store:
+        for _ in range(2):
+            found = store.listed(OURS)
+            assert (set(found.tags), found.whole) == (family(5, 7, 1_700_000_000_000), False)
+
+
 @pytest.mark.parametrize("kind", [OffByOne, NotFound, Numbers, AnyLast])
 def test_a_registry_that_begins_elsewhere_is_asked_so_once(tags: New, kind: type[Pages]) -> None:
     served = tags(kind(crowd(300)))

@@ -319,3 +319,26 @@ def test_the_cleanup_keeps_what_a_head_begins_with(runner: Runners) -> None:
     assert snapshots(runner.project) == [two]
     runner.commit("4")
     assert runner.seen(runner.build()) == "12"
+
+
+def test_whether_a_layer_depends_on_its_cache_is_told(runner: Runners) -> None:
+    runner.commit("1")
+    runner.build()
+    told = runner.project.lineal(
+        "verify", "--rebuild", "app:3", "--repo", runner.project.store, cwd=runner.project.repo.path,
+        env=next(runner.environments),
+    )  # fmt: skip
+    assert told.code == 0, told.stderr
+    first, *files = told.stdout.splitlines()
+    assert first.endswith("1 file of the layer differs with its caches and without")
+    assert files == ["  /seen"]
+    runner.commit("2", "RUN --mount=type=cache,target=/c cat number >/seen")
+    runner.build()
+    told = runner.project.lineal(
+        "verify", "--rebuild", "app:3", "--repo", runner.project.store, cwd=runner.project.repo.path,
+        env=next(runner.environments),
+    )  # fmt: skip
+    assert "the layer is the same with its caches and without" in told.stdout
+    assert len(snapshots(runner.project)) == 1
+    other = runner.project.lineal("verify", "--rebuild", "app:9", "--repo", runner.project.store)
+    assert (other.code, "with a cache mount. Name it by" in other.stderr) == (3, True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +21,7 @@ from lineal.cli.flags import (
     DOCTOR,
     DOTENV,
     EXPORT,
+    FOLLOW,
     NAMES,
     PLACE,
     RELEASE,
@@ -34,7 +36,10 @@ from lineal.cli.flags import (
 )
 from lineal.cli.image_flags import DESCRIBE, DOCKER, notes, take
 from lineal.cli.runtime import session_of
-from lineal.errors import Unreachable
+from lineal.errors import BadConfiguration, Unreachable
+
+if TYPE_CHECKING:
+    from lineal.session.session import Session
 
 _PENDING = 2
 
@@ -42,6 +47,16 @@ _PENDING = 2
 def _names(given: tuple[str, ...]) -> tuple[str, ...]:
     """A job of a matrix may name several images in one word, with blanks between: no image has one in its name."""
     return tuple(name for word in given for name in word.split() or [word])
+
+
+def _run(given: dict[str, Any], run: Callable[[Session], None], again: bool) -> None:
+    """Once, or with `--follow` again and again."""
+    if again:
+        from lineal.cli.follow import follow
+
+        follow(given, run)
+    with session_of(given) as session:
+        run(session)
 
 
 _images = click.argument("images", nargs=-1, metavar="[IMAGE]...|[PATH]", shell_complete=image_names)
@@ -105,8 +120,8 @@ def plan(images: tuple[str, ...], format: str | None, exit_code: bool | None, **
              "  lineal build --load --output type=oci,dest=images.tar\n"
              "  lineal build -f docker/Dockerfile -t registry.example.com/app:1.0 --push .")  # fmt: skip
 @_images
-@options(RUN, BUILD, EXPORT, DOTENV, DESCRIBE, DOCKER)
-def build(images: tuple[str, ...], **given: Any) -> None:
+@options(RUN, BUILD, FOLLOW, EXPORT, DOTENV, DESCRIBE, DOCKER)
+def build(images: tuple[str, ...], follow: bool, **given: Any) -> None:
     """Build and publish the stages that are missing; print the images' references.
 
     With one IMAGE its reference alone is printed, otherwise a line `NAME REFERENCE` for each. Without a lineal.yaml,
@@ -115,10 +130,13 @@ def build(images: tuple[str, ...], **given: Any) -> None:
     from lineal.commands.build import build
 
     take(given, images)
-    with session_of(given) as session:
+
+    def run(session: Session) -> None:
         for note in notes():
             session.progress.note(note)
         build(session, _names(images))
+
+    _run(given, run, follow)
 
 
 @cli.command(
@@ -181,13 +199,12 @@ def deploy(**given: Any) -> None:
 
 @cli.command(epilog="\b\nExamples:\n  lineal converge --env staging\n"
              "  lineal converge --env prod --repo registry.example.com/team/app --report report.json")  # fmt: skip
-@options(RUN, BUILD, DOTENV, RELEASE, CLUSTER)
-def converge(**given: Any) -> None:
+@options(RUN, BUILD, FOLLOW, DOTENV, RELEASE, CLUSTER)
+def converge(follow: bool, **given: Any) -> None:
     """Build what is missing, then deploy: the main job of a pipeline."""
     from lineal.commands.deploy import converge
 
-    with session_of(given) as session:
-        converge(session)
+    _run(given, converge, follow)
 
 
 @cli.command(epilog="\b\nExamples:\n  lineal dismiss --env review-42 --with-namespace\n"
@@ -239,20 +256,35 @@ def drift(**given: Any) -> None:
 
 @cli.command(epilog="\b\nExamples:\n  lineal verify registry.example.com/team/shop/api:1.4.2\n"
              "  lineal verify --format json $(lineal build api)")  # fmt: skip
-@click.argument("reference", metavar="REFERENCE")
+@click.argument("reference", metavar="REFERENCE", required=False)
 @options(VERIFY)
+@click.option(
+    "--rebuild",
+    metavar="STAGE",
+    help="Instead: run the RUN at IMAGE:LINE with its cache mounts and without, and compare the layers.",
+)
 @click.option("--format", "format", type=click.Choice(["tree", "json"]), default="tree",
               help="A tree for people (default), or JSON.")  # fmt: skip
 @click.option("--attest", is_flag=True, help="Sign a summary of it for clusters with LINEAL_SIGNING_KEY, when all is "
               "well.")  # fmt: skip
-def verify(reference: str, format: str, attest: bool, **given: Any) -> None:
+def verify(reference: str | None, rebuild: str | None, format: str, attest: bool, **given: Any) -> None:
     """Say what an image rests on: which of its stages git proves, who vouches for the others, what its base is.
 
     Exits with 1 when something is not what it claims to be, with 2 when something rests on nobody's word.
     """
     from lineal.commands.verify import verify
 
+    if (reference is None) == (rebuild is None):
+        raise BadConfiguration(
+            "`lineal verify` takes a REFERENCE or --rebuild STAGE.", id="LN-1016", remedy="Give one of them."
+        )
     with session_of(given) as session:
+        if rebuild is not None:
+            from lineal.commands.rebuild import rebuild as compare
+
+            compare(session, rebuild)
+            return
+        assert reference is not None
         code = verify(session, reference, format, attest=attest)
     if code:
         sys.exit(code)

@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from lineal.store.statement import Builder
 
 
-def run_caches(session: Session, builder: Builder | None = None) -> RunCaches | None:
+def run_caches(session: Session, builder: Builder | None = None, *, without: bool | None = None) -> RunCaches | None:
     """None where all cache mounts are the engine's. Without a `builder` none is published, nor by a run that may not
-    write or builds a working tree. Raises `BadConfiguration` where a package is missing."""
-    without, rules = session.settings.no_cache_mounts.value, _rules(session)
+    write or builds a working tree. `without` is as the run says, unless it is given. Raises `BadConfiguration` where
+    a package is missing."""
+    rules = _rules(session)
+    if without is None:
+        without = session.settings.no_cache_mounts.value
     if not rules and not without:
         return None
     from lineal.caches.chunks import check_installed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,5 +25,8 @@ class PrivateRunc:
         self.stop()
 
     def stop(self) -> None:
+        # What a run leaves is being removed.
+        while any(self._directory.glob("run-*")):
+            time.sleep(0.05)
         if self._directory.exists():
             shutil.rmtree(self._directory)

@@ -6,7 +6,6 @@ run, JSON with the descriptors of a socket for the exit code and of the files fo
 
 from __future__ import annotations
 
-import atexit
 import functools
 import gc
 import importlib
@@ -18,13 +17,12 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, NoReturn
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 _LONGEST = 1 << 18
@@ -127,25 +125,7 @@ def _become(order: dict[str, Any]) -> None:
 
         die_at(order["die"])
     sys.argv = ["lineal", *order["args"]]
-    try:
-        main()
-    except SystemExit as end:
-        _end(end.code)
-
-
-def _end(code: Any) -> NoReturn:
-    """As the interpreter ends, but for taking itself apart, which is most of a short run. Any other exception, and a
-    code that is a text, goes the whole way."""
-    if not isinstance(code, int | None):
-        sys.exit(code)
-    threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except (OSError, ValueError):
-        sys.exit(code)
-    os._exit(code or 0)
+    main()
 
 
 if __name__ == "__main__":

@@ -52,6 +52,13 @@ def test_what_a_key_signed_is_used_by_everybody_and_what_it_did_not_by_nobody(pr
     assert project.build(env=SIGNING).stdout == built.stdout
 
 
+def test_what_was_verified_once_is_asked_as_little_as_without_a_policy(project: Project) -> None:
+    project.build(env=SIGNING)
+    for env in (SIGNING, {}):
+        project.plan("--exit-code", env=env)
+        assert project.plan("--exit-code", env=env).report["requests"] == 2
+
+
 @pytest.mark.parametrize(
     ("env", "why"),
     [

@@ -7,13 +7,12 @@ import json
 import sys
 import threading
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
 import lineal
-from lineal.cli import main as lineal_main
+from lineal.cli import _main
 
 _ROOT = str(Path(lineal.__file__).parent)
 _counted: Counter[CodeType] = Counter()
@@ -35,8 +34,7 @@ def main() -> None:
     file, sys.argv = sys.argv[1], ["lineal", *sys.argv[2:]]
     threading.settrace(_enter)
     sys.settrace(_enter)
-    with suppress(SystemExit):
-        lineal_main()
+    _main()
     sys.settrace(None)
     found: Counter[str] = Counter()
     for code, lines in _counted.copy().items():

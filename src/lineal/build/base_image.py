@@ -21,6 +21,7 @@ from lineal.oci.image import image_of, read_image
 from lineal.oci.platform import normal, runs
 from lineal.oci.types import OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Blob, Descriptor, Image
 from lineal.store.arriving import Arrivals, ArrivingStore
+from lineal.store.outgoing import OutgoingStore
 from lineal.store.statement import Dependency, digest_set
 from lineal.tar.compression import HEAD, compression_of, open_archive
 
@@ -48,7 +49,7 @@ def import_base(
         )
     config, store = taken_over(base, reference), environment.store
     arrivals = Arrivals(source, base.layers, environment.workspace)
-    prepared = []
+    prepared, kept = [], False
 
     def announce(layers: Sequence[Descriptor], *, there: bool) -> None:
         prepared.append(prepare(stage, image_of(config, layers), ArrivingStore(store, arrivals, there=there)))
@@ -61,6 +62,7 @@ def import_base(
         layers, filesystem = _take_over(base, rest, arrivals, store)
         if rest:
             announce(layers, there=True)
+        kept = _keep(arrivals, store)
     except MissingContent as missing:
         raise BuildFailed(
             f"The base image {reference} is not whole: its registry has no layer {missing.digest}.",
@@ -70,7 +72,8 @@ def import_base(
         ) from None
     finally:
         arrivals.cancel()
-        when_all_are_done(prepared, arrivals.close)
+        if not kept:
+            when_all_are_done(prepared, arrivals.close)
     inputs.moved.pulled += sum(layer.size for layer in layers)
     inputs.moved.pushed += sum(layer.size for layer in rest)
     inputs.used.append(Dependency("base", digest_set(base.manifest.digest), package_url(reference, stage.platform)))
@@ -102,6 +105,14 @@ def _take_over(
             arrivals.cancel()
             raise
     return layers, filesystem
+
+
+def _keep(arrivals: Arrivals, store: Store) -> bool:
+    """Have them for who copies out of the base, and would download it again; whether that is so."""
+    if not isinstance(store, OutgoingStore) or store.directory is not None:
+        return False
+    store.keep(arrivals)
+    return True
 
 
 def _raise_what_failed(begun: Sequence[Future[None]]) -> None:

@@ -59,6 +59,7 @@ class Scheduler:
         self._making: dict[Future[None], Work] = {}
         self._publishing: dict[Future[Publication], Work] = {}
         self._failure: BaseException | None = None
+        self._began = time.monotonic()
 
     @property
     def result(self) -> BuildResult:
@@ -201,8 +202,8 @@ class Scheduler:
         del self._work[stage.checksum]
         self._workshop.keep(stage.checksum, work.ready)
         self._found[stage.checksum] = Resolution(candidate, reason, True, candidate.record.created, publication.young)
-        self._reports[stage.checksum] = report(
-            stage, outcome, candidate, reason, work.seconds, work.moved.pulled, work.moved.pushed
+        self._keep(
+            work, report(stage, outcome, candidate, reason, work.seconds, work.moved.pulled, work.moved.pushed)
         )
         self._progress.end(title(stage), outcome, work.seconds, reason)
 
@@ -223,5 +224,10 @@ class Scheduler:
 
     def _tell_failed(self, work: Work, reason: str) -> None:
         self._progress.end(title(work.stage), "failed", work.seconds)
-        self._reports[work.stage.checksum] = report(work.stage, "failed", reason=reason, duration=work.seconds)
+        self._keep(work, report(work.stage, "failed", reason=reason, duration=work.seconds))
         self._reports[work.stage.checksum].output = [strip_controls(line) for line in work.tail]
+
+    def _keep(self, work: Work, told: StageReport) -> None:
+        told.began = round(work.began - self._began, 3)
+        told.ended = round(time.monotonic() - self._began, 3)
+        self._reports[work.stage.checksum] = told

@@ -53,6 +53,7 @@ class Work:
     """What was fetched for it."""
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))
     seconds: float = 0.0
+    began: float = field(default_factory=time.monotonic)
     built: Built | None = None
     ready: StageImage | None = None
     error: BaseException | None = None

@@ -5,42 +5,45 @@ GitHub Action into variables and arguments; `streams` has the process's streams.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
+import threading
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import NoReturn
 
 import click
 
+from lineal.cli import collector as collector
 from lineal.cli import streams
 from lineal.cli.commands import cli as cli
+from lineal.cli.complaint import complain
 from lineal.errors import BadConfiguration, Interrupted, LinealError, as_lineal_error
 
 _INTERRUPTED = 130
+_UNWRITTEN = 120
+"""What Python ends with when its output cannot be written."""
 
 
 def main(around: AbstractContextManager[object] | None = None) -> NoReturn:
     """Run the command line; every expected failure is one sentence and its exit code. `around` is entered before the
     arguments are read, and may fail as a command may."""
     code = _main(around or nullcontext())
-    if code == _INTERRUPTED:
-        # An upload that goes on in a thread would keep the process alive past the grace that a CI gives.
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError):
-                stream.flush()
-        os._exit(code)
-    _flush_log()
-    sys.exit(code)
-
-
-def _flush_log() -> None:
-    """A log that cannot be flushed must not change the exit code; Python would exit with 120."""
+    if code != _INTERRUPTED:
+        # As at the end of every Python program: threads end what they do, and then what was registered runs.
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
     try:
-        sys.stderr.flush()
+        sys.stdout.flush()
     except (OSError, ValueError):
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        code = code or _UNWRITTEN
+    with suppress(OSError, ValueError):
+        # A log that cannot be flushed must not change the exit code.
+        sys.stderr.flush()
+    # Python would take hundreds of modules apart first, which is a tenth of a run that finds everything; and after an
+    # interruption an upload that goes on in a thread would keep the process alive past the grace that a CI gives.
+    os._exit(code)
 
 
 def _main(around: AbstractContextManager[object] = nullcontext()) -> int:  # noqa: B008 (it has no state)
@@ -67,18 +70,5 @@ def _interrupt(number: int, _frame: object) -> None:
 
 
 def _complain(error: LinealError, cause: BaseException | None = None) -> int:
-    if os.environ.get("LINEAL_DEBUG") not in (None, "", "0"):
-        import traceback
-
-        traceback.print_exception(cause or error)
-    from lineal.ci.provider import provider_of
-    from lineal.text import defuse_commands, strip_controls
-
-    # It may quote what a registry, a Dockerfile or helm wrote.
-    with suppress(OSError):  # nobody reads stderr any more; the exit code still tells
-        for one in error.every():
-            if annotation := provider_of(os.environ).annotation(one):
-                sys.stderr.write(f"{annotation}\n")
-            sentence = " ".join(f"{one.words} [{one.id}]".splitlines())
-            sys.stderr.write(f"Error: {defuse_commands(strip_controls(sentence))}\n")
+    complain(error, cause)
     return _INTERRUPTED if isinstance(error, Interrupted) else error.exit_code

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +21,7 @@ from lineal.cli.flags import (
     DOCTOR,
     DOTENV,
     EXPORT,
+    FOLLOW,
     NAMES,
     PLACE,
     RELEASE,
@@ -36,12 +38,25 @@ from lineal.cli.image_flags import DESCRIBE, DOCKER, notes, take
 from lineal.cli.runtime import session_of
 from lineal.errors import BadConfiguration, Unreachable
 
+if TYPE_CHECKING:
+    from lineal.session.session import Session
+
 _PENDING = 2
 
 
 def _names(given: tuple[str, ...]) -> tuple[str, ...]:
     """A job of a matrix may name several images in one word, with blanks between: no image has one in its name."""
     return tuple(name for word in given for name in word.split() or [word])
+
+
+def _run(given: dict[str, Any], run: Callable[[Session], None], again: bool) -> None:
+    """Once, or with `--follow` again and again."""
+    if again:
+        from lineal.cli.follow import follow
+
+        follow(given, run)
+    with session_of(given) as session:
+        run(session)
 
 
 _images = click.argument("images", nargs=-1, metavar="[IMAGE]...|[PATH]", shell_complete=image_names)
@@ -105,8 +120,8 @@ def plan(images: tuple[str, ...], format: str | None, exit_code: bool | None, **
              "  lineal build --load --output type=oci,dest=images.tar\n"
              "  lineal build -f docker/Dockerfile -t registry.example.com/app:1.0 --push .")  # fmt: skip
 @_images
-@options(RUN, BUILD, EXPORT, DOTENV, DESCRIBE, DOCKER)
-def build(images: tuple[str, ...], **given: Any) -> None:
+@options(RUN, BUILD, FOLLOW, EXPORT, DOTENV, DESCRIBE, DOCKER)
+def build(images: tuple[str, ...], follow: bool, **given: Any) -> None:
     """Build and publish the stages that are missing; print the images' references.
 
     With one IMAGE its reference alone is printed, otherwise a line `NAME REFERENCE` for each. Without a lineal.yaml,
@@ -115,10 +130,13 @@ def build(images: tuple[str, ...], **given: Any) -> None:
     from lineal.commands.build import build
 
     take(given, images)
-    with session_of(given) as session:
+
+    def run(session: Session) -> None:
         for note in notes():
             session.progress.note(note)
         build(session, _names(images))
+
+    _run(given, run, follow)
 
 
 @cli.command(
@@ -181,13 +199,12 @@ def deploy(**given: Any) -> None:
 
 @cli.command(epilog="\b\nExamples:\n  lineal converge --env staging\n"
              "  lineal converge --env prod --repo registry.example.com/team/app --report report.json")  # fmt: skip
-@options(RUN, BUILD, DOTENV, RELEASE, CLUSTER)
-def converge(**given: Any) -> None:
+@options(RUN, BUILD, FOLLOW, DOTENV, RELEASE, CLUSTER)
+def converge(follow: bool, **given: Any) -> None:
     """Build what is missing, then deploy: the main job of a pipeline."""
     from lineal.commands.deploy import converge
 
-    with session_of(given) as session:
-        converge(session)
+    _run(given, converge, follow)
 
 
 @cli.command(epilog="\b\nExamples:\n  lineal dismiss --env review-42 --with-namespace\n"

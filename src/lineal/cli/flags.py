@@ -102,6 +102,9 @@ EXPORT: list[Callable[[Any], Any]] = [
     option("--output", "Write the finished images to an archive; `-` is the standard output. May be repeated.",
             "-o", "build_output", variable="LINEAL_BUILD_OUTPUT", metavar="type=oci|docker,dest=FILE", multiple=True),
 ]  # fmt: skip
+FOLLOW: list[Callable[[Any], Any]] = [
+    click.option("--follow", is_flag=True, help="With --dev: run again after each change of a file, until Ctrl-C."),
+]
 DOTENV: list[Callable[[Any], Any]] = [
     option("--dotenv", "Write the images' references as variables for later jobs of a GitLab pipeline.",
             metavar="FILE"),

@@ -13,6 +13,7 @@ import click
 from lineal.errors import LinealError
 
 if TYPE_CHECKING:
+    from lineal.progress import Progress
     from lineal.session.session import Session
 
 _WITHOUT_PAGE = ("bundle copy", "cleanup", "config", "doctor")
@@ -20,8 +21,9 @@ _WITHOUT_PAGE = ("bundle copy", "cleanup", "config", "doctor")
 
 
 @contextmanager
-def session_of(given: dict[str, Any]) -> Iterator[Session]:
-    """A session with what the flags and the environment say. Settings that make no sense have a page of their own."""
+def session_of(given: dict[str, Any], progress: Progress | None = None) -> Iterator[Session]:
+    """A session with what the flags and the environment say; `progress` goes to stderr by default. Settings that make
+    no sense have a page of their own."""
     from lineal.session.session import Session
     from lineal.session.settings import Settings
 
@@ -31,7 +33,7 @@ def session_of(given: dict[str, Any]) -> Iterator[Session]:
         # Without the program's name: `plan`, `bundle apply`.
         _leave(click.get_current_context().command_path.partition(" ")[2], error)
         raise
-    with Session.open(settings) as session:
+    with Session.open(settings, progress=progress) as session:
         yield session
 
 

@@ -18,8 +18,10 @@ KUSTOMIZATION = "kustomization.yaml"
 _LONGEST = 200
 """Characters of a file's name before its ending."""
 _STRANGE = re.compile(r"[^a-z0-9.\-]")
-_LIKE_A_NUMBER = re.compile(r"[-+.]?[0-9][0-9a-zA-Z_+.:-]*|[yYnN]")
+_LIKE_A_NUMBER = re.compile(r"[-+]?\.?[0-9][0-9a-zA-Z_+.:-]*|[yYnN]")
 """Texts that some reader of YAML takes for a number or a truth without quotes: `12e4567`, `0800`."""
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
+"""Characters that only escapes keep: readers take some for the end of a line."""
 _GLOBAL = {
     "": ("ComponentStatus", "Namespace", "Node", "PersistentVolume"),
     "admissionregistration.k8s.io": (
@@ -161,6 +163,8 @@ def _dumper() -> Any:
 
     def represent(dumper: Any, value: str) -> Any:
         style = "|" if "\n" in value else "'" if _LIKE_A_NUMBER.fullmatch(value) else None
+        if _UNSEEN.search(value):
+            style = '"'
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, represent)

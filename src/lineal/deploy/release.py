@@ -66,7 +66,10 @@ class Chart:
         if not (path / "Chart.yaml").is_file():
             what = "There is no Chart.yaml in this directory of the commit, so it is no Helm chart."
             raise BadConfiguration(
-                what, id="LN-6008", place=Location(name), remedy="Correct `deploy.chart`, or commit the chart."
+                what,
+                id="LN-6008",
+                place=Location(name),
+                remedy="Correct `deploy.chart`, commit the chart, or write `deploy.manifests` for plain manifests.",
             )
         own = path.resolve()
         for link in path.rglob("*"):

@@ -8,8 +8,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from lineal.deploy.commit_files import in_repository, text_of_commit
+from lineal.deploy.commit_images import bases, names_of, published
 from lineal.deploy.image_use import unused
-from lineal.deploy.inputs import bases, names_of, published
 from lineal.errors import BadConfiguration
 
 if TYPE_CHECKING:

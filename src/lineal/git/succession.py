@@ -19,8 +19,10 @@ def is_overtaken(repository: Repository, commit: str, by: str, cache: Path) -> b
     from lineal.git.history_fetch import fetch
 
     try:
-        side = fetch(repository, [by], cache)
-    except (LinealError, OSError):
+        # A descendant's history is needed back to this commit, and no further.
+        made = int(repository.run("log", "-1", "--format=%ct", commit)) * 1000
+        side = fetch(repository, [by], cache, made)
+    except (LinealError, OSError, ValueError):
         return False
     return _is_ancestor(commit, by, side, git_environment(side, repository.environ))
 

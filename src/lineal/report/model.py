@@ -55,6 +55,10 @@ class StageReport(msgspec.Struct, kw_only=True):
     digest: str | None = None
     outcome: Outcome
     duration: float = 0.0
+    began: float = 0.0
+    """Seconds after building began; of a stage that this run has made, as `ended` is ..."""
+    ended: float = 0.0
+    """... when it was published, or failed."""
     bytes_pulled: int = 0
     bytes_pushed: int = 0
     reason: str = ""

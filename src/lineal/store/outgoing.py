@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lineal.oci import Listed, Store
 from lineal.oci.types import Blob, Descriptor, Image, Manifest
+from lineal.store.arriving import Arrivals
 
 _UPLOADS = 4
 _IMAGES = 8
@@ -31,6 +32,7 @@ class OutgoingStore(Store):
         self._senders = ThreadPoolExecutor(_IMAGES, thread_name_prefix="image")
         self._guard = threading.Lock()
         self._kept: dict[str, Path] = {}
+        self._fetched: list[Arrivals] = []
         self._blobs: dict[str, Future[None]] = {}
         self._images: dict[str, Future[None]] = {}
 
@@ -47,6 +49,11 @@ class OutgoingStore(Store):
                 return
             kept = self._keep(blob.digest, blob.content)
             self._blobs[blob.digest] = self._uploads.submit(self._upload, Blob(blob.digest, blob.size, kept))
+
+    def keep(self, fetched: Arrivals) -> None:
+        """Have blobs that came from elsewhere, and are in `direct` by now, read from this machine until `close`."""
+        with self._guard:
+            self._fetched.append(fetched)
 
     def send(self, image: Image) -> None:
         """Begin with it: its layers are in the store, or on their way."""
@@ -74,6 +81,8 @@ class OutgoingStore(Store):
         """Give up what has not begun to move."""
         self._uploads.shutdown(wait=False, cancel_futures=True)
         self._senders.shutdown(wait=False, cancel_futures=True)
+        for one in self._fetched:
+            one.close()
 
     def _send(self, image: Image) -> None:
         with self._guard:
@@ -110,8 +119,9 @@ class OutgoingStore(Store):
         with self._guard:
             path = self._kept.get(digest)
             file = path.open("rb") if path else None
+            fetched = next((found for one in self._fetched if (found := one.get(digest))), None)
         if file is None:
-            yield from self.direct.blob(digest)
+            yield from self.direct.blob(digest) if fetched is None else fetched.read()
             return
         with file:
             while chunk := file.read(CHUNK):

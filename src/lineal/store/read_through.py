@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from lineal.oci import Conflict, Store
+from lineal.oci import Conflict, Listed, Store
 from lineal.oci.types import Blob, Descriptor, Manifest
 
 
@@ -32,6 +32,10 @@ class ReadThroughStore(Store):
 
     def tags(self, prefix: str = "") -> list[str]:
         return list(dict.fromkeys([*self.upper.tags(prefix), *self.lower.tags(prefix)]))
+
+    def listed(self, prefix: str) -> Listed:
+        upper, lower = self.upper.listed(prefix), self.lower.listed(prefix)
+        return Listed(list(dict.fromkeys([*upper.tags, *lower.tags])), upper.whole and lower.whole)
 
     def has_blob(self, digest: str) -> bool:
         return self.upper.has_blob(digest) or self.lower.has_blob(digest)

@@ -166,10 +166,10 @@ class Factory:
         self.told, self.reports = Told(), {}
         lookup = Lookup(self.store, line, history or Says(), time=Time(sleep=lambda _: self.before_settling()))
         lookup.beside = beside_of(ends(parts(images)), beside or {})
+        outgoing = OutgoingStore(self.store, self.folder / "work")
         try:
             plan = resolve(parts(images), lookup)
             origin = Provenance(line.recorded, line.tree, line.branch, "shop")
-            outgoing = OutgoingStore(self.store, self.folder / "work")
             publisher = Publisher(outgoing, self.lock, lookup, self.digits)
             environment = replace(self.environment(), store=outgoing)
             scheduler = Scheduler(plan, lookup, publisher, environment, origin, self.told, jobs)
@@ -181,6 +181,7 @@ class Factory:
             self.reports = dict(result.reports)
         finally:
             lookup.close()
+            outgoing.close()
         return result
 
     def environment(self) -> BuildEnvironment:

@@ -14,6 +14,7 @@ from lineal.errors import BuildFailed, Unreachable
 from lineal.oci import Store
 from lineal.oci.types import Image
 from lineal.store.layout import Layout
+from lineal.store.read_through import ReadThroughStore
 from tests.unit.build.factory import Factory
 from tests.unit.stages.workbench import planned
 
@@ -140,3 +141,24 @@ def test_a_base_that_breaks_off_ends_what_the_engine_reads_of_it(factory: Factor
     with pytest.raises((Unreachable, BuildFailed), match="5000 bytes instead of"):
         factory.run({"app": stage()})
     assert len(ended) == 1
+
+
+class Far(ReadThroughStore):
+    """A store that is not on this machine, and notes what is read of it."""
+
+    def __init__(self, home: Store) -> None:
+        super().__init__(home, home)
+        self.directory, self.read = None, list[str]()
+
+    def blob(self, digest: str) -> Iterator[bytes]:
+        self.read.append(digest)
+        return super().blob(digest)
+
+
+def test_what_is_copied_out_of_a_base_is_not_downloaded_again(factory: Factory) -> None:
+    far = Far(factory.store)
+    factory.store = far  # type: ignore[assignment]
+    result = factory.run({"app": stage("FROM b:base AS tool\nFROM scratch\nCOPY --from=tool /bin/sh /bin/\n")})
+    assert [report.outcome for report in result.reports.values()] == ["built", "assembled"]
+    layer = read_of(factory)[1]
+    assert read_of(factory).count(layer) == 1 and layer not in far.read

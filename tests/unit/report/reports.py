@@ -11,6 +11,7 @@ from lineal.report.model import (
     BundleReport,
     ContextReport,
     ErrorReport,
+    HandoverReport,
     ImageReport,
     Outcome,
     ReleaseReport,
@@ -134,6 +135,14 @@ def hostile_reports(draw: st.DrawFn) -> Report:
         )
     if draw(st.booleans()):
         values["release"] = ReleaseReport(name=draw(HOSTILE), namespace=draw(HOSTILE), status=draw(HOSTILE))
+    if values["command"] == "render" and draw(st.booleans()):
+        outcome = st.sampled_from(["committed", "unchanged", "left", "not committed"])
+        changed = st.lists(HOSTILE, max_size=2)
+        values["handover"] = draw(
+            st.builds(
+                HandoverReport, repository=HOSTILE, branch=HOSTILE, path=HOSTILE, outcome=outcome, changed=changed
+            )
+        )
     values["context"] = {"branch": draw(HOSTILE), "tag": draw(HOSTILE), "may_write": draw(st.booleans())}
     return report(images, stages, project=draw(HOSTILE), store=draw(HOSTILE), **values)
 
@@ -142,7 +151,8 @@ def hostile_reports(draw: st.DrawFn) -> Report:
 def hostile_bundles(draw: st.DrawFn) -> Report:
     """Of commands that are about no commit."""
     made = draw(hostile_reports())
-    made.command, made.context, made.stages = draw(st.sampled_from(["bundle apply", "dismiss"])), None, []
+    made.command = draw(st.sampled_from(["bundle apply", "dismiss", "rollback", "drift"]))
+    made.context, made.stages = None, []
     for one in made.images:
         one.image = draw(HOSTILE)
     made.bundle = draw(st.builds(BundleReport, reference=HOSTILE, name=HOSTILE, version=HOSTILE, commit=HOSTILE))

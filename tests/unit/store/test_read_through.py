@@ -55,6 +55,8 @@ def test_tags_of_a_prefix_come_from_both(overlay: ReadThroughStore, store: Store
         for tag in tags:
             writer.put_manifest(manifest, tag)
     assert sorted(overlay.tags("one")) == ["one-1", "one-2"]
+    assert {"one-1", "one-2"} <= set(overlay.listed("one").tags)
+    assert overlay.listed("one").whole == store.listed("one").whole
 
 
 def test_a_published_tag_is_not_hidden_by_a_private_one(overlay: ReadThroughStore, store: Store) -> None:

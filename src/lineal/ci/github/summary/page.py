@@ -14,6 +14,7 @@ from lineal.ci.github.summary.headline import headline
 from lineal.ci.github.summary.markdown_escape import code, plain
 from lineal.ci.github.summary.mermaid import graph
 from lineal.ci.github.summary.step_summary import BUDGET
+from lineal.ci.github.summary.timeline import timeline
 from lineal.report.model import (
     BundleReport,
     ContextReport,
@@ -56,6 +57,8 @@ def page(report: Report, budget: int = BUDGET) -> str:
     if picture:
         quiet = worst(report.stages) == "cached"
         writer.add((_folded("The graph of stages", picture) if quiet else picture) + f"\n\n{_legend(report)}")
+    if bars := timeline(report):
+        writer.add(_folded("Where the time went: red is what the run waited for", bars))
     details = (_details(image, lineage.own(image.name)) for image in images)
     writer.add_all(details, len(images), lambda left_out: f"The stages of {plural(left_out, 'image')}")
     return writer.text()

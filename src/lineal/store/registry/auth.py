@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
-from lineal.errors import Unreachable
+from lineal.errors import LinealError, Unreachable
 from lineal.store.registry.credentials import AUTH_VARIABLE, Credential, find_credential
 from lineal.store.registry.network_policy import hostname, is_inside, is_metadata
 
@@ -174,7 +174,25 @@ class Authenticator:
             found, self._problem = find_credential(self._host, self._repository, self._environ)
             given_to_runner = found is not None and found.source == AUTH_VARIABLE
             self._credential = (self._fallback or found) if given_to_runner else (found or self._fallback)
+            if self._credential is None and self._secure:
+                self._credential = self._of_cloud()
         return self._credential
+
+    def _of_cloud(self) -> Credential | None:
+        """A login by the credentials of a cloud that the environment has, for that cloud's own registries."""
+        from lineal import clouds
+
+        try:
+            login = clouds.login(self._host, self._environ, self._exchange)
+        except clouds.CloudRefuses as error:
+            self._problem = self._problem or str(error)
+            return None
+        except LinealError as error:
+            self._problem = self._problem or error.message
+            return None
+        if login is None:
+            return None
+        return Credential(login.source, login.username, login.password, login.identity_token, ambient=True)
 
     def _cached(self, scopes: Sequence[Scope]) -> str | None:
         wanted, now = frozenset(scopes), self._monotonic()
@@ -187,7 +205,11 @@ class Authenticator:
         credential = self._find()
         if credential and credential.registry_token:
             return credential.registry_token
-        status, body = self._ask(self._challenge or Challenge("bearer"), scopes, credential)
+        challenge = self._challenge or Challenge("bearer")
+        status, body = self._ask(challenge, scopes, credential)
+        if status in (400, 401, 403) and credential and credential.ambient:
+            # Nobody gave it for this registry, which may be one that anyone may read.
+            status, body = self._ask(challenge, scopes, None)
         if status in (400, 401, 403):
             actions = {action for _, action in scopes}
             raise self.denied("delete" if "delete" in actions else "write" if "push" in actions else "read")

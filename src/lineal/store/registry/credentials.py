@@ -34,6 +34,8 @@ class Credential:
     """An OAuth2 refresh token, exchanged for short-lived ones."""
     registry_token: str = field(default="", repr=False)
     """A bearer token to send as it is."""
+    ambient: bool = False
+    """Whether it is a cloud's, found in the environment, and not given for this registry."""
 
     def basic(self) -> str:
         """The value of an `Authorization` header."""

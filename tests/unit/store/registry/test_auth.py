@@ -281,3 +281,59 @@ def test_the_password_never_shows_in_a_representation() -> None:
 )
 def test_challenges_are_read(header: str, challenge: Challenge | None) -> None:
     assert parse_challenge(header) == challenge
+
+
+CLOUD = "europe-west3-docker.pkg.dev"
+CHALLENGE = f'Bearer realm="https://{CLOUD}/v2/token",service="{CLOUD}"'
+PULL = repository_scopes("team/app", "pull")
+
+
+def of_cloud(home: Path, *, refused: bool = False, secure: bool = True) -> tuple[Authenticator, list[str]]:
+    """An authenticator in a job with a token of Google, and the `Authorization` that its token server gets."""
+    seen: list[str] = []
+
+    def exchange(method: str, url: str, headers: dict[str, str], form: bytes | None) -> tuple[int, bytes]:
+        seen.append(headers.get("Authorization", ""))
+        return (401, b"") if refused and seen[-1] else (200, b'{"token": "t"}')
+
+    environ = {"HOME": str(home), "CLOUDSDK_AUTH_ACCESS_TOKEN": "ya29.x"}
+    auth = Authenticator(CLOUD, "team/app", secure=secure, exchange=exchange, monotonic=lambda: 0.0, environ=environ)
+    return auth, seen
+
+
+def test_a_cloud_s_credentials_log_in_at_its_registry(tmp_path: Path) -> None:
+    auth, seen = of_cloud(tmp_path)
+    assert auth.answer(CHALLENGE, PULL, None) == "Bearer t"
+    assert seen == [Credential("", "oauth2accesstoken", "ya29.x").basic()]
+    assert "from CLOUDSDK_AUTH_ACCESS_TOKEN read team/app" in str(auth.denied("read"))
+
+
+def test_docker_s_login_comes_before_a_cloud_s(tmp_path: Path) -> None:
+    login(tmp_path, CLOUD, username=USER, password=PASSWORD)
+    auth, seen = of_cloud(tmp_path)
+    auth.answer(CHALLENGE, PULL, None)
+    assert seen == [RIGHT.basic()]
+
+
+def test_a_public_image_is_read_with_expired_credentials_of_a_cloud(tmp_path: Path) -> None:
+    auth, seen = of_cloud(tmp_path, refused=True)
+    assert auth.answer(CHALLENGE, PULL, None) == "Bearer t"
+    assert seen == [Credential("", "oauth2accesstoken", "ya29.x").basic(), ""]
+
+
+def test_a_cloud_s_credentials_are_never_sent_in_the_clear(tmp_path: Path) -> None:
+    auth, seen = of_cloud(tmp_path, secure=False)
+    auth.answer(CHALLENGE, PULL, None)
+    assert seen == [""]
+
+
+def test_why_a_cloud_gives_no_login_is_said(tmp_path: Path) -> None:
+    host = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
+    environ = {"HOME": str(tmp_path), "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "hunter2"}
+    auth = Authenticator(
+        host, "team/app", secure=True, exchange=lambda *_: (403, b"hunter2"), monotonic=lambda: 0.0, environ=environ
+    )
+    assert auth.answer('Basic realm="https://x/"', PULL, None) is None
+    said = str(auth.denied("read"))
+    assert f"AWS gives no login for {host} to the AWS variables of the environment (status 403)." in said
+    assert "hunter2" not in said

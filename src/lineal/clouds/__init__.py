@@ -11,6 +11,11 @@ Exchange = Callable[[str, str, dict[str, str], bytes | None], tuple[int, bytes]]
 """Sends method, URL, headers and body; gives status and body. Follows no redirect. Raises `LinealError` where nobody
 answers."""
 
+CLUSTER_CREDENTIALS = (
+    "AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "CLOUDSDK_AUTH_ACCESS_TOKEN", "GOOGLE_OAUTH_ACCESS_TOKEN",
+)  # fmt: skip
+"""One of these is there where a cluster can be logged in at."""
+
 
 class CloudRefuses(Exception):
     """Why a cloud gives no login: a sentence without secrets."""

@@ -68,22 +68,24 @@ def decoded(text: str) -> bytes | None:
 def choose(environ: Mapping[str, str], context: str | None) -> Cluster:
     """The cluster of `context`, else of HELM_KUBECONTEXT, else of the first `current-context` in KUBECONFIG's files,
     in the order of helm."""
-    wanted = _files(environ)
+    wanted = wanted_files(environ)
     files = tuple(file for file in wanted if file.is_file())
-    read = [_read(file) for file in files]
+    read = [read_config(file) for file in files]
     current = [str(config["current-context"]) for config in read if config.get("current-context")]
     asked = context or environ.get("HELM_KUBECONTEXT")
     return Cluster(asked or next(iter(current), None), files, wanted, tuple(n for c in read for n in _contexts(c)))
 
 
-def _files(environ: Mapping[str, str]) -> tuple[Path, ...]:
+def wanted_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """The kubeconfig files that helm looks for, whether they exist or not."""
     named = [part for part in environ.get("KUBECONFIG", "").split(os.pathsep) if part]
     if named:
         return tuple(Path(part) for part in named)
     return (Path(environ.get("HOME") or Path.home()) / ".kube" / "config",)
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_config(file: Path) -> dict[str, Any]:
+    """What is in a kubeconfig; nothing when it cannot be read."""
     import yaml
 
     try:

@@ -90,6 +90,7 @@ class Session:
     ) -> Iterator[Session]:
         """A session with a private directory; both are gone afterwards. `start` is inside the repository, by default
         the working directory; `progress` goes to stderr by default."""
+        from lineal.kube.exec_programs import replaced
         from lineal.kube.kubeconfig import content, on_disk
         from lineal.report.select import choose as choose_progress
 
@@ -100,6 +101,8 @@ class Session:
             if content(settings.environ.get("KUBECONFIG", "")) is not None:
                 session.holds_secrets()
                 session.settings = replace(settings, environ=on_disk(settings.environ, workspace))
+            environ = replaced(session.settings.environ, workspace, session.holds_secrets)
+            session.settings = replace(session.settings, environ=environ)
             try:
                 yield session
             except BaseException as error:

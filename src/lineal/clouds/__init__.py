@@ -5,7 +5,9 @@ hosts are matched whole, and no redirect is followed."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from lineal.value import dataclass
 
 Exchange = Callable[[str, str, dict[str, str], bytes | None], tuple[int, bytes]]
 """Sends method, URL, headers and body; gives status and body. Follows no redirect. Raises `LinealError` where nobody

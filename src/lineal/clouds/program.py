@@ -7,12 +7,12 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePath
 from typing import Any
 
 from lineal.clouds import CloudRefuses, aws, google
+from lineal.value import dataclass
 
 _SECONDS = 30
 _EKS_MINUTES = 14

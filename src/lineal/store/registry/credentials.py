@@ -34,7 +34,7 @@ class Credential:
     """An OAuth2 refresh token, exchanged for short-lived ones."""
     registry_token: str = field(default="", repr=False)
     """A bearer token to send as it is."""
-    ambient: bool = False
+    ambient: bool = field(default=False, repr=False)
     """Whether it is a cloud's, found in the environment, and not given for this registry."""
 
     def basic(self) -> str:

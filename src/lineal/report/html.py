@@ -1,7 +1,8 @@
 """The page of `--report-html`: a report as one HTML file that needs nothing else, and asks nobody for anything.
 
-`page.html.j2` is its text and `page.css` its looks. All values are untrusted: they are made printable, cut and escaped
-where the template writes them, and a Content Security Policy forbids every script and every request besides."""
+`page.html.j2` is its text and `page.css` its looks. All values are untrusted: they are made printable, cut and
+escaped where the template writes them, and a Content Security Policy forbids every script and every request
+besides."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from lineal.report.html import page
 from lineal.report.model import ChangeReport, ErrorReport, ReleaseReport, Report, TagReport
 from tests.unit.report.reports import hostile_bundles, hostile_reports, image, many, report, shop, stage
 
-OURS = {"html", "meta", "title", "style", "h1", "h2", "section", "p", "code", "pre", "ul", "li", "dl", "div", "dt", "dd",
-        "i", "b", "bdi", "span", "details", "summary", "table", "tr", "th", "td",
+OURS = {"html", "meta", "title", "style", "h1", "h2", "section", "p", "code", "pre", "ul", "li", "dl", "div",
+        "dt", "dd", "i", "b", "bdi", "span", "details", "summary", "table", "tr", "th", "td",
         "svg", "g", "line", "text", "tspan", "rect"}  # fmt: skip
 ATTRIBUTES = {"lang", "charset", "http-equiv", "content", "name", "class", "open", "width", "height", "role",
               "aria-label", "x", "y", "x1", "x2", "y1", "y2", "rx"}  # fmt: skip
@@ -80,8 +80,8 @@ def built() -> Report:
 def failed() -> Report:
     run = shop("failed", command="converge")
     run.stages[3].output = ["indented:", "    <b>no</b>", "\x1b[31mred\x1b[0m"]
-    run.error = ErrorReport(message="It ended with status 1.", id="LN-6001", remedy="Mend it.", file="Dockerfile",
-                            line=4, code=1, others=[ErrorReport(message="And that.", id="LN-6002", code=1)])  # fmt: skip
+    other = ErrorReport(message="And that.", id="LN-6002", code=1)
+    run.error = ErrorReport(message="It ended.", id="LN-6001", file="Dockerfile", line=4, code=1, others=[other])
     return run
 
 
@@ -91,16 +91,9 @@ def test_a_good_run_tells_of_its_images() -> None:
                                 told=["All is ready."])  # fmt: skip
     found = seen(page(run))
     assert found.texts[0] == "✅ Built api, web and mail, and deployed shop; 1 other image was there."
-    texts = [
-        "RUN compile",
-        "built for an ancestor of this commit",
-        "1.2.3 written",
-        "revision 7",
-        "All is ready.",
-        "9.5s",
-    ]
-    for text in [*texts, run.images[1].image or ""]:
-        assert text in found.text
+    assert "built for an ancestor of this commit" in found.text and "1.2.3 written" in found.text
+    assert "revision 7" in found.text and "All is ready." in found.text
+    assert "9.5s" in found.text and (run.images[1].image or "no") in found.text
     # What is new is open, and stands first.
     assert page(run).count("<details open>") == 3 and found.text.rindex("base") > found.text.index("letters")
 
@@ -120,7 +113,7 @@ def test_a_failed_run_tells_why_and_what_next() -> None:
     assert "[LN-6001]" in found.text and "And that." in found.text
     assert "indented:\n    &lt;b&gt;no&lt;/b&gt;\nred</pre>" in text
     assert "lineal build api --dev" in found.text
-    assert found.text.index("indented:") < found.text.index("It ended with status 1.")
+    assert found.text.index("indented:") < found.text.index("It ended.")
 
 
 def test_a_plan_tells_of_changes_in_the_cluster() -> None:

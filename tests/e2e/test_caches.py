@@ -357,8 +357,10 @@ def test_with_another_image_and_what_git_proves_it_is_made_again_as_a_build_does
     repo.write({**files, "number": "1"})
     runner.build(env=KEY)
     repo.write({"number": "2"})
-    branch = {"GITLAB_CI": "true", "CI_PIPELINE_SOURCE": "push", "CI_COMMIT_SHA": repo.head(),
-              "CI_COMMIT_BRANCH": "x", "CI_COMMIT_REF_NAME": "x", "CI_COMMIT_REF_PROTECTED": "false", "CI_DEFAULT_BRANCH": "main"}  # fmt: skip
+    branch = {
+        "GITLAB_CI": "true", "CI_PIPELINE_SOURCE": "push", "CI_COMMIT_SHA": repo.head(), "CI_COMMIT_BRANCH": "x",
+        "CI_COMMIT_REF_NAME": "x", "CI_COMMIT_REF_PROTECTED": "false", "CI_DEFAULT_BRANCH": "main",
+    }  # fmt: skip
     runner.build(env=branch)
     built = runner.build(env=KEY)
     assert built.made == ["RUN"]

@@ -52,7 +52,7 @@ def main() -> int:
     parser.add_argument(
         "only",
         nargs="?",
-        choices=["history", "deploy", "caches", *_RACES, *(f"large-{engine}" for engine in _LARGE)],
+        choices=["history", "deploy", "images", "caches", *_RACES, *(f"large-{engine}" for engine in _LARGE)],
         help="measure only this, and keep no results",
     )
     parser.add_argument("--profile", action="store_true", help="show where the time of a cached build goes, instead")
@@ -72,7 +72,12 @@ def main() -> int:
         if engine := _large(given.only):
             return _show_large(scratch, engine, given.repetitions)
         if given.only:
-            return _show_limits(history(scratch) if given.only == "history" else deploys(scratch, given.repetitions))
+            only = {
+                "history": lambda: history(scratch),
+                "deploy": lambda: deploys(scratch, given.repetitions),
+                "images": lambda: limits.many_images(scratch),
+            }
+            return _show_limits(only[given.only]())
         return _measure(scratch, given.repetitions)
     except Failed as failure:
         print(failure, file=sys.stderr)
@@ -88,8 +93,8 @@ def _measure(scratch: Path, repetitions: int) -> int:
     version, crashes = _rounds(scratch, "docker", repetitions, rows, loads)
     buildkit, _ = _rounds(scratch, "buildkit", repetitions, on_buildkit, loads)
     _rounds(scratch, "runc", repetitions, on_runc, loads)
-    print("memory, many files", flush=True)
-    measured = [limits.memory(scratch), limits.many_files(scratch, repetitions)]
+    print("memory, many files, many images", flush=True)
+    measured = [limits.memory(scratch), limits.many_files(scratch, repetitions), *limits.many_images(scratch)]
     print("action", flush=True)
     measured += action(scratch, repetitions)
     print("deploy", flush=True)

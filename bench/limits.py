@@ -1,8 +1,11 @@
-"""Two limits that are no race: memory for a large context, time for a repository of many files."""
+"""Limits that are no race: memory for a large context, time for a repository of many files, and for one of many
+images."""
 
 from __future__ import annotations
 
+import json
 import random
+import resource
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -10,14 +13,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from bench.memory import Memory
 from bench.process import Failed, environment, run
 from bench.sides import NOWHERE, lineal
+from tests import monorepo
 from tests.servers import Repository, docker_registry
 
 CONTEXT_FILES, CONTEXT_FILE_SIZE = 128, 8 << 20
 MANY_FILES, FILES_IN_DIRECTORY = 100_000, 100
+SERVICES = 1_299
+"""And their base: 1,300 images of two stages each."""
 _DOCKERFILE = b"FROM scratch\nCOPY files /files\n"
 _CONFIG = b"project: bench\nimages:\n  app: {}\n"
 
@@ -58,6 +65,42 @@ def many_files(scratch: Path, repetitions: int) -> Limit:
         empty = [run([lineal(), "--version"], checkout, env).seconds for _ in range(repetitions)]
     remark = f"`lineal plan` {median(planned):.2f} s, `lineal --version` {median(empty):.2f} s"
     return Limit("plan of 100,000 files, less an empty command", median(planned) - median(empty), 1.5, "s", remark)
+
+
+def many_images(scratch: Path) -> list[Limit]:
+    """1,300 images, built and then planned with everything there, and once more with another base."""
+    images = SERVICES + 1
+    repository = monorepo.create(scratch / "images" / "checkout", SERVICES)
+    limits = []
+    with docker_registry(scratch / "images" / "registry") as registry, tempfile.TemporaryDirectory() as home:
+        env, store = {**environment(Path(home)), "DOCKER_HOST": NOWHERE}, f"{registry}/bench/images"
+        report = Path(home, "report.json")
+
+        def lineal_takes(command: str) -> tuple[float, Memory, dict[str, Any]]:
+            """Seconds of processor, memory, the report."""
+            before, seen = _processor(), Memory()
+            argv = [lineal(), command, "--repo", store, "--report", str(report)]
+            run(argv, repository.path, env, seen.watch)
+            return _processor() - before, seen, json.loads(report.read_text())
+
+        seconds, _, found = lineal_takes("build")
+        each = found["requests"] / len(found["stages"])
+        limits.append(Limit("build of 1,300 images, a stage", each, 10, "requests", f"{seconds:.0f} s of processor"))
+        seconds, seen, found = lineal_takes("plan")
+        each = found["requests"] / images
+        limits.append(Limit("plan of 1,300 images, all there", seconds, 6, "s of processor", ""))
+        limits.append(Limit("plan of 1,300 images: memory", seen.together / 1e6, 300, "MB", ""))
+        limits.append(Limit("plan of 1,300 images, an image", each, 2.01, "requests", ""))
+        repository.write({"base/shared/version": "2\n"}, "Change the base")
+        seconds, _, _ = lineal_takes("plan")
+        limits.append(Limit("plan of 1,300 images whose base changed", seconds, 20, "s of processor", ""))
+    return limits
+
+
+def _processor() -> float:
+    """Seconds of all children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @contextmanager

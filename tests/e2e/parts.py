@@ -181,6 +181,9 @@ class Contents:
                 waiting += [entry["digest"] for entry in named if "digest" in entry]
 
 
+_DIGEST = "Docker-Content-Digest"
+
+
 @dataclass
 class Published(Contents):
     """A repository of a registry on loopback, `127.0.0.1:PORT/PATH`."""
@@ -194,11 +197,16 @@ class Published(Contents):
         return f"http://{host}/v2/{path}/{what}"
 
     def tags(self) -> dict[str, str]:
-        answer = requests.get(self._url("tags/list"), timeout=300)
-        names = answer.json()["tags"] or [] if answer.ok else []
-        headers = {name: self._manifest(name).headers for name in names}
-        torn = [name for name, found in headers.items() if self.torn and "Docker-Content-Digest" not in found]
-        return {name: found["Docker-Content-Digest"] for name, found in headers.items() if name not in torn}
+        """What a run that was killed had on its way, the registry may still be writing."""
+        for _ in range(50):
+            answer = requests.get(self._url("tags/list"), timeout=300)
+            names = answer.json()["tags"] or [] if answer.ok else []
+            headers = {name: self._manifest(name).headers for name in names}
+            found = {name: told[_DIGEST] for name, told in headers.items() if _DIGEST in told}
+            if self.torn or len(found) == len(names):
+                return found
+            time.sleep(0.1)
+        raise AssertionError(f"tags that lead to nothing: {set(names) - set(found)}")
 
     def blob(self, digest: str) -> bytes:
         answer = self._manifest(digest)

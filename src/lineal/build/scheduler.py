@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lineal.build.order import Order
 from lineal.build.preparations import Preparations
 from lineal.build.result import ADOPTED, BuildResult, settle
-from lineal.build.workshop import Provenance, StageGone, Work, Workshop
+from lineal.build.stage_maker import Provenance, StageGone, StageMaker, Work
 from lineal.dockerfile.instructions import FromInstruction, RunInstruction
 from lineal.dockerfile.stage import Stage, closure
 from lineal.errors import Interrupted, MissingContent
@@ -50,7 +50,7 @@ class Scheduler:
         self._store: Store = environment.store
         self._lookup = lookup
         self._environment = environment
-        self._workshop = Workshop(environment, publisher, provenance, self._found)
+        self._maker = StageMaker(environment, publisher, provenance, self._found)
         self._progress = progress
         self._jobs = jobs
         self._stopped = stopped or threading.Event()
@@ -89,11 +89,11 @@ class Scheduler:
 
     def _forget(self, stages: list[Stage]) -> None:
         for stage in stages:
-            candidate = self._workshop.candidate(stage)
+            candidate = self._maker.candidate(stage)
             if candidate is not None:
                 self._lookup.broken.add(candidate.digest)
-            self._workshop.keep(stage.checksum, None)
-        unfinished = [last for last in self._plan.last() if self._workshop.candidate(last) is None]
+            self._maker.keep(stage.checksum, None)
+        unfinished = [last for last in self._plan.last() if self._maker.candidate(last) is None]
         self._found |= self._lookup.find([found.checksum for found in closure(stages)])
         self._needed = needed(unfinished, self._found)
 
@@ -102,14 +102,14 @@ class Scheduler:
     def _build_all(self) -> None:
         """Make every stage as soon as what it is made of is at hand, and publish it after all of that. After a
         failure nothing more is begun, and what is made is published."""
-        self._order, self._work, self._failure = Order(self._needed, self._workshop.published), {}, None
-        self._workshop.keep_published()
+        self._order, self._work, self._failure = Order(self._needed, self._maker.published), {}, None
+        self._maker.keep_published()
         makers = ThreadPoolExecutor(self._jobs, thread_name_prefix="stage")
         publishers = ThreadPoolExecutor(_PUBLISHERS, thread_name_prefix="publish")
         preparations = Preparations(self._environment, self._needed, self._jobs)
-        self._workshop.prepare = preparations.made
+        self._maker.prepare = preparations.made
         try:
-            preparations.begin(self._workshop.image)
+            preparations.begin(self._maker.image)
             self._go_on(makers, publishers)
         except BaseException as error:
             self._failure = error
@@ -131,13 +131,13 @@ class Scheduler:
         while time.monotonic() < until:
             for stage in self._order.outdated():
                 self._progress.note(f"{title(stage)} is made again: another run has published what it is made of.")
-                self._workshop.keep(stage.checksum, None)
+                self._maker.keep(stage.checksum, None)
             for stage in self._order.publishable():
                 work = self._work[stage.checksum]
                 if work.error is not None:
                     self._fail(work, work.error)
                 else:
-                    self._publishing[publishers.submit(self._workshop.publish, work)] = work
+                    self._publishing[publishers.submit(self._maker.publish, work)] = work
             for stage in self._startable():
                 work = self._begin(stage)
                 self._making[makers.submit(self._make, work)] = work
@@ -162,20 +162,20 @@ class Scheduler:
     def _begin(self, stage: Stage) -> Work:
         self._order.begin(stage)
         self._progress.begin(title(stage))
-        work = self._work[stage.checksum] = self._workshop.begin(stage)
+        work = self._work[stage.checksum] = self._maker.begin(stage)
         return work
 
     def _make(self, work: Work) -> None:
         if self._stopped.is_set() or self._failure is not None:
             raise Interrupted("The run was stopped.")
         name = title(work.stage)
-        self._workshop.make(work, lambda line: self._progress.output(name, line))
+        self._maker.make(work, lambda line: self._progress.output(name, line))
 
     def _end_making(self, future: Future[Any]) -> None:
         work, error = self._making.pop(future), future.exception()
         if error is None:
             assert work.ready is not None
-            self._workshop.keep(work.stage.checksum, work.ready)
+            self._maker.keep(work.stage.checksum, work.ready)
             self._order.made(work.stage, work.ready.image.manifest.digest)
             return
         work.error = error
@@ -200,7 +200,7 @@ class Scheduler:
         if outcome == "adopted":
             reason = ADOPTED
         del self._work[stage.checksum]
-        self._workshop.keep(stage.checksum, work.ready)
+        self._maker.keep(stage.checksum, work.ready)
         self._found[stage.checksum] = Resolution(candidate, reason, True, candidate.record.created, publication.young)
         self._keep(
             work, report(stage, outcome, candidate, reason, work.seconds, work.moved.pulled, work.moved.pushed)
@@ -209,7 +209,7 @@ class Scheduler:
 
     def _fail(self, work: Work, error: BaseException) -> None:
         if isinstance(error, MissingContent):
-            error = self._workshop.blame(work.stage, error)
+            error = self._maker.blame(work.stage, error)
         if self._failure is None:
             self._failure = error
             if not isinstance(error, StageGone):

@@ -111,7 +111,7 @@ def _mounts_of_caller(stage: Stage) -> bool:
 
 def _scheduler(session: Session, plan: BuildPlan, finishing: Finishing, caches: RunCaches | None) -> Scheduler:
     from lineal.build.scheduler import Scheduler
-    from lineal.build.workshop import Provenance
+    from lineal.build.stage_maker import Provenance
     from lineal.stages.publish import Publisher
     from lineal.store.outgoing import OutgoingStore
 

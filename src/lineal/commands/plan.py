@@ -46,7 +46,7 @@ def plan(session: Session, names: Sequence[str], format: str) -> bool:
             introduce(session)
         found = plan_images(session, names, release, complete=False)
         _note_unpinned(session, found)
-        unmade = with_caches(unbuilt(session, found), run_caches(session))
+        unmade = with_caches(unbuilt(session, found), run_caches(session) if found.needed else None)
         told.result = Finishing(session).find(unmade, tags=True)
         if release is not None:
             from lineal.deploy.diff.preview import changes

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from lineal.init import bake, compose, gitlab, hcl, workflow
+from lineal.init import bake, compose, gitlab, hcl, skaffold, werf, workflow
 from lineal.init.build import UNKNOWN, Build
 from lineal.init.files import Files
 
@@ -61,6 +61,10 @@ def _said(files: Files, path: str) -> Iterator[Build]:
         yield from workflow.builds(path, _read(files, path, _yaml))
     elif gitlab.is_pipeline(path):
         yield from gitlab.builds(path, _read(files, path, _yaml))
+    elif werf.is_werf(path):
+        yield from werf.builds(path, _read(files, path, _documents) or ())
+    elif skaffold.is_skaffold(path):
+        yield from skaffold.builds(path, _read(files, path, _documents) or ())
 
 
 def _read(files: Files, path: str, read: Callable[[str], Any]) -> Any:
@@ -72,3 +76,7 @@ def _read(files: Files, path: str, read: Callable[[str], Any]) -> Any:
 
 def _yaml(text: str) -> Any:
     return yaml.load(text, Loader)  # noqa: S506 (it is a safe one)
+
+
+def _documents(text: str) -> list[Any]:
+    return list(yaml.load_all(text, Loader))

@@ -24,6 +24,8 @@ TOKENS = ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "SIGSTORE_ID_TOKEN")
 _OF_REQUEST = re.compile(r"refs/(?:pull|merge-requests)/([0-9]{1,12})/")
 _STRANGERS = ("pull_request_target", "issue_comment", "workflow_run")
 """Events that run with the default branch's rights on behalf of whoever writes to the project."""
+_MERGES = ("merge_request_event", "external_pull_request_event", "parent_pipeline")
+"""Sources of GitLab's pipelines whose ref may be a branch of that name in somebody's fork."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +106,24 @@ def why_not(signer: IdentitySigner, found: Identity, said: tuple[str, ...], requ
         return "signed by another workflow"
     if signer.forge == "github" and found.trigger in _STRANGERS:
         return f"signed in a run for {found.trigger}, which strangers start"
-    _, at, ref = (signer.workflow or "").partition("@")
-    fixed = bool(at) and "*" not in ref
-    request = found.request or request
-    if request is not None and request == run.pull_request:
+
+    def is_ours() -> bool:
+        """Whether the commit that the forge has written down is in this history, and the one that is signed."""
+        return found.commit in said and run.in_history(found.commit)
+
+    if run.pull_request is not None and (
+        found.request == run.pull_request or (request == run.pull_request and is_ours())
+    ):
         return ""
+    request, branch = found.request or request, found.trigger not in _MERGES
     named = any(matches(pattern, found.ref) for pattern in signer.refs) or not signer.refs
-    if request is None and named:
+    if request is None and branch and named:
         return ""
     # Nobody but its own author has seen what a pull request's or a branch's pipeline does. What it says of commits
     # counts where a branch cannot change it, or where it came with the very commit that is in the history now.
-    if run.merged and (fixed or (found.commit in said and run.in_history(found.commit))):
+    if run.merged and (_is_fixed(signer) or is_ours()):
         return ""
-    what = f"pull request {request}" if request is not None else "another ref"
+    what = f"pull request {request}" if request is not None else "another ref" if branch else "a merge request"
     return f"signed for {what}, whose commit is not in this history" if run.merged else f"signed for {what}"
 
 
@@ -130,6 +137,12 @@ def matches(pattern: str, ref: str) -> bool:
     parts = [".*" if part == "**" else "[^/]*" if part == "*" else re.escape(part)
              for part in re.split(r"(\*\*|\*)", pattern)]  # fmt: skip
     return re.fullmatch("".join(parts), ref) is not None
+
+
+def _is_fixed(signer: IdentitySigner) -> bool:
+    """Whether the workflow comes from one ref, wherever it runs. GitLab names the same file for a fork's branch."""
+    _, at, ref = (signer.workflow or "").partition("@")
+    return signer.forge == "github" and bool(at) and "*" not in ref
 
 
 def _project(signer: IdentitySigner) -> tuple[str, str]:

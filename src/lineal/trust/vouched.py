@@ -33,8 +33,8 @@ class VouchedStages:
 
     @property
     def basis(self) -> str:
-        # What is merged is so for one commit.
-        of = self.run.commit if self.run.merged else ""
+        # What is in the history is so for one commit.
+        of = self.run.commit if self.run.merged or self.run.pull_request is not None else ""
         return f"pipelines {self.sigstore.name} {sorted(map(repr, self.signers))} {self.run.pull_request} {of}"
 
     def __str__(self) -> str:

@@ -15,7 +15,7 @@ from lineal.build.environment import BuildEnvironment
 from lineal.build.proxies import JobProxies
 from lineal.build.result import BuildResult
 from lineal.build.scheduler import Scheduler
-from lineal.build.workshop import Provenance
+from lineal.build.stage_maker import Provenance
 from lineal.clock import Time
 from lineal.dockerfile.stage import Stage, ends
 from lineal.engine import Command, Engine

@@ -97,6 +97,21 @@ def test_a_pull_request_is_believed_in_its_own_pipeline_only() -> None:
     assert reason(github(ANY), found, request=6, own=6) == "signed for pull request 5"
 
 
+@pytest.mark.parametrize("trigger", ["merge_request_event", "external_pull_request_event", "parent_pipeline"])
+def test_a_merge_request_of_gitlab_is_no_branch_whatever_its_ref_is_called(trigger: str) -> None:
+    """A fork's branch `main`, whose pipeline somebody runs in the project: its certificate says refs/heads/main."""
+    fork = replace(GITLAB, commit="f" * 40, trigger=trigger)
+    fixed = gitlab(workflow=".gitlab-ci.yml@refs/heads/main")
+    for signer in (gitlab(), gitlab(ANY), fixed):
+        assert reason(signer, fork) == "signed for a merge request"
+        assert "not in this history" in reason(signer, fork, merged=True)
+        assert reason(signer, fork, (fork.commit,), 5, own=5)
+        # In its own run, and once it is merged.
+        history = (COMMIT, fork.commit)
+        assert reason(signer, fork, (fork.commit,), 5, own=5, history=history) == ""
+        assert reason(signer, fork, (fork.commit,), merged=True, history=history) == ""
+
+
 def test_a_branch_counts_once_the_very_commit_that_its_certificate_names_is_merged() -> None:
     history = (COMMIT, BRANCH.commit)
     assert reason(github(), BRANCH, (BRANCH.commit,), merged=True, history=history) == ""

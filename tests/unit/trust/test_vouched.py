@@ -125,6 +125,8 @@ def test_what_is_remembered_of_a_merge_counts_for_its_commit_only(tmp_path: Path
     run = Run(True, None, "a" * 40, lambda _: True)
     one = vouched(tmp_path, run=run)
     assert one.basis != replace(one, run=replace(run, commit="b" * 40)).basis
+    request = replace(run, merged=False, pull_request=5)
+    assert replace(one, run=request).basis != replace(one, run=replace(request, commit="b" * 40)).basis
     alone = replace(run, merged=False)
     assert replace(one, run=alone).basis == replace(one, run=replace(alone, commit="b" * 40)).basis
     bases = [
@@ -137,5 +139,6 @@ def test_what_is_remembered_of_a_merge_counts_for_its_commit_only(tmp_path: Path
 def test_a_pull_request_believes_its_own(tmp_path: Path) -> None:
     store = MemoryStore()
     index = signed_stage(store, sign=by(BRANCH), builder=Builder(store=STORE, pull_request=7))
-    assert reason(vouched(tmp_path, run=Run(False, 7, "", lambda _: False)), store, index) == ""
+    assert reason(vouched(tmp_path, run=Run(False, 7, "", lambda _: True)), store, index) == ""
+    assert reason(vouched(tmp_path, run=Run(False, 7, "", lambda _: False)), store, index)
     assert reason(vouched(tmp_path), store, index) == "signed for pull request 7"

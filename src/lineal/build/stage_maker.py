@@ -68,8 +68,8 @@ class Work:
             self.seconds += time.monotonic() - began
 
 
-class Workshop:
-    """Where the stages of one build are made. `found` is what is published of them, by checksum; it grows.
+class StageMaker:
+    """Makes and publishes the stages of one build. `found` is what is published of them, by checksum; it grows.
 
     `make` and `publish` may be called from several threads."""
 

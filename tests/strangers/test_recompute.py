@@ -16,6 +16,7 @@ from lineal.oci import Store
 from lineal.oci.image import encode
 from lineal.oci.types import Manifest
 from lineal.publish.referrer import statements
+from lineal.stages.lookup import MOST
 from lineal.store.open import StoreOpener
 from lineal.store.record import CONTENT, PREFIX
 from lineal.store.statement import UNKNOWN
@@ -164,6 +165,23 @@ def test_what_git_does_not_give_is_made_again(project: Project, forge: Callable[
     assert [stage["outcome"] for stage in planned.stages] == ["cached", "cached", "missing", "missing"]
     assert planned.stage("two")["reason"].startswith("hidden: not from a protected pipeline")
     assert project.build(env=PROTECTED).made == ["COPY", "LABEL"]
+
+
+def test_a_flood_of_forged_stages_is_bounded_and_told_of_once(project: Project) -> None:
+    commit(project)
+    opened, store = of_branch(project), store_of(project)
+    two = opened.stage("two")
+    genuine = store.manifest(two["tag"])
+    assert genuine is not None
+    image = evil(store, genuine)
+    for created in range(1, MOST + 8):
+        index = forged(store, genuine, lambda _: None, image, created=str(created))
+        store.put_manifest(index, stage_tag(two["checksum"], created))
+    for tag in (two["checksum"], f"{two['checksum']}.open"):
+        store.put_manifest(index, tag)
+    ran = project.plan(env=PROTECTED)
+    assert ran.stderr.count("publications of the stage") == 1
+    assert ran.stage("two")["digest"] == two["digest"], "it is among the newest"
 
 
 def test_one_true_stage_among_forged_ones_is_found(project: Project) -> None:

@@ -303,6 +303,7 @@ class Lookup:
             self.store, self.line, self.history, self.pool, self.time, judge=judge, lane=lane, warn=self._warn
         )
         found.broken, found.beside, found._history_lock = self.broken, self.beside, self._history_lock
+        found._flooded = self._flooded
         return found
 
     def _foreign(self, record: Record) -> str:

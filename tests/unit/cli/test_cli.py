@@ -309,27 +309,6 @@ def test_a_finished_run_leaves_no_files(project: Lineal, tmp_path: Path) -> None
         assert list((tmp_path / "tmp").iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_while_the_last_threads_end_ends_just_the_wait(project: Lineal, number: signal.Signals) -> None:
-    script = """if True:
-        import sys, threading, time
-        from lineal.cli import main
-        def upload():
-            threading.main_thread().join()
-            print("waiting", file=sys.stderr, flush=True)
-            time.sleep(600)
-        threading.Thread(target=upload).start()
-        sys.argv = ["lineal", "schema"]
-        main()
-    """
-    process = started(project, "-c", script, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stderr is not None and process.stderr.readline() == "waiting\n"
-    process.send_signal(number)
-    output, said = process.communicate(timeout=300)
-    assert (process.returncode, said) == (0, "")
-    assert json.loads(output)
-
-
 @pytest.mark.parametrize("engine", ["auto", "buildkit:tcp://buildkit.example.com:1234", "buildkitd"])
 def test_a_fully_cached_run_loads_nothing_that_only_building_needs(project: Lineal, engine: str) -> None:
     assert project("build").code == 0

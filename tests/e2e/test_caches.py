@@ -342,3 +342,32 @@ def test_whether_a_layer_depends_on_its_cache_is_told(runner: Runners) -> None:
     assert len(snapshots(runner.project)) == 1
     other = runner.project.lineal("verify", "--rebuild", "app:9", "--repo", runner.project.store)
     assert (other.code, "with a cache mount. Name it by" in other.stderr) == (3, True)
+
+
+def test_with_another_image_and_what_git_proves_it_is_made_again_as_a_build_does(runner: Runners) -> None:
+    """A branch without the key has published the COPY, and the RUN has another image's reference in it."""
+    repo, store = runner.project.repo, runner.project.store
+    files = {
+        "lineal.yaml": "project: shop\ncaches: {persist: true}\ntrust: {key: required}\n"
+        "images: {app: {needs: {OTHER: other}}, other: {dockerfile: other}}\n",
+        "Dockerfile": f"FROM {runner.base}\nCOPY number .\nARG OTHER\n"
+        "RUN --mount=type=cache,target=/c echo $OTHER >/o\n",
+        "other": "FROM scratch\nCOPY number /\n",
+    }
+    repo.write({**files, "number": "1"})
+    runner.build(env=KEY)
+    repo.write({"number": "2"})
+    branch = {
+        "GITLAB_CI": "true", "CI_PIPELINE_SOURCE": "push", "CI_COMMIT_SHA": repo.head(), "CI_COMMIT_BRANCH": "x",
+        "CI_COMMIT_REF_NAME": "x", "CI_COMMIT_REF_PROTECTED": "false", "CI_DEFAULT_BRANCH": "main",
+    }  # fmt: skip
+    runner.build(env=branch)
+    built = runner.build(env=KEY)
+    assert built.made == ["RUN"]
+    wanted = runner.project.contents.files(str(built.digests["app"]))["o"].decode().strip()
+    assert wanted == next(one["ref"] for one in built.report["images"] if one["name"] == "other")
+    told = runner.project.lineal(
+        "verify", "--rebuild", "app:4", "--repo", store, cwd=repo.path, env=next(runner.environments) | KEY
+    )
+    assert told.code == 0, told.stderr
+    assert "the layer is the same with its caches and without" in told.stdout

@@ -172,6 +172,15 @@ def test_the_next_job_has_the_outputs(shop: Project) -> None:
 
 
 @pytest.mark.long
+def test_a_job_keeps_its_page(shop: Project) -> None:
+    use(shop, "gitlab-page.yml")
+    done = shop.pipeline()
+    assert done.code == 0, done.text
+    assert "<h1>✅ Built " in (done.folder / "builds/lineal-build/.lineal/report.html").read_text()
+    assert done.outcomes("lineal-build")
+
+
+@pytest.mark.long
 def test_what_one_job_makes_is_in_the_image_of_the_next(shop: Project) -> None:
     make = "#!/bin/sh\nmkdir -p web/dist && tr a-z A-Z <web/page >web/dist/page\n"
     shop.repo.git("rm", "--quiet", "-r", ".")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from lineal.assemble.allowance import Allowance
 from lineal.assemble.filesystem import Filesystem
@@ -41,14 +42,16 @@ def published(store: Store, index: Manifest) -> tuple[str, str]:
 
 
 def made_again(
-    stage: Stage, parent: Manifest | None, sources: Mapping[str, Manifest], environment: BuildEnvironment
-) -> Built:
-    """The stage as it becomes on published stages, whose indexes these are. Raises `LinealError`."""
+    stage: Stage, parent: Manifest | None, sources: Mapping[str, Manifest], environment: BuildEnvironment,
+    references: Mapping[str, str] = MappingProxyType({}),
+) -> Built:  # fmt: skip
+    """The stage as it becomes on published stages, whose indexes these are; `references` are those of the images that
+    it needs. Raises `LinealError`."""
     store = environment.store
     inputs = StageInputs(
         parent=_load(store, parent, stage.platform) if parent else None,
         sources={name: _load(store, source, stage.platform) for name, source in sources.items()},
-        references={},
+        references=references,
     )
     built, _ = build(stage, inputs, environment, lambda _line: None)
     return built

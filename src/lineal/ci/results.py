@@ -12,6 +12,8 @@ class ResultFiles:
     """Takes a sentence for people about what has no room in a file."""
     report: str = ""
     """The path of `--report`, empty without it."""
+    html: str = ""
+    """The path of `--report-html`, empty without it."""
     dotenv: str = ""
     """The path of `--dotenv`, empty without it."""
     summary: bool = True

@@ -31,9 +31,11 @@ def main(around: AbstractContextManager[object] | None = None) -> NoReturn:
     arguments are read, and may fail as a command may."""
     code = _main(around or nullcontext())
     if code != _INTERRUPTED:
-        # As at the end of every Python program: threads end what they do, and then what was registered runs.
-        threading._shutdown()  # type: ignore[attr-defined]
-        atexit._run_exitfuncs()
+        # As at the end of every Python program: threads end what they do, and then what was registered runs. Ctrl-C
+        # ends that alone: what the run has come to is known.
+        with suppress(KeyboardInterrupt):
+            threading._shutdown()  # type: ignore[attr-defined]
+            atexit._run_exitfuncs()
     try:
         sys.stdout.flush()
     except (OSError, ValueError):

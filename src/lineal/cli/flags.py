@@ -50,6 +50,7 @@ AWAY: list[Callable[[Any], Any]] = [*_NAMES, *FETCH]
 NAMES: list[Callable[[Any], Any]] = [*_NAMES, _DEBUG]
 REPORT: list[Callable[[Any], Any]] = [
     option("--report", "Write a JSON report of the run to this file.", metavar="FILE"),
+    option("--report-html", "Write the report as a page for people to this file.", metavar="FILE"),
 ]
 STORE: list[Callable[[Any], Any]] = [
     option("--repo", "The store: HOST/REPOSITORY, or layout:PATH for a directory.", metavar="STORE"),

@@ -41,6 +41,7 @@ def settings_of(session: Session) -> dict[str, Setting[Any]]:
         "server-side": settings.server_side,
         "overwrite-tag": settings.overwrite_tag,
         "report": settings.report,
+        "report-html": settings.report_html,
         "cleanup.keep_days": store.keep_days,
         "insecure-registry": _listed(settings.insecure_registries),
         "registry-mirror": _listed(settings.registry_mirrors),

@@ -45,6 +45,7 @@ def check_files(session: Session, *, dotenv: bool = True) -> None:
     settings = session.settings
     for option, what, setting in [
         ("report", "report", settings.report),
+        ("report-html", "page", settings.report_html),
         *[("dotenv", "variables", settings.dotenv)] * dotenv,
     ]:
         path = setting.value

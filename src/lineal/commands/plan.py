@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from lineal.build.result import BuildResult
@@ -20,7 +21,7 @@ from lineal.config.model import FILE
 from lineal.context.uncommitted import find, refuse
 from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.images import ImageGraphs, read_images
-from lineal.dockerfile.stage import Parts, ends
+from lineal.dockerfile.stage import Parts, Platforms, ends
 from lineal.errors import BadConfiguration, LinealError
 from lineal.report.stage_graph import planned
 from lineal.session.session import Session
@@ -75,10 +76,7 @@ def plan_images(
     sboms = graphs.sboms if Finishing(session).publishes else {}
     last = [*ends(graphs.images), *ends(sboms)]
     session.lookup.beside = beside(last, {name: entries(one.secrets) for name, one in images.items()})
-    prover = prover_of(session)
-    found = resolve(graphs.images, session.lookup, session.platforms, sboms, prover.recall if prover else None)
-    if prover is not None and found.needed:
-        found = prover.proved(found)
+    found = resolved(session, graphs.images, session.platforms, sboms)
     for note in session.history.notes:
         session.progress.warn(note)
     unknown = [
@@ -89,6 +87,16 @@ def plan_images(
         return found
     reasons = _reasons(session, graphs.images)
     return found.with_reasons({checksum: reasons[checksum] for checksum in unknown if checksum in reasons})
+
+
+def resolved(
+    session: Session, images: Mapping[str, Parts], platforms: Platforms = frozenset(),
+    sboms: Mapping[str, Parts] = MappingProxyType({}),
+) -> BuildPlan:  # fmt: skip
+    """What the store has of these images, with what nobody vouches for and git proves. Raises `LinealError`."""
+    prover = prover_of(session)
+    found = resolve(images, session.lookup, platforms, sboms, prover.recall if prover else None)
+    return prover.proved(found) if prover is not None and found.needed else found
 
 
 def _check_platforms(session: Session, graphs: ImageGraphs) -> None:

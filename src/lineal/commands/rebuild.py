@@ -6,45 +6,50 @@ What differs is information: a command may well make other bytes each time."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lineal.commands.caches import run_caches
 from lineal.commands.environment import private_environment
+from lineal.commands.finish import Finishing
 from lineal.commands.output import show
-from lineal.commands.plan import plan_images
+from lineal.commands.plan import plan_images, resolved
 from lineal.dockerfile.instructions import RunInstruction
 from lineal.dockerfile.stage import Stage
 from lineal.errors import BadConfiguration
-from lineal.oci.image import content
+from lineal.oci.image import content, read_image
 from lineal.session.session import Session
-from lineal.stages.plan import title
+from lineal.stages.plan import BuildPlan, title
+from lineal.store.record import image_digest
 from lineal.tar.compression import open_archive
 from lineal.tar.reader import TarReader
 from lineal.text import plural, printable, quoted
 
 if TYPE_CHECKING:
     from lineal.oci import Store
-    from lineal.oci.types import Descriptor, Manifest
+    from lineal.oci.types import Descriptor
+    from lineal.stages.lookup import Candidate
 
 _SHOWN = 10
 
 
 def rebuild(session: Session, name: str) -> None:
     """The whole command; `name` is IMAGE:LINE or how a checksum begins. Raises `LinealError`."""
-    stage = _stage(session, name)
+    plan = plan_images(session)
+    stage = _stage(plan, name)
     below = _published(session, stage)
+    references = _references(session, plan, stage, below)
     found = []
     for without in (False, True):
         session.progress.note(f"{title(stage)} is made {'without' if without else 'with'} its caches")
-        found.append(_files(session, stage, below, without))
+        found.append(_files(session, stage, below, references, without))
     show(_told(stage, *found))
 
 
-def _stage(session: Session, name: str) -> Stage:
+def _stage(plan: BuildPlan, name: str) -> Stage:
     """Raises `BadConfiguration` for what is no `RUN` with a cache."""
-    for stage in plan_images(session).stages():
+    for stage in plan.stages():
         named = (f"{stage.image}:{stage.place.line}", stage.checksum, stage.checksum[:12])
         if name in named and _has_cache(stage):
             return stage
@@ -59,28 +64,42 @@ def _has_cache(stage: Stage) -> bool:
     return isinstance(stage.op, RunInstruction) and any(mount.type == "cache" for mount in stage.op.mounts)
 
 
-def _published(session: Session, stage: Stage) -> dict[str, Manifest]:
-    """The indexes of the stages that it is made of, by checksum."""
-    needed = {one.checksum: one for one in stage.dependencies()}
-    resolved = session.lookup.find(list(needed))
-    missing = [needed[checksum] for checksum, one in resolved.items() if one.candidate is None]
-    if missing:
+def _published(session: Session, stage: Stage) -> dict[str, Candidate]:
+    """The stages that it is made of, by checksum, as a build finds them."""
+    below = {one.checksum: {one.platform: one} for one in stage.dependencies()}
+    found = resolved(session, below)
+    if found.needed:
         raise BadConfiguration(
-            f"{title(missing[0])}, which it is made of, is not published.",
+            f"{title(found.needed[0])}, which it is made of, is not published.",
             id="LN-1065",
             remedy="Build the image first: `lineal build`.",
         )
-    return {checksum: one.candidate.index for checksum, one in resolved.items() if one.candidate is not None}
+    return {checksum: one for checksum in below if (one := found.resolutions[checksum].candidate) is not None}
 
 
-def _files(session: Session, stage: Stage, below: dict[str, Manifest], without: bool) -> dict[str, str]:
+def _references(
+    session: Session, plan: BuildPlan, stage: Stage, below: Mapping[str, Candidate]
+) -> dict[str, str]:  # fmt: skip
+    """Those of the images that it needs, as in a build."""
+    finished = Finishing(session).reference_in(plan)
+    found = {}
+    for key, need in stage.needs.items():
+        candidate = below[need.checksum]
+        image = read_image(session.store, image_digest(candidate.index), need.platform)
+        found[key] = finished(candidate, image) or candidate.reference(session.store.address)
+    return found
+
+
+def _files(
+    session: Session, stage: Stage, below: Mapping[str, Candidate], references: Mapping[str, str], without: bool
+) -> dict[str, str]:  # fmt: skip
     """What the command leaves: by path all that is to be told of a file, but its time."""
     from lineal.build.proof import made_again
 
     environment = replace(private_environment(session), caches=run_caches(session, without=without))
-    parent = below[stage.parent.checksum] if stage.parent else None
-    sources = {name: below[one.checksum] for name, one in stage.sources.items()}
-    made = made_again(stage, parent, sources, environment)
+    parent = below[stage.parent.checksum].index if stage.parent else None
+    sources = {name: below[one.checksum].index for name, one in stage.sources.items()}
+    made = made_again(stage, parent, sources, environment, references)
     return dict(_entries(environment.store, made.image.layers[-1]))
 
 

@@ -80,8 +80,7 @@ def reporting(session: Session, command: str, *, table: bool = True) -> Iterator
                     sys.stderr.flush()
             leave(report, session)
         elif failure is not None:
-            files = ResultFiles(session.progress.warn, summary=session.settings.summary)
-            leave_error(command, failure, session.settings.environ, files)
+            leave_error(command, failure, session.settings.environ, files_of(session))
 
 
 # --- the report -------------------------------------------------------------------------------------------------
@@ -207,13 +206,23 @@ def error_report(error: BaseException) -> ErrorReport:
 # --- the files --------------------------------------------------------------------------------------------------
 
 
+def files_of(session: Session) -> ResultFiles:
+    settings = session.settings
+    return ResultFiles(
+        session.progress.warn,
+        report=settings.report.value,
+        html=settings.report_html.value,
+        dotenv=settings.dotenv.value,
+        summary=settings.summary,
+    )
+
+
 def leave(report: Report, session: Session) -> None:
     """Write every file that the run was asked for. A report that cannot be written never hides the run's own
     failure."""
-    settings = session.settings
-    files = ResultFiles(session.progress.warn, settings.report.value, settings.dotenv.value, settings.summary)
+    environ, files = session.settings.environ, files_of(session)
     failures: list[BadConfiguration] = []
-    for write in (_write_report, *(provider.write_results for provider in every_provider(settings.environ))):
+    for write in (_write_report, _write_page, *(provider.write_results for provider in every_provider(environ))):
         try:
             write(report, files)
         except BadConfiguration as error:
@@ -225,17 +234,32 @@ def leave(report: Report, session: Session) -> None:
 
 
 def leave_error(command: str, error: BaseException, environ: Mapping[str, str], files: ResultFiles) -> None:
-    """Leave the page of a run that ended before it had anything to report."""
+    """Leave the pages of a run that ended before it had anything to report."""
+    told = error_report(error)
+    with suppress(LinealError):
+        _write_page(Report(lineal=__version__, command=command, project=None, store=None, context=None, images=[],
+                           stages=[], error=told), files)  # fmt: skip
     with suppress(LinealError):
         for provider in every_provider(environ):
-            provider.write_error(command, error_report(error), files)
+            provider.write_error(command, told, files)
 
 
 def _write_report(report: Report, files: ResultFiles) -> None:
-    if not files.report:
-        return
+    if files.report:
+        _write("report", files.report, encode(report))
+
+
+def _write_page(report: Report, files: ResultFiles) -> None:
+    if files.html:
+        from lineal.report.html import page
+
+        _write("report-html", files.html, page(report).encode())
+
+
+def _write(option: str, path: str, data: bytes) -> None:
     try:
-        Path(files.report).write_bytes(encode(report))
+        Path(path).write_bytes(data)
     except OSError as error:
-        sentence = f"The report cannot be written to {files.report}: {error.strerror}."
-        raise BadConfiguration(sentence, id="LN-1017", remedy="Correct --report.") from None
+        what = "report" if option == "report" else "page"
+        sentence = f"The {what} cannot be written to {path}: {error.strerror}."
+        raise BadConfiguration(sentence, id="LN-1017", remedy=f"Correct --{option}.") from None

@@ -22,6 +22,7 @@ class Options:
     kube_version: str | None = None
     timeout: str | None = None
     report: str | None = None
+    report_html: str | None = None
     dotenv: str | None = None
     template: str | None = None
     bundle_version: str | None = None

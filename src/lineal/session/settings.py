@@ -84,6 +84,7 @@ class Settings:
     runners: Setting[Mapping[str, tuple[str, ...]]]
     """Labels of the runners for platforms."""
     report: Setting[str]
+    report_html: Setting[str]
     dotenv: Setting[str]
     summary: bool
     """Whether GitHub's job summary is written; only a variable says no."""
@@ -187,6 +188,7 @@ def _settings(options: Options) -> Settings:
         render_templates=read.lines("template", options.render_template, variable=RENDER_TEMPLATE),
         runners=_runners(read.lines("runner", options.runner)),
         report=read.text("report", options.report),
+        report_html=read.text("report-html", options.report_html),
         dotenv=read.text("dotenv", options.dotenv),
         summary=wants_summary(options.environ),
     )

@@ -10,11 +10,11 @@ from itertools import groupby, takewhile
 
 from lineal.ci.github.summary.changes import blocks
 from lineal.ci.github.summary.failure import output, sentence, steps
-from lineal.ci.github.summary.headline import headline
 from lineal.ci.github.summary.markdown_escape import code, plain
 from lineal.ci.github.summary.mermaid import graph
 from lineal.ci.github.summary.step_summary import BUDGET
 from lineal.ci.github.summary.timeline import timeline
+from lineal.report.headline import headline
 from lineal.report.model import (
     BundleReport,
     ContextReport,
@@ -117,7 +117,7 @@ class _Writer:
 
 
 def _head(report: Report) -> Iterator[str]:
-    yield f"### {headline(report)}"
+    yield f"### {headline(report, code)}"
     if report.error is not None:
         # The sentence may say that the output is above it, as it is in the log.
         yield from output(report)

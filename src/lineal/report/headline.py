@@ -1,10 +1,10 @@
-"""The run in one sentence: the first line of the page, read by people who read nothing else."""
+"""The run in one sentence: the first line of a page, read by people who read nothing else."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from lineal.ci.github.summary.markdown_escape import code
+from lineal.report.markup import Code
 from lineal.report.model import ReleaseReport, Report
 from lineal.report.stage_graph import StageGraph, worst
 from lineal.text import plural
@@ -14,14 +14,14 @@ _INTERRUPTED = 130
 _DEPLOYS = ("deploy", "converge")
 
 
-def headline(report: Report) -> str:
-    """Markdown, on one line."""
+def headline(report: Report, code: Code) -> str:
+    """On one line, in the markup of `code`."""
     if report.error is not None:
-        return _failed(report)
+        return _failed(report, code)
     new = [name for name, outcome in _outcomes(report).items() if outcome in ("missing", "built", "assembled")]
     if report.command == "plan":
-        return _planned(report, new)
-    parts = list(_parts(report, new))
+        return _planned(report, new, code)
+    parts = list(_parts(report, new, code))
     if not parts:
         return f"✅ {_all(report).capitalize()}."
     sentence = ", and ".join(parts)
@@ -30,22 +30,22 @@ def headline(report: Report) -> str:
     return f"{mark} {sentence[0].upper()}{sentence[1:]}{_others(report, new) if new else ''}."
 
 
-def _parts(report: Report, new: Sequence[str]) -> Iterator[str]:
+def _parts(report: Report, new: Sequence[str], code: Code) -> Iterator[str]:
     """The deeds of the run, each a verb and its object."""
     if new:
-        yield f"built {_names(new)}"
+        yield f"built {_names(new, code)}"
         if not report.may_write:
             yield "published nothing"
     elif report.command in ("build", "converge"):
         yield "built nothing" if report.release is not None else f"nothing to build: {_all(report)} already"
     if report.command == "render":
         yield f"rendered the manifests with {plural(len(report.images), 'image')}"
-        yield from _handed_over(report)
+        yield from _handed_over(report, code)
     if report.release is not None:
-        yield _released(report, report.release)
+        yield _released(report, report.release, code)
 
 
-def _handed_over(report: Report) -> Iterator[str]:
+def _handed_over(report: Report, code: Code) -> Iterator[str]:
     found = report.handover
     if found is None:
         return
@@ -58,7 +58,7 @@ def _handed_over(report: Report) -> Iterator[str]:
         )
 
 
-def _released(report: Report, release: ReleaseReport) -> str:
+def _released(report: Report, release: ReleaseReport, code: Code) -> str:
     name = code(release.name)
     if report.command == "dismiss":
         there = release.status == "uninstalled"
@@ -78,15 +78,15 @@ def _outcomes(report: Report) -> dict[str, str]:
     return {image.name: worst(lineage.own(image.name)) for image in report.images}
 
 
-def _planned(report: Report, new: Sequence[str]) -> str:
+def _planned(report: Report, new: Sequence[str], code: Code) -> str:
     if not new and report.changes:
         return f"📋 Nothing to build; {plural(len(report.changes), 'object')} in the cluster would change."
     if not new:
         return f"✅ Nothing to build: {_all(report)}."
-    return f"📋 {_names(new)} would be built{_others(report, new)}."
+    return f"📋 {_names(new, code)} would be built{_others(report, new)}."
 
 
-def _names(names: Sequence[str]) -> str:
+def _names(names: Sequence[str], code: Code) -> str:
     if len(names) > _NAMED:
         return plural(len(names), "image")
     shown = [code(name) for name in names]
@@ -105,7 +105,7 @@ def _all(report: Report) -> str:
     return f"all {count} images were there"
 
 
-def _failed(report: Report) -> str:
+def _failed(report: Report, code: Code) -> str:
     assert report.error is not None
     if report.error.code == _INTERRUPTED:
         return f"🛑 {code('lineal ' + report.command)} was interrupted."

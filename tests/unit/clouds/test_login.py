@@ -136,6 +136,7 @@ LOOK_ALIKE = [
     "evil-public.ecr.aws", "evil.public.ecr.aws", "x.gcr.io", "evilgcr.io", "eu.evilgcr.io", "evil.pkg.dev",
     f"evil.{GAR}", f"{GAR}.evil.example", "docker.pkg.dev", "-docker.pkg.dev", "evil.example-docker.pkg.dev",
     f"{ACR}.evil.example", "teamregistry.westeurope.data.azurecr.io", ".azurecr.io", "evil.example#.azurecr.io",
+    f"{ECR}.evil.amazonaws.com", f"{GAR}.evil.pkg.dev", f"{ACR}.evil.azurecr.io",
 ]  # fmt: skip
 
 

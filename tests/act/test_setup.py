@@ -60,7 +60,7 @@ def eks(act: Act, cluster: kube.Cluster, tmp_path: Path) -> None:
               "runs": {"using": "composite", "steps": [{"shell": "bash", "run": "true"}]}}  # fmt: skip
     (tmp_path / "aws-action").mkdir()
     (tmp_path / "aws-action/action.yml").write_text(json.dumps(action))
-    act.actions["aws-actions/configure-aws-credentials@v5"] = tmp_path / "aws-action"
+    act.actions["aws-actions/configure-aws-credentials@v6"] = tmp_path / "aws-action"
     config = yaml.safe_load(cluster.kubeconfig())
     config["users"][0]["user"] = {"exec": PLUGIN}
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))

@@ -16,7 +16,7 @@ from tests.e2e.parts import Directory
 from tests.runner.image import Image, Unavailable, build, ready
 from tests.runner.runner import DOCKER
 
-MOST = 110_000_000
+MOST = 112_000_000
 
 
 @pytest.fixture(scope="module")

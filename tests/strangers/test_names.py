@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs", "examples", "gitlab-ci", "action.yml",
          "src", "scripts", ".github", "Dockerfile")  # fmt: skip
-OWNERS = frozenset({"actions", "docker", "azure", "helm"})
+OWNERS = frozenset({"actions", "aws-actions", "docker", "azure", "helm"})
 """Whose actions there are, for longer than we are."""
 PACKAGES = frozenset({".", "lightkube<2"})
 

@@ -95,9 +95,9 @@ class Store(Protocol):
 
         Empty when the repository does not exist yet. A registry may show a new tag late."""
 
-    def listed(self, prefix: str) -> Listed:  # noqa: ARG002 (most stores list all for the same price)
-        """The tags that begin with `prefix`, and all others where they come along."""
-        return Listed(self.tags(), whole=True)
+    def listed(self, prefix: str) -> Listed:
+        """The tags that begin with `prefix`, and all others where they come along at no price."""
+        return Listed(self.tags(prefix), whole=False)
 
     def has_blob(self, digest: str) -> bool: ...
 

@@ -18,7 +18,7 @@ from lineal.errors import BadConfiguration, MissingContent
 from lineal.git.commit import Commit
 from lineal.git.history import Ancestry, HistoryAnswer
 from lineal.git.lfs import Pointer
-from lineal.oci import Conflict, Store, Traffic
+from lineal.oci import Conflict, Listed, Store, Traffic
 from lineal.oci.image import image_of
 from lineal.oci.types import Blob, Descriptor, Manifest
 from lineal.stages.publish import Built
@@ -166,6 +166,9 @@ class MemoryStore(Store):
     def try_tag(self, manifest: Manifest, tag: str) -> bool:
         self.put_manifest(manifest, tag)
         return True
+
+    def listed(self, prefix: str) -> Listed:
+        return Listed(self.tags(), whole=True)
 
     def tags(self, prefix: str = "") -> list[str]:
         self._request("tags", "")

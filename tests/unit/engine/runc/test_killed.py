@@ -15,6 +15,9 @@ from tests.unit.engine.docker.conftest import MemoryStore
 
 from .conftest import MOUNTS, control_groups, left, opened
 
+ROOT = Path(__file__).parents[4]
+"""Not the working directory: other tests of this process change it."""
+
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -61,9 +64,7 @@ def test_a_run_that_is_killed_leaves_nothing(base: tuple[MemoryStore, Image], tm
     command, told = [sys.executable, "-c", SCRIPT, str(root), where], tmp_path / "stderr"
     with (
         told.open("wb") as errors,
-        subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, cwd=Path.cwd()
-        ) as run,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, cwd=ROOT) as run,
     ):
         assert run.stdout is not None
         assert run.stdout.readline() == b"now\n", told.read_text(errors="replace")

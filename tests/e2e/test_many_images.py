@@ -77,7 +77,7 @@ def test_twice_the_images_are_planned_with_twice_the_work(
             found = grown(lines, more_lines)
             assert not found, f"{args}: {found}"
         # How many answers a list of tags gives depends on how fast the stages come; a square would be four times.
-        assert more_report["requests"] < 3 * report["requests"]
+        assert more_report["requests"] < 2.6 * report["requests"]
     assert more_report["requests"] <= 2 * many.images
 
 

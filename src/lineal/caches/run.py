@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from threading import Lock
@@ -219,7 +219,6 @@ class _Cache:
         except Broken as error:
             self._cold(str(error))
             return None
-        # Threads of its own: who waits here for a pack must not wait for itself.
         packs = PackReader(self.settings.lookup.store, snapshot.packs, self.pool, self._budget())
         packs.begin()
         return snapshot, packs
@@ -322,6 +321,3 @@ class _Cache:
     def _given_up(self, reason: str) -> None:
         self._latest, self.report.kept = None, "given up"
         self.settings.notes.warn(f"The cache {printable(self.key.id)} is not kept: {reason.rstrip('.')}.")
-
-
-Caches = Callable[[], RunCaches]

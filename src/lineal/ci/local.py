@@ -66,11 +66,8 @@ class Local:
         return "", ""
 
     @property
-    def offers_identity(self) -> bool:
-        return False
-
-    def identity_token(self) -> str:
-        raise NotImplementedError
+    def identity_token(self) -> None:
+        return None
 
     @property
     def identity_lines(self) -> str:

@@ -62,11 +62,9 @@ class Provider(Protocol):
         """The registries that the job may use by right."""
 
     @property
-    def offers_identity(self) -> bool:
-        """Whether it vouches for the job where it is asked to."""
-
-    def identity_token(self) -> str:
-        """A secret by which Sigstore knows the job, where the provider offers one. Raises `Unreachable`."""
+    def identity_token(self) -> Callable[[], str] | None:
+        """Asks for a secret by which Sigstore knows the job, and may raise `Unreachable`; None where the provider
+        does not vouch for it."""
 
     @property
     def identity_lines(self) -> str:

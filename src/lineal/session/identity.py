@@ -46,7 +46,7 @@ class IdentityOfRun:
     @property
     def is_offered(self) -> bool:
         """Whether the CI would vouch for the run. For a commit that is not the project's own it is not asked."""
-        return bool(self.accepted) and self.context.trusted and provider_of(self.environ).offers_identity
+        return bool(self.accepted) and self.context.trusted and self._ask is not None
 
     @cached_property
     def is_believed(self) -> bool:
@@ -74,9 +74,14 @@ class IdentityOfRun:
 
     def token(self) -> str:
         """A secret. Raises `Unreachable`."""
-        found = provider_of(self.environ).identity_token()
+        assert self._ask is not None
+        found = self._ask()
         self.hide(found)
         return found
+
+    @property
+    def _ask(self) -> Callable[[], str] | None:
+        return provider_of(self.environ).identity_token
 
     def check(self) -> None:
         """Before anything is built: make sure that somebody believes what the run would sign, unless it is one that

@@ -74,15 +74,10 @@ class GitHub:
         return (Login(host, "GITHUB_TOKEN", self.environ.get("GITHUB_ACTOR") or "x-access-token", token),)
 
     @property
-    def offers_identity(self) -> bool:
-        from lineal.ci.github.identity import is_offered
+    def identity_token(self) -> Callable[[], str] | None:
+        from lineal.ci.github.identity import identity_token, is_offered
 
-        return is_offered(self.environ)
-
-    def identity_token(self) -> str:
-        from lineal.ci.github.identity import identity_token
-
-        return identity_token(self.environ, "sigstore")
+        return (lambda: identity_token(self.environ, "sigstore")) if is_offered(self.environ) else None
 
     @property
     def identity_lines(self) -> str:

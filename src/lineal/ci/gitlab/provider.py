@@ -57,11 +57,9 @@ class GitLab:
         return f"{project}//{config}@refs/{kind}/{ref}" if project else "", self.job()
 
     @property
-    def offers_identity(self) -> bool:
-        return bool(self.environ.get("SIGSTORE_ID_TOKEN"))
-
-    def identity_token(self) -> str:
-        return self.environ["SIGSTORE_ID_TOKEN"]
+    def identity_token(self) -> Callable[[], str] | None:
+        token = self.environ.get("SIGSTORE_ID_TOKEN")
+        return (lambda: token) if token else None
 
     @property
     def identity_lines(self) -> str:

@@ -34,8 +34,9 @@ class ReadThroughStore(Store):
         return list(dict.fromkeys([*self.upper.tags(prefix), *self.lower.tags(prefix)]))
 
     def listed(self, prefix: str) -> Listed:
-        upper, lower = self.upper.listed(prefix), self.lower.listed(prefix)
-        return Listed(list(dict.fromkeys([*upper.tags, *lower.tags])), upper.whole and lower.whole)
+        lower = self.lower.listed(prefix)
+        own = self.upper.tags("" if lower.whole else prefix)
+        return Listed(list(dict.fromkeys([*own, *lower.tags])), lower.whole)
 
     def has_blob(self, digest: str) -> bool:
         return self.upper.has_blob(digest) or self.lower.has_blob(digest)

@@ -22,6 +22,7 @@ from lineal.report.model import ImageReport
 from lineal.session.session import Session
 from lineal.session.signing import sign_alone
 from lineal.store.open import is_directory
+from lineal.store.statement import STATEMENT
 
 if TYPE_CHECKING:
     from lineal.report.model import Report
@@ -38,7 +39,8 @@ def publish(session: Session) -> None:
         told.result = Finishing.of(session, unbuilt(session, plan_images(session, release=inputs)))
         made = publishing.make(session, inputs, told.result)
         made = vouched(session.trust.marks, made, session.signing.sign_as(SIGNED))
-        reference = publishing.put(session, made, web_address(session.checkout))
+        sign = session.signing.sign_as(STATEMENT)
+        reference = publishing.put(session, made, web_address(session.checkout), sign)
     session.progress.note(f"Published the bundle {made.version} of commit {made.commit[:12]}.")
     show(f"{reference}\n")
 
@@ -85,10 +87,11 @@ def copy_bundle(session: Session, reference: str, to: str, *, all_images: bool =
     beside(target)
     helm = find_helm(session, needed=all_images)
     vouchers = vouchers_of(session.settings.environ, session.given_policy)
-    sign = sign_alone(session.settings.environ, session.start, SIGNED)
+    environ, start = session.settings.environ, session.start
+    sign, sign_statement = (sign_alone(environ, start, kind) for kind in (SIGNED, STATEMENT))
     bundle, manifest = registry.get(session.stores.image(address, target)[0], version, reference, vouchers)
     moved = BundleCopy(session, bundle, reference, target, helm).carry_out(all_images)
     copied = vouched(vouchers.marks, moved, sign)
     found = manifest.json.get("annotations")
     page = found.get("org.opencontainers.image.source") if isinstance(found, dict) else None
-    return put_beside(target, copied, page if isinstance(page, str) else None, session.progress.note)
+    return put_beside(target, copied, page if isinstance(page, str) else None, session.progress, sign_statement)

@@ -25,7 +25,8 @@ _EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 _EMPTY = Blob.of(b"{}")
 STATED = PREFIX + "statement"
 """The annotation with the digest of the statement inside, by which a run finds that it has been said already."""
-_SIGNER = PREFIX + "signer"
+SIGNER = PREFIX + "signer"
+"""The annotation with the name of who signed."""
 _BUNDLE_PREDICATE = "dev.sigstore.bundle.predicateType"
 
 
@@ -57,7 +58,7 @@ def referrer(statement: bytes, subject: Descriptor, sign: Sign | None, predicate
         annotations = {
             "dev.sigstore.bundle.content": "dsse-envelope",
             _BUNDLE_PREDICATE: predicate,
-            _SIGNER: json.loads(signatures)[0]["keyid"],
+            SIGNER: json.loads(signatures)[0]["keyid"],
         }
     annotations |= {STATED: Blob.of(statement).digest}
     layer = {**Descriptor(kind, blob.digest, blob.size).to_json()}
@@ -149,7 +150,7 @@ def _is_said(entry: Mapping[str, Any], signer: str | None, predicate: str) -> bo
         isinstance(annotations, dict)
         and STATED in annotations
         and annotations.get(_BUNDLE_PREDICATE if signer else PREDICATE) == predicate
-        and annotations.get(_SIGNER) == signer
+        and annotations.get(SIGNER) == signer
         and entry.get("artifactType") == (BUNDLE if signer else STATEMENT)
     )
 

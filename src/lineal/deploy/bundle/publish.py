@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -20,8 +20,9 @@ from lineal.deploy.bundle.bundle import (
     tagged_version,
     written,
 )
+from lineal.deploy.bundle.signature import attach_signature
 from lineal.deploy.helm.chart_archive import unpack
-from lineal.errors import BadConfiguration, DeployFailed
+from lineal.errors import BadConfiguration, DeployFailed, LinealError
 from lineal.git.cache import cache_directory
 from lineal.git.commit_count import commit_count
 from lineal.oci import Store
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
     from lineal.deploy.helm.client import Helm
     from lineal.deploy.inputs import ReleaseInputs
     from lineal.deploy.release import Chart, Release
+    from lineal.progress import Progress
     from lineal.session.session import Session
+    from lineal.store.record import Sign
 
 LIST = "bundle"
 """The repository below that of the images in which all bundles are, whatever their charts are called."""
@@ -78,33 +81,39 @@ def beside(store: Store, name: str = LIST) -> Store:
     return found
 
 
-def put(session: Session, bundle: Bundle, source: str | None) -> str:
-    """Publish a bundle where `--to` says, else beside the store; its reference. Raises `DeployFailed`."""
+def put(session: Session, bundle: Bundle, source: str | None, sign: Sign | None) -> str:
+    """Publish a bundle where `--to` says, else beside the store; its reference. `sign` signs statements. Raises
+    `DeployFailed`."""
     progress, named = session.progress, _named(session)
     if not named:
-        return put_beside(session.store, bundle, source, progress.note)
+        return put_beside(session.store, bundle, source, progress, sign)
     if named.rpartition("/")[2] != bundle.name:
         progress.warn(
             f"{named} does not end in the chart's name, {bundle.name}: `lineal bundle apply` and `helm install` take "
             f"it, but no chart can name it as a dependency, nor does Argo CD find it."
         )
-    return _put(session.stores.image(named, session.store)[0], bundle, source, progress.note)
+    return _put(session.stores.image(named, session.store)[0], bundle, source, progress, sign)
 
 
-def put_beside(store: Store, bundle: Bundle, source: str | None, note: Callable[[str], None]) -> str:
+def put_beside(store: Store, bundle: Bundle, source: str | None, progress: Progress, sign: Sign | None) -> str:
     """Publish a bundle in `<store>/<chart's name>`, and list it in `<store>/bundle`, where cleanup looks, before it
     can be installed. A chart whose name cannot end a repository is in the list only."""
     listed = beside(store)
     if bundle.name == LIST or not _CHART_NAME.fullmatch(bundle.name):
-        return _put(listed, bundle, source, note)
+        return _put(listed, bundle, source, progress, sign)
     own = beside(store, bundle.name)
     registry.check_free(own, bundle, source)
     registry.list_in(listed, bundle, source)
-    return _put(own, bundle, source, note)
+    return _put(own, bundle, source, progress, sign)
 
 
-def _put(store: Store, bundle: Bundle, source: str | None, note: Callable[[str], None]) -> str:
-    manifest = registry.put(store, bundle, source, note)
+def _put(store: Store, bundle: Bundle, source: str | None, progress: Progress, sign: Sign | None) -> str:
+    manifest = registry.put(store, bundle, source, progress.note)
+    if sign is not None:
+        try:
+            attach_signature(store, manifest, sign)
+        except LinealError as error:
+            progress.warn(f"{store.address} has no signature for other tools beside the bundle. {error.words}")
     return f"{registry.SCHEME}{store.address}:{tag_of(bundle.version)}@{manifest.digest}"
 
 

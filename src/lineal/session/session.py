@@ -3,13 +3,11 @@ history."""
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -54,6 +52,7 @@ from lineal.store.registry.credentials import Credential
 from lineal.trust.identity import TOKENS
 from lineal.trust.keys import PASSWORD, SIGNING_KEY, is_pem
 from lineal.trust.mark import TRUST_KEY, repository_of
+from lineal.workspace import private_directory
 
 if TYPE_CHECKING:
     from lineal.engine.table import EngineTable
@@ -95,8 +94,7 @@ class Session:
         from lineal.report.select import choose as choose_progress
 
         progress = progress or choose_progress(sys.stderr, settings.environ, provider_of(settings.environ).markers())
-        workspace = Path(tempfile.mkdtemp(prefix="lineal-"))
-        try:
+        with private_directory() as workspace, closing(progress):
             session = cls(settings, progress, workspace, start or Path.cwd())
             if content(settings.environ.get("KUBECONFIG", "")) is not None:
                 session.holds_secrets()
@@ -110,9 +108,6 @@ class Session:
                 raise
             finally:
                 session.close()
-        finally:
-            progress.close()
-            shutil.rmtree(workspace, ignore_errors=True)
 
     def holds_secrets(self) -> None:
         """Before a secret is written to the workspace: it is gone even when this process is killed."""

@@ -371,8 +371,12 @@ class Session:
         return IdentityOfRun(
             self.policy.policy, self.settings.environ, self.context,
             self.policy.place("trust.accept"), self.position.commit, in_history,
-            lambda token: self.hidden.hide([token]), self.progress.warn,
+            self.hide, self.progress.warn,
         )  # fmt: skip
+
+    def hide(self, secret: str) -> None:
+        """Never show a secret."""
+        self.hidden.hide([secret])
 
     @cached_property
     def policy(self) -> PolicyOfRun:

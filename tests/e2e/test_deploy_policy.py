@@ -36,7 +36,7 @@ def project(
     helm = str(binaries.directory() / "helm4")
     lineal.env.update(NOWHERE | {"LINEAL_HELM": helm, "KUBECONFIG": str(kubernetes.kubeconfig)})
     publish = f"publish: {{to: ['{repository}/app'], tags: ['v1']}}\n"
-    config = f"{FILES['lineal.yaml']}{publish}{TRUST}"
+    config = str(FILES["lineal.yaml"]) + publish + TRUST
     repo.write({**FILES, "lineal.yaml": config, "keys/ci.pub": public_pem(new_key()).decode()})
     return Project(repo, lineal, repository, tmp_path)
 

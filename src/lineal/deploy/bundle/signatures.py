@@ -37,15 +37,15 @@ def sign(signers: Sequence[Signer], store: Store, manifest: Manifest) -> None:
     for name, signature in signers:
 
         def made(signature: Callable[[bytes], str] = signature) -> Any:
-            return [referrer(_statement(manifest.digest), manifest.descriptor(), signature, SIGNATURE)]
+            return [referrer(_statement(store.address, manifest.digest), manifest.descriptor(), signature, SIGNATURE)]
 
         attach(store, manifest.digest, name, made, SIGNATURE)
 
 
-def _statement(digest: str) -> bytes:
+def _statement(name: str, digest: str) -> bytes:
     document = {
         "_type": STATEMENT_TYPE,
-        "subject": [{"digest": digest_set(digest)}],
+        "subject": [{"name": name, "digest": digest_set(digest)}],
         "predicateType": SIGNATURE,
         "predicate": {},
     }

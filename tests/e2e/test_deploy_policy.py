@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from lineal.oci import Store
 from lineal.oci.image import encode
 from lineal.oci.types import Manifest
 from lineal.store.open import StoreOpener
-from lineal.store.record import SIGNATURES, Record
+from lineal.store.record import SIGNATURES
 from tests import servers
 from tests.cluster.fixtures import Cluster
 from tests.conftest import Lineal
@@ -56,12 +57,13 @@ def test_what_is_signed_is_deployed_whatever_is_put_into_its_place(
     digest = built.report["images"][0]["digest"]
     store = StoreOpener(project.scratch).store(project.store)
     final = StoreOpener(project.scratch).store(f"{project.store}/app")
-    theirs = forged(project, digest)
     # Somebody who may push moves the anchor of the stage, and the finished image's tag.
     anchor = next(tag for tag in store.tags() if len(tag) == 64)
-    store.put_manifest(theirs, anchor)
-    final.put_manifest(theirs)
-    final.move_tag(theirs, "v1")
+    store.put_manifest(unsigned(store, anchor), anchor)
+    honest = final.manifest("v1")
+    assert honest is not None and honest.digest == digest
+    final.move_tag(Manifest(encode({**honest.json, "annotations": {"x": "evil"}}), honest.media_type), "v1")
+    assert final.digest("v1") != digest
     deployed(project, namespace)
     assert kubernetes.text(namespace, "shop") == digest
 
@@ -80,21 +82,18 @@ def test_what_nobody_vouches_for_is_not_deployed(project: Project, kubernetes: C
     assert kubernetes.versions(namespace) == before
 
 
-def forged(project: Project, finished: str) -> Manifest:
-    """The stage of a finished image without its signature, as a forger would have to publish another one."""
-    store = StoreOpener(project.scratch).store(project.store)
-    index = next(
-        found for tag in store.tags() if len(tag) == 64 and (found := store.manifest(tag)) is not None
-    )  # fmt: skip
+def unsigned(store: Store, tag: str) -> Manifest:
+    """A published stage as somebody without the key can publish it."""
+    index = store.manifest(tag)
+    assert index is not None
     record = store.manifest(index.json["manifests"][1]["digest"])
-    assert record is not None and finished
+    assert record is not None
     document = json.loads(record.data)
     del document["layers"][0]["annotations"][SIGNATURES]
-    unsigned = Manifest(encode(document), record.media_type)
-    store.put_manifest(unsigned)
+    bare = Manifest(encode(document), record.media_type)
+    store.put_manifest(bare)
     changed = json.loads(index.data)
-    changed["manifests"][1] |= {"digest": unsigned.digest, "size": len(unsigned.data)}
-    assert Record.read(index).checksum
+    changed["manifests"][1] |= {"digest": bare.digest, "size": len(bare.data)}
     return Manifest(encode(changed), index.media_type)
 
 
@@ -127,6 +126,8 @@ def test_a_bundle_that_the_policy_believes_is_installed(
 ) -> None:
     built = project.build(env=SIGNING)
     reference = published(project, "1.0.0", SIGNING)
+    told = project.lineal("verify", "--repo", project.store, "--format", "json", reference)
+    assert json.loads(told.stdout)["bundle"]["reason"] == "signed by keys/ci.pub" and told.code == 0
     applied(project, away, namespace, "--policy", "policy.yaml", reference)
     assert kubernetes.text(namespace, "shop") == built.report["images"][0]["digest"]
     again = applied(project, away, namespace, reference.partition("@")[0], LINEAL_POLICY="policy.yaml")
@@ -145,9 +146,11 @@ def test_a_bundle_that_nobody_vouches_for_or_that_was_changed_is_not(
     signed, policy = published(project, "1.0.0", SIGNING), ("--policy", "policy.yaml")
     bundles = StoreOpener(project.scratch).store(f"{project.store}/small")
 
-    def refused(reference: str, why: str, code: int = 1) -> None:
+    def refused(reference: str, why: str, code: int = 1, verified: int = 2) -> None:
         assert why in applied(project, away, namespace, *policy, reference, code=code)
         assert kubernetes.releases(namespace) == {}
+        told = project.lineal("verify", "--policy", f"{away}/policy.yaml", "--repo", project.store, reference)
+        assert (told.code, "Traceback" in told.stderr) == (verified, False), told.stderr
 
     refused(published(project, "2.0.0", {}), "is not used: nobody has signed it")
     # In a run whose commit accepts it; the policy of who installs does not.
@@ -159,12 +162,12 @@ def test_a_bundle_that_nobody_vouches_for_or_that_was_changed_is_not(
     theirs = bundles.manifest("3.0.0")
     assert found is not None and theirs is not None
     bundles.put_manifest(found, "4.0.0")
-    refused(f"oci://{bundles.address}:4.0.0", "leads to the bundle of version `1.0.0`")
+    refused(f"oci://{bundles.address}:4.0.0", "leads to the bundle of version `1.0.0`", verified=1)
     evil = Manifest(encode({**found.json, "layers": theirs.json["layers"]}), found.media_type)
     bundles.put_manifest(evil, "5.0.0")
     refused(f"oci://{bundles.address}:5.0.0", "is not used: nobody has signed it")
     (away / "policy.yaml").write_text("trust: {accept: [{key: another.pub}]}\n")
-    refused(signed, "There is no file another.pub", code=3)
+    refused(signed, "There is no file another.pub", code=3, verified=3)
     # Without a policy everybody is believed.
     applied(project, away, namespace, f"oci://{bundles.address}:3.0.0")
     assert kubernetes.releases(namespace) == {1: "deployed"}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineal.errors import BadConfiguration, Location
-from lineal.session.policy import PolicyOfRun
+from lineal.session.policy import PolicyOfRun, accepted_keys
 from lineal.trust.keys import PASSWORD, SIGNING_KEY
 from lineal.trust.policy import KeySigner, Policy
 
@@ -133,23 +133,3 @@ def signing_alone(
 
 def _encoded(signatures: Sequence[Mapping[str, Any]]) -> str:
     return json.dumps(signatures, separators=(",", ":"))
-
-
-def accepted_keys(found: PolicyOfRun) -> list[PublicKey]:
-    """The public keys of a policy, in its order. Raises `BadConfiguration`."""
-    from lineal.trust.keys import read_public_key
-
-    keys = []
-    for number, signer in enumerate(found.policy.accept if found.policy is not None else ()):
-        if isinstance(signer, KeySigner):
-            place = found.place(f"trust.accept[{number}].key")
-            data = found.read(signer.path)
-            if data is None:
-                raise BadConfiguration(
-                    f"There is no file {signer.path}, whose key is accepted.",
-                    id="LN-1048",
-                    place=place,
-                    remedy="Add the public key, in a commit where the policy is a commit's, or correct the path.",
-                )
-            keys.append(read_public_key(data, signer.path, place))
-    return keys

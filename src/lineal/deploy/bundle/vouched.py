@@ -72,7 +72,7 @@ def vouchers_of(
             id="LN-1041", place=given.place("trust.key"), remedy=f"Give {TRUST_KEY} to the run.",
         )  # fmt: skip
     from lineal.session.identity import sigstore_of
-    from lineal.session.signing import accepted_keys
+    from lineal.session.policy import accepted_keys
 
     pipelines = [one for one in given.policy.accept if isinstance(one, IdentitySigner)]
     sigstore = sigstore_of(environ, warn) if pipelines else None

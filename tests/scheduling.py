@@ -25,7 +25,7 @@ _TOGETHER = {
     "upgrades": r"^tests/unit/deploy/test_(upgrade|release_lock)\.py|^tests/strangers/test_both_helms",
     "kubernetes": r"kubernetes|^tests/e2e/test_(deploy(_policy)?|dismiss|bundle_apply)\.py"
     r"|^tests/strangers/test_cluster",
-    "rollbacks": r"^tests/e2e/test_(rollback|manifests|handover_recipes|drift_kinds)\.py",
+    "rollbacks": r"^tests/e2e/test_(rollback|manifests|handover_[a-z]+|drift_kinds|local)\.py",
     # One instance, of four services.
     "sigstore": r"^tests/sigstore/",
     # Containers of the same names.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -20,9 +20,8 @@ from lineal.deploy.bundle.bundle import (
     tagged_version,
     written,
 )
-from lineal.deploy.bundle.signature import attach_signature
 from lineal.deploy.helm.chart_archive import unpack
-from lineal.errors import BadConfiguration, DeployFailed, LinealError
+from lineal.errors import BadConfiguration, DeployFailed
 from lineal.git.cache import cache_directory
 from lineal.git.commit_count import commit_count
 from lineal.oci import Store
@@ -35,9 +34,7 @@ if TYPE_CHECKING:
     from lineal.deploy.helm.client import Helm
     from lineal.deploy.inputs import ReleaseInputs
     from lineal.deploy.release import Chart, Release
-    from lineal.progress import Progress
     from lineal.session.session import Session
-    from lineal.store.record import Sign
 
 LIST = "bundle"
 """The repository below that of the images in which all bundles are, whatever their charts are called."""
@@ -81,39 +78,33 @@ def beside(store: Store, name: str = LIST) -> Store:
     return found
 
 
-def put(session: Session, bundle: Bundle, source: str | None, sign: Sign | None) -> str:
-    """Publish a bundle where `--to` says, else beside the store; its reference. `sign` signs statements. Raises
-    `DeployFailed`."""
+def put(session: Session, bundle: Bundle, source: str | None) -> str:
+    """Publish a bundle where `--to` says, else beside the store; its reference. Raises `DeployFailed`."""
     progress, named = session.progress, _named(session)
     if not named:
-        return put_beside(session.store, bundle, source, progress, sign)
+        return put_beside(session.store, bundle, source, progress.note)
     if named.rpartition("/")[2] != bundle.name:
         progress.warn(
             f"{named} does not end in the chart's name, {bundle.name}: `lineal bundle apply` and `helm install` take "
             f"it, but no chart can name it as a dependency, nor does Argo CD find it."
         )
-    return _put(session.stores.image(named, session.store)[0], bundle, source, progress, sign)
+    return _put(session.stores.image(named, session.store)[0], bundle, source, progress.note)
 
 
-def put_beside(store: Store, bundle: Bundle, source: str | None, progress: Progress, sign: Sign | None) -> str:
+def put_beside(store: Store, bundle: Bundle, source: str | None, note: Callable[[str], None]) -> str:
     """Publish a bundle in `<store>/<chart's name>`, and list it in `<store>/bundle`, where cleanup looks, before it
     can be installed. A chart whose name cannot end a repository is in the list only."""
     listed = beside(store)
     if bundle.name == LIST or not _CHART_NAME.fullmatch(bundle.name):
-        return _put(listed, bundle, source, progress, sign)
+        return _put(listed, bundle, source, note)
     own = beside(store, bundle.name)
     registry.check_free(own, bundle, source)
     registry.list_in(listed, bundle, source)
-    return _put(own, bundle, source, progress, sign)
+    return _put(own, bundle, source, note)
 
 
-def _put(store: Store, bundle: Bundle, source: str | None, progress: Progress, sign: Sign | None) -> str:
-    manifest = registry.put(store, bundle, source, progress.note)
-    if sign is not None:
-        try:
-            attach_signature(store, manifest, sign)
-        except LinealError as error:
-            progress.warn(f"{store.address} has no signature for other tools beside the bundle. {error.words}")
+def _put(store: Store, bundle: Bundle, source: str | None, note: Callable[[str], None]) -> str:
+    manifest = registry.put(store, bundle, source, note)
     return f"{registry.SCHEME}{store.address}:{tag_of(bundle.version)}@{manifest.digest}"
 
 

@@ -23,7 +23,12 @@ def test_results_and_failures_come_back() -> None:
 
 def test_what_has_not_begun_is_cancelled() -> None:
     workers, begun, end = Workers(1), Event(), Event()
-    first = workers.submit(lambda: begun.set() or end.wait(10))
+
+    def wait() -> bool:
+        begun.set()
+        return end.wait(10)
+
+    first = workers.submit(wait)
     begun.wait(10)
     second = workers.submit(end.set)
     workers.stop()

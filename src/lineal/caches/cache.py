@@ -73,6 +73,8 @@ class Cache:
             return None
         if not isinstance(found, Found):
             self.report.reason = found.reason
+            if found.broken:
+                self._cold(found.reason)
             return None
         record = found.candidate.record
         self.report.snapshot, self.report.commit = found.candidate.tag, record.commits[-1]

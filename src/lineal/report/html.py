@@ -139,7 +139,8 @@ def _cards(report: Report, lineage: StageGraph, parts: Any) -> Iterator[tuple[st
 
 def _line(image: ImageReport, stages: Sequence[StageReport]) -> str:
     """What a reader sees of an image before a click."""
-    facts = [counted(stages), duration(sum(stage.duration for stage in stages))]
+    saved = duration(sum(stage.saved for stage in stages))
+    facts = [counted(stages), duration(sum(stage.duration for stage in stages)), f"saved {saved}" if saved else ""]
     facts.append((image.digest or "").removeprefix("sha256:")[:12])
     return " · ".join(fact for fact in facts if fact)
 
@@ -178,6 +179,7 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     pulled, pushed = (sum(s.bytes_pulled for s in report.stages), sum(s.bytes_pushed for s in report.stages))
     told += [("stages", counted(report.stages)), ("pulled", size(pulled) if pulled else "")]
     told += [("pushed", size(pushed) if pushed else ""), ("took", duration(report.duration))]
+    told += [("saved by the cache", duration(report.saved))]
     told += [("requests", str(report.requests or "")), ("lineal", report.lineal)]
     return ((word, text) for word, text in told if text)
 

@@ -71,12 +71,13 @@ def _image_row(name: str, outcome: str, image: ImageReport | None, stages: list[
     others = [part.name for part in image.platforms if not part.wanted and not part.published] if image else []
     waits = strip_controls(f"waits for {', '.join(others)}") if others else ""
     requires = strip_controls(f"requires {', '.join(image.requires)}") if image is not None and image.requires else ""
+    saved = duration(sum(stage.saved for stage in stages))
     return _Row(
         strip_controls(name),
         outcome,
         sum(stage.duration for stage in stages),
         sum(stage.bytes_pushed for stage in stages),
-        "  ".join(text for text in (digest[:19], waits, requires) if text),
+        "  ".join(text for text in (digest[:19], saved and f"saved {saved}", waits, requires) if text),
         is_image=True,
     )
 
@@ -196,6 +197,7 @@ def _work(report: Report) -> Iterator[str]:
     if not (report.store or "").startswith("layout:"):
         moved += [plural(report.requests, "registry request")] * bool(report.requests)
     moved += [duration(report.duration)] * bool(duration(report.duration))
-    yield f"{line} {', '.join(moved)}{'.' if moved else ''}"
+    saved = duration(report.saved)
+    yield f"{line} {', '.join(moved)}{'.' if moved else ''}{f' The cache saved {saved}.' if saved else ''}"
     if not report.may_write and any(stage.outcome in MADE for stage in report.stages):
         yield "Nothing was published: this run may only read the store."

@@ -106,6 +106,15 @@ def test_the_timeline_has_a_bar_for_each_stage_that_was_made() -> None:
     assert "<svg" not in page(shop())
 
 
+def test_what_the_cache_saved_stands_at_each_stage_its_image_and_the_run() -> None:
+    run = built()
+    run.stages[3].saved = run.saved = 190.2
+    found = seen(page(run))
+    assert "saved by the cache 3m10s" in found.text and "1 cached · saved 3m10s · " in found.text
+    assert "cached 3m10s saved built for an ancestor" in found.text
+    assert "saved" not in seen(page(built())).text
+
+
 def test_a_failed_run_tells_why_and_what_next() -> None:
     text = page(failed())
     found = seen(text)

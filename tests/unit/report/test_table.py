@@ -79,6 +79,12 @@ def test_the_last_line_sums_up() -> None:
     assert "registry" not in shown(*WORK, requests=23, store="layout:/stores/shop")[-1]
 
 
+def test_what_the_cache_saved_stands_at_the_image_and_at_the_end() -> None:
+    lines = shown(*WORK, stage("base", "RUN make", saved=190.2), duration=0.9, saved=190.2)
+    assert row(lines, "base").endswith("sha256:0f3a9c2b71de  saved 3m10s")
+    assert lines[-1].endswith(" 12.4 MB pushed, 0.9s. The cache saved 3m10s.")
+
+
 def test_two_hundred_cached_images_are_one_line_and_the_work_is_not_lost_among_them() -> None:
     quiet = [stage(f"service-{number}", "COPY x y") for number in range(200) for _ in range(7)]
     lines = shown(*quiet, *WORK)

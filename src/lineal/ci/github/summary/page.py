@@ -149,6 +149,7 @@ def _facts(report: Report) -> str:
     pulled, pushed = (sum(s.bytes_pulled for s in report.stages), sum(s.bytes_pushed for s in report.stages))
     facts += [f"{size(pulled)} pulled"] * bool(pulled) + [f"{size(pushed)} pushed"] * bool(pushed)
     facts += [duration(report.duration)] * bool(duration(report.duration))
+    facts += [f"the cache saved {duration(report.saved)}"] * bool(duration(report.saved))
     return " · ".join(facts)
 
 
@@ -178,9 +179,10 @@ def _ordered(report: Report, lineage: StageGraph) -> list[ImageReport]:
 def _add_table(writer: _Writer, images: list[ImageReport], lineage: StageGraph) -> None:
     stages = [stage for image in images for stage in lineage.own(image.name)]
     pulled, pushed = any(stage.bytes_pulled for stage in stages), any(stage.bytes_pushed for stage in stages)
-    head = ["", "Image", "Stages", "Time", "Digest", *["Pulled"] * pulled, *["Pushed"] * pushed]
-    rule = [":-:", ":--", ":--", "--:", ":--", *["--:"] * (pulled + pushed)]
-    rows = (_row(image, lineage.own(image.name), pulled, pushed) for image in images)
+    saved = any(duration(stage.saved) for stage in stages)
+    head = ["", "Image", "Stages", "Time", *["Saved"] * saved, "Digest", *["Pulled"] * pulled, *["Pushed"] * pushed]
+    rule = [":-:", ":--", ":--", "--:", *["--:"] * saved, ":--", *["--:"] * (pulled + pushed)]
+    rows = (_row(image, lineage.own(image.name), saved, pulled, pushed) for image in images)
     writer.add_table([_cells(head), _cells(rule)], rows, len(images))
 
 
@@ -190,12 +192,13 @@ def _add_names(writer: _Writer, images: list[ImageReport]) -> None:
     writer.add_table([_cells(["Image", "Reference"]), _cells([":--", ":--"])], rows, len(images))
 
 
-def _row(image: ImageReport, own: list[StageReport], pulled: bool, pushed: bool) -> str:
+def _row(image: ImageReport, own: list[StageReport], saved: bool, pulled: bool, pushed: bool) -> str:
     return _cells([
         _MARKS[worst(own)],
         f"**{code(image.name)}**",
         counted(own),
         duration(sum(stage.duration for stage in own)),
+        *[duration(sum(stage.saved for stage in own))] * saved,
         code((image.digest or "").removeprefix("sha256:")[:12]),
         *[_size(sum(stage.bytes_pulled for stage in own))] * pulled,
         *[_size(sum(stage.bytes_pushed for stage in own))] * pushed,
@@ -229,7 +232,7 @@ def _details(image: ImageReport, stages: list[StageReport]) -> str:
             str(stage.line),
             f"{plain(stage.platform, 40)} " * several + (code(stage.instruction) or "(metadata)"),
             WORDS.get(stage.outcome, stage.outcome),
-            duration(stage.duration),
+            time_of(stage),
             plain(stage.reason, 200),
         ])
         for stage in stages
@@ -244,6 +247,12 @@ def _details(image: ImageReport, stages: list[StageReport]) -> str:
     for repository, tags in groupby(image.tags, key=lambda tag: tag.repository):
         body += f"\n\nTags in {code(repository, 300)}: {plain('; '.join(map(words, tags)), 1000)}"
     return _folded(f"{code(image.name)}: {counted(stages) or 'the same stages as another image'}", body)
+
+
+def time_of(stage: StageReport) -> str:
+    """What it took, or saved."""
+    saved = duration(stage.saved)
+    return f"{saved} saved" if saved else duration(stage.duration)
 
 
 def state(part: PlatformReport) -> str:

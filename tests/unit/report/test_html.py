@@ -141,6 +141,17 @@ def test_a_run_that_knew_nothing_yet_has_its_error() -> None:
     assert found.texts[0] == "❌ lineal plan failed." and "There is no lineal.yaml." in found.text
 
 
+def test_of_1300_images_a_reader_sees_the_first_and_the_others_after_a_click() -> None:
+    run = many(1300, 2, "RUN make -C /srv install")
+    for number, one in enumerate(run.stages):
+        one.began, one.ended = number / 10, number / 10 + 2
+    text = page(run)
+    assert len(text.encode()) < 1_000_000 and text.count("<bdi>service-") == 1300
+    before, others = text.split("<summary>The other 1270 images</summary>")
+    assert before.count("<bdi>service-") == 30 and others.count("details have no room") == 0
+    assert text.count("<rect") == 24 and "… and 2576 other stages." in seen(text).text
+
+
 def test_the_policy_allows_the_one_style_and_nothing_else() -> None:
     found = seen(page(built()))
     allowed = base64.b64encode(hashlib.sha256(found.style.encode()).digest()).decode()

@@ -94,6 +94,20 @@ def test_two_hundred_cached_images_are_one_line_and_the_work_is_not_lost_among_t
     assert lines[-1].startswith("202 images, 1406 stages: 1404 cached")
 
 
+def test_of_1300_new_images_the_first_are_shown_and_the_others_are_a_line() -> None:
+    made = [stage(f"s{number}", "RUN make", "built", duration=2.0, bytes_pushed=1000) for number in range(1300)]
+    broken = stage("broken", "RUN false", "failed", reason="exit status 1")
+    lines = shown(*made, broken, width=140)
+    assert len(lines) < 50
+    assert "exit status 1" in row(lines, "  1 RUN false")
+    assert re.split(r"\s{2,}", row(lines, "1281 more images"))[:4] == [
+        "1281 more images",
+        "built",
+        "42m42s",
+        "1.3 MB",
+    ]
+
+
 def test_a_plan_says_what_would_be_built() -> None:
     lines = shown(stage("api", "RUN a", "missing", reason="never published"))
     assert "to build" in row(lines, "api") and "never published" in row(lines, "  1 RUN a")

@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 
 from lineal.ci.github.summary.page import error_page, page
 from lineal.ci.github.summary.step_summary import BUDGET
-from lineal.report.model import ErrorReport, ReleaseReport, Report
+from lineal.report.model import ErrorReport, Outcome, ReleaseReport, Report
 from tests.unit.report.reports import HOSTILE, hostile_bundles, hostile_reports, many, shop
 
 OURS = {"h3", "p", "code", "pre", "blockquote", "strong", "ul", "li", "sub", "details", "summary", "br",
@@ -289,6 +289,20 @@ def test_two_hundred_images_of_thirty_stages_fit(text: str) -> None:
     assert len(made.encode()) <= BUDGET < 1 << 20
     assert made.count("| **<code>service-") == 200
     assert made.count("<details>") == made.count("</details>") > 5
+
+
+@pytest.mark.parametrize("outcome", ["built", "cached", "missing"])
+def test_of_1300_images_a_reader_sees_the_first_and_the_others_after_a_click(outcome: Outcome) -> None:
+    report = many(1300, 2, "RUN make -C /srv install", outcome)
+    report.stages[2000].outcome = "failed"
+    made = page(report)
+    assert len(made.encode()) <= BUDGET < 1 << 20
+    assert made.count("| **<code>service-") == 1300
+    seen, folded = made, 1
+    while folded:
+        seen, folded = re.subn(r"(?s)<details>(?:(?!<details>).)*?</details>", "▸", seen)
+    assert len(seen.splitlines()) < 80 and seen.count("| **<code>service-") == 20
+    assert "| ❌ | **<code>service-1000</code>**" in "\n".join(seen.splitlines()[:8])
 
 
 def test_details_of_what_was_there_go_first() -> None:

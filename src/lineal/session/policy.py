@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from lineal.store.statement import digest_set
 from lineal.text import quoted
 from lineal.trust.keys import MAX_KEY
 from lineal.trust.policy import Policy
+from lineal.value import dataclass
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from lineal.session.policy import PolicyOfRun
 from lineal.store.statement import STATEMENT
 from lineal.trust.keys import PASSWORD, SIGNING_KEY
 from lineal.trust.policy import KeySigner, Policy
+from lineal.value import dataclass
 
 if TYPE_CHECKING:
     from lineal.ci.context import Context

@@ -6,13 +6,14 @@ import base64
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lineal.job_program import in_its_place
 from lineal.oci.reference import DOCKER_HUB_HOSTS
+from lineal.value import dataclass
 
 AUTH_VARIABLE = "DOCKER_AUTH_CONFIG"
 """A configuration as text, as GitLab's runner and newer dockers take it."""

@@ -16,7 +16,7 @@ from bench.caches import caches
 from bench.cases import Shape
 from bench.kept import Kept
 from bench.machine import describe
-from bench.pieces import ALL, LIMITS, LINKS, SHAPES, shape_of
+from bench.pieces import ALL, CACHES, LIMITS, LINKS, SHAPES, shape_of
 from bench.process import Failed
 from bench.race import SIDES, open_race
 
@@ -45,7 +45,7 @@ def main() -> int:
 
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    known = [*(shape.name for shape in SHAPES), *LIMITS, "caches"]
+    known = [*(shape.name for shape in SHAPES), *LIMITS, *CACHES]
     parser.add_argument("pieces", nargs="*", metavar="PIECE", help=f"only these of {', '.join(known)}")
     parser.add_argument("--link", choices=LINKS, help="only this link to the registry (20 ms, 200 Mbit/s; or none)")
     parser.add_argument(
@@ -69,8 +69,8 @@ def _measure(scratch: Path, piece: str, given: argparse.Namespace) -> list[str]:
     if shape := shape_of(piece):
         links = [given.link] if given.link else list(LINKS)
         return [one for link in links for one in _race(scratch / link, shape, link, given)]
-    if piece == "caches":
-        for line in caches(scratch):
+    if piece in CACHES:
+        for line in caches(scratch, CACHES[piece]):
             print(line, flush=True)
         return []
     if piece not in LIMITS:

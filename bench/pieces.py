@@ -8,6 +8,7 @@ from pathlib import Path
 from bench import limits
 from bench.action import action
 from bench.branches import BRANCHES
+from bench.caches import WORKLOADS
 from bench.cases import Shape
 from bench.history import history
 from bench.large import LARGE
@@ -30,6 +31,8 @@ LIMITS: dict[str, Callable[[Path, int], Sequence[Limit]]] = {
     "history": lambda scratch, _: history(scratch, _FEW_COMMITS),
     "million": lambda scratch, _: history(scratch),
 }
+CACHES = {f"caches-{workload.name.lower()}": workload for workload in WORKLOADS}
+"""These only print: docs/caches.md has their numbers."""
 ALL = [*(shape.name for shape in SHAPES), *(piece for piece in LIMITS if piece != "million")]
 """What is measured when nothing else is said."""
 

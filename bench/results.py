@@ -128,7 +128,8 @@ def _race(row: Row) -> tuple[str, ...]:
     peers = (_seconds(row.peers[name]) if name in row.peers else "–" for name in PEERS)
     return (
         row.case.name, row.engine, _seconds(row.ours), *peers,
-        f"{row.ratio:.2f}", f"{row.case.at_least[row.engine]:.2f}", _verdict(row.fast),
+        f"{row.ratio:.2f}" if row.peers else "–", f"{row.case.at_least[row.engine]:.2f}",
+        _verdict(row.fast) if row.peers else "–",
     )  # fmt: skip
 
 

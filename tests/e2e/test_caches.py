@@ -130,6 +130,23 @@ def test_whatever_commands_do_in_a_cache_is_kept(runners: Runners) -> None:
     ]  # fmt: skip
 
 
+def test_what_was_made_of_a_file_is_older_than_its_next_version(runners: Runners) -> None:
+    """make and cargo look at times alone, and copied files are from 1980."""
+    makes = (
+        "RUN --mount=type=cache,target=/c "
+        "if ! test /c/made -nt number; then cp number /c/made; touch -d @1600000000 /c/first; touch /c/last; fi; "
+        "cat /c/made >/seen; test /c/last -nt /c/first && echo ' in order' >>/seen"
+    )
+    for number in "12":
+        runners.commit(number, makes)
+        ran = runners.build()
+        assert runners.seen(ran) == f"{number} in order\n"
+    runners.commit(
+        "3", "RUN --mount=type=cache,target=/c test /c/last -nt /c/first && test number -nt /c/last; echo $? >/seen"
+    )
+    assert runners.seen(runners.build()) == "0\n"
+
+
 @pytest.mark.parametrize("sharing", ["shared", "locked", "private"])
 def test_commands_of_a_run_share_a_cache_as_they_say(runners: Runners, sharing: str) -> None:
     mount = f"RUN --mount=type=cache,target=/c,sharing={sharing}"

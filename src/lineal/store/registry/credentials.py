@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lineal.job_program import in_its_place
+from lineal.errors import missing_program
 from lineal.oci.reference import DOCKER_HUB_HOSTS
 from lineal.value import dataclass
 
@@ -179,7 +179,7 @@ def _from_helper(name: str, server: str, environ: Mapping[str, str]) -> Credenti
     except subprocess.TimeoutExpired:
         raise _Problem(f"{program} did not answer within {_HELPER_SECONDS} s.") from None
     except OSError as error:
-        raise _Problem(f"{program} cannot be run ({error.strerror}). {in_its_place(environ)}".rstrip()) from None
+        raise _Problem(f"{program} cannot be run ({error.strerror}). {missing_program(environ)}".rstrip()) from None
     if done.returncode != 0:
         if b"credentials not found" in done.stdout + done.stderr:
             return None

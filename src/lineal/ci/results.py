@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from lineal.ci.runners import Runners
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,5 +18,7 @@ class ResultFiles:
     """The path of `--report-html`, empty without it."""
     dotenv: str = ""
     """The path of `--dotenv`, empty without it."""
+    runners: Runners = field(default_factory=dict)
+    """Those that were named for platforms."""
     summary: bool = True
     """Whether a summary of the job is written where the CI has one."""

@@ -22,8 +22,8 @@ from lineal.git.command import TOKEN
 from lineal.text import lines
 
 _WITH_IMAGES = ("plan", "build")
-_PLAIN = ("repo", "env", "values", "set", "release", "namespace", "kube-context", "lock", "engine", "ssh", "allow",
-          "load", "registry-username", "registry-password")  # fmt: skip
+_PLAIN = ("repo", "env", "values", "set", "release", "namespace", "kube-context", "lock", "engine", "platform", "ssh",
+          "allow", "load", "registry-username", "registry-password")  # fmt: skip
 """Inputs whose text is that of the variable `LINEAL_<NAME>`."""
 _SECRET = "LINEAL_ACTION_SECRET_"  # noqa: S105
 # A constant: git gives it to a shell, the token comes from the environment. Asked only by the forge's own host, and

@@ -219,6 +219,7 @@ def files_of(session: Session) -> ResultFiles:
         report=settings.report.value,
         html=settings.report_html.value,
         dotenv=settings.dotenv.value,
+        runners=settings.runners.value,
         summary=settings.summary,
     )
 

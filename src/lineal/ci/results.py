@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import field
 
-from lineal.ci.runners import Runners
+from lineal.value import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class ResultFiles:
     """The path of `--report-html`, empty without it."""
     dotenv: str = ""
     """The path of `--dotenv`, empty without it."""
-    runners: Runners = field(default_factory=dict)
-    """Those that were named for platforms."""
+    runners: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Labels of the runners that were named for platforms."""
     summary: bool = True
     """Whether a summary of the job is written where the CI has one."""

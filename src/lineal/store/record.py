@@ -156,7 +156,7 @@ def record_documents(
         "mediaType": OCI_MANIFEST,
         "config": Descriptor(OCI_CONFIG, _BESIDE.digest, _BESIDE.size).to_json(),
         "layers": [
-            _part(STATEMENT, statement, {PREDICATE: PROVENANCE}, signatures), _part(FILESYSTEM, files, {}, {}),
+            part(STATEMENT, statement, {PREDICATE: PROVENANCE}, signatures), part(FILESYSTEM, files, {}, {}),
         ],
     }  # fmt: skip
     large = [blob for blob in (statement, files) if blob.size > INLINE]
@@ -168,12 +168,13 @@ def is_constant(blob: Blob) -> bool:
     return blob in (_BESIDE, EMPTY)
 
 
-def _part(media_type: str, blob: Blob, alone: dict[str, str], annotations: dict[str, str]) -> dict[str, Any]:
-    """A part of a record's manifest. `alone` has annotations of one that is a blob of its own."""
+def part(media_type: str, blob: Blob, alone: Mapping[str, str], annotations: Mapping[str, str]) -> dict[str, Any]:
+    """A part of a record's manifest, with its content if that is small: then its blob is `EMPTY`. `alone` has
+    annotations of one that is a blob of its own."""
     if blob.size <= INLINE:
         inline = {CONTENT: b64encode(_bytes(blob)).decode(), TYPE: media_type}
-        return {**_INLINED.to_json(), "annotations": annotations | inline}
-    found, all_ = Descriptor(media_type, blob.digest, blob.size).to_json(), annotations | alone
+        return {**_INLINED.to_json(), "annotations": {**annotations, **inline}}
+    found, all_ = Descriptor(media_type, blob.digest, blob.size).to_json(), {**annotations, **alone}
     return found | ({"annotations": all_} if all_ else {})
 
 
@@ -253,7 +254,7 @@ def read_stage(index: Manifest, tag: str, checksum: str) -> tuple[Record, str] |
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a record: what it is, and its content where the manifest has that."""
+    """A part of a manifest of Lineal's own: what it is, and its content where the manifest has that."""
 
     descriptor: Descriptor
     data: bytes | None = None

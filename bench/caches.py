@@ -135,7 +135,7 @@ def _go(version: str, text: str) -> Files:
 
 
 def _python(version: str, text: str) -> Files:
-    wheels = f"numpy==2.1.2\npandas==2.2.3\nscipy==1.14.1\nflask==3.0.3\nrequests=={version}\nlxml==5.3.0\n"
+    wheels = f"numpy==2.1.2\nscipy==1.14.1\nflask==3.0.3\nrequests=={version}\nlxml==5.3.0\n"
     return {"requirements.txt": wheels, "app.py": f"print({text!r})\n"}
 
 

@@ -24,7 +24,7 @@ from tests import forks, servers
 from tests.differential.buildkit import buildkitd, fast, missing
 from tests.e2e.ordinary_user import UID, OrdinaryUser, unable
 from tests.e2e.parts import NOWHERE, Directory, Project
-from tests.e2e.runners import PERSIST, Runners, caches, folder_of, packs, runner, runners, snapshots
+from tests.e2e.runners import KEY, PERSIST, TRUST, Runners, caches, folder_of, packs, runner, runners, snapshots
 from tests.e2e.test_requests import Counting
 from tests.registries.proxy import Answer, Forward, Quirk, Request, proxy
 from tests.unit.engine.buildkit.balancer import balancer
@@ -83,6 +83,26 @@ def test_a_fork_s_run_begins_with_a_cache_and_writes_none(runner: Runners) -> No
     (told,) = caches(runner.build(env=fork))
     assert (told["outcome"], told["published"], told["kept"]) == ("restored", "", "")
     assert len(snapshots(runner.project)) == 1
+
+
+def test_a_trusted_snapshot_that_somebody_changed_is_refused(runner: Runners, tmp_path: Path) -> None:
+    """Whoever may push puts their own files behind the record of a protected pipeline."""
+    runner.project.store = f"layout:{tmp_path / 'store'}"
+    runner.commit("1", config=TRUST)
+    (trusted,) = caches(runner.build(env=KEY))
+    runner.commit("2")
+    (own,) = caches(runner.build())
+    contents = Directory(folder_of(runner))
+    poisoned = contents.image(contents.tags()[own["published"]])
+    rewrite(folder_of(runner), trusted["published"], lambda manifest: manifest.update(poisoned))
+    runner.commit("3")
+    assert runner.seen(runner.build()) == "12", "without `trust:` the newest is taken"
+    runner.commit("4", config=TRUST)
+    ran = runner.build(env=KEY)
+    assert runner.seen(ran) == ""
+    (told,) = caches(ran)
+    assert (told["outcome"], told["snapshot"]) == ("empty", "")
+    assert told["reason"].startswith("hidden: ")
 
 
 # --- what cannot be used --------------------------------------------------------------------------------------------

@@ -60,15 +60,13 @@ serde = {{ version = "=1.0.210", features = ["derive"] }}
 serde_json = "=1.0.128"
 regex = "={regex}"
 clap = {{ version = "=4.5.20", features = ["derive"] }}
-tokio = {{ version = "=1.40.0", features = ["rt-multi-thread", "macros", "net", "time", "fs", "process"] }}
 """
 _CORE = '[package]\nname = "core"\nversion = "0.1.0"\nedition = "2021"\n[dependencies]\nregex = "={regex}"\n'
 _MAIN = """\
 use clap::Parser;
 #[derive(Parser, serde::Serialize)]
 struct Arguments {{ #[arg(long, default_value = "{text}")] text: String }}
-#[tokio::main]
-async fn main() {{
+fn main() {{
     let arguments = Arguments::parse();
     println!("{{}} {{}}", serde_json::to_string(&arguments).unwrap(), core::matches(&arguments.text));
 }}

@@ -31,7 +31,7 @@ def uncover(client: Client, helper: str, etc: tuple[int, int, int]) -> bool:
     mode, uid, gid = etc
     tar = raw.header(b"etc", FILE) + raw.header(b"etc", DIRECTORY, mode=mode, uid=uid, gid=gid)
     tar += b"".join(raw.header(name, FILE, mode=0o755) for name in _MOUNTED)
-    tar += raw.header(_MARK, HARDLINK, link=b"nowhere") + END
+    tar += raw.header(_MARK, HARDLINK, link=b"etc") + END
     # Not `put`: here a file takes a directory's place.
     where = f"/containers/{helper}/archive"
     try:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import field
 from pathlib import Path
 
+from lineal.credential import Credential
 from lineal.errors import BadConfiguration
 from lineal.oci import Store
 from lineal.oci.reference import DOCKER_HUB, EXAMPLE, parse_address, parse_reference
 from lineal.store.mirror import TRIES, Mirror, MirroredStore, Mirrors
-from lineal.store.registry.credentials import Credential
 from lineal.value import dataclass
 
 LAYOUT = "layout:"
@@ -92,6 +92,15 @@ class StoreOpener:
             note=self.note,
             most_tries=most_tries,
         )
+
+
+def connect(store: Store) -> None:
+    """Have the connection to a registry opened beside what the caller does next."""
+    if store.directory is None:
+        from lineal.store.registry.client import Registry
+
+        if isinstance(store, Registry):
+            store.connect()
 
 
 def check_address(address: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from bench import large, limits, results
 from bench.action import action
 from bench.breakdown import Part, breakdown
-from bench.caches import caches
+from bench.caches import WORKLOADS, caches
 from bench.cases import Case, Engine, buildkit_cases, cases, open_bench, runc_cases
 from bench.history import history
 from bench.machine import describe, load
@@ -36,6 +36,7 @@ _LARGE: dict[Engine, tuple[float, float, float]] = {
 }  # fmt: skip
 """What is asked of the large RUNs."""
 _RACES: dict[Engine, Callable[[], list[Case]]] = {"docker": cases, "buildkit": buildkit_cases, "runc": runc_cases}
+_CACHES = {f"caches-{workload.name.lower()}": workload for workload in WORKLOADS}
 _FEW_COMMITS = 200_000
 """`python -m bench history` takes a million."""
 
@@ -52,7 +53,7 @@ def main() -> int:
     parser.add_argument(
         "only",
         nargs="?",
-        choices=["history", "deploy", "images", "caches", *_RACES, *(f"large-{engine}" for engine in _LARGE)],
+        choices=["history", "deploy", "images", *_CACHES, *_RACES, *(f"large-{engine}" for engine in _LARGE)],
         help="measure only this, and keep no results",
     )
     parser.add_argument("--profile", action="store_true", help="show where the time of a cached build goes, instead")
@@ -63,8 +64,8 @@ def main() -> int:
         if given.profile:
             _profile(scratch, given.repetitions)
             return 0
-        if given.only == "caches":
-            for line in caches(scratch):
+        if given.only in _CACHES:
+            for line in caches(scratch, _CACHES[given.only]):
                 print(line, flush=True)
             return 0
         if given.only in _RACES:

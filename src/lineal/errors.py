@@ -4,7 +4,7 @@ One class of failure has one id, for ever: docs/errors.toml gives the next numbe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -155,3 +155,12 @@ def as_lineal_error(error: BaseException) -> LinealError:
         return Unreachable(sentence, id="LN-9003", remedy="Check the disk and its permissions.")
     sentence = f"Something unexpected happened: {type(error).__name__}: {' '.join(str(error).split())}."
     return LinealError(sentence, id="LN-9001", remedy="Run it again with --debug and report what it shows.")
+
+
+def missing_program(environ: Mapping[str, str]) -> str:
+    """What to do when this run lacks a program of the job (a credential helper, a login of a kubeconfig): a sentence
+    for the container of the GitHub Action, nothing elsewhere."""
+    if not environ.get("LINEAL_ACTION_WORKSPACE"):
+        return ""
+    action = environ.get("GITHUB_ACTION_REPOSITORY") or "your_org/lineal"
+    return f"The container of this action has no program of the job: {action}/setup puts lineal on the runner itself."

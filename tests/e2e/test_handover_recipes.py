@@ -3,13 +3,10 @@ parts are programs of this machine: Helm, git, cosign, kubectl, docker compose."
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import docker
 import pytest
@@ -20,68 +17,13 @@ from tests import servers
 from tests.cluster.fixtures import Cluster
 from tests.cluster.parts import kubectl
 from tests.conftest import Lineal
-from tests.e2e.parts import NOWHERE, Project, Published
-from tests.tools import helm as binaries
-
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs/handover.md").read_text()
-COSIGN = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lineal-test" / "cosign" / "cosign"
-CHART = """\
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: shop}
-spec:
-  replicas: {{ .Values.replicas }}
-  selector: {matchLabels: {app: shop}}
-  template:
-    metadata: {labels: {app: shop}}
-    spec: {containers: [{name: shop, image: "{{ .Values.global.lineal.images.shop.image }}"}]}
----
-apiVersion: batch/v1
-kind: Job
-metadata: {name: migrate, annotations: {helm.sh/hook: pre-upgrade}}
-spec: {template: {spec: {restartPolicy: Never, containers: [{name: m, image: x}]}}}
-"""
-
-
-def recipe(name: str) -> str:
-    """The block of the page that begins with this comment."""
-    found = re.findall(rf"^```\w+\n# {re.escape(name)}\n(.*?)^```$", PAGE, re.M | re.S)
-    assert len(found) == 1, name
-    return str(found[0])
-
-
-def objects(name: str) -> dict[str, Any]:
-    """Kind -> object of a recipe."""
-    return {one["kind"]: one for one in yaml.safe_load_all(recipe(name))}
-
-
-def options(path: str, *, after: str) -> list[str]:
-    """The options of the `lineal render --to-git` of a section."""
-    section = PAGE.split(f"\n## {after}\n", 1)[1].split("\n## ", 1)[0]
-    command = re.search(r"^lineal render (.*?)\n```", section, re.M | re.S)
-    assert command is not None and f"--path {path}" in command[1]
-    return command[1].replace("\\\n", " ").split()
+from tests.e2e.handover import COSIGN, Cosign, image_of, objects, options, pgp_key, publish, recipe, shop_in
+from tests.e2e.parts import Project, Published
 
 
 @pytest.fixture
 def shop(repo: servers.Repository, lineal: Lineal, repository: str, tmp_path: Path) -> Project:
-    binaries.fetch(binaries.directory())
-    lineal.env.update(NOWHERE | {"LINEAL_HELM": str(binaries.directory() / "helm4")})
-    repo.write({
-        "lineal.yaml": "project: shop\nimages: {shop: {}}\ndeploy: {chart: chart, namespace: shop}\n",
-        "Dockerfile": "FROM scratch\nCOPY file /\n", "file": "one\n",
-        "chart/Chart.yaml": "apiVersion: v2\nname: shop\nversion: 0.1.0\n", "chart/values.yaml": "replicas: 1\n",
-        "chart/templates/app.yaml": CHART,
-    })  # fmt: skip
-    project = Project(repo, lineal, repository, tmp_path)
-    project.build()
-    return project
-
-
-def publish(shop: Project) -> str:
-    shop.build()
-    return shop.run("bundle", "publish").stdout.strip()
+    return shop_in(repo, lineal, repository, tmp_path)
 
 
 def helm(shop: Project, *args: str) -> str:
@@ -119,46 +61,39 @@ def test_flux_and_argo_find_the_latest_chart_in_the_registry(shop: Project, tmp_
         deployment = next(one for one in yaml.safe_load_all(rendered) if one["kind"] == "Deployment")
         assert deployment["spec"]["replicas"] == 3
         image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
-        assert image == shop.plan().report["images"][0]["image"]
+        assert image == image_of(shop)
 
 
 @pytest.mark.helm
 @pytest.mark.skipif(not COSIGN.exists(), reason="there is no cosign: make cosign builds it")
 def test_a_bundle_is_signed_and_verified(shop: Project, tmp_path: Path) -> None:
-    reference = publish(shop).removeprefix("oci://")
-
-    def cosign(*args: str, code: int = 0) -> str:
-        env = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "COSIGN_PASSWORD": "open"}
-        done = subprocess.run([COSIGN, *args], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
-        assert (done.returncode == 0) == (code == 0), done.stderr
-        return done.stdout + done.stderr
-
-    cosign("generate-key-pair")
-    assert 'cosign sign --yes --key cosign.key "${reference#oci://}"' in PAGE
-    quiet = ("--allow-http-registry", "--allow-insecure-registry")
-    cosign(
-        "sign", "--yes", "--key", "cosign.key", "--tlog-upload=false", "--use-signing-config=false", *quiet, reference
-    )
-    verify = ("verify", "--key", "cosign.pub", "--insecure-ignore-tlog", *quiet)
-    cosign(*verify, reference)
+    cosign, reference = Cosign.with_key(tmp_path), publish(shop)
+    cosign.sign(reference)
+    cosign.verify(reference)
     shop.repo.write({"file": "two\n"})
-    cosign(*verify, publish(shop).removeprefix("oci://"), code=1)
+    cosign.verify(publish(shop), code=1)
+
+
+@pytest.mark.helm
+@pytest.mark.skipif(not COSIGN.exists(), reason="there is no cosign: make cosign builds it")
+def test_a_bundle_of_a_run_with_the_key_is_signed_for_others(shop: Project, tmp_path: Path) -> None:
+    cosign = Cosign.with_key(tmp_path)
+    reference = publish(shop, cosign.signing)
+    cosign.verify(reference)
+    before = Published(f"{shop.store}/shop").tags()
+    assert publish(shop, cosign.signing) == reference
+    assert Published(f"{shop.store}/shop").tags() == before
+    copied = shop.lineal("bundle", "copy", reference, f"{shop.store}-copy", env=cosign.signing)
+    cosign.verify(copied.stdout.strip())
+    copied = shop.lineal("bundle", "copy", reference, f"{shop.store}-unsigned")
+    assert copied.code == 0
+    cosign.verify(copied.stdout.strip(), code=1)
 
 
 @pytest.fixture
 def pgp(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The environment of gpg with a key of the pipeline, and that key as a variable."""
-    home = tmp_path / "gnupg"
-    home.mkdir(mode=0o700)
-    env = {"PATH": os.environ["PATH"], "GNUPGHOME": str(home), **servers.GIT_ISOLATION}
-    command = ["gpg", "--batch", "--passphrase", ""]
-    make = [*command, "--quick-generate-key", "Robot <robot@example.com>", "ed25519", "sign", "never"]
-    subprocess.run(make, env=env, capture_output=True, check=True)
-    key = subprocess.run(
-        [*command, "--armor", "--export-secret-keys"], env=env, capture_output=True, text=True, check=True
-    ).stdout
-    yield {**env, "LINEAL_GIT_SIGNING_KEY": key}
-    subprocess.run(["gpgconf", "--kill", "all"], env=env, check=False)
+    with pgp_key(tmp_path / "gnupg") as env:
+        yield env
 
 
 def committed(shop: Project, pgp: Mapping[str, str], section: str, tmp_path: Path) -> Path:
@@ -192,7 +127,7 @@ def test_flux_applies_what_is_in_git(
     assert done.returncode == 0, done.stderr
     deployment = kubernetes.client.get("deployments", namespace, "shop")
     image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
-    assert image == shop.plan().report["images"][0]["image"]
+    assert image == image_of(shop)
     assert kubernetes.client.list("jobs", namespace) == []
 
 
@@ -240,11 +175,11 @@ def test_compose_runs_what_was_built(
 
     try:
         image, container = up()
-        assert image == shop.plan().report["images"][0]["image"]
+        assert image == image_of(shop)
         assert up() == (image, container)
         repo.write({"file": "two\n"})
         other, replaced = up()
-        assert other == shop.plan().report["images"][0]["image"] != image
+        assert other == image_of(shop) != image
         assert replaced != container
     finally:
         subprocess.run([*compose, "down", "--timeout", "0"], capture_output=True, check=False)

@@ -21,7 +21,6 @@ from lineal.oci.image import image_of, read_image
 from lineal.oci.platform import normal, runs
 from lineal.oci.types import OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Blob, Descriptor, Image
 from lineal.store.arriving import Arrivals, ArrivingStore
-from lineal.store.outgoing import OutgoingStore
 from lineal.store.statement import Dependency, digest_set
 from lineal.tar.compression import HEAD, compression_of, open_archive
 
@@ -62,7 +61,8 @@ def import_base(
         layers, filesystem = _take_over(base, rest, arrivals, store)
         if rest:
             announce(layers, there=True)
-        kept = _keep(arrivals, store)
+        # For who copies out of the base, and would download it again.
+        kept = environment.keep(arrivals)
     except MissingContent as missing:
         raise BuildFailed(
             f"The base image {reference} is not whole: its registry has no layer {missing.digest}.",
@@ -105,14 +105,6 @@ def _take_over(
             arrivals.cancel()
             raise
     return layers, filesystem
-
-
-def _keep(arrivals: Arrivals, store: Store) -> bool:
-    """Have them for who copies out of the base, and would download it again; whether that is so."""
-    if not isinstance(store, OutgoingStore) or store.directory is not None:
-        return False
-    store.keep(arrivals)
-    return True
 
 
 def _raise_what_failed(begun: Sequence[Future[None]]) -> None:

@@ -19,6 +19,7 @@ from lineal.store.statement import NOBODY, Builder, Dependency
 
 if TYPE_CHECKING:
     from lineal.caches.run import RunCaches
+    from lineal.store.arriving import Arrivals
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ class BuildEnvironment:
     """The socket of the SSH agent that an image calls by this id, None when none is configured."""
     exceptions: Giterminism = field(default_factory=Giterminism)
     notes: Notes = QUIET
+    keep: Callable[[Arrivals], bool] = lambda _: False
+    """Have `store` read these blobs from this machine, and close them with it; False when it does not keep them."""
     finished: Callable[[Candidate, Image], str | None] = lambda _stage, _image: None
     """The reference of the finished image that a published stage becomes, None when it becomes none."""
     options: Mapping[str, RunOptions] = field(default_factory=dict)

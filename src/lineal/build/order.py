@@ -83,11 +83,6 @@ class Order(Generic[P]):
         """What is made and waits for its turn."""
         return list(self._made.values())
 
-    @property
-    def waiting(self) -> int:
-        """How many stages have still to be begun."""
-        return len(self._waiting)
-
     def _image(self, stage: Part) -> str | None:
         """The digest of the image that counts for a stage now, None while there is none."""
         return self._published(stage.checksum) or self._local.get(stage.checksum)

@@ -2,5 +2,6 @@
 
 `snapshot` is what a cache held, as a value and as bytes; `writer` makes one from a tar (`chunks` cuts large files,
 `packs` compresses and sends), `reader` makes a tar from one. `key` names a cache, `publication` is its snapshot in
-the store, `history` finds the one to begin with. `run` has the caches of one run. Engines know none of this: they get
-a tar to begin with, and give one of what the command left."""
+the store, `history` finds the one to begin with. `run` has the caches of one run, each a
+`cache`; `times` are those of restored files. Engines know none of this: they get a tar to begin with, and give one of
+what the command left."""

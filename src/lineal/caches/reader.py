@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from lineal.caches.packs import PackReader
 from lineal.caches.snapshot import Entry, Snapshot
+from lineal.caches.times import restored
 from lineal.tar import raw
 from lineal.tar.header import DIRECTORY, END, FILE, HARDLINK, SYMLINK, padding, ustar
 
@@ -15,8 +16,7 @@ _SECOND = 10**9
 
 def tar_of(snapshot: Snapshot, packs: PackReader) -> Iterator[bytes]:
     """Directories first, then files in the order of the packs, then links: none leads anywhere while files are made.
-
-    Raises `Broken` and `Interrupted`, also in the middle."""
+    Their times are those of `restored`. Raises `Broken` and `Interrupted`, also in the middle."""
     directories = [entry for entry in snapshot.entries if entry.kind == "directory"]
     files = [entry for entry in snapshot.entries if entry.kind == "file"]
     links = [entry for entry in snapshot.entries if entry.kind in ("hardlink", "symlink")]
@@ -44,7 +44,7 @@ def _place(snapshot: Snapshot, entry: Entry) -> tuple[int, int]:
 
 
 def _header(entry: Entry, size: int) -> bytes:
-    seconds, rest = divmod(entry.mtime, _SECOND)
+    seconds, rest = divmod(restored(entry), _SECOND)
     records = {b"mtime": b"%d.%09d" % (seconds, rest)} if rest else {}
     block = ustar(b"", b"", _KINDS[entry.kind], 0, 0, 0, size, seconds)
     found = raw.Entry(entry.path, _KINDS[entry.kind], entry.link, size, entry.mode, block, records)

@@ -27,6 +27,8 @@ MAX_INDEX = 256 << 20
 MAX_PACK = 64 << 20
 """Bytes of a pack, unpacked. Lineal makes them of a quarter of this."""
 MAX_FILES = 4_000_000
+LATEST = (1 << 33) * 10**9
+"""No file's time is as late as this, in nanoseconds."""
 
 Kind = Literal["directory", "file", "symlink", "hardlink"]
 
@@ -156,13 +158,12 @@ def _check_entries(entries: Iterable[Entry], chunks: int) -> None:
             raise Broken("it has a file without content")
         if not (0 <= entry.mode <= 0o7777 and 0 <= entry.uid < _OWNERS and 0 <= entry.gid < _OWNERS):
             raise Broken("it has a file of nobody")
-        if not 0 <= entry.mtime < _LATEST:
+        if not 0 <= entry.mtime < LATEST:
             raise Broken("it has a file of no time")
         kinds[entry.path] = entry.kind
 
 
 _OWNERS = (1 << 32) - 1
-_LATEST = (1 << 33) * 10**9
 
 
 def _is_path(path: bytes) -> bool:

@@ -8,18 +8,18 @@ from typing import BinaryIO
 
 from lineal.caches.chunks import cut
 from lineal.caches.packs import PackReader, PackWriter
-from lineal.caches.snapshot import Chunk, Entry, Kind, Pack, Snapshot, sha256
+from lineal.caches.snapshot import LATEST, Chunk, Entry, Kind, Pack, Snapshot, sha256
+from lineal.caches.times import is_restored
 from lineal.engine import SAME
 from lineal.engine.secret_parts import SecretSearch
 from lineal.errors import BuildFailed
 from lineal.tar import raw
-from lineal.tar.header import DIRECTORY, FILE, HARDLINK, SYMLINK, Malformed, number
+from lineal.tar.header import DIRECTORY, FILE, HARDLINK, SYMLINK, decimal, fraction, number
 
 _KINDS: dict[bytes, Kind] = {
     DIRECTORY: "directory", FILE: "file", b"7": "file", HARDLINK: "hardlink", SYMLINK: "symlink",
 }  # fmt: skip
 _SECOND = 10**9
-_LATEST = (1 << 33) * _SECOND - 1
 _LIVE = 0.5
 """The share of a pack that must be in use: of one with less, what is used is packed anew."""
 _FEW, _SMALL = 8, 1 << 20
@@ -44,7 +44,8 @@ class SnapshotWriter:
     def __post_init__(self) -> None:
         self._chunks: list[Chunk] = list(self.known.chunks)
         self._numbers = {chunk.sha256: number for number, chunk in enumerate(self._chunks)}
-        self._last = {entry.path: entry for entry in self.known.entries}
+        self._began = {entry.path: entry for entry in self.known.entries}
+        self._last = self._began
 
     def take(self, tar: BinaryIO) -> Snapshot:
         """What the tar holds; its packs may still be on their way, and have no digests yet (`finish`).
@@ -83,7 +84,13 @@ class SnapshotWriter:
             chunks = tuple(self._chunk(data) for data in cut(watched, entry.size))
         link = entry.link if entry.kind in (HARDLINK, SYMLINK) else b""
         uid, gid = (_owner(entry, start, key) for start, key in ((108, b"uid"), (116, b"gid")))
-        return Entry(entry.name, _KINDS[entry.kind], entry.mode, uid, gid, _mtime(entry), link, chunks)
+        mtime = self._time(entry.name, _mtime(entry))
+        return Entry(entry.name, _KINDS[entry.kind], entry.mode, uid, gid, mtime, link, chunks)
+
+    def _time(self, path: bytes, mtime: int) -> int:
+        """Of a file that still has the time with which it was restored, the one that it had before."""
+        began = self._began.get(path)
+        return began.mtime if began is not None and is_restored(mtime, began) else mtime
 
     def _chunk(self, data: bytes | memoryview) -> int:
         digest = sha256(data)
@@ -181,15 +188,9 @@ def _owner(entry: raw.Entry, start: int, key: bytes) -> int:
 
 def _mtime(entry: raw.Entry) -> int:
     """In nanoseconds; what no file of today can have becomes what one can."""
-    text = entry.records.get(b"mtime", b"")
-    if not text:
-        return min(max(number(entry.header[136:148]) * _SECOND, 0), _LATEST)
-    seconds, _, rest = text.partition(b".")
-    try:
-        nanoseconds = int(seconds) * _SECOND + int(rest[:9].ljust(9, b"0"))
-    except ValueError as error:
-        raise Malformed("a tar header has a wrong mtime") from error
-    return min(max(nanoseconds, 0), _LATEST)
+    seconds = decimal(entry.records, "mtime", number(entry.header[136:148]))
+    rest = fraction(entry.records.get(b"mtime", b""))
+    return min(max(seconds * _SECOND + rest, 0), LATEST - 1)
 
 
 def _secret_in(name: bytes) -> BuildFailed:

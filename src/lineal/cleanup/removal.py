@@ -56,6 +56,10 @@ class _ByDigest:
         self._store, self._pool = store, pool
 
     def delete(self, deletions: Sequence[Deletion]) -> Iterator[Deletion]:
+        if self._store.directory is not None:
+            # It has one index of all.
+            self._store.delete_all({digest: tags for one in deletions for digest, tags in one.digests.items()})
+            return iter(deletions)
         return self._pool.map(partial(delete, self._store), deletions)
 
     def forget(self, digest: str, tags: Sequence[str]) -> None:

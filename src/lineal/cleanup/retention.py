@@ -141,8 +141,7 @@ def recheck(store: Store, known: Tags, deletions: Sequence[Deletion], pool: Exec
 
 
 def delete(store: Store, one: Deletion) -> Deletion:
-    for digest, tags in one.digests.items():
-        store.delete(digest, tags)
+    store.delete_all(one.digests)
     return one
 
 

@@ -6,9 +6,7 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +18,7 @@ from lineal.config.setting import variable_of
 from lineal.errors import BadConfiguration
 from lineal.git.command import TOKEN
 from lineal.text import lines
+from lineal.workspace import private_directory
 
 _WITH_IMAGES = ("plan", "build")
 _PLAIN = ("repo", "env", "values", "set", "release", "namespace", "kube-context", "lock", "engine", "ssh", "allow",
@@ -88,16 +87,13 @@ def prepared(
     call = read(os.environ)
     directory = call.clone or _directory(call.directory, os.environ)
     # In the container, where no other step can look.
-    private = Path(tempfile.mkdtemp(prefix="lineal-action-"))
-    try:
+    with private_directory("action") as private:
         variables = _private_files(call, private)
         os.environ.clear()
         os.environ.update(call.environ | variables)
         os.chdir(directory)
         sys.argv = ["lineal", *call.arguments]
         yield
-    finally:
-        shutil.rmtree(private, ignore_errors=True)
 
 
 # --- inputs -----------------------------------------------------------------------------------------------------

@@ -118,11 +118,12 @@ def _scheduler(session: Session, plan: BuildPlan, finishing: Finishing, caches: 
     position = session.position
     outgoing = OutgoingStore(session.store, session.workspace)
     session.at_close(outgoing.close)
+    environment = environment_of(session, plan.needed, finishing.reference_in(plan))
     return Scheduler(
         plan,
         session.lookup,
         Publisher(outgoing, session.lock, session.lookup, marked=session.trust.marked, sign=session.signing.sign),
-        replace(environment_of(session, plan.needed, finishing.reference_in(plan)), store=outgoing, caches=caches),
+        replace(environment, store=outgoing, keep=outgoing.keep, caches=caches),
         Provenance(position.recorded, position.tree, position.branch, session.loaded.project.project),
         session.progress,
         session.settings.jobs.value,

@@ -30,7 +30,8 @@ def run_caches(session: Session, builder: Builder | None = None, *, without: boo
     if not rules and not without:
         return None
     from lineal.caches.chunks import check_installed
-    from lineal.caches.run import CacheSettings, RunCaches
+    from lineal.caches.run import RunCaches
+    from lineal.caches.settings import CacheSettings
 
     check_installed()
     publishes = builder is not None and session.context.may_write and not session.position.dev

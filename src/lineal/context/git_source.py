@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lineal.context.remote_source import GitSource
 from lineal.context.tree import Kind, Node
-from lineal.errors import BadConfiguration, BuildFailed, Unreachable
-from lineal.git.command import with_config
+from lineal.errors import BuildFailed, Unreachable
+from lineal.git.command import ask_server, with_config
 
 _CHUNK = 1 << 18
 _LONGEST = 3600
@@ -139,15 +138,8 @@ class _Checkout:
 
     def _git(self, *args: str) -> str:
         try:
-            done = subprocess.run(
-                ["git", *args], cwd=self._tree, env=self._environ, stdin=subprocess.DEVNULL, capture_output=True,
-                timeout=_LONGEST, umask=0o022, check=False,
-            )  # fmt: skip
-        except FileNotFoundError:
-            raise BadConfiguration(
-                "git is not installed.", id="LN-3003", remedy="Install git 2.31 or newer."
-            ) from None
-        except subprocess.TimeoutExpired:
+            done = ask_server(list(args), self._tree, self._environ, seconds=_LONGEST, umask=0o022)
+        except TimeoutError:
             raise Unreachable(f"{self._wanted.url} takes longer than an hour.", id="LN-5019") from None
         if done.returncode:
             lines = done.stderr.decode(errors="replace").strip().splitlines()

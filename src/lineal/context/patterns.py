@@ -16,7 +16,8 @@ MOST = 1000
 """Patterns of one `.dockerignore` or one instruction. Each is tried at each file."""
 _WAYS = 2_000_000
 """Ways to share a path among its wildcards that a regular expression may have to try: some hundredths of a second."""
-# Python warns of `[[` and `[a--b]` in expressions, which may mean sets of sets one day; a user has no use for that.
+_OF_SETS = re.compile(r"\\.|[\[&~|]", re.DOTALL)
+# Python warns of `[[` and `[a&&b]` in expressions, which may mean sets of sets one day; the library writes such ones.
 warnings.filterwarnings("ignore", "Possible (nested )?set", FutureWarning)
 _LETTER, _IN_NAME = re.compile("."), re.compile(r"[^/]")
 
@@ -47,6 +48,10 @@ def _parts(pattern: str) -> Iterator[Part]:
         elif piece in ("*", "?"):
             yield Part("many" if piece == "*" else "one", _IN_NAME)
         elif len(piece) > 1 and piece.startswith("["):
-            yield Part("one", re.compile(piece))
+            yield Part("one", re.compile("[" + _OF_SETS.sub(_escaped, piece[1:])))
         else:
             yield Part("one", re.compile(re.escape(piece[-1])))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0] if len(found[0]) > 1 else f"\\{found[0]}"

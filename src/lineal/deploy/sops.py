@@ -11,6 +11,7 @@ from typing import Any
 
 from lineal import process
 from lineal.config.secrets import SecretValues
+from lineal.deploy.helm.environment import CLOUDS, MACHINE, OURS
 from lineal.deploy.values import ValuesText
 from lineal.errors import BadConfiguration, DeployFailed, Location
 from lineal.text import printable
@@ -20,6 +21,10 @@ _MENTIONED = re.compile(r"^\s*[{,]?\s*[\"']?sops[\"']?\s*:", re.MULTILINE)
 _CIPHERTEXT = "ENC["
 _SECONDS = 120.0
 """Seconds that sops may take for one file."""
+_FAMILIES = (*CLOUDS, "SOPS_", "VAULT_", "GNUPG", "GPG_", "LC_", "XDG_", "IDENTITY_", "MSI_", "GCE_METADATA_")
+_PROGRAM = re.compile(r"SOPS_\w*_CMD")
+"""Names a program of the job that gives a key."""
+_NEVER = (*OURS, "COSIGN_", "SIGSTORE_", "ACTIONS_ID_TOKEN_")
 
 
 def is_encrypted(file: ValuesText) -> bool:
@@ -86,8 +91,8 @@ class Sops:
         said: dict[process.Stream, list[bytes]] = {"stdout": [], "stderr": []}
         try:
             outcome = process.run(
-                command, env=self.environ, output=lambda stream, line: said[stream].append(line), grace=5.0,
-                limit=_SECONDS,
+                command, env=_environment(self.environ), output=lambda stream, line: said[stream].append(line),
+                grace=5.0, limit=_SECONDS,
             )  # fmt: skip
         except OSError as error:
             raise BadConfiguration(
@@ -105,6 +110,16 @@ class Sops:
         text = b"".join(said["stdout"]).decode("utf-8", "replace")
         self.secrets.hide(_secrets(_read(file.text), _read(text)))
         return replace(file, text=text)
+
+
+def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The part of the job's environment that sops finds keys with. A program that the job names for that may need any
+    variable, so it gets all but our own secrets."""
+    if any(map(_PROGRAM.fullmatch, environ)):
+        return {name: value for name, value in environ.items() if not name.startswith(_NEVER)}
+    return {
+        name: value for name, value in environ.items() if name.upper() in MACHINE or name.startswith(_FAMILIES)
+    }  # fmt: skip
 
 
 def _secrets(encrypted: Any, plain: Any) -> Iterator[str]:

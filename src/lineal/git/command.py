@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from lineal.errors import BadConfiguration, LinealError
@@ -49,6 +53,10 @@ _KEPT = (TOKEN, "GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_", "GIT
          "GIT_CONFIG_NOSYSTEM", "GIT_SSH", "GIT_ASKPASS", "GIT_SSL_", "GIT_EXEC_PATH")  # fmt: skip
 
 
+_LOOK = 0.1
+"""Seconds between two looks at a command that talks to a server."""
+
+
 def with_config(env: dict[str, str], *settings: tuple[str, str]) -> dict[str, str]:
     """The environment with more settings for git. They are in no file and in no list of arguments."""
     count = int(env.get("GIT_CONFIG_COUNT") or 0)
@@ -72,7 +80,7 @@ def run_git(args: list[str], cwd: Path, env: dict[str, str], stdin: bytes | None
     try:
         done = subprocess.run(["git", *args], cwd=cwd, env=env, input=stdin, capture_output=True, check=False)
     except FileNotFoundError:
-        raise BadConfiguration("git is not installed.", id="LN-3003", remedy="Install git 2.31 or newer.") from None
+        raise _not_installed() from None
     if done.returncode != 0:
         reason = done.stderr.decode(errors="replace").strip().splitlines()
         failed = GitFailed(
@@ -81,6 +89,46 @@ def run_git(args: list[str], cwd: Path, env: dict[str, str], stdin: bytes | None
         failed.distrusted = any("dubious ownership" in line or "unsafe repository" in line for line in reason)
         raise failed
     return done.stdout
+
+
+def ask_server(
+    args: list[str], cwd: Path, env: dict[str, str], *, seconds: float, stdin: bytes = b"",
+    look: Callable[[bytes], None] = lambda _: None, umask: int = -1,
+) -> subprocess.CompletedProcess[bytes]:  # fmt: skip
+    """Run a git command that talks to a server, however it ends. `look` is called several times a second with git's
+    messages so far, and may raise: then all that git has started is killed, as it is after so many seconds.
+
+    Raises `TimeoutError`, and `BadConfiguration` when git is not installed."""
+    end = time.monotonic() + seconds
+    try:
+        # In a session of its own nothing that git starts can ask at a terminal.
+        process = subprocess.Popen(
+            ["git", *args], cwd=cwd, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            start_new_session=True, umask=umask,
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise _not_installed() from None
+    given: bytes | None = stdin
+    with process:
+        try:
+            while True:
+                try:
+                    out, said = process.communicate(given, timeout=_LOOK)
+                    return subprocess.CompletedProcess(args, process.returncode, out, said)
+                except subprocess.TimeoutExpired as still:
+                    given = None
+                    look(still.stderr or b"")
+                if time.monotonic() > end:
+                    raise TimeoutError(f"git {args[0]} took longer than {seconds:.0f} s")
+        except BaseException:
+            # The whole group, because git's helpers would go on talking to the server.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+
+
+def _not_installed() -> BadConfiguration:
+    return BadConfiguration("git is not installed.", id="LN-3003", remedy="Install git 2.31 or newer.")
 
 
 def text_of(out: bytes) -> str:

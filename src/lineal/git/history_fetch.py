@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import signal
-import subprocess
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from lineal.errors import LinealError
-from lineal.git.command import GitFailed, git_environment, with_config
+from lineal.git.command import GitFailed, ask_server, git_environment, with_config
 from lineal.git.remote import remote
 from lineal.git.repository import Repository
 
 _REFS = "refs/lineal/"
 _SECONDS = 600
 """How long a fetch may take, and how long a run waits for another run's fetch."""
-_LOOK = 0.5
-"""Seconds between two looks at a running fetch."""
 _MOST_FILES = 300 << 20
 """Bytes that are downloaded from a server that sends files with the history."""
 _MARGIN = 14 * 24 * 3600
@@ -145,37 +139,19 @@ class _Refused(GitFailed):
 
 def _git(
     args: list[str], cwd: Path, environ: dict[str, str], stdin: str = "",
-    look: Callable[[bytes], None] | None = None,
+    look: Callable[[bytes], None] = lambda _: None,
 ) -> str:  # fmt: skip
-    """The output of git. `look` is called twice a second with git's messages so far, and may raise."""
-    end = time.monotonic() + _SECONDS
-    process = subprocess.Popen(
-        ["git", *args], cwd=cwd, env=environ, start_new_session=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    given: bytes | None = stdin.encode()
+    """The output of git; `look` as in `ask_server`."""
     try:
-        while True:
-            try:
-                out, said = process.communicate(given, timeout=_LOOK)
-                break
-            except subprocess.TimeoutExpired as still:
-                given = None
-                if look is not None:
-                    look(still.stderr or b"")
-            if time.monotonic() > end:
-                raise LinealError(f"git {args[0]} took longer than {_SECONDS} s", id="LN-3014")
-    finally:
-        if process.poll() is None:
-            # The whole group, because git's helpers would go on downloading.
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    if process.returncode != 0:
+        done = ask_server(args, cwd, environ, seconds=_SECONDS, stdin=stdin.encode(), look=look)
+    except TimeoutError as error:
+        raise LinealError(str(error), id="LN-3014") from None
+    if done.returncode != 0:
         # git's messages hold addresses and texts of the server: they are not repeated.
-        failed = _Refused(f"git {args[0]} ended with status {process.returncode}", id="LN-3014")
-        failed.unreachable = b"unable to access" in said
+        failed = _Refused(f"git {args[0]} ended with status {done.returncode}", id="LN-3014")
+        failed.unreachable = b"unable to access" in done.stderr
         raise failed
-    return out.decode(errors="replace")
+    return done.stdout.decode(errors="replace")
 
 
 def _size(path: Path) -> int:

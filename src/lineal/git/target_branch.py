@@ -10,7 +10,6 @@ import hashlib
 import os
 import random
 import re
-import subprocess
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 
 from lineal.errors import BadConfiguration, Interrupted, Unreachable
-from lineal.git.command import GitFailed, git_environment, run_git, text_of, with_config
+from lineal.git.command import GitFailed, ask_server, git_environment, run_git, text_of, with_config
 from lineal.git.objects import DIRECTORY, parse_listing
 from lineal.git.remote import parse_refs
 from lineal.text import printable, quoted
@@ -225,16 +224,8 @@ class TargetBranch:
     def _remote(self, args: list[str]) -> bytes:
         """Run a command that talks to the server. Raises `_NotTaken` for a push, else `Unreachable`."""
         try:
-            # In a session of its own nothing that git starts can ask at a terminal.
-            done = subprocess.run(
-                ["git", *args], cwd=self._folder, env=self._environ, stdin=subprocess.DEVNULL, capture_output=True,
-                timeout=_SECONDS, check=False, start_new_session=True,
-            )  # fmt: skip
-        except FileNotFoundError:
-            raise BadConfiguration(
-                "git is not installed.", id="LN-3003", remedy="Install git 2.31 or newer."
-            ) from None
-        except subprocess.TimeoutExpired:
+            done = ask_server(args, self._folder, self._environ, seconds=_SECONDS)
+        except TimeoutError:
             raise self._unreachable(f"it has not answered within {_SECONDS:.0f} s.") from None
         if done.returncode == 0:
             return done.stdout

@@ -6,9 +6,7 @@ in a bare repository that is nobody's workspace."""
 
 from __future__ import annotations
 
-import os
 import secrets
-import signal
 import subprocess
 import threading
 import time
@@ -17,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lineal.errors import Interrupted, LinealError
-from lineal.git.command import git_environment, with_config
+from lineal.git.command import ask_server, git_environment, with_config
 from lineal.git.remote import remote
 from lineal.git.repository import Repository
 from lineal.lock.leased import SOMEBODY, Holder, LockFailed
@@ -28,7 +26,6 @@ _SECONDS = 30.0
 """Seconds that a command to the server may take."""
 _LAST_SECONDS = 3.0
 """Seconds that an interrupted run gives a push to end: the server may carry out a push that is cut off."""
-_TICK = 0.1
 _PUSH = ["push", "--porcelain", "--no-verify", "--no-signed", "--no-follow-tags", "--recurse-submodules=no"]
 _FORMAT = "lineal lock 1"
 _AUTHOR = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER")
@@ -142,33 +139,23 @@ class GitRefs:
         return done.stdout.decode(errors="replace").strip("\n")
 
     def _remote(self, args: Sequence[str], *, last: bool = False) -> subprocess.CompletedProcess[bytes]:
-        """Run git, no longer than the run lasts. `last` marks the command that an interrupted run still finishes."""
-        # In a session of its own nothing that it starts can ask at a terminal.
-        with subprocess.Popen(
-            ["git", *args], cwd=self._folder, env=self._environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, start_new_session=True,
-        ) as process:  # fmt: skip
-            try:
-                output = self._wait(process, args[0], last)
-            except BaseException:
-                # Kill the group: a helper of git would go on talking to the server.
-                os.killpg(process.pid, signal.SIGKILL)
-                raise
-        return subprocess.CompletedProcess(args, process.returncode, output)
+        """Run git, little longer than the run lasts. `last` marks the command that an interrupted run still
+        finishes."""
+        end: float | None = None
 
-    def _wait(self, process: subprocess.Popen[bytes], what: str, last: bool) -> bytes:
-        end = time.monotonic() + _SECONDS
-        stopping = False
-        while True:
-            try:
-                return process.communicate(timeout=_TICK)[0]
-            except subprocess.TimeoutExpired:
-                if self._stopped.is_set() and not stopping:
-                    stopping, end = True, min(end, time.monotonic() + _LAST_SECONDS)
-                if time.monotonic() >= end:
-                    if stopping and not last:
-                        raise Interrupted("The run was stopped.") from None
-                    raise LockFailed(f"git {what} took longer than {_SECONDS:.0f} s") from None
+        def look(_: bytes) -> None:
+            nonlocal end
+            if end is None and self._stopped.is_set():
+                end = time.monotonic() + _LAST_SECONDS
+            if end is not None and time.monotonic() >= end:
+                if last:
+                    raise TimeoutError(f"git {args[0]} was still running at the end")
+                raise Interrupted("The run was stopped.")
+
+        try:
+            return ask_server(list(args), self._folder, self._environ, seconds=_SECONDS, look=look)
+        except TimeoutError as error:
+            raise LockFailed(str(error)) from None
 
 
 def _read(message: str) -> tuple[str, float | None]:

@@ -6,7 +6,7 @@ hands out before anything believes it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -116,6 +116,11 @@ class Store(Protocol):
         """Remove a manifest and every tag that points at it; one that is gone already is no error.
 
         `tags` are those tags in the order in which they may go, for registries that want them gone first."""
+
+    def delete_all(self, digests: Mapping[str, Sequence[str]]) -> None:
+        """As `delete`, of each digest with its tags."""
+        for digest, tags in digests.items():
+            self.delete(digest, tags)
 
     def sweep(self) -> int | None:
         """Delete the content that no tag leads to and that is not new, and return its bytes; None for a registry,

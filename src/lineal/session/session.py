@@ -3,13 +3,11 @@ history."""
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +25,7 @@ from lineal.config.ssh_agents import SshAgents
 from lineal.config.template import GitFacts
 from lineal.context.artifacts import Artifacts
 from lineal.context.committed import COMMIT_IT, NOT_COMMITTED
+from lineal.credential import Credential
 from lineal.dockerfile.stage import Platforms
 from lineal.errors import DeployFailed, Uncommitted
 from lineal.git.cache import cache_directory
@@ -41,7 +40,7 @@ from lineal.progress import Notes, Progress
 from lineal.session.given import Given
 from lineal.session.identity import IdentityOfRun
 from lineal.session.leaving import MaskedProgress, mask_error
-from lineal.session.policy import PolicyOfRun, of_commit, of_file
+from lineal.session.policy import PolicyOfRun, of_commit, of_file, require_narrower
 from lineal.session.project import load_exceptions, load_project, project_of_dockerfile, project_of_flags
 from lineal.session.settings import PUBLISH, Settings, StoreSettings
 from lineal.session.signing import SigningOfRun
@@ -50,10 +49,10 @@ from lineal.stages.lookup import Lookup
 from lineal.stages.visibility import HistoryPosition
 from lineal.store.mirror import Mirrors
 from lineal.store.open import LAYOUT, REGISTRY_LOGIN, StoreOpener, normal_address
-from lineal.store.registry.credentials import Credential
 from lineal.trust.identity import TOKENS
 from lineal.trust.keys import PASSWORD, SIGNING_KEY, is_pem
 from lineal.trust.mark import TRUST_KEY, repository_of
+from lineal.workspace import private_directory
 
 if TYPE_CHECKING:
     from lineal.engine.table import EngineTable
@@ -66,7 +65,7 @@ class Session:
     def __init__(self, settings: Settings, progress: Progress, workspace: Path, start: Path) -> None:
         """`workspace` is a private directory that the caller removes; `start` is inside the repository."""
         self.settings = settings
-        passwords = [login.password for login in provider_of(settings.environ).logins()]
+        passwords = [login.password for login in provider_of(settings.environ).logins().values()]
         keys = [*settings.environ.get(TRUST_KEY, "").split(), settings.environ.get(PASSWORD, "")]
         keys += [key for key in [settings.environ.get(SIGNING_KEY, "")] if is_pem(key)]
         keys += [*secret_values(settings.environ), *(settings.environ.get(name, "") for name in TOKENS)]
@@ -95,8 +94,7 @@ class Session:
         from lineal.report.select import choose as choose_progress
 
         progress = progress or choose_progress(sys.stderr, settings.environ, provider_of(settings.environ).markers())
-        workspace = Path(tempfile.mkdtemp(prefix="lineal-"))
-        try:
+        with private_directory() as workspace, closing(progress):
             session = cls(settings, progress, workspace, start or Path.cwd())
             if content(settings.environ.get("KUBECONFIG", "")) is not None:
                 session.holds_secrets()
@@ -110,9 +108,6 @@ class Session:
                 raise
             finally:
                 session.close()
-        finally:
-            progress.close()
-            shutil.rmtree(workspace, ignore_errors=True)
 
     def holds_secrets(self) -> None:
         """Before a secret is written to the workspace: it is gone even when this process is killed."""
@@ -300,7 +295,11 @@ class Session:
     def _own_stores(self) -> StoreOpener:
         """Opens what lineal.yaml names."""
         insecure, note = self.settings.insecure_registries.value, self.progress.note
-        return StoreOpener(self.repository.root, self._registry_login, insecure, self._job_credentials, note=note)
+        return StoreOpener(self.repository.root, self._registry_login, insecure, self._logins_of_job, note=note)
+
+    @property
+    def _logins_of_job(self) -> Mapping[str, Credential]:
+        return provider_of(self.settings.environ).logins()
 
     @property
     def _registry_login(self) -> Mapping[str, str]:
@@ -328,15 +327,10 @@ class Session:
             self.workspace,
             settings.environ,
             settings.insecure_registries.value,
-            self._job_credentials,
+            self._logins_of_job,
             Mirrors(settings.registry_mirrors.value, of_engine, note),
             note,
         )
-
-    @property
-    def _job_credentials(self) -> Mapping[str, Credential]:
-        logins = provider_of(self.settings.environ).logins()
-        return {login.host: Credential(login.source, login.username, login.password) for login in logins}
 
     @cached_property
     def trust(self) -> TrustOfRun:
@@ -371,13 +365,23 @@ class Session:
         return IdentityOfRun(
             self.policy.policy, self.settings.environ, self.context,
             self.policy.place("trust.accept"), self.position.commit, in_history,
-            lambda token: self.hidden.hide([token]), self.progress.warn,
+            self.hide, self.progress.warn,
         )  # fmt: skip
+
+    def hide(self, secret: str) -> None:
+        """Never show a secret."""
+        self.hidden.hide([secret])
 
     @cached_property
     def policy(self) -> PolicyOfRun:
         """Whom the run believes, as its caller says, else its commit. Raises `BadConfiguration`."""
         return self.given_policy or of_commit(self.loaded, self.repository)
+
+    def check_policy(self) -> None:
+        """Before anything is built or deployed: a variable is no way around what the commit asks for. Raises
+        `BadConfiguration`."""
+        if self.given_policy is not None:
+            require_narrower(self.given_policy, of_commit(self.loaded, self.repository))
 
     @cached_property
     def given_policy(self) -> PolicyOfRun | None:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -152,12 +152,16 @@ class Layout(Store):
         return True
 
     def delete(self, digest: str, tags: Sequence[str] = ()) -> None:  # noqa: ARG002
+        self.delete_all({digest: ()})
+
+    def delete_all(self, digests: Mapping[str, Sequence[str]]) -> None:
+        """The index is written once."""
         self._count(requests=1)
         with self._disk("write"):
-            if digest not in self._digests():
+            if self._digests().isdisjoint(digests):
                 return
             with self._locked():
-                self._index.remove(digest)
+                self._index.remove(digests)
 
     def sweep(self) -> int | None:
         """Under the lock, so that no tag is written meanwhile: `put_manifest` looks again when it has the lock. What

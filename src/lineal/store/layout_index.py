@@ -11,7 +11,7 @@ import os
 import re
 import uuid
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import RLock
@@ -154,11 +154,11 @@ class LayoutIndex:
                 return
             self._write([*self._untagged, *({**self._tagged, tag: entry}).values()])
 
-    def remove(self, digest: str) -> None:
-        """Remove every entry of a digest."""
+    def remove(self, digests: Collection[str]) -> None:
+        """Remove every entry of these digests."""
         with self._guard:
             self._read()
-            self._write([entry for entry in self._entries() if entry["digest"] != digest])
+            self._write([entry for entry in self._entries() if entry["digest"] not in digests])
 
     def fold(self) -> None:
         """Have all tags in index.json, where other tools look for them."""

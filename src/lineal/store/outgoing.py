@@ -50,10 +50,14 @@ class OutgoingStore(Store):
             kept = self._keep(blob.digest, blob.content)
             self._blobs[blob.digest] = self._uploads.submit(self._upload, Blob(blob.digest, blob.size, kept))
 
-    def keep(self, fetched: Arrivals) -> None:
-        """Have blobs that came from elsewhere, and are in `direct` by now, read from this machine until `close`."""
+    def keep(self, fetched: Arrivals) -> bool:
+        """Have blobs that came from elsewhere, and are in `direct` by now, read from this machine until `close`, and
+        closed then. False when `direct` is on this machine: then they are the caller's."""
+        if self.directory is not None:
+            return False
         with self._guard:
             self._fetched.append(fetched)
+        return True
 
     def send(self, image: Image) -> None:
         """Begin with it: its layers are in the store, or on their way."""

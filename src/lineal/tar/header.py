@@ -136,3 +136,13 @@ def decimal(records: Mapping[bytes, bytes], key: str, default: int) -> int:
     if value < 0 and key != "mtime":
         raise Malformed(f"a tar header has a wrong {key}")
     return value
+
+
+def fraction(time: bytes) -> int:
+    """The nanoseconds of a time in a PAX record, beyond its whole seconds; 0 before 1970. Raises `Malformed`."""
+    digits = time.partition(b".")[2][:9]
+    if not digits or time.startswith(b"-"):
+        return 0
+    if not digits.isdigit():
+        raise Malformed("a tar header has a wrong mtime")
+    return int(digits.ljust(9, b"0"))

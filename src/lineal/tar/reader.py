@@ -18,6 +18,7 @@ from lineal.tar.header import (
     checksum,
     count,
     decimal,
+    fraction,
     number,
     parse_records,
 )
@@ -170,6 +171,8 @@ class Entry:
     """As written for a symbolic link; a path like `path` for a hard link."""
     device: tuple[int, int] = (0, 0)
     xattrs: dict[str, str] = field(default_factory=dict)
+    nanoseconds: int = 0
+    """What a PAX record adds to `mtime`."""
 
 
 class TarReader:
@@ -202,6 +205,8 @@ def _entry(header: Header) -> Entry:
     kind, path, mode = header.kind, clamp(os.fsdecode(header.name)), number(block[100:108]) & 0o7777
     _check_length(path)
     entry = Entry(path, kind, header.flag, mode, uid, gid, header.size, mtime, xattrs=xattrs)
+    if b"mtime" in records:
+        entry.nanoseconds = fraction(records[b"mtime"])
     if kind == "symlink":
         entry.target = os.fsdecode(header.link)
         if len(header.link) > MAX_PATH:

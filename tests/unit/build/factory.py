@@ -171,7 +171,7 @@ class Factory:
             plan = resolve(parts(images), lookup)
             origin = Provenance(line.recorded, line.tree, line.branch, "shop")
             publisher = Publisher(outgoing, self.lock, lookup, self.digits)
-            environment = replace(self.environment(), store=outgoing)
+            environment = replace(self.environment(), store=outgoing, keep=outgoing.keep)
             scheduler = Scheduler(plan, lookup, publisher, environment, origin, self.told, jobs)
             try:
                 result = scheduler.run()

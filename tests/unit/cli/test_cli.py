@@ -277,13 +277,11 @@ def test_debug_may_stand_before_and_behind_the_command(project: Lineal) -> None:
     assert "Traceback" not in project("plan", "nonsense").stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_a_run_with_130_and_leaves_no_files(
-    project: Lineal, tmp_path: Path, number: signal.Signals
-) -> None:
+@pytest.fixture
+def hanging(project: Lineal, tmp_path: Path) -> subprocess.Popen[str]:
+    """A run with a git that does not end, in the middle of reading the commit."""
     (tmp_path / "tmp").mkdir()
     project.env["TMPDIR"] = str(tmp_path / "tmp")
-    # A git that does not end, in the middle of reading the commit.
     slow = tmp_path / "bin/git"
     slow.parent.mkdir()
     slow.write_text("#!/bin/sh\necho >&2; echo started >>$TMPDIR/../started; exec sleep 60\n")
@@ -292,6 +290,14 @@ def test_a_signal_ends_a_run_with_130_and_leaves_no_files(
     process = started(project, "-m", "lineal", "build", stdout=-1, stderr=-1)
     while not (tmp_path / "started").exists():
         assert process.poll() is None
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_run_with_130_and_leaves_no_files(
+    hanging: subprocess.Popen[str], tmp_path: Path, number: signal.Signals
+) -> None:
+    process = hanging
     process.send_signal(number)
     output, errors = process.communicate(timeout=300)
     assert (process.returncode, output) == (130, "")
@@ -300,6 +306,16 @@ def test_a_signal_ends_a_run_with_130_and_leaves_no_files(
         and "Traceback" not in errors
     )
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_what_a_killed_run_leaves_goes_with_the_next(
+    hanging: subprocess.Popen[str], project: Lineal, tmp_path: Path
+) -> None:
+    hanging.kill()
+    hanging.wait()
+    assert [*(tmp_path / "tmp").iterdir()]
+    assert project("plan", env={"PATH": os.environ["PATH"]}).code == 0
+    assert [*(tmp_path / "tmp").iterdir()] == []
 
 
 def test_a_finished_run_leaves_no_files(project: Lineal, tmp_path: Path) -> None:

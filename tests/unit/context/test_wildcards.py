@@ -14,7 +14,8 @@ from lineal.context.patterns import pattern_matcher
 
 PATTERNS = st.lists(
     st.sampled_from(
-        ["a", "b", "/", "*", "**", "**/", "?", "[ab]", "[^a]", "[a-b]", "\\a", "\\*", ".", "é", "]", "(", "^"]),
+        ["a", "b", "/", "*", "**", "**/", "?", "[ab]", "[^a]", "[a-b]", "[[]", "[^a[&&~~||]",
+         "[\\[&-a]", "\\a", "\\*", ".", "é", "]", "(", "^"]),
     min_size=1, max_size=12,
 ).map("".join)  # fmt: skip
 PATHS = st.lists(st.sampled_from(["a", "b", "/", "aa", "*", "é", ".", "]", "(", "\n"]), max_size=12).map("".join)
@@ -30,6 +31,16 @@ def test_a_pattern_of_an_ignore_file_matches_what_the_library_s_matches(pattern:
         return
     ours = pattern_matcher([pattern], ways=0)
     assert [one.match(path) for one in ours._patterns] == [one.match(path) for one in library._patterns]
+
+
+@pytest.mark.filterwarnings("error::FutureWarning:lineal")
+@pytest.mark.parametrize(
+    "pattern, matching, other",
+    [("[[a]", "[a", "b"), ("[a&&b]", "a&b", "c"), ("[^~~||]", "a-", "~|"), ("[\\[[]", "[", "\\")],
+)
+def test_a_class_of_letters_is_no_set_of_sets(pattern: str, matching: str, other: str) -> None:
+    (found,) = pattern_matcher([pattern], ways=0)._patterns
+    assert all(map(found.match, matching)) and not any(map(found.match, other))
 
 
 def test_many_wildcards_in_a_long_path_end_soon() -> None:

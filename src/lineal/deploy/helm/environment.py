@@ -11,30 +11,31 @@ from pathlib import Path
 
 _FETCH = frozenset({"pull", "dependency", "push"})
 _CLUSTER = frozenset({"upgrade", "install", "rollback", "uninstall", "history", "list", "status", "get"})
-_NAMES = frozenset({
+MACHINE = frozenset({
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TMP", "TEMP", "LANG", "LANGUAGE", "TZ", "NO_COLOR",
     "GODEBUG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "DOCKER_CONFIG",
     "REGISTRY_AUTH_FILE",
 })  # fmt: skip
+"""What programs read of the machine, in upper case."""
 _FAMILIES = ("LC_", "HELM_", "XDG_")
 _OF_CLUSTER = ("HELM_KUBE", "HELM_DRIVER_SQL")
 """Settings of helm that only a command for the cluster needs, a token among them."""
-_CLOUDS = ("AWS_", "AZURE_", "GOOGLE_", "CLOUDSDK_", "GCLOUD_")
-"""Families of variables by which helpers log in at a cloud's registry."""
-_OURS = ("LINEAL_", "INPUT_")
+CLOUDS = ("AWS_", "AZURE_", "GOOGLE_", "CLOUDSDK_", "GCLOUD_")
+"""Families of variables by which programs log in at a cloud."""
+OURS = ("LINEAL_", "INPUT_")
 
 
 def of_command(environ: Mapping[str, str], args: Sequence[str]) -> dict[str, str]:
     """The part of the job's environment for a command. Never HELM_DEBUG: helm would print all values."""
     command = args[0] if args else ""
     if command in _CLUSTER or "--dry-run=server" in args:
-        return {name: value for name, value in environ.items() if name != "HELM_DEBUG" and not name.startswith(_OURS)}
+        return {name: value for name, value in environ.items() if name != "HELM_DEBUG" and not name.startswith(OURS)}
     fetches = command in _FETCH or any(argument.startswith("oci://") for argument in args)
-    families = (*_FAMILIES, *_CLOUDS) if fetches and _has_helpers(environ) else _FAMILIES
+    families = (*_FAMILIES, *CLOUDS) if fetches and _has_helpers(environ) else _FAMILIES
 
     def needed(name: str) -> bool:
         plain = name.upper()
-        known = plain in _NAMES or plain.startswith(families)
+        known = plain in MACHINE or plain.startswith(families)
         return known and name != "HELM_DEBUG" and not name.startswith(_OF_CLUSTER)
 
     return {name: value for name, value in environ.items() if needed(name)}

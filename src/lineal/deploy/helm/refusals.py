@@ -10,8 +10,7 @@ from urllib.parse import urlsplit
 
 from lineal.deploy.helm.chart_archive import unpack
 from lineal.deploy.release import Release
-from lineal.errors import BadConfiguration, DeployFailed, LinealError, Location, Unreachable
-from lineal.job_program import in_its_place
+from lineal.errors import BadConfiguration, DeployFailed, LinealError, Location, Unreachable, missing_program
 from lineal.kube import kubeconfig
 from lineal.text import printable, size
 
@@ -28,7 +27,7 @@ def _program(matched: re.Match[str], _reason: str, release: Release, environ: Ma
     return BadConfiguration(
         what,
         id="LN-6046",
-        remedy=in_its_place(environ)
+        remedy=missing_program(environ)
         or "Install it where this job runs, or use a kubeconfig with a token or a certificate.",
     )
 

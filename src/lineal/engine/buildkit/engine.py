@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,20 @@ if TYPE_CHECKING:
 
 _AGAIN = 2
 """How many times a command begins anew because its daemon went away: behind one address there may be others."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One call of `Engine.run`, which goes from daemon to daemon; `trees` are the caches that the engine keeps by
+    itself, by their targets."""
+
+    parent: Image
+    store: Store
+    command: Command
+    network: str
+    output: Callable[[str], None]
+    workspace: Path
+    trees: Mapping[str, KeptTree]
 
 
 class BuildkitEngine:
@@ -82,30 +97,23 @@ class BuildkitEngine:
 
         with self._lock:
             kept = self._kept = self._kept or KeptCaches(self._check)
+        network = self._network if command.network == "default" else command.network
         with kept.opened(command.mounts, workspace) as trees:
-            return self._somewhere(parent, store, command, output, workspace, trees)
+            return self._somewhere(_Run(parent, store, command, network, output, workspace, trees))
 
-    def _somewhere(
-        self,
-        parent: Image,
-        store: Store,
-        command: Command,
-        output: Callable[[str], None],
-        workspace: Path,
-        trees: Mapping[str, KeptTree],
-    ) -> Layer | PushedLayer:
+    def _somewhere(self, run: _Run) -> Layer | PushedLayer:
         from lineal.engine.buildkit.connect import Lost
 
         for left in reversed(range(len(self.addresses) + _AGAIN)):
             with self._chosen() as address:
                 try:
-                    return self._run(address, parent, store, command, output, workspace, trees)
+                    return self._on(address, run)
                 except Lost as error:
                     self._check()
                     self._lost.add(address)
                     if not left:
                         raise
-                    output(f"{error.message} This RUN begins again.")
+                    run.output(f"{error.message} This RUN begins again.")
         raise AssertionError
 
     def _idlest(self) -> Address:
@@ -141,34 +149,24 @@ class BuildkitEngine:
                     raise
         return None
 
-    def _run(
-        self,
-        address: Address,
-        parent: Image,
-        store: Store,
-        command: Command,
-        output: Callable[[str], None],
-        workspace: Path,
-        trees: Mapping[str, KeptTree],
-    ) -> Layer | PushedLayer:
+    def _on(self, address: Address, run: _Run) -> Layer | PushedLayer:
         from lineal.engine.buildkit.build import CannotReach
         from lineal.engine.buildkit.pushing import target_of
 
-        network = self._network if command.network == "default" else command.network
-
         def build(target: Target | None) -> Layer | PushedLayer:
-            with self._begun(address, target, store, workspace) as begun:
-                made = begun.run(parent, command, network, output, trees)
+            with self._begun(address, target, run.store, run.workspace) as begun:
+                made = begun.run(run.parent, run.command, run.network, run.output, run.trees)
             self._made.add(made.descriptor.digest if isinstance(made, PushedLayer) else made.digest)
             return made
 
         try:
-            reached = (address, store.address) not in self._apart
-            return build(target_of(store.arrived(parent)) if reached else None)
+            reached = (address, run.store.address) not in self._apart
+            return build(target_of(run.store.arrived(run.parent)) if reached else None)
         except CannotReach as error:
             # Another failure before the command began comes again in this way, and says what it is.
-            output(f"The buildkitd at {address} does not reach {store.address}, so layers go through Lineal: {error}")
-            self._apart.add((address, store.address))
+            place = run.store.address
+            run.output(f"The buildkitd at {address} does not reach {place}, so layers go through Lineal: {error}")
+            self._apart.add((address, place))
         return build(None)
 
     @contextmanager

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from lineal.engine import BindMount, CacheMount, CommandFailed, SecretMount, TmpfsMount
+from lineal.engine import BindMount, CacheMount, CommandFailed, KeptCache, SecretMount, TmpfsMount
 from lineal.errors import BadConfiguration, BuildFailed
+from lineal.tar import raw
+from lineal.tar.header import END, FILE
 from tests.unit.engine.docker.conftest import Bench, contents_of, entries_of, regular, symlink, tar_of
 from tests.unit.engine.docker.test_mounts import (
     VALUE,
@@ -39,6 +41,18 @@ def test_a_cache_is_kept_between_commands_and_not_in_the_layer(bench: Bench, cac
     assert bench.names("echo kept >/root/.cache/x/f; mkdir /run/c/d", mounts=mounts) == []
     bench.run("cat /root/.cache/x/f; ls /var/run/c", mounts=mounts)
     assert bench.said == ["kept", "d"]
+
+
+def test_a_kept_cache_has_its_times_to_the_nanosecond(bench: Bench, cache_id: str) -> None:
+    """cargo and make compare them."""
+    given = raw.Entry(b"file", FILE, b"", 0, 0o644, raw.header(b"file"), {b"mtime": b"1700000000.123456789"})
+    kept: list[bytes] = []
+    mount = CacheMount(
+        "/c", cache_id, tar=lambda: iter((given.encode(), END)),
+        kept=KeptCache(lambda tar: kept.extend(one.records[b"mtime"] for one, _ in raw.read(tar) if one.name)),
+    )  # fmt: skip
+    bench.run("true", mounts=[mount])
+    assert kept == [b"1700000000.123456789"]
 
 
 def test_a_cache_that_a_killed_run_left_half_full_is_filled(bench: Bench, cache_id: str, root: Path) -> None:

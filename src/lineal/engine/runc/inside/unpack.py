@@ -120,7 +120,7 @@ class _Unpacking:
         os.chown(path, entry.uid, entry.gid)
         self._xattrs(path, entry)
         os.chmod(path, entry.mode)
-        self._times[path] = entry.mtime
+        self._times[path] = _time(entry)
 
     def _other(self, path: str, entry: Entry, reader: TarReader) -> None:
         if entry.kind == "file":
@@ -130,7 +130,7 @@ class _Unpacking:
         elif entry.kind == "symlink":
             os.symlink(entry.target, path)
             os.chown(path, entry.uid, entry.gid, follow_symlinks=False)
-            _set_time(path, entry.mtime)
+            _set_time(path, _time(entry))
         else:
             self._special(path, entry)
 
@@ -146,7 +146,7 @@ class _Unpacking:
             os.fchmod(file, entry.mode)
         finally:
             os.close(file)
-        _set_time(path, entry.mtime)
+        _set_time(path, _time(entry))
 
     def _special(self, path: str, entry: Entry) -> None:
         try:
@@ -158,7 +158,7 @@ class _Unpacking:
             return
         os.chown(path, entry.uid, entry.gid)
         os.chmod(path, entry.mode)
-        _set_time(path, entry.mtime)
+        _set_time(path, _time(entry))
 
     def _whiteout(self, directory: str, name: str) -> None:
         if name == _OPAQUE:
@@ -200,7 +200,11 @@ class _Unpacking:
                     raise
 
 
-def _set_time(path: str, seconds: int) -> None:
-    time = seconds * 10**9
+def _time(entry: Entry) -> int:
+    return entry.mtime * 10**9 + entry.nanoseconds
+
+
+def _set_time(path: str, time: int) -> None:
+    """In nanoseconds."""
     with suppress(OverflowError, FileNotFoundError):
         os.utime(path, ns=(time, time), follow_symlinks=False)

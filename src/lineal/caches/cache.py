@@ -1,0 +1,206 @@
+"""One cache of a run: its snapshot is looked for, fetched and restored, and what commands leave becomes another."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from typing import BinaryIO
+
+from lineal.caches.history import Found, newest
+from lineal.caches.key import CacheKey
+from lineal.caches.packs import Deadline, Late, PackReader, PackWriter
+from lineal.caches.publication import publish, read_snapshot
+from lineal.caches.reader import tar_of
+from lineal.caches.rules import CacheRules
+from lineal.caches.settings import CacheSettings
+from lineal.caches.snapshot import NOTHING, Broken, Snapshot
+from lineal.caches.writer import SnapshotWriter
+from lineal.engine import CacheMount, KeptCache
+from lineal.errors import Interrupted, LinealError
+from lineal.report.model import CacheReport
+from lineal.text import duration, printable, size
+
+
+@dataclass
+class Cache:
+    """Its snapshot is looked for once, whoever asks first."""
+
+    key: CacheKey
+    rules: CacheRules
+    settings: CacheSettings
+    pool: Executor
+    lost: bool = False
+    """Whether its snapshot turned out to be broken."""
+    report: CacheReport = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.report = CacheReport(id=self.key.id)
+        self._token = unique()
+        self._guard = Lock()
+        self._looked: Future[Found | None] | None = None
+        self._fetched: Future[tuple[Snapshot, PackReader] | None] | None = None
+        self._restored: tuple[Snapshot, PackReader] | None = None
+        self._writer: SnapshotWriter | None = None
+        self._latest: Snapshot | None = None
+        self._secrets: set[bytes] = set()
+
+    # --- looking ---
+
+    def look(self) -> Found | None:
+        """The snapshot to begin with; the report says which, or why there is none."""
+        with self._guard:
+            first = self._looked is None
+            looked = self._looked = self._looked or Future()
+        if first:
+            try:
+                looked.set_result(self._look())
+            except BaseException as error:
+                looked.set_exception(error)
+                raise
+        return looked.result()
+
+    def _look(self) -> Found | None:
+        try:
+            found = newest(self.settings.lookup, self.key.text)
+        except Interrupted:
+            raise
+        except LinealError as error:
+            self._cold(f"the store could not be asked: {error.message.rstrip('.')}")
+            return None
+        if not isinstance(found, Found):
+            self.report.reason = found.reason
+            if found.broken:
+                self._cold(found.reason)
+            return None
+        record = found.candidate.record
+        self.report.snapshot, self.report.commit = found.candidate.tag, record.commits[-1]
+        self.report.reason, self.report.size, self.report.stored = found.rule, found.parts.size, found.parts.stored
+        return found
+
+    def expect(self) -> None:
+        with self._guard:
+            if self._fetched is None:
+                self._fetched = self.pool.submit(self._fetch)
+
+    def _fetch(self) -> tuple[Snapshot, PackReader] | None:
+        found = self.look()
+        if found is None:
+            return None
+        try:
+            snapshot = read_snapshot(self.settings.lookup.store, found.parts)
+            if snapshot.size > self.rules.max_size:
+                raise Broken(f"it has {size(snapshot.size)}, more than `max_size`")
+        except Broken as error:
+            self._cold(str(error))
+            return None
+        packs = PackReader(self.settings.lookup.store, snapshot.packs, self.pool, self._budget())
+        packs.begin()
+        return snapshot, packs
+
+    # --- restoring ---
+
+    def hide(self, secrets: Sequence[bytes]) -> None:
+        """None of these may be in a snapshot."""
+        from lineal.engine.secret_parts import parts
+
+        with self._guard:
+            self._secrets |= {part for value in secrets for part in parts(value)}
+
+    def mount(self, mount: CacheMount) -> CacheMount:
+        self.expect()
+        assert self._fetched is not None
+        fetched = None if self.lost else self._fetched.result()
+        with self._guard:
+            self._restored = fetched
+        keep = self._keep if self.settings.publishing is not None and mount.writable else None
+        tar = mount.tar if fetched is None else lambda: self._tar(*fetched)
+        return replace(
+            mount, id=f"{mount.id}, {self._token}", tar=tar, kept=KeptCache(keep, known=fetched is not None)
+        )
+
+    def _tar(self, snapshot: Snapshot, packs: PackReader) -> Iterator[bytes]:
+        started, packs.deadline = time.monotonic(), self._budget()
+        try:
+            yield from tar_of(snapshot, packs)
+        except Broken as error:
+            self.lost, self._token = True, unique()
+            self._cold(str(error))
+            raise
+        self.report.outcome = "restored"
+        self.report.seconds = round(self.report.seconds + time.monotonic() - started, 3)
+        self.report.bytes_pulled = packs.pulled
+        self.settings.notes.note(
+            f"cache {printable(self.key.id)}: {size(snapshot.size)} from {self.report.commit[:7]} "
+            f"({self.report.reason}), {size(packs.pulled)} pulled in {duration(self.report.seconds) or '0s'}"
+        )
+
+    def _cold(self, reason: str) -> None:
+        self.report.snapshot, self.report.reason = "", f"begins empty: {reason}"
+        self.settings.notes.warn(
+            f"The cache {printable(self.key.id)} begins empty: its snapshot cannot be used, {reason}."
+        )
+
+    # --- keeping ---
+
+    def _keep(self, tar: BinaryIO) -> None:
+        started = time.monotonic()
+        with self._guard:
+            writer = self._writer = self._writer or self._new_writer()
+            writer.secrets, writer.packs.deadline = set(self._secrets), self._budget()
+            try:
+                self._latest = writer.take(tar)
+            except Late as error:
+                self._given_up(str(error))
+            finally:
+                self.report.seconds = round(self.report.seconds + time.monotonic() - started, 3)
+
+    def _new_writer(self) -> SnapshotWriter:
+        assert self.settings.publishing is not None
+        known, source = self._restored or (NOTHING, None)
+        packs = PackWriter(self.settings.publishing.store, self.pool, self._budget())
+        return SnapshotWriter(known, source, packs, self.rules.max_size)
+
+    def publish(self) -> None:
+        writer, latest, by = self._writer, self._latest, self.settings.publishing
+        if writer is None or latest is None or by is None:
+            return
+        known = self._restored[0] if self._restored else None
+        if (known or NOTHING).same_files(latest):
+            self.report.kept = "unchanged"
+            return
+        started, writer.packs.deadline = time.monotonic(), self._budget()
+        if writer.source is not None:
+            writer.source.deadline = self._budget()
+        try:
+            snapshot = writer.finish(latest)
+            self.report.published, beside = publish(self.key, snapshot, by)
+        except Interrupted:
+            raise
+        except (Broken, LinealError) as error:
+            self._given_up(error.message if isinstance(error, LinealError) else str(error))
+            return
+        self.report.kept = "published"
+        self.report.size, self.report.stored = snapshot.size, snapshot.stored
+        self.report.bytes_pushed = writer.packs.pushed + beside
+        self.report.seconds = round(self.report.seconds + time.monotonic() - started, 3)
+        left = f", {writer.left_out} of the oldest files left out" if writer.left_out else ""
+        self.settings.notes.note(
+            f"cache {printable(self.key.id)}: {size(snapshot.size)} kept{left}, {size(self.report.bytes_pushed)} "
+            f"pushed in {duration(time.monotonic() - started) or '0s'}"
+        )
+
+    def _budget(self) -> Deadline:
+        return Deadline(self.rules.max_time)
+
+    def _given_up(self, reason: str) -> None:
+        self._latest, self.report.kept = None, "given up"
+        self.settings.notes.warn(f"The cache {printable(self.key.id)} is not kept: {reason.rstrip('.')}.")
+
+
+def unique() -> str:
+    """A part of an id that no other run has."""
+    return f"run {secrets.token_hex(8)}"

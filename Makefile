@@ -96,7 +96,7 @@ lint:
 	.venv/bin/shellcheck --external-sources $(SHELL_SCRIPTS)
 	.venv/bin/yamllint --strict $(YAML)
 	.venv/bin/actionlint -shellcheck .venv/bin/shellcheck $(WORKFLOWS)
-	.venv/bin/zizmor --quiet --offline --config .github/zizmor.yml $(WORKFLOWS) $(wildcard action.yml build-push/action.yml setup/action.yml)
+	.venv/bin/zizmor --quiet --offline --config .github/zizmor.yml $(WORKFLOWS) $(wildcard action.yml build/action.yml build-push/action.yml setup/action.yml)
 	$(PYTHON) -m tests.tools.schemas
 	$(PYTHON) -m tests.tools.errors
 

@@ -249,6 +249,7 @@ def test_a_bundle_that_a_pipeline_signed_needs_no_key(store: Layout) -> None:
         ({"ref": "refs/heads/feature"}, "signed for another ref"),
         ({"ref": "refs/pull/7/merge"}, "signed for pull request 7"),
         ({"trigger": "workflow_run"}, "which strangers start"),
+        ({"trigger": "issues"}, "which strangers start"),
     ],
 )
 def test_a_bundle_of_another_pipeline_is_refused(store: Layout, change: dict[str, str], why: str) -> None:
@@ -256,6 +257,23 @@ def test_a_bundle_of_another_pipeline_is_refused(store: Layout, change: dict[str
     put_by(store, pki, replace(PIPELINE, **change))
     with pytest.raises(DeployFailed, match=why):
         registry.get(store, "1.0.0", "it", pipelines(pki))
+
+
+def test_a_merge_request_of_a_fork_whose_branch_is_called_main_signs_no_bundle(store: Layout) -> None:
+    pki, gitlab = Instance(), "https://gitlab.com"
+    main = Identity(
+        gitlab, f"{gitlab}/acme/shop", "refs/heads/main", "1" * 40,
+        f"{gitlab}/acme/shop//.gitlab-ci.yml@refs/heads/main", "push",
+    )  # fmt: skip
+    accepted = IdentitySigner("gitlab", "acme/shop", ("refs/heads/main",), ".gitlab-ci.yml@refs/heads/main")
+    vouchers = Vouchers(signatures=Signatures([], [accepted], Sigstore(pki.config())))
+    put_by(store, pki, main)
+    assert registry.get(store, "1.0.0", "it", vouchers)[0].version == "1.0.0"
+    # A maintainer starts its pipeline in this project: the same in all but what started it.
+    for number, trigger in enumerate(("merge_request_event", "external_pull_request_event", "parent_pipeline"), 2):
+        put_by(store, pki, replace(main, trigger=trigger), f"{number}.0.0")
+        with pytest.raises(DeployFailed, match="signed for a merge request"):
+            registry.get(store, f"{number}.0.0", "it", vouchers)
 
 
 def test_a_certificate_of_another_instance_vouches_for_nothing(store: Layout) -> None:

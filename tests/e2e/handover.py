@@ -14,13 +14,13 @@ from typing import Any
 import yaml
 
 from tests import servers
+from tests.built import COSIGN
 from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project
 from tests.tools import helm as binaries
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/handover.md").read_text()
-COSIGN = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lineal-test" / "cosign" / "cosign"
 CHART = """\
 apiVersion: apps/v1
 kind: Deployment

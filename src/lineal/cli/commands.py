@@ -269,7 +269,7 @@ _FOR_COMMANDS = ("secret", "ssh", "allow", "engine", "engine_network")
 )
 @click.option("--format", "format", type=click.Choice(["tree", "json"]), default="tree",
               help="A tree for people (default), or JSON.")  # fmt: skip
-@click.option("--attest", is_flag=True, help="Sign a summary of it for clusters, with the run's key or identity, when "
+@click.option("--attest", is_flag=True, help="Sign a summary of it for clusters with the run's key or identity, when "
               "all is well.")  # fmt: skip
 def verify(reference: str | None, rebuild: str | None, format: str, attest: bool, **given: Any) -> None:
     """Say what an image rests on: which of its stages git proves, who vouches for the others, what its base is.

@@ -7,9 +7,12 @@ from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lineal.deploy.bundle import registry
 from lineal.deploy.bundle.signatures import SIGNATURE, Signatures
@@ -280,3 +283,31 @@ def test_a_certificate_of_another_instance_vouches_for_nothing(store: Layout) ->
     put_by(store, Instance(), PIPELINE)
     with pytest.raises(DeployFailed, match="its certificate or its entry in the log is not true"):
         registry.get(store, "1.0.0", "it", pipelines(Instance()))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+ENVELOPES = st.fixed_dictionaries({"payload": JSON | st.just(b64encode(b'{"a": 1}').decode()), "signatures": JSON})
+BUNDLES = JSON | st.fixed_dictionaries({"dsseEnvelope": JSON | ENVELOPES, "verificationMaterial": JSON})
+
+
+@given(BUNDLES, st.booleans(), st.booleans())
+def test_whatever_lies_beside_a_bundle_ends_in_a_verdict(found: Any, ours: bool, keyed: bool) -> None:
+    with TemporaryDirectory() as folder:
+        store = Layout(Path(folder), "registry.test/shop")
+        made = put(store, "1.0.0", None)
+        if ours and isinstance(found, dict) and isinstance(found.get("dsseEnvelope"), dict):
+            # Its statement is about this bundle; all the rest is what anybody may write.
+            found["dsseEnvelope"]["payload"] = payload_of(made)
+        if keyed and isinstance(found, dict) and isinstance(found.get("verificationMaterial"), dict):
+            found["verificationMaterial"]["publicKey"] = {}
+        beside(store, made, json.dumps(found).encode())
+        assert not ANYBODY.judge(store, made.digest).trusted
+
+
+ANYBODY = Signatures(
+    [public_key(new_key("ci"))], [IdentitySigner("github", "acme/shop")], Sigstore(Instance().config())
+)

@@ -8,8 +8,9 @@ from pathlib import Path
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from lineal.credential import Credential
 from lineal.store.registry.auth import Authenticator, parse_challenge, repository_scopes
-from lineal.store.registry.credentials import Credential, find_credential
+from lineal.store.registry.credentials import find_credential
 from tests.hostile.bounds import answer
 from tests.hostile.inputs import growing, json_bytes
 

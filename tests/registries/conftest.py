@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from lineal.credential import Credential
 from lineal.store.registry.client import Registry
-from lineal.store.registry.credentials import Credential
 from tests import servers
 from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project

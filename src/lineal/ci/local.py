@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from lineal.ci.context import Context, GitReader
-from lineal.ci.login import Login
 from lineal.ci.results import ResultFiles
 from lineal.ci.validation import ContextBuilder, ref_name, version_order
+from lineal.credential import Credential
 from lineal.errors import LinealError
 from lineal.value import dataclass
 
@@ -73,8 +73,8 @@ class Local:
     def identity_lines(self) -> str:
         return ""
 
-    def logins(self) -> Sequence[Login]:
-        return ()
+    def logins(self) -> Mapping[str, Credential]:
+        return {}
 
     def write_results(self, report: Report, files: ResultFiles) -> None:
         """Nothing: `--report` is written in every CI."""

@@ -5,7 +5,7 @@ A new provider is a folder beside `github/` with a class that has the methods of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from lineal.ci.context import Context, GitReader
@@ -13,8 +13,8 @@ from lineal.ci.github.provider import GitHub
 from lineal.ci.gitlab.provider import GitLab
 from lineal.ci.jobs import JobSettings
 from lineal.ci.local import Local
-from lineal.ci.login import Login
 from lineal.ci.results import ResultFiles
+from lineal.credential import Credential
 from lineal.errors import LinealError
 from lineal.text import one_line
 
@@ -58,8 +58,8 @@ class Provider(Protocol):
         """The pipeline that builds, as a URI, and the address of its run, for statements; untrusted texts, empty
         where there is none."""
 
-    def logins(self) -> Sequence[Login]:
-        """The registries that the job may use by right."""
+    def logins(self) -> Mapping[str, Credential]:
+        """The registries that the job may use by right: `name` or `name:port`, in lower case -> the login."""
 
     @property
     def identity_token(self) -> Callable[[], str] | None:

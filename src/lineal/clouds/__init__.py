@@ -5,9 +5,8 @@ hosts are matched whole, and no redirect is followed."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
 
-from lineal.value import dataclass
+from lineal.credential import Credential
 
 Exchange = Callable[[str, str, dict[str, str], bytes | None], tuple[int, bytes]]
 """Sends method, URL, headers and body; gives status and body. Follows no redirect. Raises `LinealError` where nobody
@@ -23,18 +22,7 @@ class CloudRefuses(Exception):
     """Why a cloud gives no login: a sentence without secrets."""
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
-    """A login for one registry; `source` says where it came from, the rest is never shown."""
-
-    source: str
-    username: str = field(default="", repr=False)
-    password: str = field(default="", repr=False)
-    identity_token: str = field(default="", repr=False)
-    """An OAuth2 refresh token."""
-
-
-def login(host: str, environ: Mapping[str, str], exchange: Exchange) -> Login | None:
+def login(host: str, environ: Mapping[str, str], exchange: Exchange) -> Credential | None:
     """The login for a cloud's registry; None when `host` is none, or the environment has nothing for it. Raises
     `CloudRefuses`, and what `exchange` raises."""
     if host.endswith((".amazonaws.com", ".amazonaws.com.cn", "public.ecr.aws")):

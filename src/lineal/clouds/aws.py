@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlencode
 
-from lineal.clouds import CloudRefuses, Exchange, Login, sendable
+from lineal.clouds import CloudRefuses, Exchange, sendable
 from lineal.clouds.sigv4 import Keys, Scope, presigned, signed
+from lineal.credential import Credential
 
 REGION = re.compile(r"[a-z]{2}(?:-[a-z]+){1,3}-[0-9]{1,2}")
 _PRIVATE = re.compile(rf"[0-9]{{12}}\.dkr\.ecr\.({REGION.pattern})\.amazonaws\.com(\.cn)?")
@@ -25,7 +26,7 @@ def has_credentials(environ: Mapping[str, str]) -> bool:
     return bool(static or (environ.get("AWS_WEB_IDENTITY_TOKEN_FILE") and environ.get("AWS_ROLE_ARN")))
 
 
-def login(host: str, environ: Mapping[str, str], exchange: Exchange) -> Login | None:
+def login(host: str, environ: Mapping[str, str], exchange: Exchange) -> Credential | None:
     """The login for `ACCOUNT.dkr.ecr.REGION.amazonaws.com` (`.cn`) or `public.ecr.aws`, good for 12 hours. Source:
     https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html"""
     private = _PRIVATE.fullmatch(host)
@@ -43,7 +44,7 @@ def login(host: str, environ: Mapping[str, str], exchange: Exchange) -> Login | 
     status, body = exchange("POST", f"https://{address}/", headers, b"{}")
     if status != 200:
         raise CloudRefuses(f"AWS gives no login for {host} to {_SOURCE} (status {status}).")
-    return Login(_SOURCE, "AWS", _password(body, host))
+    return Credential(_SOURCE, "AWS", _password(body, host), ambient=True)
 
 
 def keys(environ: Mapping[str, str], region: str, exchange: Exchange) -> Keys:

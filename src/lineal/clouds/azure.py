@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlencode
 
-from lineal.clouds import CloudRefuses, Exchange, Login, sendable
+from lineal.clouds import CloudRefuses, Exchange, sendable
+from lineal.credential import Credential
 
 _HOST = re.compile(r"[a-z0-9]{5,50}(?:-[a-z0-9]+)?\.azurecr\.io")
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
@@ -19,7 +20,7 @@ _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _SOURCE = "the Azure variables of the environment"
 
 
-def login(host: str, environ: Mapping[str, str], exchange: Exchange) -> Login | None:
+def login(host: str, environ: Mapping[str, str], exchange: Exchange) -> Credential | None:
     """The login for `NAME.azurecr.io`: a refresh token for that registry, good for three hours. Sources:
     https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow and
     https://github.com/Azure/acr/blob/main/docs/AAD-OAuth.md"""
@@ -35,7 +36,7 @@ def login(host: str, environ: Mapping[str, str], exchange: Exchange) -> Login | 
     access = _asked(f"{_AUTHORITY}{tenant}/oauth2/v2.0/token", form, "access_token", who, exchange)
     form = {"grant_type": "access_token", "service": host, "tenant": tenant, "access_token": access}
     refresh = _asked(f"https://{host}/oauth2/exchange", form, "refresh_token", f"{_SOURCE} at {host}", exchange)
-    return Login(_SOURCE, identity_token=refresh)
+    return Credential(_SOURCE, identity_token=refresh, ambient=True)
 
 
 def _proof(environ: Mapping[str, str]) -> dict[str, str] | None:

@@ -8,18 +8,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from lineal.clouds import CloudRefuses, Login, sendable
+from lineal.clouds import CloudRefuses, sendable
+from lineal.credential import Credential
 
 VARIABLES = ("CLOUDSDK_AUTH_ACCESS_TOKEN", "GOOGLE_OAUTH_ACCESS_TOKEN")
 _HOST = re.compile(r"(?:(?:us|eu|asia)\.)?gcr\.io|[a-z0-9]+(?:-[a-z0-9]+)*-docker\.pkg\.dev")
 
 
-def login(host: str, environ: Mapping[str, str]) -> Login | None:
+def login(host: str, environ: Mapping[str, str]) -> Credential | None:
     """The login for `REGION-docker.pkg.dev` or `gcr.io`. Source:
     https://cloud.google.com/artifact-registry/docs/docker/authentication#token"""
     if not _HOST.fullmatch(host) or not (found := token(environ)):
         return None
-    return Login(found[0], "oauth2accesstoken", found[1])
+    return Credential(found[0], "oauth2accesstoken", found[1], ambient=True)
 
 
 def token(environ: Mapping[str, str]) -> tuple[str, str] | None:

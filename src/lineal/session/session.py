@@ -25,6 +25,7 @@ from lineal.config.ssh_agents import SshAgents
 from lineal.config.template import GitFacts
 from lineal.context.artifacts import Artifacts
 from lineal.context.committed import COMMIT_IT, NOT_COMMITTED
+from lineal.credential import Credential
 from lineal.dockerfile.stage import Platforms
 from lineal.errors import DeployFailed, Uncommitted
 from lineal.git.cache import cache_directory
@@ -48,7 +49,6 @@ from lineal.stages.lookup import Lookup
 from lineal.stages.visibility import HistoryPosition
 from lineal.store.mirror import Mirrors
 from lineal.store.open import LAYOUT, REGISTRY_LOGIN, StoreOpener, connect, normal_address
-from lineal.store.registry.credentials import Credential
 from lineal.trust.identity import TOKENS
 from lineal.trust.keys import PASSWORD, SIGNING_KEY, is_pem
 from lineal.trust.mark import TRUST_KEY, repository_of
@@ -65,7 +65,7 @@ class Session:
     def __init__(self, settings: Settings, progress: Progress, workspace: Path, start: Path) -> None:
         """`workspace` is a private directory that the caller removes; `start` is inside the repository."""
         self.settings = settings
-        passwords = [login.password for login in provider_of(settings.environ).logins()]
+        passwords = [login.password for login in provider_of(settings.environ).logins().values()]
         keys = [*settings.environ.get(TRUST_KEY, "").split(), settings.environ.get(PASSWORD, "")]
         keys += [key for key in [settings.environ.get(SIGNING_KEY, "")] if is_pem(key)]
         keys += [*secret_values(settings.environ), *(settings.environ.get(name, "") for name in TOKENS)]
@@ -296,7 +296,11 @@ class Session:
     def _own_stores(self) -> StoreOpener:
         """Opens what lineal.yaml names."""
         insecure, note = self.settings.insecure_registries.value, self.progress.note
-        return StoreOpener(self.repository.root, self._registry_login, insecure, self._job_credentials, note=note)
+        return StoreOpener(self.repository.root, self._registry_login, insecure, self._logins_of_job, note=note)
+
+    @property
+    def _logins_of_job(self) -> Mapping[str, Credential]:
+        return provider_of(self.settings.environ).logins()
 
     @property
     def _registry_login(self) -> Mapping[str, str]:
@@ -324,15 +328,10 @@ class Session:
             self.workspace,
             settings.environ,
             settings.insecure_registries.value,
-            self._job_credentials,
+            self._logins_of_job,
             Mirrors(settings.registry_mirrors.value, of_engine, note),
             note,
         )
-
-    @property
-    def _job_credentials(self) -> Mapping[str, Credential]:
-        logins = provider_of(self.settings.environ).logins()
-        return {login.host: Credential(login.source, login.username, login.password) for login in logins}
 
     @cached_property
     def trust(self) -> TrustOfRun:

@@ -124,7 +124,7 @@ def _doubt(said: StageStatement, record_manifest: Manifest, evidence: Evidence) 
 def record_of(said: StageStatement) -> Record:
     """The record that a statement is the source of; when it was published is nobody's to sign beforehand."""
     facts = (said.checksum, said.commits, said.tree, said.branch)
-    return Record(*facts, 0, said.parent, said.project, said.version, said.beside)
+    return Record(*facts, 0, said.parent, said.project, said.version, said.beside, said.durations)
 
 
 def is_index_of(index: Manifest, platform: str, record_manifest: Manifest, record: Record) -> bool:

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lineal import clouds
-from lineal.clouds import CloudRefuses, Login
+from lineal.clouds import CloudRefuses
+from lineal.credential import Credential
 
 ECR = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 ACR = "teamregistry.azurecr.io"
@@ -57,7 +58,7 @@ class Clouds:
         return {key: values[0] for key, values in parse_qs(self.asked[number][2].decode()).items()}
 
 
-def pair(login: Login | None) -> tuple[str, str] | None:
+def pair(login: Credential | None) -> tuple[str, str] | None:
     return (login.username, login.password) if login else None
 
 

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lineal.credential import Credential
 from lineal.errors import BadConfiguration
 from lineal.oci.reference import parse_address, parse_reference
 from lineal.store.layout import Layout
 from lineal.store.open import StoreOpener, check_address
 from lineal.store.read_through import ReadThroughStore
 from lineal.store.registry.client import Registry
-from lineal.store.registry.credentials import Credential
 
 DIGEST = "sha256:" + "ab" * 32
 HUB = "registry-1.docker.io"

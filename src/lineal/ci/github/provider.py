@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from lineal.ci.context import Context, GitReader
 from lineal.ci.github.forge import registry_of
 from lineal.ci.jobs import JobSettings
-from lineal.ci.login import Login
 from lineal.ci.results import ResultFiles
+from lineal.credential import Credential
 from lineal.errors import LinealError
 from lineal.value import dataclass
 
@@ -62,16 +62,16 @@ class GitHub:
         run = self.job()
         return f"{server}/{workflow}" if workflow else "", f"{run}/attempts/{attempt}" if run and attempt else run
 
-    def logins(self) -> Sequence[Login]:
+    def logins(self) -> Mapping[str, Credential]:
         """The job's token, where a step is given it (`env: {GITHUB_TOKEN: …}`): for the forge's own registry."""
         token = self.environ.get("GITHUB_TOKEN")
         if not (self.is_here and token):
-            return ()
+            return {}
         try:
             host = registry_of(self.environ)
         except ValueError:
-            return ()
-        return (Login(host, "GITHUB_TOKEN", self.environ.get("GITHUB_ACTOR") or "x-access-token", token),)
+            return {}
+        return {host: Credential("GITHUB_TOKEN", self.environ.get("GITHUB_ACTOR") or "x-access-token", token)}
 
     @property
     def identity_token(self) -> Callable[[], str] | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from lineal.ci.context import Context, GitReader
 from lineal.ci.jobs import JobSettings
-from lineal.ci.login import Login
 from lineal.ci.results import ResultFiles
+from lineal.credential import Credential
 from lineal.errors import LinealError
 from lineal.value import dataclass
 
@@ -65,13 +65,13 @@ class GitLab:
     def identity_lines(self) -> str:
         return "id_tokens: {SIGSTORE_ID_TOKEN: {aud: sigstore}}"
 
-    def logins(self) -> Sequence[Login]:
+    def logins(self) -> Mapping[str, Credential]:
         """The job's own password for its GitLab's registry."""
         names = ("CI_REGISTRY", "CI_REGISTRY_USER", "CI_REGISTRY_PASSWORD")
         host, username, password = (self.environ.get(name, "") for name in names)
         if not (self.is_here and host and username and password):
-            return ()
-        return (Login(host.lower(), names[1], username, password),)
+            return {}
+        return {host.lower(): Credential(names[1], username, password)}
 
     def jobs(self, settings: JobSettings) -> Callable[[Report], str]:
         from lineal.ci.gitlab.child_pipeline import child_pipeline

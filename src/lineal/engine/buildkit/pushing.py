@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from lineal.credential import Credential
 from lineal.engine import PushedLayer, Tree
 from lineal.engine.buildkit.protocol import control_pb2
 from lineal.errors import Unreachable
@@ -14,7 +15,6 @@ from lineal.oci.reference import DOCKER_HUB, DOCKER_HUB_HOSTS
 from lineal.oci.types import Descriptor, Image
 from lineal.store.arriving import ArrivingStore
 from lineal.store.registry.client import Registry
-from lineal.store.registry.credentials import Credential
 
 _COMPRESSION = "1"
 """gzip's level: BuildKit's own choice takes several times as long."""

@@ -8,8 +8,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlencode, urlsplit
 
+from lineal.credential import Credential
 from lineal.errors import LinealError, Unreachable
-from lineal.store.registry.credentials import AUTH_VARIABLE, Credential, find_credential
+from lineal.store.registry.credentials import AUTH_VARIABLE, find_credential
 from lineal.store.registry.network_policy import hostname, is_inside, is_metadata
 from lineal.value import dataclass
 
@@ -183,16 +184,12 @@ class Authenticator:
         from lineal import clouds
 
         try:
-            login = clouds.login(self._host, self._environ, self._exchange)
+            return clouds.login(self._host, self._environ, self._exchange)
         except clouds.CloudRefuses as error:
             self._problem = self._problem or str(error)
-            return None
         except LinealError as error:
             self._problem = self._problem or error.message
-            return None
-        if login is None:
-            return None
-        return Credential(login.source, login.username, login.password, login.identity_token, ambient=True)
+        return None
 
     def _cached(self, scopes: Sequence[Scope]) -> str | None:
         wanted, now = frozenset(scopes), self._monotonic()

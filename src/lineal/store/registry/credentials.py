@@ -6,14 +6,13 @@ import base64
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lineal.credential import Credential
 from lineal.errors import missing_program
 from lineal.oci.reference import DOCKER_HUB_HOSTS
-from lineal.value import dataclass
 
 AUTH_VARIABLE = "DOCKER_AUTH_CONFIG"
 """A configuration as text, as GitLab's runner and newer dockers take it."""
@@ -22,26 +21,6 @@ _HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LONELY = re.compile("[\ud800-\udfff]")
 """Half a character: JSON can name it, no text holds it."""
 _HELPER_SECONDS = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """A login; `source` says where it came from, the rest is never shown."""
-
-    source: str
-    username: str = field(default="", repr=False)
-    password: str = field(default="", repr=False)
-    identity_token: str = field(default="", repr=False)
-    """An OAuth2 refresh token, exchanged for short-lived ones."""
-    registry_token: str = field(default="", repr=False)
-    """A bearer token to send as it is."""
-    ambient: bool = field(default=False, repr=False)
-    """Whether it is a cloud's, found in the environment, and not given for this registry."""
-
-    def basic(self) -> str:
-        """The value of an `Authorization` header."""
-        pair = f"{self.username or '<token>'}:{self.password or self.identity_token}"
-        return "Basic " + base64.b64encode(pair.encode("utf-8", "surrogateescape")).decode()
 
 
 def find_credential(host: str, repository: str, environ: Mapping[str, str]) -> tuple[Credential | None, str | None]:

@@ -9,13 +9,13 @@ from typing import Any, BinaryIO
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from lineal.clock import Time
+from lineal.credential import Credential
 from lineal.errors import Unreachable
 from lineal.oci import Traffic
 from lineal.oci.reference import DOCKER_HUB, DOCKER_HUB_HOSTS
 from lineal.oci.types import Blob
 from lineal.oci.verify import invalid_response
 from lineal.store.registry.auth import Authenticator, Scope
-from lineal.store.registry.credentials import Credential
 from lineal.store.registry.deadline import Deadline
 from lineal.store.registry.errors import ConnectionFailed, connection_error, refused
 from lineal.store.registry.http import requests

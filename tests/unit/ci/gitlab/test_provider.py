@@ -18,8 +18,8 @@ JOB = {
 
 
 def test_a_job_may_use_its_own_registry_and_no_other() -> None:
-    (login,) = GitLab(JOB).logins()
-    assert (login.host, login.source) == ("registry.example.com:5050", "CI_REGISTRY_USER")
+    ((host, login),) = GitLab(JOB).logins().items()
+    assert (host, login.source) == ("registry.example.com:5050", "CI_REGISTRY_USER")
     assert (login.username, login.password) == ("gitlab-ci-token", "job-token")
     assert "job-token" not in repr(login)
 
@@ -28,7 +28,7 @@ def test_a_job_may_use_its_own_registry_and_no_other() -> None:
     "change", [{"GITLAB_CI": "false"}, {"CI_REGISTRY": ""}, {"CI_REGISTRY_USER": ""}, {"CI_REGISTRY_PASSWORD": ""}]
 )
 def test_without_all_of_its_variables_there_is_no_login(change: dict[str, str]) -> None:
-    assert GitLab({**JOB, **change}).logins() == ()
+    assert GitLab({**JOB, **change}).logins() == {}
 
 
 def test_a_run_is_known_by_the_address_of_its_job() -> None:

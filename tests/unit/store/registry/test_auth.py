@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from lineal.credential import Credential
 from lineal.errors import Unreachable
 from lineal.oci.types import OCI_LAYER_GZIP, Blob, Descriptor
 from lineal.store.registry.auth import Authenticator, Challenge, parse_challenge, repository_scopes
 from lineal.store.registry.client import Registry
-from lineal.store.registry.credentials import Credential
 from tests.unit.store.conftest import PASSWORD, USER, Fake, Tokens, basic, manifest_of
 
 Open = Callable[..., Registry]

@@ -23,7 +23,8 @@ _TOGETHER = {
     "assembler": r"^tests/unit/assemble/test_against_docker\.py",
     # One API server each: starting one takes half a minute of a processor.
     "upgrades": r"^tests/unit/deploy/test_(upgrade|release_lock)\.py|^tests/strangers/test_both_helms",
-    "kubernetes": r"kubernetes|^tests/e2e/test_(deploy|dismiss|bundle_apply)\.py|^tests/strangers/test_cluster",
+    "kubernetes": r"kubernetes|^tests/e2e/test_(deploy(_policy)?|dismiss|bundle_apply)\.py"
+    r"|^tests/strangers/test_cluster",
     "rollbacks": r"^tests/e2e/test_(rollback|manifests|handover_[a-z]+|drift_kinds|local)\.py",
     # One instance, of four services.
     "sigstore": r"^tests/sigstore/",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,10 +74,10 @@ def shop_in(repo: servers.Repository, lineal: Lineal, repository: str, scratch: 
     return project
 
 
-def publish(shop: Project) -> str:
+def publish(shop: Project, env: Mapping[str, str] | None = None) -> str:
     """The reference of the bundle of the commit."""
-    shop.build()
-    return shop.run("bundle", "publish").stdout.strip()
+    shop.build(env=env)
+    return shop.run("bundle", "publish", env=env).stdout.strip()
 
 
 def image_of(shop: Project) -> str:
@@ -106,6 +106,11 @@ class Cosign:
     @property
     def public(self) -> str:
         return (self.home / "cosign.pub").read_text()
+
+    @property
+    def signing(self) -> dict[str, str]:
+        """The environment of a run of Lineal that has the key."""
+        return {"LINEAL_SIGNING_KEY": str(self.home / "cosign.key"), "COSIGN_PASSWORD": "open"}
 
     def sign(self, reference: str) -> None:
         """As the page does, without the public log, which cannot be reached."""

@@ -277,6 +277,8 @@ def test_the_report_tells_everything_about_a_run(project: Project, base_image: s
     assert again["images"][0]["built"] is False
     assert again["stages"][-1]["reason"] == "this commit"
     assert again["requests"] <= 3, "DESIGN's promise to a run that finds everything"
+    assert all(one["saved"] > 0 for one in again["stages"]), "the last stage tells of all that it is made of"
+    assert again["saved"] == pytest.approx(sum(one["saved"] for one in again["stages"])) and report["saved"] == 0
 
 
 def test_stdout_has_the_result_and_nothing_else(shop: Project) -> None:

@@ -2,87 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.differential.buildkit import PROGRAMS, missing
-from tests.e2e.parts import Project, Ran, docker
+from tests.e2e.runners import KEEPS, PERSIST, Runners, caches, folder_of, packs, runner, runners, snapshots
 
+__all__ = ["runner", "runners"]
 pytestmark = [pytest.mark.engine, pytest.mark.registry]
-
-PERSIST = "project: shop\ncaches: {persist: true}\nimages: {app: {}}\n"
-KEEPS = "RUN --mount=type=cache,target=/c cat /c/seen >/seen 2>/dev/null; cat number >>/c/seen"
-"""Its layer tells what the cache held before; each run adds its own number."""
-
-
-@dataclass
-class Runners:
-    """A project whose every run is on another machine's engine."""
-
-    project: Project
-    environments: Any
-    ran: list[Ran] = field(default_factory=list)
-
-    def commit(self, number: str, dockerfile: str = KEEPS, config: str = PERSIST, **files: str) -> str:
-        lines = f"FROM {self.base}\nCOPY number .\n{dockerfile}\n"
-        return self.project.write(lines, {"lineal.yaml": config, "number": number, **files}, message=number)
-
-    def build(self, *args: str, code: int = 0, env: dict[str, str] | None = None) -> Ran:
-        return self.project.build(*args, code=code, env=next(self.environments) | (env or {}))
-
-    base: str = ""
-
-    def seen(self, ran: Ran) -> str:
-        return self.project.contents.files(str(ran.digests["app"]))["seen"].decode()
-
-
-@pytest.fixture(params=["runc", "docker", "buildkitd"])
-def runners(request: pytest.FixtureRequest, project: Project, base_image: str, tmp_path: Path) -> Iterator[Runners]:
-    if request.param == "docker":
-        yield Runners(project, without_caches(project.lineal.env), base=base_image)
-        assert not volumes("dev.lineal.run", project.lineal.env), "a volume of a run was left in the engine"
-        return
-    if os.geteuid() or shutil.which("runc") is None:
-        pytest.skip("needs root and runc")
-    if request.param == "buildkitd":
-        if missing():
-            pytest.skip(missing())
-        own = {"LINEAL_ENGINE": "buildkitd", "LINEAL_ENGINE_NETWORK": "host"}
-        path = {"PATH": f"{PROGRAMS}:{os.environ['PATH']}"}
-        yield Runners(project, itertools.repeat(own | path), base=base_image)
-        return
-    engines = (
-        {"LINEAL_ENGINE": "runc", "LINEAL_RUNC_ROOT": str(tmp_path / f"runner-{number}")}
-        for number in itertools.count()
-    )
-    yield Runners(project, engines, base=base_image)
-
-
-def without_caches(env: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """The engine is one, and forgets its caches before each run."""
-    while True:
-        if left := volumes("dev.lineal.cache", env):
-            docker("volume", "rm", *left, env=env)
-        yield {}
-
-
-def volumes(label: str, env: Mapping[str, str]) -> list[str]:
-    return docker("volume", "ls", "--quiet", "--filter", f"label={label}", env=env).stdout.split()
-
-
-def caches(ran: Ran) -> list[dict[str, Any]]:
-    return [cache for stage in ran.stages for cache in stage["caches"]]
-
-
-def snapshots(project: Project) -> list[str]:
-    return sorted(tag for tag in project.contents.tags() if tag.startswith("cache-"))
 
 
 def test_a_cache_is_there_on_the_next_runner(runners: Runners) -> None:
@@ -261,14 +188,6 @@ KEY = {"LINEAL_TRUST_KEY": "7d5c1f0e9b8a46372514031f2e3d4c5b6a798877665544332211
 TRUST = PERSIST + "trust: {key: required}\n"
 
 
-@pytest.fixture
-def runner(runners: Runners, request: pytest.FixtureRequest) -> Runners:
-    """One engine is enough for what the store has to do with it."""
-    if request.node.callspec.params["runners"] != "runc":
-        pytest.skip("the same with every engine")
-    return runners
-
-
 def test_a_cache_of_an_untrusted_pipeline_is_refused(runner: Runners) -> None:
     runner.commit("1")
     runner.build()
@@ -284,23 +203,15 @@ def test_a_cache_of_an_untrusted_pipeline_is_refused(runner: Runners) -> None:
     assert runner.seen(runner.build(env=other)) == ""
 
 
-def folder_of(runner: Runners) -> Path:
-    return Path(runner.project.store.removeprefix("layout:"))
-
-
-def blobs(runner: Runners, tag: str) -> list[str]:
-    """The index and the packs of a snapshot."""
-    contents = runner.project.contents
-    return [str(one["digest"]) for one in contents.image(contents.tags()[tag])["layers"]]
-
-
-@pytest.mark.parametrize("which", [0, 1], ids=["index", "pack"])
-def test_a_snapshot_that_is_gone_is_a_cold_start_and_one_line(runner: Runners, tmp_path: Path, which: int) -> None:
+@pytest.mark.parametrize("which", ["manifest", "pack"])
+def test_a_snapshot_that_is_gone_is_a_cold_start_and_one_line(runner: Runners, tmp_path: Path, which: str) -> None:
     runner.project.store = f"layout:{tmp_path / 'store'}"
     runner.commit("1")
     (first,) = caches(runner.build())
     runner.commit("2")
-    digest = blobs(runner, first["published"])[which]
+    contents = runner.project.contents
+    manifest = contents.image_digest(contents.tags()[first["published"]])
+    digest = manifest if which == "manifest" else packs(runner, first["published"])[0]
     (folder_of(runner) / "blobs/sha256" / digest.removeprefix("sha256:")).unlink()
     ran = runner.build()
     assert runner.seen(ran) == ""

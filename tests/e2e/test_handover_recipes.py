@@ -74,6 +74,22 @@ def test_a_bundle_is_signed_and_verified(shop: Project, tmp_path: Path) -> None:
     cosign.verify(publish(shop), code=1)
 
 
+@pytest.mark.helm
+@pytest.mark.skipif(not COSIGN.exists(), reason="there is no cosign: make cosign builds it")
+def test_a_bundle_of_a_run_with_the_key_is_signed_for_others(shop: Project, tmp_path: Path) -> None:
+    cosign = Cosign.with_key(tmp_path)
+    reference = publish(shop, cosign.signing)
+    cosign.verify(reference)
+    before = Published(f"{shop.store}/shop").tags()
+    assert publish(shop, cosign.signing) == reference
+    assert Published(f"{shop.store}/shop").tags() == before
+    copied = shop.lineal("bundle", "copy", reference, f"{shop.store}-copy", env=cosign.signing)
+    cosign.verify(copied.stdout.strip())
+    copied = shop.lineal("bundle", "copy", reference, f"{shop.store}-unsigned")
+    assert copied.code == 0
+    cosign.verify(copied.stdout.strip(), code=1)
+
+
 @pytest.fixture
 def pgp(tmp_path: Path) -> Iterator[dict[str, str]]:
     with pgp_key(tmp_path / "gnupg") as env:

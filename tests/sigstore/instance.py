@@ -134,13 +134,22 @@ class Forge:
     ) -> dict[str, str]:
         """The environment of a job that GitHub vouches for, as far as that goes."""
         bearer = os.urandom(9).hex()
-        self._offered[bearer] = {
+        self._offered[bearer] = self._claims(repository, ref, commit, workflow, event)
+        return {"ACTIONS_ID_TOKEN_REQUEST_URL": f"http://127.0.0.1:{self._runners.server_port}/token",
+                "ACTIONS_ID_TOKEN_REQUEST_TOKEN": bearer}  # fmt: skip
+
+    def token(self, repository: str, ref: str, commit: str) -> str:
+        """What such a job gets for its asking."""
+        return self._token(self._claims(repository, ref, commit))
+
+    def _claims(
+        self, repository: str, ref: str, commit: str, workflow: str = "", event: str = "push"
+    ) -> dict[str, Any]:
+        return {
             "iss": f"{self.address}/_services/token", "sub": f"repo:{repository}:ref:{ref}", "repository": repository,
             "ref": ref, "sha": commit, "event_name": event,
             "job_workflow_ref": workflow or f"{repository}/.github/workflows/ci.yml@{ref}",
         }  # fmt: skip
-        return {"ACTIONS_ID_TOKEN_REQUEST_URL": f"http://127.0.0.1:{self._runners.server_port}/token",
-                "ACTIONS_ID_TOKEN_REQUEST_TOKEN": bearer}  # fmt: skip
 
     def gitlab(self, project: str, branch: str, commit: str) -> dict[str, str]:
         """The same of GitLab."""
@@ -238,11 +247,12 @@ def _config(urls: dict[str, str], chain: str, stamps: str, keys: dict[str, bytes
         return [{"url": urls[name], "majorApiVersion": version, "validFor": valid, "operator": "test"}]
 
     any_one = {"selector": "ANY"}
+    # By its host name, Rekor's checkpoints name the log.
     return {
         "mediaType": "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json",
         "trustedRoot": {
             "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
-            "tlogs": [log("rekor", urls["rekor"])], "ctlogs": [log("ct", f"{urls['ct']}/log")],
+            "tlogs": [log("rekor", "https://rekor.test")], "ctlogs": [log("ct", f"{urls['ct']}/log")],
             "certificateAuthorities": [authority("fulcio", chain)],
             "timestampAuthorities": [authority("tsa", stamps)],
         },

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lineal.publish.referrer import referrers
+from lineal.publish.referrer import fallback_tag, referrers
+from lineal.publish.summary import SUMMARY
 from lineal.store.open import StoreOpener
 from lineal.store.statement import PROVENANCE
 from lineal.trust.sigstore_bundle import BUNDLE
 from tests import servers
 from tests.conftest import Lineal
+from tests.cosign.test_cosign import COSIGN
 from tests.e2e.parts import NOWHERE, Project, Ran
 from tests.sigstore.instance import Instance, missing, running
+from tests.tools import helm as binaries
 
 pytestmark = [
     pytest.mark.long, pytest.mark.registry, pytest.mark.server, pytest.mark.skipif(bool(missing()), reason=missing()),
@@ -224,3 +229,122 @@ def test_a_job_of_gitlab_signs(project: Project, instance: Instance) -> None:
     assert built.made == ["COPY", "COPY"]
     assert offered["SIGSTORE_ID_TOKEN"] not in built.stderr + built.stdout + json.dumps(built.report)
     assert project.clone("other").plan(env=env).made == []
+
+
+# --- bundles and summaries ----------------------------------------------------------------------------------------
+
+
+def publish_bundle(project: Project, env: dict[str, str], version: str = "1.0.0") -> str:
+    binaries.fetch(binaries.directory())
+    env = {**env, "LINEAL_HELM": str(binaries.directory() / "helm4")}
+    return project.run("bundle", "publish", "--version", version, env=env).stdout.strip()
+
+
+@pytest.fixture
+def chart(project: Project, instance: Instance) -> Project:
+    """The project with a chart, built by main."""
+    config = (project.repo.path / "lineal.yaml").read_text() + "deploy: {chart: chart}\n"
+    files = {"chart/Chart.yaml": "apiVersion: v2\nname: small\nversion: 0.1.0\n",
+             "chart/templates/map.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: small}\n"
+             "data: {image: '{{ .Values.global.lineal.images.app.image }}'}\n"}  # fmt: skip
+    project.repo.write({"lineal.yaml": config, **files})
+    project.build(env=vouched(project, instance))
+    return project
+
+
+def copied(project: Project, reference: str, to: str, policy: str, instance: Instance, code: int = 0) -> str:
+    """`bundle copy` away from the repository takes what `bundle apply` does."""
+    away = project.scratch / "away"
+    away.mkdir(exist_ok=True)
+    (away / "policy.yaml").write_text(policy)
+    done = project.lineal("bundle", "copy", "--policy", "policy.yaml", reference, f"{project.store}/{to}", cwd=away)
+    assert done.code == code, done.stderr
+    return done.stdout.strip() if code == 0 else done.stderr
+
+
+def test_a_bundle_of_main_s_pipeline_is_taken_and_no_other(chart: Project, instance: Instance) -> None:
+    forge = instance.forge.address
+    policy = f"trust: {{accept: [{{github: '{forge}/acme/shop', refs: [{MAIN}]}}]}}\n"
+    env = vouched(chart, instance)
+    reference = publish_bundle(chart, env)
+    assert publish_bundle(chart, env) == reference, "another certificate makes no other bundle"
+    copied(chart, reference, "there", policy, instance)
+    assert "another project" in copied(chart, reference, "x", policy.replace("acme", "evil"), instance, 1)
+    assert "another ref" in copied(chart, reference, "x", policy.replace(MAIN, "refs/tags/*"), instance, 1)
+    store = StoreOpener(chart.scratch).store(f"{chart.store}/small")
+    digest = reference.partition("@")[2]
+    (entry,) = referrers(store, digest)
+    assert entry["artifactType"] == BUNDLE
+    store.delete(entry["digest"])
+    listed = store.digest(fallback_tag(digest))
+    if listed is not None:
+        store.delete(listed)
+    assert "nobody has signed it" in copied(chart, reference, "x", policy, instance, 1)
+
+
+@pytest.mark.skipif(not COSIGN.exists(), reason="there is no cosign: make cosign builds it")
+def test_cosign_verifies_image_and_bundle_of_a_pipeline_and_lineal_those_of_cosign(
+    chart: Project, instance: Instance
+) -> None:
+    forge = instance.forge
+    root = chart.scratch / "root.json"
+    root.write_text(json.dumps(json.loads(instance.config.read_text())["trustedRoot"]))
+    (chart.scratch / "signing.json").write_text(json.dumps(json.loads(instance.config.read_text())["signingConfig"]))
+
+    def cosign(*args: str, code: int = 0, **env: str) -> str:
+        env |= {"HOME": str(chart.scratch), "PATH": os.environ["PATH"], "SSL_CERT_FILE": str(forge.certificate)}
+        done = subprocess.run(
+            [COSIGN, *args], cwd=chart.scratch, env=env, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == code, done.stderr
+        return done.stdout + done.stderr
+
+    job = f"{forge.address}/acme/shop/.github/workflows/ci.yml@{MAIN}"
+    whom = ["--trusted-root", str(root), "--use-signed-timestamps", "--allow-http-registry",
+            "--certificate-oidc-issuer", f"{forge.address}/_services/token"]  # fmt: skip
+    built = chart.build(env=vouched(chart, instance)).stdout.split()[-1]
+    image = f"{chart.store}/app@{built.partition('@')[2]}"
+    about = ("--type", "slsaprovenance1")
+    cosign("verify-attestation", *about, *whom, "--certificate-identity", job, image)
+    cosign("verify-attestation", *about, *whom, "--certificate-identity", job.replace("main", "x"), image, code=1)
+    reference = publish_bundle(chart, vouched(chart, instance))
+    bundle = f"{chart.store}/small@{reference.partition('@')[2]}"
+    cosign("verify", *whom, "--certificate-identity", job, bundle)
+    cosign("verify", *whom, "--certificate-identity", job.replace("main", "x"), bundle, code=1)
+    # The other way around.
+    policy = f"trust: {{accept: [{{github: '{forge.address}/acme/shop', refs: [{MAIN}]}}]}}\n"
+    unsigned = publish_bundle(chart, {}, "2.0.0")
+    theirs = f"{chart.store}/small@{unsigned.partition('@')[2]}"
+    assert "nobody has signed it" in copied(chart, unsigned, "x", policy, instance, 1)
+    token = forge.token("acme/shop", MAIN, chart.repo.head())
+    services = ("--trusted-root", str(root), "--signing-config", "signing.json", "--allow-http-registry")
+    cosign("sign", "--yes", *services, "--identity-token", token, theirs)
+    copied(chart, unsigned, "there", policy, instance)
+
+
+def test_a_pipeline_signs_the_summary_of_a_verification(project: Project, instance: Instance) -> None:
+    from sigstore.models import Bundle, ClientTrustConfig
+    from sigstore.verify import Verifier
+    from sigstore.verify.policy import Identity
+
+    env = vouched(project, instance)
+    reference = project.build(env=env).stdout.split()[-1]
+    run = ("verify", "--attest", "--repo", project.store, reference)
+    refused = project.lineal(*run, env=job(project))
+    assert refused.code == 3 and "LINEAL_SIGNING_KEY" in refused.stderr
+    for _ in range(2):
+        done = project.lineal(*run, env=env)
+        assert done.code == 0 and "has a summary" in done.stderr, done.stderr
+    store = StoreOpener(project.scratch).store(f"{project.store}/app")
+    (entry,) = [
+        one for one in referrers(store, reference.partition("@")[2])
+        if one["annotations"].get("dev.sigstore.bundle.predicateType") == SUMMARY
+    ]  # fmt: skip
+    manifest = store.manifest(entry["digest"])
+    assert manifest is not None
+    bundle = Bundle.from_json(b"".join(store.blob(manifest.json["layers"][0]["digest"])))
+    verifier = Verifier(trusted_root=ClientTrustConfig.from_json(instance.config.read_text()).trusted_root)
+    workflow = f"{instance.forge.address}/acme/shop/.github/workflows/ci.yml@{MAIN}"
+    _, payload = verifier.verify_dsse(bundle, Identity(identity=workflow))
+    said = json.loads(payload)
+    assert said["predicateType"] == SUMMARY and said["predicate"]["verificationResult"] == "PASSED"

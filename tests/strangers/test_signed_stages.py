@@ -18,6 +18,7 @@ from tests.unit.trust.signing import new_key, pem, public_pem
 
 CONFIG = "project: shop\nimages: {app: {}}\ntrust: {accept: [{key: keys/ci.pub}]}\n"
 SIGNING = {"LINEAL_SIGNING_KEY": pem(new_key())}
+STRANGER = {"LINEAL_SIGNING_KEY": pem(new_key("a stranger's"))}
 FILES = {"lineal.yaml": CONFIG, "Dockerfile": "FROM scratch\nCOPY one /\n", "one": "1"}
 
 
@@ -81,3 +82,20 @@ def test_a_policy_needs_public_keys_that_are_committed(project: Project, key: st
     project.repo.write({"keys/ci.pub": key})
     ran = project.plan(code=3, env=SIGNING)
     assert why in ran.stderr and "lineal.yaml:3" in ran.stderr
+
+
+def test_a_variable_is_no_way_around_what_the_commit_asks_for(project: Project, tmp_path: Path) -> None:
+    project.build(env=SIGNING)
+    (tmp_path / "ci.pub").write_bytes(public_pem(new_key()))
+    (tmp_path / "a stranger's.pub").write_bytes(public_pem(new_key("a stranger's")))
+    policy = tmp_path / "policy.yaml"
+    env = {"LINEAL_POLICY": str(policy)}
+    policy.write_text('trust: {accept: [{key: "a stranger\'s.pub"}]}\n')
+    for command in ("build", "plan"):
+        ran = project.run(command, code=3, env={**env, **STRANGER})
+        assert "believes `a stranger's.pub`, and the commit's own does not" in ran.stderr
+    policy.write_text("trust: {accept: [{key: ci.pub}], recompute: false}\n")
+    assert project.plan("--exit-code", env=env).made == []
+    project.repo.write({"lineal.yaml": CONFIG.partition("trust")[0]})
+    policy.write_text('trust: {accept: [{key: "a stranger\'s.pub"}], recompute: false}\n')
+    assert project.plan("--exit-code", env=env, code=2).stages[-1]["outcome"] == "missing"

@@ -76,7 +76,7 @@ def is_publication_of(built: Built, evidence: Evidence) -> bool:
         facts == digests(built) == (evidence.image, parts[-1].digest)
         and [part.media_type for part in parts] == [STATEMENT, FILESYSTEM]
         and statement.inputs == built.inputs
-        and replace(record_of(statement), created=record.created) == record
+        and replace(record_of(statement), created=record.created, durations=record.durations) == record
         and index.json["manifests"] == stage_index(built.image, manifest, record, built.platform).json["manifests"]
         and is_index_of(index, statement.platform, manifest, record)
     )

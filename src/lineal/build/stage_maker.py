@@ -19,6 +19,7 @@ from lineal.errors import MissingContent
 from lineal.oci.image import read_image
 from lineal.oci.types import Image
 from lineal.oci.verify import is_digest
+from lineal.stages.durations import durations_of
 from lineal.stages.lookup import Candidate, Resolution
 from lineal.stages.plan import candidate_of
 from lineal.stages.publish import Built, Publication, Publisher
@@ -146,7 +147,7 @@ class StageMaker:
         with work.timed():
             used = [*self._dependencies(work.stage), *work.used]
             making = making_of(work.stage, used, self._environment.builder)
-            publication = self._publisher.publish(replace(work.built, making=making), self._record(work.stage))
+            publication = self._publisher.publish(replace(work.built, making=making), self._record(work))
             candidate, image = publication.candidate, work.ready.image
             same = image_digest(candidate.index) == image.manifest.digest
             work.ready = replace(work.ready, reference=self._reference(candidate, image)) if same else None
@@ -207,7 +208,8 @@ class StageMaker:
         finished = self._environment.finished(candidate, image)
         return finished or candidate.reference(self._store.address)
 
-    def _record(self, stage: Stage) -> Record:
+    def _record(self, work: Work) -> Record:
+        stage = work.stage
         below = [candidate.record for one in stage.dependencies() if (candidate := self.candidate(one)) is not None]
         return Record(
             checksum=stage.checksum,
@@ -219,6 +221,7 @@ class StageMaker:
             project=self._provenance.project,
             version=__version__,
             beside=frozenset().union(*(record.beside for record in below)),
+            durations=durations_of(stage, max(round(work.seconds * 1000), 1), self._found),
         )
 
 

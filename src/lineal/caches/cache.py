@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import BinaryIO
@@ -32,7 +32,7 @@ class Cache:
     key: CacheKey
     rules: CacheRules
     settings: CacheSettings
-    pool: ThreadPoolExecutor
+    pool: Executor
     lost: bool = False
     """Whether its snapshot turned out to be broken."""
     report: CacheReport = field(init=False)
@@ -73,6 +73,8 @@ class Cache:
             return None
         if not isinstance(found, Found):
             self.report.reason = found.reason
+            if found.broken:
+                self._cold(found.reason)
             return None
         record = found.candidate.record
         self.report.snapshot, self.report.commit = found.candidate.tag, record.commits[-1]

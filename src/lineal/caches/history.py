@@ -28,12 +28,14 @@ class Found:
 @dataclass(frozen=True, slots=True)
 class Missing:
     reason: str
+    broken: bool = False
+    """Whether there is one, which cannot be used."""
 
 
 def newest(lookup: Lookup, key: str) -> Found | Missing:
     """Own line first, then what is newest along the history of the commit. Raises `Unreachable`."""
     tags = sorted(lookup.store.tags(cache_tags(key)), reverse=True)[:_MOST]
-    hidden = ""
+    hidden = broken = ""
     for start in range(0, len(tags), _BATCH):
         candidates = _read(lookup, key, tags[start : start + _BATCH])
         judged = list(zip(candidates, lookup.verdicts(candidates), strict=True))
@@ -42,9 +44,9 @@ def newest(lookup: Lookup, key: str) -> Found | Missing:
             try:
                 return Found(candidate, verdict.rule, read_parts(lookup.store, candidate.index))
             except Broken as error:
-                hidden = hidden or f"{candidate.tag[-13:]}: {error}"
+                broken = broken or str(error)
         hidden = hidden or next((verdict.rule for _, verdict in judged if verdict.answer is not Ancestry.YES), "")
-    return Missing(hidden or NONE)
+    return Missing(broken, broken=True) if broken else Missing(hidden or NONE)
 
 
 def _read(lookup: Lookup, key: str, tags: list[str]) -> list[Candidate]:

@@ -12,10 +12,20 @@ from lineal.caches.key import CacheKey
 from lineal.caches.snapshot import CONFIG, INDEX, MAX_INDEX, Broken, Snapshot, descriptor
 from lineal.errors import LinealError, Unreachable
 from lineal.oci import Conflict, Store
-from lineal.oci.image import encode, read_blob
+from lineal.oci.image import encode
 from lineal.oci.types import OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Manifest
 from lineal.oci.verify import digest_of, size_of
-from lineal.store.record import PREFIX, Record, Sign, image_digest, index_document, record_documents
+from lineal.store.record import (
+    INLINE,
+    PREFIX,
+    Part,
+    Record,
+    Sign,
+    image_digest,
+    index_document,
+    part,
+    record_documents,
+)
 from lineal.store.statement import Making
 from lineal.store.tags import LAST, cache_tag
 
@@ -42,7 +52,7 @@ class Publishing:
 class Parts:
     """What the manifest of a snapshot says of it."""
 
-    index: Descriptor
+    index: Part
     stored: int
     """Bytes in the store."""
     size: int
@@ -52,13 +62,14 @@ class Parts:
 def publish(key: CacheKey, snapshot: Snapshot, by: Publishing) -> tuple[str, int]:
     """The tag, and the bytes that went to the store beside the packs, which are there. Raises `Unreachable`."""
     index, config = Blob.of(snapshot.encode()), Blob.of(encode(key.inputs()))
+    alone = [index] if index.size > INLINE else []
     manifest = _manifest(key, snapshot, index, config)
     record = replace(by.record, checksum=key.text)
     store = by.store
     blobs, record_manifest = record_documents(
         record, key.inputs(), _PLACE, manifest.digest, key.platform, by.making, by.sign, store.now()
     )
-    for blob in (index, config, *blobs):
+    for blob in (*alone, config, *blobs):
         store.put_blob(blob)
     for one in (manifest, record_manifest):
         store.put_manifest(one)
@@ -69,7 +80,7 @@ def publish(key: CacheKey, snapshot: Snapshot, by: Publishing) -> tuple[str, int
         tag = cache_tag(key.text, dated.created)
         try:
             if store.digest(tag) is None and store.try_tag(found, tag):
-                return tag, index.size + len(manifest.data) + len(found.data)
+                return tag, sum(blob.size for blob in alone) + len(manifest.data) + len(found.data)
         except Conflict:
             continue
     raise Unreachable(
@@ -98,22 +109,23 @@ def read_parts(store: Store, index: Manifest) -> Parts:
         raise Broken("it is gone from the store")
     try:
         kind = manifest.json["config"]["mediaType"]
-        first, *rest = manifest.json["layers"]
-        if kind != CONFIG or first["mediaType"] != INDEX:
+        first, *packs = manifest.json["layers"]
+        said = Part.of(first)
+        if kind != CONFIG or said.descriptor.media_type != INDEX:
             raise Broken("another version of Lineal made it")
-        stored = sum(size_of(one) for one in (first, *rest))
+        stored = said.descriptor.size + sum(size_of(one) for one in packs)
         size = int(manifest.json.get("annotations", {}).get(_SIZE, 0))
-        return Parts(Descriptor(INDEX, digest_of(first), size_of(first)), stored, max(size, 0))
+        return Parts(said, stored, max(size, 0))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise Broken("its manifest cannot be read") from error
 
 
 def read_snapshot(store: Store, parts: Parts) -> Snapshot:
     """Raises `Broken`, also for a store that does not answer."""
-    if parts.index.size > MAX_INDEX:
+    if parts.index.descriptor.size > MAX_INDEX:
         raise Broken("its index is too large")
     try:
-        return Snapshot.decode(read_blob(store, parts.index.digest, parts.index.size))
+        return Snapshot.decode(parts.index.read(store, parts.index.descriptor.size))
     except LinealError as error:
         raise Broken(f"its index cannot be read: {error.message.rstrip('.')}") from error
 
@@ -124,7 +136,7 @@ def _manifest(key: CacheKey, snapshot: Snapshot, index: Blob, config: Blob) -> M
         "mediaType": OCI_MANIFEST,
         "config": Descriptor(CONFIG, config.digest, config.size).to_json(),
         "layers": [
-            Descriptor(INDEX, index.digest, index.size).to_json(),
+            part(INDEX, index, {}, {}),
             *(descriptor(pack).to_json() for pack in snapshot.packs),
         ],
         "annotations": {_ID: key.id, _SIZE: str(snapshot.size)},

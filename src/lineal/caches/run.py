@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Lock
 
 from lineal.caches.cache import Cache, unique
 from lineal.caches.key import FROM, CacheKey
 from lineal.caches.settings import CacheSettings
+from lineal.caches.workers import Workers
 from lineal.dockerfile.instructions import RunInstruction
 from lineal.dockerfile.run_mounts import RunMount
 from lineal.dockerfile.stage import Stage
@@ -28,7 +28,7 @@ class RunCaches:
         self._caches: dict[CacheKey, Cache] = {}
         self._mounted: dict[str, tuple[Cache, CacheMount]] = {}
         self._of_stages: dict[str, dict[str, CacheReport]] = {}
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: Workers | None = None
 
     def expect(self, stages: Iterable[Stage]) -> None:
         """Look for the snapshots that these stages will ask for, and begin to fetch them."""
@@ -84,7 +84,7 @@ class RunCaches:
 
     def close(self) -> None:
         if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool.stop()
 
     def _known(self, stage: Stage) -> Iterator[tuple[str, CacheMount]]:
         """The kept mounts of a stage of which all is known before its base is."""
@@ -101,7 +101,7 @@ class RunCaches:
         key = CacheKey.of(self._settings.project, id, stage.platform, mount)
         with self._guard:
             if self._pool is None:
-                self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="cache")
+                self._pool = Workers(_WORKERS)
             if key not in self._caches:
                 self._caches[key] = Cache(key, self._settings.rules[stage.image], self._settings, self._pool)
             cache = self._caches[key]

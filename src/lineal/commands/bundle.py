@@ -14,13 +14,13 @@ from lineal.deploy.bundle import registry
 from lineal.deploy.bundle.copy import BundleCopy, find_helm
 from lineal.deploy.bundle.install import Installation
 from lineal.deploy.bundle.publish import beside, put_beside
-from lineal.deploy.bundle.vouched import SIGNED, vouched, vouchers_of
+from lineal.deploy.bundle.vouched import vouched, vouchers_of
 from lineal.deploy.inputs import ReleaseInputs
 from lineal.errors import BadConfiguration
 from lineal.git.remote import web_address
 from lineal.report.model import ImageReport
 from lineal.session.session import Session
-from lineal.session.signing import sign_alone
+from lineal.session.signing import signing_alone
 from lineal.store.open import is_directory
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def publish(session: Session) -> None:
         _ = inputs.helm  # a missing one is told first
         told.result = Finishing.of(session, unbuilt(session, plan_images(session, release=inputs)))
         made = publishing.make(session, inputs, told.result)
-        made = vouched(session.trust.marks, made, session.signing.sign_as(SIGNED))
+        made = vouched(session.trust.marks, made, session.signing.signers)
         reference = publishing.put(session, made, web_address(session.checkout))
     session.progress.note(f"Published the bundle {made.version} of commit {made.commit[:12]}.")
     show(f"{reference}\n")
@@ -84,11 +84,12 @@ def copy_bundle(session: Session, reference: str, to: str, *, all_images: bool =
     target = session.stores.store(to.removeprefix(registry.SCHEME))
     beside(target)
     helm = find_helm(session, needed=all_images)
-    vouchers = vouchers_of(session.settings.environ, session.given_policy)
-    sign = sign_alone(session.settings.environ, session.start, SIGNED)
+    environ, given, warn = session.settings.environ, session.given_policy, session.progress.warn
+    vouchers = vouchers_of(environ, given, warn)
+    signing = signing_alone(environ, session.start, given, session.hide, warn)
     bundle, manifest = registry.get(session.stores.image(address, target)[0], version, reference, vouchers)
     moved = BundleCopy(session, bundle, reference, target, helm).carry_out(all_images)
-    copied = vouched(vouchers.marks, moved, sign)
+    copied = vouched(vouchers.marks, moved, signing.signers)
     found = manifest.json.get("annotations")
     page = found.get("org.opencontainers.image.source") if isinstance(found, dict) else None
     return put_beside(target, copied, page if isinstance(page, str) else None, session.progress.note)

@@ -66,6 +66,7 @@ def plan_images(
 
     `release` is what else the command reads of the commit. Raises `LinealError`, also for uncommitted changes and,
     unless the plan need not be `complete`, for artifacts that are not there."""
+    session.check_policy()
     graphs = _read_images(session, names, release)
     if complete:
         graphs.require_artifacts(session.platforms)

@@ -29,6 +29,7 @@ from lineal.report.model import (
     encode,
 )
 from lineal.session.leaving import mask_error, mask_report
+from lineal.stages.durations import known_durations
 from lineal.stages.plan import report as stage_report
 
 if TYPE_CHECKING:
@@ -116,7 +117,12 @@ def _report_of_commit(session: Session, command: str, result: BuildResult) -> Re
     for image in report.images:
         image.requires = list(session.loaded.project.images[image.name].requires)
     missing = {stage.checksum for stage in result.missing()}
-    report.stages = [_stage(stage, result, missing) for stage in result.plan.stages()]
+    stages = result.plan.stages()
+    report.stages = [_stage(stage, result, missing) for stage in stages]
+    known = known_durations(stages, result.resolutions)
+    for stage in report.stages:
+        stage.saved = known.get(stage.checksum, 0) / 1000 if stage.outcome == "cached" else 0.0
+    report.saved = round(sum(stage.saved for stage in report.stages), 3)
     return report
 
 

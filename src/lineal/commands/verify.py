@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from lineal import __version__
 from lineal.commands.output import show
+from lineal.commands.verify_bundle import is_bundle, verify_bundle
+from lineal.deploy.bundle.registry import SCHEME
 from lineal.errors import BadConfiguration, LinealError
 from lineal.oci.image import encode
 from lineal.oci.types import OCI_MANIFEST, Manifest, sha256
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 FORGED, ON_NOTHING = 1, 2
 """Exit codes: something is not what it claims to be; something rests on nobody's word."""
+_CODES = {"forged": FORGED, "unvouched": ON_NOTHING}
 _COMMITS = 50
 """Commits that are planned in search of stages."""
 
@@ -42,6 +45,12 @@ def verify(session: Session, reference: str, format: str, *, attest: bool = Fals
             id="LN-1049",
             remedy="Name it as `lineal build` prints it, or by a tag in its final repository.",
         )
+    if is_bundle(manifest):
+        if attest:
+            raise BadConfiguration(
+                "A summary is of an image, and this is a bundle.", id="LN-1064", remedy="Leave --attest out."
+            )
+        return _CODES.get(verify_bundle(session, place, version, reference, format), 0)
     verification = _verification(session)
     found = [(one, _chain(session, verification, place, one)) for one in _images(place, manifest, reference)]
     show(_as_json(reference, found) if format == "json" else _as_tree(reference, found))
@@ -82,7 +91,7 @@ def _attest(session: Session, place: Store, image: Manifest) -> None:
 def _place(session: Session, reference: str) -> tuple[Store, str]:
     """The repository of an image, and its tag or digest there. Raises `BadConfiguration`."""
     if not is_directory(reference):
-        return session.stores.base(reference, session.store)
+        return session.stores.base(reference.removeprefix(SCHEME), session.store)
     name, _, digest = reference.partition("@")
     folder, _, tag = name.removeprefix(LAYOUT).rpartition(":")
     return session.final_repository(LAYOUT + folder), digest or tag

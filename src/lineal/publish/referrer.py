@@ -121,19 +121,33 @@ def referrers(store: Store, digest: str) -> list[dict[str, Any]]:
 
 def statements(store: Store, digest: str) -> Iterator[dict[str, Any]]:
     """The statements about a manifest, signed or not, as anybody may have put them there. Raises `Unreachable`."""
+    for kind, document in _documents(store, digest):
+        try:
+            said = json.loads(b64decode(document["dsseEnvelope"]["payload"])) if kind == BUNDLE else document
+        except (ValueError, LookupError, TypeError, RecursionError):
+            continue
+        if isinstance(said, dict):
+            yield said
+
+
+def enveloped(store: Store, digest: str) -> Iterator[dict[str, Any]]:
+    """The Sigstore bundles beside a manifest, as anybody may have put them there. Raises `Unreachable`."""
+    return (document for kind, document in _documents(store, digest) if kind == BUNDLE)
+
+
+def _documents(store: Store, digest: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The type and the content of what is beside a manifest, where that is one document in JSON."""
     for entry in referrers(store, digest)[:_MOST]:
         try:
             manifest = store.manifest(digest_of(entry))
             if manifest is None:
                 continue
             (layer,) = manifest.json["layers"]
-            document = json.loads(read_blob(store, digest_of(layer), MAX_STATEMENT))
-            if layer["mediaType"] == BUNDLE:
-                document = json.loads(b64decode(document["dsseEnvelope"]["payload"]))
-            if isinstance(document, dict):
-                yield document
+            kind, document = layer["mediaType"], json.loads(read_blob(store, digest_of(layer), MAX_STATEMENT))
         except (ValueError, LookupError, TypeError, RecursionError, MissingContent):
             continue
+        if isinstance(document, dict):
+            yield kind, document
 
 
 def _in_tag(store: Store, digest: str) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from lineal.report.model import ImageReport, Report, StageReport
 from lineal.report.next_steps import next_steps
 from lineal.report.stage_graph import MADE, ORDER, WORDS, StageGraph, counted, worst
 from lineal.report.tags import words
-from lineal.report.timeline import Bar, bars
+from lineal.report.timeline import Bar, bars, made_in
 from lineal.text import duration, printable, size, strip_controls
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 BUDGET = 990_000
 """Bytes of a page."""
-_BARS = 60
+_BARS = 24
+_SEEN = 30
+"""Images that are seen without a click."""
 _OUTPUTS = 3
 """Failed stages whose output is shown: when several fail at once, the first ones tell."""
 _OTHERS = 49
@@ -57,7 +59,8 @@ def page(report: Report, budget: int = BUDGET) -> str:
     lineage = StageGraph(report)
     images = _fitting(_cards(report, lineage, parts), room)
     left_out = len(report.images) - len(images)
-    return str(parts.page(css, _hash(css), head, changes, len(report.changes or ()) - len(changes), images, left_out))
+    more_changes = len(report.changes or ()) - len(changes)
+    return str(parts.page(css, _hash(css), head, changes, more_changes, images[:_SEEN], images[_SEEN:], left_out))
 
 
 def _template(report: Report) -> Any:
@@ -88,6 +91,7 @@ def _template(report: Report) -> Any:
         "changed": (drift_sentence if report.command == "drift" else sentence)(report.changes or ()),
         "bars": bars(report, _BARS),
         "ruler": _Ruler,
+        "without_bar": max(made_in(report) - _BARS, 0),
         "failed": [stage for stage in report.stages if stage.outcome == "failed" and stage.output][:_OUTPUTS],
         "errors": [report.error, *report.error.others[:_OTHERS]] if report.error is not None else [],
         "lost": 0 if report.may_write else sum(stage.outcome in MADE for stage in report.stages),
@@ -139,7 +143,8 @@ def _cards(report: Report, lineage: StageGraph, parts: Any) -> Iterator[tuple[st
 
 def _line(image: ImageReport, stages: Sequence[StageReport]) -> str:
     """What a reader sees of an image before a click."""
-    facts = [counted(stages), duration(sum(stage.duration for stage in stages))]
+    saved = duration(sum(stage.saved for stage in stages))
+    facts = [counted(stages), duration(sum(stage.duration for stage in stages)), f"saved {saved}" if saved else ""]
     facts.append((image.digest or "").removeprefix("sha256:")[:12])
     return " · ".join(fact for fact in facts if fact)
 
@@ -178,6 +183,7 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     pulled, pushed = (sum(s.bytes_pulled for s in report.stages), sum(s.bytes_pushed for s in report.stages))
     told += [("stages", counted(report.stages)), ("pulled", size(pulled) if pulled else "")]
     told += [("pushed", size(pushed) if pushed else ""), ("took", duration(report.duration))]
+    told += [("saved by the cache", duration(report.saved))]
     told += [("requests", str(report.requests or "")), ("lineal", report.lineal)]
     return ((word, text) for word, text in told if text)
 

@@ -61,6 +61,8 @@ class StageReport(msgspec.Struct, kw_only=True):
     """... when it was published, or failed."""
     bytes_pulled: int = 0
     bytes_pushed: int = 0
+    saved: float = 0.0
+    """Of a hit: the seconds that it took to make, where that is known."""
     reason: str = ""
     """For a hit, the rule that made it visible; for a miss, why."""
     parent: str | None = None
@@ -230,6 +232,8 @@ class Report(msgspec.Struct, kw_only=True):
     """Only of `drift`, and of a plan that was asked for them."""
     error: ErrorReport | None = None
     duration: float = 0.0
+    saved: float = 0.0
+    """The sum of what its stages saved: of work, some of which would have gone on side by side."""
     requests: int = 0
     bytes_read: int = 0
     bytes_sent: int = 0

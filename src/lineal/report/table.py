@@ -14,6 +14,8 @@ from lineal.value import dataclass
 
 _LISTED = 8
 """Fully cached images up to this many get a line each; more are counted."""
+_SHOWN = 20
+"""Other images that are shown with their stages, those that failed before others; the rest is counted."""
 _NARROWEST = 60
 _WIDE = 120
 """From this width on there is a column for what was pushed."""
@@ -53,17 +55,27 @@ def _rows(report: Report) -> Iterator[_Row]:
     images = {image.name: image for image in report.images}
     outcomes = {name: worst(stages.get(name, ())) for name in [*images, *(set(stages) - set(images))]}
     quiet = [name for name, outcome in outcomes.items() if outcome == "cached"]
-    for name, outcome in outcomes.items():
-        if outcome != "cached":
-            yield _image_row(name, outcome, images.get(name), stages.get(name, []))
+    busy = [name for name, outcome in outcomes.items() if outcome != "cached"]
+    shown = set(sorted(busy, key=lambda name: outcomes[name] != "failed")[:_SHOWN])
+    for name in busy:
+        if name in shown:
+            yield _image_row(name, outcomes[name], images.get(name), stages.get(name, []))
             yield from _stage_rows(stages.get(name, []))
+    for outcome in ORDER:
+        if rest := [name for name in busy if name not in shown and outcomes[name] == outcome]:
+            yield _together(f"{plural(len(rest), 'more image')}", outcome, rest, stages)
     if len(quiet) <= _LISTED:
         for name in quiet:
             yield _image_row(name, "cached", images.get(name), stages.get(name, []))
     else:
-        yield _Row(
-            f"{len(quiet)} images", "cached", why=", ".join(strip_controls(name) for name in quiet), is_image=True
-        )
+        yield _together(f"{len(quiet)} images", "cached", quiet, stages)
+
+
+def _together(title: str, outcome: str, names: list[str], stages: dict[str, list[StageReport]]) -> _Row:
+    """One line for many images."""
+    own = [stage for name in names for stage in stages.get(name, [])]
+    took, pushed = sum(stage.duration for stage in own), sum(stage.bytes_pushed for stage in own)
+    return _Row(title, outcome, took, pushed, ", ".join(strip_controls(name) for name in names), is_image=True)
 
 
 def _image_row(name: str, outcome: str, image: ImageReport | None, stages: list[StageReport]) -> _Row:
@@ -71,12 +83,13 @@ def _image_row(name: str, outcome: str, image: ImageReport | None, stages: list[
     others = [part.name for part in image.platforms if not part.wanted and not part.published] if image else []
     waits = strip_controls(f"waits for {', '.join(others)}") if others else ""
     requires = strip_controls(f"requires {', '.join(image.requires)}") if image is not None and image.requires else ""
+    saved = duration(sum(stage.saved for stage in stages))
     return _Row(
         strip_controls(name),
         outcome,
         sum(stage.duration for stage in stages),
         sum(stage.bytes_pushed for stage in stages),
-        "  ".join(text for text in (digest[:19], waits, requires) if text),
+        "  ".join(text for text in (digest[:19], saved and f"saved {saved}", waits, requires) if text),
         is_image=True,
     )
 
@@ -196,6 +209,7 @@ def _work(report: Report) -> Iterator[str]:
     if not (report.store or "").startswith("layout:"):
         moved += [plural(report.requests, "registry request")] * bool(report.requests)
     moved += [duration(report.duration)] * bool(duration(report.duration))
-    yield f"{line} {', '.join(moved)}{'.' if moved else ''}"
+    saved = duration(report.saved)
+    yield f"{line} {', '.join(moved)}{'.' if moved else ''}{f' The cache saved {saved}.' if saved else ''}"
     if not report.may_write and any(stage.outcome in MADE for stage in report.stages):
         yield "Nothing was published: this run may only read the store."

@@ -29,18 +29,25 @@ class Bar:
 
 
 def bars(report: Report, most: int) -> list[Bar]:
-    """The longest `most` stages, in the order of the report, in which those of an image stand together; none for a
-    run that made less than two, or that was over at once."""
+    """At most `most` stages, those that the run waited for before others, and long ones before short ones; in the
+    order of the report, in which those of an image stand together. None for a run that made less than two, or that
+    was over at once."""
     made = [stage for stage in report.stages if stage.ended > stage.began]
     if len(made) < 2 or max(stage.ended for stage in made) < _SHORTEST:
         return []
-    longest = sorted(made, key=lambda stage: stage.began - stage.ended)[:most]
-    shown, waited = {id(stage) for stage in longest}, _waited_for(made)
+    waited = _waited_for(made)
+    telling = sorted(made, key=lambda stage: (stage.checksum not in waited, stage.began - stage.ended))[:most]
+    shown = {id(stage) for stage in telling}
     found = [_bar(stage, stage.checksum in waited) for stage in made if id(stage) in shown]
     if report.release is not None and report.release.duration:
         began = max(stage.ended for stage in made)
         found.append(Bar("release", report.release.name, began, began + report.release.duration, True))
     return found
+
+
+def made_in(report: Report) -> int:
+    """How many stages could have a bar."""
+    return sum(stage.ended > stage.began for stage in report.stages)
 
 
 def _bar(stage: StageReport, waited_for: bool) -> Bar:

@@ -110,26 +110,7 @@ class IdentityOfRun:
 
     @cached_property
     def sigstore(self) -> Sigstore:
-        from lineal.trust.sigstore_bundle import Sigstore
-
-        return Sigstore(self._config, self.warn)
-
-    @property
-    def _config(self) -> str | None:
-        from lineal.trust.sigstore_bundle import MAX_CONFIG, TRUST_CONFIG
-
-        name = self.environ.get(TRUST_CONFIG)
-        if not name:
-            return None
-        try:
-            with Path(name).open("rb") as file:
-                return file.read(MAX_CONFIG).decode()
-        except (OSError, ValueError):
-            raise BadConfiguration(
-                f"{TRUST_CONFIG} names no file that can be read.",
-                id="LN-1062",
-                remedy="Give the path of a ClientTrustConfig in JSON.",
-            ) from None
+        return sigstore_of(self.environ, self.warn)
 
     @property
     def verifier(self) -> VouchedStages | None:
@@ -141,3 +122,21 @@ class IdentityOfRun:
 
         run = Run(self.policy.merged, self.context.pull_request, self.commit, self.in_history)
         return VouchedStages(self.accepted, self.sigstore, cache_directory(self.environ), run)
+
+
+def sigstore_of(environ: Mapping[str, str], warn: Callable[[str], None]) -> Sigstore:
+    """The instance that a run verifies with and signs at. Raises `BadConfiguration`."""
+    from lineal.trust.sigstore_bundle import MAX_CONFIG, TRUST_CONFIG, Sigstore
+
+    name = environ.get(TRUST_CONFIG)
+    if not name:
+        return Sigstore(None, warn)
+    try:
+        with Path(name).open("rb") as file:
+            return Sigstore(file.read(MAX_CONFIG).decode(), warn)
+    except (OSError, ValueError):
+        raise BadConfiguration(
+            f"{TRUST_CONFIG} names no file that can be read.",
+            id="LN-1062",
+            remedy="Give the path of a ClientTrustConfig in JSON.",
+        ) from None

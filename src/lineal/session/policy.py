@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lineal.config.load import LoadedProject
 from lineal.config.trust import policy_of, read_policy
@@ -17,7 +17,10 @@ from lineal.oci.types import sha256
 from lineal.store.statement import digest_set
 from lineal.text import quoted
 from lineal.trust.keys import MAX_KEY
-from lineal.trust.policy import Policy
+from lineal.trust.policy import IdentitySigner, KeySigner, Policy
+
+if TYPE_CHECKING:
+    from lineal.trust.keys import PublicKey
 
 
 @dataclass(frozen=True)
@@ -62,3 +65,54 @@ def of_file(path: Path, name: str) -> PolicyOfRun:
 def _content(path: Path, most: int) -> bytes:
     with path.open("rb") as file:
         return file.read(most)
+
+
+def accepted_keys(found: PolicyOfRun) -> list[PublicKey]:
+    """The public keys of a policy, in its order. Raises `BadConfiguration`."""
+    from lineal.trust.keys import read_public_key
+
+    keys = []
+    for number, signer in enumerate(found.policy.accept if found.policy is not None else ()):
+        if isinstance(signer, KeySigner):
+            place = found.place(f"trust.accept[{number}].key")
+            data = found.read(signer.path)
+            if data is None:
+                raise BadConfiguration(
+                    f"There is no file {signer.path}, whose key is accepted.",
+                    id="LN-1048",
+                    place=place,
+                    remedy="Add the public key, in a commit where the policy is a commit's, or correct the path.",
+                )
+            keys.append(read_public_key(data, signer.path, place))
+    return keys
+
+
+def require_narrower(given: PolicyOfRun, asked: PolicyOfRun) -> None:
+    """Make sure that who names a policy for a run of a commit believes nobody whom the commit does not. Raises
+    `BadConfiguration`."""
+    if asked.policy is None or given.policy is None:
+        return
+    more = next(_more(given, asked, given.policy, asked.policy), None)
+    if more is not None:
+        raise BadConfiguration(
+            f"The policy that this run was given believes {more}, and the commit's own does not.",
+            id="LN-1067",
+            place=asked.place("trust"),
+            remedy="Here it may only believe less than the commit: change `trust` in a commit, or give another one.",
+        )
+
+
+def _more(given: PolicyOfRun, asked: PolicyOfRun, mine: Policy, own: Policy) -> Iterator[str]:
+    """What one policy believes beyond the other."""
+    if own.key_required and not mine.key_required:
+        yield "what no key of protected pipelines has marked"
+    if mine.recompute and not own.recompute:
+        yield "what git proves (`recompute`)"
+    if mine.merged and not own.merged:
+        yield "what pull requests have signed (`merged`)"
+    accepted = {one.der for one in accepted_keys(asked)}
+    yield from (quoted(one.name) for one in accepted_keys(given) if one.der not in accepted)
+    pipelines = [one for one in own.accept if isinstance(one, IdentitySigner)]
+    for signer in mine.accept:
+        if isinstance(signer, IdentitySigner) and not any(one.includes(signer) for one in pipelines):
+            yield f"pipelines of {quoted(signer.project)} with other `refs` or another `workflow`"

@@ -40,7 +40,7 @@ from lineal.progress import Notes, Progress
 from lineal.session.given import Given
 from lineal.session.identity import IdentityOfRun
 from lineal.session.leaving import MaskedProgress, mask_error
-from lineal.session.policy import PolicyOfRun, of_commit, of_file
+from lineal.session.policy import PolicyOfRun, of_commit, of_file, require_narrower
 from lineal.session.project import load_exceptions, load_project, project_of_dockerfile, project_of_flags
 from lineal.session.settings import PUBLISH, Settings, StoreSettings
 from lineal.session.signing import SigningOfRun
@@ -365,13 +365,23 @@ class Session:
         return IdentityOfRun(
             self.policy.policy, self.settings.environ, self.context,
             self.policy.place("trust.accept"), self.position.commit, in_history,
-            lambda token: self.hidden.hide([token]), self.progress.warn,
+            self.hide, self.progress.warn,
         )  # fmt: skip
+
+    def hide(self, secret: str) -> None:
+        """Never show a secret."""
+        self.hidden.hide([secret])
 
     @cached_property
     def policy(self) -> PolicyOfRun:
         """Whom the run believes, as its caller says, else its commit. Raises `BadConfiguration`."""
         return self.given_policy or of_commit(self.loaded, self.repository)
+
+    def check_policy(self) -> None:
+        """Before anything is built or deployed: a variable is no way around what the commit asks for. Raises
+        `BadConfiguration`."""
+        if self.given_policy is not None:
+            require_narrower(self.given_policy, of_commit(self.loaded, self.repository))
 
     @cached_property
     def given_policy(self) -> PolicyOfRun | None:

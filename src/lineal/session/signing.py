@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lineal.errors import BadConfiguration, Location
-from lineal.session.policy import PolicyOfRun
-from lineal.store.statement import STATEMENT
+from lineal.session.policy import PolicyOfRun, accepted_keys
 from lineal.trust.keys import PASSWORD, SIGNING_KEY
 from lineal.trust.policy import KeySigner, Policy
 
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
     from lineal.store.record import Sign
     from lineal.trust.keys import PublicKey, SigningKey
     from lineal.trust.signed import SignedStages
+
+    Signer = tuple[str, Sign]
+    """The name of a signature, and what makes it."""
 
 
 @dataclass(frozen=True)
@@ -74,34 +76,30 @@ class SigningOfRun:
             )
 
     @property
+    def signers(self) -> list[Signer]:
+        """Those in whose name the run signs: its own identity, then its key. Raises `BadConfiguration` for a key that
+        is none."""
+        found: list[Signer] = []
+        if self.identity.is_believed:
+            found.append((self.identity.identity.workflow, lambda data: _encoded([self.identity.sign(data)])))
+        if self.has_key:
+            from lineal.trust.signed import signer
+
+            found.append((self._key.public.id, signer(self._key)))
+        return found
+
+    @property
     def sign(self) -> Sign | None:
-        """Signs a statement, in the name of the run and with its key; None for a run that has neither. Raises
-        `BadConfiguration` for a key that is none."""
-        with_key = self.sign_as(STATEMENT)
-        if not self.identity.is_believed:
-            return with_key
-
-        def sign(statement: bytes) -> str:
-            others = json.loads(with_key(statement)) if with_key else []
-            return json.dumps([self.identity.sign(statement), *others], separators=(",", ":"))
-
-        return sign
-
-    def sign_as(self, kind: str) -> Sign | None:
-        """Signs documents of another kind with the run's key; None without one."""
-        if not self.has_key:
+        """Signs a statement in the name of all `signers`, None without one. Raises as these."""
+        signers = self.signers
+        if not signers:
             return None
-        from lineal.trust.signed import signer
-
-        return signer(self._key, kind)
+        return lambda data: _encoded([one for _, sign in signers for one in json.loads(sign(data))])
 
     @property
     def signer(self) -> str | None:
-        """By which name the first of its signatures is known, None without one. Raises `BadConfiguration` for a key
-        that is none."""
-        if self.identity.is_believed:
-            return self.identity.identity.workflow
-        return self._key.public.id if self.has_key else None
+        """By which name the first of its signatures is known, None without one. Raises as `signers`."""
+        return next((name for name, _ in self.signers), None)
 
     @property
     def _signers(self) -> tuple[object, ...]:
@@ -118,31 +116,20 @@ class SigningOfRun:
         return accepted_keys(PolicyOfRun(self.policy, self.read, self.place))
 
 
-def sign_alone(environ: Mapping[str, str], root: Path, kind: str) -> Sign | None:
-    """What signs in a run that is about no commit. Raises `BadConfiguration`."""
-    if not environ.get(SIGNING_KEY):
-        return None
-    from lineal.trust.keys import read_signing_key
-    from lineal.trust.signed import signer
+def signing_alone(
+    environ: Mapping[str, str], root: Path, given: PolicyOfRun | None, hide: Callable[[str], None],
+    warn: Callable[[str], None],
+) -> SigningOfRun:  # fmt: skip
+    """Of a run that is about no commit; the policy that it was given says whether its identity is believed."""
+    from lineal.ci.context import Context
+    from lineal.session.identity import IdentityOfRun
 
-    return signer(read_signing_key(environ[SIGNING_KEY], environ.get(PASSWORD, ""), root), kind)
+    found = given or PolicyOfRun(None, lambda _: None, lambda _: None)
+    context = Context("local", "none", "")
+    place = found.place("trust.accept")
+    identity = IdentityOfRun(found.policy, environ, context, place, "", lambda _: False, hide, warn)
+    return SigningOfRun(found.policy, environ, context, root, found.read, found.place, identity)
 
 
-def accepted_keys(found: PolicyOfRun) -> list[PublicKey]:
-    """The public keys of a policy, in its order. Raises `BadConfiguration`."""
-    from lineal.trust.keys import read_public_key
-
-    keys = []
-    for number, signer in enumerate(found.policy.accept if found.policy is not None else ()):
-        if isinstance(signer, KeySigner):
-            place = found.place(f"trust.accept[{number}].key")
-            data = found.read(signer.path)
-            if data is None:
-                raise BadConfiguration(
-                    f"There is no file {signer.path}, whose key is accepted.",
-                    id="LN-1048",
-                    place=place,
-                    remedy="Add the public key, in a commit where the policy is a commit's, or correct the path.",
-                )
-            keys.append(read_public_key(data, signer.path, place))
-    return keys
+def _encoded(signatures: Sequence[Mapping[str, Any]]) -> str:
+    return json.dumps(signatures, separators=(",", ":"))

@@ -30,6 +30,8 @@ NOTHING = Making()
 
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
+_DURATIONS = re.compile(r"\d{1,9}( \d{1,9})*", re.ASCII)
+
 RECORD = "application/vnd.dev.lineal.record.v1+json"
 """The document of a record of version 1: facts and inputs. In version 2 it is a statement."""
 
@@ -70,15 +72,19 @@ class Record:
     version: str
     beside: frozenset[str] = frozenset()
     """What the stage was made with and no checksum holds: only a commit that has all of it uses the stage."""
+    durations: tuple[int, ...] = ()
+    """Milliseconds that the stage, and each stage that it is made of, took to make (`lineal.stages.durations`)."""
 
     def annotations(self) -> dict[str, str]:
         beside = {PREFIX + "beside": " ".join(sorted(self.beside))} if self.beside else {}
+        durations = {PREFIX + "durations": " ".join(map(str, self.durations))} if self.durations else {}
         return {
             **beside,
             PREFIX + "branch": self.branch,
             PREFIX + "checksum": self.checksum,
             PREFIX + "commits": " ".join(self.commits),
             PREFIX + "created": str(self.created),
+            **durations,
             PREFIX + "parent": self.parent,
             PREFIX + "project": self.project,
             PREFIX + "tree": self.tree,
@@ -87,7 +93,7 @@ class Record:
 
     def without_claims(self) -> Record:
         """As `StageStatement.without_claims`."""
-        return replace(self, commits=(), tree="", branch="", created=0, project="")
+        return replace(self, commits=(), tree="", branch="", created=0, project="", durations=())
 
     @staticmethod
     def read(index: Manifest) -> Record:
@@ -106,12 +112,18 @@ class Record:
                 project=found.get(PREFIX + "project", ""),
                 version=found.get(PREFIX + "version", ""),
                 beside=frozenset(found.get(PREFIX + "beside", "").split()),
+                durations=_durations(found.get(PREFIX + "durations", "")),
             )
         except KeyError as missing:
             raise ValueError(f"an index without {missing}") from None
         if not record.commits or not all(_OBJECT.fullmatch(oid) for oid in (*record.commits, record.tree)):
             raise ValueError("an index whose commits are no object ids")
         return record
+
+
+def _durations(text: str) -> tuple[int, ...]:
+    """None of a text that Lineal does not write: a stage is as good without."""
+    return tuple(map(int, text.split())) if _DURATIONS.fullmatch(text) else ()
 
 
 Sign = Callable[[bytes], str]
@@ -124,7 +136,7 @@ def record_documents(
 ) -> tuple[tuple[Blob, ...], Manifest]:  # fmt: skip
     """The blobs that a record needs, and its manifest. `inputs` is what the checksum was made of, `filesystem` the
     encoded filesystem index, `image` the image, or the digest of its manifest. Does not depend on
-    `record.created`."""
+    `record.created`, nor on `record.durations` of what is not signed: what is lost can be made again as it was."""
     subject = image if isinstance(image, str) else image.manifest.digest
     files = Blob.of(filesystem)
     said = StageStatement(
@@ -135,6 +147,7 @@ def record_documents(
         inputs=inputs,
         making=making,
         finished=now if sign else None,
+        durations=record.durations if sign else (),
     )
     statement = Blob.of(said.encode())
     signatures = {SIGNATURES: sign(_bytes(statement))} if sign else {}
@@ -143,7 +156,7 @@ def record_documents(
         "mediaType": OCI_MANIFEST,
         "config": Descriptor(OCI_CONFIG, _BESIDE.digest, _BESIDE.size).to_json(),
         "layers": [
-            _part(STATEMENT, statement, {PREDICATE: PROVENANCE}, signatures), _part(FILESYSTEM, files, {}, {}),
+            part(STATEMENT, statement, {PREDICATE: PROVENANCE}, signatures), part(FILESYSTEM, files, {}, {}),
         ],
     }  # fmt: skip
     large = [blob for blob in (statement, files) if blob.size > INLINE]
@@ -155,12 +168,13 @@ def is_constant(blob: Blob) -> bool:
     return blob in (_BESIDE, EMPTY)
 
 
-def _part(media_type: str, blob: Blob, alone: dict[str, str], annotations: dict[str, str]) -> dict[str, Any]:
-    """A part of a record's manifest. `alone` has annotations of one that is a blob of its own."""
+def part(media_type: str, blob: Blob, alone: Mapping[str, str], annotations: Mapping[str, str]) -> dict[str, Any]:
+    """A part of a record's manifest, with its content if that is small: then its blob is `EMPTY`. `alone` has
+    annotations of one that is a blob of its own."""
     if blob.size <= INLINE:
         inline = {CONTENT: b64encode(_bytes(blob)).decode(), TYPE: media_type}
-        return {**_INLINED.to_json(), "annotations": annotations | inline}
-    found, all_ = Descriptor(media_type, blob.digest, blob.size).to_json(), annotations | alone
+        return {**_INLINED.to_json(), "annotations": {**annotations, **inline}}
+    found, all_ = Descriptor(media_type, blob.digest, blob.size).to_json(), {**annotations, **alone}
     return found | ({"annotations": all_} if all_ else {})
 
 
@@ -240,7 +254,7 @@ def read_stage(index: Manifest, tag: str, checksum: str) -> tuple[Record, str] |
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a record: what it is, and its content where the manifest has that."""
+    """A part of a manifest of Lineal's own: what it is, and its content where the manifest has that."""
 
     descriptor: Descriptor
     data: bytes | None = None

@@ -127,11 +127,13 @@ class StageStatement:
     """As in `Record`."""
     finished: int | None = None
     """When it was signed, in ms since the epoch by the store's clock."""
+    durations: tuple[int, ...] = ()
+    """As in `Record`, of what is signed."""
 
     def without_claims(self) -> StageStatement:
         """What the stage itself shows: nothing of who made it, when, of which commit and on what."""
         making = replace(self.making, dependencies=(), builder=Builder(UNKNOWN, store=self.making.builder.store))
-        return replace(self, commits=(), tree="", branch="", project="", making=making, finished=None)
+        return replace(self, commits=(), tree="", branch="", project="", making=making, finished=None, durations=())
 
     def encode(self) -> bytes:
         making, builder = self.making, self.making.builder
@@ -155,6 +157,7 @@ class StageStatement:
             "store": builder.store,
         }
         internal |= {"beside": sorted(self.beside)} if self.beside else {}
+        internal |= {"durations": list(self.durations)} if self.durations else {}
         internal |= {"pullRequest": builder.pull_request} if builder.pull_request is not None else {}
         return provenance(
             [(self.project, self.image)], STAGE, external, internal, made_from, builder, self.version, self.finished
@@ -211,7 +214,9 @@ def _read(document: Any) -> StageStatement:
         raise ValueError("a statement of another kind")
     if type(pull_request) not in (int, type(None)) or not isinstance(internal["inputs"], dict):
         raise ValueError("a statement with values of another kind")
-    beside = internal.get("beside", [])
+    beside, durations = internal.get("beside", []), internal.get("durations", [])
+    if not isinstance(durations, list) or any(type(took) is not int for took in durations):
+        raise ValueError("a statement with values of another kind")
     texts = [external[key] for key in ("project", "branch", "platform", "instruction", "place")]
     texts += [internal[key] for key in ("checksum", "parent", "filesystem", "store")]
     texts += [run["builder"]["id"], run["builder"]["version"]["lineal"], metadata.get("invocationId", "")]
@@ -230,7 +235,7 @@ def _read(document: Any) -> StageStatement:
         internal["checksum"], commits, tree, external["branch"], internal["parent"], external["project"],
         run["builder"]["version"]["lineal"], image, external["platform"], internal["filesystem"], internal["inputs"],
         making, frozenset(beside),
-        _milliseconds(metadata["finishedOn"]) if "finishedOn" in metadata else None,
+        _milliseconds(metadata["finishedOn"]) if "finishedOn" in metadata else None, tuple(durations),
     )  # fmt: skip
 
 

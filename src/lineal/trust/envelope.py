@@ -20,9 +20,9 @@ class Signature:
     value: bytes
 
 
-def signed_bytes(payload: bytes, kind: str = STATEMENT) -> bytes:
-    """DSSE's pre-authentication encoding."""
-    return b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
+def signed_bytes(payload: bytes) -> bytes:
+    """DSSE's pre-authentication encoding of a statement."""
+    return b"DSSEv1 %d %s %d %s" % (len(STATEMENT), STATEMENT.encode(), len(payload), payload)
 
 
 def encode_signatures(signatures: Sequence[Signature]) -> str:

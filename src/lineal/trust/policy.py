@@ -28,6 +28,14 @@ class IdentitySigner:
     """The file that defines the job: a path of the project, or one with another repository before it; with `@REF`
     where it has to come from that ref. None for every one."""
 
+    def includes(self, other: IdentitySigner) -> bool:
+        """Whether each pipeline of the other is one of this. Patterns of refs are compared as they are written."""
+        return (
+            (self.forge, self.project) == (other.forge, other.project)
+            and self.workflow in (None, other.workflow)
+            and (not self.refs or (bool(other.refs) and set(other.refs) <= set(self.refs)))
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:

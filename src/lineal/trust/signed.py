@@ -29,19 +29,19 @@ _EARLIER = 60_000
 """Milliseconds that a publication may be older than the signature of its statement: clocks differ."""
 
 
-def signer(key: SigningKey, kind: str = STATEMENT) -> Callable[[bytes], str]:
-    """What signs documents of a kind, statements as `lineal.store.record.Sign`."""
+def signer(key: SigningKey) -> Callable[[bytes], str]:
+    """What signs statements (`lineal.store.record.Sign`)."""
     key_id = key.public.id
 
     def sign(document: bytes) -> str:
-        return encode_signatures([Signature(key_id, key.sign(signed_bytes(document, kind)))])
+        return encode_signatures([Signature(key_id, key.sign(signed_bytes(document)))])
 
     return sign
 
 
-def vouching(document: bytes, signatures: str, keys: Sequence[PublicKey], kind: str = STATEMENT) -> PublicKey | None:
+def vouching(document: bytes, signatures: str, keys: Sequence[PublicKey]) -> PublicKey | None:
     """The key of which one of the signatures is. Raises ValueError for signatures that are none."""
-    message = signed_bytes(document, kind)
+    message = signed_bytes(document)
     for signature in decode_signatures(signatures):
         # The one that it names is tried first; the name is no proof of anything.
         for key in sorted(keys, key=lambda one: one.id != signature.key_id):
@@ -124,7 +124,7 @@ def _doubt(said: StageStatement, record_manifest: Manifest, evidence: Evidence) 
 def record_of(said: StageStatement) -> Record:
     """The record that a statement is the source of; when it was published is nobody's to sign beforehand."""
     facts = (said.checksum, said.commits, said.tree, said.branch)
-    return Record(*facts, 0, said.parent, said.project, said.version, said.beside)
+    return Record(*facts, 0, said.parent, said.project, said.version, said.beside, said.durations)
 
 
 def is_index_of(index: Manifest, platform: str, record_manifest: Manifest, record: Record) -> bool:

@@ -88,6 +88,7 @@ def test_all_is_built_once_published_at_once_and_found_the_next_time(factory: Fa
     candidates = [result.candidate(last) for result in (first, again)]
     assert candidates[0] is not None and candidates[1] is not None
     assert candidates[0].digest == candidates[1].digest
+    assert len(candidates[1].record.durations) == 5 and all(candidates[1].record.durations)
     image = read_image(factory.store, image_digest(candidates[0].index), "linux/amd64")
     assert len(image.layers) == 4
     assert image.config_json["config"]["Cmd"] == ["/bin/sh", "-c", "x"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,9 +29,16 @@ class Forge:
 
 
 @contextmanager
-def serve(root: Path, login: tuple[str, str] | None = None, host: str = "127.0.0.1") -> Iterator[Forge]:
+def serve(
+    root: Path, login: tuple[str, str] | None = None, host: str = "127.0.0.1", certificates: Path | None = None
+) -> Iterator[Forge]:
+    """With `certificates`, a folder with `cert.pem` and `key.pem`, it speaks https."""
     server = ThreadingHTTPServer((host, 0), _Handler)
-    forge = Forge(root, f"http://{host}:{server.server_port}", login)
+    forge = Forge(root, f"http{'s' if certificates else ''}://{host}:{server.server_port}", login)
+    if certificates:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificates / "cert.pem", certificates / "key.pem")
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     server.forge = forge  # type: ignore[attr-defined]
     thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
@@ -51,6 +59,7 @@ class _Handler(BaseHTTPRequestHandler):
         if forge.login and given != basic(*forge.login):
             self.send_response(401)
             self.send_header("WWW-Authenticate", 'Basic realm="forge"')
+            self.send_header("Content-Length", "0")
             self.end_headers()
             return
         path, _, query = self.path.partition("?")
@@ -65,6 +74,8 @@ class _Handler(BaseHTTPRequestHandler):
         answer = subprocess.run(["git", "http-backend"], env=env, input=body, capture_output=True).stdout
         head, _, content = answer.partition(b"\r\n\r\n")
         lines = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
+        # By https an end that nobody has announced is an attack.
+        lines["Content-Length"] = str(len(content))
         self.send_response(int(lines.pop("Status", "200 OK").split()[0]))
         for name, value in lines.items():
             self.send_header(name, value)

@@ -115,6 +115,7 @@ def hostile_reports(draw: st.DrawFn) -> Report:
             one.parent = checksum(f"{name}/{number - 1}") if number else None
             if draw(st.booleans()) and stages:
                 one.inputs = [stages[draw(st.integers(0, len(stages) - 1))].checksum]
+            one.saved = draw(st.sampled_from([0.0, 12.0]))
             one.output = draw(st.lists(HOSTILE, max_size=4)) if one.outcome == "failed" else []
             stages.append(one)
     last = {one.image: one.checksum for one in stages}

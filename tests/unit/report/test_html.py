@@ -106,6 +106,15 @@ def test_the_timeline_has_a_bar_for_each_stage_that_was_made() -> None:
     assert "<svg" not in page(shop())
 
 
+def test_what_the_cache_saved_stands_at_each_stage_its_image_and_the_run() -> None:
+    run = built()
+    run.stages[3].saved = run.saved = 190.2
+    found = seen(page(run))
+    assert "saved by the cache 3m10s" in found.text and "1 cached · saved 3m10s · " in found.text
+    assert "cached 3m10s saved built for an ancestor" in found.text
+    assert "saved" not in seen(page(built())).text
+
+
 def test_a_failed_run_tells_why_and_what_next() -> None:
     text = page(failed())
     found = seen(text)
@@ -130,6 +139,17 @@ def test_a_run_that_knew_nothing_yet_has_its_error() -> None:
     run.error = error
     found = seen(page(run))
     assert found.texts[0] == "❌ lineal plan failed." and "There is no lineal.yaml." in found.text
+
+
+def test_of_1300_images_a_reader_sees_the_first_and_the_others_after_a_click() -> None:
+    run = many(1300, 2, "RUN make -C /srv install")
+    for number, one in enumerate(run.stages):
+        one.began, one.ended = number / 10, number / 10 + 2
+    text = page(run)
+    assert len(text.encode()) < 1_000_000 and text.count("<bdi>service-") == 1300
+    before, others = text.split("<summary>The other 1270 images</summary>")
+    assert before.count("<bdi>service-") == 30 and others.count("details have no room") == 0
+    assert text.count("<rect") == 24 and "… and 2576 other stages." in seen(text).text
 
 
 def test_the_policy_allows_the_one_style_and_nothing_else() -> None:

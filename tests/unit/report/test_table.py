@@ -79,6 +79,12 @@ def test_the_last_line_sums_up() -> None:
     assert "registry" not in shown(*WORK, requests=23, store="layout:/stores/shop")[-1]
 
 
+def test_what_the_cache_saved_stands_at_the_image_and_at_the_end() -> None:
+    lines = shown(*WORK, stage("base", "RUN make", saved=190.2), duration=0.9, saved=190.2)
+    assert row(lines, "base").endswith("sha256:0f3a9c2b71de  saved 3m10s")
+    assert lines[-1].endswith(" 12.4 MB pushed, 0.9s. The cache saved 3m10s.")
+
+
 def test_two_hundred_cached_images_are_one_line_and_the_work_is_not_lost_among_them() -> None:
     quiet = [stage(f"service-{number}", "COPY x y") for number in range(200) for _ in range(7)]
     lines = shown(*quiet, *WORK)
@@ -86,6 +92,20 @@ def test_two_hundred_cached_images_are_one_line_and_the_work_is_not_lost_among_t
     assert "service-0, service-1," in row(lines, "201 images")
     assert row(lines, "  4 RUN pip install")
     assert lines[-1].startswith("202 images, 1406 stages: 1404 cached")
+
+
+def test_of_1300_new_images_the_first_are_shown_and_the_others_are_a_line() -> None:
+    made = [stage(f"s{number}", "RUN make", "built", duration=2.0, bytes_pushed=1000) for number in range(1300)]
+    broken = stage("broken", "RUN false", "failed", reason="exit status 1")
+    lines = shown(*made, broken, width=140)
+    assert len(lines) < 50
+    assert "exit status 1" in row(lines, "  1 RUN false")
+    assert re.split(r"\s{2,}", row(lines, "1281 more images"))[:4] == [
+        "1281 more images",
+        "built",
+        "42m42s",
+        "1.3 MB",
+    ]
 
 
 def test_a_plan_says_what_would_be_built() -> None:

@@ -31,6 +31,14 @@ def test_each_repository_has_a_line_with_what_became_of_its_tags() -> None:
     assert references(image) == ["ghcr.io/acme/api:1.2.3", "docker.io/acme/api:1.2.3"]
 
 
+def test_of_many_images_those_are_told_whose_tags_are_not_as_they_were() -> None:
+    images = [image_of(f"s{number}", f"s{number}/1", tags=[tag("1", "there")]) for number in range(1300)]
+    images[700].tags, images[800].tags = [tag("1", "refused", "no")], [tag("1", "written")]
+    told = list(lines(report(images, [])))
+    assert told[18].startswith("s700 ") and told[19].startswith("s800 ")
+    assert told[20:] == ["The other tags: 1280 there already."]
+
+
 def test_an_image_that_lacks_a_tag_is_work() -> None:
     assert stale(run(tag("latest", "planned"))[1]) == {"api": []}
     assert stale(run(tag("latest", "there"), tag("1", "left"))[1]) == {}

@@ -72,10 +72,18 @@ def test_a_stage_is_an_index_of_an_image_and_its_record() -> None:
 
 def test_what_annotations_say_is_read_back() -> None:
     assert Record.read(index_of()) == RECORDED
+    timed = replace(RECORDED, durations=(1, 0, 999_999_999), beside=frozenset({"a=1", "b=2"}))
+    assert Record.read(index_of(timed)) == timed
 
 
-def test_the_record_does_not_depend_on_when_it_was_published() -> None:
-    made, later = image_of(CONFIG, [LAYER]), replace(RECORDED, created=1)
+@pytest.mark.parametrize("text", ["", " ", "1 ", "1  2", "-1", "1_0", "0x1", "1.5", "١", "9" * 10, "9" * 5000])
+def test_a_stage_is_as_good_without_durations(text: str) -> None:
+    odd = changed(lambda document: document["annotations"].update({PREFIX + "durations": text}))
+    assert Record.read(odd) == RECORDED
+
+
+def test_the_record_does_not_depend_on_when_it_was_published_nor_on_how_long_it_took() -> None:
+    made, later = image_of(CONFIG, [LAYER]), replace(RECORDED, created=1, durations=(5,))
     assert record_documents(RECORDED, {}, b"", made) == record_documents(later, {}, b"", made)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,10 +22,11 @@ from tests.unit.stages.workbench import MemoryStore, built, record
 SECRET = bytes(range(7, 39))
 KEY, OLD, OTHER = TrustKey(SECRET), TrustKey(bytes(range(50, 82))), TrustKey(bytes(range(99, 131)))
 HERE = "registry.example.com/shop"
+TIMED = replace(record(), durations=(1, 2))
 
 
 def index(found: Record | None = None, text: str = "") -> Manifest:
-    made, found = built(text), found or record()
+    made, found = built(text), found or TIMED
     _, beside = record_documents(found, made.inputs, made.filesystem, made.image.manifest.digest)
     return stage_index(made.image, beside, found, made.platform)
 
@@ -113,7 +115,7 @@ def described(number: int, key: str) -> Callable[[dict[str, Any]], object]:
 
 DESCRIPTOR = ("mediaType", "digest", "size", "platform", "annotations")
 CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
-    **{f"annotation {name}": annotated(name) for name in [*record().annotations(), "dev.lineal.new"]},
+    **{f"annotation {name}": annotated(name) for name in [*TIMED.annotations(), "dev.lineal.new"]},
     "an annotation less": lambda found: found["annotations"].pop("dev.lineal.branch"),
     **{f"{key} of manifest {number}": described(number, key) for number in (0, 1) for key in DESCRIPTOR},
     "the manifests in another order": lambda found: found["manifests"].reverse(),

@@ -72,6 +72,7 @@ def test_a_record_that_is_gone_vouches_for_nothing() -> None:
     [
         ("checksum", "6b" * 32), ("commits", oid("e")), ("commits", f"{oid('c')} {oid('e')}"), ("tree", oid("a")),
         ("beside", "secret:1"), ("branch", "release"), ("parent", "7c" * 32), ("project", "other"), ("version", "2"),
+        ("durations", "9 9"),
     ],
 )  # fmt: skip
 def test_a_statement_replayed_under_other_facts_is_refused(key: str, value: str) -> None:
@@ -79,6 +80,12 @@ def test_a_statement_replayed_under_other_facts_is_refused(key: str, value: str)
     document = json.loads(signed_stage(store).data)
     document["annotations"][PREFIX + key] = value
     assert reason(store, Manifest(encode(document), OCI_INDEX)) == "what is signed is about something else"
+
+
+def test_how_long_it_took_is_signed_too() -> None:
+    store = MemoryStore()
+    index = signed_stage(store, replace(record(), durations=(5, 0, 7)))
+    assert Record.read(index).durations == (5, 0, 7) and not reason(store, index)
 
 
 def test_a_statement_replayed_beside_another_image_is_refused() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from lineal.deploy.helm.chart_archive import pack
 from lineal.deploy.values import ImageValue
 from lineal.errors import BadConfiguration, DeployFailed
+from lineal.oci import Store
 from lineal.oci.image import encode
 from lineal.oci.types import OCI_MANIFEST, Blob, Descriptor, Manifest
 from lineal.oci.verify import is_digest
@@ -103,6 +104,8 @@ class Bundle:
     files: Mapping[str, bytes]
     vouched: Callable[[Manifest], Manifest] = field(default=lambda manifest: manifest, compare=False)
     """Marks its manifest, in a run with a key."""
+    sign: Callable[[Store, Manifest], None] | None = field(default=None, compare=False)
+    """Signs its manifest, which is there, in a run that signs."""
 
     @cached_property
     def parts(self) -> dict[str, Part]:

@@ -31,7 +31,7 @@ class Installation:
         self.reference = reference
         address, self.version = registry.parse(reference)
         self.store = session.stores.store(address)
-        self._vouchers = vouchers_of(session.settings.environ, session.given_policy)
+        self._vouchers = vouchers_of(session.settings.environ, session.given_policy, session.progress.warn)
         self._found: tuple[Bundle, Manifest] | None = None
 
     @cached_property

@@ -47,7 +47,7 @@ def get(store: Store, version: str, name: str, vouchers: Vouchers = EVERYBODY) -
     if manifest is None:
         what = f"There is no bundle {quoted(name)}."
         raise DeployFailed(what, id="LN-7005", remedy="Check repository and version, or run `lineal bundle publish`.")
-    require_vouched(vouchers, manifest, name)
+    require_vouched(vouchers, store, manifest, name)
     digest = _chart(manifest)
     if digest is None:
         what = f"{quoted(name)} is no Helm chart."
@@ -82,16 +82,22 @@ def check_free(store: Store, bundle: Bundle, source: str | None) -> None:
 
 
 def put(store: Store, bundle: Bundle, source: str | None, note: Callable[[str], None]) -> Manifest:
-    """Publish a bundle under its version, and under its commit unless the commit has another bundle already. Raises
-    as `check_free`."""
+    """Publish a bundle under its version, and under its commit unless the commit has another bundle already; signed,
+    where the run signs. Raises as `check_free`."""
     config, chart, manifest = bundle.documents(source)
     version = tag_of(bundle.version)
     check_free(store, bundle, source)
     if store.digest(version) is not None:
         note(f"The bundle {bundle.version} is published already.")
+        if bundle.sign is not None:
+            bundle.sign(store, manifest)
     else:
         for blob in (config, chart):
             store.put_blob(blob)
+        if bundle.sign is not None:
+            # Whoever sees its tag sees its signature.
+            store.put_manifest(manifest)
+            bundle.sign(store, manifest)
         _tag(store, bundle, manifest, version)
     named = store.digest(bundle.commit)
     if named is None:

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lineal.deploy.bundle import registry
-from lineal.deploy.bundle.vouched import SIGNED, Vouchers, marks_of, vouched, vouchers_of
+from lineal.deploy.bundle.signatures import SIGNATURE, Signatures
+from lineal.deploy.bundle.vouched import Vouchers, marks_of, vouched, vouchers_of
 from lineal.errors import BadConfiguration, DeployFailed
 from lineal.oci.image import encode
-from lineal.oci.types import Manifest
+from lineal.oci.types import OCI_MANIFEST, Blob, Manifest
+from lineal.publish.referrer import Referrer, attach, referrer, referrers
+from lineal.publish.referrer import bundle as bundle_beside
 from lineal.session.policy import of_file
 from lineal.store.layout import Layout
-from lineal.store.record import SIGNATURES
+from lineal.store.statement import STATEMENT_TYPE
+from lineal.trust.identity import Identity
 from lineal.trust.mark import MARK, Marks, TrustKey
+from lineal.trust.policy import IdentitySigner
 from lineal.trust.signed import signer
+from lineal.trust.sigstore_bundle import BUNDLE, Sigstore
 from tests.unit.deploy.bundle.test_bundle import COMMIT, bundle
 from tests.unit.trust.signing import new_key, public_key, public_pem
+from tests.unit.trust.sigstore_pki import PIPELINE, Instance
 
 KEY, OTHER = TrustKey(bytes(range(40))[:32]), TrustKey(bytes(range(60, 92)))
 MARKS = Marks([KEY])
@@ -87,12 +98,13 @@ def test_a_wrong_key_is_told() -> None:
 
 # --- signed ------------------------------------------------------------------------------------------------------
 
-SIGNERS = Vouchers(keys=[public_key(new_key("ci"))])
+ACCEPTED = Signatures([public_key(new_key("ci"))])
+SIGNERS = Vouchers(signatures=ACCEPTED)
 
 
 def put_signed(store: Layout, version: str, key: str = "ci", marks: Marks | None = None) -> Manifest:
-    made = vouched(marks, bundle(version=version), signer(new_key(key), SIGNED))
-    return registry.put(store, made, None, lambda _: None)
+    signers = [(new_key(key).public.id, signer(new_key(key)))]
+    return registry.put(store, vouched(marks, bundle(version=version), signers), None, lambda _: None)
 
 
 @pytest.mark.parametrize("marks", [None, MARKS])
@@ -101,28 +113,81 @@ def test_a_signed_bundle_is_installed_by_everybody_who_accepts_the_key(store: La
     for name in ("1.0.0", COMMIT, made.digest):
         assert registry.get(store, name, "it", SIGNERS)[1].digest == made.digest
     assert put_signed(store, "1.0.0", marks=marks).digest == made.digest, "publishing again changes nothing"
+    assert put(store, "2.0.0", marks).digest != made.digest
+    assert len(referrers(store, made.digest)) == 1
+
+
+def test_a_bundle_that_is_there_can_be_signed_later(store: Layout) -> None:
+    made = put(store, "1.0.0", None)
+    with pytest.raises(DeployFailed, match="nobody has signed it"):
+        registry.get(store, "1.0.0", "it", SIGNERS)
+    assert put_signed(store, "1.0.0").digest == made.digest
+    assert registry.get(store, "1.0.0", "it", SIGNERS)[1].digest == made.digest
+
+
+def beside(store: Layout, manifest: Manifest, bundle: bytes) -> None:
+    """Anybody may put anything beside a manifest."""
+    made = referrer(b"{}", manifest.descriptor(), signer(new_key("x")), SIGNATURE)
+    document = json.loads(made.manifest.data)
+    blob = Blob.of(bundle)
+    document["layers"] = [{"mediaType": BUNDLE, "digest": blob.digest, "size": blob.size}]
+    changed = Manifest(encode(document), made.manifest.media_type)
+    attach(store, manifest.digest, None, lambda: [Referrer(changed, (*made.blobs, blob))])
+
+
+def signed_bundle(manifest: Manifest, key: str = "ci", predicate: str = SIGNATURE) -> dict[str, Any]:
+    """A signature as it lies beside a bundle."""
+    subject = [{"digest": {"sha256": manifest.digest.removeprefix("sha256:")}}]
+    said = {"_type": STATEMENT_TYPE, "subject": subject, "predicateType": predicate, "predicate": {}}
+    data = json.dumps(said).encode()
+    found: dict[str, Any] = json.loads(bundle_beside(data, signer(new_key(key))(data)))
+    return found
+
+
+def payload_of(manifest: Manifest) -> str:
+    return str(signed_bundle(manifest)["dsseEnvelope"]["payload"])
+
+
+def changed(found: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {**found, "dsseEnvelope": {**found["dsseEnvelope"], **more}}
+
+
+OTHER_BUNDLE = Manifest(b"another", OCI_MANIFEST)
+NOT_ACCEPTED, UNREADABLE, NOBODY = (
+    "a key that the policy does not accept",
+    "none that is understood",
+    "nobody has signed it",
+)
 
 
 @pytest.mark.parametrize(
-    ("key", "change", "why"),
+    ("forge", "why"),
     [
-        ("a stranger's", {}, "signed with a key that the policy does not accept"),
-        ("ci", {SIGNATURES: "[]"}, "or something else was signed"),
-        ("ci", {SIGNATURES: "x"}, "not one that Lineal writes"),
-        ("ci", {"dev.lineal.image.api": "evil"}, "or something else was signed"),
+        (lambda made: signed_bundle(made, "a stranger's"), NOT_ACCEPTED),
+        (lambda made: changed(signed_bundle(made), signatures=[]), NOT_ACCEPTED),
+        (lambda made: changed(signed_bundle(OTHER_BUNDLE), payload=payload_of(made)), NOT_ACCEPTED),
+        (lambda made: changed(signed_bundle(made), signatures=7), UNREADABLE),
+        (lambda made: changed(signed_bundle(made), payload=b64encode(b"[]").decode()), UNREADABLE),
+        (lambda made: changed(signed_bundle(made), payload="?"), UNREADABLE),
+        (lambda made: {"dsseEnvelope": {}}, UNREADABLE),
+        (lambda made: signed_bundle(OTHER_BUNDLE), NOBODY),
+        (lambda made: signed_bundle(made, predicate="https://slsa.dev/provenance/v1"), NOBODY),
+        (lambda made: {**signed_bundle(made), "verificationMaterial": {}}, None),
     ],
-)
+)  # fmt: skip
 def test_what_nobody_signed_whom_the_policy_accepts_is_refused(
-    store: Layout, key: str, change: dict[str, str], why: str
+    store: Layout, forge: Callable[[Manifest], dict[str, Any]], why: str | None
 ) -> None:
-    document = json.loads(put_signed(store, "1.0.0", key).data)
-    document["annotations"] |= change
-    store.put_manifest(Manifest(encode(document), document["mediaType"]), "2.0.0")
+    made = put(store, "1.0.0", None)
+    beside(store, made, json.dumps(forge(made)).encode())
+    if why is None:
+        assert registry.get(store, "1.0.0", "it", SIGNERS)[1].digest == made.digest, "by a key, whatever is beside it"
+        return
     with pytest.raises(DeployFailed, match=why):
-        registry.get(store, "2.0.0", "it", SIGNERS)
-    put(store, "3.0.0", None)
-    with pytest.raises(DeployFailed, match="nobody has signed it"):
-        registry.get(store, "3.0.0", "it", SIGNERS)
+        registry.get(store, "1.0.0", "it", SIGNERS)
+    # A forged one beside a true one hides it not.
+    put_signed(store, "1.0.0")
+    assert registry.get(store, "1.0.0", "it", SIGNERS)[1].digest == made.digest
 
 
 def test_the_signed_bundle_of_another_version_is_refused(store: Layout) -> None:
@@ -135,14 +200,13 @@ def test_a_policy_file_says_whose_bundles_are_installed(tmp_path: Path) -> None:
     (tmp_path / "ci.pub").write_bytes(public_pem(new_key()))
     policy = tmp_path / "policy.yaml"
     policy.write_text("trust: {accept: [{key: ci.pub}]}\n")
-    (key,) = vouchers_of({}, of_file(policy, "policy.yaml")).keys
+    (key,) = vouchers_of({}, of_file(policy, "policy.yaml")).signatures.keys
     assert key.der == public_key(new_key()).der
     for text, why in (
         ("trust: {accept: [{key: no.pub}]}\n", "There is no file no.pub"),
         ("trust: {key: required}\n", "this run has none"),
         ("trust: {}\n", "names nobody to believe"),
         ("{}\n", "says nothing of whom to believe"),
-        ("trust: {accept: [{github: acme/shop}]}\n", "bundles are signed with keys only"),
         ("trust: {accept: [1]}\n", "policy.yaml:1"),
     ):
         policy.write_text(text)
@@ -151,3 +215,50 @@ def test_a_policy_file_says_whose_bundles_are_installed(tmp_path: Path) -> None:
         assert why in str(error.value) + str(error.value.place)
     with pytest.raises(BadConfiguration, match="cannot be read"):
         of_file(tmp_path / "nowhere", "nowhere")
+
+
+# --- signed by pipelines ------------------------------------------------------------------------------------------
+
+
+def pipelines(pki: Instance, **more: Any) -> Vouchers:
+    accepted = IdentitySigner("github", "acme/shop", **{"refs": ("refs/heads/main",), **more})
+    return Vouchers(signatures=Signatures([public_key(new_key("ci"))], [accepted], Sigstore(pki.config())))
+
+
+def put_by(store: Layout, pki: Instance, identity: Identity, version: str = "1.0.0") -> Manifest:
+    def sign(statement: bytes) -> str:
+        return json.dumps([pki.signed_by(statement, identity).entry(identity.workflow)])
+
+    made = vouched(None, bundle(version=version), [(identity.workflow, sign)])
+    return registry.put(store, made, None, lambda _: None)
+
+
+def test_a_bundle_that_a_pipeline_signed_needs_no_key(store: Layout) -> None:
+    pki = Instance()
+    made = put_by(store, pki, PIPELINE)
+    assert registry.get(store, "1.0.0", "it", pipelines(pki))[1].digest == made.digest
+    assert put_by(store, pki, PIPELINE).digest == made.digest and len(referrers(store, made.digest)) == 1
+    put_signed(store, "2.0.0")
+    assert registry.get(store, "2.0.0", "it", pipelines(pki))[0].version == "2.0.0", "one of both is enough"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"repository": "https://github.com/evil/shop"}, "signed by a pipeline of another project"),
+        ({"ref": "refs/heads/feature"}, "signed for another ref"),
+        ({"ref": "refs/pull/7/merge"}, "signed for pull request 7"),
+        ({"trigger": "workflow_run"}, "which strangers start"),
+    ],
+)
+def test_a_bundle_of_another_pipeline_is_refused(store: Layout, change: dict[str, str], why: str) -> None:
+    pki = Instance()
+    put_by(store, pki, replace(PIPELINE, **change))
+    with pytest.raises(DeployFailed, match=why):
+        registry.get(store, "1.0.0", "it", pipelines(pki))
+
+
+def test_a_certificate_of_another_instance_vouches_for_nothing(store: Layout) -> None:
+    put_by(store, Instance(), PIPELINE)
+    with pytest.raises(DeployFailed, match="its certificate or its entry in the log is not true"):
+        registry.get(store, "1.0.0", "it", pipelines(Instance()))

@@ -1,11 +1,13 @@
 """The page of a run: a report as Markdown, for GitHub's job summary.
 
 What stands first matters most, and the page never grows past its budget: when it would, details of images that were
-there already go first, then other details, then rows."""
+there already go first, then other details, then rows. Of many images a reader sees the first, and the others after a
+click."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby, takewhile
 
 from lineal.ci.github.summary.changes import blocks
@@ -28,8 +30,11 @@ from lineal.report.stage_graph import MADE, ORDER, WORDS, StageGraph, counted, w
 from lineal.report.tags import words
 from lineal.text import duration, plural, size
 
+_SEEN = 20
+"""Images that are seen without a click."""
 _RESERVE = 300
 """Bytes for saying what has no room."""
+_NO_ROOM = "have no room here; `--report` has them all."
 _MARKS = {"failed": "❌", "missing": "🔨", "built": "🟢", "assembled": "🟢", "adopted": "🔵", "cached": "⚪"}
 _MEANS = {
     "failed": "failed",
@@ -47,7 +52,8 @@ def page(report: Report, budget: int = BUDGET) -> str:
     for block in filter(None, _head(report)):
         writer.add(block)
     changes = list(blocks(report))
-    writer.add_all(changes, len(changes), lambda _: "The other changes in the cluster")
+    if writer.add_all(changes) < len(changes):
+        writer.remark(f"The other changes in the cluster {_NO_ROOM}")
     if report.context is None:
         _add_names(writer, report.images)
         return writer.text()
@@ -59,8 +65,7 @@ def page(report: Report, budget: int = BUDGET) -> str:
         writer.add((_folded("The graph of stages", picture) if quiet else picture) + f"\n\n{_legend(report)}")
     if bars := timeline(report):
         writer.add(_folded("Where the time went: red is what the run waited for", bars))
-    details = (_details(image, lineage.own(image.name)) for image in images)
-    writer.add_all(details, len(images), lambda left_out: f"The stages of {plural(left_out, 'image')}")
+    _add_details(writer, images, lineage)
     return writer.text()
 
 
@@ -85,14 +90,12 @@ class _Writer:
         self._blocks.append(block)
         return True
 
-    def add_all(self, blocks: Iterable[str], count: int, named: Callable[[int], str]) -> None:
-        """The first blocks of `count`, as many as fit. `named` says in words what the others are, by their number."""
-        left_out = count - sum(1 for _ in takewhile(self.add, blocks))
-        if left_out:
-            self.remark(f"{named(left_out)} have no room here; `--report` has them all.")
+    def add_all(self, blocks: Iterable[str]) -> int:
+        """The first blocks, as many as fit: how many."""
+        return sum(1 for _ in takewhile(self.add, blocks))
 
-    def add_table(self, head: list[str], rows: Iterable[str], count: int) -> None:
-        """The first rows of `count`, a row for each image, as many as fit into half of the room."""
+    def add_table(self, head: list[str], rows: Iterable[str]) -> int:
+        """The first rows, as many as fit into half of the room: how many."""
         room = self._left // 2 - sum(len(line.encode()) + 1 for line in head)
         kept: list[str] = []
         for row in rows:
@@ -100,10 +103,16 @@ class _Writer:
             if room < 0:
                 break
             kept.append(row)
-        if kept:
-            self.add("\n".join([*head, *kept]))
-        if len(kept) < count:
-            self.remark(f"… and {plural(count - len(kept), 'more image')}.")
+        return len(kept) if kept and self.add("\n".join([*head, *kept])) else 0
+
+    @contextmanager
+    def folded(self, title: str) -> Iterator[None]:
+        """What is added meanwhile is seen after a click."""
+        begins, ends, before = f"<details><summary>{title}</summary>", "</details>", len(self._blocks)
+        self._left -= len(begins.encode()) + len(ends) + 4
+        yield
+        if len(self._blocks) > before:
+            self._blocks[before:] = [begins, *self._blocks[before:], ends]
 
     def remark(self, text: str) -> None:
         """A short sentence of ours; `_RESERVE` is the room for all of them."""
@@ -149,6 +158,7 @@ def _facts(report: Report) -> str:
     pulled, pushed = (sum(s.bytes_pulled for s in report.stages), sum(s.bytes_pushed for s in report.stages))
     facts += [f"{size(pulled)} pulled"] * bool(pulled) + [f"{size(pushed)} pushed"] * bool(pushed)
     facts += [duration(report.duration)] * bool(duration(report.duration))
+    facts += [f"the cache saved {duration(report.saved)}"] * bool(duration(report.saved))
     return " · ".join(facts)
 
 
@@ -178,24 +188,40 @@ def _ordered(report: Report, lineage: StageGraph) -> list[ImageReport]:
 def _add_table(writer: _Writer, images: list[ImageReport], lineage: StageGraph) -> None:
     stages = [stage for image in images for stage in lineage.own(image.name)]
     pulled, pushed = any(stage.bytes_pulled for stage in stages), any(stage.bytes_pushed for stage in stages)
-    head = ["", "Image", "Stages", "Time", "Digest", *["Pulled"] * pulled, *["Pushed"] * pushed]
-    rule = [":-:", ":--", ":--", "--:", ":--", *["--:"] * (pulled + pushed)]
-    rows = (_row(image, lineage.own(image.name), pulled, pushed) for image in images)
-    writer.add_table([_cells(head), _cells(rule)], rows, len(images))
+    saved = any(duration(stage.saved) for stage in stages)
+    head = ["", "Image", "Stages", "Time", *["Saved"] * saved, "Digest", *["Pulled"] * pulled, *["Pushed"] * pushed]
+    rule = [":-:", ":--", ":--", "--:", *["--:"] * saved, ":--", *["--:"] * (pulled + pushed)]
+    rows = [_row(image, lineage.own(image.name), saved, pulled, pushed) for image in images]
+    _add_rows(writer, [_cells(head), _cells(rule)], rows)
 
 
 def _add_names(writer: _Writer, images: list[ImageReport]) -> None:
     """Images of which nothing more is known, as those of a bundle."""
-    rows = (_cells([f"**{code(image.name)}**", code(image.image or "", 300)]) for image in images)
-    writer.add_table([_cells(["Image", "Reference"]), _cells([":--", ":--"])], rows, len(images))
+    rows = [_cells([f"**{code(image.name)}**", code(image.image or "", 300)]) for image in images]
+    _add_rows(writer, [_cells(["Image", "Reference"]), _cells([":--", ":--"])], rows)
 
 
-def _row(image: ImageReport, own: list[StageReport], pulled: bool, pushed: bool) -> str:
+def _add_rows(writer: _Writer, head: list[str], rows: Sequence[str]) -> None:
+    """A row for each image."""
+    there = writer.add_table(head, rows[:_SEEN])
+    if there == _SEEN < len(rows):
+        with writer.folded(_others(rows)):
+            there += writer.add_table(head, rows[_SEEN:])
+    if there < len(rows):
+        writer.remark(f"… and {plural(len(rows) - there, 'more image')}.")
+
+
+def _others(images: Sequence[object]) -> str:
+    return f"The other {plural(len(images) - _SEEN, 'image')}"
+
+
+def _row(image: ImageReport, own: list[StageReport], saved: bool, pulled: bool, pushed: bool) -> str:
     return _cells([
         _MARKS[worst(own)],
         f"**{code(image.name)}**",
         counted(own),
         duration(sum(stage.duration for stage in own)),
+        *[duration(sum(stage.saved for stage in own))] * saved,
         code((image.digest or "").removeprefix("sha256:")[:12]),
         *[_size(sum(stage.bytes_pulled for stage in own))] * pulled,
         *[_size(sum(stage.bytes_pushed for stage in own))] * pushed,
@@ -217,6 +243,16 @@ def _legend(report: Report) -> str:
     return f"<sub>{' · '.join(shown)}</sub>"
 
 
+def _add_details(writer: _Writer, images: Sequence[ImageReport], lineage: StageGraph) -> None:
+    details = [_details(image, lineage.own(image.name)) for image in images]
+    there = writer.add_all(details[:_SEEN])
+    if there == _SEEN < len(images):
+        with writer.folded(f"{_others(images)}, stage by stage"):
+            there += writer.add_all(details[_SEEN:])
+    if there < len(images):
+        writer.remark(f"The stages of {plural(len(images) - there, 'image')} {_NO_ROOM}")
+
+
 def _details(image: ImageReport, stages: list[StageReport]) -> str:
     several = len({stage.platform for stage in stages}) > 1
     rows = [
@@ -229,7 +265,7 @@ def _details(image: ImageReport, stages: list[StageReport]) -> str:
             str(stage.line),
             f"{plain(stage.platform, 40)} " * several + (code(stage.instruction) or "(metadata)"),
             WORDS.get(stage.outcome, stage.outcome),
-            duration(stage.duration),
+            time_of(stage),
             plain(stage.reason, 200),
         ])
         for stage in stages
@@ -244,6 +280,12 @@ def _details(image: ImageReport, stages: list[StageReport]) -> str:
     for repository, tags in groupby(image.tags, key=lambda tag: tag.repository):
         body += f"\n\nTags in {code(repository, 300)}: {plain('; '.join(map(words, tags)), 1000)}"
     return _folded(f"{code(image.name)}: {counted(stages) or 'the same stages as another image'}", body)
+
+
+def time_of(stage: StageReport) -> str:
+    """What it took, or saved."""
+    saved = duration(stage.saved)
+    return f"{saved} saved" if saved else duration(stage.duration)
 
 
 def state(part: PlatformReport) -> str:

@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 
 from lineal.ci.github.summary.page import error_page, page
 from lineal.ci.github.summary.step_summary import BUDGET
-from lineal.report.model import ErrorReport, ReleaseReport, Report
+from lineal.report.model import ErrorReport, Outcome, ReleaseReport, Report
 from tests.unit.report.reports import HOSTILE, hostile_bundles, hostile_reports, many, shop
 
 OURS = {"h3", "p", "code", "pre", "blockquote", "strong", "ul", "li", "sub", "details", "summary", "br",
@@ -142,6 +142,16 @@ def test_every_image_is_a_row_and_what_is_new_stands_first() -> None:
     assert [cells[1] for cells in found.rows[1:5]] == ["api", "web", "base", "proxy"]
 
 
+def test_what_the_cache_saved_is_a_column_and_a_sum() -> None:
+    report = shop()
+    report.stages[1].saved = report.saved = 190.2
+    found = shown(report)
+    assert found.rows[0][3:5] == ["Time", "Saved"]
+    assert row(found, "base")[3:5] == ["", "3m10s"] and row(found, "api")[3:5] == ["12.4s", ""]
+    assert ["⚪", "2", "RUN apt-get update", "cached", "3m10s saved", "same tree as 91fc7ea"] in found.rows
+    assert "the cache saved 3m10s" in found.prose
+
+
 def test_every_stage_is_there_with_its_result_its_time_and_why() -> None:
     found = shown(shop())
     assert ["⚪", "2", "RUN apt-get update", "cached", "", "same tree as 91fc7ea"] in found.rows
@@ -237,7 +247,7 @@ def test_nothing_in_a_repository_can_act_on_the_page(report: Report) -> None:
     assert "http:" not in outside and not re.search(r"www\.|\w@\w", outside, re.IGNORECASE)
     widths = [len(cells) for cells in found.rows]
     stages = sum(1 for width in widths if width == 6)
-    assert set(widths) <= {5, 6, 7} and stages >= len(report.images)
+    assert set(widths) <= {5, 6, 7, 8} and stages >= len(report.images)
 
 
 @given(hostile_bundles())
@@ -279,6 +289,20 @@ def test_two_hundred_images_of_thirty_stages_fit(text: str) -> None:
     assert len(made.encode()) <= BUDGET < 1 << 20
     assert made.count("| **<code>service-") == 200
     assert made.count("<details>") == made.count("</details>") > 5
+
+
+@pytest.mark.parametrize("outcome", ["built", "cached", "missing"])
+def test_of_1300_images_a_reader_sees_the_first_and_the_others_after_a_click(outcome: Outcome) -> None:
+    report = many(1300, 2, "RUN make -C /srv install", outcome)
+    report.stages[2000].outcome = "failed"
+    made = page(report)
+    assert len(made.encode()) <= BUDGET < 1 << 20
+    assert made.count("| **<code>service-") == 1300
+    seen, folded = made, 1
+    while folded:
+        seen, folded = re.subn(r"(?s)<details>(?:(?!<details>).)*?</details>", "▸", seen)
+    assert len(seen.splitlines()) < 100 and seen.count("| **<code>service-") == 20
+    assert "| ❌ | **<code>service-1000</code>**" in "\n".join(seen.splitlines()[:8])
 
 
 def test_details_of_what_was_there_go_first() -> None:

@@ -40,18 +40,17 @@ def main(around: AbstractContextManager[object] | None = None) -> NoReturn:
         # The second one, before a word was said about the first.
         end.code = _INTERRUPTED
     if end.code != _INTERRUPTED and not end.interrupted:
-        # As at the end of every Python program: threads end what they do, and then what was registered runs.
         _wait_for_threads()
         atexit._run_exitfuncs()
     end.now()
 
 
 def _wait_for_threads() -> None:
-    """Again and again for a moment: a signal just before a wait without an end would be seen after it."""
-    waiting = threading.Thread(target=threading._shutdown, daemon=True)  # type: ignore[attr-defined]
-    waiting.start()
-    while waiting.is_alive():
-        waiting.join(_MOMENT)
+    """As at the end of every Python program. A signal just before a wait would be seen after it only: so the wait is
+    broken off again and again by one that means nothing."""
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, _MOMENT, _MOMENT)
+    threading._shutdown()  # type: ignore[attr-defined]
 
 
 class _End:

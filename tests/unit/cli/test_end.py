@@ -9,22 +9,26 @@ import pytest
 
 PROLOGUE = """
 import os, signal, sys, threading
+from concurrent.futures import ThreadPoolExecutor
 import lineal.cli
 
 def endless():
     threading.Thread(target=threading.Event().wait).start()
 
 def signal_while_it_waits():
-    def waits():
-        names, frame = [], sys._current_frames()[threading.main_thread().ident]
-        while frame:
-            names.append(frame.f_code.co_name)
-            frame = frame.f_back
-        return "_shutdown" in names or "_wait_for_threads" in names
-
-    while not waits():
+    while sys._current_frames()[threading.main_thread().ident].f_code.co_name != "_shutdown":
         pass
     os.kill(os.getpid(), signal.SIGINT)
+"""
+UNDISTURBED = """
+def command(**_):
+    global pool
+    pool = ThreadPoolExecutor()
+    pool.submit(print, "result")
+    pool.submit(threading.Event().wait, 0.3)
+
+lineal.cli.cli = command
+lineal.cli.main()
 """
 IN_A_DESTRUCTOR = """
 class Old:
@@ -86,7 +90,7 @@ def ended(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", PROLOGUE + program], capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.parametrize("program", [IN_A_DESTRUCTOR, WHILE_IT_WAITS])
+@pytest.mark.parametrize("program", [UNDISTURBED, IN_A_DESTRUCTOR, WHILE_IT_WAITS])
 def test_what_the_run_has_come_to_stands(program: str) -> None:
     done = ended(program)
     assert (done.returncode, done.stdout) == (0, "result\n")

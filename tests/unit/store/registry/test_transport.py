@@ -343,6 +343,15 @@ def test_https_with_an_authority_of_ones_own(
     trusting = environ(tmp_path, SSL_CERT_FILE=str(cert))
     assert open_registry(host, environ=trusting).tags() == []
     assert open_registry(loopback, environ=trusting).tags() == []
+    early = open_registry(host, environ=trusting)
+    adapter: Any = early._http.session.get_adapter(f"https://{host}/")
+    pools = adapter.poolmanager.pools
+    early.connect()
+    end = time.monotonic() + 10
+    while not len(pools) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert early.tags() == early.tags() == []
+    assert [pools[key].num_connections for key in list(pools.keys())] == [1]
 
     docker = tmp_path / "certs.d" / host
     docker.mkdir(parents=True)

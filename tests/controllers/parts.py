@@ -18,20 +18,23 @@ import pytest
 import yaml
 
 from tests import servers
+from tests.built import CACHE
 from tests.cluster.fixtures import Cluster
 
-PROGRAMS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lineal-test" / "controllers"
+PROGRAMS = CACHE / "controllers"
 FLUX = ("source-controller", "kustomize-controller", "helm-controller")
 _SECONDS = 300
 
 
 def require(*names: str) -> None:
-    """Skips the test where these programs do not run."""
+    """Skips the test where these programs do not run; with LINEAL_REQUIRE_CONTROLLERS it fails."""
     if os.environ.get("LINEAL_TEST_KUBECONFIG"):
         pytest.skip("controllers run beside an API server of the tests only, not that of LINEAL_TEST_KUBECONFIG")
     gone = [name for name in names if not (PROGRAMS / f"{name}.stamp").exists()]
     if gone:
         why = f"there is no {', no '.join(gone)}: `make controllers` builds them"
+        if os.environ.get("LINEAL_REQUIRE_CONTROLLERS"):
+            pytest.fail(why, pytrace=False)
         # Skips are quiet, warnings are not.
         warnings.warn(f"THE RECIPES WERE NOT HANDED OVER TO ANYBODY: {why}", stacklevel=2)
         pytest.skip(why)

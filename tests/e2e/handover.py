@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from tests import servers
+from tests.built import COSIGN
 from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project
 from tests.gitlab.tls import certificates
@@ -23,7 +24,6 @@ from tests.unit.git import forge
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/handover.md").read_text()
-COSIGN = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lineal-test" / "cosign" / "cosign"
 CHART = """\
 apiVersion: apps/v1
 kind: Deployment

@@ -16,10 +16,11 @@ import pytest
 import requests
 
 from tests import servers
+from tests.built import needs
 from tests.cluster.fixtures import Cluster
 from tests.conftest import Lineal
 from tests.controllers.parts import FLUX, Flux, flux, require
-from tests.e2e.handover import COSIGN, LOGIN, Cosign, Envs, envs_of, gpg, image_of, objects, pgp_key, publish, shop_in
+from tests.e2e.handover import LOGIN, Cosign, Envs, envs_of, gpg, image_of, objects, pgp_key, publish, shop_in
 from tests.e2e.parts import Project
 
 pytestmark = [pytest.mark.long, pytest.mark.helm]
@@ -59,7 +60,7 @@ def space(name: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
 
 
-@pytest.mark.skipif(not COSIGN.exists(), reason="there is no cosign: make cosign builds it")
+@needs("cosign")
 def test_flux_installs_the_latest_bundle_that_the_key_has_signed(
     shop: Project, controllers: Flux, namespace: str, tmp_path: Path
 ) -> None:

@@ -6,11 +6,11 @@ WORKERS := $(shell n=$$(nproc); echo $$((n < 4 ? 2 * n + 1 : 9)))
 # What a machine says against it would have every process compile Lineal and the tests anew.
 unexport PYTHONDONTWRITEBYTECODE
 SHELL_SCRIPTS := .ci/run scripts/setup scripts/engine scripts/buildkit scripts/forwarder scripts/lock scripts/cluster \
-  scripts/sops scripts/cosign scripts/sigstore scripts/docker29 scripts/registries scripts/release scripts/tag scripts/publish scripts/component scripts/lib.sh $(wildcard entrypoint.sh)
+  scripts/sops scripts/cosign scripts/sigstore scripts/controllers scripts/docker29 scripts/registries scripts/release scripts/tag scripts/publish scripts/component scripts/lib.sh $(wildcard entrypoint.sh)
 YAML := $(wildcard .yamllint *.yml *.yaml .github gitlab-ci build-push setup) examples
 WORKFLOWS := $(wildcard .github/workflows/*.yml examples/ci/github*.yml)
 
-.PHONY: help demo check check-tests test test-long test-engines test-docker29 fuzz corpus lint bench cluster sops cosign sigstore registries docker29
+.PHONY: help demo check check-tests test test-long test-engines test-docker29 fuzz corpus lint bench cluster sops cosign sigstore controllers registries docker29
 
 help:
 	@echo 'make demo    a small shop is built, changed, branched, merged and rendered, as a story (STORE=host/repo for a registry)'
@@ -24,6 +24,7 @@ help:
 	@echo 'make sops    sops for the tests of encrypted values, built once with Go'
 	@echo 'make cosign  cosign for the tests of signatures, built once with Go'
 	@echo 'make sigstore  a private Sigstore for the long tests of keyless signatures, built once with Go'
+	@echo 'make controllers  Flux for the long tests of what is handed over, built once with Go'
 	@echo 'make registries  other registries than docker-registry for the tests, built once with Go'
 	@echo 'make docker29  Docker Engine 29 for make test-engines, built once with Go'
 	@echo 'make bench   Lineal beside docker build; the result goes to bench/RESULTS.md'
@@ -96,7 +97,7 @@ lint:
 	.venv/bin/shellcheck --external-sources $(SHELL_SCRIPTS)
 	.venv/bin/yamllint --strict $(YAML)
 	.venv/bin/actionlint -shellcheck .venv/bin/shellcheck $(WORKFLOWS)
-	.venv/bin/zizmor --quiet --offline --config .github/zizmor.yml $(WORKFLOWS) $(wildcard action.yml build-push/action.yml setup/action.yml)
+	.venv/bin/zizmor --quiet --offline --config .github/zizmor.yml $(WORKFLOWS) $(wildcard action.yml build/action.yml build-push/action.yml setup/action.yml)
 	$(PYTHON) -m tests.tools.schemas
 	$(PYTHON) -m tests.tools.errors
 
@@ -115,6 +116,10 @@ cosign:
 sigstore:
 	@scripts/setup sigstore
 	@scripts/sigstore
+
+controllers:
+	@scripts/setup controllers
+	@scripts/controllers
 
 registries:
 	@scripts/setup registries

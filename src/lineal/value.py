@@ -6,8 +6,8 @@ written, when the first value is made, which most classes never see; the other m
 program from changing a frozen value: mypy does.
 
 `msgspec.Struct` makes a class in less still: some 1.5 ms in place of 9 for the 129 classes of a cached run, which
-takes 165 ms of processor. But it has no field that `repr` or `==` leaves out, as values with secrets need, and neither
-`dataclasses.replace` nor a cached property takes it: such classes would have to say more, not less."""
+takes 165 ms of processor. But it has no field that `repr` or `==` leaves out, as values with secrets need, nor do
+`dataclasses.replace` and a cached property take it: such classes would have to say more, not less."""
 
 from __future__ import annotations
 

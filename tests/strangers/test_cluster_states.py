@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,9 +9,8 @@ import pytest
 
 from lineal.deploy.helm.client import Helm
 from lineal.errors import DeployFailed
-from tests.cluster.fixtures import Cluster
 from tests.cluster.parts import nobody
-from tests.strangers.shop import Case, Running, Shop, started, wait_until, with_helms, workload
+from tests.strangers.shop import Case, Running, Shop, wait_until, with_helms, workload
 
 pytestmark = pytest.mark.server
 SETTINGS = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings%s}\n"
@@ -136,14 +134,6 @@ EITHER: list[Case] = [
     pods_that_somebody_changes_by_hand, objects_that_an_uninstall_has_not_deleted_yet, a_volume_that_nobody_provides,
 ]  # fmt: skip
 RUNS = with_helms(BOTH, EITHER)
-
-
-@pytest.fixture(scope="module")
-def running(
-    request: pytest.FixtureRequest, kubernetes: Cluster, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Running]:
-    with started(request, kubernetes, tmp_path_factory, RUNS) as futures:
-        yield futures
 
 
 @pytest.mark.parametrize(("case", "helm"), [(case.__name__, name) for case, name in RUNS])

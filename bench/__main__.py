@@ -53,7 +53,15 @@ def main() -> int:
     parser.add_argument(
         "only",
         nargs="?",
-        choices=["history", "deploy", "images", *_CACHES, *_RACES, *(f"large-{engine}" for engine in _LARGE)],
+        choices=[
+            "action",
+            "history",
+            "deploy",
+            "images",
+            *_CACHES,
+            *_RACES,
+            *(f"large-{engine}" for engine in _LARGE),
+        ],
         help="measure only this, and keep no results",
     )
     parser.add_argument("--profile", action="store_true", help="show where the time of a cached build goes, instead")
@@ -74,6 +82,7 @@ def main() -> int:
             return _show_large(scratch, engine, given.repetitions)
         if given.only:
             only = {
+                "action": lambda: action(scratch, given.repetitions),
                 "history": lambda: history(scratch),
                 "deploy": lambda: deploys(scratch, given.repetitions),
                 "images": lambda: limits.many_images(scratch),

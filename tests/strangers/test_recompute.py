@@ -27,7 +27,8 @@ from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project, Ran
 from tests.strangers.test_trust import ANOTHER, FEATURE, PROTECTED
 from tests.strangers.test_verify import base, evil, forged, store_of
-from tests.unit.trust.signing import new_key, pem
+from tests.unit.assemble.test_http_source import DIGEST, running
+from tests.unit.trust.signing import new_key, pem, public_pem
 
 CONFIG = "project: shop\nimages: {{app: {{}}}}\ntrust: {{key: required}}\npublish: {{to: ['{}/app']}}\n"
 FROM = "FROM {}/base:1\n"
@@ -227,3 +228,81 @@ def test_a_proof_on_a_stage_of_another_line_counts_for_that_line_alone(project: 
     store.put_manifest(index, main.stage("a=b")["tag"])
     assert project.plan(env=PROTECTED).stage("a=b")["outcome"] == "missing"
     assert project.build(env=PROTECTED).made == ["LABEL"]
+
+
+# --- what is fetched by its digest --------------------------------------------------------------------------------
+
+ACCEPT = "trust: {accept: [{key: keys/ci.pub}]}\n"
+
+
+@pytest.fixture
+def pinned(repo: servers.Repository, lineal: Lineal, repository: str, tmp_path: Path) -> Project:
+    """A branch without the key has published all that main has: a base that is named by its digest, and files."""
+    lineal.env |= NOWHERE
+    found = Project(repo, lineal, repository, tmp_path)
+    base(store_of(found, "/base"))
+    digest = store_of(found, "/base").digest("1")
+    repo.write({
+        "lineal.yaml": f"project: shop\nimages: {{app: {{}}}}\n{ACCEPT}", "one": "1",
+        "Dockerfile": f"FROM {repository}/base@{digest}\nCOPY --chown=app one /\nLABEL a=b\n",
+        "keys/ci.pub": public_pem(new_key()).decode(),
+    })  # fmt: skip
+    assert found.build(env=FEATURE).made == ["FROM", "COPY", "LABEL"]
+    return found
+
+
+def outcomes(ran: Ran) -> list[str]:
+    return [stage["outcome"] for stage in ran.stages]
+
+
+def test_who_cannot_vouch_uses_a_base_that_the_commit_names_by_its_digest(pinned: Project) -> None:
+    first = pinned.plan("--exit-code")
+    assert outcomes(first) == ["cached"] * 3 and "proved from git" in first.stage("FROM")["reason"]
+    again = pinned.plan("--exit-code")
+    assert again.report["requests"] < first.report["requests"] / 2, "what was proved is remembered"
+    # Who vouches fetches it once for all.
+    assert pinned.clone("other").build(env={"LINEAL_SIGNING_KEY": pem(new_key())}).made == ["FROM", "COPY", "LABEL"]
+
+
+@pytest.mark.parametrize("forge", FORGERIES)
+def test_a_base_that_is_not_the_named_one_is_not_used(
+    pinned: Project, forge: Callable[[Store, Manifest], Manifest]
+) -> None:
+    store, stage = store_of(pinned), pinned.plan(env=FEATURE).stage("FROM")
+    tag = next(tag for tag in store.tags() if tag.startswith(f"{stage['checksum']}-"))
+    genuine = store.manifest(tag)
+    assert genuine is not None
+    index = forge(store, genuine)
+    for name in (tag, stage["checksum"], f"{stage['checksum']}.open"):
+        store.put_manifest(index, name)
+    assert outcomes(pinned.plan()) == ["missing"] * 3
+
+
+def test_a_base_that_is_gone_is_no_failure(pinned: Project) -> None:
+    base_store = store_of(pinned, "/base")
+    digest = base_store.digest("1")
+    assert digest is not None
+    base_store.delete(digest)
+    assert outcomes(pinned.plan()) == ["missing"] * 3
+
+
+def test_a_base_by_its_tag_is_nothing_that_git_proves(project: Project) -> None:
+    commit(project)
+    config = (project.repo.path / "lineal.yaml").read_text().replace("trust: {key: required}\n", ACCEPT)
+    project.repo.write({"lineal.yaml": config, "keys/ci.pub": public_pem(new_key()).decode()})
+    project.build(env=FEATURE)
+    assert outcomes(project.plan())[0] == "missing"
+
+
+def test_who_cannot_vouch_uses_what_a_url_has_by_its_checksum(pinned: Project) -> None:
+    with running() as server:
+        pinned.lineal.env |= {"http_proxy": server.url}
+        text = f"FROM scratch\nADD --checksum={DIGEST} http://files.example.com/b /d/\nLABEL a=b\n"
+        pinned.repo.write({"Dockerfile": text})
+        pinned.build(env=FEATURE)
+        asked = len(server.asked)
+        plan = pinned.plan("--exit-code")
+        assert outcomes(plan) == ["cached"] * 2 and "proved from git" in plan.stage("ADD")["reason"]
+        assert len(server.asked) == asked + 1
+        pinned.plan("--exit-code")
+        assert len(server.asked) == asked + 1, "what was proved is remembered"

@@ -13,10 +13,12 @@ from lineal.build.image_config import taken_over
 from lineal.build.stage_builder import build
 from lineal.context.remote_source import HttpSource
 from lineal.dockerfile.copy import CopyInstruction
+from lineal.dockerfile.instructions import FromInstruction
 from lineal.dockerfile.stage import Stage
 from lineal.oci import Store
 from lineal.oci.image import content, encode, read_image
 from lineal.oci.types import Image, Manifest, sha256
+from lineal.oci.verify import is_digest
 from lineal.stages.publish import Built
 from lineal.store.record import FILESYSTEM, MAX_FILESYSTEM, Part, image_digest, record_parts, stage_index, told
 from lineal.store.statement import STATEMENT
@@ -27,12 +29,20 @@ from lineal.trust.signed import is_index_of, record_of
 
 
 def is_provable(stage: Stage) -> bool:
-    """Whether the commit decides what is in the stage: metadata, or a COPY or ADD of files with known digests."""
+    """Whether the commit decides what is in the stage: metadata, a COPY or ADD of files with known digests, or a base
+    that is named by its digest."""
+    if isinstance(stage.op, FromInstruction):
+        return is_digest(stage.op.reference.partition("@")[2])
     if stage.op is None:
         return not stage.needs
     if not isinstance(stage.op, CopyInstruction):
         return False
     return not stage.needs and all(isinstance(one, HttpSource) and one.pinned for _, one in stage.op.remotes)
+
+
+def is_fetched(stage: Stage) -> bool:
+    """Whether what is in a provable stage is fetched from elsewhere, by its digest."""
+    return isinstance(stage.op, FromInstruction) or (isinstance(stage.op, CopyInstruction) and bool(stage.op.remotes))
 
 
 def published(store: Store, index: Manifest) -> tuple[str, str]:

@@ -9,7 +9,6 @@ from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.stage import Stage
 from lineal.errors import LinealError, Unreachable
 from lineal.stages.lane import OPEN
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
 REASON = "proved from git"
 _DIFFERENT = "git gives something else in its place"
+_NOT_FETCHED = "what it is made of cannot be fetched"
 
 
 @dataclass
@@ -37,6 +37,9 @@ class Prover:
     repository: str
     environment: Callable[[], BuildEnvironment]
     """What stages are made again with; nothing is written to its store but what the run may keep for itself."""
+    fetches: bool = False
+    """Whether what has to be fetched, as a base, is made again, too. A run that vouches for what it publishes does
+    not: what it has fetched once, no run after it fetches again."""
 
     def recall(self, checksums: Sequence[str]) -> dict[str, Resolution]:
         """Those that an earlier run has proved, where what they stand on may be used."""
@@ -51,10 +54,15 @@ class Prover:
             known = {**plan.resolutions, **found}
             below = {one.checksum: candidate_of(one, known) for one in stage.dependencies()}
             # What stands on a stage that is missing is made with it, and costs no more then.
-            if _is_cheap(stage) and None not in below.values():
+            if self._is_tried(stage) and None not in below.values():
                 candidates = {checksum: one for checksum, one in below.items() if one is not None}
                 found |= self._find([stage.checksum], _Proof(stage, candidates, self))
         return plan.with_found(found) if found else plan
+
+    def _is_tried(self, stage: Stage) -> bool:
+        from lineal.build.proof import is_fetched, is_provable
+
+        return is_provable(stage) and (self.fetches or not is_fetched(stage))
 
     def _find(self, checksums: Sequence[str], verifier: _Recalled | _Proof) -> dict[str, Resolution]:
         """The selected candidates among those that the verifier believes, in either lane."""
@@ -93,7 +101,7 @@ class _Proof:
     _guard: Lock = field(default_factory=Lock)
 
     def judge(self, evidence: Evidence) -> Verdict:
-        from lineal.build.proof import is_publication_of
+        from lineal.build.proof import is_fetched, is_publication_of
 
         known = _Recalled(self.prover.memory).judge(evidence)
         if known.trusted:
@@ -103,7 +111,10 @@ class _Proof:
                 built = self._made
             same = is_publication_of(built, evidence)
         except Unreachable:
-            raise
+            if not is_fetched(self.stage):
+                raise
+            # Who has it does not answer, which a run that needs no proof would not have noticed.
+            return Verdict(False, _NOT_FETCHED)
         except (LinealError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return Verdict(False, _DIFFERENT)
         return Verdict(same, REASON if same else _DIFFERENT, self._footing if same else None)
@@ -124,10 +135,3 @@ class _Proof:
             footing = self.prover.lookup.footing(one)
             found |= dict.fromkeys((one.record,) if footing is None else footing)
         return tuple(found)
-
-
-def _is_cheap(stage: Stage) -> bool:
-    """Whether the commit's files are all that it takes to make it again."""
-    from lineal.build.proof import is_provable
-
-    return is_provable(stage) and not (isinstance(stage.op, CopyInstruction) and stage.op.remotes)

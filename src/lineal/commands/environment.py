@@ -121,4 +121,5 @@ def prover_of(session: Session) -> Prover | None:
         return None
     from lineal.build.prover import Prover
 
-    return Prover(session.lookup, trust.memory, trust.repository, cache(lambda: private_environment(session)))
+    environment = cache(lambda: private_environment(session))
+    return Prover(session.lookup, trust.memory, trust.repository, environment, fetches=not trust.vouches)

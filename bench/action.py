@@ -54,7 +54,7 @@ def _pulls(scratch: Path, repetitions: int, build: Image, whole: Image) -> list[
             seconds.append(median(pulling.seconds() for _ in range(repetitions)))
             sizes.append(pulling.size / 1e6)
     empty, small, large = seconds
-    remark = f"that of an empty action has {sizes[0]:.1f} MB and takes {empty:.2f} s, all from this machine"
+    remark = f"that of an empty action has {sizes[0]:.1f} MB and takes {empty:.2f} s, over the slow link"
     return [
         Limit("action: its image for builds, compressed", sizes[1], 60, "MB", "without Helm"),
         Limit("action: its whole image, compressed", sizes[2], 100, "MB", "with Helm"),

@@ -1,5 +1,4 @@
-"""What a runner does before an action begins: the pull of its image, or of one of 2 MB, from a registry on this
-machine. So it is the time to unpack; a link adds the size divided by its width."""
+"""What a runner does before an action begins: the pull of its image, or of one of 2 MB, over a link."""
 
 from __future__ import annotations
 
@@ -17,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.link import SLOW, slowed
 from tests import servers
 from tests.runner.image import Image
 from tests.runner.runner import DOCKER
@@ -30,25 +30,29 @@ def pulls(scratch: Path, image: Image | None) -> Iterator[Pulls]:
     layout, tag = (image.store, image.tag) if image else (scratch / "base", "base")
     if not image:
         servers.write_base_layout(layout)
-    with servers.docker_registry(scratch / "registry") as address:
-        yield Pulls(f"{layout}:{tag}", address, scratch / "copy")
+    with (
+        servers.docker_registry(scratch / "registry") as address,
+        slowed(address, SLOW, scratch / "link.log") as seen,
+    ):
+        yield Pulls(f"{layout}:{tag}", address, seen, scratch / "copy")
 
 
 class Pulls:
-    """An image in a registry; `size` is that of its layers, compressed."""
+    """An image in a registry, seen over the link at `seen`; `size` is that of its layers, compressed."""
 
-    def __init__(self, source: str, address: str, folder: Path) -> None:
-        self._source, self._address, self._folder = source, address, folder
+    def __init__(self, source: str, address: str, seen: str, folder: Path) -> None:
+        self._source, self._address, self._seen, self._folder = source, address, seen, folder
         self.size = 0
 
     def seconds(self) -> float:
         """Of one pull by the Docker Engine, which has no layer of it: below them is one that nobody has seen yet."""
-        reference = f"{self._address}/action:{uuid.uuid4().hex}"
+        name = f"action:{uuid.uuid4().hex}"
         skopeo = [servers.program("skopeo"), *_COPY]
         subprocess.run([*skopeo, f"oci:{self._source}", f"dir:{self._folder}"], check=True)
         self.size = _lift(self._folder)
-        subprocess.run([*skopeo, f"dir:{self._folder}", f"docker://{reference}"], check=True)
+        subprocess.run([*skopeo, f"dir:{self._folder}", f"docker://{self._address}/{name}"], check=True)
         shutil.rmtree(self._folder)
+        reference = f"{self._seen}/{name}"
         begin = time.perf_counter()
         subprocess.run([DOCKER, "pull", "--quiet", reference], check=True, stdout=subprocess.DEVNULL)
         taken = time.perf_counter() - begin

@@ -6,7 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.runners import KEEPS, PERSIST, Runners, caches, folder_of, packs, runner, runners, snapshots
+from tests.e2e.runners import (
+    KEEPS,
+    KEY,
+    TRUST,
+    Runners,
+    caches,
+    folder_of,
+    packs,
+    runner,
+    runners,
+    snapshots,
+)
 
 __all__ = ["runner", "runners"]
 pytestmark = [pytest.mark.engine, pytest.mark.registry]
@@ -184,9 +195,6 @@ def test_a_secret_in_a_cache_is_refused(runners: Runners) -> None:
 
 # --- trust, broken ones, cleanup ------------------------------------------------------------------------------------
 
-KEY = {"LINEAL_TRUST_KEY": "7d5c1f0e9b8a46372514031f2e3d4c5b6a79887766554433221100ffeeddccbb"}
-TRUST = PERSIST + "trust: {key: required}\n"
-
 
 def test_a_cache_of_an_untrusted_pipeline_is_refused(runner: Runners) -> None:
     runner.commit("1")
@@ -299,3 +307,27 @@ def test_with_another_image_and_what_git_proves_it_is_made_again_as_a_build_does
     )
     assert told.code == 0, told.stderr
     assert "the layer is the same with its caches and without" in told.stdout
+
+
+def test_a_command_is_made_again_with_the_engine_and_the_secrets_of_flags(runner: Runners) -> None:
+    flags = ("--secret", "id=token,env=TOKEN", "--engine", "runc")
+
+    def environ() -> dict[str, str]:
+        found = next(runner.environments) | {"TOKEN": "correct-horse-battery"}
+        return {name: value for name, value in found.items() if name != "LINEAL_ENGINE"}
+
+    mounts = "--mount=type=secret,id=token --mount=type=cache,target=/c"
+    runner.commit("1", f"RUN {mounts} wc -c </run/secrets/token >/seen")
+    built = runner.project.build(*flags, env=environ())
+    assert runner.seen(built).strip() == "21"
+
+    def verified(*args: str, code: int = 0) -> str:
+        command = ("verify", *args, "--repo", runner.project.store)
+        done = runner.project.lineal(*command, cwd=runner.project.repo.path, env=environ())
+        assert done.code == code and "correct-horse" not in done.stdout + done.stderr, done.stderr
+        return done.stdout + done.stderr
+
+    assert "the layer is the same with its caches and without" in verified("--rebuild", "app:3", *flags)
+    reference = built.stdout.split()[-1]
+    for flag, value in zip(flags[::2], flags[1::2], strict=True):
+        assert f"{flag} is for --rebuild" in verified(flag, value, reference, code=3)

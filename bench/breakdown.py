@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from bench.cases import open_bench
+from bench.link import Link
 from bench.process import environment, run
-from bench.project import create
+from bench.project import APP
+from bench.race import open_race
+from bench.runc import PrivateRunc
 from bench.sides import NOWHERE, Lineal, lineal
 
 _IMPORT = re.compile(r"^import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)", re.MULTILINE)
@@ -29,13 +31,13 @@ class Part:
     milliseconds: float
 
 
-def breakdown(scratch: Path, repetitions: int) -> tuple[list[Part], list[Part]]:
+def breakdown(scratch: Path, repetitions: int, link: Link | None) -> tuple[list[Part], list[Part]]:
     """The parts of a fully cached run, as medians, and the packages whose import takes longest."""
-    with open_bench(scratch) as bench:
-        checkout = create(scratch / "checkout", bench.base)
-        side = Lineal(checkout.path, f"{bench.registry}/breakdown/lineal", bench.engine)
-        bench.engine.empty()
+    with open_race(scratch, APP, [], link) as race:
+        checkout = APP.create(scratch / "checkout", race.base)
+        side = Lineal(checkout.path, f"{race.registry}/breakdown/lineal", PrivateRunc(scratch / "runc"))
         side.build()
+        side.engine.stop()
         with tempfile.TemporaryDirectory(dir=scratch) as home:
             env = {**environment(Path(home)), "DOCKER_HOST": NOWHERE}
             build = ["build", "--repo", side.repository]

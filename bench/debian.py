@@ -19,6 +19,8 @@ from tests.servers import program, put
 
 PACKAGES = ("python3", "python3-flask")
 _SUITE = "trixie"
+NAME = f"debian:{_SUITE}-slim"
+"""In a registry."""
 _REPOSITORY = "opt/debs"
 _FORMAT = 1
 """Change it when the image is made in another way: the kept one is then made again."""

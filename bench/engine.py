@@ -71,9 +71,6 @@ class PrivateEngine:
         panic = re.search(r"^(panic|fatal error|SIG).*", log, re.MULTILINE)
         return log[panic.start() :][:1500] if panic else log[-1500:]
 
-    def version(self) -> str:
-        return self._ask("version", "--format", "{{.Server.Version}}").stdout.strip()
-
     def _wait(self) -> None:
         end = time.monotonic() + _START_SECONDS
         while self.alive() and time.monotonic() < end:

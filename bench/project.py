@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from bench.cases import NOTHING, Case, Shape, at_least
 from bench.debian import PACKAGES
 from tests.servers import Repository
 
@@ -57,3 +58,16 @@ def _source(seed: str) -> str:
     """Text that compresses about as source code does: half random, half not."""
     lines = (f"value_{n} = '{hashlib.sha256(f'{seed} {n}'.encode()).hexdigest()}'\n" for n in range(100))
     return "".join(lines)[: SIZE - 1] + "\n"
+
+
+APP = Shape(
+    "app",
+    "One image: an apt-get layer, then 300 source files",
+    create,
+    [
+        Case("first build of all", at_least(1.25, 1.0, 1.0), runs=1),
+        NOTHING,
+        Case("one source file changed", at_least(8, 6, 8), change_source, with_engine=False, most_parent_layers=0),
+        Case("a dependency layer changed", at_least(1.25, 1.0, 1.0), change_dependencies, runs=1),
+    ],
+)

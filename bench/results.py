@@ -2,94 +2,151 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
-from bench.cases import Case
+from bench.cases import ENGINES, Case, Engine, Shape
+from bench.kept import Kept
 from bench.limits import Limit
+from bench.link import Link
+from bench.pieces import LINKS, SHAPES
+from bench.race import PEERS, Measured, Table
 
 FILE = Path(__file__).with_name("RESULTS.md")
+_MOST_MEMORY = 150_000_000
+_HEAD = (
+    "# Lineal beside BuildKit and docker build\n",
+    "Written by `make bench`, piece by piece ([results.json](results.json) has every run). Each side is measured "
+    "alone and in turns with the others, with a new and empty engine (starting it is not measured), a new HOME, host "
+    "networking for RUN. Seconds are medians, with all runs behind them in results.json; the ratio is that of the "
+    "**best** peer to Lineal. What misses its limit stays here as missed.\n",
+    "- Lineal: `lineal build --repo REGISTRY/NAME`, with the engine that the row names. Where no `RUN` has to run, "
+    "the engine's address points nowhere.",
+    "- BuildKit: `buildctl build` with `--import-cache type=registry --export-cache type=registry,mode=max --output "
+    "type=image,push=true`; several images at once, as `buildx bake` does it.",
+    "- docker: `DOCKER_BUILDKIT=1 docker build --cache-from IMAGE --build-arg BUILDKIT_INLINE_CACHE=1`, and "
+    "`docker push`.",
+    "- Packages come from a repository inside the base image (debootstrapped Debian, 61 MB packed), so that no other "
+    "network has a part.",
+    "- A miss may ask the registry for at most twice of what BuildKit asks in the same case; nothing that a run made "
+    "or fetched is downloaded again in it. Both counts are the registry's own, by its access log.",
+)
 
 
-def page(
-    rows: Sequence[Case], on_buildkit: Sequence[Case], on_runc: Sequence[Case], limits: Sequence[Limit],
-    machine: Iterable[str], notes: Iterable[str],
-) -> str:  # fmt: skip
+class Row(NamedTuple):
+    """A case with one of Lineal's engines, beside the peers."""
+
+    case: Case
+    engine: Engine
+    ours: Measured
+    peers: dict[str, Measured]
+
+    @property
+    def ratio(self) -> float:
+        """Not a number without a peer."""
+        best = min((median(peer.seconds) for peer in self.peers.values()), default=float("nan"))
+        return best / median(self.ours.seconds)
+
+    @property
+    def fast(self) -> bool:
+        return not self.ratio < self.case.at_least[self.engine]
+
+    @property
+    def most_requests(self) -> int | None:
+        if self.case.most_requests is not None:
+            return self.case.most_requests
+        peer = self.peers.get("BuildKit")
+        return 2 * peer.requests if peer else None
+
+    @property
+    def most_through(self) -> int | None:
+        """A BuildKit pushes what it makes."""
+        return 0 if self.engine == "buildkit" and self.case.runs else None
+
+    @property
+    def frugal(self) -> bool:
+        ours = self.ours
+        bounds = (
+            (ours.requests, self.most_requests), (ours.read_again, 0), (ours.memory, _MOST_MEMORY),
+            (ours.parent_layers_read, self.case.most_parent_layers), (ours.through_lineal, self.most_through),
+        )  # fmt: skip
+        return all(most is None or value <= most for value, most in bounds)
+
+
+def rows(shape: Shape, found: Table) -> list[Row]:
+    """Of what has been measured of a shape."""
+    return list(_rows(shape, found))
+
+
+def _rows(shape: Shape, found: Table) -> Iterator[Row]:
+    for case in shape.cases:
+        peers = {name: found[name][case.name] for name in PEERS if case.name in found.get(name, {})}
+        for engine in ENGINES:
+            if case.name in found.get(engine, {}):
+                yield Row(case, engine, found[engine][case.name], peers)
+
+
+def page(kept: Kept) -> str:
     """The whole page."""
-    return "\n".join(
-        [
-            "# Lineal beside docker build and BuildKit",
-            "",
-            f"Measured {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC by `make bench` on:",
-            "",
-            *(f"- {line}" for line in machine),
-            "",
-            *races("docker", rows),
-            "",
-            "With BuildKit as its engine, beside BuildKit with its cache in the registry:",
-            "",
-            *races("BuildKit", on_buildkit),
-            "",
-            "Without a daemon (`--engine runc`), beside BuildKit with its cache in the registry:",
-            "",
-            *races("BuildKit", on_runc),
-            "",
-            *table(("limit", "measured", "at most", "", "remark"), [_limit(limit) for limit in limits]),
-            "",
-            *(f"{note}\n" for note in notes),
-        ]
-    )
+    lines = [*_HEAD, "", *(f"- {line}" for line in kept.machine)]
+    for shape in SHAPES:
+        for name, link in LINKS.items():
+            if found := rows(shape, kept.table(shape.name, name)):
+                lines += ["", f"## {shape.title}, {_said(link)}", "", f"{kept.when(shape.name, name)}.", ""]
+                lines += races(found)
+    limits = kept.limits()
+    head = ("limit", "measured", "at most", "", "remark")
+    lines += ["", "## Limits", "", *table(head, [_limit(limit) for limit in limits])] if limits else []
+    return "\n".join(lines) + "\n"
 
 
-def races(peer: str, rows: Sequence[Case]) -> list[str]:
-    """Lineal and its peer, and what Lineal asked of the registry for it."""
-    head = ("case", "Lineal", peer, "ratio", "at least", "", "range of Lineal", f"range of {peer}")
-    asked = ("case", "engine", "requests", "bytes read", "layers of the parent read", "of a RUN through Lineal",
-             "memory", "")  # fmt: skip
-    return [
-        *table(head, [_race(case) for case in rows]),
-        "",
-        f"Seconds are medians; ratio = {peer} / Lineal. What Lineal's run asked of the registry, counted by the "
-        "registry's access log, the bytes of a `RUN`'s layer that its own process read or wrote, and the memory of "
-        "its processes at one moment:",
-        "",
-        *table(asked, [_frugality(case) for case in rows]),
-    ]
+def _said(link: Link | None) -> str:
+    if link is None:
+        return "registry on loopback"
+    return f"a link of {link.round_trip:g} ms and {link.megabits:g} Mbit/s to the registry"
 
 
-def missed(rows: Iterable[Case], limits: Iterable[Limit]) -> list[str]:
+def races(found: Sequence[Row]) -> list[str]:
+    """Lineal and its peers, and what they asked of the registry for it."""
+    head = ("case", "Lineal with", "seconds", "BuildKit", "docker", "ratio", "at least", "")
+    asked = ("case", "Lineal with", "requests", "BuildKit's", "MB read", "BuildKit's", "read twice",
+             "layers of the parent read", "MB of a RUN through Lineal", "MB memory", "")  # fmt: skip
+    return [*table(head, [_race(row) for row in found]), "", *table(asked, [_frugality(row) for row in found])]
+
+
+def missed(found: Sequence[Row], limits: Sequence[Limit]) -> list[str]:
     """The names of what does not reach its target."""
     return [
-        *(case.name for case in rows if case.ratio < case.at_least or not case.frugal),
+        *(f"{row.case.name} ({row.engine})" for row in found if not row.fast or not row.frugal),
         *(limit.name for limit in limits if limit.value > limit.at_most),
     ]
 
 
-def _race(case: Case) -> tuple[str, ...]:
+def _race(row: Row) -> tuple[str, ...]:
+    peers = (_seconds(row.peers[name]) if name in row.peers else "–" for name in PEERS)
     return (
-        case.name,
-        f"{median(case.lineal):.2f} s",
-        f"{median(case.peer):.2f} s",
-        f"{case.ratio:.2f}",
-        f"{case.at_least:.2f}",
-        _verdict(case.ratio >= case.at_least),
-        _range(case.lineal),
-        _range(case.peer),
-    )
+        row.case.name, row.engine, _seconds(row.ours), *peers,
+        f"{row.ratio:.2f}" if row.peers else "–", f"{row.case.at_least[row.engine]:.2f}",
+        _verdict(row.fast) if row.peers else "–",
+    )  # fmt: skip
 
 
-def _frugality(case: Case) -> tuple[str, ...]:
+def _frugality(row: Row) -> tuple[str, ...]:
+    ours, peer = row.ours, row.peers.get("BuildKit")
     return (
-        case.name,
-        "used" if case.with_engine else "its address points nowhere",
-        _bounded(case.requests, case.most_requests),
-        _bounded(case.bytes_read, case.most_bytes),
-        _bounded(case.parent_layers_read, case.most_parent_layers),
-        _bounded(case.through_lineal, case.most_through),
-        f"{case.memory / 1e6:.0f} MB (at most {case.most_memory / 1e6:.0f})",
-        _verdict(case.frugal),
+        row.case.name,
+        row.engine,
+        _bounded(ours.requests, row.most_requests),
+        f"{peer.requests:,}" if peer else "–",
+        f"{ours.bytes_read / 1e6:.1f}",
+        f"{peer.bytes_read / 1e6:.1f}" if peer else "–",
+        str(ours.read_again),
+        _bounded(ours.parent_layers_read, row.case.most_parent_layers),
+        _bounded(ours.through_lineal // 1_000_000, row.most_through),
+        f"{ours.memory / 1e6:.0f}",
+        _verdict(row.frugal),
     )
 
 
@@ -111,8 +168,10 @@ def _verdict(reached: bool) -> str:
     return "reached" if reached else "**missed**"
 
 
-def _range(seconds: Sequence[float]) -> str:
-    return f"{min(seconds):.2f}–{max(seconds):.2f} s"
+def _seconds(side: Measured) -> str:
+    """The median, and the range where there is one."""
+    one, low, high = median(side.seconds), min(side.seconds), max(side.seconds)
+    return f"{one:.2f}" if len(side.seconds) == 1 else f"{one:.2f} ({low:.2f}–{high:.2f})"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -44,25 +45,28 @@ class Lineal:
 
 @dataclass(frozen=True)
 class Docker:
-    """`docker build` with the registry as its cache, then `docker push`."""
+    """`docker build` with the registry as its cache, then `docker push`; one target after the other."""
 
     checkout: Path
     repository: str
     engine: PrivateEngine
+    targets: Sequence[str]
     name: ClassVar = "docker"
 
     def build(self) -> float:
         """Seconds."""
         with tempfile.TemporaryDirectory(prefix="lineal-bench-") as home:
             env = {**environment(Path(home)), "DOCKER_HOST": self.engine.host, "DOCKER_BUILDKIT": "1"}
-            image = f"{self.repository}:latest"
-            build = [
-                self.engine.client, "build", "--network=host", "--cache-from", image,
-                "--build-arg", "BUILDKIT_INLINE_CACHE=1", "-t", image, ".",
-            ]  # fmt: skip
-            built = run(build, self.checkout, env)
-            pushed = run([self.engine.client, "push", image], self.checkout, env)
-            return built.seconds + pushed.seconds
+            commands = [command for target in self.targets for command in self._commands(target)]
+            return sum(run(command, self.checkout, env).seconds for command in commands)
+
+    def _commands(self, target: str) -> list[list[str]]:
+        image = f"{self.repository}:{target or 'latest'}"
+        build = [
+            self.engine.client, "build", "--network=host", "--cache-from", image,
+            "--build-arg", "BUILDKIT_INLINE_CACHE=1", "-t", image, "--target", target, ".",
+        ]  # fmt: skip
+        return [build, [self.engine.client, "push", image]]
 
 
 def lineal() -> str:

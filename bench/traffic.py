@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ class Traffic:
     """Digests of the blobs whose content was read."""
     through_lineal: frozenset[str]
     """Of the blobs that Lineal's own process read or wrote."""
+    again: frozenset[str]
+    """Of the blobs that were read whole after they had been read or written."""
 
 
 class AccessLog:
@@ -52,7 +55,19 @@ class AccessLog:
         through |= {unquote(entry["path"].rpartition("digest=")[2]) for entry in ours if entry["method"] == "PUT"}
         # The size of an answer to HEAD is what a GET would have given.
         size = sum(int(entry["size"]) for entry in entries if entry["method"] != "HEAD")
-        return Traffic(len(entries), size, frozenset(read), frozenset(through))
+        return Traffic(len(entries), size, frozenset(read), frozenset(through), _again(entries))
+
+
+def _again(entries: Sequence[re.Match[str]]) -> frozenset[str]:
+    had: set[str] = set()
+    again: set[str] = set()
+    for entry in entries:
+        if entry["method"] == "PUT" and "digest=" in entry["path"]:
+            had.add(unquote(entry["path"].rpartition("digest=")[2].partition("&")[0]))
+        elif entry["method"] == "GET" and "/blobs/" in entry["path"] and entry["status"] == "200":
+            digest = entry["path"].rpartition("/")[2]
+            (again if digest in had else had).add(digest)
+    return frozenset(again)
 
 
 def layers(reference: str) -> dict[str, int]:

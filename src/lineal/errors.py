@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+from lineal.value import dataclass
 
 
 @dataclass(frozen=True, slots=True)

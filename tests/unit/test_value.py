@@ -79,3 +79,37 @@ def test_a_class_that_extends_another_compares_all_of_it() -> None:
 
     assert More(1, 2) == More(1, 2) != More(1, 3)
     assert Base(1) != More(1) and Empty() == Empty()
+
+
+@pytest.mark.parametrize("slots", [False, True])
+def test_values_are_made_as_a_dataclass_makes_them(slots: bool) -> None:
+    def make(dataclass: Callable[..., Any]) -> Any:
+        class Base:
+            a: int
+
+        class More(dataclass(slots=slots)(Base)):  # type: ignore[misc]
+            items: list[int] = dataclasses.field(default_factory=list)
+            counted: int = dataclasses.field(default=7, init=False)
+            kept: dict[str, int] = dataclasses.field(default_factory=dict, init=False)
+            late: str = dataclasses.field(default="", kw_only=True)
+            needed: int = dataclasses.field(kw_only=True)
+
+            def __post_init__(self) -> None:
+                self.items.append(self.a)
+
+        return dataclass(slots=slots)(More)
+
+    theirs, ours = map(make, KINDS)
+    calls: list[Callable[[Any], Any]] = [
+        lambda make: make(1, needed=2),
+        lambda make: make(1, [5], needed=2, late="x"),
+    ]
+    for call in calls:
+        one, other = call(theirs), call(ours)
+        assert dataclasses.asdict(one) == dataclasses.asdict(other)
+    assert ours(1, needed=2).items is not ours(1, needed=2).items
+    for kind in (theirs, ours):
+        with pytest.raises(TypeError):
+            kind(needed=2)
+        with pytest.raises(TypeError):
+            kind(1, [], 3)

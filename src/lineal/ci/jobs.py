@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from lineal.ci.runners import Runners
+from lineal.value import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from lineal.ci.context import Context, GitReader
@@ -13,6 +12,7 @@ from lineal.ci.results import ResultFiles
 from lineal.ci.validation import ContextBuilder, ref_name, version_order
 from lineal.credential import Credential
 from lineal.errors import LinealError
+from lineal.value import dataclass
 
 if TYPE_CHECKING:
     from lineal.report.log import Markers

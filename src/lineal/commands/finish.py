@@ -87,12 +87,12 @@ class Finishing:
     def publish(self, result: BuildResult, failed: Callable[[BuildResult], None]) -> BuildResult:
         """The result with the finished images, which are published and tagged. `failed` is told what there is when
         that ends early. Raises `LinealError`."""
-        from lineal.publish.publish import publish
-
         if not self._wanted:
             return result
         if not self._session.context.may_write:
             return self.find(result)
+        from lineal.publish.publish import publish
+
         manifests = self._manifests(self._complete(result))
         placements = [place for name, manifest in manifests.items() for place in self._placements(name, manifest)]
         outcomes: list[Outcome] = []

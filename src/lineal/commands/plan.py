@@ -120,6 +120,7 @@ def unbuilt(session: Session, found: BuildPlan) -> BuildResult:
 def _read_images(session: Session, names: Sequence[str], release: CommitInputs | None) -> ImageGraphs:
     """The graphs of the images, once `publish` is right and nothing uncommitted would change them."""
     _ = session.publications  # what is wrong in `publish` is told first
+    _ = session.store  # its connection is opened while git is asked and Dockerfiles are read
     trusted = session.context.may_write
     graphs = read_images(
         session.repository, session.loaded, names, session.giterminism, session.notes, trusted=trusted,

@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +30,7 @@ from lineal.report.model import (
 from lineal.session.leaving import mask_error, mask_report
 from lineal.stages.durations import known_durations
 from lineal.stages.plan import report as stage_report
+from lineal.value import dataclass
 
 if TYPE_CHECKING:
     from lineal.build.result import BuildResult

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from lineal.config.template import GitFacts
 from lineal.config.validation import NAMESPACE_LENGTH, RELEASE_LENGTH, UNKNOWN_ENV, check, release_name
 from lineal.context.committed import MAX_TEXT
 from lineal.errors import BadConfiguration, Location, Problems
+from lineal.value import dataclass
 
 COMMAND_LINE = "the command line"
 """Stands for the file in which a project is written that flags describe."""

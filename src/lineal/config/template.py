@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from lineal.config.grants import Grants, variable_wish
 from lineal.config.sandbox import MAX_OUTPUT, NONE_DEFERRED, Deferred, Refusal, environment
 from lineal.errors import BadConfiguration, LinealError, Location
 from lineal.text import printable, quoted
+from lineal.value import dataclass
 
 if TYPE_CHECKING:
     import jinja2

@@ -9,7 +9,6 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import RLock
@@ -20,6 +19,7 @@ from lineal.git.commit import Commit
 from lineal.git.lfs import Pointer
 from lineal.git.objects import DIRECTORY, SUBMODULE, SYMLINK
 from lineal.git.submodules import AbsentSubmodules
+from lineal.value import dataclass
 
 _CHUNK = 1 << 20
 _Place = tuple[Commit, str] | None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
+
+from lineal.value import dataclass
 
 _OCTAL = re.compile(r"[0-7]+")
 _CLAUSE = re.compile(r"([augo]*)((?:[-+=][rwxXstugo]*)+)")

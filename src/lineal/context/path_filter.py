@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from posixpath import dirname, normpath
 from typing import Protocol, TypeVar
 
 from lineal.context.patterns import pattern_matcher
 from lineal.context.tree import clamp
 from lineal.errors import BadConfiguration
+from lineal.value import dataclass
 
 _PIVOT = "/./"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lineal.context.build_context import BuildContext
 from lineal.context.dockerignore import Ignore
@@ -13,6 +13,7 @@ from lineal.context.tree import clamp
 from lineal.errors import Uncommitted
 from lineal.git.commit import Commit
 from lineal.git.repository import Change
+from lineal.value import dataclass
 
 _SHOWN = 10
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lineal.build.result import NOT_BUILT
 from lineal.config.document import Lines, same
-from lineal.deploy.release import ValuesFile
 from lineal.errors import BadConfiguration, Location
 from lineal.text import printable
 from lineal.value import dataclass
 
 if TYPE_CHECKING:
     from lineal.build.result import BuildResult
+    from lineal.deploy.release import ValuesFile
 
 GLOBAL = "global.lineal"
 _TEMPLATE = ".j2"
@@ -116,6 +116,8 @@ def _rendered(file: ValuesText, names: Mapping[str, object]) -> tuple[str, Lines
 def _put(path: Path, name: str, text: str) -> ValuesFile:
     path.touch(mode=0o600)
     path.write_text(text, encoding="utf-8")
+    from lineal.deploy.release import ValuesFile
+
     return ValuesFile(path, name)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from lineal.config.giterminism import Giterminism
 from lineal.config.load import LoadedProject
@@ -36,6 +36,7 @@ from lineal.git.commit import Commit
 from lineal.oci.reference import familiar
 from lineal.progress import QUIET, Notes, once
 from lineal.text import closest
+from lineal.value import dataclass
 
 
 @dataclass

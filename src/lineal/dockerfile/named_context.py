@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from lineal.context.build_context import BuildContext
 from lineal.dockerfile.stage import Stage
 from lineal.errors import BadConfiguration, Location
+from lineal.value import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lineal.config.giterminism import Giterminism
 from lineal.context.remote_source import Remote, inside, is_inside, unpinned
 from lineal.errors import BadConfiguration
+from lineal.value import dataclass
 
 
 @dataclass(frozen=True)
 class RemotePolicy:
     """Such a source is frozen by the first publication of its stage, like the `RUN curl` that it stands for."""
 
-    exceptions: Giterminism = Giterminism()  # noqa: RUF009 (it is frozen)
+    exceptions: Giterminism = Giterminism()
     trusted: bool = True
     """Whether the commit may open services of this network: see `Giterminism.opens`."""
 

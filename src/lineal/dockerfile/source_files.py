@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from lineal.context.awaited import awaited
@@ -13,6 +12,7 @@ from lineal.context.missing_source import explain
 from lineal.context.path_filter import EVERYTHING, PathFilter
 from lineal.context.tree import SourceTree, clamp
 from lineal.errors import BadConfiguration
+from lineal.value import dataclass
 
 
 @dataclass(frozen=True)

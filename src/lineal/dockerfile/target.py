@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from e2b_dockerfile_utils import DockerfileInstruction
 
@@ -13,6 +13,7 @@ from lineal.dockerfile.scope import Scope
 from lineal.dockerfile.stage import Stage
 from lineal.errors import BadConfiguration, Location
 from lineal.text import closest
+from lineal.value import dataclass
 
 _NAME = re.compile(r"^[a-z][a-z0-9-_.]*$")
 

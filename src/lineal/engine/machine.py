@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from lineal.oci.platform import normal, runs
+from lineal.value import dataclass
 
 How = Literal["native", "emulated", "unknown", "none"]
 """How a machine executes a platform's programs. `unknown`: the engine does not say what it emulates."""

@@ -6,7 +6,6 @@ import enum
 import struct
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -16,6 +15,7 @@ from lineal.git.command import common_dir, git_environment
 from lineal.git.commit_graph import CommitGraph
 from lineal.git.log_walk import GraphWalk, LogWalk, Question, Search
 from lineal.git.repository import Repository
+from lineal.value import dataclass
 
 
 class Ancestry(enum.Enum):

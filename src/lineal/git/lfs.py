@@ -9,7 +9,6 @@ import stat
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -17,6 +16,7 @@ from threading import Lock
 from lineal.errors import BadConfiguration, BuildFailed, Location
 from lineal.git.command import GitFailed, common_dir, run_git, text_of, with_config
 from lineal.git.repository import Repository, folders_above
+from lineal.value import dataclass
 
 _ATTRIBUTES = ".gitattributes"
 _CHUNK = 1 << 20

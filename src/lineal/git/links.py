@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from lineal.errors import BadConfiguration, Location
 from lineal.git.objects import DIRECTORY, SUBMODULE, SYMLINK
+from lineal.value import dataclass
 
 _MOST = 40
 """Links that are followed in one path, as Linux does."""

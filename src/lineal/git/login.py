@@ -7,12 +7,12 @@ import base64
 import re
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from lineal.errors import BadConfiguration
 from lineal.text import quoted
+from lineal.value import dataclass
 
 TOKEN, USERNAME = "LINEAL_GIT_TOKEN", "LINEAL_GIT_USERNAME"
 SIGNING_KEY = "LINEAL_GIT_SIGNING_KEY"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from lineal.value import dataclass
 
 KINDS = ("auto", "file", "git", "kubernetes", "etcd", "none")
 _NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"

@@ -7,11 +7,11 @@ hands out before anything believes it."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from lineal.oci.types import Blob, Descriptor, Image, Manifest
+from lineal.value import dataclass
 
 
 @dataclass(slots=True)

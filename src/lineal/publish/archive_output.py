@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from lineal.errors import BadConfiguration
 from lineal.text import did_you_mean, quoted
+from lineal.value import dataclass
 
 TYPES = ("oci", "docker")
 STDOUT = "-"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal
 
 from lineal.config.deferred import for_image
@@ -13,6 +12,7 @@ from lineal.errors import BadConfiguration, Location
 from lineal.oci.reference import is_tag
 from lineal.store.tags import begins_as_claim, parse_anchor, parse_stage_tag
 from lineal.text import quoted
+from lineal.value import dataclass
 
 Kind = Literal["version", "moving"]
 _OWN = "image-"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol, TextIO
 
 from lineal.text import TAIL, defuse_commands, paint, plural, result_line, strip_controls
+from lineal.value import dataclass
 
 _PREFIX = "| "
 # Output of stages that run side by side waits for their end, but not more of it than this (characters).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from lineal.ci.provider import provider_of
 from lineal.errors import BadConfiguration, Location
 from lineal.git.cache import cache_directory
 from lineal.trust.policy import IdentitySigner, Policy
+from lineal.value import dataclass
 
 if TYPE_CHECKING:
     from lineal.ci.context import Context

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from lineal.store.statement import digest_set
 from lineal.text import quoted
 from lineal.trust.keys import MAX_KEY
 from lineal.trust.policy import IdentitySigner, KeySigner, Policy
+from lineal.value import dataclass
 
 if TYPE_CHECKING:
     from lineal.trust.keys import PublicKey

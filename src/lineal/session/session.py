@@ -48,7 +48,7 @@ from lineal.session.trust import TrustOfRun, keys_of
 from lineal.stages.lookup import Lookup
 from lineal.stages.visibility import HistoryPosition
 from lineal.store.mirror import Mirrors
-from lineal.store.open import LAYOUT, REGISTRY_LOGIN, StoreOpener, normal_address
+from lineal.store.open import LAYOUT, REGISTRY_LOGIN, StoreOpener, connect, normal_address
 from lineal.trust.identity import TOKENS
 from lineal.trust.keys import PASSWORD, SIGNING_KEY, is_pem
 from lineal.trust.mark import TRUST_KEY, repository_of
@@ -269,6 +269,7 @@ class Session:
         """The store; for a run that may not write, one that keeps in private what the run builds."""
         store = self._own_stores.store(self.store_settings.repo.value)
         self._closing.callback(store.close)
+        connect(store)
         if self.context.may_write:
             return store
         from lineal.store.layout import Layout

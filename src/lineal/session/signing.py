@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from lineal.errors import BadConfiguration, Location
 from lineal.session.policy import PolicyOfRun, accepted_keys
 from lineal.trust.keys import PASSWORD, SIGNING_KEY
 from lineal.trust.policy import KeySigner, Policy
+from lineal.value import dataclass
 
 if TYPE_CHECKING:
     from lineal.ci.context import Context

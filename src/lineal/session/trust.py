@@ -4,7 +4,6 @@ commit."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from lineal.trust.keys import SIGNING_KEY
 from lineal.trust.mark import TRUST_KEY, Marks, TrustKey, parse_keys
 from lineal.trust.memory import Memory, Remembered
 from lineal.trust.policy import Policy
+from lineal.value import dataclass
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ waits for the other, nor moves an anchor that the other writes in the same momen
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from lineal.store.tags import anchor_tag, open_anchor_tag
+from lineal.value import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from types import MappingProxyType
 
 from lineal.context.awaited import shown
 from lineal.dockerfile.stage import Parts, Platforms, Stage, closure, ends
 from lineal.report.model import Outcome, StageReport
 from lineal.stages.lookup import Candidate, Lookup, Resolution
+from lineal.value import dataclass
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from lineal.errors import DeployFailed, MissingContent, Unreachable
 from lineal.oci import Conflict, Store
 from lineal.oci.image import content
 from lineal.oci.types import Blob, Descriptor, Manifest
 from lineal.oci.verify import is_digest, size_of
+from lineal.value import dataclass
 
 _AT_ONCE = 4
 _DEEPEST = 4

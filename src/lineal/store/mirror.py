@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -13,6 +12,7 @@ from lineal.oci import Store
 from lineal.oci.reference import DOCKER_HUB, parse_address
 from lineal.oci.types import Manifest
 from lineal.store.read_through import ReadThroughStore
+from lineal.value import dataclass
 
 T = TypeVar("T")
 TRIES = 2

@@ -94,6 +94,15 @@ class StoreOpener:
         )
 
 
+def connect(store: Store) -> None:
+    """Have the connection to a registry opened beside what the caller does next."""
+    if store.directory is None:
+        from lineal.store.registry.client import Registry
+
+        if isinstance(store, Registry):
+            store.connect()
+
+
 def check_address(address: str) -> None:
     """Raises `BadConfiguration` for an address that no store can have."""
     _scheme(address).check(address)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+
+from lineal.value import dataclass
 
 _CHECKSUM = re.compile(r"[0-9a-f]{64}")
 _STAGE_TAG = re.compile(r"([0-9a-f]{64})-([0-9]{13})")

@@ -8,11 +8,12 @@ import json
 import re
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from lineal.trust.policy import IdentitySigner
+from lineal.value import dataclass
 
 _GITHUB_ISSUER, _GITHUB, _GITLAB = (
     "https://token.actions.githubusercontent.com", "https://github.com", "https://gitlab.com",

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +20,7 @@ from lineal.oci.types import OCI_INDEX, Manifest
 from lineal.store.open import LAYOUT, is_directory, normal_address
 from lineal.store.record import PREFIX
 from lineal.trust import Evidence, Verdict
+from lineal.value import dataclass
 
 TRUST_KEY = "LINEAL_TRUST_KEY"
 MARK = PREFIX + "mark"

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from lineal.oci.types import Manifest, sha256
 from lineal.store.record import Record
 from lineal.trust import Evidence, Verdict, Verifier
+from lineal.value import dataclass
 
 _MOST = 5000
 """Verdicts of one basis that are kept."""

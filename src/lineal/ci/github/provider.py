@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from lineal.ci.context import Context, GitReader
@@ -12,6 +11,7 @@ from lineal.ci.jobs import JobSettings
 from lineal.ci.results import ResultFiles
 from lineal.credential import Credential
 from lineal.errors import LinealError
+from lineal.value import dataclass
 
 if TYPE_CHECKING:
     from lineal.report.log import Markers

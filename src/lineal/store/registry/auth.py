@@ -6,13 +6,13 @@ import json
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
 from lineal.credential import Credential
 from lineal.errors import LinealError, Unreachable
 from lineal.store.registry.credentials import AUTH_VARIABLE, find_credential
 from lineal.store.registry.network_policy import hostname, is_inside, is_metadata
+from lineal.value import dataclass
 
 Scope = tuple[str, str]
 """A resource and an action on it: `("repository:team/app", "pull")`."""

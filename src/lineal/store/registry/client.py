@@ -10,8 +10,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-import requests
-
 from lineal.clock import Time
 from lineal.credential import Credential
 from lineal.errors import LinealError, MissingContent
@@ -20,6 +18,7 @@ from lineal.oci.types import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFE
 from lineal.oci.verify import MAX_MANIFEST, invalid_response, is_digest, read_json, read_manifest
 from lineal.store.registry.auth import LISTING, Denied, repository_scopes
 from lineal.store.registry.errors import ConnectionFailed, connection_error, refused
+from lineal.store.registry.http import requests
 from lineal.store.registry.response import Response, codes
 from lineal.store.registry.tag_list import TagList
 from lineal.store.registry.transport import CHUNK, SMALL, Transport
@@ -86,6 +85,10 @@ class Registry(Store):
     def secure(self) -> bool:
         """Whether it is spoken to in https."""
         return self._http.scheme == "https"
+
+    def connect(self) -> None:
+        """Open a connection beside what is done next."""
+        self._http.connect()
 
     def fresh_login(self) -> Credential | None:
         """The credential for this registry, looked up anew: for a build daemon that pushes for us."""

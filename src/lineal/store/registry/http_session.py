@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests
 from requests.adapters import HTTPAdapter
 
 import lineal
 from lineal.errors import BadConfiguration
 from lineal.store.registry.deadline import POOLS
+from lineal.store.registry.http import requests
 from lineal.store.registry.proxies import Proxies
 
 POOL = 16
@@ -36,6 +36,28 @@ def new_session(endpoint: str, environ: Mapping[str, str]) -> requests.Session:
     if directory.is_dir():
         session.mount(f"https://{endpoint}/", _CertificateAdapter(directory))
     return session
+
+
+def connect(session: requests.Session, url: str, seconds: float) -> None:
+    """Open a connection to the host of `url` and keep it for the next request there. Raises what urllib3 raises."""
+    chosen = session.merge_environment_settings(url, {}, None, session.verify, None)
+    if chosen["proxies"]:
+        return  # the request tells the proxy first where to go
+    adapter = session.get_adapter(url)
+    assert isinstance(adapter, HTTPAdapter)
+    wanted = requests.Request("GET", url).prepare()
+    pool: Any = adapter.get_connection_with_tls_context(wanted, chosen["verify"], cert=chosen["cert"])
+    adapter.cert_verify(pool, url, chosen["verify"], chosen["cert"])  # type: ignore[no-untyped-call]
+    connection = pool._get_conn()
+    try:
+        connection.timeout = seconds
+        if connection.is_closed:
+            connection.connect()
+    except BaseException:
+        connection.close()
+        raise
+    finally:
+        pool._put_conn(connection)
 
 
 class _Session(requests.Session):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-import requests
-
 from lineal.clock import Time
+from lineal.store.registry.http import requests
+from lineal.value import dataclass
 
 PASSING = frozenset({408, 425, 429, 499, 500, 502, 503, 504, *range(520, 531), 598, 599})
 """520 to 530 are what CDNs answer for a registry that hiccups."""

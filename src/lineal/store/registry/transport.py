@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any, BinaryIO
 from urllib.parse import urljoin, urlsplit, urlunsplit
-
-import requests
 
 from lineal.clock import Time
 from lineal.credential import Credential
@@ -20,7 +18,8 @@ from lineal.oci.verify import invalid_response
 from lineal.store.registry.auth import Authenticator, Scope
 from lineal.store.registry.deadline import Deadline
 from lineal.store.registry.errors import ConnectionFailed, connection_error, refused
-from lineal.store.registry.http_session import new_session
+from lineal.store.registry.http import requests
+from lineal.store.registry.http_session import connect, new_session
 from lineal.store.registry.network_policy import is_loopback, may_redirect
 from lineal.store.registry.response import Response
 from lineal.store.registry.server_clock import ServerClock
@@ -28,6 +27,8 @@ from lineal.store.registry.tries import STRANGER_TRIES, TRIES, Tries, Waiting
 
 MAX_REDIRECTS = 5
 CONNECT_SECONDS = 10.0
+CONNECTING_SECONDS = 1.0
+"""How long the first request waits for a connection that is being opened, before it opens its own."""
 READ_SECONDS = 60.0
 SMALL = 1024 * 1024
 CHUNK = 256 * 1024
@@ -58,6 +59,7 @@ class Transport:
         self._scheme = "http" if insecure or is_loopback(host) else "https"
         self.session = session or new_session(self.endpoint, environ)
         self._counting = threading.Lock()
+        self._connecting: threading.Thread | None = None
         self.auth = Authenticator(
             host,
             repository,
@@ -68,6 +70,17 @@ class Transport:
             credential=credential,
             fallback=fallback,
         )
+
+    def connect(self) -> None:
+        """Open a connection beside what the caller does next: round trips of TCP and TLS, for which the first request
+        then does not wait. What goes wrong is left to that request to say."""
+        self._connecting = threading.Thread(target=self._connect, name="connect", daemon=True)
+        self._connecting.start()
+
+    def _connect(self) -> None:
+        url = f"{self._scheme}://{self.endpoint}/"
+        with suppress(Exception):
+            connect(self.session, url, CONNECT_SECONDS)
 
     @property
     def scheme(self) -> str:
@@ -212,6 +225,9 @@ class Transport:
         data: Any = None
         if body is not None:
             data = body.content if isinstance(body.content, bytes) else _Upload(body.open(), body.size)
+        if self._connecting is not None:
+            self._connecting.join(CONNECTING_SECONDS)
+            self._connecting = None
         sent = self.time.monotonic()
         # How long an upload takes is not for us to say.
         waiting = nullcontext() if isinstance(data, _Upload) else Deadline(self.host)

@@ -1,8 +1,8 @@
-"""Cache mounts that outlive the runner: `python -m bench caches`. Three projects whose dependencies come from the
-package registries that this machine reaches: a Rust workspace, a Go module, Python wheels.
+"""Cache mounts that outlive the runner: `python -m bench caches-rust` and so on. Three projects whose dependencies
+come from the package registries that this machine reaches: a Rust workspace, a Go module, Python wheels.
 
-Each build has an engine of its own (runc), on which nothing is left, but for the builds of a runner whose disk has
-survived. Toolchains are this machine's, in base images; the first build of a series is the cold one."""
+Each build has an engine of its own (runc), on which nothing is left, but for the builds of a runner whose disk
+stays. Toolchains are this machine's, in base images. The fourth project is large, for its first build alone."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ _FORMAT = 1
 _CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 _PACKAGES = "gcc,libc6-dev,python3,python3-pip,python3-venv,ca-certificates"
 
+# On the disk that stays, cargo would take what it has for younger than any copied source: their times are fixed.
 RUST = """\
 FROM {base}
 ENV CARGO_HOME=/cargo PATH=/rust/bin:/usr/bin:/bin CARGO_INCREMENTAL=0
@@ -59,15 +60,13 @@ serde = {{ version = "=1.0.210", features = ["derive"] }}
 serde_json = "=1.0.128"
 regex = "={regex}"
 clap = {{ version = "=4.5.20", features = ["derive"] }}
-tokio = {{ version = "=1.40.0", features = ["rt-multi-thread", "macros", "net", "time", "fs", "process"] }}
 """
 _CORE = '[package]\nname = "core"\nversion = "0.1.0"\nedition = "2021"\n[dependencies]\nregex = "={regex}"\n'
 _MAIN = """\
 use clap::Parser;
 #[derive(Parser, serde::Serialize)]
 struct Arguments {{ #[arg(long, default_value = "{text}")] text: String }}
-#[tokio::main]
-async fn main() {{
+fn main() {{
     let arguments = Arguments::parse();
     println!("{{}} {{}}", serde_json::to_string(&arguments).unwrap(), core::matches(&arguments.text));
 }}
@@ -86,6 +85,18 @@ func main() {{
     fmt.Println("{text}", cobra.Command{{}}.Use)
 }}
 """
+_LARGE_MAIN = """\
+package main
+import (
+    "fmt"
+    "helm.sh/helm/v3/pkg/action"
+    "k8s.io/client-go/kubernetes"
+)
+func main() {{
+    _ = action.Configuration{{}}; _ = kubernetes.Clientset{{}}
+    fmt.Println("{text}")
+}}
+"""
 Files = dict[str, str]
 
 
@@ -98,6 +109,9 @@ class Workload:
     versions: tuple[str, str]
     locked: Callable[[Path], None] = lambda _: None
     """Write the lock file."""
+    language: str = "debian"
+    """What is in its base image."""
+    only_first: bool = False
 
 
 def _rust(version: str, text: str) -> Files:
@@ -119,88 +133,115 @@ def _go(version: str, text: str) -> Files:
 
 
 def _python(version: str, text: str) -> Files:
-    wheels = f"numpy==2.1.2\npandas==2.2.3\nscipy==1.14.1\nflask==3.0.3\nrequests=={version}\nlxml==5.3.0\n"
+    wheels = f"numpy==2.1.2\nscipy==1.14.1\nflask==3.0.3\nrequests=={version}\nlxml==5.3.0\n"
     return {"requirements.txt": wheels, "app.py": f"print({text!r})\n"}
 
 
+def _large(version: str, text: str) -> Files:
+    required = f"module app\n\ngo 1.23\n\nrequire helm.sh/helm/v3 {version}\n"
+    return {"go.mod": required, "main.go": _LARGE_MAIN.format(text=text)}
+
+
+def _tidied(at: Path) -> None:
+    _tool(["go", "mod", "tidy"], at)
+
+
 WORKLOADS = (
-    Workload("Rust", RUST, _rust, ("1.10.6", "1.11.0"), lambda at: _tool(["cargo", "generate-lockfile"], at)),
-    Workload("Go", GO, _go, ("v1.8.0", "v1.8.1"), lambda at: _tool(["go", "mod", "tidy"], at)),
+    Workload("Rust", RUST, _rust, ("1.10.6", "1.11.0"), lambda at: _tool(["cargo", "generate-lockfile"], at), "rust"),
+    Workload("Go", GO, _go, ("v1.8.0", "v1.8.1"), _tidied, "go"),
     Workload("Python", PYTHON, _python, ("2.32.2", "2.32.3")),
+    Workload("Large", GO, _large, ("v3.16.4", ""), _tidied, "go", only_first=True),
 )
 
 
 @dataclass
 class Series:
-    """Builds of one project, one after the other, in a store of its own."""
+    """Builds of one project in a store of its own, one after the other."""
 
     workload: Workload
     repository: Repository
     store: str
     scratch: Path
-    persist: bool
-    survives: bool = False
     count: int = 0
-    told: list[dict[str, Any]] = field(default_factory=list)
 
-    def build(self, version: str, text: str) -> tuple[float, dict[str, Any]]:
+    def build(self, version: str, text: str, disk: Path | None = None) -> Built:
+        """On an engine that has nothing and goes, or one with a disk that stays."""
         self.count += 1
         self.repository.put(dict(self.workload.files(version, text)))
         self.workload.locked(self.repository.path)
         self.repository.git("add", "--all")
         self.repository.commit(f"{version} {text}")
-        root = self.scratch / ("engine" if self.survives else f"engine-{self.count}")
+        root = disk or self.scratch / f"engine-{self.count}"
         home, report = self.scratch / "home", self.scratch / "report.json"
         home.mkdir(exist_ok=True)
         env = environment(home) | {"LINEAL_ENGINE": "runc", "LINEAL_RUNC_ROOT": str(root)}
         lineal = str(Path(__file__).resolve().parents[1] / ".venv/bin/lineal")
         done = run([lineal, "build", "--repo", self.store, "--report", str(report)], self.repository.path, env)
-        if not self.survives:
+        if disk is None:
             shutil.rmtree(root, ignore_errors=True)
-        found: dict[str, Any] = json.loads(report.read_text())
-        return done.seconds, found
+        return Built(done.seconds, json.loads(report.read_text()))
+
+
+@dataclass(frozen=True)
+class Built:
+    seconds: float
+    report: dict[str, Any]
+
+    def row(self, what: str) -> str:
+        runs = [stage for stage in self.report["stages"] if stage["instruction"].startswith("RUN")]
+        kept = [one for stage in runs for one in stage["caches"]]
+        size, pulled, pushed = (
+            sum(one[key] for one in kept) / 1e6 for key in ("size", "bytes_pulled", "bytes_pushed")
+        )
+        within, cost = sum(stage["duration"] for stage in runs), sum(one["seconds"] for one in kept)
+        return (
+            f"| {what} | {self.seconds:.1f} s | {within:.1f} s | {size:.0f} MB | {pulled:.1f} MB | {pushed:.1f} MB | "
+            f"{cost:.1f} s |"
+        )
+
+
+_HEAD = ("| build | all | its RUN | caches | pulled | pushed | for caches |", "|---|---|---|---|---|---|---|")
 
 
 def caches(scratch: Path, workload: Workload) -> Iterator[str]:
-    """The lines of a table, as they are measured."""
-    os.environ.setdefault("CARGO_HOME", str(scratch / "cargo"))
-    yield "| project | build | seconds | of it RUN | caches | pulled | pushed |"
-    yield "|---|---|---|---|---|---|---|"
+    """The lines of a table, as they are measured: the builds that are compared are beside each other."""
+    os.environ.update(
+        {"CARGO_HOME": str(scratch / "cargo"), "GOMODCACHE": str(scratch / "go"), "GOFLAGS": "-modcacherw"}
+    )
+    yield from _HEAD
     with docker_registry(scratch / "registry") as registry:
-        base = f"{registry}/{workload.name.lower()}:1"
-        _push(workload.name.lower(), base)
-        for name, persist, survives in (
-            ("without", False, False), ("disk that survives", False, True), ("kept", True, False),
-        ):  # fmt: skip
-            one = _series(scratch, registry, base, workload, persist, survives, name)
-            old, new = workload.versions
-            for what, version, text in (("first", old, "a"), ("dependency", new, "a"), ("source", new, "b")):
-                seconds, report = one.build(version, text)
-                yield _row(workload.name, f"{name}: {what}", seconds, report)
+        base = f"{registry}/{workload.language}:1"
+        _push(workload.language, base)
+        without, kept = (_series(scratch, registry, base, workload, name) for name in ("without", "kept"))
+        old, new = workload.versions
+        disk = scratch / "disk"
+        cold = without.build(old, "first", disk)
+        yield cold.row("first, without")
+        published = kept.build(old, "first")
+        yield published.row("first, kept")
+        yield f"first: kept / without {published.seconds / cold.seconds:.2f}"
+        # The text differs, or the store had the stage.
+        for what in ("dependency", "source") if not workload.only_first else ():
+            plain = without.build(new, f"{what}, without")
+            yield plain.row(f"{what}, without")
+            stays = without.build(new, f"{what}, with a disk", disk)
+            yield stays.row(f"{what}, with a disk that stays")
+            own = kept.build(new, f"{what}, kept")
+            yield own.row(f"{what}, kept")
+            yield (
+                f"{what}: without / kept {plain.seconds / own.seconds:.2f}, "
+                f"kept / disk that stays {own.seconds / stays.seconds:.2f}"
+            )
 
 
-def _series(
-    scratch: Path, registry: str, base: str, workload: Workload, persist: bool, survives: bool, name: str
-) -> Series:
-    place = scratch / f"{workload.name}-{name}".replace(" ", "-")
+def _series(scratch: Path, registry: str, base: str, workload: Workload, name: str) -> Series:
+    place = scratch / name
     place.mkdir()
     repository = Repository.create(place / "repository")
-    lines = "project: bench\nimages: {app: {}}\n" + ("caches: {persist: true}\n" if persist else "")
+    lines = "project: bench\nimages: {app: {}}\n" + ("caches: {persist: true}\n" if name == "kept" else "")
     repository.put({"lineal.yaml": lines, "Dockerfile": workload.dockerfile.format(base=base)})
     repository.put({".dockerignore": ".git\ntarget\n", ".gitignore": "target\n"})
-    store = f"{registry}/{workload.name.lower()}-{name.replace(' ', '-')}"
-    return Series(workload, repository, store, place, persist, survives)
-
-
-def _row(project: str, what: str, seconds: float, report: Mapping[str, Any]) -> str:
-    runs = [stage for stage in report["stages"] if stage["instruction"].startswith("RUN")]
-    kept = [one for stage in runs for one in stage["caches"]]
-    held = sum(one["size"] for one in kept) / 1e6
-    pulled, pushed = (sum(one[key] for one in kept) / 1e6 for key in ("bytes_pulled", "bytes_pushed"))
-    within = sum(stage["duration"] for stage in runs)
-    return (
-        f"| {project} | {what} | {seconds:.1f} | {within:.1f} | {held:.0f} MB | {pulled:.1f} MB | {pushed:.1f} MB |"
-    )
+    return Series(workload, repository, f"{registry}/{workload.name.lower()}-{name}", place)
 
 
 # --- base images ----------------------------------------------------------------------------------------------------

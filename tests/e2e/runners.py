@@ -18,6 +18,8 @@ from tests.e2e.parts import Project, Ran, docker
 PERSIST = "project: shop\ncaches: {persist: true}\nimages: {app: {}}\n"
 KEEPS = "RUN --mount=type=cache,target=/c cat /c/seen >/seen 2>/dev/null; cat number >>/c/seen"
 """Its layer tells what the cache held before; each run adds its own number."""
+KEY = {"LINEAL_TRUST_KEY": "7d5c1f0e9b8a46372514031f2e3d4c5b6a79887766554433221100ffeeddccbb"}
+TRUST = PERSIST + "trust: {key: required}\n"
 
 
 @dataclass

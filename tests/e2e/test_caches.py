@@ -6,7 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.runners import KEEPS, PERSIST, Runners, caches, folder_of, packs, runner, runners, snapshots
+from tests.e2e.runners import (
+    KEEPS,
+    KEY,
+    TRUST,
+    Runners,
+    caches,
+    folder_of,
+    packs,
+    runner,
+    runners,
+    snapshots,
+)
 
 __all__ = ["runner", "runners"]
 pytestmark = [pytest.mark.engine, pytest.mark.registry]
@@ -183,9 +194,6 @@ def test_a_secret_in_a_cache_is_refused(runners: Runners) -> None:
 
 
 # --- trust, broken ones, cleanup ------------------------------------------------------------------------------------
-
-KEY = {"LINEAL_TRUST_KEY": "7d5c1f0e9b8a46372514031f2e3d4c5b6a79887766554433221100ffeeddccbb"}
-TRUST = PERSIST + "trust: {key: required}\n"
 
 
 def test_a_cache_of_an_untrusted_pipeline_is_refused(runner: Runners) -> None:

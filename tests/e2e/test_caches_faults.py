@@ -12,8 +12,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from tests import forks, servers
 from tests.differential.buildkit import buildkitd, fast, missing
 from tests.e2e.ordinary_user import UID, OrdinaryUser, unable
 from tests.e2e.parts import NOWHERE, Directory, Project
-from tests.e2e.runners import PERSIST, Runners, caches, folder_of, packs, runner, runners, snapshots
+from tests.e2e.runners import KEY, PERSIST, TRUST, Runners, caches, folder_of, packs, runner, runners, snapshots
 from tests.e2e.test_requests import Counting
 from tests.registries.proxy import Answer, Forward, Quirk, Request, proxy
 from tests.unit.engine.buildkit.balancer import balancer
@@ -85,6 +85,26 @@ def test_a_fork_s_run_begins_with_a_cache_and_writes_none(runner: Runners) -> No
     assert len(snapshots(runner.project)) == 1
 
 
+def test_a_trusted_snapshot_that_somebody_changed_is_refused(runner: Runners, tmp_path: Path) -> None:
+    """Whoever may push puts their own files behind the record of a protected pipeline."""
+    runner.project.store = f"layout:{tmp_path / 'store'}"
+    runner.commit("1", config=TRUST)
+    (trusted,) = caches(runner.build(env=KEY))
+    runner.commit("2")
+    (own,) = caches(runner.build())
+    contents = Directory(folder_of(runner))
+    poisoned = contents.image(contents.tags()[own["published"]])
+    rewrite(folder_of(runner), trusted["published"], lambda manifest: manifest.update(poisoned))
+    runner.commit("3")
+    assert runner.seen(runner.build()) == "12", "without `trust:` the newest is taken"
+    runner.commit("4", config=TRUST)
+    ran = runner.build(env=KEY)
+    assert runner.seen(ran) == ""
+    (told,) = caches(ran)
+    assert (told["outcome"], told["snapshot"]) == ("empty", "")
+    assert told["reason"].startswith("hidden: ")
+
+
 # --- what cannot be used --------------------------------------------------------------------------------------------
 
 
@@ -132,41 +152,56 @@ def rewrite(folder: Path, tag: str, change: Callable[[dict[str, Any]], None]) ->
 
 
 class Stalled(Quirk):
-    """A registry that does not get on with what it is asked for, until the test is over."""
+    """A registry that does not get on with some of what it is asked for, until the test is over."""
 
-    def __init__(self, method: str, kind: str) -> None:
-        self._what = method, kind
-        self.digests: list[str] = []
+    def __init__(self, meant: Callable[[Request], bool]) -> None:
+        self._meant = meant
         self.over = threading.Event()
 
     def __call__(self, request: Request, forward: Forward) -> Answer:
-        if (request.method, request.kind) == self._what and self._is_meant(request):
+        if self._meant(request):
             self.over.wait(120)
         return forward(request)
 
-    def _is_meant(self, request: Request) -> bool:
-        return any(digest in request.target for digest in self.digests)
+
+@contextmanager
+def stalled(runner: Runners, meant: Callable[[Request], bool]) -> Iterator[None]:
+    upstream, _, path = runner.project.store.partition("/")
+    project, quirk = runner.project, Stalled(meant)
+    with proxy(upstream, quirk) as slow:
+        runner.project = replace(project, store=f"{slow.host}/{path}")
+        try:
+            yield
+        finally:
+            quirk.over.set()
+    runner.project = project
+
+
+SHORT = "project: shop\ncaches: {persist: true, max_time: 2s}\nimages: {app: {}}\n"
 
 
 def test_a_cache_that_takes_too_long_is_a_cold_start_and_one_line(runner: Runners) -> None:
-    config = "project: shop\ncaches: {persist: true, max_time: 2s}\nimages: {app: {}}\n"
-    upstream, _, path = runner.project.store.partition("/")
-    runner.commit("1", config=config)
+    runner.commit("1", config=SHORT)
     (first,) = caches(runner.build())
-    stalled = Stalled("GET", "blobs")
-    stalled.digests = packs(runner, first["published"])
-    with proxy(upstream, stalled) as slow:
-        project = runner.project
-        runner.project = replace(project, store=f"{slow.host}/{path}")
-        runner.commit("2", config=config)
-        try:
-            ran = runner.build()
-        finally:
-            stalled.over.set()
-    runner.project = project
+    digests = packs(runner, first["published"])
+    with stalled(runner, lambda request: request.method == "GET" and any(one in request.target for one in digests)):
+        runner.commit("2", config=SHORT)
+        ran = runner.build()
     assert runner.seen(ran) == ""
     assert lines_with(ran.stderr, "its snapshot cannot be used, it took longer than 2 seconds") == 1
     assert [one["kept"] for one in caches(ran)] == ["published"]
+
+
+@pytest.mark.parametrize("megabytes", [30, 120], ids=["at the end", "while it is read"])
+def test_a_cache_that_cannot_be_kept_in_time_is_one_line(runners: Runners, megabytes: int) -> None:
+    mount = "RUN --mount=type=cache,target=/c"
+    writes = f"{mount} head -c {megabytes}000000 /dev/urandom >/c/large\n{mount} echo 2 >/c/seen"
+    with stalled(runners, lambda request: len(request.body) > 10_000_000):
+        runners.commit("1", writes, SHORT)
+        ran = runners.build()
+    assert lines_with(ran.stderr, "The cache /c is not kept: it took longer than 2 seconds.") == 1
+    assert [one["kept"] for one in caches(ran)] == ["given up", "given up"]
+    assert snapshots(runners.project) == []
 
 
 # --- killed runs ----------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from tests.built import needs
 from tests.cluster.fixtures import Cluster
 from tests.cluster.parts import kubectl
 from tests.conftest import Lineal
+from tests.controllers.parts import PROGRAMS
 from tests.e2e.handover import Cosign, image_of, objects, options, pgp_key, publish, recipe, shop_in
 from tests.e2e.parts import Project, Published
 
@@ -147,8 +148,11 @@ def test_argo_reads_what_is_in_git(shop: Project, pgp: dict[str, str], tmp_path:
 
 
 def _compose() -> list[str] | None:
-    plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0
-    return ["docker", "compose"] if plugin else ["docker-compose"] if shutil.which("docker-compose") else None
+    """The machine's own, or the one of `make controllers`, which runs without `docker` too."""
+    if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0:
+        return ["docker", "compose"]
+    alone = next(filter(None, (shutil.which(PROGRAMS / "docker-compose"), shutil.which("docker-compose"))), None)
+    return None if alone is None else [alone]
 
 
 @pytest.mark.engine

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from threading import Lock
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from lineal.caches.history import Found, newest
 from lineal.caches.key import CacheKey
@@ -23,6 +23,9 @@ from lineal.engine import CacheMount, KeptCache
 from lineal.errors import Interrupted, LinealError
 from lineal.report.model import CacheReport
 from lineal.text import duration, printable, size
+
+_GIVEN_UP: Final = "given up"
+"""What the report says of a cache that is not kept; nor is what a later command leaves in it."""
 
 
 @dataclass
@@ -149,6 +152,8 @@ class Cache:
     def _keep(self, tar: BinaryIO) -> None:
         started = time.monotonic()
         with self._guard:
+            if self.report.kept == _GIVEN_UP:
+                return
             writer = self._writer = self._writer or self._new_writer()
             writer.secrets, writer.packs.deadline = set(self._secrets), self._budget()
             try:
@@ -197,7 +202,7 @@ class Cache:
         return Deadline(self.rules.max_time)
 
     def _given_up(self, reason: str) -> None:
-        self._latest, self.report.kept = None, "given up"
+        self._latest, self.report.kept = None, _GIVEN_UP
         self.settings.notes.warn(f"The cache {printable(self.key.id)} is not kept: {reason.rstrip('.')}.")
 
 

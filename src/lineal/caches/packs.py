@@ -76,11 +76,11 @@ class PackWriter:
         return [_result(one, self.deadline) for one in self._sent]
 
     def _send(self) -> None:
-        data, self._gathered = self._gathered, bytearray()
         self.deadline.left()
         # No more than a few are in memory.
         if len(self._sent) >= _AHEAD:
             _result(self._sent[-_AHEAD], self.deadline)
+        data, self._gathered = self._gathered, bytearray()
         self._sent.append(self._pool.submit(self._put, data))
 
     def _put(self, data: bytearray) -> Pack:

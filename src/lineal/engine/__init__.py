@@ -42,7 +42,7 @@ class KeptCache:
 
     keep: Callable[[BinaryIO], None] | None = None
     """After a command that ended well, when no other one uses the cache, it gets what is in there, as an uncompressed
-    tar stream. What it raises is a failure of the command."""
+    tar stream, which it need not read to its end. What it raises is a failure of the command."""
     known: bool = False
     """Whether `keep` knows the files of the mount's `tar`: one that the engine knows to be still as it was there may
     be an entry without content that has the record `SAME`."""

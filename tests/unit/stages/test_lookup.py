@@ -47,6 +47,16 @@ def test_nothing_published_costs_one_request(store: MemoryStore, finder: Callabl
     assert store.asked == [f"manifest {SUM}"]
 
 
+def test_what_is_expected_is_asked_once_and_then_found_anew(
+    store: MemoryStore, finder: Callable[..., Lookup]
+) -> None:
+    lookup = finder()
+    lookup.expect([SUM])
+    assert find(lookup).candidate is None and store.asked == [f"manifest {SUM}"]
+    put(store, record(created=T), anchor=True)
+    assert find(lookup).candidate is not None
+
+
 def test_a_visible_anchor_is_taken_without_a_listing(store: MemoryStore, finder: Callable[..., Lookup]) -> None:
     index = put(store, record(created=T), anchor=True)
     store.asked.clear()

@@ -95,12 +95,13 @@ class RuncEngine:
 
         _check_rights(command, output)
         parts = self._open()
-        lower = parts.layers.ensure(parent, store)
+        lower = parts.layers.begin(parent, store)
         directory, name = parts.directory.task(), parts.layers.new()
         with ExitStack() as held:
             mounts = CommandMounts(parts.caches, parts.tasks, directory, held)
             orders = self._orders(parts, directory, command, mounts.of(command.mounts))
-            orders |= {"lower": [f"../../layers/{one}" for one in lower], "upper": f"../../layers/{name}"}
+            # Caches are filled while the parent is unpacked.
+            orders |= {"lower": [f"../../layers/{one}" for one in lower()], "upper": f"../../layers/{name}"}
             layer, plain = self._execute(parts, orders, command, output, workspace)
             mounts.save()
         if plain:

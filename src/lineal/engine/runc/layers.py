@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -48,12 +48,19 @@ class Layers:
 
     def ensure(self, image: Image, store: Store) -> list[str]:
         """Names of the image's layers, the topmost first. Raises `MissingContent` when the store lacks one."""
+        return self.begin(image, store)()
+
+    def begin(self, image: Image, store: Store) -> Callable[[], list[str]]:
+        """The same, to be waited for while something else is done."""
         chains = [_chain(image.layers[: count + 1]) for count in range(len(image.layers))]
         with self._lock:
             waited = [
                 self._found.get(chain) or self._begin(chain, layer, store)
                 for chain, layer in zip(chains, image.layers, strict=True)
             ]
+        return lambda: self._wait(chains, waited)
+
+    def _wait(self, chains: Sequence[Chain], waited: Sequence[Future[str]]) -> list[str]:
         try:
             return [one.result() for one in waited][::-1]
         except BaseException:

@@ -193,6 +193,8 @@ class Tasks:
                 theirs.close()
                 try:
                     take(tar)
+                    # It may have given up, and the task would wait.
+                    tar.close()
                 except Unreachable:
                     self.check()
                     # It says itself why its tar is not whole.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 from lineal.engine.runc.inside.control import Control
@@ -15,8 +16,8 @@ _SAME = b"LINEAL.same"
 
 
 def read(orders: dict[str, Any], control: Control) -> None:
-    """Answers once `tar`, a descriptor, has got the tar of `directory`."""
-    with open(orders["tar"], "wb", buffering=1 << 18) as sink:
+    """Answers once `tar`, a descriptor, has got the tar of `directory`, or nobody reads it any more."""
+    with suppress(BrokenPipeError), open(orders["tar"], "wb", buffering=1 << 18) as sink:
         CacheReader(orders["directory"], orders["since"], sink, rootless=orders["rootless"]).write()
     control.send(done=True)
 

@@ -216,7 +216,7 @@ def test_private_bases_are_pulled_with_a_login_of_their_own(act: Act, auth_regis
 
 
 # As GitHub's: what is uploaded has no modes.
-_UPLOAD = 'put="/artifacts/$NAME"; mkdir -p "$put" && cp -R "$FILES/." "$put" && find "$put" -type f | xargs chmod 644'
+_UPLOAD = 'to="/artifacts/$NAME"; mkdir -p "$to" && cp -R "$FILES/." "$to" && find "$to" -type f | xargs chmod 644'
 _DOWNLOAD = 'mkdir -p "$FILES" && cp -R "/artifacts/$NAME/." "$FILES"'
 
 

@@ -1,5 +1,5 @@
-# The image of the GitHub Action and of GitLab jobs: Python, git, Helm and Lineal on Debian.
-# docs/architecture.md says how it is built, what is in it and how large that is.
+# The images of the GitHub Actions and of GitLab jobs: Python, git and Lineal, and Helm in the last. docs/architecture.md
+# says how they are built, what is in them and how large that is.
 #
 #   lineal build                 or, without history:   docker build --tag lineal .
 #
@@ -7,46 +7,74 @@
 #   --secret id=pip.conf,src=…  --secret id=ca.crt,src=…  (pip.conf then says `cert = /run/secrets/ca.crt`).
 ARG BASE=debian:trixie-slim
 
-# What apt adds to the base, as the tree /added: without documentation, logs and caches, and nothing of it newer than
-# the packages themselves, so that two builds with the same packages give the same layer.
-FROM ${BASE} AS debian
+# A system with what a pipeline runs, as the tree /system: Debian's packages for git and Python, without those that
+# install and administrate, with busybox for the many small programs. No file says when it was made, so that two builds with
+# the same packages give the same layer.
+FROM ${BASE} AS system
 RUN <<SHELL
 set -eu
 export DEBIAN_FRONTEND=noninteractive PYTHONHASHSEED=0
-touch /before
 apt-get -qq update
-apt-get -qq install --yes --no-install-recommends ca-certificates git python3
-# Git's Perl scripts and servers are not for a pipeline, and would be a fifth of the image.
-dpkg --purge --force-depends git-man liberror-perl libperl5.40 perl perl-modules-5.40 >/dev/null 2>&1
-cd /usr/lib/git-core
-rm git-daemon git-http-backend git-http-fetch git-http-push git-imap-send git-shell scalar /usr/bin/git-shell /usr/bin/scalar
-ln -sf ../../bin/git git
-rm -r /usr/lib/python3*/test /usr/lib/python3*/pydoc_data /var/lib/dpkg/*-old
-mkdir /added
+apt-get -qq install --yes --no-install-recommends busybox ca-certificates git python3
+mkdir /system
 cd /
-find . -xdev \( -path ./added -o -path ./dev -o -path ./proc -o -path ./run -o -path ./sys -o -path ./tmp \
-    -o -path ./root -o -path ./var/cache -o -path ./var/lib/apt -o -path ./var/log -o -path './etc/host*' \
-    -o -path ./etc/machine-id -o -path ./etc/resolv.conf -o -path ./before -o -path ./.dockerenv \
-    -o -path './usr/share/doc/*/*' ! -name copyright \
-    -o -path ./usr/share/man -o -path ./usr/share/info -o -path ./usr/share/locale -o -path ./usr/share/lintian \
-    -o -path ./usr/share/bash-completion -o -path ./usr/share/gitweb -o -path ./usr/share/perl5 \) -prune \
-  -o -type d -print0 -o -cnewer /before -print0 |
-  tar --create --null --no-recursion --files-from=- | tar --extract --directory=/added
-find /added -mindepth 1 -depth -type d -empty -delete
-find /added -newer /before -exec touch --no-dereference --date=@315619200 {} +
-find /added -type d -exec touch --date=@315619200 {} +
+find . -xdev \( -path ./system -o -path ./.dockerenv -o -path './dev/*' -o -path './proc/*' \
+    -o -path './run/*' -o -path './sys/*' -o -path './tmp/*' -o -path './root/*' -o -path './var/cache/*' \
+    -o -path './var/lib/apt/*' -o -path './var/log/*' -o -path './etc/host*' -o -path ./etc/machine-id \
+    -o -path ./etc/resolv.conf -o -path './usr/share/doc/*/*' ! -name copyright -o -path './usr/share/man/*' \
+    -o -path './usr/share/info/*' -o -path './usr/share/locale/*' -o -path ./usr/share/lintian \
+    -o -path ./usr/share/bash-completion -o -path ./usr/share/gitweb -o -path './usr/lib/python3*/test' \
+    -o -path './usr/lib/python3*/pydoc_data' -o -path '*/__pycache__' \) -prune -o -print0 |
+  tar --create --null --no-recursion --files-from=- | tar --extract --preserve-permissions --directory=/system
+cd /system
+
+# Packages that are in the way: the package database stays true, so that who scans the image sees what is in it.
+cd var/lib/dpkg/info
+rm -f ./*.preinst ./*.postinst ./*.prerm ./*.postrm ./*.config ./*.triggers ./*.templates ./*.md5sums
+cd /system
+dpkg --root=/system --purge --force-all --no-triggers $(
+  dpkg-query --show --showformat '${Package}\n' | grep -xE -e 'apt|bsdutils|coreutils|debconf|debian-archive-keyring' \
+    -e 'debianutils|diffutils|dpkg|findutils|git-man|grep|gzip|hostname|init-system-helpers|libapt-pkg.*|libaudit.*' \
+    -e 'libblkid1|libcap-ng0|libdb5.*|libdebconfclient0|liberror-perl|libgdbm.*|liblastlog2.*|libmount1' \
+    -e 'libncursesw6|libpam.*|libperl5.*|libreadline8.*|libsemanage.*|libsepol.*|libseccomp2|libsmartcols1' \
+    -e 'libsqlite3-0|libsystemd0|libudev1|libxxhash0|login|login.defs|mawk|mount|ncurses-bin|openssl.*|passwd|perl.*' \
+    -e 'readline-common|sed|sqv|sysvinit-utils|tar|util-linux'
+) >/purged 2>&1 || { cat /purged; exit 1; }
+rm -rf var/lib/dpkg/*-old var/lib/dpkg/lock* etc/alternatives
+find usr -lname '/etc/alternatives/*' -delete
+for path in $(busybox --list-full | grep -vE '/(ar|dpkg.*|rpm.*)$|^linuxrc$'); do
+  test -e "$path" || ln -s /usr/bin/busybox "$path"
+done
+
+# Git's servers and Perl scripts are not for a pipeline.
+cd usr/lib/git-core
+rm git-daemon git-http-backend git-http-fetch git-http-push git-imap-send git-sh-i18n--envsubst git-shell scalar
+rm /system/usr/bin/git-shell /system/usr/bin/scalar
+ln -sf ../../bin/git git
+
+# Character sets that no commit is written in, and of Python what needs the packages above or tests Python.
+cd ../*-linux-gnu
+rm -f gconv/IBM* gconv/EBCDIC* gconv/libCNS.so gconv/EUC-TW.so gconv/ISO-2022-CN* libmvec.so.1
+cd ../python3.*
+rm -r _pyrepl turtle.py venv
+cd lib-dynload
+rm -f _curses* _dbm* _gdbm* _sqlite3* _test* _xxtestfuzz* _ctypes_test* readline* xxlimited*
+cd /system
+rm -f sbin/ldconfig usr/bin/localedef
+ldconfig -r /system
+rm -rf var/cache/ldconfig
+python3 -m compileall -q -b -s /system -p / --invalidation-mode unchecked-hash /system/usr/lib/python3*
+find usr/lib/python3* -name '*.py' -delete
+find . -exec touch --no-dereference --date=@315619200 {} +
 SHELL
 
-# Python packages and Helm in /usr/local, from hashes. Compiled here, once for all (sets in it have an order: that of
-# PYTHONHASHSEED), and never looked at again whether the source is newer.
+# Python packages in /usr/local, from hashes. Compiled here, once for all (sets in it have an order: that of
+# PYTHONHASHSEED); their sources and what a linker or a debugger would read stay behind.
 FROM ${BASE} AS packages
 RUN apt-get -qq update && \
-    DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends ca-certificates python3-pip
+    DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends binutils ca-certificates python3-pip
 ENV PIP_CONFIG_FILE=/run/secrets/pip.conf PIP_NO_CACHE_DIR=1 PIP_BREAK_SYSTEM_PACKAGES=1 \
     PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_QUIET=1 PYTHONHASHSEED=0
-COPY tests/tools/helm.py /
-RUN --mount=type=secret,id=pip.conf --mount=type=secret,id=ca.crt \
-    python3 helm.py /usr/local/bin helm4 && mv /usr/local/bin/helm4 /usr/local/bin/helm
 COPY requirements/image.txt /
 RUN --mount=type=secret,id=pip.conf --mount=type=secret,id=ca.crt <<SHELL
 set -eu
@@ -54,12 +82,29 @@ pip install --no-compile --require-hashes --only-binary=:all: --requirement imag
 # Lineal reads git objects with dulwich; the commands, clients and servers of dulwich are a third of it.
 cd /usr/local/lib/python3*/dist-packages/dulwich
 rm -r __main__.py _diff_tree.* aiohttp cli.py client.py cloud porcelain server.py tests web.py /usr/local/bin/dulwich
-# Of rich, Lineal has what writes on a terminal, without colours for source texts; of cffi what compiled modules need.
+# Of rich, Lineal has what writes on a terminal, without colours for source texts; of cffi what compiled modules need;
+# of an address of mail, no name server is asked.
 cd ..
-rm -r pygments markdown_it mdurl cffi pycparser /usr/local/bin/pygmentize /usr/local/bin/markdown-it /usr/local/bin/cffi-gen-src
+rm -r pygments markdown_it mdurl cffi pycparser dns securesystemslib/_vendor/ed25519/test_data
+rm /usr/local/bin/pygmentize /usr/local/bin/markdown-it /usr/local/bin/cffi-gen-src
+rm -r ./*.dist-info/sboms ./*.dist-info/RECORD
+find . -name '*.so' -exec strip --strip-unneeded {} +
 cd /usr/local
-python3 -m compileall -q --invalidation-mode unchecked-hash lib
+python3 -m compileall -q -b --invalidation-mode unchecked-hash lib
+find lib \( -name '*.py' -o -name '*.py[ix]' -o -name '*.[ch]' \) -delete
 find . -exec touch --no-dereference --date=@315619200 {} +
+SHELL
+
+FROM ${BASE} AS helm
+RUN apt-get -qq update && \
+    DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends ca-certificates python3-pip
+ENV PIP_CONFIG_FILE=/run/secrets/pip.conf PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+COPY tests/tools/helm.py /
+RUN --mount=type=secret,id=pip.conf --mount=type=secret,id=ca.crt <<SHELL
+set -eu
+python3 helm.py /fetched helm4
+install -D --mode=755 /fetched/helm4 /helm/usr/local/bin/helm
+find /helm -exec touch --date=@315619200 {} +
 SHELL
 
 # Lineal itself: what changes most often is the last and smallest layer.
@@ -107,12 +152,22 @@ RUN python3 /source/onefile/build.py file /wheels /lineal
 FROM scratch AS cli
 COPY --from=onefile /lineal /lineal
 
-FROM ${BASE}
+# The images: `build` for jobs that build, and the last with Helm too. All but Lineal's own layer, which changes most
+# often, stays from one release to the next.
+FROM scratch AS common
 LABEL org.opencontainers.image.title="Lineal" \
       org.opencontainers.image.description="Container images along the line of git history" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.source="https://github.com/your_org/lineal"
-COPY --from=debian /added /
+ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+COPY --from=system /system /
 COPY --from=packages /usr/local /usr/local
-COPY --from=lineal /image /
 ENTRYPOINT ["/entrypoint.sh"]
+
+FROM common AS build
+ENV LINEAL_IMAGE_TARGET=build
+COPY --from=lineal /image /
+
+FROM common
+COPY --from=helm /helm /
+COPY --from=lineal /image /

@@ -6,11 +6,11 @@ WORKERS := $(shell n=$$(nproc); echo $$((n < 4 ? 2 * n + 1 : 9)))
 # What a machine says against it would have every process compile Lineal and the tests anew.
 unexport PYTHONDONTWRITEBYTECODE
 SHELL_SCRIPTS := .ci/run scripts/setup scripts/engine scripts/buildkit scripts/forwarder scripts/lock scripts/cluster \
-  scripts/sops scripts/cosign scripts/sigstore scripts/registries scripts/release scripts/tag scripts/publish scripts/component scripts/lib.sh $(wildcard entrypoint.sh)
+  scripts/sops scripts/cosign scripts/sigstore scripts/controllers scripts/docker29 scripts/registries scripts/release scripts/tag scripts/publish scripts/component scripts/lib.sh $(wildcard entrypoint.sh)
 YAML := $(wildcard .yamllint *.yml *.yaml .github gitlab-ci build-push setup) examples
 WORKFLOWS := $(wildcard .github/workflows/*.yml examples/ci/github*.yml)
 
-.PHONY: help demo check check-tests test test-long test-engines fuzz corpus lint bench cluster sops cosign sigstore registries
+.PHONY: help demo check check-tests test test-long test-engines test-docker29 fuzz corpus lint bench cluster sops cosign sigstore controllers registries docker29
 
 help:
 	@echo 'make demo    a small shop is built, changed, branched, merged and rendered, as a story (STORE=host/repo for a registry)'
@@ -24,7 +24,9 @@ help:
 	@echo 'make sops    sops for the tests of encrypted values, built once with Go'
 	@echo 'make cosign  cosign for the tests of signatures, built once with Go'
 	@echo 'make sigstore  a private Sigstore for the long tests of keyless signatures, built once with Go'
+	@echo 'make controllers  Flux for the long tests of what is handed over, built once with Go'
 	@echo 'make registries  other registries than docker-registry for the tests, built once with Go'
+	@echo 'make docker29  Docker Engine 29 for make test-engines, built once with Go'
 	@echo 'make bench   Lineal beside docker build; the result goes to bench/RESULTS.md'
 
 demo:
@@ -58,11 +60,20 @@ test-long:
 	$(PYTHON) -m pytest -n $(WORKERS) --timeout 1500 -m long tests/act tests/gitlab tests/strangers tests/differential
 	$(MAKE) --no-print-directory test-engines
 
-# What RUN has, with the other engines than Docker's.
+# What RUN has, with other engines than the machine's Docker; Docker Engine 29 where `make docker29` has built it.
+SAME_IMAGE := tests/differential/test_same_image.py -k "run/ or onbuild/ or targets/ or args/"
+DOCKER29 := $${XDG_CACHE_HOME:-$$HOME/.cache}/lineal-test/docker29/stamp
 test-engines:
 	@scripts/setup test
 	for engine in buildkit runc; do LINEAL_TEST_ENGINE=$$engine $(PYTHON) -m pytest -n $(WORKERS) --timeout 1500 \
-	  tests/differential/test_same_image.py -k "run/ or onbuild/ or targets/ or args/" $(ARGS) || exit; done
+	  $(SAME_IMAGE) $(ARGS) || exit; done
+	if [ -e "$(DOCKER29)" ]; then $(MAKE) --no-print-directory test-docker29; fi
+
+# Both of its image stores.
+test-docker29:
+	for store in containerd overlay2; do $(PYTHON) -m tests.docker29 $$store \
+	  $(PYTHON) -m pytest -n $(WORKERS) --timeout 600 tests/unit/engine/docker $(ARGS) || exit; done
+	$(PYTHON) -m tests.docker29 containerd $(PYTHON) -m pytest -n $(WORKERS) --timeout 1500 $(SAME_IMAGE) $(ARGS)
 
 # What is found is printed as an example to paste above the test.
 fuzz: SECONDS ?= 300
@@ -85,7 +96,7 @@ lint:
 	.venv/bin/shellcheck --external-sources $(SHELL_SCRIPTS)
 	.venv/bin/yamllint --strict $(YAML)
 	.venv/bin/actionlint -shellcheck .venv/bin/shellcheck $(WORKFLOWS)
-	.venv/bin/zizmor --quiet --offline --config .github/zizmor.yml $(WORKFLOWS) $(wildcard action.yml build-push/action.yml setup/action.yml)
+	.venv/bin/zizmor --quiet --offline --config .github/zizmor.yml $(WORKFLOWS) $(wildcard action.yml build/action.yml build-push/action.yml setup/action.yml)
 	$(PYTHON) -m tests.tools.schemas
 	$(PYTHON) -m tests.tools.errors
 
@@ -105,9 +116,17 @@ sigstore:
 	@scripts/setup sigstore
 	@scripts/sigstore
 
+controllers:
+	@scripts/setup controllers
+	@scripts/controllers
+
 registries:
 	@scripts/setup registries
 	@scripts/registries
+
+docker29:
+	@scripts/setup docker29
+	@scripts/docker29
 
 bench:
 	@scripts/setup bench

@@ -1,4 +1,5 @@
-"""Peak resident memory of a process and its descendants, read from /proc while they run."""
+"""Peak resident memory of a process and its descendants, read from /proc while they run: a page that several of them
+have, as after a fork, counts once."""
 
 from __future__ import annotations
 
@@ -13,12 +14,12 @@ from pathlib import Path
 
 _OURS = {str(Path(sys.executable).resolve()), str(Path(shutil.which("git") or "git").resolve())}
 """The programs that count."""
-_FIELD = re.compile(r"^(PPid|VmHWM|VmRSS):\s+(\S+)", re.MULTILINE)
+_FIELD = re.compile(r"^(PPid|VmHWM|Pss):\s+(\S+)", re.MULTILINE)
 
 
 @dataclass
 class Memory:
-    """Peaks in bytes. A page that several processes map counts once for each of them."""
+    """Peaks in bytes."""
 
     seconds: float = 0.02
     """Between two samples: each looks at all processes of the machine."""
@@ -34,8 +35,8 @@ class Memory:
         def sample() -> None:
             while not ended.wait(self.seconds):
                 family = _family(pid)
-                ours = [status for status in family if status["exe"] in _OURS]
-                self.together = max(self.together, sum(_bytes(status, "VmRSS") for status in ours))
+                ours = [_bytes(_shares(status["pid"]), "Pss") for status in family if status["exe"] in _OURS]
+                self.together = max(self.together, sum(ours))
                 self.alone = max([self.alone, *(_bytes(status, "VmHWM") for status in family[:1])])
 
         watcher = threading.Thread(target=sample, daemon=True)
@@ -53,7 +54,8 @@ def _family(root: int) -> list[dict[str, str]]:
     for directory in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             found = dict(_FIELD.findall((directory / "status").read_text()))
-            processes[int(directory.name)] = found | {"exe": str((directory / "exe").readlink())}
+            found |= {"pid": directory.name, "exe": str((directory / "exe").readlink())}
+            processes[int(directory.name)] = found
     family, queue = [], [root]
     while queue:
         pid = queue.pop(0)
@@ -61,6 +63,14 @@ def _family(root: int) -> list[dict[str, str]]:
             family.append(processes[pid])
             queue += [child for child, status in processes.items() if status["PPid"] == str(pid)]
     return family
+
+
+def _shares(pid: str) -> dict[str, str]:
+    """Of its memory, its part of each page that others have too; nothing of a process that is gone."""
+    try:
+        return dict(_FIELD.findall(Path("/proc", pid, "smaps_rollup").read_text()))
+    except OSError:
+        return {}
 
 
 def _bytes(status: dict[str, str], name: str) -> int:

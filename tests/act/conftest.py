@@ -15,9 +15,10 @@ from tests.tools import kube
 
 
 @pytest.fixture(scope="session")
-def lineal_image(engine: docker.DockerClient) -> str:
+def lineal_images(engine: docker.DockerClient) -> tuple[str, str]:
+    """The one with Helm, and the one for builds."""
     try:
-        return image.ready().name
+        return image.ready().name, image.ready(image.BUILD).name
     except image.Unavailable as reason:
         pytest.skip(str(reason))
 
@@ -30,7 +31,9 @@ def cluster() -> Iterator[kube.Cluster]:
 
 
 @pytest.fixture
-def act(repo: servers.Repository, repository: str, lineal_image: str, cluster: kube.Cluster, tmp_path: Path) -> Act:
+def act(
+    repo: servers.Repository, repository: str, lineal_images: tuple[str, str], cluster: kube.Cluster, tmp_path: Path
+) -> Act:
     """The shop on GitHub, without a workflow."""
     shop(repo)
-    return Act(repo, repository, lineal_image, tmp_path / "act", {"KUBECONFIG": cluster.kubeconfig()})
+    return Act(repo, repository, *lineal_images, tmp_path / "act", {"KUBECONFIG": cluster.kubeconfig()})

@@ -1,9 +1,9 @@
 """`act` runs a workflow of examples/ci whole and as it is written: its jobs, `if`s, matrices and outputs.
 
-What stands in: `your_org/lineal@v1` is this tree's action.yml with the image that is built from this tree, and
-actions/checkout is act's own, a copy of the repository as it is. The registry, the engine, Helm and the containers
-are real. Unlike GitHub's runner, act gives all containers the workspace under its own path and shares no other
-directory between jobs and actions."""
+What stands in: `your_org/lineal@v1` and the actions below it are those of this tree, with the images that are built
+from it, and actions/checkout is act's own, a copy of the repository as it is. The registry, the engine, Helm and the
+containers are real. Unlike GitHub's runner, act gives all containers the workspace under its own path and shares no
+other directory between jobs and actions."""
 
 from __future__ import annotations
 
@@ -57,11 +57,13 @@ def name(line: Mapping[str, Any]) -> str:
 
 @dataclass
 class Act:
-    """A repository on GitHub, its secrets and variables; `image` is that of the action and of the runners."""
+    """A repository on GitHub, its secrets and variables; `image` is that of the action and of the runners,
+    `build_image` the one without Helm."""
 
     repo: servers.Repository
     store: str
     image: str
+    build_image: str
     scratch: Path
     secrets: dict[str, str] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
@@ -127,15 +129,16 @@ class Act:
         return True
 
     def action(self) -> Path:
-        """action.yml as a release has it: with the published image."""
+        """The actions as a release has them: with the published images."""
         folder = self.scratch / "lineal"
-        folder.mkdir(exist_ok=True)
-        action = yaml.safe_load((ROOT / "action.yml").read_text())
-        action["runs"]["image"] = f"docker://{self.image}"
-        (folder / "action.yml").write_text(yaml.safe_dump(action))
+        (folder / "build").mkdir(parents=True, exist_ok=True)
+        for path, image in (("action.yml", self.image), ("build/action.yml", self.build_image)):
+            action = yaml.safe_load((ROOT / path).read_text())
+            action["runs"]["image"] = f"docker://{image}"
+            (folder / path).write_text(yaml.safe_dump(action))
         other = (ROOT / "build-push/action.yml").read_text()
         (folder / "build-push").mkdir(exist_ok=True)
-        (folder / "build-push/action.yml").write_text(re.sub(r"docker://\S+", f"docker://{self.image}", other))
+        (folder / "build-push/action.yml").write_text(re.sub(r"docker://\S+", f"docker://{self.build_image}", other))
         shutil.copytree(ROOT / "setup", folder / "setup", dirs_exist_ok=True)
         setup = yaml.safe_load((ROOT / "setup/action.yml").read_text())
         setup["runs"]["steps"][0]["env"] |= self.setup

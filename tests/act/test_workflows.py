@@ -274,8 +274,8 @@ jobs:
     runs-on: ubuntu-latest
     steps:
       - uses: actions/checkout@v6
-      - uses: your_org/lineal@v1
-        with: {command: build, load: true, args: "--output type=docker,dest=image.tar"}
+      - uses: your_org/lineal/build@v1
+        with: {load: true, args: "--output type=docker,dest=image.tar"}
       - run: tar xOf image.tar manifest.json && echo
 """
 
@@ -298,12 +298,14 @@ def test_the_next_step_has_what_was_loaded_and_the_archive(act: Act, engine: doc
 @pytest.mark.parametrize("workflow", sorted(path.name for path in EXAMPLES.glob("github*.yml")))
 def test_the_examples_use_inputs_and_outputs_that_there_are(workflow: str) -> None:
     text = (EXAMPLES / workflow).read_text()
-    action = yaml.safe_load((ROOT / "action.yml").read_text())
+    folders = {LINEAL: ROOT, LINEAL.replace("@", "/build@"): ROOT / "build"}
+    actions = {name: yaml.safe_load((folder / "action.yml").read_text()) for name, folder in folders.items()}
     steps = [step for job in yaml.safe_load(text)["jobs"].values() for step in job["steps"]]
-    ours = [step for step in steps if step.get("uses") == LINEAL]
+    ours = [step for step in steps if step.get("uses") in actions]
     # Or the command line on the runner, whose options test_docs.py knows.
     assert ours or [step for step in steps if str(step.get("uses")).startswith("your_org/lineal/setup@")]
     for step in ours:
+        action = actions[step["uses"]]
         assert step.get("with", {}).keys() <= action["inputs"].keys()
         used = re.findall(rf"steps\.{step.get('id')}\.outputs\.(\w+)", text)
         assert set(used) <= action["outputs"].keys()

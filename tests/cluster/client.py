@@ -14,6 +14,9 @@ _GROUPS = {
     "roles": "/apis/rbac.authorization.k8s.io/v1", "rolebindings": "/apis/rbac.authorization.k8s.io/v1",
     "validatingadmissionpolicies": "/apis/admissionregistration.k8s.io/v1",
     "validatingadmissionpolicybindings": "/apis/admissionregistration.k8s.io/v1",
+    "gitrepositories": "/apis/source.toolkit.fluxcd.io/v1", "ocirepositories": "/apis/source.toolkit.fluxcd.io/v1",
+    "kustomizations": "/apis/kustomize.toolkit.fluxcd.io/v1", "helmreleases": "/apis/helm.toolkit.fluxcd.io/v2",
+    "applications": "/apis/argoproj.io/v1alpha1",
 }  # fmt: skip
 
 

@@ -20,13 +20,13 @@ from lineal.store.statement import Making, StageStatement
 from lineal.trust.envelope import Signature, encode_signatures
 from lineal.trust.keys import SigningKey, read_public_key, read_signing_key
 from lineal.trust.signed import signer, vouching
+from tests.built import COSIGN, needs
 
-COSIGN = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lineal-test" / "cosign" / "cosign"
 PASSWORD = "open"
 CONTENT = b"something"
 DIGEST = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
 
-pytestmark = pytest.mark.skipif(not COSIGN.exists(), reason="there is no cosign: make cosign builds it")
+pytestmark = needs("cosign")
 
 
 def cosign(folder: Path, *args: str, code: int = 0) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,13 +15,15 @@ from typing import Any
 import yaml
 
 from tests import servers
+from tests.built import COSIGN
 from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project
+from tests.gitlab.tls import certificates
 from tests.tools import helm as binaries
+from tests.unit.git import forge
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/handover.md").read_text()
-COSIGN = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lineal-test" / "cosign" / "cosign"
 CHART = """\
 apiVersion: apps/v1
 kind: Deployment
@@ -140,3 +143,47 @@ def pgp_key(home: Path) -> Iterator[dict[str, str]]:
 def gpg(env: dict[str, str], *args: str) -> str:
     command = ["gpg", "--batch", "--passphrase", "", *args]
     return subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+
+
+LOGIN = ("robot", "a-token-of-the-forge")
+
+
+@dataclass(frozen=True)
+class Envs:
+    """A repository that is handed over to, on a git server by https that asks for LOGIN."""
+
+    shop: Project
+    url: str
+    bare: servers.Repository
+    authority: Path
+    """The certificate that vouches for the server."""
+    key: str
+    """LINEAL_GIT_SIGNING_KEY."""
+    section: str
+    """Of the page, whose command is run."""
+
+    def commit(self, files: Mapping[str, str | None] | None = None) -> None:
+        """Commits a change of the shop, and hands it over as the page says."""
+        self.shop.repo.write({**(files or {}), "file": f"{time.time_ns()}\n"})
+        self.shop.build()
+        words = [
+            self.url if word.startswith("https://") else word for word in options("envs/prod", after=self.section)
+        ]
+        env = {
+            "GIT_SSL_CAINFO": str(self.authority), "LINEAL_GIT_USERNAME": LOGIN[0], "LINEAL_GIT_TOKEN": LOGIN[1],
+            "LINEAL_GIT_SIGNING_KEY": self.key,
+        }  # fmt: skip
+        self.shop.run("render", *words, env=env)
+
+    def clone(self, path: Path) -> servers.Repository:
+        """What somebody has who may push, and has no key."""
+        return self.bare.clone(path)
+
+
+@contextmanager
+def envs_of(shop: Project, key: str, section: str, folder: Path) -> Iterator[Envs]:
+    tls = certificates(folder / "tls")
+    bare = servers.Repository.create(folder / "served" / "envs.git", "--bare")
+    bare.git("config", "http.receivepack", "true")
+    with forge.serve(bare.path.parent, LOGIN, certificates=tls) as server:
+        yield Envs(shop, f"{server.url}/envs.git", bare, tls / "ca.pem", key, section)

@@ -21,7 +21,7 @@ def offer(port: int, pid: int, scratch: Path) -> Iterator[None]:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()
-        threading.Thread(target=_serve, args=(listener, lambda: _tcp(port)), daemon=True).start()
+        threading.Thread(target=forward, args=(listener, lambda: _tcp(port)), daemon=True).start()
         inside = ["nsenter", "--net", "--target", str(pid), sys.executable, __file__, path, str(port)]
         there = subprocess.Popen(inside, stdout=subprocess.PIPE)
         try:
@@ -42,7 +42,7 @@ def _unix(path: str) -> socket.socket:
     return connected
 
 
-def _serve(listener: socket.socket, connect: Callable[[], socket.socket]) -> None:
+def forward(listener: socket.socket, connect: Callable[[], socket.socket]) -> None:
     with suppress(OSError):  # the listener is closed
         while True:
             ends = listener.accept()[0], connect()
@@ -68,4 +68,4 @@ if __name__ == "__main__":
     _bring_up_loopback()
     with socket.create_server(("127.0.0.1", int(sys.argv[2]))) as _listener:
         print("ready", flush=True)
-        _serve(_listener, lambda: _unix(sys.argv[1]))
+        forward(_listener, lambda: _unix(sys.argv[1]))

@@ -307,3 +307,27 @@ def test_with_another_image_and_what_git_proves_it_is_made_again_as_a_build_does
     )
     assert told.code == 0, told.stderr
     assert "the layer is the same with its caches and without" in told.stdout
+
+
+def test_a_command_is_made_again_with_the_engine_and_the_secrets_of_flags(runner: Runners) -> None:
+    flags = ("--secret", "id=token,env=TOKEN", "--engine", "runc")
+
+    def environ() -> dict[str, str]:
+        found = next(runner.environments) | {"TOKEN": "correct-horse-battery"}
+        return {name: value for name, value in found.items() if name != "LINEAL_ENGINE"}
+
+    mounts = "--mount=type=secret,id=token --mount=type=cache,target=/c"
+    runner.commit("1", f"RUN {mounts} wc -c </run/secrets/token >/seen")
+    built = runner.project.build(*flags, env=environ())
+    assert runner.seen(built).strip() == "21"
+
+    def verified(*args: str, code: int = 0) -> str:
+        command = ("verify", *args, "--repo", runner.project.store)
+        done = runner.project.lineal(*command, cwd=runner.project.repo.path, env=environ())
+        assert done.code == code and "correct-horse" not in done.stdout + done.stderr, done.stderr
+        return done.stdout + done.stderr
+
+    assert "the layer is the same with its caches and without" in verified("--rebuild", "app:3", *flags)
+    reference = built.stdout.split()[-1]
+    for flag, value in zip(flags[::2], flags[1::2], strict=True):
+        assert f"{flag} is for --rebuild" in verified(flag, value, reference, code=3)

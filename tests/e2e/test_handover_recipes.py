@@ -14,10 +14,12 @@ import yaml
 
 from lineal.init.hcl import read as read_hcl
 from tests import servers
+from tests.built import needs
 from tests.cluster.fixtures import Cluster
 from tests.cluster.parts import kubectl
 from tests.conftest import Lineal
-from tests.e2e.handover import COSIGN, Cosign, image_of, objects, options, pgp_key, publish, recipe, shop_in
+from tests.controllers.parts import PROGRAMS
+from tests.e2e.handover import Cosign, image_of, objects, options, pgp_key, publish, recipe, shop_in
 from tests.e2e.parts import Project, Published
 
 
@@ -65,7 +67,7 @@ def test_flux_and_argo_find_the_latest_chart_in_the_registry(shop: Project, tmp_
 
 
 @pytest.mark.helm
-@pytest.mark.skipif(not COSIGN.exists(), reason="there is no cosign: make cosign builds it")
+@needs("cosign")
 def test_a_bundle_is_signed_and_verified(shop: Project, tmp_path: Path) -> None:
     cosign, reference = Cosign.with_key(tmp_path), publish(shop)
     cosign.sign(reference)
@@ -75,7 +77,7 @@ def test_a_bundle_is_signed_and_verified(shop: Project, tmp_path: Path) -> None:
 
 
 @pytest.mark.helm
-@pytest.mark.skipif(not COSIGN.exists(), reason="there is no cosign: make cosign builds it")
+@needs("cosign")
 def test_a_bundle_of_a_run_with_the_key_is_signed_for_others(shop: Project, tmp_path: Path) -> None:
     cosign = Cosign.with_key(tmp_path)
     reference = publish(shop, cosign.signing)
@@ -146,8 +148,11 @@ def test_argo_reads_what_is_in_git(shop: Project, pgp: dict[str, str], tmp_path:
 
 
 def _compose() -> list[str] | None:
-    plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0
-    return ["docker", "compose"] if plugin else ["docker-compose"] if shutil.which("docker-compose") else None
+    """The machine's own, or the one of `make controllers`, which runs without `docker` too."""
+    if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0:
+        return ["docker", "compose"]
+    alone = next(filter(None, (shutil.which(PROGRAMS / "docker-compose"), shutil.which("docker-compose"))), None)
+    return None if alone is None else [alone]
 
 
 @pytest.mark.engine

@@ -1,4 +1,4 @@
-"""Lineal's own image for tests, built by Lineal from the working tree's files: `ready()` gives it.
+"""Lineal's own images for tests, built by Lineal from the working tree's files: `ready()` gives one.
 
 What is built is kept below ~/.cache/lineal-test/image, in a store that Lineal itself fills: a later call takes a
 second or two, after a change in `src/` some seconds more. The first call needs root (debootstrap stands in for Docker
@@ -22,7 +22,8 @@ from tests import servers
 from tests.servers import program
 
 ROOT = Path(__file__).resolve().parents[2]
-NAME = "lineal"
+NAME, BUILD = "lineal", "build"
+"""Images of lineal.yaml: with Helm, and without."""
 _BASE = "debian:trixie-slim"
 _FORMAT = 2
 """Change it when the base is made in another way."""
@@ -48,21 +49,21 @@ class Image:
     """The image's tag in `store`."""
 
 
-def ready(directory: Path | None = None) -> Image:
-    """The image of the working tree's files. Raises `Unavailable`. Several processes take turns."""
+def ready(image: str = NAME, directory: Path | None = None) -> Image:
+    """An image of the working tree's files. Raises `Unavailable`. Several processes take turns."""
     directory = directory or cache() / "image"
     directory.mkdir(parents=True, exist_ok=True)
     with FileLock(directory / "lock"):
         _commit(directory / "repository")
         _forget_too_much(directory / "store")
-        reference = build(directory, directory / "repository", directory / "store")
+        reference = build(directory, directory / "repository", directory / "store", image)
         name, _, digest = reference.rpartition("@")
-        image = Image(f"lineal-test:{digest[-64:][:12]}", directory / "store", name.rpartition(":")[2])
-        _load(image, directory / "loaded")
-    return image
+        made = Image(f"lineal-test:{digest[-64:][:12]}", directory / "store", name.rpartition(":")[2])
+        _load(made, directory / f"loaded-{image}")
+    return made
 
 
-def build(directory: Path, repository: Path, store: Path, *options: str) -> str:
+def build(directory: Path, repository: Path, store: Path, image: str = NAME, *options: str) -> str:
     """`lineal build` of the project's own lineal.yaml; gives the reference."""
     with _base_registry(directory) as base:
         command = [
@@ -70,7 +71,7 @@ def build(directory: Path, repository: Path, store: Path, *options: str) -> str:
             "-m",
             "lineal",
             "build",
-            NAME,
+            image,
             "--repo",
             f"layout:{store}",
             "--var",
@@ -216,4 +217,4 @@ def _load(image: Image, loaded: Path) -> None:
 
 
 if __name__ == "__main__":
-    print(ready().name)
+    print(*(ready(image).name for image in sys.argv[1:] or [NAME]))

@@ -79,6 +79,8 @@ class Runner:
     """The job's own `env`."""
     mounts_temp: bool = True
     """Runners before 2.329 mount only parts of RUNNER_TEMP."""
+    folder: str = ""
+    """Of the action in its repository, such as `build`."""
 
     def __post_init__(self) -> None:
         self.workspace = self.work / "_work/Hello-World/Hello-World"
@@ -184,8 +186,8 @@ class Runner:
         }  # fmt: skip
 
     def _inputs(self, event: Event, given: Mapping[str, str]) -> dict[str, str]:
-        """`INPUT_*` of every input of action.yml: what the workflow gives, else the default, else nothing."""
-        known: dict[str, dict[str, str]] = action()["inputs"]
+        """`INPUT_*` of every input of the action: what the workflow gives, else the default, else nothing."""
+        known: dict[str, dict[str, str]] = action(self.folder)["inputs"]
         assert set(given) <= set(known), "the runner warns of unknown inputs"
         context = {
             "github.token": TOKEN,
@@ -199,8 +201,8 @@ class Runner:
         return found
 
 
-def action() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text())
+def action(folder: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / folder / "action.yml").read_text())
     return found
 
 

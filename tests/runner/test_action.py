@@ -153,7 +153,17 @@ def test_without_a_repo_the_store_is_the_project_s_own_package(world: World) -> 
     assert "repo: ghcr.io/codertocat/hello-world " in step.log
 
 
-def test_every_input_and_output_is_described() -> None:
+@pytest.mark.parametrize("folder", ["", "build"])
+def test_every_input_and_output_is_described(folder: str) -> None:
     for part in ("inputs", "outputs"):
-        for name, about in action()[part].items():
+        for name, about in action(folder)[part].items():
             assert about["description"].strip(), name
+
+
+def test_the_action_for_builds_lacks_what_is_for_helm_alone() -> None:
+    whole, build = action(), action("build")
+    for part, missing in (("inputs", {"values", "set", "release", "namespace"}), ("outputs", {"commit"})):
+        assert build[part].keys() == whole[part].keys() - missing
+        other = {name for name in build[part] if build[part][name] != whole[part][name]}
+        assert other <= {"command", "kubeconfig"}
+    assert (whole["inputs"]["command"]["default"], build["inputs"]["command"]["default"]) == ("converge", "build")

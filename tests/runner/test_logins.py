@@ -12,6 +12,7 @@ import yaml
 
 from tests import servers
 from tests.runner.conftest import World
+from tests.runner.image import BUILD, ready
 from tests.runner.runner import ROOT
 
 pytestmark = [pytest.mark.engine, pytest.mark.registry]
@@ -22,6 +23,7 @@ def test_a_login_in_the_temporary_directory_of_the_runner_is_found(
 ) -> None:
     workflow = yaml.safe_load((ROOT / "examples/ci/github-bases.yml").read_text())
     _, login, lineal = workflow["jobs"]["build"]["steps"]
+    assert lineal["uses"] == "your_org/lineal/build@v1"
     address = f"{gateway}:{servers.free_port(gateway)}"
     with servers.docker_registry(tmp_path / "private", servers.HTPASSWD, address=address):
         copy = [servers.program("skopeo"), "--insecure-policy", "copy", "--quiet", "--src-tls-verify=false"]
@@ -31,15 +33,16 @@ def test_a_login_in_the_temporary_directory_of_the_runner_is_found(
         world.push("main")
         event = world.event("push", "refs/heads/main")
         runner = world.runner(event)
+        runner.folder, runner.image = "build", ready(BUILD).name
         runner.env["LINEAL_INSECURE_REGISTRY"] += f"\n{address}"
         # As `docker login` writes it.
         folder = Path(login["env"]["DOCKER_CONFIG"].replace("${{ runner.temp }}", str(runner.temp)))
         folder.mkdir()
         auth = base64.b64encode(f"{servers.USER}:{servers.PASSWORD}".encode()).decode()
         (folder / "config.json").write_text(json.dumps({"auths": {address: {"auth": auth}}}))
-        without = runner.run(event, lineal["with"])
+        without = runner.run(event, lineal.get("with"))
         assert without.code == 5, without.log
         runner.env |= lineal["env"]
-        step = runner.run(event, lineal["with"])
+        step = runner.run(event, lineal.get("with"))
         assert step.code == 0, step.log
         assert step.outputs["image"] == world.store

@@ -34,7 +34,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-PROGRAMS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lineal-test" / "sigstore"
+from tests.built import CACHE
+
+PROGRAMS = CACHE / "sigstore"
 _TEMPLATES = {
     "github-workflow": {
         "build-signer-uri": "{{ .url }}/{{ .job_workflow_ref }}",
@@ -56,11 +58,6 @@ _NAMES = {
     "github-workflow": "{{ .url }}/{{ .job_workflow_ref }}",
     "gitlab-pipeline": "https://{{ .ci_config_ref_uri }}",
 }
-
-
-def missing() -> str:
-    """Why there is none; empty where there is one."""
-    return "" if (PROGRAMS / "stamp").exists() else "there is no Sigstore: make sigstore builds it"
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,13 @@ from lineal.store.open import StoreOpener
 from lineal.store.statement import PROVENANCE
 from lineal.trust.sigstore_bundle import BUNDLE
 from tests import servers
+from tests.built import COSIGN, needs
 from tests.conftest import Lineal
-from tests.cosign.test_cosign import COSIGN
 from tests.e2e.parts import NOWHERE, Project, Ran
-from tests.sigstore.instance import Instance, missing, running
+from tests.sigstore.instance import Instance, running
 from tests.tools import helm as binaries
 
-pytestmark = [
-    pytest.mark.long, pytest.mark.registry, pytest.mark.server, pytest.mark.skipif(bool(missing()), reason=missing()),
-]  # fmt: skip
+pytestmark = [pytest.mark.long, pytest.mark.registry, pytest.mark.server, needs("sigstore")]
 MAIN = "refs/heads/main"
 DOCKERFILE = "FROM scratch\nCOPY one /\nCOPY two /\n"
 
@@ -282,7 +280,7 @@ def test_a_bundle_of_main_s_pipeline_is_taken_and_no_other(chart: Project, insta
     assert "nobody has signed it" in copied(chart, reference, "x", policy, instance, 1)
 
 
-@pytest.mark.skipif(not COSIGN.exists(), reason="there is no cosign: make cosign builds it")
+@needs("cosign")
 def test_cosign_verifies_image_and_bundle_of_a_pipeline_and_lineal_those_of_cosign(
     chart: Project, instance: Instance
 ) -> None:

@@ -19,7 +19,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 WHOLE = {
     "github-workflows": [".github/workflows/*.yml", "examples/ci/github*.yml"],
-    "github-actions": ["action.yml", "build-push/action.yml", "setup/action.yml"],
+    "github-actions": ["action.yml", "build/action.yml", "build-push/action.yml", "setup/action.yml"],
 }
 GITLAB = ["gitlab-ci/templates/*.yml", "gitlab-ci/.gitlab-ci.yml", "examples/ci/gitlab*.yml"]
 

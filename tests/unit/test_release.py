@@ -22,6 +22,8 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE = "ghcr.io/your_org/lineal"
 DIGEST = "sha256:" + "1" * 64
+BUILD = "sha256:" + "4" * 64
+"""The image without Helm."""
 LAYERS = ("X64=sha256:" + "2" * 64, "ARM64=sha256:" + "3" * 64)
 CHANGELOG = """# Changelog
 
@@ -56,7 +58,7 @@ class Clone:
         """Writes what is new above the changelog, and releases it; gives the commit of the tag."""
         self.repo.write({"CHANGELOG.md": CHANGELOG.format(version=version)}, "Something new")
         self.script("scripts/release", version, IMAGE)
-        return self.script("scripts/tag", version, f"{IMAGE}@{DIGEST}", *LAYERS).strip()
+        return self.script("scripts/tag", version, f"{IMAGE}@{DIGEST}", f"BUILD={BUILD}", *LAYERS).strip()
 
     def at_origin(self) -> dict[str, str]:
         """Ref -> commit, tags peeled."""
@@ -70,13 +72,15 @@ class Clone:
 
 @pytest.fixture
 def clone(repo: servers.Repository, tmp_path: Path) -> Clone:
-    for name in ("scripts", "gitlab-ci", "build-push", "setup"):
+    for name in ("scripts", "gitlab-ci", "build", "build-push", "setup"):
         shutil.copytree(ROOT / name, repo.path / name)
     # In the commit of a release it names the image already.
     action = re.sub(r"(?m)^  image: .*$", "  image: Dockerfile", (ROOT / "action.yml").read_text())
+    build = re.sub(r"(?m)^  image: .*$", "  image: ../Dockerfile", (ROOT / "build/action.yml").read_text())
     module = (ROOT / "src/lineal/__init__.py").read_text().replace(__version__, "0.1.0")
     changelog = CHANGELOG.format(version="0.1.0")
-    repo.write({"action.yml": action, "src/lineal/__init__.py": module, "CHANGELOG.md": changelog}, "Begin")
+    files = {"action.yml": action, "build/action.yml": build}
+    repo.write({**files, "src/lineal/__init__.py": module, "CHANGELOG.md": changelog}, "Begin")
     origin = tmp_path / "origin.git"
     repo.git("init", "--quiet", "--bare", "--initial-branch=main", str(origin))
     repo.git("remote", "add", "origin", str(origin))
@@ -95,13 +99,15 @@ def test_the_tag_names_the_published_image_and_the_branch_does_not(clone: Clone)
     assert yaml.safe_load(clone.show("v1.2.3", "action.yml"))["runs"]["image"] == f"docker://{IMAGE}@{DIGEST}"
     assert yaml.safe_load(clone.show("main", "action.yml"))["runs"]["image"] == "Dockerfile"
     step = yaml.safe_load(clone.show("v1.2.3", "build-push/action.yml"))["runs"]["steps"][-1]
-    assert step["uses"] == f"docker://{IMAGE}@{DIGEST}"
+    assert step["uses"] == f"docker://{IMAGE}@{BUILD}"
+    assert yaml.safe_load(clone.show("v1.2.3", "build/action.yml"))["runs"]["image"] == f"docker://{IMAGE}@{BUILD}"
     templates = [path.name for path in (ROOT / "gitlab-ci/templates").glob("*.yml")]
     assert templates
     for name in templates:
         path = f"gitlab-ci/templates/{name}"
-        assert defaults(clone.show("v1.2.3", path)) == f"{IMAGE}@{DIGEST}"
-        assert defaults(clone.show("main", path)) == "registry.example.com/lineal:v1.2.3"
+        helm = name == "converge.yml"
+        assert defaults(clone.show("v1.2.3", path)) == f"{IMAGE}@{DIGEST if helm else BUILD}"
+        assert defaults(clone.show("main", path)) == f"registry.example.com/lineal:v1.2.3{'' if helm else '-build'}"
     assert '__version__ = "1.2.3"' in clone.show("main", "src/lineal/__init__.py")
     assert re.search(r"(?m)^## 1\.2\.3 - \d{4}-\d\d-\d\d$", clone.show("main", "CHANGELOG.md"))
     # One commit each, and nothing else in them.
@@ -110,6 +116,7 @@ def test_the_tag_names_the_published_image_and_the_branch_does_not(clone: Clone)
     assert changed == [
         "action.yml",
         "build-push/action.yml",
+        "build/action.yml",
         *sorted(f"gitlab-ci/templates/{name}" for name in templates),
         "setup/action.yml",
     ]
@@ -169,13 +176,17 @@ def test_a_release_that_somebody_overtook_is_not_published_in_part(clone: Clone,
 def test_a_tag_names_nothing_that_moves_and_never_moves(clone: Clone, version: str, image: str, message: str) -> None:
     clone.release("1.0.0")
     before = clone.repo.git("for-each-ref")
-    assert message in clone.script("scripts/tag", version, image, *LAYERS, code=1)
+    assert message in clone.script("scripts/tag", version, image, f"BUILD={BUILD}", *LAYERS, code=1)
     assert before == clone.repo.git("for-each-ref")
 
 
 def test_a_tag_names_the_layers_of_both_processors(clone: Clone) -> None:
     clone.release("1.0.0")
-    for layers in ((), LAYERS[:1], (LAYERS[1], LAYERS[0]), (LAYERS[0], "ARM64=sha256:3")):
+    build = f"BUILD={BUILD}"
+    for layers in (
+        (), LAYERS, (build, LAYERS[0]), (build, LAYERS[1], LAYERS[0]), (build, LAYERS[0], "ARM64=sha256:3"),
+        ("BUILD=sha256:4", *LAYERS),
+    ):  # fmt: skip
         said = clone.script("scripts/tag", "1.0.0", f"{IMAGE}@{DIGEST}", *layers, code=1)
         assert "usage: scripts/tag" in said
 
@@ -254,7 +265,7 @@ def test_the_component_becomes_a_project_of_its_own_and_its_token_no_argument(cl
     there = servers.Repository(project)
     assert there.git("tag").split() == ["1.0.0", "1.0.1", "1.1.0"]
     assert there.git("rev-parse", "main") == there.git("rev-parse", "1.1.0")
-    assert defaults(there.git("show", "1.0.0:templates/build.yml")) == f"{IMAGE}@{DIGEST}"
-    assert defaults(there.git("show", "main:templates/build.yml")) == f"{IMAGE}@{DIGEST}"
+    assert defaults(there.git("show", "1.0.0:templates/build.yml")) == f"{IMAGE}@{BUILD}"
+    assert defaults(there.git("show", "main:templates/build.yml")) == f"{IMAGE}@{BUILD}"
     assert "push" in arguments.read_text()
     assert "glpat-secret" not in arguments.read_text() + said

@@ -254,8 +254,12 @@ def drift(**given: Any) -> None:
         sys.exit(_PENDING)
 
 
+_FOR_COMMANDS = ("secret", "ssh", "allow", "engine", "engine_network")
+
+
 @cli.command(epilog="\b\nExamples:\n  lineal verify registry.example.com/team/shop/api:1.4.2\n"
-             "  lineal verify --format json $(lineal build api)")  # fmt: skip
+             "  lineal verify --format json $(lineal build api)\n"
+             "  lineal verify --rebuild api:12 --secret id=token,env=TOKEN")  # fmt: skip
 @click.argument("reference", metavar="REFERENCE", required=False)
 @options(VERIFY)
 @click.option(
@@ -265,8 +269,8 @@ def drift(**given: Any) -> None:
 )
 @click.option("--format", "format", type=click.Choice(["tree", "json"]), default="tree",
               help="A tree for people (default), or JSON.")  # fmt: skip
-@click.option("--attest", is_flag=True, help="Sign a summary of it for clusters with LINEAL_SIGNING_KEY, when all is "
-              "well.")  # fmt: skip
+@click.option("--attest", is_flag=True, help="Sign a summary of it for clusters with the run's key or identity, when "
+              "all is well.")  # fmt: skip
 def verify(reference: str | None, rebuild: str | None, format: str, attest: bool, **given: Any) -> None:
     """Say what an image rests on: which of its stages git proves, who vouches for the others, what its base is.
 
@@ -278,6 +282,10 @@ def verify(reference: str | None, rebuild: str | None, format: str, attest: bool
         raise BadConfiguration(
             "`lineal verify` takes a REFERENCE or --rebuild STAGE.", id="LN-1016", remedy="Give one of them."
         )
+    unused = next((name for name in _FOR_COMMANDS if given[name]), None)
+    if rebuild is None and unused is not None:
+        what = f"--{unused.replace('_', '-')} is for --rebuild: nothing else executes a RUN."
+        raise BadConfiguration(what, id="LN-1016", remedy="Give both, or neither.")
     with session_of(given) as session:
         if rebuild is not None:
             from lineal.commands.rebuild import rebuild as compare

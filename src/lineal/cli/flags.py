@@ -61,7 +61,26 @@ POLICY: list[Callable[[Any], Any]] = [
     option("--policy", "A file with `trust:` as in lineal.yaml: whom to believe. Its keys are beside it.",
            metavar="FILE"),
 ]  # fmt: skip
-VERIFY: list[Callable[[Any], Any]] = [*POLICY, *STORE, _DEBUG]
+_ENGINE: list[Callable[[Any], Any]] = [
+    option(
+        "--engine",
+        "What executes RUN: auto, docker, buildkit, buildkit:ADDRESS, buildkitd or runc.",
+        metavar="ENGINE",
+    ),
+    option("--engine-network", "The network of a RUN that names none: default or host.", metavar="NETWORK"),
+]  # fmt: skip
+COMMAND: list[Callable[[Any], Any]] = [
+    option("--secret", "A secret for RUN --mount=type=secret. May be repeated.", multiple=True,
+            metavar="id=ID,env=VARIABLE|src=FILE"),
+    option("--ssh", "An SSH agent for RUN --mount=type=ssh. May be repeated.", multiple=True,
+            metavar="ID[=SOCKET]"),
+    option("--allow", "What the commit may do: network.host, security.insecure or device in a RUN, publish unproven. "
+            "May be repeated.",
+            metavar="ENTITLEMENT", multiple=True),
+    *_ENGINE,
+]  # fmt: skip
+"""What a RUN is executed with."""
+VERIFY: list[Callable[[Any], Any]] = [*POLICY, *STORE, *COMMAND, _DEBUG]
 RUN: list[Callable[[Any], Any]] = [
     *STORE,
     option("--platform", "What the images are built for; those of their `platforms` that this run builds.",
@@ -72,30 +91,15 @@ RUN: list[Callable[[Any], Any]] = [
     *REPORT,
     _DEBUG,
 ]  # fmt: skip
-_ENGINE: list[Callable[[Any], Any]] = [
-    option(
-        "--engine",
-        "What executes RUN: auto, docker, buildkit, buildkit:ADDRESS, buildkitd or runc.",
-        metavar="ENGINE",
-    ),
-    option("--engine-network", "The network of a RUN that names none: default or host.", metavar="NETWORK"),
-]  # fmt: skip
 BUILD: list[Callable[[Any], Any]] = [
-    option("--secret", "A secret for RUN --mount=type=secret. May be repeated.", multiple=True,
-            metavar="id=ID,env=VARIABLE|src=FILE"),
-    option("--ssh", "An SSH agent for RUN --mount=type=ssh. May be repeated.", multiple=True,
-            metavar="ID[=SOCKET]"),
+    *COMMAND,
     option("--jobs", "How many stages to build at once (default 4).", type=click.IntRange(min=1), metavar="N"),
     option("--lock", "What keeps runs from publishing the same stage twice: auto, file, git, kubernetes[:NAMESPACE], "
             "etcd:https://HOST:PORT or none.", metavar="LOCK"),
     option("--registry-mirror", "A mirror of Docker Hub to take base images from. May be repeated.",
             metavar="HOST[:PORT][/PATH]", multiple=True),
-    option("--allow", "What the commit may do: network.host, security.insecure or device in a RUN, publish unproven. "
-            "May be repeated.",
-            metavar="ENTITLEMENT", multiple=True),
     option("--overwrite-tag", "Move tags of finished images that name a version, or that history keeps back.",
             is_flag=True),
-    *_ENGINE,
     option("--no-cache-mounts", "Let every cache mount begin empty, and keep none.", is_flag=True),
 ]  # fmt: skip
 EXPORT: list[Callable[[Any], Any]] = [

@@ -126,6 +126,8 @@ def _read_images(session: Session, names: Sequence[str], release: CommitInputs |
         session.repository, session.loaded, names, session.giterminism, session.notes, trusted=trusted,
         artifacts=session.artifacts,
     )  # fmt: skip
+    # Git is asked for what is uncommitted meanwhile.
+    session.lookup.expect(stage.checksum for stage in ends(graphs.images) if not stage.unknown)
     if not session.settings.dev.value:
         files, folders = (release.files, release.folders) if release else ([], [])
         read = {FILE, GITERMINISM_FILE, *graphs.files, *files}

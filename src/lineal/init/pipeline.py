@@ -16,8 +16,7 @@ jobs:
     permissions: {{contents: read, packages: write}}
     steps:
       - uses: actions/checkout@v5
-      - uses: your_org/lineal@v1
-        with: {{command: build}}
+      - uses: your_org/lineal/build@v1
 """
 _GITLAB = """# Builds the images of every branch and merge request.
 stages: [build]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 from lineal.clock import Time
 from lineal.git.history import Ancestry
@@ -134,6 +134,8 @@ class Lookup:
         """Candidates by stage tag, as this run has read them. Stage tags never move."""
         self._recent: tuple[float, frozenset[str]] | None = None
         """When a list of all tags was true, and what these begin with."""
+        self._expected: dict[tuple[str, str], Future[Candidate | Miss]] = {}
+        """What anchors say that are asked for already, by tag and checksum."""
         self._young_at = 0.0
         self._history_lock = threading.Lock()
         self.pool = pool or ThreadPoolExecutor(_WORKERS, thread_name_prefix="lookup")
@@ -142,6 +144,12 @@ class Lookup:
     def strict(self) -> bool:
         """Whether there are stages that the run does not believe."""
         return self._judge.strict
+
+    def expect(self, checksums: Iterable[str]) -> None:
+        """Begin to ask for the anchors of what `find` will be called for, beside what the caller does until then."""
+        for checksum in checksums:
+            for tag in self.lane.anchors(checksum):
+                self._expected[tag, checksum] = self.pool.submit(self._candidate, tag, checksum)
 
     def find(self, checksums: Sequence[str]) -> dict[str, Resolution]:
         """The selected candidate of each checksum; behind hidden anchors by one list of tags for the whole run."""
@@ -212,7 +220,8 @@ class Lookup:
 
     def _find(self, checksums: Sequence[str], tags: Callable[[], list[str]]) -> dict[str, Resolution]:
         asked = [(tag, checksum) for checksum in checksums for tag in self.lane.anchors(checksum)]
-        read = dict(zip(asked, self.pool.map(lambda pair: self._candidate(*pair), asked), strict=True))
+        answers = {pair: self._asked(*pair) for pair in asked}
+        read = {pair: answer.result() for pair, answer in answers.items()}
         found = {pair: anchor for pair, anchor in read.items() if isinstance(anchor, Candidate)}
         verdicts = dict(zip(found, self.verdicts(list(found.values())), strict=True))
         findings: dict[str, Resolution] = {}
@@ -235,6 +244,10 @@ class Lookup:
             else:
                 findings[checksum] = Resolution(None, _NEW)
         return findings | (self._among(tags(), hidden) if hidden else {})
+
+    def _asked(self, tag: str, checksum: str) -> Future[Candidate | Miss]:
+        expected = self._expected.pop((tag, checksum), None)
+        return self.pool.submit(self._candidate, tag, checksum) if expected is None else expected
 
     def _among(self, tags: Sequence[str], hidden: dict[str, str]) -> dict[str, Resolution]:
         """The usable candidate with the lowest timestamp for each checksum whose anchor cannot be used. `hidden` has

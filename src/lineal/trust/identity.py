@@ -23,8 +23,11 @@ _ENTERPRISE = "/_services/token"
 TOKENS = ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "SIGSTORE_ID_TOKEN")
 """Variables of a job with which its CI vouches for whoever has their values: secrets."""
 _OF_REQUEST = re.compile(r"refs/(?:pull|merge-requests)/([0-9]{1,12})/")
-_STRANGERS = ("pull_request_target", "issue_comment", "workflow_run")
-"""Events that run with the default branch's rights on behalf of whoever writes to the project."""
+_STRANGERS = (
+    "pull_request_target", "issue_comment", "workflow_run", "issues", "discussion", "discussion_comment", "fork",
+    "watch", "gollum",
+)  # fmt: skip
+"""Events that run with the default branch's rights on behalf of whoever writes to the project, or looks at it."""
 _MERGES = ("merge_request_event", "external_pull_request_event", "parent_pipeline")
 """Sources of GitLab's pipelines whose ref may be a branch of that name in somebody's fork."""
 

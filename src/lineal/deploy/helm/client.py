@@ -217,6 +217,8 @@ class Helm:
         return Answer(outcome.code, outcome.signals, f"helm {args[0]}" if args else "helm", stdout, tuple(tail))
 
 
+IMAGE_TARGET = "LINEAL_IMAGE_TARGET"
+"""The variable by which Lineal's own images say what they are: `build` is the one without Helm."""
 _REMEDY = "Install Helm 3.18.5 or later, or Helm 4 (https://helm.sh), or set LINEAL_HELM to its path."
 
 
@@ -224,6 +226,13 @@ def _path(environ: Mapping[str, str]) -> str:
     chosen = environ.get("LINEAL_HELM")
     found = shutil.which(chosen or "helm", path=environ.get("PATH", ""))
     if found is None:
+        if not chosen and environ.get(IMAGE_TARGET) == "build":
+            raise BadConfiguration(
+                "This image of Lineal is the one for builds, and has no helm.",
+                id="LN-6012",
+                remedy="Use the one with Helm: `your_org/lineal@v1`, not `your_org/lineal/build@v1`; "
+                "the tag without `-build`.",
+            )
         what = (
             "There is no helm on PATH." if not chosen else f"LINEAL_HELM names {quoted(chosen)}, which is no program."
         )

@@ -63,6 +63,7 @@ class Client:
         found = endpoint.find(os.environ if environment is None else environment)
         self.host = str(found)
         self._attached: list[Any] = []
+        self._info: dict[str, Any] | None = None
         self._api = self._connect(found)
 
     def _connect(self, found: endpoint.Endpoint) -> docker.APIClient:
@@ -143,6 +144,16 @@ class Client:
         answer = self.call(method, path, what, **options)
         with self._errors():
             return answer.json()
+
+    def info(self) -> dict[str, Any]:
+        """The engine's settings, as they were when they were first asked for."""
+        if self._info is None:
+            self._info = cast(dict[str, Any], self.json("GET", "/info", "ask for the engine's settings"))
+        return self._info
+
+    def in_containerd(self) -> bool:
+        """Whether the engine keeps its images in containerd, as new installations of Docker 29 do."""
+        return ["driver-type", "io.containerd.snapshotter.v1"] in (self.info().get("DriverStatus") or [])
 
     def find(self, path: str, what: str) -> dict[str, Any] | None:
         """The object at `path`, None when the engine has none."""

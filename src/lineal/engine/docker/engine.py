@@ -8,9 +8,10 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lineal.engine import Command, CommandFailed, NoWorkingDirectory, RunOptions
 from lineal.engine.devices import leave_out
@@ -26,11 +27,20 @@ if TYPE_CHECKING:
     from lineal.engine.docker.image_loader import ImageLoader
     from lineal.engine.docker.mounts import Mounts
     from lineal.engine.docker.resources import Removals, RunResources
+    from lineal.engine.docker.snapshots import Snapshots
 
 HOSTNAME = "buildkitsandbox"
 """BuildKit's host name for containers; some packages write it into their files."""
 _MOUNT_POINTS = ("/dev", "/proc", "/sys")
 """Directories of every container; an image without them gets them with its first `RUN`, as with BuildKit."""
+
+
+class _Parts(NamedTuple):
+    client: Client
+    images: ImageLoader
+    snapshots: Snapshots
+    removals: Removals
+    kept: KeptVolumes
 
 
 class DockerEngine:
@@ -56,7 +66,7 @@ class DockerEngine:
         self._network = network
         self._environment = environment
         self._lock = threading.Lock()
-        self._parts: tuple[Client, ImageLoader, Removals, KeptVolumes] | None = None
+        self._parts: _Parts | None = None
         self._make_client = connect
         self._upper = upper
         self._emulated = emulated
@@ -75,15 +85,14 @@ class DockerEngine:
 
     def close(self) -> None:
         if self._parts is not None:
-            _, _, removals, kept = self._parts
+            self._parts.snapshots.close()
             # First the containers that use the volumes.
-            removals.join()
-            kept.close()
-            removals.join()
+            self._parts.removals.join()
+            self._parts.kept.close()
+            self._parts.removals.join()
 
     def prepare(self, parent: Image, store: Store, platform: str, workspace: Path) -> None:  # noqa: ARG002
-        _, images, _, _ = self._connect()
-        images.ensure(parent, store)
+        self._connect().images.ensure(parent, store)
 
     def run(
         self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path
@@ -97,25 +106,27 @@ class DockerEngine:
 
         # Docker Engine has devices of CDI since 28 only, and says nothing of those that it has not.
         leave_out(command, "docker", output)
-        client, images, removals, kept = self._connect()
+        parts = self._connect()
+        client, kept = parts.client, parts.kept
         self._check()
         with (
-            self._locked(locked_caches(command.mounts)), RunResources(client, self.id, removals) as resources,
+            self._locked(locked_caches(command.mounts)), RunResources(client, self.id, parts.removals) as resources,
             kept.used(command.mounts) as caches,
         ):  # fmt: skip
-            image = images.ensure(parent, store)
+            image = parts.images.ensure(parent, store)
+            pack = partial(parts.images.ensure, parent, store, packed=True)
             with self._locked(shared_caches(command.mounts)):
                 mounts = Mounts(client, resources, command, kept)
                 mounts.fill(image)
             self._check()
             try:
-                layer = self._run(client, resources, mounts, image, command, output, workspace)
+                layer = self._run(parts, resources, mounts, image, pack, command, output, workspace)
             except Refused as refused:
                 if NOWHERE not in refused.reason:
                     raise
                 # Podman and Docker Desktop look at what is to be mounted: there the engine's /etc/hostname stays.
                 self._bare_hostname = False
-                layer = self._run(client, resources, mounts, image, command, output, workspace)
+                layer = self._run(parts, resources, mounts, image, pack, command, output, workspace)
             # Who wants to use them waits meanwhile.
             with self._locked(shared_caches(command.mounts) if caches else []):
                 mounts.save(image, kept.leave(caches))
@@ -123,10 +134,11 @@ class DockerEngine:
 
     def _run(
         self,
-        client: Client,
+        parts: _Parts,
         resources: RunResources,
         mounts: Mounts,
         image: str,
+        pack: Callable[[], object],
         command: Command,
         output: Callable[[str], None],
         workspace: Path,
@@ -138,10 +150,11 @@ class DockerEngine:
         from lineal.engine.layer import LayerTar
         from lineal.tar.layer import LayerWriter
 
+        client = parts.client
         container = self._container(resources, image, command, mounts)
         helper, uncovered = None, False
         if self._reads_upper(client):
-            helper = container_diff.upper_helper(client, resources, container, image)
+            helper = container_diff.upper_helper(client, resources, parts.snapshots, container, image)
             uncovered = helper is not None and self._bare_hostname and uncover(client, helper, command.etc)
         paths = ContainerFiles(client, container)
         mounts.place(paths)
@@ -156,26 +169,30 @@ class DockerEngine:
             if helper:
                 container_diff.copy_upper(client, helper, tar)
             else:
-                container_diff.copy_commit(client, resources, container, tar, workspace)
+                pack()
+                container_diff.copy_commit(client, resources, container, image, tar, workspace)
+            # Docker 29 may look at a container that another call has not mounted yet, and say that all is deleted.
+            gone = deleted.result() if deleted else ()
             for path in _MOUNT_POINTS:
                 if not command.existing(path):
                     tar.directory(path.lstrip("/").encode())
             for path in mounts.kept():
                 container_diff.copy_directory(client, container, path, paths.real(path).lstrip("/").encode(), tar)
-            tar.finish(deleted.result() if deleted else ())
+            tar.finish(gone)
             self._check()
             return writer.finish()
 
     def machine(self) -> Machine:
-        client, images, _, _ = self._connect()
-        return Machine(images.platform(), lambda: self._emulated(client))
+        parts = self._connect()
+        return Machine(parts.images.platform(), lambda: self._emulated(parts.client))
 
-    def _connect(self) -> tuple[Client, ImageLoader, Removals, KeptVolumes]:
+    def _connect(self) -> _Parts:
         from lineal.engine.docker.cache_mounts import KeptVolumes
         from lineal.engine.docker.client import Client
         from lineal.engine.docker.image_loader import ImageLoader
         from lineal.engine.docker.orphans import remove_orphans
         from lineal.engine.docker.resources import Removals, RunResources
+        from lineal.engine.docker.snapshots import Snapshots
 
         with self._lock:
             if self._parts is not None:
@@ -183,7 +200,8 @@ class DockerEngine:
             client = (self._make_client or Client)(self._environment, self._check)
             removals = Removals()
             kept = KeptVolumes(RunResources(client, self.id, removals))
-            self._parts = parts = client, ImageLoader(client, self._check), removals, kept
+            snapshots = Snapshots(client, RunResources(client, self.id, removals))
+            self._parts = parts = _Parts(client, ImageLoader(client, self._check), snapshots, removals, kept)
         # A service to others: this run can do without.
         with suppress(LinealError):
             remove_orphans(client)
@@ -197,7 +215,7 @@ class DockerEngine:
         if self._upper is None:
             from lineal.engine.docker.container_diff import reads_upper
 
-            self._upper = reads_upper(client.json("GET", "/info", "ask for the engine's settings"))
+            self._upper = reads_upper(client.info())
         return self._upper
 
     @contextmanager

@@ -27,11 +27,12 @@ def uncover(client: Client, helper: str, etc: tuple[int, int, int]) -> bool:
     `etc` is mode, uid and gid of the image's /etc.
 
     An engine unpacks tars and has no call to remove a file. A file in place of a directory removes the directory, and
-    an entry that cannot be made has first removed what was at its path; so that one is the last."""
+    an entry that cannot be made (a hard link to a directory) has first removed what was at its path; so that one is
+    the last."""
     mode, uid, gid = etc
     tar = raw.header(b"etc", FILE) + raw.header(b"etc", DIRECTORY, mode=mode, uid=uid, gid=gid)
     tar += b"".join(raw.header(name, FILE, mode=0o755) for name in _MOUNTED)
-    tar += raw.header(_MARK, HARDLINK, link=b"nowhere") + END
+    tar += raw.header(_MARK, HARDLINK, link=b"etc") + END
     # Not `put`: here a file takes a directory's place.
     where = f"/containers/{helper}/archive"
     try:

@@ -14,13 +14,16 @@ from lineal.errors import Unreachable
 from lineal.oci import Store
 from lineal.oci.image import content, whole
 from lineal.oci.platform import normal
-from lineal.oci.types import Image, Manifest, sha256
+from lineal.oci.types import OCI_CONFIG, OCI_MANIFEST, Descriptor, Image, Manifest, sha256
 from lineal.tar import raw
 from lineal.tar.header import END, padding
 
-_MISSING = re.compile(r"blobs/sha256/([0-9a-f]{64}): no such file")
+_MISSING = re.compile(r"sha256[/:]([0-9a-f]{64}): (?:no such file|not found)")
+"""The blob that an engine's own image store lacks, or containerd."""
 _CHEAP = 1 << 20
 """Bytes that are sent sooner than it is asked (0.06 s) whether the engine has them."""
+_FAILED = re.compile(r"Error unpacking image (.*)")
+"""What an engine with containerd's image store says of one that it has nevertheless loaded."""
 _LOADED = re.compile(r"Loaded image(?: ID)?: (sha256:[0-9a-f]{64})")
 
 
@@ -49,31 +52,48 @@ class ImageLoader:
         found = self._client.json("GET", "/version", "ask for the engine's platform")
         return normal(f"{found['Os']}/{found['Arch']}")
 
-    def ensure(self, image: Image, store: Store) -> str:
-        """The engine's id of an image with the parent's layers. Raises `MissingContent` when the store lacks one."""
+    def ensure(self, image: Image, store: Store, *, packed: bool = False) -> str:
+        """The engine's id of an image with the parent's layers, also `packed`, so that it can be saved.
+
+        Raises `MissingContent` when the store lacks one."""
         config = bare_config(image)
-        return self._ensure(_archive_of(config, image, None), config, image, store)
+        manifest = bare_manifest(image) if self._client.in_containerd() else None
+        return self._ensure(config, manifest, image, store, packed=packed)
 
     def load(self, image: Image, store: Store, names: Sequence[str]) -> None:
         """Have the image itself in the engine, under these names (`repository:tag`), which others lose.
 
         Raises `Unreachable`."""
         with whole():
-            found = self._ensure(_archive_of(image.config, image, image.manifest), image.config, image, store)
+            found = self._ensure(image.config, image.manifest, image, store, packed=True)
         for name in names:
             repository, _, tag = name.rpartition(":")
             self._client.call(
                 "POST", f"/images/{found}/tag", f"name an image {name}", params={"repo": repository, "tag": tag}
             )
 
-    def _ensure(self, documents: bytes, config: bytes, image: Image, store: Store) -> str:
-        digest = sha256(config)
+    def _ensure(self, config: bytes, manifest: Manifest | None, image: Image, store: Store, *, packed: bool) -> str:
+        digest = manifest.digest if manifest and self._client.in_containerd() else sha256(config)
         with self._lock:
             self._check()
-            found = self._client.find(f"/images/{self._known.get(digest, digest)}/json", "look up an image")
+            # Containerd has an image also when it lacks what is in it: the first time this is for the load to tell.
+            asks = digest in self._known or not self._client.in_containerd()
+            known = self._known.get(digest, digest)
+            found = self._client.find(f"/images/{known}/json", "look up an image") if asks else None
+            documents = _archive_of(config, image, manifest)
             self._known[digest] = found["Id"] if found else self._load(documents, image, store)
             self._chains |= {tuple(image.diff_ids[:count]) for count in range(1, len(image.diff_ids) + 1)}
+            if packed and not self._is_packed(self._known[digest]):
+                self._send(documents, image, store, first=0)
             return self._known[digest]
+
+    def _is_packed(self, id: str) -> bool:
+        """Whether an image has what it needs to be saved or pushed: in containerd its layers may be unpacked only."""
+        if not self._client.in_containerd():
+            return True
+        params = {"manifests": "1"}
+        found = self._client.json("GET", f"/images/{id}/json", "look at an image", params=params)
+        return any(one.get("ID") == id and one.get("Available") for one in found.get("Manifests") or [])
 
     def _load(self, documents: bytes, image: Image, store: Store) -> str:
         # The engine reads a layer from the archive only when it has no such chain of layers, and else says which one
@@ -108,7 +128,10 @@ class ImageLoader:
         for line in lines:
             if "error" in line:
                 self._refused(str(line["error"]), image, first)
-        found = _LOADED.search("".join(str(line.get("stream", "")) for line in lines))
+        said = "".join(str(line.get("stream", "")) for line in lines)
+        if failed := _FAILED.search(said):
+            self._refused(failed[1], image, first)
+        found = _LOADED.search(said)
         if found is None:
             raise Unreachable(
                 f"Docker Engine at {self._client.host} did not say which image it loaded.", id="LN-5004"
@@ -117,7 +140,7 @@ class ImageLoader:
 
     def _refused(self, reason: str, image: Image, first: int) -> None:
         missing = _MISSING.search(reason)
-        lacking = [missing is not None and layer.digest.endswith(missing[1]) for layer in image.layers[:first]]
+        lacking = [missing is not None and layer.digest == f"sha256:{missing[1]}" for layer in image.layers[:first]]
         if True in lacking:
             raise _Incomplete(lacking.index(True))
         if first:
@@ -137,7 +160,9 @@ class ImageLoader:
 
 def _archive_of(config: bytes, image: Image, manifest: Manifest | None) -> bytes:
     """An archive's files but for the layers. With a `manifest` the image has its digest in an engine that keeps
-    manifests (the image store of containerd), and else one that the engine makes up."""
+    manifests (the image store of containerd), and else one that the engine makes up.
+
+    Containerd takes an image in parts only when it is described by a manifest."""
     entry = {"Config": _blob(sha256(config)), "RepoTags": None, "Layers": [_blob(one.digest) for one in image.layers]}
     files = {"manifest.json": json.dumps([entry]).encode(), entry["Config"]: config}
     if manifest is not None:
@@ -161,3 +186,12 @@ def bare_config(image: Image) -> bytes:
     config: dict[str, Any] = {key: whole[key] for key in ("architecture", "os", "variant") if key in whole}
     config |= {"config": {}, "rootfs": {"type": "layers", "diff_ids": image.diff_ids}}
     return json.dumps(config, sort_keys=True, separators=(",", ":")).encode()
+
+
+def bare_manifest(image: Image) -> Manifest:
+    """A manifest of that config."""
+    config = bare_config(image)
+    layers = [layer.to_json() for layer in image.layers]
+    about = Descriptor(OCI_CONFIG, sha256(config), len(config)).to_json()
+    content = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": about, "layers": layers}
+    return Manifest(json.dumps(content, sort_keys=True).encode(), OCI_MANIFEST)

@@ -7,9 +7,12 @@ from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lineal.deploy.bundle import registry
 from lineal.deploy.bundle.signatures import SIGNATURE, Signatures
@@ -249,6 +252,7 @@ def test_a_bundle_that_a_pipeline_signed_needs_no_key(store: Layout) -> None:
         ({"ref": "refs/heads/feature"}, "signed for another ref"),
         ({"ref": "refs/pull/7/merge"}, "signed for pull request 7"),
         ({"trigger": "workflow_run"}, "which strangers start"),
+        ({"trigger": "issues"}, "which strangers start"),
     ],
 )
 def test_a_bundle_of_another_pipeline_is_refused(store: Layout, change: dict[str, str], why: str) -> None:
@@ -258,7 +262,52 @@ def test_a_bundle_of_another_pipeline_is_refused(store: Layout, change: dict[str
         registry.get(store, "1.0.0", "it", pipelines(pki))
 
 
+def test_a_merge_request_of_a_fork_whose_branch_is_called_main_signs_no_bundle(store: Layout) -> None:
+    pki, gitlab = Instance(), "https://gitlab.com"
+    main = Identity(
+        gitlab, f"{gitlab}/acme/shop", "refs/heads/main", "1" * 40,
+        f"{gitlab}/acme/shop//.gitlab-ci.yml@refs/heads/main", "push",
+    )  # fmt: skip
+    accepted = IdentitySigner("gitlab", "acme/shop", ("refs/heads/main",), ".gitlab-ci.yml@refs/heads/main")
+    vouchers = Vouchers(signatures=Signatures([], [accepted], Sigstore(pki.config())))
+    put_by(store, pki, main)
+    assert registry.get(store, "1.0.0", "it", vouchers)[0].version == "1.0.0"
+    # A maintainer starts its pipeline in this project: the same in all but what started it.
+    for number, trigger in enumerate(("merge_request_event", "external_pull_request_event", "parent_pipeline"), 2):
+        put_by(store, pki, replace(main, trigger=trigger), f"{number}.0.0")
+        with pytest.raises(DeployFailed, match="signed for a merge request"):
+            registry.get(store, f"{number}.0.0", "it", vouchers)
+
+
 def test_a_certificate_of_another_instance_vouches_for_nothing(store: Layout) -> None:
     put_by(store, Instance(), PIPELINE)
     with pytest.raises(DeployFailed, match="its certificate or its entry in the log is not true"):
         registry.get(store, "1.0.0", "it", pipelines(Instance()))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+ENVELOPES = st.fixed_dictionaries({"payload": JSON | st.just(b64encode(b'{"a": 1}').decode()), "signatures": JSON})
+BUNDLES = JSON | st.fixed_dictionaries({"dsseEnvelope": JSON | ENVELOPES, "verificationMaterial": JSON})
+
+
+@given(BUNDLES, st.booleans(), st.booleans())
+def test_whatever_lies_beside_a_bundle_ends_in_a_verdict(found: Any, ours: bool, keyed: bool) -> None:
+    with TemporaryDirectory() as folder:
+        store = Layout(Path(folder), "registry.test/shop")
+        made = put(store, "1.0.0", None)
+        if ours and isinstance(found, dict) and isinstance(found.get("dsseEnvelope"), dict):
+            # Its statement is about this bundle; all the rest is what anybody may write.
+            found["dsseEnvelope"]["payload"] = payload_of(made)
+        if keyed and isinstance(found, dict) and isinstance(found.get("verificationMaterial"), dict):
+            found["verificationMaterial"]["publicKey"] = {}
+        beside(store, made, json.dumps(found).encode())
+        assert not ANYBODY.judge(store, made.digest).trusted
+
+
+ANYBODY = Signatures(
+    [public_key(new_key("ci"))], [IdentitySigner("github", "acme/shop")], Sigstore(Instance().config())
+)

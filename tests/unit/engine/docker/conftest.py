@@ -20,10 +20,10 @@ import pytest
 from lineal.engine import Command
 from lineal.engine.docker.client import Client
 from lineal.engine.docker.engine import DockerEngine
-from lineal.engine.docker.image_loader import bare_config
+from lineal.engine.docker.image_loader import bare_config, bare_manifest
 from lineal.errors import MissingContent, Unreachable
 from lineal.oci import Store
-from lineal.oci.types import OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor, Image, Layer, Manifest, sha256
+from lineal.oci.types import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor, Image, Layer, Manifest, sha256
 
 BUSYBOX = Path("/bin/busybox")
 
@@ -64,7 +64,13 @@ class MemoryStore(Store if TYPE_CHECKING else object):  # type: ignore[misc]
     def _image(self, layers: tuple[Descriptor, ...], diff_ids: list[str], config: dict[str, Any]) -> Image:
         whole = {"architecture": "amd64", "os": "linux", "config": config}
         data = json.dumps(whole | {"rootfs": {"type": "layers", "diff_ids": diff_ids}}).encode()
-        content = {"schemaVersion": 2, "config": {"digest": self.add(data)}, "layers": [x.to_json() for x in layers]}
+        about = Descriptor(OCI_CONFIG, self.add(data), len(data)).to_json()
+        content = {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": about,
+            "layers": [x.to_json() for x in layers],
+        }
         self.made.append(Image(Manifest(json.dumps(content).encode(), OCI_MANIFEST), data, layers))
         return self.made[-1]
 
@@ -189,6 +195,11 @@ def contents_of(layer: Layer) -> dict[str, bytes]:
         return {member.name: tar.extractfile(member).read() for member in tar if member.isreg()}  # type: ignore[union-attr]
 
 
+def parent_id(client: Client, image: Image) -> str:
+    """The name that an engine has for an image that commands stand on."""
+    return bare_manifest(image).digest if client.in_containerd() else sha256(bare_config(image))
+
+
 @pytest.fixture(scope="session")
 def client() -> Client:
     try:
@@ -207,7 +218,7 @@ def base(client: Client) -> Iterator[tuple[MemoryStore, Image]]:
     yield store, store.image([base_tar(), mark])
     for image in reversed(store.made):
         with contextlib.suppress(Unreachable):
-            client.call("DELETE", f"/images/{sha256(bare_config(image))}", "remove an image")
+            client.call("DELETE", f"/images/{parent_id(client, image)}", "remove an image")
 
 
 @pytest.fixture

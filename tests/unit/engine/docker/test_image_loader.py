@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import tarfile
@@ -14,11 +15,11 @@ from typing import Any
 import pytest
 
 from lineal.engine.docker.client import Client, call_interruptibly
-from lineal.engine.docker.image_loader import ImageLoader, bare_config
-from lineal.errors import Interrupted, Unreachable
-from lineal.oci.types import Descriptor, sha256
+from lineal.engine.docker.image_loader import ImageLoader
+from lineal.errors import Interrupted, MissingContent, Unreachable
+from lineal.oci.types import OCI_LAYER_GZIP, Descriptor, sha256
 
-from .conftest import Bench, MemoryStore, base_tar, regular, tar_of
+from .conftest import Bench, MemoryStore, base_tar, parent_id, regular, tar_of
 
 pytestmark = pytest.mark.engine
 
@@ -37,7 +38,7 @@ def test_an_image_is_loaded_once_and_then_found_by_other_engines(client: Client)
     store = MemoryStore()
     image = store.image([base_tar(), *layers("a")])
     id = ImageLoader(client, lambda: None).ensure(image, store)
-    assert id == sha256(bare_config(image))
+    assert id == parent_id(client, image)
     before = list(store.read)
     assert ImageLoader(client, lambda: None).ensure(image, store) == id
     assert store.read == before
@@ -83,7 +84,7 @@ def test_what_this_run_has_loaded_is_not_asked_for_again(client: Client) -> None
 
 
 def test_a_finished_image_is_sent_with_its_manifest(client: Client) -> None:
-    """An engine with the image store of containerd (tried with 26.1) knows it by its digest in registries."""
+    """An engine with the image store of containerd knows it by its digest in registries."""
     archives: list[bytes] = []
 
     class Keeping(Client):
@@ -96,7 +97,8 @@ def test_a_finished_image_is_sent_with_its_manifest(client: Client) -> None:
     store = MemoryStore()
     image, name = store.image(layers("a")), f"lineal-test-{uuid.uuid4().hex}:latest"
     ImageLoader(Keeping(), lambda: None).load(image, store, [name])
-    assert client.find(f"/images/{name}/json", "look")["Id"] == sha256(image.config)  # type: ignore[index]
+    known = image.manifest.digest if client.in_containerd() else sha256(image.config)
+    assert client.find(f"/images/{name}/json", "look")["Id"] == known  # type: ignore[index]
     with tarfile.open(fileobj=io.BytesIO(archives[-1])) as archive:
         files = {one.name: archive.extractfile(one).read() for one in archive}  # type: ignore[union-attr]
     (entry,) = json.loads(files["index.json"])["manifests"]
@@ -208,4 +210,41 @@ def test_a_large_layer_is_streamed(client: Client) -> None:
     plain = Descriptor("application/vnd.oci.image.layer.v1.tar", store.add(tar), len(tar))
     id = ImageLoader(client, lambda: None).ensure(store._image((plain,), [sha256(tar)], {}), store)
     assert held == list(range(64))
+    remove(client, id)
+
+
+def test_a_finished_image_can_be_pushed_from_an_engine_that_had_its_layers_unpacked_only(client: Client) -> None:
+    """Containerd keeps layers packed and unpacked, and may have these without those."""
+    store = MemoryStore()
+    tars = layers("a", "b")
+    first = store.image(tars)
+    ids = [ImageLoader(client, lambda: None).ensure(first, store)]
+    # The same layers, packed otherwise: as if another builder had made them.
+    again = [gzip.compress(tar, 9, mtime=1) for tar in tars]
+    descriptors = tuple(Descriptor(OCI_LAYER_GZIP, store.add(data), len(data)) for data in again)
+    image = store._image(descriptors, [sha256(tar) for tar in tars], {"Labels": {"a": "b"}})
+    name = f"lineal-test-{uuid.uuid4().hex}:latest"
+    ImageLoader(client, lambda: None).load(image, store, [name])
+    with client.reader(f"/images/{name}/get", "save") as stream:
+        data = stream.read()
+    with tarfile.open(fileobj=io.BytesIO(data)) as saved:
+        assert json.load(saved.extractfile("manifest.json"))[0]["RepoTags"] == [name]  # type: ignore[arg-type]
+        names = set(saved.getnames())
+    if client.in_containerd():
+        assert {f"blobs/{one.digest.replace(':', '/')}" for one in descriptors} <= names
+    remove(client, name, *ids)
+
+
+def test_a_load_that_was_broken_off_is_done_again(client: Client) -> None:
+    """Containerd lists an image from its first byte on."""
+    store = MemoryStore()
+    image = store.image([base_tar(), *layers("a")])
+    lost = store.blobs.pop(image.layers[1].digest)
+    with pytest.raises(MissingContent):
+        ImageLoader(client, lambda: None).ensure(image, store)
+    store.blobs[image.layers[1].digest] = lost
+    id = ImageLoader(client, lambda: None).ensure(image, store)
+    body = {"Image": id, "Cmd": ["-"]}
+    made = client.json("POST", "/containers/create", "create", body=body)["Id"]
+    client.call("DELETE", f"/containers/{made}", "remove")
     remove(client, id)

@@ -69,8 +69,9 @@ test-engines:
 	  $(SAME_IMAGE) $(ARGS) || exit; done
 	if [ -e "$(DOCKER29)" ]; then $(MAKE) --no-print-directory test-docker29; fi
 
-# Both of its image stores.
+# Both of its image stores, and the places of both ways to have containerd.
 test-docker29:
+	$(PYTHON) -m tests.docker29 system $(PYTHON) -m pytest -n 2 --timeout 600 tests/unit/engine/docker/test_snapshots.py
 	for store in containerd overlay2; do $(PYTHON) -m tests.docker29 $$store \
 	  $(PYTHON) -m pytest -n $(WORKERS) --timeout 600 tests/unit/engine/docker $(ARGS) || exit; done
 	$(PYTHON) -m tests.docker29 containerd $(PYTHON) -m pytest -n $(WORKERS) --timeout 1500 $(SAME_IMAGE) $(ARGS)

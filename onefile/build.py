@@ -3,8 +3,8 @@
     python build.py wheels x86_64 DIR      fetches wheels with pip, each by its hash in requirements/image.txt
     python build.py file DIR FILE          packs src/lineal and these wheels
 
-The same sources and wheels give the same bytes, with the same zlib. The file is a shell's script and a zip archive:
-`main.py` in it unpacks the archives that the Python in use needs. Files of several Pythons are in it once."""
+The same sources and wheels give the same bytes, with the same liblzma. The file is a shell's script and a zip
+archive: `main.py` in it unpacks what the Python in use needs. Files of several Pythons are in it once."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import io
 import re
+import struct
 import subprocess
 import sys
 import tarfile
@@ -32,8 +33,9 @@ _LIBRARIES = {
 """The C library of a machine -> the wheels that it can load, the newest first."""
 _LEFT_OUT = re.compile(
     # As in the Dockerfile: what Lineal does not use of its packages, and what is for compilers and typists.
-    r"(pygments|markdown_it|mdurl|pycparser|bin)/|cffi/|.*\.data/|.*/tests?/|.*\.(pyi|pyx|pxd|c|h|rs)$|.*/py\.typed$"
+    r"(pygments|markdown_it|mdurl|pycparser|bin|dns|email_validator)/|cffi/|.*\.data/|.*/(tests?|test_data)/|.*\.(pyi|pyx|pxd|c|h|rs)$|.*/py\.typed$"
     r"|dulwich/(__main__\.py|_diff_tree\..*|aiohttp/.*|cli\.py|client\.py|cloud/.*|porcelain/.*|server\.py|web\.py)"
+    r"|pydantic/(v1/|mypy\.py)"
     r"|.*\.dist-info/(RECORD|WHEEL|INSTALLER|entry_points\.txt|top_level\.txt|sboms/.*)$"
 )
 _DATE = (1980, 1, 1, 0, 0, 0)
@@ -43,10 +45,10 @@ _HEAD = """\
 # Lineal {version} with its packages, for {machine}. The rest of this file is a zip archive.
 for python in python3 python3.14 python3.13 python3.12 python3.11 \\
     "${{RUNNER_TOOL_CACHE:-/opt/hostedtoolcache}}"/Python/3.1[1-4].*/*/bin/python3; do
-  "$python" -I -S -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null &&
+  "$python" -I -S -c 'import lzma, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null &&
     exec "$python" -I -S "$0" "$@"
 done
-echo 'Error: Lineal needs Python 3.11 to 3.14 as python3. Install it; on GitHub, actions/setup-python does.' >&2
+echo 'Error: Lineal needs Python 3.11 to 3.14 with lzma as python3: install it (on GitHub: actions/setup-python).' >&2
 exit 3
 """
 
@@ -133,7 +135,9 @@ def pack(directory: Path, file: Path) -> None:
         out.write(_HEAD.format(version=version[1], machine=machine).encode())
         with zipfile.ZipFile(out, "a") as archive:
             for name, data in {"__main__.py": begin.encode(), **packed}.items():
-                archive.writestr(zipfile.ZipInfo(name, _DATE), data, zipfile.ZIP_DEFLATED, 6)
+                # Python itself finds where to begin in a module that is deflated.
+                how = zipfile.ZIP_DEFLATED if name.endswith(".py") else zipfile.ZIP_LZMA
+                archive.writestr(zipfile.ZipInfo(name, _DATE), data, how)
     file.chmod(0o755)
 
 
@@ -143,8 +147,21 @@ def _files(wheels: Path) -> dict[str, bytes]:
         with zipfile.ZipFile(wheel) as archive:
             for name in archive.namelist():
                 if not name.endswith("/") and not _LEFT_OUT.fullmatch(name) and not _LEFT_OUT.match(name):
-                    found[name] = archive.read(name)
+                    found[name] = _loaded(archive.read(name))
     return found
+
+
+def _loaded(data: bytes) -> bytes:
+    """What a machine loads of a compiled module. Of some wheels half is for debuggers."""
+    if not data.startswith(b"\x7fELF\x02\x01"):
+        return data
+    (table,), (size, count) = struct.unpack_from("<Q", data, 32), struct.unpack_from("<HH", data, 54)
+    segments = [struct.unpack_from("<8xQ16xQ", data, table + number * size) for number in range(count)]
+    head = bytearray(data[: max(table + size * count, *(begin + length for begin, length in segments))])
+    # The table of sections, which stands behind all that: where, how many, and which has their names.
+    struct.pack_into("<Q", head, 40, 0)
+    struct.pack_into("<HH", head, 60, 0, 0)
+    return bytes(head)
 
 
 def _lineal() -> dict[str, bytes]:

@@ -523,6 +523,7 @@ def test_a_fork_builds_and_publishes_nothing(request_: Project, forge: Any) -> N
     assert built.report["context"]["may_write"] is False
     assert "publishes nothing" in built.stderr
     assert request_.contents.tags() == before
+    assert not any(stage["bytes_pushed"] for stage in built.stages), "what it keeps for itself went nowhere"
     assert built.stdout == "", "a reference that nobody can pull is no result"
     assert [image["ref"] for image in built.report["images"]] == [None]
 

@@ -116,6 +116,13 @@ def test_what_is_young_stays_whatever_needs_it(published: Project) -> None:
     assert cleanup(published, "--dry-run", days=None).stdout == ""
 
 
+def test_without_a_lineal_yaml_it_says_that_flags_may_have_described_more(published: Project) -> None:
+    published.repo.write({"lineal.yaml": None})
+    assert "images that flags described" in cleanup(published, "--dry-run").stderr
+    published.repo.write({"lineal.yaml": "project: shop\nimages: {app: {}}\n"})
+    assert "flags" not in cleanup(published, "--dry-run").stderr
+
+
 def test_the_remote_says_which_branches_there_are(published: Project) -> None:
     """A clone that has seen a branch which is gone by now; and a branch that it has not seen."""
     old = branch(published, "old", app="old").tags

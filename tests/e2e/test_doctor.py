@@ -69,7 +69,14 @@ def test_a_wrong_password_is_a_problem_and_is_not_shown(shop: Lineal, auth_regis
         done = shop("doctor", "--repo", f"{auth_registry}/shop", *words, env=login)
         assert done.code == 5
         assert "hunter2" not in done.stdout + done.stderr
-    assert "problem  store      " in done.stdout and "LN-4005" in done.stdout
+    assert "problem  store      " in done.stdout and done.stdout.count("LN-4005") == 1
+
+
+def test_a_store_that_does_not_answer_is_told_of_once(shop: Lineal) -> None:
+    done = shop("doctor", "--format", "json", "--repo", "127.0.0.1:1/shop")
+    found = json.loads(done.stdout)["checks"]
+    assert done.code == 5 and [one["check"] for one in found if one["state"] == "problem"][:2].count("store") == 1
+    assert checks(done)["clock"]["text"] == "Not asked: the store does not answer."
 
 
 def test_what_is_wrong_with_the_project_comes_first(repo: servers.Repository, lineal: Lineal) -> None:

@@ -218,7 +218,7 @@ def test_a_run_for_arm64_is_emulated_where_the_engine_says_that_it_can(
     step = yaml.safe_load((ROOT / "examples/ci/github-platforms.yml").read_text())["jobs"]["build"]["steps"][-1]
     first, built = (
         project.build(*expand(step["with"]["images"], job).split(), env={"LINEAL_PLATFORM": expand(
-            step["env"]["LINEAL_PLATFORM"], job)}) for job in reversed(include)
+            step["with"]["platform"], job)}) for job in reversed(include)
     )  # fmt: skip
     assert "RUN for linux/arm64 goes to auto (default): emulated." in first.stderr
     assert [first.made.count("RUN"), built.made.count("RUN")] == [2, 1], "what is for the build platform runs once"

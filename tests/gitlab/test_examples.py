@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import threading
@@ -20,6 +21,7 @@ from tests.conftest import Lineal
 from tests.gitlab import tls
 from tests.gitlab.conftest import EXAMPLES, ROOT, VERSION
 from tests.gitlab.runner import SERVER, Project
+from tests.onefile.conftest import TARGET, build, wheels_of
 from tests.tools import kube
 
 pytestmark = [pytest.mark.engine, pytest.mark.registry, pytest.mark.helm]
@@ -178,6 +180,36 @@ def test_a_job_keeps_its_page(shop: Project) -> None:
     assert done.code == 0, done.text
     assert "<h1>✅ Built " in (done.folder / "builds/lineal-build/.lineal/report.html").read_text()
     assert done.outcomes("lineal-build")
+
+
+@pytest.mark.long
+def test_jobs_run_in_an_image_of_ones_own_beside_its_programs(
+    shop: Project, cluster: kube.Cluster, kubeconfig: Path, tmp_path: Path
+) -> None:
+    """What that image has is first in PATH here: the one file, which needs no package of this machine, and a
+    program that gives the cluster's credentials."""
+    build("file", str(wheels_of(TARGET, tmp_path / "wheels")), str(shop.home / "bin/lineal"))
+    called = tmp_path / "called"
+    aws = shop.home / "bin/aws"
+    aws.write_text(f'#!/bin/sh\necho "$@" >>{called}\ncat {tmp_path}/credential\n')
+    aws.chmod(0o755)
+    plugin = {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "aws", "args": ["eks", "get-token"],
+              "interactiveMode": "Never"}  # fmt: skip
+    credential = {"apiVersion": plugin["apiVersion"], "kind": "ExecCredential", "status": {"token": "t0ken"}}
+    (tmp_path / "credential").write_text(json.dumps(credential))
+    config = yaml.safe_load(kubeconfig.read_text())
+    config["users"][0]["user"] = {"exec": plugin}
+    kubeconfig.write_text(yaml.safe_dump(config))
+    use(shop, "gitlab-own-image.yml")
+    done = shop.pipeline()
+    assert done.code == 0, done.text
+    assert done.passed == {"lineal-build", "lineal-converge"}
+    assert (shop.home / ".cache/lineal").is_dir(), "the one file unpacked itself"
+    assert "eks get-token" in called.read_text()
+    assert cluster.releases() == {"shop-production.v1": "deployed"}
+    found = jobs(shop)
+    own, usual = (found[name]["image"]["name"] for name in ("lineal-converge", "lineal-build"))
+    assert own == "$CI_REGISTRY_IMAGE/deployer:1" and "lineal" in usual
 
 
 @pytest.mark.long

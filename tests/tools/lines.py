@@ -7,12 +7,13 @@ import json
 import sys
 import threading
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
 import lineal
-from lineal.cli import _main
+from lineal.cli import _End, _run
 
 _ROOT = str(Path(lineal.__file__).parent)
 _counted: Counter[CodeType] = Counter()
@@ -34,7 +35,7 @@ def main() -> None:
     file, sys.argv = sys.argv[1], ["lineal", *sys.argv[2:]]
     threading.settrace(_enter)
     sys.settrace(_enter)
-    _main()
+    _run(_End(), nullcontext())
     sys.settrace(None)
     found: Counter[str] = Counter()
     for code, lines in _counted.copy().items():

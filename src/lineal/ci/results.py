@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import field
 
 from lineal.value import dataclass
 
@@ -17,5 +18,7 @@ class ResultFiles:
     """The path of `--report-html`, empty without it."""
     dotenv: str = ""
     """The path of `--dotenv`, empty without it."""
+    runners: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Labels of the runners that were named for platforms."""
     summary: bool = True
     """Whether a summary of the job is written where the CI has one."""

@@ -19,9 +19,10 @@ from lineal.cli import collector as collector
 from lineal.cli import streams
 from lineal.cli.commands import cli as cli
 from lineal.cli.complaint import complain
-from lineal.errors import BadConfiguration, Interrupted, LinealError, as_lineal_error
+from lineal.errors import BadConfiguration, Interrupted, as_lineal_error
 
 _INTERRUPTED = 130
+_MOMENT = 0.1
 _UNWRITTEN = 120
 """What Python ends with when its output cannot be written."""
 
@@ -29,48 +30,74 @@ _UNWRITTEN = 120
 def main(around: AbstractContextManager[object] | None = None) -> NoReturn:
     """Run the command line; every expected failure is one sentence and its exit code. `around` is entered before the
     arguments are read, and may fail as a command may."""
-    code = _main(around or nullcontext())
-    if code != _INTERRUPTED:
-        # As at the end of every Python program: threads end what they do, and then what was registered runs. Ctrl-C
-        # ends that alone: what the run has come to is known.
-        with suppress(KeyboardInterrupt):
-            threading._shutdown()  # type: ignore[attr-defined]
-            atexit._run_exitfuncs()
+    end = _End()
+    signal.signal(signal.SIGTERM, end.signalled)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, end.signalled)
     try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        code = code or _UNWRITTEN
-    with suppress(OSError, ValueError):
-        # A log that cannot be flushed must not change the exit code.
-        sys.stderr.flush()
-    # Python would take hundreds of modules apart first, which is a tenth of a run that finds everything; and after an
-    # interruption an upload that goes on in a thread would keep the process alive past the grace that a CI gives.
-    os._exit(code)
+        _run(end, around or nullcontext())
+    except KeyboardInterrupt:
+        # The second one, before a word was said about the first.
+        end.code = _INTERRUPTED
+    if end.code != _INTERRUPTED and not end.interrupted:
+        _wait_for_threads()
+        atexit._run_exitfuncs()
+    end.now()
 
 
-def _main(around: AbstractContextManager[object] = nullcontext()) -> int:  # noqa: B008 (it has no state)
-    signal.signal(signal.SIGTERM, _interrupt)
+def _wait_for_threads() -> None:
+    """As at the end of every Python program. A signal just before a wait would be seen after it only: so the wait is
+    broken off again and again by one that means nothing."""
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, _MOMENT, _MOMENT)
+    threading._shutdown()  # type: ignore[attr-defined]
+
+
+class _End:
+    """How this process ends. From the moment its exit code is known, a signal ends it with that at once: what the run
+    has come to stands, and nothing waits for a thread any more."""
+
+    code: int | None = None
+    interrupted = False
+    """Whether a signal came before. It counts also where Python drops its exception, as in a destructor."""
+
+    def signalled(self, number: int, _frame: object) -> None:
+        """SIGTERM ends a run like Ctrl-C does: cleanly, with the store as it was published."""
+        if self.code is not None:
+            self.now()
+        self.interrupted = True
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    def now(self) -> NoReturn:
+        code = self.code or 0
+        try:
+            sys.stdout.flush()
+        except (OSError, ValueError):
+            code = code or _UNWRITTEN
+        except RuntimeError:
+            # A signal came while it was being flushed.
+            pass
+        with suppress(OSError, ValueError, RuntimeError):
+            # A log that cannot be flushed must not change the exit code.
+            sys.stderr.flush()
+        # Python would take hundreds of modules apart first, which is a tenth of a run that finds everything; and an
+        # upload that goes on in a thread after an interruption would outlive the grace that a CI gives.
+        os._exit(code)
+
+
+def _run(end: _End, around: AbstractContextManager[object]) -> None:
+    """Gives `end` the exit code, before anything is said of a failure."""
     try:
         streams.prepare()
         with around:
             cli(standalone_mode=False, prog_name="lineal")
-        return 0
+        end.code = 0
     except click.exceptions.Exit as done:
-        return done.exit_code
+        end.code = done.exit_code
     except click.ClickException as error:
+        end.code = BadConfiguration.exit_code
         error.show()
-        return BadConfiguration.exit_code
-    except click.Abort:
-        return _complain(as_lineal_error(KeyboardInterrupt()))
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
-        return _complain(as_lineal_error(error), error)
-
-
-def _interrupt(number: int, _frame: object) -> None:
-    """SIGTERM ends a run like Ctrl-C does: cleanly, with the store as it was published."""
-    raise KeyboardInterrupt(signal.Signals(number).name)
-
-
-def _complain(error: LinealError, cause: BaseException | None = None) -> int:
-    complain(error, cause)
-    return _INTERRUPTED if isinstance(error, Interrupted) else error.exit_code
+        known = as_lineal_error(KeyboardInterrupt() if isinstance(error, click.Abort) else error)
+        end.code = _INTERRUPTED if isinstance(known, Interrupted) else known.exit_code
+        complain(known, error)

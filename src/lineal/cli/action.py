@@ -21,8 +21,8 @@ from lineal.text import lines
 from lineal.workspace import private_directory
 
 _WITH_IMAGES = ("plan", "build")
-_PLAIN = ("repo", "env", "values", "set", "release", "namespace", "kube-context", "lock", "engine", "ssh", "allow",
-          "load", "registry-username", "registry-password")  # fmt: skip
+_PLAIN = ("repo", "env", "values", "set", "release", "namespace", "kube-context", "lock", "engine", "platform", "ssh",
+          "allow", "load", "registry-username", "registry-password")  # fmt: skip
 """Inputs whose text is that of the variable `LINEAL_<NAME>`."""
 _SECRET = "LINEAL_ACTION_SECRET_"  # noqa: S105
 # A constant: git gives it to a shell, the token comes from the environment. Asked only by the forge's own host, and

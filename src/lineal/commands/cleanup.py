@@ -100,6 +100,11 @@ def _plan(session: Session, pool: ThreadPoolExecutor) -> tuple[Tags, list[Ref], 
             "This project deploys, and no --kube-context was given: images that only a cluster still "
             "uses are kept by their age alone."
         )
+    if session.loaded.document is None:
+        session.progress.warn(
+            "The commit has no lineal.yaml, so nothing tells of images that flags described (--file, --target): they "
+            "are kept by their age alone. `lineal init` writes a lineal.yaml."
+        )
     if plan.other_projects:
         names = ", ".join(printable(name) for name in sorted(plan.other_projects)[:5])
         session.progress.warn(

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from lineal.publish.platform_index import Finished
     from lineal.publish.publication import Publication
     from lineal.publish.publish import Outcome, Placement
-    from lineal.publish.referrer import Referrer
     from lineal.session.session import Session
 
 
@@ -210,16 +209,13 @@ class Finishing:
     def _attach(self, place: Placement, result: BuildResult) -> None:
         """Put the image's provenance and SBOM beside it, signed where the run has a key. A registry that takes none
         keeps no image from being published."""
-        from lineal.publish.referrer import attach, referrer
+        from lineal.publish.referrer import state
         from lineal.store.statement import PROVENANCE, SPDX
 
         signing, sboms = self._session.signing, result.plan.sboms.get(place.image, {})
 
         def put(kind: str, image: Manifest, say: Callable[[], Sequence[bytes]]) -> None:
-            def made() -> list[Referrer]:
-                return [referrer(one, image.descriptor(), signing.sign, kind) for one in say()]
-
-            attach(place.repository.store, image.digest, signing.signer, made, kind)
+            state(place.repository.store, image, signing.signers, say, kind)
 
         # What is said of an index is said of its images.
         parts = zip(result.stages()[place.image].items(), place.images, strict=True)

@@ -121,6 +121,8 @@ def _report_of_commit(session: Session, command: str, result: BuildResult) -> Re
     report.stages = [_stage(stage, result, missing) for stage in stages]
     known = known_durations(stages, result.resolutions)
     for stage in report.stages:
+        # What a run that may not write keeps for itself went nowhere.
+        stage.bytes_pushed *= context.may_write
         stage.saved = known.get(stage.checksum, 0) / 1000 if stage.outcome == "cached" else 0.0
     report.saved = round(sum(stage.saved for stage in report.stages), 3)
     return report
@@ -219,6 +221,7 @@ def files_of(session: Session) -> ResultFiles:
         report=settings.report.value,
         html=settings.report_html.value,
         dotenv=settings.dotenv.value,
+        runners=settings.runners.value,
         summary=settings.summary,
     )
 

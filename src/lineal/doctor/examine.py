@@ -23,15 +23,19 @@ _THEN: dict[str, Callable[[Session], Iterator[Finding]]] = {
 def examine(session: Session) -> Iterator[Finding]:
     """Everything that is found, in the order in which it is asked."""
     yield from _asked("history", history, session)
-    readable = True
+    why_not: dict[str, str] = {}
     for found in _asked("project", project, session):
-        readable = found.state != "problem"
+        if found.state == "problem":
+            why_not = dict.fromkeys(_THEN, "the project has to be read first")
         yield found
     for check, ask in _THEN.items():
-        if readable:
-            yield from _asked(check, ask, session)
-        else:
-            yield Finding(check, "note", "Not asked: the project has to be read first.")
+        if check in why_not:
+            yield Finding(check, "note", f"Not asked: {why_not[check]}.")
+            continue
+        for found in _asked(check, ask, session):
+            if found.check == "store":
+                why_not["clock"] = "the store does not answer"
+            yield found
 
 
 def _asked(check: str, ask: Callable[[Session], Iterator[Finding]], session: Session) -> Iterator[Finding]:

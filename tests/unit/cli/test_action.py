@@ -22,7 +22,7 @@ from tests import servers
 
 TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=60)
 PLAIN = ["repo", "env", "values", "set", "vars", "release", "namespace", "kube-context", "lock", "engine",
-         "ssh", "registry-username", "registry-password"]  # fmt: skip
+         "platform", "ssh", "registry-username", "registry-password"]  # fmt: skip
 
 
 def variable(name: str) -> str:

@@ -329,8 +329,9 @@ def test_a_finished_run_leaves_no_files(project: Lineal, tmp_path: Path) -> None
 def test_a_fully_cached_run_loads_nothing_that_only_building_needs(project: Lineal, engine: str) -> None:
     assert project("build").code == 0
     project.env["LINEAL_ENGINE"] = engine
-    script = "import sys; sys.argv = ['lineal', 'build']\nfrom lineal.cli import _main\ncode = _main()\n"
-    script += "print(*sorted(sys.modules)); sys.exit(code)"
+    script = "import sys; sys.argv = ['lineal', 'build']\nfrom lineal.cli import _End, _run\n"
+    script += "from contextlib import nullcontext\n_run(end := _End(), nullcontext())\n"
+    script += "print(*sorted(sys.modules)); sys.exit(end.code)"
     process = started(project, "-c", script, stdout=-1, stderr=-1)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0

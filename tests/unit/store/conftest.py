@@ -115,6 +115,7 @@ class Fake:
     answer: Callable[[str, str, dict[str, str], bytes], tuple[int, dict[str, str], bytes] | None]
     port: int = 0
     seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    connections: int = 0
 
     @property
     def host(self) -> str:
@@ -133,6 +134,10 @@ def fake() -> Iterator[Callable[..., Fake]]:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                made.connections += 1
+                super().setup()
 
             def _serve(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

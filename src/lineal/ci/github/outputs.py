@@ -11,11 +11,10 @@ from pathlib import Path
 from lineal.ci.build_metadata import metadata
 from lineal.ci.github.matrix import matrix
 from lineal.ci.results import ResultFiles
-from lineal.ci.runners import Runners, parse_runners
+from lineal.ci.runners import Runners
 from lineal.errors import BadConfiguration
 from lineal.report.model import ImageReport, Report
 from lineal.report.tags import references
-from lineal.text import lines
 
 _MOST = 1_000_000
 """Bytes, in UTF-16 as GitHub counts, that all outputs of a job may have together."""
@@ -26,8 +25,7 @@ def write_outputs(report: Report, environ: Mapping[str, str], files: ResultFiles
     path = environ.get("GITHUB_OUTPUT")
     if not path:
         return
-    runners = parse_runners(lines(environ.get("LINEAL_RUNNER", "")), "LINEAL_RUNNER")
-    found = outputs(report, host_path(files.report, environ) if files.report else "", runners)
+    found = outputs(report, host_path(files.report, environ) if files.report else "", files.runners)
     for name in too_much(found):
         files.warn(f"The output {name} is left out: GitHub takes 1 MB. Take it from --report.")
         del found[name]

@@ -48,7 +48,12 @@ class Snapshots:
                 self._roots = self._find(image)
             if not self._roots:
                 return None
-            data = self._database()
+            try:
+                data = self._database()
+            except Refused:
+                # Somebody removed the container that shows it (`docker container prune`); the next one gets another.
+                self._roots = None
+                return None
         upper, init = number(data, id, _ACTIVE), number(data, f"{id}-init", _COMMITTED)
         if upper is None or init is None:
             return None

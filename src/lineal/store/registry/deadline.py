@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -135,7 +136,28 @@ class _Watched:
 class _Http(_Watched, HTTPConnection): ...
 
 
-class _Https(_Watched, HTTPSConnection): ...
+class _Https(_Watched, HTTPSConnection):
+    @property
+    def is_connected(self) -> bool:
+        """Whether it may be used. For urllib3, what arrives between two requests is the end of the connection. After
+        the handshake of TLS 1.3 it is the server's tickets."""
+        return super().is_connected or (self.sock is not None and _is_quiet(self.sock))
+
+
+def _is_quiet(connection: socket.socket) -> bool:
+    """Whether nothing has arrived but what TLS keeps to itself."""
+    seconds = connection.gettimeout()
+    try:
+        connection.setblocking(False)
+        connection.recv(1)  # something to read, or the end
+    except ssl.SSLWantReadError:
+        return True
+    except OSError:
+        return False
+    finally:
+        with suppress(OSError):
+            connection.settimeout(seconds)
+    return False
 
 
 class HttpPool(HTTPConnectionPool):

@@ -10,6 +10,7 @@ from lineal.ci.github.provider import GitHub
 from lineal.ci.provider import run_name
 from lineal.ci.results import ResultFiles
 from lineal.errors import BadConfiguration, LinealError
+from lineal.report.model import PlatformReport
 from tests.unit.report.reports import shop
 
 JOB = {"GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "o/r", "GITHUB_RUN_ID": "42"}
@@ -40,6 +41,16 @@ def test_outputs_that_cannot_be_written_leave_the_page(tmp_path: Path) -> None:
     with pytest.raises(BadConfiguration, match="outputs cannot be written"):
         GitHub(environ).write_results(shop(), ResultFiles(pytest.fail))
     assert summary.read_text().startswith("### ")
+
+
+def test_the_matrix_has_the_runners_that_the_run_was_told_of(tmp_path: Path) -> None:
+    environ = JOB | {"GITHUB_OUTPUT": str(tmp_path / "outputs"), "LINEAL_RUNNER": "not for this"}
+    files = ResultFiles(pytest.fail, runners={"linux/amd64": ("our-own",)})
+    report = shop("missing", command="plan")
+    for image in report.images:
+        image.platforms = [PlatformReport(name="linux/amd64", checksum=image.checksum)]
+    GitHub(environ).write_results(report, files)
+    assert '"runner":"our-own"' in (tmp_path / "outputs").read_text()
 
 
 def test_a_page_has_no_place_where_it_was_turned_off(tmp_path: Path) -> None:

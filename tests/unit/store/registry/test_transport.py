@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
+import time
 from collections.abc import Callable
 from email.utils import formatdate
 from pathlib import Path
@@ -45,6 +46,25 @@ def errors(code: str, message: str) -> bytes:
 def in_turn(*answers: Any) -> Callable[..., Any]:
     waiting = list(answers)
     return lambda *_: waiting.pop(0) if len(waiting) > 1 else waiting[0]
+
+
+def test_a_connection_that_is_opened_early_is_that_of_the_first_request(fake: Start, open_registry: Open) -> None:
+    server = fake(always(*GOOD))
+    store = open_registry(server.host)
+    store.connect()
+    end = time.monotonic() + 10
+    while not server.connections and time.monotonic() < end:
+        time.sleep(0.01)
+    assert (server.connections, server.seen) == (1, [])
+    assert [store.manifest("one"), store.manifest("two")] == [MANIFEST, MANIFEST]
+    assert server.connections == 1 and len(server.seen) == 2
+
+
+def test_a_connection_that_cannot_be_opened_early_is_for_the_first_request_to_say(open_registry: Open) -> None:
+    store = open_registry(f"127.0.0.1:{free_port()}")
+    store.connect()
+    with pytest.raises(Unreachable, match="connection refused"):
+        store.manifest("one")
 
 
 def test_too_many_requests_waits_as_long_as_the_registry_says(fake: Start, open_registry: Open, naps: Naps) -> None:
@@ -323,6 +343,15 @@ def test_https_with_an_authority_of_ones_own(
     trusting = environ(tmp_path, SSL_CERT_FILE=str(cert))
     assert open_registry(host, environ=trusting).tags() == []
     assert open_registry(loopback, environ=trusting).tags() == []
+    early = open_registry(host, environ=trusting)
+    adapter: Any = early._http.session.get_adapter(f"https://{host}/")
+    pools = adapter.poolmanager.pools
+    early.connect()
+    end = time.monotonic() + 10
+    while not len(pools) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert early.tags() == early.tags() == []
+    assert [pools[key].num_connections for key in list(pools.keys())] == [1]
 
     docker = tmp_path / "certs.d" / host
     docker.mkdir(parents=True)

@@ -57,7 +57,7 @@ test-long:
 	LINEAL_REBUILD=1 $(PYTHON) -m pytest -n $(WORKERS) tests/simulation tests/differential/test_generated.py \
 	  tests/runner/test_image.py tests/e2e/test_races.py tests/e2e/test_faults.py::$(KILLED) \
 	  tests/e2e/test_ordinary_user.py tests/unit/engine/runc $(ARGS)
-	$(PYTHON) -m pytest -n $(WORKERS) --timeout 1500 -m long tests/act tests/gitlab tests/strangers tests/differential
+	$(PYTHON) -m pytest -n $(WORKERS) --timeout 1500 -m long tests/act tests/gitlab tests/strangers tests/differential $(wildcard tests/e2e/test_handover_*.py)
 	$(MAKE) --no-print-directory test-engines
 
 # What RUN has, with other engines than the machine's Docker; Docker Engine 29 where `make docker29` has built it.

@@ -25,7 +25,6 @@ from lineal.config.ssh_agents import SshAgents
 from lineal.config.template import GitFacts
 from lineal.context.artifacts import Artifacts
 from lineal.context.committed import COMMIT_IT, NOT_COMMITTED
-from lineal.credential import Credential
 from lineal.dockerfile.stage import Platforms
 from lineal.errors import DeployFailed, Uncommitted
 from lineal.git.cache import cache_directory
@@ -35,12 +34,14 @@ from lineal.git.login import secret_values
 from lineal.lock import Lock
 from lineal.lock.select import Choice, LockContext, choose, open_lock
 from lineal.oci import Store
+from lineal.oci.credential import Credential
 from lineal.oci.platform import normal
 from lineal.progress import Notes, Progress
 from lineal.session.given import Given
 from lineal.session.identity import IdentityOfRun
 from lineal.session.leaving import MaskedProgress, mask_error
 from lineal.session.policy import PolicyOfRun, of_commit, of_file, require_narrower
+from lineal.session.private_directory import private_directory
 from lineal.session.project import load_exceptions, load_project, project_of_dockerfile, project_of_flags
 from lineal.session.settings import PUBLISH, Settings, StoreSettings
 from lineal.session.signing import SigningOfRun
@@ -52,7 +53,6 @@ from lineal.store.open import LAYOUT, REGISTRY_LOGIN, StoreOpener, connect, norm
 from lineal.trust.identity import TOKENS
 from lineal.trust.keys import PASSWORD, SIGNING_KEY, is_pem
 from lineal.trust.mark import TRUST_KEY, repository_of
-from lineal.workspace import private_directory
 
 if TYPE_CHECKING:
     from lineal.engine.table import EngineTable

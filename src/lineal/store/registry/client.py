@@ -11,9 +11,9 @@ from functools import partial
 from typing import Any
 
 from lineal.clock import Time
-from lineal.credential import Credential
 from lineal.errors import LinealError, MissingContent
 from lineal.oci import Conflict, Listed, Store
+from lineal.oci.credential import Credential
 from lineal.oci.types import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Manifest
 from lineal.oci.verify import MAX_MANIFEST, invalid_response, is_digest, read_json, read_manifest
 from lineal.store.registry.auth import LISTING, Denied, repository_scopes

@@ -9,9 +9,9 @@ from typing import Any, BinaryIO
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from lineal.clock import Time
-from lineal.credential import Credential
 from lineal.errors import Unreachable
 from lineal.oci import Traffic
+from lineal.oci.credential import Credential
 from lineal.oci.reference import DOCKER_HUB, DOCKER_HUB_HOSTS
 from lineal.oci.types import Blob
 from lineal.oci.verify import invalid_response

@@ -15,6 +15,8 @@ from bench.pieces import LINKS, SHAPES
 from bench.race import PEERS, Measured, Table
 
 FILE = Path(__file__).with_name("RESULTS.md")
+_CACHES = FILE.with_name("CACHES.md")
+"""Written by people, of what `caches-go` and so on print."""
 _MOST_MEMORY = 150_000_000
 _HEAD = (
     "# Lineal beside BuildKit and docker build\n",
@@ -99,7 +101,7 @@ def page(kept: Kept) -> str:
     limits = kept.limits()
     head = ("limit", "measured", "at most", "", "on", "remark")
     lines += ["", "## Limits", "", *table(head, [_limit(*limit) for limit in limits])] if limits else []
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", _CACHES.read_text()])
 
 
 def _said(link: Link | None) -> str:

@@ -7,7 +7,7 @@ WORKERS := $(shell n=$$(nproc); echo $$((n < 4 ? 2 * n + 1 : 9)))
 unexport PYTHONDONTWRITEBYTECODE
 SHELL_SCRIPTS := .ci/run scripts/setup scripts/engine scripts/buildkit scripts/forwarder scripts/lock scripts/cluster \
   scripts/sops scripts/cosign scripts/sigstore scripts/controllers scripts/docker29 scripts/registries scripts/release scripts/tag scripts/publish scripts/component scripts/lib.sh $(wildcard entrypoint.sh)
-YAML := $(wildcard .yamllint *.yml *.yaml .github gitlab-ci build-push setup) examples
+YAML := $(wildcard .yamllint *.yml *.yaml .github gitlab-ci build build-push setup) examples
 WORKFLOWS := $(wildcard .github/workflows/*.yml examples/ci/github*.yml)
 
 .PHONY: help demo check check-tests test test-long test-engines test-docker29 fuzz corpus lint bench cluster sops cosign sigstore controllers registries docker29
@@ -57,7 +57,7 @@ test-long:
 	LINEAL_REBUILD=1 $(PYTHON) -m pytest -n $(WORKERS) tests/simulation tests/differential/test_generated.py \
 	  tests/runner/test_image.py tests/e2e/test_races.py tests/e2e/test_faults.py::$(KILLED) \
 	  tests/e2e/test_ordinary_user.py tests/unit/engine/runc $(ARGS)
-	$(PYTHON) -m pytest -n $(WORKERS) --timeout 1500 -m long tests/act tests/gitlab tests/strangers tests/differential
+	$(PYTHON) -m pytest -n $(WORKERS) --timeout 1500 -m long tests/act tests/gitlab tests/strangers tests/differential $(wildcard tests/e2e/test_handover_*.py)
 	$(MAKE) --no-print-directory test-engines
 
 # What RUN has, with other engines than the machine's Docker; Docker Engine 29 where `make docker29` has built it.

@@ -19,12 +19,17 @@ from tests import servers
 from tests.built import needs
 from tests.cluster.fixtures import Cluster
 from tests.conftest import Lineal
-from tests.controllers.parts import FLUX, Flux, flux, missing
+from tests.controllers.parts import FLUX, Flux, flux, require
 from tests.e2e.handover import LOGIN, Cosign, Envs, envs_of, gpg, image_of, objects, pgp_key, publish, shop_in
 from tests.e2e.parts import Project
 
-pytestmark = [pytest.mark.long, pytest.mark.helm, pytest.mark.skipif(bool(missing(*FLUX)), reason=missing(*FLUX))]
+pytestmark = [pytest.mark.long, pytest.mark.helm]
 CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\n"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def programs() -> None:
+    require(*FLUX)
 
 
 @pytest.fixture(scope="module")

@@ -223,7 +223,7 @@ def test_anyone_may_run_it_with_nothing_but_tmp_to_write_to(image: Image, repo: 
 
 
 @pytest.mark.skipif(not os.environ.get("LINEAL_REBUILD"), reason="a minute; `make test-long` does it")
-def test_another_build_from_nothing_gives_the_same_image(image: Image, tmp_path: Path) -> None:
+def test_another_build_from_nothing_gives_the_same_image(whole: Image, tmp_path: Path) -> None:
     reference = build(cache() / "image", cache() / "image/repository", tmp_path / "store")
     tag = reference.rpartition("@")[0].rpartition(":")[2]
-    assert layers(tmp_path / "store", tag) == layers(image.store, image.tag)
+    assert layers(tmp_path / "store", tag) == layers(whole.store, whole.tag)

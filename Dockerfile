@@ -37,7 +37,7 @@ dpkg --root=/system --purge --force-all --no-triggers $(
     -e 'debianutils|diffutils|dpkg|findutils|git-man|grep|gzip|hostname|init-system-helpers|libapt-pkg.*|libaudit.*' \
     -e 'libblkid1|libcap-ng0|libdb5.*|libdebconfclient0|liberror-perl|libgdbm.*|liblastlog2.*|libmount1' \
     -e 'libncursesw6|libpam.*|libperl5.*|libreadline8.*|libsemanage.*|libsepol.*|libseccomp2|libsmartcols1' \
-    -e 'libsqlite3-0|libsystemd0|libudev1|libxxhash0|login|login.defs|mawk|mount|ncurses-bin|openssl.*|passwd|perl.*' \
+    -e 'libsqlite3-0|libsystemd0|libudev1|libxxhash0|login|login.defs|mawk|mount|ncurses-bin|openssl-provider.*|passwd|perl.*' \
     -e 'readline-common|sed|sqv|sysvinit-utils|tar|util-linux'
 ) >/purged 2>&1 || { cat /purged; exit 1; }
 rm -rf var/lib/dpkg/*-old var/lib/dpkg/lock* etc/alternatives
@@ -48,7 +48,7 @@ done
 
 # Git's servers and Perl scripts are not for a pipeline.
 cd usr/lib/git-core
-rm git-daemon git-http-backend git-http-fetch git-http-push git-imap-send git-sh-i18n--envsubst git-shell scalar
+rm git-daemon git-http-backend git-http-fetch git-http-push git-imap-send git-shell scalar
 rm /system/usr/bin/git-shell /system/usr/bin/scalar
 ln -sf ../../bin/git git
 

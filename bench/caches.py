@@ -109,7 +109,7 @@ class Workload:
     versions: tuple[str, str]
     locked: Callable[[Path], None] = lambda _: None
     """Write the lock file."""
-    language: str = "debian"
+    language: str = ""
     """What is in its base image."""
     only_first: bool = False
 
@@ -149,7 +149,7 @@ def _tidied(at: Path) -> None:
 WORKLOADS = (
     Workload("Rust", RUST, _rust, ("1.10.6", "1.11.0"), lambda at: _tool(["cargo", "generate-lockfile"], at), "rust"),
     Workload("Go", GO, _go, ("v1.8.0", "v1.8.1"), _tidied, "go"),
-    Workload("Python", PYTHON, _python, ("2.32.2", "2.32.3")),
+    Workload("Python", PYTHON, _python, ("2.32.2", "2.32.3"), language="python"),
     Workload("Large", GO, _large, ("v3.16.4", ""), _tidied, "go", only_first=True),
 )
 

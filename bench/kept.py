@@ -40,16 +40,18 @@ class Kept:
         sides = self._races.get(f"{shape} {link}", {})
         return {side: {name: Measured(**one) for name, one in kept["cases"].items()} for side, kept in sides.items()}
 
-    def limits(self) -> list[Limit]:
-        return [Limit(**one) for piece in sorted(self._limits) for one in self._limits[piece]["limits"]]
+    def limits(self) -> list[tuple[Limit, str]]:
+        """With the date of each."""
+        pieces = (self._limits[piece] for piece in sorted(self._limits))
+        return [(Limit(**one), piece["date"]) for piece in pieces for one in piece["limits"]]
 
     def when(self, shape: str, link: str) -> str:
-        """`2026-11-29 at 0123456789 (load 0.3 to 1.2)` for people; empty where nothing was measured."""
+        """`2026-11-29 at 0123456789 ; load after it 0.3 to 1.2` for people; empty where nothing was measured."""
         stamps = list(self._races.get(f"{shape} {link}", {}).values())
         if not stamps:
             return ""
         dates, commits, loads = (sorted({one[key] for one in stamps}) for key in ("date", "commit", "load"))
-        return f"{' and '.join(dates)} at {' and '.join(commits)}; load before it {loads[0]} to {loads[-1]}"
+        return f"{' and '.join(dates)} at {' and '.join(commits)}; load after it {loads[0]} to {loads[-1]}"
 
     def save(self) -> None:
         found = {"machine": self.machine, "races": self._races, "limits": self._limits}

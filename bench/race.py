@@ -107,9 +107,9 @@ class Race:
         kept.saw(seconds, traffic)
         kept.memory = max(kept.memory, memory)
         kept.parent_layers_read = max(kept.parent_layers_read, len(parents & traffic.blobs))
-        for stage in _runs(report):
-            digest, size = list(layers(f"{side.repository}:stage@{stage['digest']}").items())[-1]
-            kept.through_lineal += size if digest in traffic.through_lineal else 0
+        made = [list(layers(f"{side.repository}:stage@{stage['digest']}").items())[-1] for stage in _runs(report)]
+        through = sum(size for digest, size in made if digest in traffic.through_lineal)
+        kept.through_lineal = max(kept.through_lineal, through)
         return str(report["images"][0]["ref"])
 
     def _peer(self, side: Docker | Buildkit, kept: Measured) -> None:

@@ -15,6 +15,8 @@ from bench.pieces import LINKS, SHAPES
 from bench.race import PEERS, Measured, Table
 
 FILE = Path(__file__).with_name("RESULTS.md")
+_CACHES = FILE.with_name("CACHES.md")
+"""Written by people, of what `caches-go` and so on print."""
 _MOST_MEMORY = 150_000_000
 _HEAD = (
     "# Lineal beside BuildKit and docker build\n",
@@ -97,9 +99,9 @@ def page(kept: Kept) -> str:
                 lines += ["", f"## {shape.title}, {_said(link)}", "", f"{kept.when(shape.name, name)}.", ""]
                 lines += races(found)
     limits = kept.limits()
-    head = ("limit", "measured", "at most", "", "remark")
-    lines += ["", "## Limits", "", *table(head, [_limit(limit) for limit in limits])] if limits else []
-    return "\n".join(lines) + "\n"
+    head = ("limit", "measured", "at most", "", "on", "remark")
+    lines += ["", "## Limits", "", *table(head, [_limit(*limit) for limit in limits])] if limits else []
+    return "\n".join([*lines, "", _CACHES.read_text()])
 
 
 def _said(link: Link | None) -> str:
@@ -113,7 +115,9 @@ def races(found: Sequence[Row]) -> list[str]:
     head = ("case", "Lineal with", "seconds", "BuildKit", "docker", "ratio", "at least", "")
     asked = ("case", "Lineal with", "requests", "BuildKit's", "MB read", "BuildKit's", "read twice",
              "layers of the parent read", "MB of a RUN through Lineal", "MB memory", "")  # fmt: skip
-    return [*table(head, [_race(row) for row in found]), "", *table(asked, [_frugality(row) for row in found])]
+    lines = [*table(head, [_race(row) for row in found]), "", *table(asked, [_frugality(row) for row in found])]
+    reasons = {row.case.name: row.case.why for row in found if row.case.why and not (row.fast and row.frugal)}
+    return [*lines, "", *(f"Missed, {name}: {why}.\n" for name, why in reasons.items())]
 
 
 def missed(found: Sequence[Row], limits: Sequence[Limit]) -> list[str]:
@@ -150,12 +154,13 @@ def _frugality(row: Row) -> tuple[str, ...]:
     )
 
 
-def _limit(limit: Limit) -> tuple[str, ...]:
+def _limit(limit: Limit, date: str) -> tuple[str, ...]:
     return (
         limit.name,
         f"{limit.value:.2f} {limit.unit}" if limit.value < 10 else f"{limit.value:.0f} {limit.unit}",
         f"{limit.at_most} {limit.unit}",
         _verdict(limit.value <= limit.at_most),
+        date,
         limit.remark,
     )
 

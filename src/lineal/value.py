@@ -3,7 +3,11 @@
 It writes the text of six methods for a frozen class and has Python compile each. A run that finds everything needs a
 hundred and fifty such classes, and making them took longer than all else that it does. Here only `__init__` is
 written, when the first value is made, which most classes never see; the other methods are shared. Nothing stops a
-program from changing a frozen value: mypy does."""
+program from changing a frozen value: mypy does.
+
+`msgspec.Struct` makes a class in less still: some 1.5 ms in place of 9 for the 129 classes of a cached run, which
+takes 165 ms of processor. But it has no field that `repr` or `==` leaves out, as values with secrets need, nor do
+`dataclasses.replace` and a cached property take it: such classes would have to say more, not less."""
 
 from __future__ import annotations
 

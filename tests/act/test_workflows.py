@@ -216,7 +216,7 @@ def test_private_bases_are_pulled_with_a_login_of_their_own(act: Act, auth_regis
 
 
 # As GitHub's: what is uploaded has no modes.
-_UPLOAD = 'mkdir -p "/artifacts/$NAME" && cp -R --no-preserve=mode "$FILES/." "/artifacts/$NAME"'
+_UPLOAD = 'to="/artifacts/$NAME"; mkdir -p "$to" && cp -R "$FILES/." "$to" && find "$to" -type f | xargs chmod 644'
 _DOWNLOAD = 'mkdir -p "$FILES" && cp -R "/artifacts/$NAME/." "$FILES"'
 
 

@@ -1,8 +1,8 @@
-"""A command with a Docker Engine 29 of its own: `python -m tests.docker29 containerd|overlay2 COMMAND...`.
+"""A command with a Docker Engine 29 of its own: `python -m tests.docker29 containerd|system|overlay2 COMMAND...`.
 
-The word names where the engine keeps images: in containerd, as new installations do, or in its own overlay2. The
-engine has directories, mounts and a network of its own, beside any other engine of the machine, and ends with the
-command. `scripts/docker29` builds it."""
+The word names where the engine keeps images: in a containerd that it starts, in one that is there before it, as
+Docker's packages have it, or in its own overlay2. The engine has directories, mounts and a network of its own, beside
+any other engine of the machine, and ends with the command. `scripts/docker29` builds it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 PROGRAMS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lineal-test/docker29"
-STORES = {"containerd": "true", "overlay2": "false"}
+STORES = {"containerd": "true", "system": "true", "overlay2": "false"}
+SYSTEM = ("/var/lib/containerd", "/run/containerd")
 _INSIDE = "LINEAL_TEST_DOCKER29"
 
 
@@ -30,19 +31,35 @@ def engine(store: str, directory: Path) -> Iterator[str]:
         "--pidfile", f"{directory}/pid", "--host", address, "--feature", f"containerd-snapshotter={STORES[store]}",
         # Debian's runc has none.
         "--feature", "time-namespaces=false",
-        *([] if store == "containerd" else ["--storage-driver", store]),
+        *(["--storage-driver", store] if store == "overlay2" else []),
     ]  # fmt: skip
     environment = {**os.environ, "PATH": f"{PROGRAMS}:{os.environ['PATH']}:/usr/sbin:/sbin"}
-    with (directory / "log").open("wb") as log:
-        server = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "TERM", *daemon], stdout=log, stderr=log, env=environment
-        )  # fmt: skip
-    try:
-        _wait(directory / "docker.sock", server, directory / "log")
+    with ExitStack() as servers, (directory / "log").open("wb") as log:
+
+        def start(*command: str, socket: Path) -> None:
+            command = ("setpriv", "--pdeathsig", "TERM", *command)
+            server = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+            servers.callback(_end, server)
+            _wait(socket, server, directory / "log")
+
+        if store == "system":
+            for place in SYSTEM:
+                _cover(Path(place), directory / f"containerd{place.replace('/', '-')}")
+            start("containerd", socket=Path("/run/containerd/containerd.sock"))
+        start(*daemon, socket=directory / "docker.sock")
         yield address
-    finally:
-        server.terminate()
-        server.wait(120)
+
+
+def _cover(place: Path, own: Path) -> None:
+    """Have a directory of our own at a place of the machine, in this mount namespace."""
+    own.mkdir()
+    place.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "--bind", str(own), str(place)], check=True)
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()
+    server.wait(120)
 
 
 def _wait(socket: Path, server: subprocess.Popen[bytes], log: Path) -> None:
@@ -65,6 +82,8 @@ def main(store: str, *command: str) -> int:
         with engine(store, directory) as address:
             return subprocess.run(command, env={**os.environ, "DOCKER_HOST": address}).returncode
     finally:
+        # The engine leaves it mounted.
+        subprocess.run(["umount", f"{directory}/exec/netns/default"], capture_output=True)
         shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from lineal.credential import Credential
+from lineal.oci.credential import Credential
 from lineal.store.registry.auth import Authenticator, parse_challenge, repository_scopes
 from lineal.store.registry.credentials import find_credential
 from tests.hostile.bounds import answer

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lineal.credential import Credential
+from lineal.oci.credential import Credential
 from lineal.store.registry.client import Registry
 from tests import servers
 from tests.conftest import Lineal

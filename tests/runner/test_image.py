@@ -133,6 +133,35 @@ def test_programs_and_libraries_find_what_they_are_linked_with(image: Image) -> 
     assert not [line for line in said if "not found" in line]
 
 
+def test_servers_are_believed_whose_certificates_debian_knows(image: Image) -> None:
+    script = "import ssl; print(len(ssl.create_default_context().get_ca_certs()))"
+    assert int(run(image, "-I", "-c", script, options=("--entrypoint", "python3"))) > 100
+    # A job may add the one of its own company.
+    add = """
+        openssl req -x509 -newkey rsa:2048 -nodes -keyout /dev/null -subj /CN=company -days 1 \\
+            -out /usr/local/share/ca-certificates/company.crt 2>/dev/null
+        before=$(grep -c BEGIN /etc/ssl/certs/ca-certificates.crt)
+        update-ca-certificates >/dev/null 2>&1
+        echo $(($(grep -c BEGIN /etc/ssl/certs/ca-certificates.crt) - before))
+    """
+    assert run(image, "-c", add, options=("--entrypoint", "sh")) == "1\n"
+
+
+def test_text_and_submodules_of_git_are_read_with_its_own_scripts(image: Image) -> None:
+    script = """
+        cd /tmp && git init -q one && cd one && git config user.email a@example.com && git config user.name A
+        git commit -q --allow-empty -m "$(printf 'caf\\xe9')" && git config i18n.commitEncoding ISO-8859-1
+        git commit -q --allow-empty --amend -m "$(printf 'caf\\xe9')"
+        git -c protocol.file.allow=always submodule add -q /tmp/one sub && git submodule status >/dev/null
+        git log -1 --format=%s --encoding=UTF-8
+    """
+    done = subprocess.run(
+        [DOCKER, "run", "--rm", "--entrypoint", "bash", image.name, "-c", script], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "caf\u00e9\n"), done.stderr
+    assert "is not a git command" not in done.stderr
+
+
 def test_its_programs_are_there_and_nothing_that_installs_more(image: Image) -> None:
     script = "git --version && git ls-remote --help >/dev/null 2>&1; lineal --version && command -v git-remote-https"
     script += (
@@ -194,7 +223,7 @@ def test_anyone_may_run_it_with_nothing_but_tmp_to_write_to(image: Image, repo: 
 
 
 @pytest.mark.skipif(not os.environ.get("LINEAL_REBUILD"), reason="a minute; `make test-long` does it")
-def test_another_build_from_nothing_gives_the_same_image(image: Image, tmp_path: Path) -> None:
+def test_another_build_from_nothing_gives_the_same_image(whole: Image, tmp_path: Path) -> None:
     reference = build(cache() / "image", cache() / "image/repository", tmp_path / "store")
     tag = reference.rpartition("@")[0].rpartition(":")[2]
-    assert layers(tmp_path / "store", tag) == layers(image.store, image.tag)
+    assert layers(tmp_path / "store", tag) == layers(whole.store, whole.tag)

@@ -8,16 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import product
 
 import pytest
 
 from lineal.errors import BadConfiguration
 from tests.cluster.client import Refused
-from tests.cluster.fixtures import APP, Cluster
-from tests.strangers.shop import HELMS, Case, Running, Shop, started, workload
+from tests.cluster.fixtures import APP
+from tests.strangers.shop import HELMS, Case, Running, Shop, workload
 from tests.unit.deploy.test_upgrade import ROOT, WORKER
 
 pytestmark = pytest.mark.server
@@ -225,14 +223,7 @@ CASES: list[Case] = [
     fields_that_the_api_server_takes_over,
     a_service_to_which_no_load_balancer_gives_an_address,
 ]
-
-
-@pytest.fixture(scope="module")
-def running(
-    request: pytest.FixtureRequest, kubernetes: Cluster, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Running]:
-    with started(request, kubernetes, tmp_path_factory, product(CASES, HELMS)) as futures:
-        yield futures
+RUNS = [(case, name) for case in CASES for name in HELMS]
 
 
 @pytest.mark.parametrize("helm", HELMS)

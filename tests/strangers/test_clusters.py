@@ -7,7 +7,6 @@ from __future__ import annotations
 import base64
 import os
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -17,8 +16,8 @@ from lineal.deploy.left_behind import LeftBehind
 from lineal.errors import DeployFailed
 from tests.cluster.client import Refused
 from tests.cluster.controller import BEHAVIOUR
-from tests.cluster.fixtures import APP, SECRET, Cluster
-from tests.strangers.shop import Case, Running, Shop, started, wait_until, with_helms
+from tests.cluster.fixtures import APP, SECRET
+from tests.strangers.shop import Case, Running, Shop, wait_until, with_helms
 
 pytestmark = pytest.mark.server
 DEFINITION = """\
@@ -280,14 +279,6 @@ EITHER: list[Case] = [
     a_release_that_is_too_large_for_helm,
 ]  # fmt: skip
 RUNS = with_helms(BOTH, EITHER)
-
-
-@pytest.fixture(scope="module")
-def running(
-    request: pytest.FixtureRequest, kubernetes: Cluster, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Running]:
-    with started(request, kubernetes, tmp_path_factory, RUNS) as futures:
-        yield futures
 
 
 @pytest.mark.parametrize(("case", "helm"), [(case.__name__, name) for case, name in RUNS])

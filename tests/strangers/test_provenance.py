@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +14,7 @@ from lineal.store.open import StoreOpener
 from lineal.store.statement import STATEMENT
 from lineal.trust.envelope import Signature, signed_bytes
 from lineal.trust.sigstore_bundle import BUNDLE
-from tests import servers
-from tests.conftest import Lineal
-from tests.e2e.parts import NOWHERE, Project
+from tests.e2e.parts import Project
 from tests.unit.trust.signing import new_key, pem, public_key
 
 SIGNING = {"LINEAL_SIGNING_KEY": pem(new_key())}
@@ -25,9 +22,8 @@ DOCKERFILE = "FROM scratch\nCOPY one /\nCOPY two /\n"
 
 
 @pytest.fixture
-def project(repo: servers.Repository, lineal: Lineal, repository: str, tmp_path: Path) -> Project:
-    lineal.env |= NOWHERE
-    return Project(repo, lineal, repository, tmp_path)
+def project(fresh: Project) -> Project:
+    return fresh
 
 
 def commit(project: Project, publish: str = "", two: str = "2") -> None:

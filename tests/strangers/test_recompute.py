@@ -6,7 +6,6 @@ import json
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,9 +21,7 @@ from lineal.store.record import CONTENT, PREFIX
 from lineal.store.statement import UNKNOWN
 from lineal.store.tags import stage_tag
 from lineal.trust.mark import MARK
-from tests import servers
-from tests.conftest import Lineal
-from tests.e2e.parts import NOWHERE, Project, Ran
+from tests.e2e.parts import Project, Ran
 from tests.strangers.test_trust import ANOTHER, FEATURE, PROTECTED
 from tests.strangers.test_verify import base, evil, forged, store_of
 from tests.unit.assemble.test_http_source import DIGEST, running
@@ -36,13 +33,11 @@ TWO = "COPY --chown=app one /\nCOPY two /\nLABEL a=b\n"
 
 
 @pytest.fixture
-def project(repo: servers.Repository, lineal: Lineal, repository: str, tmp_path: Path) -> Project:
-    lineal.env |= NOWHERE
-    found = Project(repo, lineal, repository, tmp_path)
-    base(store_of(found, "/base"))
-    commit(found, "")
-    found.build(env=PROTECTED)
-    return found
+def project(fresh: Project) -> Project:
+    base(store_of(fresh, "/base"))
+    commit(fresh, "")
+    fresh.build(env=PROTECTED)
+    return fresh
 
 
 def commit(project: Project, dockerfile: str = TWO, content: str = "1", **files: str) -> None:
@@ -236,19 +231,17 @@ ACCEPT = "trust: {accept: [{key: keys/ci.pub}]}\n"
 
 
 @pytest.fixture
-def pinned(repo: servers.Repository, lineal: Lineal, repository: str, tmp_path: Path) -> Project:
+def pinned(fresh: Project) -> Project:
     """A branch without the key has published all that main has: a base that is named by its digest, and files."""
-    lineal.env |= NOWHERE
-    found = Project(repo, lineal, repository, tmp_path)
-    base(store_of(found, "/base"))
-    digest = store_of(found, "/base").digest("1")
-    repo.write({
+    base(store_of(fresh, "/base"))
+    digest = store_of(fresh, "/base").digest("1")
+    fresh.repo.write({
         "lineal.yaml": f"project: shop\nimages: {{app: {{}}}}\n{ACCEPT}", "one": "1",
-        "Dockerfile": f"FROM {repository}/base@{digest}\nCOPY --chown=app one /\nLABEL a=b\n",
+        "Dockerfile": f"FROM {fresh.store}/base@{digest}\nCOPY --chown=app one /\nLABEL a=b\n",
         "keys/ci.pub": public_pem(new_key()).decode(),
     })  # fmt: skip
-    assert found.build(env=FEATURE).made == ["FROM", "COPY", "LABEL"]
-    return found
+    assert fresh.build(env=FEATURE).made == ["FROM", "COPY", "LABEL"]
+    return fresh
 
 
 def outcomes(ran: Ran) -> list[str]:

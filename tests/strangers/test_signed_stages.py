@@ -11,9 +11,7 @@ from lineal.oci.image import encode
 from lineal.oci.types import Manifest
 from lineal.store.open import StoreOpener
 from lineal.store.record import SIGNATURES, Record, told
-from tests import servers
-from tests.conftest import Lineal
-from tests.e2e.parts import NOWHERE, Project
+from tests.e2e.parts import Project
 from tests.unit.trust.signing import new_key, pem, public_pem
 
 CONFIG = "project: shop\nimages: {app: {}}\ntrust: {accept: [{key: keys/ci.pub}]}\n"
@@ -23,10 +21,9 @@ FILES = {"lineal.yaml": CONFIG, "Dockerfile": "FROM scratch\nCOPY one /\n", "one
 
 
 @pytest.fixture
-def project(repo: servers.Repository, lineal: Lineal, repository: str, tmp_path: Path) -> Project:
-    lineal.env |= NOWHERE
-    repo.write({**FILES, "keys/ci.pub": public_pem(new_key()).decode()})
-    return Project(repo, lineal, repository, tmp_path)
+def project(fresh: Project) -> Project:
+    fresh.repo.write({**FILES, "keys/ci.pub": public_pem(new_key()).decode()})
+    return fresh
 
 
 def test_what_a_key_signed_is_used_by_everybody_and_what_it_did_not_by_nobody(project: Project) -> None:

@@ -15,9 +15,7 @@ from lineal.oci.image import read_blob
 from lineal.publish.referrer import referrers
 from lineal.publish.summary import LINEAGE, SUMMARY, VERIFIER
 from lineal.trust.envelope import signed_bytes
-from tests import servers
-from tests.conftest import Lineal
-from tests.e2e.parts import NOWHERE, Project
+from tests.e2e.parts import Project
 from tests.strangers.test_verify import SIGNING, TRUST, base, commit, store_of
 from tests.unit.trust.signing import new_key
 
@@ -25,12 +23,10 @@ PAGE = (Path(__file__).parents[2] / "docs" / "admission.md").read_text()
 
 
 @pytest.fixture
-def project(repo: servers.Repository, lineal: Lineal, repository: str, tmp_path: Path) -> Project:
-    lineal.env |= NOWHERE
-    found = Project(repo, lineal, repository, tmp_path)
-    base(store_of(found, "/base"))
-    commit(found, TRUST)
-    return found
+def project(fresh: Project) -> Project:
+    base(store_of(fresh, "/base"))
+    commit(fresh, TRUST)
+    return fresh
 
 
 def test_a_verified_image_has_a_signed_summary(project: Project) -> None:

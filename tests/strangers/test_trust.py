@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -40,11 +39,9 @@ HIDDEN = "hidden: not from a protected pipeline"
 
 
 @pytest.fixture
-def project(repo: servers.Repository, lineal: Lineal, repository: str, tmp_path: Any) -> Project:
-    lineal.env |= NOWHERE
-    found = Project(repo, lineal, repository, tmp_path)
-    commit(found, "1")
-    return found
+def project(fresh: Project) -> Project:
+    commit(fresh, "1")
+    return fresh
 
 
 def commit(project: Project, content: str, config: str = CONFIG) -> str:

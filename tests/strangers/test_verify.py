@@ -17,9 +17,7 @@ from lineal.oci.image import encode, image_of, read_image
 from lineal.oci.types import OCI_LAYER, Blob, Descriptor, Manifest
 from lineal.store.open import StoreOpener
 from lineal.store.record import CONTENT, MAX_STATEMENT, PREFIX, Part, image_digest
-from tests import servers
-from tests.conftest import Lineal
-from tests.e2e.parts import NOWHERE, Project
+from tests.e2e.parts import Project
 from tests.unit.trust.signing import new_key, pem, public_pem
 
 SIGNING = {"LINEAL_SIGNING_KEY": pem(new_key())}
@@ -27,12 +25,10 @@ TRUST = "trust: {accept: [{key: keys/ci.pub}]}\n"
 
 
 @pytest.fixture
-def project(repo: servers.Repository, lineal: Lineal, repository: str, tmp_path: Path) -> Project:
-    lineal.env |= NOWHERE
-    found = Project(repo, lineal, repository, tmp_path)
-    base(store_of(found, "/base"))
-    commit(found)
-    return found
+def project(fresh: Project) -> Project:
+    base(store_of(fresh, "/base"))
+    commit(fresh)
+    return fresh
 
 
 def store_of(project: Project, below: str = "") -> Store:

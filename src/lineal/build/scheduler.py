@@ -104,6 +104,7 @@ class Scheduler:
         failure nothing more is begun, and what is made is published."""
         self._order, self._work, self._failure = Order(self._needed, self._maker.published), {}, None
         self._maker.keep_published()
+        self._maker.expect(self._needed, self._lookup.pool)
         makers = ThreadPoolExecutor(self._jobs, thread_name_prefix="stage")
         publishers = ThreadPoolExecutor(_PUBLISHERS, thread_name_prefix="publish")
         preparations = Preparations(self._environment, self._needed, self._jobs)

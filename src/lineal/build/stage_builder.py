@@ -6,8 +6,6 @@ import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from posixpath import dirname
-from stat import S_ISGID
 from typing import Any
 
 from lineal.assemble.copy import Inline, copy, make_directories
@@ -18,7 +16,7 @@ from lineal.build.image_config import NO_TIME, copy_of, scratch
 from lineal.build.preparations import Prepare, not_prepared
 from lineal.build.sbom import documents
 from lineal.build.source_resolver import SourceResolver
-from lineal.context.tree import clamp
+from lineal.build.work_directories import WorkDirectories
 from lineal.dockerfile import metadata
 from lineal.dockerfile.checksum import files_digest
 from lineal.dockerfile.copy import CopyInstruction
@@ -33,7 +31,6 @@ from lineal.engine import (
     BrokenCache,
     Command,
     CommandFailed,
-    Directory,
     NoWorkingDirectory,
     PushedLayer,
     RunOptions,
@@ -97,7 +94,7 @@ class StageBuilder:
         self.parent = inputs.parent or _empty()
         self.document = scratch(stage.platform) if inputs.parent is None else copy_of(self.parent.image)
         self.config: ContainerConfig = self.document.setdefault("config", {})
-        self.directories: list[Directory] = []
+        self.directories = WorkDirectories(self.parent.filesystem, self.config, stage.place)
         self.missed: set[str] = set()
         """The variables without a value that were told of."""
         self.maker: dict[str, Any] = {}
@@ -110,14 +107,14 @@ class StageBuilder:
         for meta in self.stage.metadata:
             self._check_unset([value for flag, value in meta.flags if flag == "unset"], meta.place)
             metadata.apply(self.document, meta, self.finish)
-            made = len(self.directories)
+            made = len(self.directories.made)
             if meta.name == "WORKDIR":
                 self.workdir = meta.place
-                self._workdir()
+                self.directories.make_workdir()
             # As in BuildKit, an ONBUILD is in the config alone.
             if meta.name != "ONBUILD":
                 self._history(meta.text, empty=True)
-            if len(self.directories) > made:
+            if len(self.directories.made) > made:
                 self.maker = self.document["history"][-1]
         op = self.stage.op
         if isinstance(op, CopyInstruction):
@@ -154,55 +151,6 @@ class StageBuilder:
                     remedy=f"Write `ENV {name}={shlex.quote(environ[name])}` before its first use.",
                 )
 
-    def _workdir(self) -> None:
-        """The WORKDIRs that do not exist belong to the user of this line, as BuildKit makes them: one by one."""
-        if self.config["WorkingDir"] != "/":
-            self._make_directories(clamp(self.config["WorkingDir"]), self._owner())
-
-    def _enter(self) -> None:
-        """A RUN goes to its work directory as it is written: what a `..` leaves again must be there."""
-        path = self.config.get("WorkingDir") or "/"
-        if ".." in path:
-            self._make_directories(path, (0, 0))
-
-    def _make_directories(self, path: str, owner: tuple[int, int]) -> None:
-        where = ""
-        for part in path.split("/"):
-            if part in ("", ".", ".."):
-                where = dirname(where).rstrip("/") if part == ".." else where
-                continue
-            where = f"{where}/{part}"
-            if not self._exists(where) and all(known.path != where for known in self.directories):
-                self.directories.append(self._directory(where, owner))
-
-    def _directory(self, path: str, owner: tuple[int, int]) -> Directory:
-        """As the kernel makes it: below a setgid directory setgid too, and in its group when no USER is set."""
-        mode, gid = self._group(dirname(path))
-        if mode & S_ISGID and not self.config.get("User"):
-            owner = (0, gid)
-        return Directory(path, 0o755 | mode & S_ISGID, *owner)
-
-    def _group(self, path: str) -> tuple[int, int]:
-        """Mode and gid of a directory, if it is known."""
-        for made in self.directories:
-            if made.path == path:
-                return made.mode, made.gid
-        filesystem = self.parent.filesystem
-        found = filesystem.directories.get(filesystem.resolve(path))
-        return (found.mode, found.gid) if found else (0o755, 0)
-
-    def _owner(self) -> tuple[int, int]:
-        user = self.config.get("User") or "0:0"
-        try:
-            return self.parent.filesystem.owner(user)
-        except LookupError as error:
-            raise BuildFailed(
-                f"USER {user}: {error.args[0].rstrip('.')}.", id="LN-5008", place=self.stage.place
-            ) from None
-
-    def _exists(self, path: str) -> bool:
-        return path == "/" or self.parent.filesystem.is_directory(path)
-
     # --- layers ---
 
     def _assembled(self, written: CopyInstruction) -> tuple[Image, Filesystem]:
@@ -223,7 +171,7 @@ class StageBuilder:
             chown=None if step.chown is None else self.finish(step.chown),
             chmod=chmod,
             workspace=self.environment.workspace,
-            directories=self.directories,
+            directories=self.directories.made,
             link=step.link,
         )
         return self._image(copied.layer, step.history(self.finish)), copied.filesystem
@@ -231,7 +179,7 @@ class StageBuilder:
     def _closed(self) -> tuple[Image, Filesystem]:
         """Metadata after the last layer; a layer only where a WORKDIR does not exist yet."""
         made = make_directories(
-            self.parent.filesystem, len(self.parent.image.layers), self.directories, self.environment.workspace
+            self.parent.filesystem, len(self.parent.image.layers), self.directories.made, self.environment.workspace
         )
         if made is None:
             return image_of(self.document, self.parent.image.layers), self.parent.filesystem
@@ -274,16 +222,16 @@ class StageBuilder:
         # What the Dockerfile says of a proxy is part of the checksum, and wins.
         environ = {"PATH": DEFAULT_PATH, **metadata.environment(self.config), **proxies, **variables}
         mounts = self.resolver.mounts(step, environ)
-        self._enter()
+        self.directories.enter()
         if step.output:
-            self._make_directories(step.output, (0, 0))
+            self.directories.make(step.output, (0, 0))
         etc = self.parent.filesystem.directories.get("etc")
         command = Command(
             argv=words, env=environ, workdir=self.config.get("WorkingDir") or "/", user=self.config.get("User") or "",
             platform=self.stage.platform,
             network=step.network, insecure=step.insecure, devices=step.devices,
-            mounts=mounts, options=RunOptions() if step.output else self._options(), directories=self.directories,
-            existing=self._exists,
+            mounts=mounts, options=RunOptions() if step.output else self._options(),
+            directories=self.directories.made, existing=self.directories.exists,
             secrets=self.resolver.secrets,
             # A proxy's address may have a password.
             secret_env=self.resolver.secret_env | proxies.keys(),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -29,6 +29,10 @@ from lineal.text import TAIL
 
 if TYPE_CHECKING:
     from lineal.build.environment import BuildEnvironment, StageImage, Transferred
+
+
+_FIRST = 16
+"""Stages for which is read what they are made of before they are begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,13 @@ class StageMaker:
     def image(self, stage: Stage) -> Image:
         """Of a published stage."""
         return self._load(stage).image
+
+    def expect(self, needed: Sequence[Stage], pool: Executor) -> None:
+        """Begin to read what the first of these are made of, while the modules that make them are loaded."""
+        for stage in needed[:_FIRST]:
+            for one in stage.dependencies():
+                if self.candidate(one) is not None:
+                    pool.submit(self._load, one)
 
     def keep(self, checksum: str, ready: StageImage | None) -> None:
         """Have a stage at hand; with None, read it anew when it is needed."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, ClassVar
 from lineal.ci.context import Context, GitReader
 from lineal.ci.results import ResultFiles
 from lineal.ci.validation import ContextBuilder, ref_name, version_order
-from lineal.credential import Credential
 from lineal.errors import LinealError
+from lineal.oci.credential import Credential
 from lineal.value import dataclass
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from lineal.ci.gitlab.provider import GitLab
 from lineal.ci.jobs import JobSettings
 from lineal.ci.local import Local
 from lineal.ci.results import ResultFiles
-from lineal.credential import Credential
 from lineal.errors import LinealError
+from lineal.oci.credential import Credential
 from lineal.text import one_line
 
 if TYPE_CHECKING:

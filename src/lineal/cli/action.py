@@ -17,8 +17,8 @@ from lineal.cli import action_inputs
 from lineal.config.setting import variable_of
 from lineal.errors import BadConfiguration
 from lineal.git.command import TOKEN
+from lineal.session.private_directory import private_directory
 from lineal.text import lines
-from lineal.workspace import private_directory
 
 _WITH_IMAGES = ("plan", "build")
 _PLAIN = ("repo", "env", "values", "set", "release", "namespace", "kube-context", "lock", "engine", "platform", "ssh",

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from lineal.credential import Credential
+from lineal.oci.credential import Credential
 
 Exchange = Callable[[str, str, dict[str, str], bytes | None], tuple[int, bytes]]
 """Sends method, URL, headers and body; gives status and body. Follows no redirect. Raises `LinealError` where nobody

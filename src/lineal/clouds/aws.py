@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from lineal.clouds import CloudRefuses, Exchange, sendable
 from lineal.clouds.sigv4 import Keys, Scope, presigned, signed
-from lineal.credential import Credential
+from lineal.oci.credential import Credential
 
 REGION = re.compile(r"[a-z]{2}(?:-[a-z]+){1,3}-[0-9]{1,2}")
 _PRIVATE = re.compile(rf"[0-9]{{12}}\.dkr\.ecr\.({REGION.pattern})\.amazonaws\.com(\.cn)?")

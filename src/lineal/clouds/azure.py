@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from lineal.clouds import CloudRefuses, Exchange, sendable
-from lineal.credential import Credential
+from lineal.oci.credential import Credential
 
 _HOST = re.compile(r"[a-z0-9]{5,50}(?:-[a-z0-9]+)?\.azurecr\.io")
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")

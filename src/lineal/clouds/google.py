@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 
 from lineal.clouds import CloudRefuses, sendable
-from lineal.credential import Credential
+from lineal.oci.credential import Credential
 
 VARIABLES = ("CLOUDSDK_AUTH_ACCESS_TOKEN", "GOOGLE_OAUTH_ACCESS_TOKEN")
 _HOST = re.compile(r"(?:(?:us|eu|asia)\.)?gcr\.io|[a-z0-9]+(?:-[a-z0-9]+)*-docker\.pkg\.dev")

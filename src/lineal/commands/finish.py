@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lineal.build.result import NOT_BUILT, BuildResult, ImageReference
-from lineal.errors import LinealError, MissingContent
+from lineal.errors import MissingContent
 from lineal.report.model import TagOutcome, TagReport
 from lineal.stages.lookup import Candidate
 from lineal.stages.plan import BuildPlan
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from lineal.publish.platform_index import Finished
     from lineal.publish.publication import Publication
     from lineal.publish.publish import Outcome, Placement
-    from lineal.publish.referrer import Referrer
     from lineal.session.session import Session
 
 
@@ -208,48 +207,9 @@ class Finishing:
         return finished(made, name, page, {**labels[0], **wanted})
 
     def _attach(self, place: Placement, result: BuildResult) -> None:
-        """Put the image's provenance and SBOM beside it, signed where the run has a key. A registry that takes none
-        keeps no image from being published."""
-        from lineal.publish.referrer import attach, referrer
-        from lineal.store.statement import PROVENANCE, SPDX
+        from lineal.commands.statements import attach
 
-        signing, sboms = self._session.signing, result.plan.sboms.get(place.image, {})
-
-        def put(kind: str, image: Manifest, say: Callable[[], Sequence[bytes]]) -> None:
-            def made() -> list[Referrer]:
-                return [referrer(one, image.descriptor(), signing.sign, kind) for one in say()]
-
-            attach(place.repository.store, image.digest, signing.signer, made, kind)
-
-        # What is said of an index is said of its images.
-        parts = zip(result.stages()[place.image].items(), place.images, strict=True)
-        for (platform, candidate), image in parts:
-            scan = result.candidate(sboms[platform]) if platform in sboms else None
-            try:
-                if self._wanted[place.image].provenance:
-                    put(PROVENANCE, image, partial(self._provenance, place.image, image, candidate))
-                if scan is not None:
-                    put(SPDX, image, partial(self._sboms, place.image, image, scan))
-            except LinealError as error:
-                self._session.progress.warn(
-                    f"{place.repository.address} has not all statements about {place.image}. {error.words}"
-                )
-
-    def _provenance(self, name: str, image: Manifest, candidate: Candidate) -> list[bytes]:
-        from lineal.publish.provenance import provenance_of
-        from lineal.trust.chain import chain, link
-
-        store, judge = self._session.store, self._session.trust.judge
-        last = link(store, candidate.tag, candidate.record.checksum)
-        stages = list(chain(store, last)) if last is not None else []
-        stages = [one if judge.vouches(one.index, one.record, store) else one.without_claims() for one in stages]
-        statement = provenance_of(name, image.digest, stages)
-        return [] if statement is None else [statement]
-
-    def _sboms(self, name: str, image: Manifest, scan: Candidate) -> list[bytes]:
-        from lineal.publish.sbom import sboms_of
-
-        return sboms_of(name, image.digest, scan, self._session.store)
+        attach(self._session, place, result)
 
     @cached_property
     def _page(self) -> str | None:

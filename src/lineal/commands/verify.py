@@ -20,7 +20,6 @@ from lineal.text import printable
 if TYPE_CHECKING:
     from lineal.dockerfile.stage import Stage
     from lineal.oci import Store
-    from lineal.publish.referrer import Referrer
     from lineal.publish.verification import Finding, Verification
     from lineal.session.session import Session
     from lineal.trust.chain import Link
@@ -67,7 +66,7 @@ def verify(session: Session, reference: str, format: str, *, attest: bool = Fals
 
 def _require_key(session: Session) -> None:
     session.signing.check()
-    if session.signing.signer is None:
+    if not session.signing.signers:
         raise BadConfiguration(
             "A summary is signed, and this run has no LINEAL_SIGNING_KEY, nor an identity that its commit accepts.",
             id="LN-1064",
@@ -77,14 +76,13 @@ def _require_key(session: Session) -> None:
 
 def _attest(session: Session, place: Store, image: Manifest) -> None:
     """Put a summary beside an image that this run has verified."""
-    from lineal.publish.referrer import attach, referrer
+    from lineal.publish.referrer import state
     from lineal.publish.summary import SUMMARY, summary
 
-    def made() -> list[Referrer]:
-        said = summary(place.address, image.digest, session.policy.told(), __version__, place.now())
-        return [referrer(said, image.descriptor(), session.signing.sign, SUMMARY)]
+    def said() -> list[bytes]:
+        return [summary(place.address, image.digest, session.policy.told(), __version__, place.now())]
 
-    attach(place, image.digest, session.signing.signer, made, SUMMARY)
+    state(place, image, session.signing.signers, said, SUMMARY)
     session.progress.note(f"{place.address}@{image.digest} has a summary of its verification.")
 
 

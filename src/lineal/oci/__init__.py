@@ -1,8 +1,8 @@
 """OCI images as values, and the one protocol behind which they are stored, `Store`.
 
 `types` holds descriptors, manifests, blobs, layers and images; `image` writes and reads the documents of an image;
-`platform` says which image runs where; `reference` parses what people write; `verify` and `config` check what a store
-hands out before anything believes it."""
+`platform` says which image runs where; `reference` parses what people write; `credential` is a login for a registry;
+`verify` and `config` check what a store hands out before anything believes it."""
 
 from __future__ import annotations
 

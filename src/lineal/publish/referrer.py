@@ -7,6 +7,7 @@ import json
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from lineal.errors import MissingContent
@@ -111,6 +112,22 @@ def attach(
         if not missing:
             return
         store.move_tag(_index_of([*entries, *missing]), fallback_tag(subject))
+
+
+def state(
+    store: Store, subject: Manifest, signers: Sequence[tuple[str, Sign]], say: Callable[[], Sequence[bytes]],
+    predicate: str = PROVENANCE,
+) -> None:  # fmt: skip
+    """Put the statements that `say` gives beside their subject, signed by each of the signers, or by nobody where
+    there are none. Raises as `attach`."""
+
+    def made(sign: Sign | None) -> list[Referrer]:
+        return [referrer(one, subject.descriptor(), sign, predicate) for one in say()]
+
+    for name, sign in signers:
+        attach(store, subject.digest, name, partial(made, sign), predicate)
+    if not signers:
+        attach(store, subject.digest, None, partial(made, None), predicate)
 
 
 def referrers(store: Store, digest: str) -> list[dict[str, Any]]:

@@ -97,11 +97,6 @@ class SigningOfRun:
         return lambda data: _encoded([one for _, sign in signers for one in json.loads(sign(data))])
 
     @property
-    def signer(self) -> str | None:
-        """By which name the first of its signatures is known, None without one. Raises as `signers`."""
-        return next((name for name, _ in self.signers), None)
-
-    @property
     def _signers(self) -> tuple[object, ...]:
         return self.policy.accept if self.policy is not None else ()
 

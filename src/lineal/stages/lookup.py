@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
@@ -147,9 +148,23 @@ class Lookup:
 
     def expect(self, checksums: Iterable[str]) -> None:
         """Begin to ask for the anchors of what `find` will be called for, beside what the caller does until then."""
-        for checksum in checksums:
-            for tag in self.lane.anchors(checksum):
-                self._expected[tag, checksum] = self.pool.submit(self._candidate, tag, checksum)
+        asked = [(tag, checksum) for checksum in checksums for tag in self.lane.anchors(checksum)]
+        self._expected = {pair: Future() for pair in asked}
+        left = deque(self._expected.items())
+        # Not in the pool: its threads keep a run from ending that is refused meanwhile.
+        for _ in range(min(len(left), _WORKERS)):
+            threading.Thread(target=self._answer, args=(left,), name="expect", daemon=True).start()
+
+    def _answer(self, left: deque[tuple[tuple[str, str], Future[Candidate | Miss]]]) -> None:
+        while left:
+            try:
+                pair, answer = left.popleft()
+            except IndexError:
+                return
+            try:
+                answer.set_result(self._candidate(*pair))
+            except BaseException as error:  # noqa: BLE001 (it is for who asks)
+                answer.set_exception(error)
 
     def find(self, checksums: Sequence[str]) -> dict[str, Resolution]:
         """The selected candidate of each checksum; behind hidden anchors by one list of tags for the whole run."""

@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import field
 from pathlib import Path
 
-from lineal.credential import Credential
 from lineal.errors import BadConfiguration
 from lineal.oci import Store
+from lineal.oci.credential import Credential
 from lineal.oci.reference import DOCKER_HUB, EXAMPLE, parse_address, parse_reference
 from lineal.store.mirror import TRIES, Mirror, MirroredStore, Mirrors
 from lineal.value import dataclass

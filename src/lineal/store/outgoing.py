@@ -64,13 +64,16 @@ class OutgoingStore(Store):
         with self._guard:
             begun = self._images.get(image.manifest.digest)
             if begun is None or begun.done():
-                self._images[image.manifest.digest] = self._senders.submit(self._send, image)
+                # It begins before what waits for it: they are begun in this order.
+                config = self._senders.submit(self.direct.put_blob, Blob.of(image.config))
+                self._images[image.manifest.digest] = self._senders.submit(self._send, image, config)
 
     def put_image(self, image: Image) -> None:
         with self._guard:
             begun = self._images.get(image.manifest.digest)
         if begun is None:
-            self._send(image)
+            self._wait_for_layers(image)
+            self.direct.put_image(image)
         else:
             begun.result()
 
@@ -88,13 +91,17 @@ class OutgoingStore(Store):
         for one in self._fetched:
             one.close()
 
-    def _send(self, image: Image) -> None:
+    def _send(self, image: Image, config: Future[None]) -> None:
+        self._wait_for_layers(image)
+        config.result()
+        self.direct.put_manifest(image.manifest)
+
+    def _wait_for_layers(self, image: Image) -> None:
         with self._guard:
             moving = [self._blobs[layer.digest] for layer in image.layers if layer.digest in self._blobs]
         # Uploads were begun earlier, and wait for nothing.
         for one in moving:
             one.result()
-        self.direct.put_image(image)
 
     def _upload(self, blob: Blob) -> None:
         self.direct.put_blob(blob)

@@ -259,3 +259,15 @@ def test_the_time_budget_ends_it(bench: Bench) -> None:
     found, _ = bench.write(tar_of_files({"f": b"content"}))
     with pytest.raises(Late):
         b"".join(tar_of(found, bench.reader(found, seconds=-1)))
+
+
+def test_nothing_is_lost_of_a_pack_that_was_late(bench: Bench) -> None:
+    """What was said to be in it would be looked for in another."""
+    packs = PackWriter(bench.store, bench.pool, Deadline(-1))
+    large = os.urandom(module.MAX_PACK // 4)
+    first = packs.add(large)
+    with pytest.raises(Late):
+        packs.add(b"next")
+    packs.deadline = Deadline(60)
+    assert (first, packs.add(b"next")) == ((0, 0), (1, 0))
+    assert [pack.unpacked for pack in packs.packs()] == [len(large), 4]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lineal import clouds
 from lineal.clouds import CloudRefuses
-from lineal.credential import Credential
+from lineal.oci.credential import Credential
 
 ECR = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 ACR = "teamregistry.azurecr.io"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from lineal.oci.image import encode
 from lineal.oci.types import OCI_INDEX, Manifest
-from lineal.publish.referrer import Referrer, attach, fallback_tag, referrer, statements
+from lineal.publish.referrer import Referrer, attach, fallback_tag, referrer, referrers, state, statements
 from lineal.store.layout import Layout
 
 IMAGE = Manifest(encode({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}), OCI_INDEX)
@@ -50,3 +51,13 @@ def test_another_key_says_it_too_and_the_list_keeps_both(store: Layout) -> None:
 def test_an_image_of_which_nothing_is_known_has_no_list(store: Layout) -> None:
     attach(store, IMAGE.digest, None, list)
     assert store.manifest(fallback_tag(IMAGE.digest)) is None
+
+
+def test_each_signer_has_a_statement_of_its_own(store: Layout) -> None:
+    def sign(key: str) -> Callable[[bytes], str]:
+        return lambda _: json.dumps([{"keyid": key, "sig": "AA=="}])
+
+    signers = [(key, sign(key)) for key in ("ab12", "cd34")]
+    for _ in range(2):
+        state(store, IMAGE, signers, lambda: [SAID])
+    assert [entry["annotations"]["dev.lineal.signer"] for entry in referrers(store, IMAGE.digest)] == ["ab12", "cd34"]

@@ -103,7 +103,7 @@ def test_a_run_with_an_identity_builds_and_asks_only_when_it_signs(forge: Forge)
     run.trust.require("deploy")
     assert run.trust.lane is CLOSED and forge.asked == []
     run.signing.check()
-    assert run.signing.signer == "https://github.com/acme/shop/.github/workflows/ci.yml@refs/heads/main"
+    assert run.signing.signers[0][0] == "https://github.com/acme/shop/.github/workflows/ci.yml@refs/heads/main"
     assert forge.asked == [("/token?api-version=2.0&audience=sigstore", f"Bearer {BEARER}")]
     assert run.hidden == [token]
 
@@ -135,7 +135,7 @@ def test_a_key_of_the_commit_is_as_good(forge: Forge) -> None:
 def test_a_stranger_never_signs(forge: Forge, facts: dict[str, Any]) -> None:
     forge.gives()
     run = Run(forge.environ, MERGED, facts)
-    assert not run.trust.vouches and run.signing.sign is None and run.signing.signer is None
+    assert not run.trust.vouches and run.signing.sign is None and not run.signing.signers
     assert forge.asked == []
 
 
@@ -201,7 +201,7 @@ def test_a_job_of_gitlab_has_its_token_in_a_variable() -> None:
     run = Run({"GITLAB_CI": "true", "SIGSTORE_ID_TOKEN": jwt(said)}, GITLAB)
     run.trust.require_build()
     run.signing.check()
-    assert run.signing.signer == "https://gitlab.com/acme/shop//.gitlab-ci.yml@refs/heads/main"
+    assert run.signing.signers[0][0] == "https://gitlab.com/acme/shop//.gitlab-ci.yml@refs/heads/main"
 
 
 @pytest.mark.parametrize("make", [lambda path: path / "none", lambda path: path])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -55,6 +56,24 @@ def test_what_is_expected_is_asked_once_and_then_found_anew(
     assert find(lookup).candidate is None and store.asked == [f"manifest {SUM}"]
     put(store, record(created=T), anchor=True)
     assert find(lookup).candidate is not None
+
+
+def test_what_is_expected_keeps_no_run_from_ending(
+    store: MemoryStore, finder: Callable[..., Lookup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    def manifest(_reference: str) -> None:
+        asked.set()
+        assert answered.wait(60)
+
+    monkeypatch.setattr(store, "manifest", manifest)
+    lookup = finder()
+    lookup.expect([SUM])
+    assert asked.wait(60)
+    assert [thread.daemon for thread in threading.enumerate() if thread.name == "expect"] == [True]
+    answered.set()
+    assert find(lookup).candidate is None
 
 
 def test_a_visible_anchor_is_taken_without_a_listing(store: MemoryStore, finder: Callable[..., Lookup]) -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lineal.credential import Credential
 from lineal.errors import BadConfiguration
+from lineal.oci.credential import Credential
 from lineal.oci.reference import parse_address, parse_reference
 from lineal.store.layout import Layout
 from lineal.store.open import StoreOpener, check_address

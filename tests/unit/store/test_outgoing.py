@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,10 +73,13 @@ def test_what_is_on_its_way_can_be_read(slow: Slow, tmp_path: Path) -> None:
 def test_an_image_is_there_after_its_layers(slow: Slow, tmp_path: Path) -> None:
     store, blob = OutgoingStore(slow, tmp_path), layer(tmp_path)
     made = put(store, blob)
-    assert slow.manifests == {}
+    end = time.monotonic() + 60
+    while not slow.taken and time.monotonic() < end:
+        time.sleep(0.01)
+    assert (slow.taken, slow.manifests) == ([sha256(made.config)], {}), "its config waits for no layer"
     slow.go_on.set()
     store.put_image(made)
-    assert slow.taken == [blob.digest, sha256(made.config)]
+    assert slow.taken == [sha256(made.config), blob.digest]
     assert list(slow.manifests) == [made.manifest.digest]
     assert store.arrived(made) is slow
 

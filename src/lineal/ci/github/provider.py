@@ -9,8 +9,8 @@ from lineal.ci.context import Context, GitReader
 from lineal.ci.github.forge import registry_of
 from lineal.ci.jobs import JobSettings
 from lineal.ci.results import ResultFiles
-from lineal.credential import Credential
 from lineal.errors import LinealError
+from lineal.oci.credential import Credential
 from lineal.value import dataclass
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 from lineal.ci.context import Context, GitReader
 from lineal.ci.jobs import JobSettings
 from lineal.ci.results import ResultFiles
-from lineal.credential import Credential
 from lineal.errors import LinealError
+from lineal.oci.credential import Credential
 from lineal.value import dataclass
 
 if TYPE_CHECKING:

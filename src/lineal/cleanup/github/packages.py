@@ -14,8 +14,8 @@ from urllib.parse import quote, urlsplit
 from requests.utils import parse_header_links
 
 from lineal.clock import Time
-from lineal.credential import Credential
 from lineal.errors import Unreachable
+from lineal.oci.credential import Credential
 from lineal.oci.verify import is_digest
 from lineal.store.registry.errors import refused
 from lineal.store.registry.response import Response, codes

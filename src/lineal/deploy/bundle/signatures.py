@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lineal.oci import Store
 from lineal.oci.types import Manifest
-from lineal.publish.referrer import attach, enveloped, referrer
+from lineal.publish.referrer import enveloped, state
 from lineal.store.statement import STATEMENT_TYPE, digest_set
 from lineal.text import printable
 from lineal.trust import Verdict
@@ -34,12 +34,8 @@ _NOWHERE = Run(False, None, "", lambda _: False)
 
 def sign(signers: Sequence[Signer], store: Store, manifest: Manifest) -> None:
     """Put the signature of each signer that is missing beside a manifest, which is there. Raises `LinealError`."""
-    for name, signature in signers:
-
-        def made(signature: Callable[[bytes], str] = signature) -> Any:
-            return [referrer(_statement(store.address, manifest.digest), manifest.descriptor(), signature, SIGNATURE)]
-
-        attach(store, manifest.digest, name, made, SIGNATURE)
+    if signers:
+        state(store, manifest, signers, lambda: [_statement(store.address, manifest.digest)], SIGNATURE)
 
 
 def _statement(name: str, digest: str) -> bytes:

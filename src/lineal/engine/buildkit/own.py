@@ -24,6 +24,9 @@ _RUNC = "/run/runc"
 """Where runc keeps root's containers."""
 _KEPT_BACK = ("LINEAL_", "SIGSTORE_", "ACTIONS_ID_TOKEN_")
 """How variables begin that no daemon gets."""
+_LONGEST, _MOST = "kit/api.sock", 107
+"""The longest name of a socket in its directory (rootlesskit's), and the bytes that its whole path may have."""
+_SHORT = "/tmp"  # noqa: S108 (`mkdtemp` makes a private directory there)
 _LOG = 2000
 """Bytes of a log that a failure quotes."""
 
@@ -63,22 +66,22 @@ def start(environ: Mapping[str, str], workspace: Path, *, host_network: bool) ->
             f"{missing} is not on the PATH, so no buildkitd can be started.", id="LN-5032",
             remedy="Install it, or name another engine by `--engine` (LINEAL_ENGINE).",
         )  # fmt: skip
-    # Short names: the path of a socket has 107 bytes at most.
     directory = Path(tempfile.mkdtemp(prefix="bk-", dir=workspace))
-    address = Address("unix", str(directory / "sock"))
+    stack = ExitStack()
+    sockets = _sockets(directory, stack)
+    address = Address("unix", str(sockets / "sock"))
     command = [buildkitd, "--root", str(directory / "data"), "--addr", str(address)]
-    command += ["--containerd-worker=false", "--oci-worker=true", "--otel-socket-path", str(directory / "otel")]
+    command += ["--containerd-worker=false", "--oci-worker=true", "--otel-socket-path", str(sockets / "otel")]
     # It is this run's alone, which has asked already what its commit may have.
     command += [f"--allow-insecure-entitlement={name}" for name in (NETWORK_HOST, SECURITY_INSECURE, DEVICE)]
     # In a namespace of processes that ends with it, and with it every command that it runs.
     if rootlesskit is not None:
         # Without a network of its own, RUN has that of this machine: nothing else is to be installed.
-        kit = [rootlesskit, "--net=host", "--copy-up=/run", "--pidns", f"--state-dir={directory / 'kit'}"]
+        kit = [rootlesskit, "--net=host", "--copy-up=/run", "--pidns", f"--state-dir={sockets / 'kit'}"]
         command = [*kit, *command, "--rootless", "--oci-worker-net=host"]
     else:
         command = [*apart("buildkitd", [_RUNC]), *command, *(["--oci-worker-net=host"] if host_network else [])]
     through = [rootlesskit, "--net=host"] if rootlesskit is not None else []
-    stack = ExitStack()
     stack.enter_context(reaped(directory, workspace, through))
     log = directory / "log"
     with log.open("wb") as out:
@@ -87,7 +90,7 @@ def start(environ: Mapping[str, str], workspace: Path, *, host_network: bool) ->
             # Its own settings, and what it vouches with, are no daemon's. Where XDG_RUNTIME_DIR says, runc keeps its
             # state for a user who is not root.
             env={name: value for name, value in environ.items() if not name.startswith(_KEPT_BACK)}
-            | {"XDG_RUNTIME_DIR": str(directory)},
+            | {"XDG_RUNTIME_DIR": str(sockets)},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
@@ -96,6 +99,16 @@ def start(environ: Mapping[str, str], workspace: Path, *, host_network: bool) ->
     daemon = OwnDaemon(address, rootless, process, stack)
     _wait(daemon, process, log)
     return daemon
+
+
+def _sockets(directory: Path, stack: ExitStack) -> Path:
+    """A directory for sockets, whose paths are short. Where that of the run is long, they have one of their own: it
+    goes with the stack."""
+    if len(os.fsencode(directory / _LONGEST)) <= _MOST:
+        return directory
+    sockets = Path(tempfile.mkdtemp(prefix="lineal-", dir=_SHORT))
+    stack.enter_context(reaped(sockets))
+    return sockets
 
 
 def _program(name: str, environ: Mapping[str, str]) -> str | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from lineal.credential import Credential
 from lineal.engine import PushedLayer, Tree
 from lineal.engine.buildkit.protocol import control_pb2
 from lineal.errors import Unreachable
 from lineal.oci import Store
+from lineal.oci.credential import Credential
 from lineal.oci.image import MAX_CONFIG, read_blob
 from lineal.oci.reference import DOCKER_HUB, DOCKER_HUB_HOSTS
 from lineal.oci.types import Descriptor, Image

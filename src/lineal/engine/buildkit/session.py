@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from lineal.credential import Credential
 from lineal.engine.buildkit.grpc import NOT_FOUND, Connection, Handler, RpcError, Stream, unary
 from lineal.engine.buildkit.protocol import auth_pb2, content_pb2, control_pb2, secrets_pb2, ssh_pb2
+from lineal.oci.credential import Credential
 
 _CHUNK = 1 << 20
 _LARGEST = 256 * 1024

@@ -48,7 +48,12 @@ class Snapshots:
                 self._roots = self._find(image)
             if not self._roots:
                 return None
-            data = self._database()
+            try:
+                data = self._database()
+            except Refused:
+                # Somebody removed the container that shows it (`docker container prune`); the next one gets another.
+                self._roots = None
+                return None
         upper, init = number(data, id, _ACTIVE), number(data, f"{id}-init", _COMMITTED)
         if upper is None or init is None:
             return None
@@ -69,10 +74,10 @@ class Snapshots:
     def _is_plain(self) -> bool:
         """Whether an upper directory has all that was changed. With these settings of the kernel, a directory that
         was renamed, or a file that has another owner, is there without what is in it."""
-        return all(self._setting(name) in (b"", b"N") for name in ("redirect_dir", "metacopy"))
+        return all(self._setting(name) in (None, b"N") for name in ("redirect_dir", "metacopy"))
 
-    def _setting(self, name: str) -> bytes:
-        """One letter, nothing for a kernel without this setting."""
+    def _setting(self, name: str) -> bytes | None:
+        """One letter, None for a kernel without this setting."""
         params = {"path": f"{_KERNEL}/{name}"}
         try:
             # The file says that it is larger than it is: what comes is no whole tar.
@@ -80,7 +85,7 @@ class Snapshots:
                 return stream.read(513)[512:]
         except Refused as refused:
             if refused.status == 404:
-                return b""
+                return None
             raise
 
     def _database(self) -> bytes:

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlencode, urlsplit
 
-from lineal.credential import Credential
 from lineal.errors import LinealError, Unreachable
+from lineal.oci.credential import Credential
 from lineal.store.registry.credentials import AUTH_VARIABLE, find_credential
 from lineal.store.registry.network_policy import hostname, is_inside, is_metadata
 from lineal.value import dataclass

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lineal.credential import Credential
 from lineal.errors import missing_program
+from lineal.oci.credential import Credential
 from lineal.oci.reference import DOCKER_HUB_HOSTS
 
 AUTH_VARIABLE = "DOCKER_AUTH_CONFIG"

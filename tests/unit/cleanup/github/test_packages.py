@@ -6,8 +6,8 @@ import pytest
 
 from lineal.cleanup.github.packages import Packages, api_of
 from lineal.clock import Time
-from lineal.credential import Credential
 from lineal.errors import Unreachable
+from lineal.oci.credential import Credential
 from tests.registries.github import API, OWNER, TOKEN, GitHub, Stored
 from tests.registries.proxy import Answer, Request, proxy, serve
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from lineal.deploy.attempt import Attempt
-from lineal.deploy.helm.client import Helm
+from lineal.deploy.helm.client import IMAGE_TARGET, Helm
 from lineal.deploy.release import Chart
 from lineal.deploy.values import ValuesText
 from lineal.errors import BadConfiguration, DeployFailed, LinealError, Unreachable
@@ -235,6 +235,12 @@ def test_without_helm_the_error_says_what_to_install(tmp_path: Path) -> None:
     with pytest.raises(BadConfiguration, match=r"There is no helm on PATH\. Install Helm") as caught:
         Helm.find({"PATH": str(tmp_path)})
     assert caught.value.exit_code == 3
+
+
+def test_the_image_for_builds_says_that_it_is_the_one_without_helm(tmp_path: Path) -> None:
+    with pytest.raises(BadConfiguration, match="is the one for builds, and has no helm") as caught:
+        Helm.find({"PATH": str(tmp_path), IMAGE_TARGET: "build"})
+    assert "`your_org/lineal@v1`" in str(caught.value) and caught.value.exit_code == 3
 
 
 def test_a_wrong_lineal_helm_is_named(tmp_path: Path) -> None:

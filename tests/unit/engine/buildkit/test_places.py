@@ -90,10 +90,12 @@ def test_a_daemon_in_a_container(daemon: str, tmp_path: Path, engine: docker.Doc
         engine.images.remove(tag, force=True)
 
 
-def test_a_daemon_that_is_started_for_the_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["run", "long/" * 40])
+def test_a_daemon_that_is_started_for_the_run(where: str, tmp_path: Path) -> None:
     environ = {"PATH": f"{PROGRAMS}:{os.environ['PATH']}"}
     with _directory() as short:
-        daemon = own.start(environ, short, host_network=True)
+        (workspace := short / where).mkdir(parents=True)
+        daemon = own.start(environ, workspace, host_network=True)
         try:
             store = Layout(tmp_path / "store", "layout:store")
             made = bench(str(daemon.address), store, tmp_path)
@@ -101,7 +103,7 @@ def test_a_daemon_that_is_started_for_the_run(tmp_path: Path) -> None:
             assert made.run("echo said", network="host", insecure=True) and made.said == ["said"]
         finally:
             daemon.close()
-        assert list(short.iterdir()) == []
+        assert list(workspace.iterdir()) == [] and not Path(daemon.address.place).parent.exists()
     assert own.can_start(environ) and not own.can_start({"PATH": "/nowhere"})
     with pytest.raises(Unreachable, match="buildkitd is not on the PATH"):
         own.start({"PATH": "/nowhere"}, tmp_path, host_network=False)

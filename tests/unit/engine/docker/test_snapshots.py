@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import json
+import os
 import struct
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from io import BufferedReader, BytesIO
@@ -104,7 +107,7 @@ def test_the_directories_are_the_container_s_own(containerd: Client, bench: Benc
 class Watched(Client):
     """Notes how layers are read; `refuse` and `setting` make an engine of which less can be told."""
 
-    def __init__(self, *args: Any, ways: list[str], refuse: str = "", setting: bytes = b"") -> None:
+    def __init__(self, *args: Any, ways: list[str], refuse: str = "", setting: bytes | None = None) -> None:
         self.ways, self.refuse, self.setting = ways, refuse, setting
         super().__init__(*args)
 
@@ -117,7 +120,7 @@ class Watched(Client):
     def reader(self, path: str, what: str, params: Mapping[str, str] | None = None) -> Iterator[BufferedReader]:
         self.ways.append(what)
         with super().reader(path, what, params) as stream:
-            if what == "read a setting" and self.setting:
+            if what == "read a setting" and self.setting is not None:
                 yield BufferedReader(BytesIO(stream.read(512) + self.setting))
             else:
                 yield stream
@@ -126,8 +129,13 @@ class Watched(Client):
 @pytest.mark.engine
 @pytest.mark.parametrize(
     ("changes", "way"),
-    [({}, "read a layer"), ({"refuse": "metadata.db"}, "save an image"), ({"setting": b"Y\n"}, "save an image")],
-    ids=["plain", "containerd's data is elsewhere", "an overlay that leaves contents below"],
+    [
+        ({}, "read a layer"),
+        ({"refuse": "metadata.db"}, "save an image"),
+        ({"setting": b"Y\n"}, "save an image"),
+        ({"setting": b""}, "save an image"),
+    ],
+    ids=["plain", "containerd's data is elsewhere", "an overlay that leaves contents below", "no setting is told"],
 )
 def test_an_upper_directory_is_read_where_it_is_found_and_has_all(
     containerd: Client, bench: Bench, changes: dict[str, Any], way: str
@@ -136,6 +144,35 @@ def test_an_upper_directory_is_read_where_it_is_found_and_has_all(
     bench.engine = DockerEngine(connect=partial(Watched, ways=ways, **changes))
     assert sorted(entries_of(bench.run("echo x >/data/a; rm /data/b"))) == ["data", "data/.wh.b", "data/a"]
     assert {"read a layer", "save an image"} & set(ways) == {way}
+
+
+@pytest.mark.engine
+def test_commands_at_once_have_each_their_own_layer(bench: Bench) -> None:
+    """While others' containers come and go in the database that is read."""
+
+    def name(number: int) -> list[str]:
+        command = bench.command(f"echo x >/data/{number}")
+        layer = bench.engine.run(bench.base, bench.store, command, lambda _: None, bench.workspace)
+        return sorted(entries_of(layer))
+
+    count = int(os.environ.get("LINEAL_COMMANDS_AT_ONCE", "12"))
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(name, range(count)))
+    assert found == [["data", f"data/{number}"] for number in range(count)]
+
+
+@pytest.mark.engine
+def test_a_prune_between_two_commands_costs_no_more_than_time(containerd: Client, bench: Bench) -> None:
+    ways: list[str] = []
+    bench.engine = DockerEngine(connect=partial(Watched, ways=ways))
+    for turn in range(3):
+        assert sorted(entries_of(bench.run("echo x >/data/a"))) == ["data", "data/a"]
+        if turn == 0:
+            filters = {"filters": json.dumps({"label": [f"dev.lineal.run={bench.engine.id}"]})}
+            containerd.call("POST", "/containers/prune", "prune", params=filters)
+    assert [way for way in ways if way in ("read a layer", "save an image")] == [
+        "read a layer", "save an image", "read a layer",
+    ]  # fmt: skip
 
 
 @pytest.mark.engine

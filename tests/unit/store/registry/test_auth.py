@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from lineal.credential import Credential
 from lineal.errors import Unreachable
+from lineal.oci.credential import Credential
 from lineal.oci.types import OCI_LAYER_GZIP, Blob, Descriptor
 from lineal.store.registry.auth import Authenticator, Challenge, parse_challenge, repository_scopes
 from lineal.store.registry.client import Registry

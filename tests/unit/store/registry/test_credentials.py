@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lineal.credential import Credential
+from lineal.oci.credential import Credential
 from lineal.store.registry.credentials import DOCKER_HUB_KEY, find_credential
 from tests.unit.store.conftest import PASSWORD, USER, environ, manifest_of
 

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineal.credential import Credential
 from lineal.errors import Unreachable
+from lineal.oci.credential import Credential
 from lineal.store.registry.client import Registry
 from lineal.store.registry.tag_list import _just_below
 from lineal.store.tags import Claim, claim_key, parse_stage_tag, stage_tag

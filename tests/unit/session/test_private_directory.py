@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from lineal.workspace import private_directory, remove_abandoned
+from lineal.session.private_directory import private_directory, remove_abandoned
 
 RUN = """
 import sys, time
-from lineal.workspace import private_directory
+from lineal.session.private_directory import private_directory
 with private_directory() as path:
     (path / "outgoing").mkdir()
     (path / "outgoing" / "layer").write_text("layer")

@@ -24,7 +24,7 @@ help:
 	@echo 'make sops    sops for the tests of encrypted values, built once with Go'
 	@echo 'make cosign  cosign for the tests of signatures, built once with Go'
 	@echo 'make sigstore  a private Sigstore for the long tests of keyless signatures, built once with Go'
-	@echo 'make controllers  Flux for the long tests of what is handed over, built once with Go'
+	@echo 'make controllers  Flux and Argo CD for the long tests of what is handed over, built once with Go'
 	@echo 'make registries  other registries than docker-registry for the tests, built once with Go'
 	@echo 'make docker29  Docker Engine 29 for make test-engines, built once with Go'
 	@echo 'make bench   Lineal beside docker build; the result goes to bench/RESULTS.md'

@@ -51,6 +51,7 @@ need_commands() {
   install_packages "${missing[@]}"
   case " ${missing[*]} " in *" docker-registry "*) stop_service docker-registry ;; esac
   case " ${missing[*]} " in *" etcd-server "*) stop_service etcd ;; esac
+  case " ${missing[*]} " in *" redis-server "*) stop_service redis-server ;; esac
 }
 
 # Debian's packages start what they have without authentication, the registry on port 5000 of all addresses: nobody

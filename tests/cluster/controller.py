@@ -153,6 +153,20 @@ class _Controller:
             owners = {owner["uid"] for owner in pod["metadata"].get("ownerReferences", [])}
             if owners and not owners & known:
                 self.drop("pods", pod)
+        for kind in ("deployments", "jobs", "configmaps"):
+            for one in self.client.list(kind):
+                with suppress(Refused):
+                    self.release(kind, one)
+
+    def release(self, kind: str, one: dict[str, Any]) -> None:
+        """As the garbage collector: what was deleted in the foreground is let go. Its pods go in the next round."""
+        about = one["metadata"]
+        finalizers = about.get("finalizers", [])
+        if "deletionTimestamp" in about and _FOREGROUND in finalizers:
+            rest = [name for name in finalizers if name != _FOREGROUND]
+            patch = {"metadata": {"finalizers": rest, "resourceVersion": about["resourceVersion"]}}
+            path = self.client.path(kind, about["namespace"], about["name"])
+            self.client.ask("PATCH", path, patch, "application/merge-patch+json")
 
     def drop(self, kind: str, thing: dict[str, Any]) -> None:
         with suppress(Refused):
@@ -279,6 +293,7 @@ class _Controller:
 
 
 _REVISION = "deployment.kubernetes.io/revision"
+_FOREGROUND = "foregroundDeletion"
 
 
 def _is_ready(pod: dict[str, Any]) -> bool:

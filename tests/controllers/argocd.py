@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import time
@@ -66,26 +67,28 @@ def argo(cluster: Cluster, folder: Path, keys: Mapping[str, str]) -> Iterator[Ar
     redis, repositories = f"127.0.0.1:{ports[0]}", f"127.0.0.1:{ports[1]}"
     programs = _programs(folder)
     env = {
-        "PATH": f"{programs}:{os.environ['PATH']}", "KUBECONFIG": str(cluster.kubeconfig),
+        "PATH": f"{programs}:{os.environ['PATH']}", "TMPDIR": str(folder / "tmp"),
+        "KUBECONFIG": str(cluster.kubeconfig),
         "ARGOCD_FAKE_IN_CLUSTER": "true", "HOSTNAME": "argocd-application-controller-0",
         "ARGOCD_TLS_DATA_PATH": str(folder / "tls"), "ARGOCD_SSH_DATA_PATH": str(folder / "ssh"),
         "ARGOCD_GNUPGHOME": str(folder / "gnupg"), "ARGOCD_GPG_DATA_PATH": str(folder / "keys"),
     }  # fmt: skip
-    for name in ("tls", "ssh", "gnupg", "keys"):
+    for name in ("tls", "ssh", "gnupg", "keys", "tmp"):
         (folder / name).mkdir(mode=0o700)
     for key, text in keys.items():
         (folder / "keys" / key).write_text(text)
     server = ["--address", "127.0.0.1", "--metrics-address", "127.0.0.1", "--disable-tls", "--redis", redis]
     controller = ["--namespace", SPACE, "--repo-server", repositories, "--repo-server-plaintext", "--redis", redis]
     commands = {
-        "redis": [servers.program("redis-server"), "--port", str(ports[0]), "--bind", "127.0.0.1", "--save", ""],
+        "redis-server": ["--port", str(ports[0]), "--bind", "127.0.0.1", "--save", ""],
         "argocd-repo-server": [*server, "--port", str(ports[1]), "--metrics-port", str(ports[2])],
         "argocd-application-controller": [*controller, "--metrics-port", str(ports[3]), "--app-resync", "0"],
     }
-    with ExitStack() as programs_running:
+    with ExitStack() as processes, (PROGRAMS / "argocd.stamp").open() as lock:
+        # Its git asks for passwords at a socket in /tmp, which always has one name.
+        fcntl.flock(lock, fcntl.LOCK_EX)
         for name, words in commands.items():
-            argv = words if name == "redis" else [str(PROGRAMS / "argocd"), *words]
-            programs_running.enter_context(process(name, argv, folder, env | {"ARGOCD_BINARY_NAME": name}))
+            processes.enter_context(process(name, [str(programs / name), *words], folder, env))
         yield running
 
 
@@ -94,6 +97,11 @@ def _programs(folder: Path) -> Path:
     made = folder / "bin"
     made.mkdir()
     (made / "helm").symlink_to(helm.directory() / "helm3")
+    (made / "kustomize").symlink_to(PROGRAMS / "kustomize")
+    (made / "redis-server").symlink_to(servers.program("redis-server"))
+    # One program, which is what it is called.
+    for name in ("argocd", "argocd-repo-server", "argocd-application-controller"):
+        (made / name).symlink_to(PROGRAMS / "argocd")
     for script in (PROGRAMS / "argocd.files").glob("*.sh"):
         shutil.copy(script, made / script.name)
         (made / script.name).chmod(0o755)

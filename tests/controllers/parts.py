@@ -5,6 +5,7 @@ They run as on a cluster, without leaders, metrics and probes."""
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 import warnings
@@ -26,13 +27,15 @@ FLUX = ("source-controller", "kustomize-controller", "helm-controller")
 _SECONDS = 300
 
 
-def require(*names: str) -> None:
-    """Skips the test where these programs do not run; with LINEAL_REQUIRE_CONTROLLERS it fails."""
+def require(*names: str, machine: Sequence[str] = ()) -> None:
+    """Skips the test where these programs, and those of the machine, do not run; with LINEAL_REQUIRE_CONTROLLERS it
+    fails."""
     if os.environ.get("LINEAL_TEST_KUBECONFIG"):
         pytest.skip("controllers run beside an API server of the tests only, not that of LINEAL_TEST_KUBECONFIG")
     gone = [name for name in names if not (PROGRAMS / f"{name}.stamp").exists()]
+    gone += [name for name in machine if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") is None]
     if gone:
-        why = f"there is no {', no '.join(gone)}: `make controllers` builds them"
+        why = f"there is no {', no '.join(gone)}: `make controllers` sees to it"
         if os.environ.get("LINEAL_REQUIRE_CONTROLLERS"):
             pytest.fail(why, pytrace=False)
         # Skips are quiet, warnings are not.
@@ -143,6 +146,14 @@ def kubectl(cluster: Cluster, *args: str, text: str | None = None) -> str:
 
 def install_kinds(cluster: Cluster, programs: Sequence[str]) -> None:
     files = [path for name in programs for path in sorted((PROGRAMS / f"{name}.files").glob("*.yaml"))]
-    named = [f"--filename={path}" for path in files]
-    kubectl(cluster, "apply", "--server-side", *named)
-    kubectl(cluster, "wait", "--for=condition=established", "--timeout=120s", *named)
+    applied = kubectl(cluster, "apply", "--server-side", "--output=name", *[f"--filename={path}" for path in files])
+    for name in applied.split():
+        while not _established(cluster, name.partition("/")[2]):
+            time.sleep(0.1)
+
+
+def _established(cluster: Cluster, kind: str) -> bool:
+    """`kubectl wait` fails for a kind that has no conditions yet."""
+    found = cluster.client.ask("GET", f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{kind}")
+    conditions = found.get("status", {}).get("conditions") or []
+    return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)

@@ -17,7 +17,7 @@ import yaml
 from tests import servers
 from tests.built import COSIGN
 from tests.conftest import Lineal
-from tests.e2e.parts import NOWHERE, Project
+from tests.e2e.parts import NOWHERE, Project, Ran
 from tests.gitlab.tls import certificates
 from tests.tools import helm as binaries
 from tests.unit.git import forge
@@ -162,7 +162,7 @@ class Envs:
     section: str
     """Of the page, whose command is run."""
 
-    def commit(self, files: Mapping[str, str | None] | None = None) -> None:
+    def commit(self, files: Mapping[str, str | None] | None = None, code: int = 0) -> Ran:
         """Commits a change of the shop, and hands it over as the page says."""
         self.shop.repo.write({**(files or {}), "file": f"{time.time_ns()}\n"})
         self.shop.build()
@@ -173,7 +173,7 @@ class Envs:
             "GIT_SSL_CAINFO": str(self.authority), "LINEAL_GIT_USERNAME": LOGIN[0], "LINEAL_GIT_TOKEN": LOGIN[1],
             "LINEAL_GIT_SIGNING_KEY": self.key,
         }  # fmt: skip
-        self.shop.run("render", *words, env=env)
+        return self.shop.run("render", *words, env=env, code=code)
 
     def clone(self, path: Path) -> servers.Repository:
         """What somebody has who may push, and has no key."""

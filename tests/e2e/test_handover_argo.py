@@ -30,7 +30,7 @@ CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\n"
 
 @pytest.fixture(scope="session", autouse=True)
 def programs() -> None:
-    require("argocd")
+    require("argocd", "kustomize", machine=["redis-server", "gpg"])
 
 
 @pytest.fixture(scope="module")
@@ -173,12 +173,40 @@ def test_argo_applies_each_commit_that_the_key_has_signed(followed: Followed) ->
 def test_argo_applies_nothing_of_a_stranger_who_may_push(followed: Followed, tmp_path: Path) -> None:
     image = followed.image
     clone = followed.envs.clone(tmp_path / "stranger")
-    deployment = (clone.path / "envs/prod/deployment-shop.yaml").read_text()
-    clone.write({"envs/prod/deployment-shop.yaml": deployment.replace(image, "evil.example.com/shop")})
+    folder = clone.path / "envs/prod"
+    deployment = (folder / "deployment-shop.yaml").read_text()
+    clone.write({
+        "envs/prod/deployment-shop.yaml": deployment.replace(image, "evil.example.com/shop"),
+        "envs/prod/evil.yaml": CONFIG.replace("name: settings", "name: evil"),
+        "envs/prod/kustomization.yaml": (folder / "kustomization.yaml").read_text() + "- evil.yaml\n",
+    })  # fmt: skip
     clone.git("push", "--quiet", "origin", "main")
     told = [one["message"] for one in followed.argo.refresh(followed.name).get("conditions", [])]
     assert any("is not signed" in message for message in told), told
-    assert followed.image == image
-    # The next commit of Lineal puts it right.
+    assert followed.image == image and "evil" not in followed.configs()
+    # Argo CD verifies the last commit alone: the next one of Lineal leaves nothing of the stranger's to be applied.
     followed.envs.commit()
     followed.until_rolled()
+    assert "evil" not in followed.configs()
+
+
+def test_nothing_is_signed_beside_what_makes_argo_read_the_folder_in_another_way(
+    followed: Followed, tmp_path: Path
+) -> None:
+    image = followed.image
+    clone = followed.envs.clone(tmp_path / "stranger")
+    for name in (".argocd-source.yaml", "zChart.yaml"):
+        clone.write({
+            f"envs/prod/{name}": "kustomize: {images: ['x=evil.example.com/shop']}\n",
+            "envs/prod/templates/evil.yaml": CONFIG.replace("name: settings", "name: evil"),
+        })  # fmt: skip
+        clone.git("push", "--quiet", "origin", "main")
+        said = followed.envs.commit(code=3).error
+        assert f"`envs/prod/{name}` of the branch was not written by `lineal render`" in said
+        followed.argo.refresh(followed.name)
+        assert followed.image == image and "evil" not in followed.configs()
+        clone.write({f"envs/prod/{name}": None})
+    clone.git("push", "--quiet", "origin", "main")
+    followed.envs.commit()
+    followed.until_rolled()
+    assert "evil" not in followed.configs()

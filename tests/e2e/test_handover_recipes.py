@@ -139,8 +139,7 @@ def test_argo_reads_what_is_in_git(shop: Project, pgp: dict[str, str], tmp_path:
     assert found["AppProject"]["spec"]["signatureKeys"][0]["keyID"]
     folder = committed(shop, pgp, "Argo CD", tmp_path)
     assert folder.as_posix().endswith(found["Application"]["spec"]["source"]["path"])
-    # Argo CD takes each .yaml, .yml and .json for manifests.
-    read = [path for path in sorted(folder.rglob("*")) if path.suffix in (".yaml", ".yml", ".json")]
+    read = [folder / name for name in yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]]
     kinds = [one["kind"] for path in read for one in yaml.safe_load_all(path.read_text())]
     assert kinds == ["Deployment", "Job"]
     job = yaml.safe_load((folder / "job-migrate.yaml").read_text())

@@ -14,7 +14,7 @@ from lineal.deploy.inputs import ReleaseInputs
 from lineal.deploy.values import GLOBAL, image_values, put_values
 from lineal.errors import BadConfiguration
 from lineal.git.cache import cache_directory
-from lineal.git.login import parse_address, signing
+from lineal.git.login import SIGNING_KEY, parse_address, signing
 from lineal.git.remote import web_address
 from lineal.git.succession import is_overtaken
 from lineal.git.target_branch import Committed, TargetBranch, check_branch, check_path
@@ -102,7 +102,8 @@ class Handover:
 
     def folder(self, files: Mapping[str, str]) -> Folder:
         """These files, by name."""
-        return Folder(self._path, files, self._stamp, self._overtaken)
+        signed = bool(self._session.settings.environ.get(SIGNING_KEY, "").strip())
+        return Folder(self._path, files, self._stamp, self._overtaken, signed)
 
     def values(self, inputs: ReleaseInputs, result: BuildResult) -> ValuesOnly:
         """The values files of the release without encrypted ones, and of `global.lineal` the images alone: all else

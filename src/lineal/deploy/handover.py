@@ -17,6 +17,8 @@ from lineal.git.target_branch import Files, Snapshot, obstacle
 from lineal.text import quoted
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_STEERS = re.compile(r"\.argocd-source.*|.*Chart\.yaml")
+"""Files by which Argo CD makes something else of those beside them."""
 _HEAD = "# Written by `lineal render --values-only`; what is changed here is lost.\n# lineal: "
 
 
@@ -85,6 +87,8 @@ class Folder:
     stamp: Stamp
     overtaken: Callable[[str], bool]
     """Whether this run's commit is an earlier one than the given."""
+    signed: bool = False
+    """Whether the commit is signed, and so vouches for what stands beside these files."""
 
     def change(self, branch: Snapshot) -> Files:
         """What has to change of the branch; empty for nothing. Raises `BadConfiguration` and `Overtaken`."""
@@ -104,8 +108,20 @@ class Folder:
         if not changed and listed == set(self.files):
             return {}
         self.stamp.check(ledger, self.overtaken)
+        if self.signed:
+            self._refuse_steering(there)
         told = {"project": self.stamp.project, "commit": self.stamp.commit, "files": sorted(self.files)}
         return {**changed, self._at(LEDGER): (json.dumps(told, indent=1) + "\n").encode()}
+
+    def _refuse_steering(self, there: set[str]) -> None:
+        for path in sorted(there):
+            name = path.removeprefix(self._at(""))
+            if _STEERS.fullmatch(name) and "/" not in name and name not in self.files:
+                what = (
+                    f"{quoted(path)} of the branch was not written by `lineal render`, and may tell Argo CD to make "
+                    "something else of what is beside it: the signature would vouch for that."
+                )
+                raise BadConfiguration(what, id="LN-6066", remedy="Remove it there, or choose another `--path`.")
 
     def _at(self, name: str) -> str:
         return f"{self.path}/{name}" if self.path else name

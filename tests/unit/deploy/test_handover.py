@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,26 @@ def test_a_folder_or_a_link_in_the_way_is_refused(target: servers.Repository, tm
         commit(target, folder({"dir.yaml": "a\n"}), tmp_path / "x")
     with pytest.raises(BadConfiguration, match="`link` of the branch is in the way"):
         commit(target, folder({"a.yaml": "a\n"}, path="link"), tmp_path / "y")
+
+
+@pytest.mark.parametrize("name", [".argocd-source.yaml", ".argocd-source-shop.yaml", "Chart.yaml", "zChart.yaml"])
+def test_nothing_is_signed_beside_what_steers_argo(target: servers.Repository, tmp_path: Path, name: str) -> None:
+    target.write({f"prod/{name}": "a: 1\n", "prod/sub/Chart.yaml": "a: 1\n", "Chart.yaml": "a: 1\n"})
+    new = {"new.yaml": "b: 1\n"}
+    with pytest.raises(BadConfiguration, match=f"`prod/{name}` of the branch was not written by"):
+        commit(target, replace(folder(new), signed=True), tmp_path / "x")
+    assert "prod/new.yaml" in commit(target, folder(new), tmp_path / "y")
+    # Nothing changes, so nothing is signed.
+    assert commit(target, replace(folder(new), signed=True), tmp_path / "z") == []
+
+
+def test_what_steers_argo_elsewhere_is_in_nobodys_way(target: servers.Repository, tmp_path: Path) -> None:
+    target.write({"prod/sub/Chart.yaml": "a: 1\n", "Chart.yaml": "a: 1\n", ".argocd-source.yaml": "{}\n"})
+    signed = replace(folder({"new.yaml": "b: 1\n"}), signed=True)
+    # The commit is made here; whether it is signed, git is told elsewhere.
+    assert "prod/new.yaml" in commit(target, signed, tmp_path / "x")
+    with pytest.raises(BadConfiguration, match=r"`\.argocd-source\.yaml` of the branch"):
+        commit(target, replace(signed, path=""), tmp_path / "y")
 
 
 def test_values_have_a_stamp_of_their_own(target: servers.Repository, tmp_path: Path) -> None:

@@ -110,12 +110,13 @@ def put(store: Store, bundle: Bundle, source: str | None, note: Callable[[str], 
 def list_in(store: Store, bundle: Bundle, source: str | None) -> None:
     """Put a bundle into the list of all bundles of a store too, where cleanup looks for the images they need.
 
-    There it has a tag that no other bundle can have, and those of its version and commit unless others have them."""
+    There it has a tag that no other bundle can have, and those of its version and commit unless others have them. The
+    former is not `sha256-<digest>`: that has the list of what is said of it, where the registry keeps none."""
     config, chart, manifest = bundle.documents(source)
     for blob in (config, chart):
         store.put_blob(blob)
     free = [tag for tag in (tag_of(bundle.version), bundle.commit) if store.digest(tag) is None]
-    for tag in (manifest.digest.replace(":", "-"), *free):
+    for tag in (f"bundle-{manifest.digest.partition(':')[2]}", *free):
         with suppress(Conflict):
             store.put_manifest(manifest, tag)
 

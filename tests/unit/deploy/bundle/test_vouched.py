@@ -20,7 +20,7 @@ from lineal.deploy.bundle.vouched import Vouchers, marks_of, vouched, vouchers_o
 from lineal.errors import BadConfiguration, DeployFailed
 from lineal.oci.image import encode
 from lineal.oci.types import OCI_MANIFEST, Blob, Manifest
-from lineal.publish.referrer import Referrer, attach, referrer, referrers
+from lineal.publish.referrer import Referrer, attach, referrer, referrers, state
 from lineal.publish.referrer import bundle as bundle_beside
 from lineal.session.policy import of_file
 from lineal.store.layout import Layout
@@ -118,6 +118,18 @@ def test_a_signed_bundle_is_installed_by_everybody_who_accepts_the_key(store: La
     assert put_signed(store, "1.0.0", marks=marks).digest == made.digest, "publishing again changes nothing"
     assert put(store, "2.0.0", marks).digest != made.digest
     assert len(referrers(store, made.digest)) == 1
+
+
+@pytest.mark.parametrize("version", ["1.0.0", "2.0.0"])
+def test_who_signs_a_bundle_in_the_list_takes_no_tag_of_it(store: Layout, version: str) -> None:
+    registry.list_in(store, bundle(version="1.0.0"), None)
+    listed = bundle({"x": 1}, version)
+    registry.list_in(store, listed, None)
+    made, before = listed.documents(None)[2], {tag: store.digest(tag) for tag in store.tags()}
+    assert made.digest in before.values()
+    state(store, made, [("ab12", signer(new_key("ci")))], lambda: [b"{}"])
+    assert len(referrers(store, made.digest)) == 1
+    assert before.items() <= {tag: store.digest(tag) for tag in store.tags()}.items()
 
 
 def test_a_bundle_that_is_there_can_be_signed_later(store: Layout) -> None:

@@ -63,8 +63,12 @@ def of_file(path: Path, name: str) -> PolicyOfRun:
 
 
 def _content(path: Path, most: int) -> bytes:
+    """Raises OSError, and ValueError for a larger file: a part of a policy may say more than the whole."""
     with path.open("rb") as file:
-        return file.read(most)
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError("too large")
+    return content
 
 
 def accepted_keys(found: PolicyOfRun) -> list[PublicKey]:

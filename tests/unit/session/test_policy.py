@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lineal.context.committed import MAX_TEXT
 from lineal.errors import BadConfiguration
 from lineal.session.policy import PolicyOfRun, of_file, require_narrower
 from lineal.trust.identity import Identity, Run, why_not
@@ -65,6 +66,16 @@ def test_one_that_believes_more_is_refused(tmp_path: Path, asked: str, given: st
     with pytest.raises(BadConfiguration, match="believes") as error:
         require_narrower(policy(tmp_path, "given", given), policy(tmp_path, "asked", asked))
     assert more in str(error.value) and "policy.yaml:1" in str(error.value.place)
+
+
+def test_a_policy_is_read_to_its_end(tmp_path: Path) -> None:
+    trust = "trust:\n  accept: [{key: ci.pub}]\n"
+    file = tmp_path / "policy.yaml"
+    file.write_text(trust + "#" * (MAX_TEXT - len(trust)))
+    assert of_file(file, "policy.yaml").policy is not None
+    file.write_text(trust + "#" * (MAX_TEXT - len(trust)) + "\n  key: required\n")
+    with pytest.raises(BadConfiguration, match="cannot be read"):
+        of_file(file, "policy.yaml")
 
 
 def test_a_commit_that_says_nothing_takes_any(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ WORKERS := $(shell n=$$(nproc); echo $$((n < 4 ? 2 * n + 1 : 9)))
 unexport PYTHONDONTWRITEBYTECODE
 SHELL_SCRIPTS := .ci/run scripts/setup scripts/engine scripts/buildkit scripts/forwarder scripts/lock scripts/cluster \
   scripts/sops scripts/cosign scripts/sigstore scripts/controllers scripts/docker29 scripts/registries scripts/release scripts/tag scripts/publish scripts/component scripts/lib.sh $(wildcard entrypoint.sh)
-YAML := $(wildcard .yamllint *.yml *.yaml .github gitlab-ci build-push setup) examples
+YAML := $(wildcard .yamllint *.yml *.yaml .github gitlab-ci build build-push setup) examples
 WORKFLOWS := $(wildcard .github/workflows/*.yml examples/ci/github*.yml)
 
 .PHONY: help demo check check-tests test test-long test-engines test-docker29 fuzz corpus lint bench cluster sops cosign sigstore controllers registries docker29

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import inspect
+import pkgutil
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+import lineal
 from lineal import value
 
 KINDS: list[Callable[..., Any]] = [dataclasses.dataclass, value.dataclass]
@@ -113,3 +119,92 @@ def test_values_are_made_as_a_dataclass_makes_them(slots: bool) -> None:
             kind(needed=2)
         with pytest.raises(TypeError):
             kind(1, [], 3)
+
+
+NAMES = ("a", "cls", "names", "value", "_private")
+KINDS_OF_FIELDS: list[dict[str, Any]] = [
+    {}, {"default": 1}, {"default": ()}, {"default_factory": list}, {"init": False}, {"default": 2, "init": False},
+    {"default_factory": dict, "init": False},
+]  # fmt: skip
+FLAGS = st.fixed_dictionaries({}, optional={name: st.booleans() for name in ("repr", "compare", "kw_only")})
+FIELDS = st.tuples(st.sampled_from(KINDS_OF_FIELDS), FLAGS).map(lambda pair: pair[0] | pair[1])
+OPTIONS = st.fixed_dictionaries(
+    {}, optional={name: st.booleans() for name in ("frozen", "eq", "slots", "kw_only")}
+)  # fmt: skip
+CALLS = st.tuples(st.lists(st.integers(0, 2), max_size=4), st.dictionaries(st.sampled_from(NAMES), st.integers(0, 2)))
+
+
+def ordered(fields: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """With those that must be given first, as any dataclass wants it."""
+    return dict(sorted(fields.items(), key=lambda pair: "default" in pair[1] or "default_factory" in pair[1]))
+
+
+def kind_of(dataclass: Callable[..., Any], parts: list[dict[str, dict[str, Any]]], options: dict[str, bool]) -> Any:
+    """A class with these fields; the second part is of a class that extends the first."""
+    found: Any = object
+    for fields in parts:
+        made = {name: dataclasses.field(**how) for name, how in fields.items()}
+        text = {"__annotations__": dict.fromkeys(fields, "int"), "__module__": __name__, "__qualname__": "Made"}
+        found = dataclass(**options)(type("Made", (found,), {**made, **text}))
+    return found
+
+
+def seen(kind: Any, call: tuple[list[int], dict[str, int]]) -> Any:
+    """A value that is made in this way, or that there is none."""
+    try:
+        return kind(*call[0], **call[1])
+    except TypeError:
+        return None
+
+
+def signature(kind: Any) -> list[Any]:
+    return [(one.name, one.kind, one.default is one.empty) for one in inspect.signature(kind).parameters.values()]
+
+
+def answer(ask: Callable[[], Any]) -> Any:
+    try:
+        return ask()
+    except (TypeError, AttributeError) as error:
+        return type(error)
+
+
+@given(
+    st.lists(st.dictionaries(st.sampled_from(NAMES), FIELDS, max_size=4).map(ordered), min_size=1, max_size=2),
+    OPTIONS, st.lists(CALLS, min_size=1, max_size=4),
+)  # fmt: skip
+def test_any_class_is_what_a_dataclass_of_the_standard_library_is(
+    parts: list[dict[str, dict[str, Any]]], options: dict[str, bool], calls: list[Any]
+) -> None:
+    try:
+        theirs = kind_of(dataclasses.dataclass, parts, options)
+    except TypeError:
+        return  # it is none for the standard library either, as one whose first fields may be left out
+    ours = kind_of(value.dataclass, parts, options)
+    pairs = [(seen(theirs, call), seen(ours, call)) for call in calls]
+    names = [field.name for field in dataclasses.fields(theirs)]
+    assert (
+        names == [field.name for field in dataclasses.fields(ours)] and theirs.__match_args__ == ours.__match_args__
+    )
+    for their, our in pairs:
+        assert (their is None) is (our is None)
+        if their is None:
+            continue
+        assert [getattr(our, name, None) for name in names] == [getattr(their, name, None) for name in names]
+        if "__repr__" in theirs.__dict__ and options.get("eq", True):
+            assert answer(lambda: repr(our)) == answer(lambda: repr(their))  # noqa: B023
+            assert isinstance(answer(lambda: hash(our)), int) is isinstance(answer(lambda: hash(their)), int)  # noqa: B023
+        for another, other in pairs:
+            assert answer(lambda: our == other) == answer(lambda: their == another)  # noqa: B023
+
+
+def test_no_class_uses_what_is_left_out() -> None:
+    """Fields that only `__post_init__` gets, an order, hashes that are not those of equality."""
+    for module in pkgutil.walk_packages(lineal.__path__, "lineal."):
+        if module.name.endswith("__main__") or ".protocol" in module.name:
+            continue
+        for kind in vars(importlib.import_module(module.name)).values():
+            if isinstance(kind, type) and kind.__dict__.get("__repr__") is value._repr:
+                said: Any = kind
+                assert not said.__dataclass_params__.order and not said.__dataclass_params__.unsafe_hash, kind
+                every = said.__dataclass_fields__.values()
+                assert not [one.name for one in every if "InitVar" in str(one.type) or one.hash is not None], kind

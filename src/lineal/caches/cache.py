@@ -12,7 +12,7 @@ from typing import BinaryIO, Final
 
 from lineal.caches.history import Found, newest
 from lineal.caches.key import CacheKey
-from lineal.caches.packs import Deadline, Late, PackReader, PackWriter
+from lineal.caches.packs import Deadline, PackReader, PackWriter
 from lineal.caches.publication import publish, read_snapshot
 from lineal.caches.reader import tar_of
 from lineal.caches.rules import CacheRules
@@ -158,7 +158,7 @@ class Cache:
             writer.secrets, writer.packs.deadline = set(self._secrets), self._budget()
             try:
                 self._latest = writer.take(tar)
-            except Late as error:
+            except Broken as error:
                 self._given_up(str(error))
             finally:
                 self.report.seconds = round(self.report.seconds + time.monotonic() - started, 3)

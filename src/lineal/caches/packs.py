@@ -61,8 +61,8 @@ class PackWriter:
         self._guard = Lock()
 
     def add(self, data: bytes | memoryview) -> tuple[int, int]:
-        """The number of the pack, of those that this writer makes, and where the data begins in it. Raises
-        `Late`."""
+        """The number of the pack, of those that this writer makes, and where the data begins in it. Raises as
+        `packs`."""
         if self._gathered and len(self._gathered) + len(data) > FULL:
             self._send()
         place = len(self._sent), len(self._gathered)
@@ -70,18 +70,27 @@ class PackWriter:
         return place
 
     def packs(self) -> list[Pack]:
-        """All packs, once they are in the store. Raises `Late`, and what the store raises."""
+        """All packs, once they are in the store. Raises `Late`, `Broken` for a store that does not take one, and
+        `Interrupted`."""
         if self._gathered:
             self._send()
-        return [_result(one, self.deadline) for one in self._sent]
+        return [self._arrived(one) for one in self._sent]
 
     def _send(self) -> None:
         self.deadline.left()
         # No more than a few are in memory.
         if len(self._sent) >= _AHEAD:
-            _result(self._sent[-_AHEAD], self.deadline)
+            self._arrived(self._sent[-_AHEAD])
         data, self._gathered = self._gathered, bytearray()
         self._sent.append(self._pool.submit(self._put, data))
+
+    def _arrived(self, sent: Future[Pack]) -> Pack:
+        try:
+            return _result(sent, self.deadline)
+        except Interrupted:
+            raise
+        except LinealError as error:
+            raise Broken(error.message.rstrip(".")) from error
 
     def _put(self, data: bytearray) -> Pack:
         blob = Blob.of(zstd.compress(data))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
@@ -18,22 +19,26 @@ class Workers(Executor):
     def __init__(self, count: int) -> None:
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._count = count
+        self._guard = Lock()
+        self._stopped = False
         for _ in range(count):
             Thread(target=self._work, name="cache", daemon=True).start()
 
     def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> Future[_T]:
+        """Raises RuntimeError after `stop`: nobody would do it."""
         future: Future[_T] = Future()
-        self._tasks.put((future, lambda: fn(*args, **kwargs)))
+        with self._guard:
+            if self._stopped:
+                raise RuntimeError("the workers are stopped")
+            self._tasks.put((future, lambda: fn(*args, **kwargs)))
         return future
 
     def stop(self) -> None:
         """What has not begun is cancelled; what has is not waited for."""
-        while True:
-            try:
-                task = self._tasks.get_nowait()
-            except Empty:
-                break
-            if task is not None:
+        with self._guard:
+            self._stopped = True
+        with suppress(Empty):
+            while (task := self._tasks.get_nowait()) is not None:
                 task[0].cancel()
         for _ in range(self._count):
             self._tasks.put(None)

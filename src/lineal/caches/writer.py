@@ -50,7 +50,7 @@ class SnapshotWriter:
     def take(self, tar: BinaryIO) -> Snapshot:
         """What the tar holds; its packs may still be on their way, and have no digests yet (`finish`).
 
-        Raises `BuildFailed` when a secret is in it, `Late`, and what the tar and the store raise."""
+        Raises `BuildFailed` when a secret is in it, and what the tar and `PackWriter.packs` raise."""
         search = SecretSearch(tuple(self.secrets))
         found: dict[bytes, Entry] = {}
         for entry, body in raw.read(tar):

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from lineal.ci.provider import provider_of
 from lineal.errors import LinealError
+from lineal.git.login import secret_values
 from lineal.progress import Progress
+from lineal.store.open import REGISTRY_LOGIN
+from lineal.trust.identity import TOKENS
+from lineal.trust.keys import PASSWORD, SIGNING_KEY, is_pem
+from lineal.trust.mark import TRUST_KEY
 
 if TYPE_CHECKING:
     from lineal.report.model import Report
@@ -16,6 +22,15 @@ if TYPE_CHECKING:
 MaskText = Callable[[str], str]
 _WORDS = frozenset({"message", "remedy", "key", "instruction", "reason", "output", "told", "log", "diff"})
 """The fields of a report that hold words. Names and digests are for machines, and hold no secret."""
+
+
+def secrets_of_job(environ: Mapping[str, str]) -> list[str]:
+    """The values of all variables that hold a secret, whether or not the run uses them."""
+    passwords = [login.password for login in provider_of(environ).logins().values()]
+    keys = [*environ.get(TRUST_KEY, "").split(), environ.get(PASSWORD, "")]
+    keys += [key for key in [environ.get(SIGNING_KEY, "")] if is_pem(key)]
+    keys += [*secret_values(environ), *(environ.get(name, "") for name in TOKENS)]
+    return [*passwords, *keys, environ.get(REGISTRY_LOGIN[1], "")]
 
 
 class MaskedProgress(Progress):

@@ -30,7 +30,6 @@ from lineal.errors import DeployFailed, Uncommitted
 from lineal.git.cache import cache_directory
 from lineal.git.commit import Commit
 from lineal.git.history import Ancestry, GitHistory
-from lineal.git.login import secret_values
 from lineal.lock import Lock
 from lineal.lock.select import Choice, LockContext, choose, open_lock
 from lineal.oci import Store
@@ -39,7 +38,7 @@ from lineal.oci.platform import normal
 from lineal.progress import Notes, Progress
 from lineal.session.given import Given
 from lineal.session.identity import IdentityOfRun
-from lineal.session.leaving import MaskedProgress, mask_error
+from lineal.session.leaving import MaskedProgress, mask_error, secrets_of_job
 from lineal.session.policy import PolicyOfRun, of_commit, of_file, require_narrower
 from lineal.session.private_directory import private_directory
 from lineal.session.project import load_exceptions, load_project, project_of_dockerfile, project_of_flags
@@ -50,9 +49,7 @@ from lineal.stages.lookup import Lookup
 from lineal.stages.visibility import HistoryPosition
 from lineal.store.mirror import Mirrors
 from lineal.store.open import LAYOUT, REGISTRY_LOGIN, StoreOpener, connect, normal_address
-from lineal.trust.identity import TOKENS
-from lineal.trust.keys import PASSWORD, SIGNING_KEY, is_pem
-from lineal.trust.mark import TRUST_KEY, repository_of
+from lineal.trust.mark import repository_of
 
 if TYPE_CHECKING:
     from lineal.engine.table import EngineTable
@@ -65,11 +62,7 @@ class Session:
     def __init__(self, settings: Settings, progress: Progress, workspace: Path, start: Path) -> None:
         """`workspace` is a private directory that the caller removes; `start` is inside the repository."""
         self.settings = settings
-        passwords = [login.password for login in provider_of(settings.environ).logins().values()]
-        keys = [*settings.environ.get(TRUST_KEY, "").split(), settings.environ.get(PASSWORD, "")]
-        keys += [key for key in [settings.environ.get(SIGNING_KEY, "")] if is_pem(key)]
-        keys += [*secret_values(settings.environ), *(settings.environ.get(name, "") for name in TOKENS)]
-        self.hidden = Mask([*passwords, *keys, settings.environ.get(REGISTRY_LOGIN[1], "")])
+        self.hidden = Mask(secrets_of_job(settings.environ))
         """All secrets that the run has read so far: nothing that leaves it shows one."""
         self.progress = MaskedProgress(progress, self.hidden.mask)
         self.workspace = workspace

@@ -33,6 +33,8 @@ def test_what_has_not_begun_is_cancelled() -> None:
     second = workers.submit(end.set)
     workers.stop()
     assert second.cancelled()
+    with pytest.raises(RuntimeError, match="stopped"):
+        workers.submit(end.set)
     assert not end.is_set()
     end.set()
     assert first.result(10) is True

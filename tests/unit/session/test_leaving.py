@@ -10,7 +10,7 @@ import pytest
 from lineal.config.secrets import Mask
 from lineal.errors import BadConfiguration, BuildFailed
 from lineal.report.model import ChangeReport, ErrorReport, ImageReport, ReleaseReport, Report, StageReport, encode
-from lineal.session.leaving import MaskedProgress, mask_error, mask_report
+from lineal.session.leaving import MaskedProgress, mask_error, mask_report, secrets_of_job
 from lineal.session.session import Session
 from lineal.session.settings import Settings
 from tests.unit.build.factory import Told
@@ -70,3 +70,14 @@ def test_a_session_hides_what_it_has_read_in_all_that_it_says(tmp_path: Path) ->
         run.progress.warn(f"{SECRET} pass-word")
         raise BuildFailed(f"{SECRET}, pass-word", id="LN-5005")
     assert told.warnings == ["*** ***"] and SECRET not in str(failed.value)
+
+
+def test_what_a_job_has_in_its_variables_is_secret_and_the_path_of_a_key_is_not() -> None:
+    key = "-----BEGIN PRIVATE KEY-----\nMAo=\n-----END PRIVATE KEY-----\n"
+    secret = {
+        "LINEAL_REGISTRY_PASSWORD": "pass-word", "LINEAL_TRUST_KEY": "new-key old-key", "LINEAL_SIGNING_KEY": key,
+        "SIGSTORE_ID_TOKEN": "token",
+    }  # fmt: skip
+    found = secrets_of_job({**secret, "LINEAL_REGISTRY_USERNAME": "ali", "PATH": "/bin"})
+    assert set(filter(None, found)) == {"pass-word", "new-key", "old-key", key, "token"}
+    assert not any(secrets_of_job({"LINEAL_SIGNING_KEY": "/run/key.pem"}))

@@ -74,10 +74,10 @@ class Snapshots:
     def _is_plain(self) -> bool:
         """Whether an upper directory has all that was changed. With these settings of the kernel, a directory that
         was renamed, or a file that has another owner, is there without what is in it."""
-        return all(self._setting(name) in (b"", b"N") for name in ("redirect_dir", "metacopy"))
+        return all(self._setting(name) in (None, b"N") for name in ("redirect_dir", "metacopy"))
 
-    def _setting(self, name: str) -> bytes:
-        """One letter, nothing for a kernel without this setting."""
+    def _setting(self, name: str) -> bytes | None:
+        """One letter, None for a kernel without this setting."""
         params = {"path": f"{_KERNEL}/{name}"}
         try:
             # The file says that it is larger than it is: what comes is no whole tar.
@@ -85,7 +85,7 @@ class Snapshots:
                 return stream.read(513)[512:]
         except Refused as refused:
             if refused.status == 404:
-                return b""
+                return None
             raise
 
     def _database(self) -> bytes:

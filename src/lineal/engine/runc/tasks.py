@@ -192,9 +192,9 @@ class Tasks:
             with self.started("read", orders, inside=False, fds=[writer]) as task:
                 theirs.close()
                 try:
-                    take(tar)
-                    # It may have given up, and the task would wait.
-                    tar.close()
+                    # It may give up, or fail, and the task would wait for a reader.
+                    with tar:
+                        take(tar)
                 except Unreachable:
                     self.check()
                     # It says itself why its tar is not whole.

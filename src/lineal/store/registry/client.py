@@ -7,31 +7,31 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
-from typing import Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 from lineal.clock import Time
 from lineal.errors import LinealError, MissingContent
-from lineal.oci import Conflict, Listed, Store
+from lineal.oci import Listed, Store
 from lineal.oci.credential import Credential
 from lineal.oci.types import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Manifest
 from lineal.oci.verify import MAX_MANIFEST, invalid_response, is_digest, read_json, read_manifest
 from lineal.store.registry.auth import LISTING, Denied, repository_scopes
-from lineal.store.registry.errors import ConnectionFailed, connection_error, refused
+from lineal.store.registry.errors import connection_error, refused
 from lineal.store.registry.http import requests
 from lineal.store.registry.response import Response, codes
 from lineal.store.registry.tag_list import TagList
 from lineal.store.registry.transport import CHUNK, SMALL, Transport
-from lineal.store.registry.tries import TRIES, Tries
-from lineal.store.registry.uploads import WRITTEN, Uploads
+from lineal.store.registry.tries import TRIES
+
+if TYPE_CHECKING:
+    from lineal.store.registry.manifest_uploads import ManifestUploads
+    from lineal.store.registry.uploads import Uploads
 
 ACCEPT = ", ".join((OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST))
 _DELETED = (200, 202, 204, 404)
 _TAGS_FIRST = (400, 406, 409, 412)
 """What registries say of a digest that still has tags: Artifact Registry answers 400, Artifactory 406."""
-SETTLING = 5
-"""Tries to publish a manifest that a registry says lacks a blob: when two runs upload the same one at once,
-docker-registry on a plain disk shows the first of them an empty file for a moment."""
 
 
 class Registry(Store):
@@ -78,8 +78,20 @@ class Registry(Store):
         self._pull = repository_scopes(repository, "pull")
         self._push = repository_scopes(repository, "pull", "push")
         self._deleting = repository_scopes(repository, "pull", "delete")
-        self._uploads = Uploads(self._http, repository, self.has_blob, self._error)
         self._listing = TagList(self._http, self._base, self._list, self._error)
+
+    @cached_property
+    def _uploads(self) -> Uploads:
+        """A run that finds everything uploads nothing."""
+        from lineal.store.registry.uploads import Uploads
+
+        return Uploads(self._http, self.repository, self.has_blob, self._error)
+
+    @cached_property
+    def _manifests(self) -> ManifestUploads:
+        from lineal.store.registry.manifest_uploads import ManifestUploads
+
+        return ManifestUploads(self._http, self.repository, self, self._error)
 
     @property
     def secure(self) -> bool:
@@ -141,64 +153,13 @@ class Registry(Store):
         return digest
 
     def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
-        tries = self._http.tries()
-        while not self._try(manifest, tag, tries):
-            # Another run may have been first since the last try, and this one may have done it without hearing so.
-            if tag and self._is_there(manifest, tag):
-                return
+        self._manifests.put(manifest, tag)
 
     def try_tag(self, manifest: Manifest, tag: str) -> bool:
-        return self._try(manifest, tag, self._http.tries())
+        return self._manifests.try_tag(manifest, tag)
 
     def move_tag(self, manifest: Manifest, tag: str) -> bool:
-        return self._try(manifest, tag, self._http.tries(), once=False)
-
-    def _try(self, manifest: Manifest, tag: str | None, tries: Tries, *, once: bool = True) -> bool:
-        """PUT once. False, after a pause, when another try may succeed; else raises what is wrong."""
-        answer = None
-        try:
-            answer = self._put(manifest, tag, once=once)
-        except ConnectionFailed:
-            if not tries.again():
-                raise
-            return False
-        unsettled = _unsettled(answer) and tries.number < SETTLING
-        if (answer.passing or unsettled) and tries.again(answer):
-            return False
-        self._accept(answer, manifest, tag)
-        return True
-
-    def _accept(self, answer: Response, manifest: Manifest, tag: str | None) -> None:
-        refused = answer.status in (403, 405, 409, 412) or (answer.status == 400 and _immutable(answer))
-        if tag and refused and self._is_there(manifest, tag):
-            return
-        if answer.status in (400, 404) and "BLOB_UNKNOWN" in codes(answer.body)[0]:
-            for digest in manifest.references:
-                if not (self.digest(digest) if manifest.is_index else self.has_blob(digest)):
-                    raise MissingContent(digest, self.address)
-        self._expect(answer, "write", *WRITTEN)
-        stored = answer.headers.get("Docker-Content-Digest", manifest.digest)
-        if is_digest(stored) and stored != manifest.digest:
-            raise invalid_response(self.host, f"that it stored {stored} when given {manifest.digest}")
-
-    def _is_there(self, manifest: Manifest, tag: str) -> bool:
-        """Whether the tag points at this manifest already. Raises `Conflict` when it points at another."""
-        existing = self.digest(tag)
-        if existing not in (None, manifest.digest):
-            raise Conflict(f"{self.address}:{tag} is {existing} and may not be moved.")
-        return existing is not None
-
-    def _put(self, manifest: Manifest, tag: str | None, *, once: bool) -> Response:
-        # No registry is known to need If-None-Match, but one that heeds it makes a tag an atomic first publication.
-        condition = {"If-None-Match": "*"} if tag and once else {}
-        return self._http.ask(
-            "PUT",
-            f"{self._base}/manifests/{tag or manifest.digest}",
-            self._push,
-            headers={"Content-Type": manifest.media_type, **condition},
-            body=Blob(manifest.digest, len(manifest.data), manifest.data),
-            tries=1,
-        )
+        return self._manifests.move_tag(manifest, tag)
 
     def referrers(self, digest: str) -> list[dict[str, Any]] | None:
         try:
@@ -350,14 +311,3 @@ class Registry(Store):
                 denied.message = f"{denied.message} It says: {message!r}."
             return denied
         return refused(self.host, self.repository, answer, doing, answer.pause(self._time))
-
-
-def _immutable(answer: Response) -> bool:
-    code, message = codes(answer.body)
-    return "TAG_INVALID" in code or "immutable" in message.lower() or "already exists" in message.lower()
-
-
-def _unsettled(answer: Response) -> bool:
-    """Whether the registry says that what the manifest names is not there, or not whole."""
-    found = codes(answer.body)[0]
-    return "BLOB_UNKNOWN" in found or "DIGEST_INVALID" in found

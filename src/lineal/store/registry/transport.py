@@ -225,9 +225,9 @@ class Transport:
         data: Any = None
         if body is not None:
             data = body.content if isinstance(body.content, bytes) else _Upload(body.open(), body.size)
-        if self._connecting is not None:
-            self._connecting.join(CONNECTING_SECONDS)
-            self._connecting = None
+        connecting, self._connecting = self._connecting, None
+        if connecting is not None:
+            connecting.join(CONNECTING_SECONDS)
         sent = self.time.monotonic()
         # How long an upload takes is not for us to say.
         waiting = nullcontext() if isinstance(data, _Upload) else Deadline(self.host)

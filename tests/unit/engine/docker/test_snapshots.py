@@ -107,7 +107,7 @@ def test_the_directories_are_the_container_s_own(containerd: Client, bench: Benc
 class Watched(Client):
     """Notes how layers are read; `refuse` and `setting` make an engine of which less can be told."""
 
-    def __init__(self, *args: Any, ways: list[str], refuse: str = "", setting: bytes = b"") -> None:
+    def __init__(self, *args: Any, ways: list[str], refuse: str = "", setting: bytes | None = None) -> None:
         self.ways, self.refuse, self.setting = ways, refuse, setting
         super().__init__(*args)
 
@@ -120,7 +120,7 @@ class Watched(Client):
     def reader(self, path: str, what: str, params: Mapping[str, str] | None = None) -> Iterator[BufferedReader]:
         self.ways.append(what)
         with super().reader(path, what, params) as stream:
-            if what == "read a setting" and self.setting:
+            if what == "read a setting" and self.setting is not None:
                 yield BufferedReader(BytesIO(stream.read(512) + self.setting))
             else:
                 yield stream
@@ -129,8 +129,13 @@ class Watched(Client):
 @pytest.mark.engine
 @pytest.mark.parametrize(
     ("changes", "way"),
-    [({}, "read a layer"), ({"refuse": "metadata.db"}, "save an image"), ({"setting": b"Y\n"}, "save an image")],
-    ids=["plain", "containerd's data is elsewhere", "an overlay that leaves contents below"],
+    [
+        ({}, "read a layer"),
+        ({"refuse": "metadata.db"}, "save an image"),
+        ({"setting": b"Y\n"}, "save an image"),
+        ({"setting": b""}, "save an image"),
+    ],
+    ids=["plain", "containerd's data is elsewhere", "an overlay that leaves contents below", "no setting is told"],
 )
 def test_an_upper_directory_is_read_where_it_is_found_and_has_all(
     containerd: Client, bench: Bench, changes: dict[str, Any], way: str

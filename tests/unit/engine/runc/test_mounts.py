@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from lineal.engine import BindMount, CacheMount, CommandFailed, KeptCache, SecretMount, TmpfsMount
-from lineal.errors import BadConfiguration, BuildFailed
+from lineal.errors import BadConfiguration, BuildFailed, Unreachable
 from lineal.tar import raw
 from lineal.tar.header import END, FILE
 from tests.unit.engine.docker.conftest import Bench, contents_of, entries_of, regular, symlink, tar_of
@@ -53,6 +54,18 @@ def test_a_kept_cache_has_its_times_to_the_nanosecond(bench: Bench, cache_id: st
     )  # fmt: skip
     bench.run("true", mounts=[mount])
     assert kept == [b"1700000000.123456789"]
+
+
+def test_a_store_that_takes_no_cache_is_told_at_once(bench: Bench, cache_id: str) -> None:
+    """Nobody reads the rest of a cache that is larger than a pipe."""
+
+    def keep(tar: BinaryIO) -> None:
+        tar.read(1000)
+        raise Unreachable("The store does not answer.", id="LN-4001")
+
+    mount = CacheMount("/c", cache_id, kept=KeptCache(keep))
+    with pytest.raises(Unreachable, match=r"The store does not answer\."):
+        bench.run("head -c 10000000 /dev/zero >/c/file", mounts=[mount])
 
 
 def test_a_cache_that_a_killed_run_left_half_full_is_filled(bench: Bench, cache_id: str, root: Path) -> None:

@@ -1,0 +1,49 @@
+"""What a command left in a cache is kept, or given up with one warning: it never costs the command."""
+
+from __future__ import annotations
+
+import io
+import random
+from pathlib import Path
+from typing import Any, cast
+
+from lineal.caches.cache import Cache
+from lineal.caches.publication import Publishing
+from lineal.caches.rules import CacheRules
+from lineal.caches.settings import CacheSettings
+from lineal.caches.workers import Workers
+from lineal.engine import CacheMount
+from lineal.errors import Unreachable
+from lineal.oci.types import Blob
+from lineal.progress import Notes
+from lineal.store.layout import Layout
+from lineal.store.record import Record
+from lineal.store.statement import Making
+from tests.unit.caches.test_publication import COMMIT, KEY, TREE
+from tests.unit.caches.test_snapshot import tar_of_files
+
+LARGE = 100 << 20
+"""Bytes of more packs than are on their way at once."""
+
+
+class Full(Layout):
+    def put_blob(self, blob: Blob) -> None:
+        raise Unreachable("The disk is full.", id="LN-4001")
+
+
+def test_a_store_that_takes_no_pack_costs_the_cache_only(tmp_path: Path) -> None:
+    store, told = Full(tmp_path / "store", "layout:test"), list[str]()
+    record = Record("", (COMMIT,), TREE, "main", 0, "", "shop", "1")
+    by = Publishing(store, record, lambda index: index, None, Making(), 0)
+    notes = Notes(told.append, told.append)
+    nothing = cast(Any, None)  # no snapshot is looked for
+    cache = Cache(KEY, CacheRules(), CacheSettings("shop", {}, nothing, notes, by), Workers(2))
+    cache.lost = True
+    kept = cache.mount(CacheMount("/root/.cache", "id")).kept
+    assert kept is not None and kept.keep is not None
+    tar = tar_of_files({"f": random.Random(1).randbytes(LARGE)})
+    for _ in "12":
+        kept.keep(io.BytesIO(tar))
+    cache.publish()
+    assert told == ["The cache /root/.cache is not kept: The disk is full."]
+    assert cache.report.kept == "given up"

@@ -113,6 +113,6 @@ def _more(given: PolicyOfRun, asked: PolicyOfRun, mine: Policy, own: Policy) -> 
     accepted = {one.der for one in accepted_keys(asked)}
     yield from (quoted(one.name) for one in accepted_keys(given) if one.der not in accepted)
     pipelines = [one for one in own.accept if isinstance(one, IdentitySigner)]
-    for signer in mine.accept:
-        if isinstance(signer, IdentitySigner) and not any(one.includes(signer) for one in pipelines):
+    for signer in (one for one in mine.accept if isinstance(one, IdentitySigner)):
+        if not any(one.includes(signer, merged=mine.merged) for one in pipelines):
             yield f"pipelines of {quoted(signer.project)} with other `refs` or another `workflow`"

@@ -26,7 +26,7 @@ help:
 	@echo 'make sigstore  a private Sigstore for the long tests of keyless signatures, built once with Go'
 	@echo 'make controllers  Flux and Argo CD for the long tests of what is handed over, built once with Go'
 	@echo 'make registries  other registries than docker-registry for the tests, built once with Go'
-	@echo 'make docker29  Docker Engine 29 for make test-engines, built once with Go'
+	@echo 'make docker29  Docker Engine 29 for make test-docker29, built once with Go'
 	@echo 'make bench   Lineal beside docker build; the result goes to bench/RESULTS.md'
 
 demo:
@@ -59,15 +59,15 @@ test-long:
 	  tests/e2e/test_ordinary_user.py tests/unit/engine/runc $(ARGS)
 	$(PYTHON) -m pytest -n $(WORKERS) --timeout 1500 -m long tests/act tests/gitlab tests/strangers tests/differential $(wildcard tests/e2e/test_handover_*.py)
 	$(MAKE) --no-print-directory test-engines
+	if [ -e "$(DOCKER29)" ]; then $(MAKE) --no-print-directory test-docker29; fi
 
-# What RUN has, with other engines than the machine's Docker; Docker Engine 29 where `make docker29` has built it.
+# What RUN has, with other engines than the machine's Docker.
 SAME_IMAGE := tests/differential/test_same_image.py -k "run/ or onbuild/ or targets/ or args/"
 DOCKER29 := $${XDG_CACHE_HOME:-$$HOME/.cache}/lineal-test/docker29/stamp
 test-engines:
 	@scripts/setup test
 	for engine in buildkit runc; do LINEAL_TEST_ENGINE=$$engine $(PYTHON) -m pytest -n $(WORKERS) --timeout 1500 \
 	  $(SAME_IMAGE) $(ARGS) || exit; done
-	if [ -e "$(DOCKER29)" ]; then $(MAKE) --no-print-directory test-docker29; fi
 
 # Both of its image stores, and the places of both ways to have containerd.
 test-docker29:

@@ -8,15 +8,17 @@ import tarfile
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from lineal.oci import Store
 from lineal.oci.image import encode, image_of, read_image
-from lineal.oci.types import OCI_LAYER, Blob, Descriptor, Manifest
+from lineal.oci.types import OCI_INDEX, OCI_LAYER, Blob, Descriptor, Manifest
+from lineal.store.layout import Layout
 from lineal.store.open import StoreOpener
 from lineal.store.record import CONTENT, MAX_STATEMENT, PREFIX, Part, image_digest
+from lineal.trust.chain import link
 from tests.e2e.parts import Project
 from tests.unit.trust.signing import new_key, pem, public_pem
 
@@ -166,6 +168,25 @@ def test_an_image_that_no_stage_is_rests_on_nothing(project: Project) -> None:
     final.put_blob(Blob.of(other.config))
     final.put_manifest(other.manifest)
     assert verify(project, f"{project.store}/app@{other.manifest.digest}", code=2)["images"][0]["stages"] == []
+
+
+@pytest.mark.parametrize("entry", [7, {"platform": 7}, {"platform": {"os": "linux"}}])
+def test_an_index_of_anything_is_no_image(project: Project, tmp_path: Path, entry: Any) -> None:
+    index = encode({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]})
+    Layout(tmp_path / "evil", "evil").put_manifest(Manifest(index, OCI_INDEX), "1")
+    done = project.lineal("verify", "--repo", project.store, f"layout:{tmp_path}/evil:1", cwd=project.repo.path)
+    assert done.code == 3 and "is an index that names no image" in done.stderr
+
+
+@pytest.mark.parametrize("tag", ["{}/../1", "../manifests/{}", "", "{} x"])
+def test_a_stage_is_asked_for_by_what_can_be_a_tag(tag: str) -> None:
+    """Anybody may write a provenance, and so the tags in it."""
+
+    class Asked:
+        def manifest(self, reference: str) -> None:
+            raise AssertionError(reference)
+
+    assert link(cast(Store, Asked()), tag.format("1" * 64), "1" * 64) is None
 
 
 def test_a_signature_counts_where_git_proves_nothing_any_more(project: Project) -> None:

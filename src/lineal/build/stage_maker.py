@@ -117,7 +117,8 @@ class StageMaker:
 
     def keep_published(self) -> None:
         """Nothing else."""
-        self._ready = {checksum: ready for checksum, ready in self._ready.items() if self.published(checksum)}
+        # A copy: what an earlier try has begun to read may still arrive.
+        self._ready = {checksum: ready for checksum, ready in self._ready.copy().items() if self.published(checksum)}
 
     def begin(self, stage: Stage) -> Work:
         """With what is at hand now. Raises KeyError when something is not."""

@@ -12,7 +12,7 @@ from typing import BinaryIO, Final
 
 from lineal.caches.history import Found, newest
 from lineal.caches.key import CacheKey
-from lineal.caches.packs import Deadline, PackReader, PackWriter
+from lineal.caches.packs import Deadline, Late, PackReader, PackWriter, result_of
 from lineal.caches.publication import publish, read_snapshot
 from lineal.caches.reader import tar_of
 from lineal.caches.rules import CacheRules
@@ -37,7 +37,7 @@ class Cache:
     settings: CacheSettings
     pool: Executor
     lost: bool = False
-    """Whether its snapshot turned out to be broken."""
+    """Whether its snapshot cannot be used, or did not come in time."""
     report: CacheReport = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,12 +72,15 @@ class Cache:
         except Interrupted:
             raise
         except LinealError as error:
-            self._cold(f"the store could not be asked: {error.message.rstrip('.')}")
+            self._lose(f"the store could not be asked: {error.message.rstrip('.')}")
+            return None
+        if self.lost:
+            # Whoever waited for it has said why it is not used.
             return None
         if not isinstance(found, Found):
             self.report.reason = found.reason
             if found.broken:
-                self._cold(found.reason)
+                self._lose(found.reason)
             return None
         record = found.candidate.record
         self.report.snapshot, self.report.commit = found.candidate.tag, record.commits[-1]
@@ -98,7 +101,7 @@ class Cache:
             if snapshot.size > self.rules.max_size:
                 raise Broken(f"it has {size(snapshot.size)}, more than `max_size`")
         except Broken as error:
-            self._cold(str(error))
+            self._lose(str(error))
             return None
         packs = PackReader(self.settings.lookup.store, snapshot.packs, self.pool, self._budget())
         packs.begin()
@@ -115,8 +118,7 @@ class Cache:
 
     def mount(self, mount: CacheMount) -> CacheMount:
         self.expect()
-        assert self._fetched is not None
-        fetched = None if self.lost else self._fetched.result()
+        fetched = self._wait()
         with self._guard:
             self._restored = fetched
         keep = self._keep if self.settings.publishing is not None and mount.writable else None
@@ -125,13 +127,21 @@ class Cache:
             mount, id=f"{mount.id}, {self._token}", tar=tar, kept=KeptCache(keep, known=fetched is not None)
         )
 
+    def _wait(self) -> tuple[Snapshot, PackReader] | None:
+        """For the snapshot to begin with, and no longer than it may take."""
+        assert self._fetched is not None
+        try:
+            return None if self.lost else result_of(self._fetched, self._budget())
+        except Late as error:
+            self._lose(str(error))
+            return None
+
     def _tar(self, snapshot: Snapshot, packs: PackReader) -> Iterator[bytes]:
         started, packs.deadline = time.monotonic(), self._budget()
         try:
             yield from tar_of(snapshot, packs)
         except Broken as error:
-            self.lost, self._token = True, unique()
-            self._cold(str(error))
+            self._lose(str(error))
             raise
         self.report.outcome = "restored"
         self.report.seconds = round(self.report.seconds + time.monotonic() - started, 3)
@@ -141,7 +151,13 @@ class Cache:
             f"({self.report.reason}), {size(packs.pulled)} pulled in {duration(self.report.seconds) or '0s'}"
         )
 
-    def _cold(self, reason: str) -> None:
+    def _lose(self, reason: str) -> None:
+        """Do without the snapshot from now on; whoever finds that out first says why."""
+        with self._guard:
+            first, self.lost = not self.lost, True
+            self._token = unique() if first else self._token
+        if not first:
+            return
         self.report.snapshot, self.report.reason = "", f"begins empty: {reason}"
         self.settings.notes.warn(
             f"The cache {printable(self.key.id)} begins empty: its snapshot cannot be used, {reason}."

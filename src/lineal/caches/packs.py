@@ -86,7 +86,7 @@ class PackWriter:
 
     def _arrived(self, sent: Future[Pack]) -> Pack:
         try:
-            return _result(sent, self.deadline)
+            return result_of(sent, self.deadline)
         except Interrupted:
             raise
         except LinealError as error:
@@ -123,7 +123,7 @@ class PackReader:
             self._ask(ahead)
         self._fetched.move_to_end(number)
         try:
-            return _result(self._fetched[number], self.deadline)
+            return result_of(self._fetched[number], self.deadline)
         except Interrupted:
             raise
         except LinealError as error:
@@ -149,7 +149,8 @@ class PackReader:
         return data
 
 
-def _result(future: Future[_T], deadline: Deadline) -> _T:
+def result_of(future: Future[_T], deadline: Deadline) -> _T:
+    """Raises `Late`, and what the future has raised."""
     try:
         return future.result(deadline.left())
     except TimeoutError:

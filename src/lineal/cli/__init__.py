@@ -94,6 +94,9 @@ def _run(end: _End, around: AbstractContextManager[object]) -> None:
         end.code = 0
     except click.exceptions.Exit as done:
         end.code = done.exit_code
+    except SystemExit as done:
+        # A command that has something to tell by its exit code, such as 2 for what is pending.
+        end.code = done.code if isinstance(done.code, int) else int(done.code is not None)
     except click.ClickException as error:
         end.code = BadConfiguration.exit_code
         error.show()

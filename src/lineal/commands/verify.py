@@ -13,6 +13,7 @@ from lineal.deploy.bundle.registry import SCHEME
 from lineal.errors import BadConfiguration, LinealError
 from lineal.oci.image import encode
 from lineal.oci.types import OCI_MANIFEST, Manifest, sha256
+from lineal.oci.verify import digest_of
 from lineal.store.open import LAYOUT, is_directory
 from lineal.store.record import Record, image_digest
 from lineal.text import printable
@@ -99,9 +100,12 @@ def _images(place: Store, manifest: Manifest, reference: str) -> list[Manifest]:
     """The images that people get by this name: one, or those of an index's platforms. Raises `BadConfiguration`."""
     if not manifest.is_index:
         return [manifest]
-    entries = manifest.json["manifests"]
-    named = [entry for entry in entries if (entry.get("platform") or {}).get("os") not in (None, "unknown")]
-    found = [place.manifest(str(entry["digest"])) for entry in named]
+    try:
+        entries = manifest.json["manifests"]
+        named = [entry for entry in entries if (entry.get("platform") or {}).get("os") not in (None, "unknown")]
+        found = [place.manifest(digest_of(entry)) for entry in named]
+    except (ValueError, LookupError, TypeError, AttributeError):
+        found = []
     if not found or None in found:
         raise BadConfiguration(
             f"{printable(reference)} is an index that names no image, or one that is gone.",

@@ -82,8 +82,8 @@ class Trust(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     recompute: Annotated[
         bool,
         Meta(
-            description="Whether a COPY, an ADD or metadata is believed without a signature when git gives the same "
-            "bits on what is believed (default: true)."
+            description="Whether a COPY, an ADD, metadata or a base that is named by its digest is believed without "
+            "a signature when the commit gives the same bits on what is believed (default: true)."
         ),
     ] = True
 

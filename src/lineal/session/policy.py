@@ -63,8 +63,12 @@ def of_file(path: Path, name: str) -> PolicyOfRun:
 
 
 def _content(path: Path, most: int) -> bytes:
+    """Raises OSError, and ValueError for a larger file: a part of a policy may say more than the whole."""
     with path.open("rb") as file:
-        return file.read(most)
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError("too large")
+    return content
 
 
 def accepted_keys(found: PolicyOfRun) -> list[PublicKey]:
@@ -113,6 +117,6 @@ def _more(given: PolicyOfRun, asked: PolicyOfRun, mine: Policy, own: Policy) -> 
     accepted = {one.der for one in accepted_keys(asked)}
     yield from (quoted(one.name) for one in accepted_keys(given) if one.der not in accepted)
     pipelines = [one for one in own.accept if isinstance(one, IdentitySigner)]
-    for signer in mine.accept:
-        if isinstance(signer, IdentitySigner) and not any(one.includes(signer) for one in pipelines):
+    for signer in (one for one in mine.accept if isinstance(one, IdentitySigner)):
+        if not any(one.includes(signer, merged=mine.merged) for one in pipelines):
             yield f"pipelines of {quoted(signer.project)} with other `refs` or another `workflow`"

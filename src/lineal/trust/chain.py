@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from lineal.errors import MissingContent
 from lineal.oci import Store
+from lineal.oci.reference import is_tag
 from lineal.oci.types import Manifest
 from lineal.oci.verify import digest_of
 from lineal.store.record import Record, Told, image_digest, read_stage, record_manifest, told
@@ -43,8 +44,9 @@ class Link:
 
 
 def link(store: Store, tag: str, checksum: str) -> Link | None:
-    """The stage at a tag of the store; None where there is none of this checksum. Raises `Unreachable`."""
-    index = store.manifest(tag)
+    """The stage at a tag of the store, which anybody may have named; None where there is none of this checksum.
+    Raises `Unreachable`."""
+    index = store.manifest(tag) if is_tag(tag) else None
     found = read_stage(index, tag, checksum) if index is not None else None
     if index is None or found is None:
         return None

@@ -125,7 +125,7 @@ def why_not(signer: IdentitySigner, found: Identity, said: tuple[str, ...], requ
         return ""
     # Nobody but its own author has seen what a pull request's or a branch's pipeline does. What it says of commits
     # counts where a branch cannot change it, or where it came with the very commit that is in the history now.
-    if run.merged and (_is_fixed(signer) or is_ours()):
+    if run.merged and (signer.is_fixed or is_ours()):
         return ""
     what = f"pull request {request}" if request is not None else "another ref" if branch else "a merge request"
     return f"signed for {what}, whose commit is not in this history" if run.merged else f"signed for {what}"
@@ -141,12 +141,6 @@ def matches(pattern: str, ref: str) -> bool:
     parts = [".*" if part == "**" else "[^/]*" if part == "*" else re.escape(part)
              for part in re.split(r"(\*\*|\*)", pattern)]  # fmt: skip
     return re.fullmatch("".join(parts), ref) is not None
-
-
-def _is_fixed(signer: IdentitySigner) -> bool:
-    """Whether the workflow comes from one ref, wherever it runs. GitLab names the same file for a fork's branch."""
-    _, at, ref = (signer.workflow or "").partition("@")
-    return signer.forge == "github" and bool(at) and "*" not in ref
 
 
 def _project(signer: IdentitySigner) -> tuple[str, str]:

@@ -28,11 +28,19 @@ class IdentitySigner:
     """The file that defines the job: a path of the project, or one with another repository before it; with `@REF`
     where it has to come from that ref. None for every one."""
 
-    def includes(self, other: IdentitySigner) -> bool:
-        """Whether each pipeline of the other is one of this. Patterns of refs are compared as they are written."""
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the workflow comes from one ref, wherever it runs. GitLab names the same file for a fork's
+        branch."""
+        _, at, ref = (self.workflow or "").partition("@")
+        return self.forge == "github" and bool(at) and "*" not in ref
+
+    def includes(self, other: IdentitySigner, *, merged: bool) -> bool:
+        """Whether each pipeline of the other is one of this. Patterns of refs are compared as they are written. With
+        `merged` (see `Policy`) a fixed workflow is believed for more than any other one is."""
         return (
             (self.forge, self.project) == (other.forge, other.project)
-            and self.workflow in (None, other.workflow)
+            and (self.workflow == other.workflow or (self.workflow is None and not (merged and other.is_fixed)))
             and (not self.refs or (bool(other.refs) and set(other.refs) <= set(self.refs)))
         )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import random
 from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
 from typing import Any, cast
 
 from lineal.caches.cache import Cache
@@ -21,6 +23,18 @@ from lineal.store.record import Record
 from lineal.store.statement import Making
 from tests.unit.caches.test_publication import COMMIT, KEY, TREE
 from tests.unit.caches.test_snapshot import tar_of_files
+
+
+class Silent:
+    """A store that does not answer until the test is over."""
+
+    def __init__(self) -> None:
+        self.over = Event()
+
+    def tags(self, _: str) -> list[str]:
+        self.over.wait(60)
+        return []
+
 
 LARGE = 100 << 20
 """Bytes of more packs than are on their way at once."""
@@ -47,3 +61,19 @@ def test_a_store_that_takes_no_pack_costs_the_cache_only(tmp_path: Path) -> None
     cache.publish()
     assert told == ["The cache /root/.cache is not kept: The disk is full."]
     assert cache.report.kept == "given up"
+
+
+def test_a_store_that_does_not_answer_costs_the_time_that_a_cache_may_take() -> None:
+    store, told = Silent(), list[str]()
+    notes = Notes(told.append, told.append)
+    settings = CacheSettings("shop", {}, cast(Any, SimpleNamespace(store=store)), notes)
+    cache = Cache(KEY, CacheRules(max_time=0.1), settings, Workers(1))
+    for _ in "12":
+        mount = cache.mount(CacheMount("/root/.cache", "id"))
+        assert mount.tar is None and mount.kept is not None and not mount.kept.known
+    store.over.set()
+    assert cache.look() is None
+    assert told == [
+        "The cache /root/.cache begins empty: its snapshot cannot be used, it took longer than 0.1 seconds."
+    ]
+    assert cache.report.reason == "begins empty: it took longer than 0.1 seconds"

@@ -96,6 +96,11 @@ def test_what_the_run_has_come_to_stands(program: str) -> None:
     assert (done.returncode, done.stdout) == (0, "result\n")
 
 
+def test_a_command_says_by_its_exit_code_what_it_has_come_to() -> None:
+    done = ended(WHILE_IT_WAITS.replace('print("result")', 'print("result"); sys.exit(2)'))
+    assert (done.returncode, done.stdout, done.stderr) == (2, "result\n", "")
+
+
 def test_a_signal_between_any_two_lines_ends_it() -> None:
     done = ended(AT_EACH_LINE)
     assert "Traceback" not in done.stderr

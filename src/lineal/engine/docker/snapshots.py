@@ -112,7 +112,7 @@ def number(data: bytes, name: str, kind: bytes) -> int | None:
     """The number of the snapshot with this name and kind in a database of containerd's snapshotter
     (`core/snapshots/storage/bolt.go`), None when the file does not say it once and for all."""
     found = set()
-    for match in re.finditer(rb"[^\0/]+/\d+/" + re.escape(name.encode()), data):
+    for match in re.finditer(rb"/\d+/" + re.escape(name.encode()), data):
         record = _record(data, match.end())
         if record.get(b"kind") == kind and b"id" in record:
             found.add(_uvarint(record[b"id"]))

@@ -248,7 +248,7 @@ def test_a_docker_engine_at_the_end_of_a_line_keeps_caches(project: Project, bas
     with balancer([place], 300) as line:
         remote = [{"DOCKER_HOST": f"tcp://{line.address}"}] * 3
         keeps_caches(Runners(project, iter(remote), base=base_image))
-        assert line.taken[place] > 10
+        assert line.taken[place] >= len(remote)
 
 
 @pytest.mark.skipif(bool(missing()), reason=missing())

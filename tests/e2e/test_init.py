@@ -86,7 +86,7 @@ def test_what_is_left_out_is_said_with_the_reason(shop: Lineal) -> None:
 def test_a_dry_run_writes_nothing_and_nothing_is_written_over(shop: Lineal, repo: servers.Repository) -> None:
     dry = shop("init", "--dry-run", "--ci", "github")
     assert dry.code == 0 and repo.git("status", "--porcelain") == ""
-    assert "# lineal.yaml\n" in dry.stdout and "your_org/lineal@v1" in dry.stdout
+    assert "# lineal.yaml\n" in dry.stdout and "your_org/lineal/build@v1" in dry.stdout
     (repo.path / "lineal.yaml").write_text("mine")
     again = shop("init")
     assert again.code == 3 and "not written over" in again.stderr

@@ -41,7 +41,8 @@ def stop(number, frame):
 signal.signal(signal.SIGTERM, stop)
 signal.signal(signal.SIGINT, stop)
 print("ready")
-time.sleep(60)
+for _ in range(600):
+    time.sleep(0.1)  # one long sleep is not ended by a signal that comes just before it
 """
 STUBBORN = """
 import signal, time

@@ -7,7 +7,7 @@ import json
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from lineal.errors import MissingContent
@@ -120,9 +120,10 @@ def state(
 ) -> None:  # fmt: skip
     """Put the statements that `say` gives beside their subject, signed by each of the signers, or by nobody where
     there are none. Raises as `attach`."""
+    said = cache(say)  # it reads the chain of an image's stages
 
     def made(sign: Sign | None) -> list[Referrer]:
-        return [referrer(one, subject.descriptor(), sign, predicate) for one in say()]
+        return [referrer(one, subject.descriptor(), sign, predicate) for one in said()]
 
     for name, sign in signers:
         attach(store, subject.digest, name, partial(made, sign), predicate)

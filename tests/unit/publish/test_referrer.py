@@ -57,7 +57,13 @@ def test_each_signer_has_a_statement_of_its_own(store: Layout) -> None:
     def sign(key: str) -> Callable[[bytes], str]:
         return lambda _: json.dumps([{"keyid": key, "sig": "AA=="}])
 
+    def say() -> list[bytes]:
+        walks.append(1)
+        return [SAID]
+
+    walks: list[int] = []
     signers = [(key, sign(key)) for key in ("ab12", "cd34")]
     for _ in range(2):
-        state(store, IMAGE, signers, lambda: [SAID])
+        state(store, IMAGE, signers, say)
     assert [entry["annotations"]["dev.lineal.signer"] for entry in referrers(store, IMAGE.digest)] == ["ab12", "cd34"]
+    assert walks == [1], "what is said is found out once for all"

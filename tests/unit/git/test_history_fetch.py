@@ -244,6 +244,7 @@ def test_files_are_not_fetched_without_end(
     assert "its server sends no history without files" in note and "fetch-depth: 0" in note and "\n" not in note
     (place,) = (tmp_path / "cache/history").glob("*.git")
     assert str(place) not in subprocess.run(["ps", "ax"], capture_output=True, text=True, check=True).stdout
+    monkeypatch.undo()
     assert ask(clone, tmp_path / "cache", None, NOBODY) == ["no"], "another run may have more luck"
 
 

@@ -28,7 +28,8 @@ _QUIET = 20.0
 """Seconds without a byte until the other side is asked for one; after as many more the connection is given up. While
 a build runs, BuildKit asks something every five seconds, so that nothing in between takes the connection for idle."""
 _FAREWELL = 1.0
-"""Seconds to say that a connection ends, while somebody else may still be sending."""
+"""Seconds to say that a connection ends, while somebody else may still be sending; and until the other side's last
+words have come."""
 _LARGEST = 64 << 20
 """Bytes of one message; BuildKit sends at most 16 MiB."""
 
@@ -173,8 +174,9 @@ class Connection:
         with self.changed:
             self._h2.initiate_connection()
             self._h2.increment_flow_control_window(16 * _WINDOW)
+            self._reader = threading.Thread(target=self._read, daemon=True)
+            self._reader.start()
             self._flush()
-        threading.Thread(target=self._read, daemon=True).start()
         if handlers is None:
             threading.Thread(target=self._watch, daemon=True).start()
 
@@ -278,8 +280,11 @@ class Connection:
             try:
                 self._transport.send(data)
             except (OSError, RpcError) as error:
-                self._end(ConnectionLost(str(error)))
-                raise ConnectionLost(str(error)) from error
+                # A program that failed says why before its end, and only the reader hears it.
+                if threading.current_thread() is not self._reader:
+                    self.changed.wait_for(lambda: self._lost is not None, _FAREWELL)
+                    self._end(ConnectionLost(str(error)))
+                raise self._lost or ConnectionLost(str(error)) from error
 
     # --- the reader ---
 
@@ -291,7 +296,8 @@ class Connection:
                 with self.changed:
                     for event in self._h2.receive_data(data):
                         self._handle(event)
-                    self._flush()
+                    with suppress(ConnectionLost):
+                        self._flush()
                     self.changed.notify_all()
         except (OSError, h2.exceptions.ProtocolError, ConnectionLost, RpcError) as caught:
             error = ConnectionLost(str(caught))

@@ -60,3 +60,38 @@ def test_a_slow_answer_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
         Connection(SocketTransport(ours)) as connection,
     ):
         assert connection.call("/x", b"hi") == b"hi!"
+
+
+class Failing:
+    """A program that takes so many messages, says why it fails, and ends."""
+
+    def __init__(self, takes: int, answers: int = 0) -> None:
+        self.takes, self.ended = takes, threading.Event()
+        self.answers = [SETTINGS] * answers
+
+    def send(self, data: bytes) -> None:
+        self.takes -= 1
+        if self.takes < 0:
+            self.ended.set()
+            raise BrokenPipeError("Broken pipe")
+
+    def receive(self) -> bytes:
+        if self.answers:
+            return self.answers.pop()
+        assert self.ended.wait(60)
+        raise OSError("no daemon is here")
+
+    def close(self) -> None:
+        pass
+
+
+SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""A frame that is acknowledged by the reader."""
+
+
+@pytest.mark.parametrize("answers", [0, 1])
+@pytest.mark.parametrize("takes", [0, 1, 2, 3])
+def test_the_reason_is_what_was_said_and_not_the_broken_pipe(takes: int, answers: int) -> None:
+    for _ in range(20):
+        with pytest.raises(ConnectionLost, match="no daemon is here"):
+            Connection(Failing(takes, answers)).call("/x", b"hi")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
-from lineal.errors import MissingContent
+from lineal.errors import MissingContent, Unreachable
 from lineal.oci import Store
 from lineal.oci.image import encode, read_blob
 from lineal.oci.types import OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Manifest
@@ -104,14 +104,25 @@ def attach(
         for blob in one.blobs:
             store.put_blob(blob)
         store.put_manifest(one.manifest)
-    for _ in range(_TRIES if listed is None else 0):
-        # Another run may write the list in the same moment: what is lost is added again.
+    if listed is None:
+        _list_in_tag(store, subject, [one.entry for one in made])
+
+
+def _list_in_tag(store: Store, subject: str, made: Sequence[dict[str, Any]]) -> None:
+    # Another run may write the list in the same moment: what is lost is added again.
+    for tries_left in reversed(range(_TRIES + 1)):
         entries = _in_tag(store, subject)
         there = {entry.get("digest") for entry in entries}
-        missing = [one.entry for one in made if one.manifest.digest not in there]
+        missing = [entry for entry in made if entry["digest"] not in there]
         if not missing:
             return
-        store.move_tag(_index_of([*entries, *missing]), fallback_tag(subject))
+        if tries_left:
+            store.move_tag(_index_of([*entries, *missing]), fallback_tag(subject))
+    raise Unreachable(
+        f"What is said of {subject} is not in its list: the tag {fallback_tag(subject)} in {store.address} was written "
+        f"{_TRIES} times, and does not have it.",
+        id="LN-4036", remedy="Run again: another run may have written the tag each time, or the tag does not move.",
+    )  # fmt: skip
 
 
 def state(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lineal.errors import Unreachable
 from lineal.oci.image import encode
 from lineal.oci.types import OCI_INDEX, Manifest
 from lineal.publish.referrer import Referrer, attach, fallback_tag, referrer, referrers, state, statements
@@ -46,6 +47,36 @@ def test_another_key_says_it_too_and_the_list_keeps_both(store: Layout) -> None:
     listed = store.manifest(fallback_tag(IMAGE.digest))
     assert listed is not None and len(listed.json["manifests"]) == 3
     assert len(list(statements(store, IMAGE.digest))) == 3
+
+
+class Crowded(Layout):
+    """A store in which another run writes the same list just after this one."""
+
+    writes = 0
+
+    def move_tag(self, manifest: Manifest, tag: str) -> bool:
+        moved = super().move_tag(manifest, tag)
+        if self.writes:
+            self.writes -= 1
+            super().move_tag(IMAGE, tag)
+        return moved
+
+
+@pytest.mark.parametrize("writes", [3, 4])
+def test_a_list_that_another_run_writes_is_written_again(tmp_path: Path, writes: int) -> None:
+    store = Crowded(tmp_path / "store", "layout:store")
+    store.put_manifest(IMAGE)
+    store.writes = writes
+    attach(store, IMAGE.digest, None, lambda: [said()])
+    assert list(statements(store, IMAGE.digest)) == [{"predicate": "made so"}]
+
+
+def test_a_statement_that_is_lost_each_time_is_no_success(tmp_path: Path) -> None:
+    store = Crowded(tmp_path / "store", "layout:store")
+    store.put_manifest(IMAGE)
+    store.writes = 100
+    with pytest.raises(Unreachable, match="was written 5 times"):
+        attach(store, IMAGE.digest, None, lambda: [said()])
 
 
 def test_an_image_of_which_nothing_is_known_has_no_list(store: Layout) -> None:

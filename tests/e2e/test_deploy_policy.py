@@ -118,7 +118,9 @@ def applied(project: Project, away: Path, namespace: str, *args: str, code: int 
 
 
 def published(project: Project, version: str, env: dict[str, str]) -> str:
-    return project.run("bundle", "publish", "--version", version, env=env).stdout.strip()
+    ran = project.run("bundle", "publish", "--version", version, env=env)
+    assert ("refuses it until it is signed" in ran.stderr) is (not env), "said where nobody will believe it"
+    return ran.stdout.strip()
 
 
 def test_a_bundle_that_the_policy_believes_is_installed(

@@ -40,8 +40,10 @@ def publish(session: Session) -> None:
         made = vouched(session.trust.marks, made, session.signing.signers)
         reference = publishing.put(session, made, web_address(session.checkout))
         if session.trust.policy is not None and not session.trust.vouches:
-            session.progress.warn("`trust` believes signatures, and this run has no key or identity: who installs this "
-                                  "bundle with the policy refuses it until it is signed (`cosign sign`).")  # fmt: skip
+            session.progress.warn(
+                "`trust` believes signatures, and this run has no key or identity: whoever installs this bundle with "
+                "the policy refuses it until it is signed (`cosign sign`)."
+            )
     session.progress.note(f"Published the bundle {made.version} of commit {made.commit[:12]}.")
     show(f"{reference}\n")
 

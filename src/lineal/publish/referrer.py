@@ -119,8 +119,8 @@ def _list_in_tag(store: Store, subject: str, made: Sequence[dict[str, Any]]) -> 
         if tries_left:
             store.move_tag(_index_of([*entries, *missing]), fallback_tag(subject))
     raise Unreachable(
-        f"What is said of {subject} is not in its list: the tag {fallback_tag(subject)} in {store.address} was written "
-        f"{_TRIES} times, and does not have it.",
+        f"What is said of {subject} is not in its list: the tag {fallback_tag(subject)} in {store.address} was "
+        f"written {_TRIES} times, and does not have it.",
         id="LN-4036", remedy="Run again: another run may have written the tag each time, or the tag does not move.",
     )  # fmt: skip
 

@@ -221,8 +221,10 @@ class Connection:
     def ask(self, path: str, message: bytes, metadata: list[tuple[str, str]] = []) -> Stream:  # noqa: B006
         """A call of one message, whose answers are to be received."""
         stream = self.open(path, metadata)
-        stream.send(message)
-        stream.half_close()
+        # Who has answered without taking all of it says how the call ended: its answer is there to be received.
+        with suppress(RpcError):
+            stream.send(message)
+            stream.half_close()
         return stream
 
     # --- for streams ---
@@ -284,7 +286,8 @@ class Connection:
                 if threading.current_thread() is not self._reader:
                     self.changed.wait_for(lambda: self._lost is not None, _FAREWELL)
                     self._end(ConnectionLost(str(error)))
-                raise self._lost or ConnectionLost(str(error)) from error
+                self._check()
+                raise ConnectionLost(str(error)) from error
 
     # --- the reader ---
 

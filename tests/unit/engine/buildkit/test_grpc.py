@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from lineal.engine.buildkit import grpc
-from lineal.engine.buildkit.grpc import Connection, ConnectionLost, Stream, unary
+from lineal.engine.buildkit.grpc import UNKNOWN, Connection, ConnectionLost, RpcError, Stream, unary
 from lineal.engine.buildkit.transport import SocketTransport
 
 
@@ -60,6 +60,26 @@ def test_a_slow_answer_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
         Connection(SocketTransport(ours)) as connection,
     ):
         assert connection.call("/x", b"hi") == b"hi!"
+
+
+def test_an_answer_may_come_before_the_question_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    half_close = Stream.half_close
+
+    def late(stream: Stream) -> None:
+        with stream._connection.changed:
+            stream._connection.changed.wait_for(lambda: stream.ended, 60)
+        half_close(stream)
+
+    def refuse(stream: Stream) -> None:
+        raise RpcError(UNKNOWN, "not here")
+
+    ours, theirs = socket.socketpair()
+    handlers = {"/x": unary(lambda message: message + b"!"), "/y": refuse}
+    with Connection(SocketTransport(theirs), handlers=handlers), Connection(SocketTransport(ours)) as connection:
+        monkeypatch.setattr(Stream, "half_close", late)
+        assert connection.call("/x", b"hi") == b"hi!"
+        with pytest.raises(RpcError, match="not here"):
+            connection.call("/y", b"hi")
 
 
 class Failing:

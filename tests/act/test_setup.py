@@ -70,6 +70,7 @@ def eks(act: Act, cluster: kube.Cluster, tmp_path: Path) -> None:
     act.options += ["--container-options", " ".join(f"--volume {a}:{b}:ro" for a, b in volumes.items())]
 
 
+@pytest.mark.long
 def test_a_run_step_does_what_the_action_does_beside_the_programs_of_the_job(
     act: Act, cluster: kube.Cluster, release: str, eks: None
 ) -> None:
@@ -84,8 +85,10 @@ def test_a_run_step_does_what_the_action_does_beside_the_programs_of_the_job(
     assert "t0ken-of-aws" not in run.said()
 
 
-def test_a_layer_that_is_not_the_one_of_the_release_is_refused(act: Act, release: str, eks: None) -> None:
-    act.setup["LAYER_X64"] = "sha256:" + "0" * 64
+def test_a_layer_that_is_not_there_is_told(act: Act, repository: str, eks: None) -> None:
+    host, _, name = repository.partition("/")
+    act.setup = dict.fromkeys(("LAYER_X64", "LAYER_ARM64"), "sha256:" + "0" * 64)
+    act.setup |= {"REGISTRY": f"http://{host}", "NAME": name}
     act.install("github-setup.yml")
     run = act.run()
     assert run.jobs == {"release": "failure"}

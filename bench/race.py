@@ -33,8 +33,8 @@ class Measured:
     requests: int = 0
     """The registry's count, as the next three."""
     bytes_read: int = 0
-    read_again: int = 0
-    """How many blobs were read that this run had read or written before."""
+    bytes_again: int = 0
+    """Of the blobs that were read and that this run had read or written before."""
     parent_layers_read: int = 0
     through_lineal: int = 0
     """Bytes of what a `RUN` made that went through Lineal's own process."""
@@ -45,7 +45,7 @@ class Measured:
         self.seconds.append(round(seconds, 3))
         self.requests = max(self.requests, traffic.requests)
         self.bytes_read = max(self.bytes_read, traffic.bytes_read)
-        self.read_again = max(self.read_again, len(traffic.again))
+        self.bytes_again = max(self.bytes_again, traffic.bytes_again)
 
 
 Table = dict[str, dict[str, Measured]]

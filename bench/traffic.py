@@ -25,7 +25,7 @@ class Traffic:
     """Digests of the blobs whose content was read."""
     through_lineal: frozenset[str]
     """Of the blobs that Lineal's own process read or wrote."""
-    again: frozenset[str]
+    bytes_again: int
     """Of the blobs that were read whole after they had been read or written."""
 
 
@@ -58,16 +58,17 @@ class AccessLog:
         return Traffic(len(entries), size, frozenset(read), frozenset(through), _again(entries))
 
 
-def _again(entries: Sequence[re.Match[str]]) -> frozenset[str]:
+def _again(entries: Sequence[re.Match[str]]) -> int:
     had: set[str] = set()
-    again: set[str] = set()
+    again = 0
     for entry in entries:
         if entry["method"] == "PUT" and "digest=" in entry["path"]:
             had.add(unquote(entry["path"].rpartition("digest=")[2].partition("&")[0]))
         elif entry["method"] == "GET" and "/blobs/" in entry["path"] and entry["status"] == "200":
             digest = entry["path"].rpartition("/")[2]
-            (again if digest in had else had).add(digest)
-    return frozenset(again)
+            again += int(entry["size"]) if digest in had else 0
+            had.add(digest)
+    return again
 
 
 def layers(reference: str) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -74,6 +75,38 @@ def test_a_chain_is_built_by_the_daemon_and_found_by_the_next_run(
     again = build(builder, LINEAL_ENGINE="buildkit:unix:///nowhere/sock")
     assert [stage["outcome"] for stage in again["stages"]] == ["cached"] * 4, "no engine is asked"
     assert again["images"][0]["digest"] == first["images"][0]["digest"]
+
+
+@pytest.mark.parametrize("base", ["beside the store", "elsewhere"])
+def test_a_new_base_is_downloaded_once_and_what_the_run_makes_never(
+    lineal: Lineal, repo: servers.Repository, tmp_path: Path, short: Path, base: str
+) -> None:
+    """Counted by the registries of the base and of the store; the daemon reaches the latter."""
+    at_home = base == "beside the store"
+    own, other = tmp_path / "own", tmp_path / "other"
+    with servers.docker_registry(own) as store, servers.docker_registry(other) as far, buildkitd(short, store):
+        image = servers.push_base_image(f"{store if at_home else far}/base:1", tmp_path / "base")
+        repo.write(
+            {
+                "Dockerfile": (
+                    f"FROM {image}\nCOPY large /\nRUN --mount=type=secret,id=token cp /large /too\n"
+                    "RUN cp /too /pushed\nRUN cmp /large /pushed\n"
+                ),
+                "large": secrets.token_hex(LARGE),
+                "lineal.yaml": lineal_yaml({}),
+            }
+        )
+        lineal.env |= {
+            "LINEAL_ENGINE": f"buildkit:unix://{short}/buildkitd.sock",
+            **NOWHERE,
+            "TOKEN": "no part of it",
+        }
+        build(lineal, "--repo", f"{store}/shop", "--secret", "id=token,env=TOKEN")
+    logs = "".join((place / "log").read_text() for place in (own, other))
+    read = re.findall(r'"GET \S*/blobs/(\S+) [^"]*" 200 \d{5,} "" "(\w+)', logs)
+    assert [reader for _, reader in read] == ["lineal"], read
+    mounted = re.findall(r'"POST \S*mount=\S+ [^"]*" 201 ', logs)
+    assert len(mounted) == at_home, "its layer is taken over without a byte"
 
 
 def test_the_engine_is_found_where_it_is(

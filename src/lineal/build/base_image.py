@@ -12,7 +12,7 @@ from lineal.assemble.allowance import Allowance
 from lineal.assemble.filesystem import Filesystem
 from lineal.build.environment import BuildEnvironment, StageInputs
 from lineal.build.image_config import taken_over
-from lineal.build.preparations import Prepare, when_all_are_done
+from lineal.build.preparations import Prepare
 from lineal.dockerfile.instructions import FromInstruction
 from lineal.dockerfile.stage import Stage
 from lineal.errors import BadConfiguration, BuildFailed, MissingContent, Unreachable
@@ -48,19 +48,13 @@ def import_base(
         )
     config, store = taken_over(base, reference), environment.store
     arrivals = Arrivals(source, base.layers, environment.workspace)
-    prepared, kept = [], False
-
-    def announce(layers: Sequence[Descriptor], *, there: bool) -> None:
-        prepared.append(prepare(stage, image_of(config, layers), ArrivingStore(store, arrivals, there=there)))
-
+    prepared = prepare(stage, image_of(config, base.layers), ArrivingStore(store, arrivals))
+    kept = False
     try:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             mounted = list(pool.map(lambda layer: store.mount_blob(layer, source), base.layers))
-        announce(base.layers, there=all(mounted))
         rest = [layer for layer, there in zip(base.layers, mounted, strict=True) if not there]
         layers, filesystem = _take_over(base, rest, arrivals, store)
-        if rest:
-            announce(layers, there=True)
         # For who copies out of the base, and would download it again.
         kept = environment.keep(arrivals)
     except MissingContent as missing:
@@ -73,7 +67,7 @@ def import_base(
     finally:
         arrivals.cancel()
         if not kept:
-            when_all_are_done(prepared, arrivals.close)
+            prepared.add_done_callback(lambda _: arrivals.close())
     inputs.moved.pulled += sum(layer.size for layer in layers)
     inputs.moved.pushed += sum(layer.size for layer in rest)
     inputs.used.append(Dependency("base", digest_set(base.manifest.digest), package_url(reference, stage.platform)))

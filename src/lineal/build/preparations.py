@@ -4,7 +4,7 @@ before them."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import partial
@@ -29,15 +29,6 @@ def not_prepared(_stage: Stage, _image: Image, _store: Store) -> Future[None]:
     done: Future[None] = Future()
     done.set_result(None)
     return done
-
-
-def when_all_are_done(prepared: Sequence[Future[None]], close: Callable[[], None]) -> None:
-    """Call `close` at the end of the last of these, or now."""
-    if not prepared:
-        close()
-        return
-    first, *rest = prepared
-    first.add_done_callback(lambda _: when_all_are_done(rest, close))
 
 
 class Preparations:

@@ -54,6 +54,10 @@ class Store(Protocol):
         """The store that others can read this image from: what is on its way there has arrived."""
         return self
 
+    def at_hand(self, digest: str) -> bool:  # noqa: ARG002 (most stores are in one place)
+        """Whether this machine has a blob of a store that is elsewhere, or is getting it."""
+        return False
+
     def send(self, image: Image) -> None:  # noqa: ARG002 (most stores have nothing on its way)
         """Expect `put_image` of this image, whose layers were put."""
         return

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from lineal.errors import Interrupted
 from lineal.oci import Store
 from lineal.oci.image import content
 from lineal.oci.types import Descriptor
 from lineal.store.read_through import ReadThroughStore
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _AT_ONCE = 4
 _CHUNK = 1 << 20
@@ -73,6 +78,15 @@ class Arrival:
                 place += len(chunk)
                 yield chunk
 
+    def open(self) -> BinaryIO:
+        """As a file, in which one can seek; it is read as by `read`."""
+        return cast(BinaryIO, _ArrivalFile(self))
+
+    def read_at(self, place: int, buffer: WriteableBuffer) -> int:
+        """Some of what is at this place, at least one byte if that is not the end. Raises as `read` does."""
+        there = self._wait(place + 1)
+        return os.preadv(self._file.fileno(), [memoryview(buffer)[: max(there - place, 0)]], place)
+
     def whole(self) -> None:
         """Wait until all of it is there. Raises as `read` does."""
         with self._news:
@@ -90,6 +104,24 @@ class Arrival:
 
     def close(self) -> None:
         self._file.close()
+
+
+class _ArrivalFile(io.RawIOBase):
+    def __init__(self, arrival: Arrival) -> None:
+        self._arrival, self._place = arrival, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
+        assert whence == os.SEEK_SET
+        self._place = place
+        return place
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        count = self._arrival.read_at(self._place, buffer)
+        self._place += count
+        return count
 
 
 class Arrivals:
@@ -125,13 +157,15 @@ class Arrivals:
 
 
 class ArrivingStore(ReadThroughStore):
-    """A store, and what is on its way to it; `there` when it is in the store `home` as well."""
+    """A store, and what is on its way to it."""
 
-    def __init__(self, home: Store, arrivals: Arrivals, *, there: bool) -> None:
+    def __init__(self, home: Store, arrivals: Arrivals) -> None:
         super().__init__(home, home)
-        self.home, self.there = home, there
-        self._arrivals = arrivals
+        self.arriving = arrivals.get
+
+    def at_hand(self, digest: str) -> bool:
+        return self.arriving(digest) is not None
 
     def blob(self, digest: str) -> Iterator[bytes]:
-        arriving = self._arrivals.get(digest)
-        return self.home.blob(digest) if arriving is None else arriving.read()
+        arriving = self.arriving(digest)
+        return self.lower.blob(digest) if arriving is None else arriving.read()

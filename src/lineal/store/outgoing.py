@@ -126,6 +126,11 @@ class OutgoingStore(Store):
     def has_blob(self, digest: str) -> bool:
         return digest in self._kept or self.direct.has_blob(digest)
 
+    def at_hand(self, digest: str) -> bool:
+        with self._guard:
+            here = digest in self._kept or any(one.get(digest) for one in self._fetched)
+        return here and self.directory is None
+
     def blob(self, digest: str) -> Iterator[bytes]:
         with self._guard:
             path = self._kept.get(digest)

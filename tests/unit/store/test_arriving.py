@@ -23,18 +23,25 @@ def test_whoever_reads_gets_all_of_it(
 ) -> None:
     folder = tmp_path_factory.getbasetemp()
     arrival, given_ = Arrival(folder), Queue[bytes | None]()
-    with ThreadPoolExecutor(readers + 2) as pool:
+    with ThreadPoolExecutor(readers + 3) as pool:
         pool.submit(arrival.fetch, iter(given_.get, None))
         read = [pool.submit(lambda: b"".join(arrival.read())) for _ in range(readers)]
         head = pool.submit(arrival.head, count)
+        tail = pool.submit(lambda: tail_of(arrival, count))
         for chunk in [*chunks, None]:
             given_.put(chunk)
         whole = b"".join(chunks)
         assert [one.result(300) for one in read] == [whole] * readers
-        assert head.result(300) == whole[:count]
+        assert (head.result(300), tail.result(300)) == (whole[:count], whole[count:])
     assert b"".join(arrival.read()) == whole, "also afterwards"
     arrival.close()
     assert not list(folder.glob("arriving-*"))
+
+
+def tail_of(arrival: Arrival, count: int) -> bytes:
+    with arrival.open() as file:
+        file.seek(count)
+        return file.read()
 
 
 def part(store: Layout, data: bytes) -> Descriptor:
@@ -47,7 +54,7 @@ def test_the_store_has_what_is_on_its_way_and_what_it_has_itself(tmp_path: Path)
     source, home = Layout(tmp_path / "source"), Layout(tmp_path / "home")
     coming, there = part(source, b"coming"), part(home, b"there")
     arrivals = Arrivals(source, [coming, coming], tmp_path)
-    store = ArrivingStore(home, arrivals, there=False)
+    store = ArrivingStore(home, arrivals)
     assert b"".join(store.blob(coming.digest)) == b"coming"
     assert b"".join(store.blob(there.digest)) == b"there"
     arrivals.close()
@@ -59,7 +66,7 @@ def test_what_is_wrong_with_the_source_is_told_to_all(tmp_path: Path) -> None:
     gone = Descriptor(OCI_LAYER, Blob.of(b"gone").digest, 4)
     arrivals = Arrivals(Layout(tmp_path / "source"), [gone], tmp_path)
     for ask in (lambda: list(arrivals[gone.digest].read()), lambda: arrivals[gone.digest].head(1),
-                arrivals[gone.digest].whole):  # fmt: skip
+                lambda: arrivals[gone.digest].open().read(1), arrivals[gone.digest].whole):  # fmt: skip
         with pytest.raises(MissingContent):
             ask()
     arrivals.close()

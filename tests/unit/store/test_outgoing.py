@@ -67,6 +67,7 @@ def test_what_is_on_its_way_can_be_read(slow: Slow, tmp_path: Path) -> None:
     store, blob = OutgoingStore(slow, tmp_path), layer(tmp_path)
     put(store, blob)
     assert store.has_blob(blob.digest) and not slow.has_blob(blob.digest)
+    assert store.at_hand(blob.digest) and not slow.at_hand(blob.digest)
     assert b"".join(store.blob(blob.digest)) == b"layer"
 
 
@@ -94,7 +95,9 @@ def test_what_was_brought_is_never_fetched_again(slow: Slow, tmp_path: Path) -> 
 
 def test_a_directory_has_it_already(tmp_path: Path) -> None:
     store, blob = OutgoingStore(Layout(tmp_path / "store"), tmp_path), layer(tmp_path)
-    store.put_image(put(store, blob))
+    made = put(store, blob)
+    assert not store.at_hand(blob.digest), "the store itself is as near"
+    store.put_image(made)
     assert b"".join(store.blob(blob.digest)) == b"layer"
     assert list((tmp_path / "outgoing").iterdir()) == []
 

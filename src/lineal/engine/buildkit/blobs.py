@@ -14,6 +14,7 @@ from typing import BinaryIO, cast
 from lineal.oci import Store
 from lineal.oci.image import content
 from lineal.oci.types import OCI_CONFIG, OCI_MANIFEST, Blob, Descriptor, Image, Layer
+from lineal.store.arriving import ArrivingStore
 from lineal.tar import raw
 from lineal.tar.compression import ChunkStream
 from lineal.tar.header import DIRECTORY, END, HARDLINK, padding
@@ -52,7 +53,8 @@ class SessionBlobs:
         self._bytes(image.config)
         for layer in image.layers:
             self._sizes[layer.digest] = layer.size
-            self._opened[layer.digest] = _Stored(self, store, layer)
+            arriving = store.arriving(layer.digest) if isinstance(store, ArrivingStore) else None
+            self._opened[layer.digest] = arriving.open if arriving else _Stored(self, store, layer)
         return image.manifest.digest
 
     def directory(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 from lineal.engine import Command, PushedLayer
 from lineal.engine.buildkit.address import Address
 from lineal.engine.machine import Machine
-from lineal.errors import Interrupted
+from lineal.errors import Interrupted, Unreachable
 from lineal.oci import Store
 from lineal.oci.types import Image, Layer
-from lineal.store.arriving import ArrivingStore
 
 if TYPE_CHECKING:
     from lineal.engine.buildkit.build import Build
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 
 _AGAIN = 2
 """How many times a command begins anew because its daemon went away: behind one address there may be others."""
+_LITTLE = 1 << 20
+"""Bytes that a daemon downloads sooner than it gets them from here by a build of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,8 @@ class BuildkitEngine:
         self._lost: set[Address] = set()
         self._apart: set[tuple[Address, str]] = set()
         """Daemons, and the stores that they do not reach."""
-        self._made: set[str] = set()
-        """Layers that commands made there."""
+        self._there: dict[Address, set[str]] = {address: set() for address in addresses}
+        """The layers that each daemon has from this run, or is getting."""
 
     def stop(self) -> None:
         """Give up what runs; every `run`, also later ones, raises `Interrupted`. For another thread than `run`'s."""
@@ -74,17 +75,23 @@ class BuildkitEngine:
 
     def prepare(self, parent: Image, store: Store, platform: str, workspace: Path) -> None:  # noqa: ARG002
         """Has the daemon that would be chosen now fetch and unpack it. Raises `Unreachable`."""
-        from lineal.engine.buildkit.pushing import offer, target_of
+        from lineal.engine.buildkit.pushing import target_of
 
-        # What a command made there, the daemon has.
-        if not parent.layers or parent.layers[-1].digest in self._made:
-            return
-        home = store.home if isinstance(store, ArrivingStore) else store
         address = self._idlest()
-        target = None if (address, home.address) in self._apart else target_of(home.arrived(parent))
-        if target is None or offer(parent, store):
-            with self._begun(address, target, store, workspace) as build:
-                build.fetch(parent)
+        if not parent.layers or parent.layers[-1].digest in self._there[address]:
+            return
+        through = (address, store.address) in self._apart or self._is_near(parent, store, address)
+        self._bring(parent, store, address, None if through else target_of(store.arrived(parent)), workspace)
+
+    def _is_near(self, image: Image, store: Store, address: Address) -> bool:
+        """Whether this machine has, or is getting, much of what a daemon would download once more."""
+        lacking = (layer for layer in image.layers if layer.digest not in self._there[address])
+        return sum(layer.size for layer in lacking if store.at_hand(layer.digest)) > _LITTLE
+
+    def _bring(self, image: Image, store: Store, address: Address, target: Target | None, workspace: Path) -> None:
+        self._there[address].update(layer.digest for layer in image.layers)
+        with self._begun(address, target, store, workspace) as build:
+            build.fetch(image)
 
     def close(self) -> None:
         """Nothing goes on after a `run`."""
@@ -156,11 +163,17 @@ class BuildkitEngine:
         def build(target: Target | None) -> Layer | PushedLayer:
             with self._begun(address, target, run.store, run.workspace) as begun:
                 made = begun.run(run.parent, run.command, run.network, run.output, run.trees)
-            self._made.add(made.descriptor.digest if isinstance(made, PushedLayer) else made.digest)
+            # What came through here was packed here.
+            if isinstance(made, PushedLayer):
+                self._there[address].add(made.descriptor.digest)
             return made
 
+        reached = (address, run.store.address) not in self._apart
+        if reached and self._is_near(run.parent, run.store, address):
+            # While it goes to the store.
+            with suppress(Unreachable):
+                self._bring(run.parent, run.store, address, None, run.workspace)
         try:
-            reached = (address, run.store.address) not in self._apart
             return build(target_of(run.store.arrived(run.parent)) if reached else None)
         except CannotReach as error:
             # Another failure before the command began comes again in this way, and says what it is.

@@ -236,11 +236,12 @@ class Connection:
                 self._check_open(stream)
                 size = min(self._h2.local_flow_control_window(stream.id), self._h2.max_outbound_frame_size, len(rest))
                 if size <= 0:
+                    self._flush()
                     self.changed.wait()
                     continue
                 self._h2.send_data(stream.id, bytes(rest[:size]))
                 rest = rest[size:]
-                self._flush()
+            self._flush()
 
     def half_close(self, stream: Stream) -> None:
         with self.changed:

@@ -12,8 +12,7 @@ from lineal.oci import Store
 from lineal.oci.credential import Credential
 from lineal.oci.image import MAX_CONFIG, read_blob
 from lineal.oci.reference import DOCKER_HUB, DOCKER_HUB_HOSTS
-from lineal.oci.types import Descriptor, Image
-from lineal.store.arriving import ArrivingStore
+from lineal.oci.types import Descriptor
 from lineal.store.registry.client import Registry
 
 _COMPRESSION = "1"
@@ -77,14 +76,3 @@ def target_of(store: Store) -> Target | None:
         return None
     credential = store.fresh_login()
     return None if credential is not None and credential.registry_token else Target(store)
-
-
-def offer(image: Image, store: Store) -> bool:
-    """Have an image that is on its way to the store where a daemon finds it, as soon as its layers are there; whether
-    they are. Raises `Unreachable`."""
-    if not isinstance(store, ArrivingStore):
-        return True
-    if store.there:
-        store.home.send(image)
-        store.home.put_image(image)
-    return store.there

@@ -377,10 +377,7 @@ def test_what_was_prepared_is_not_fetched_again(either: Bench, tmp_path: Path) -
     """With the layer gone from the store, the daemon still has it."""
     image = unknown(either.store)
     arrivals = Arrivals(either.store, image.layers, tmp_path)
-    for there in (False, True):
-        either.engine.prepare(
-            image, ArrivingStore(either.store, arrivals, there=there), "linux/amd64", either.workspace
-        )
+    either.engine.prepare(image, ArrivingStore(either.store, arrivals), "linux/amd64", either.workspace)
     arrivals.close()
     assert not list(tmp_path.glob("blob-*"))
     if isinstance(either.store, Layout):

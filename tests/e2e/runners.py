@@ -6,6 +6,7 @@ import itertools
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,26 +44,47 @@ class Runners:
         return self.project.contents.files(str(ran.digests["app"]))["seen"].decode()
 
 
-@pytest.fixture(params=["runc", "docker", "buildkitd"])
+ENGINES = ("runc", "docker", "buildkitd")
+
+rarely_elsewhere = pytest.mark.parametrize(
+    "runners", ["runc", *(pytest.param(kind, marks=pytest.mark.long) for kind in ENGINES[1:])], indirect=True
+)
+"""For what other engines than runc have no part in: `make test-long` tries these."""
+
+
+@pytest.fixture(params=ENGINES)
 def runners(request: pytest.FixtureRequest, project: Project, base_image: str, tmp_path: Path) -> Iterator[Runners]:
-    if request.param == "docker":
-        yield Runners(project, without_caches(project.lineal.env), base=base_image)
+    with on_machines_with(request.param, project, base_image, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def runner(project: Project, base_image: str, tmp_path: Path) -> Iterator[Runners]:
+    """One engine is enough for what the store has to do with it."""
+    with on_machines_with("runc", project, base_image, tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def on_machines_with(kind: str, project: Project, base: str, folder: Path) -> Iterator[Runners]:
+    if kind == "docker":
+        yield Runners(project, without_caches(project.lineal.env), base=base)
         assert not volumes("dev.lineal.run", project.lineal.env), "a volume of a run was left in the engine"
         return
     if os.geteuid() or shutil.which("runc") is None:
         pytest.skip("needs root and runc")
-    if request.param == "buildkitd":
+    if kind == "buildkitd":
         if missing():
             pytest.skip(missing())
         own = {"LINEAL_ENGINE": "buildkitd", "LINEAL_ENGINE_NETWORK": "host"}
         path = {"PATH": f"{PROGRAMS}:{os.environ['PATH']}"}
-        yield Runners(project, itertools.repeat(own | path), base=base_image)
+        yield Runners(project, itertools.repeat(own | path), base=base)
         return
     engines = (
-        {"LINEAL_ENGINE": "runc", "LINEAL_RUNC_ROOT": str(tmp_path / f"runner-{number}")}
+        {"LINEAL_ENGINE": "runc", "LINEAL_RUNC_ROOT": str(folder / f"runner-{number}")}
         for number in itertools.count()
     )
-    yield Runners(project, engines, base=base_image)
+    yield Runners(project, engines, base=base)
 
 
 def without_caches(env: Mapping[str, str]) -> Iterator[dict[str, str]]:
@@ -83,14 +105,6 @@ def caches(ran: Ran) -> list[dict[str, Any]]:
 
 def snapshots(project: Project) -> list[str]:
     return sorted(tag for tag in project.contents.tags() if tag.startswith("cache-"))
-
-
-@pytest.fixture
-def runner(runners: Runners, request: pytest.FixtureRequest) -> Runners:
-    """One engine is enough for what the store has to do with it."""
-    if request.node.callspec.params["runners"] != "runc":
-        pytest.skip("the same with every engine")
-    return runners
 
 
 def folder_of(runner: Runners) -> Path:

@@ -14,6 +14,7 @@ from tests.e2e.runners import (
     caches,
     folder_of,
     packs,
+    rarely_elsewhere,
     runner,
     runners,
     snapshots,
@@ -95,6 +96,7 @@ def test_commands_of_a_run_share_a_cache_as_they_say(runners: Runners, sharing: 
     assert runners.seen(ran) == {"shared": "12", "locked": "12", "private": ""}[sharing]
 
 
+@rarely_elsewhere
 def test_without_the_line_nothing_is_kept(runners: Runners) -> None:
     for number in "12":
         runners.commit(number, config="project: shop\nimages: {app: {}}\n")
@@ -104,6 +106,7 @@ def test_without_the_line_nothing_is_kept(runners: Runners) -> None:
     assert snapshots(runners.project) == []
 
 
+@rarely_elsewhere
 def test_only_named_caches_are_kept(runners: Runners) -> None:
     both = (
         "RUN --mount=type=cache,target=/c --mount=type=cache,id=pip,target=/d "
@@ -135,6 +138,7 @@ def test_a_failed_run_publishes_none(runners: Runners) -> None:
     assert [cache["published"] for cache in caches(ran)] == [""]
 
 
+@rarely_elsewhere
 def test_a_branch_s_cache_is_invisible_until_the_merge(runners: Runners) -> None:
     repo = runners.project.repo
     runners.commit("1", "RUN true")
@@ -151,6 +155,7 @@ def test_a_branch_s_cache_is_invisible_until_the_merge(runners: Runners) -> None
     assert runners.seen(runners.build()) == "2"
 
 
+@rarely_elsewhere
 def test_its_own_line_comes_first(runners: Runners) -> None:
     repo = runners.project.repo
     runners.commit("1")
@@ -167,6 +172,7 @@ def test_its_own_line_comes_first(runners: Runners) -> None:
     assert runners.seen(runners.build()) == "12", "that of main is newer"
 
 
+@rarely_elsewhere
 def test_no_cache_mounts_builds_without(runners: Runners) -> None:
     runners.commit("1")
     runners.build()
@@ -175,6 +181,7 @@ def test_no_cache_mounts_builds_without(runners: Runners) -> None:
     assert len(snapshots(runners.project)) == 1
 
 
+@rarely_elsewhere
 def test_dev_reads_and_writes_none(runners: Runners) -> None:
     runners.commit("1")
     runners.build()

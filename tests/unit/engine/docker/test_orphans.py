@@ -27,10 +27,10 @@ RUN = f"""
 import sys
 from pathlib import Path
 from lineal.engine import SecretMount
-from tests.unit.engine.docker.conftest import Bench, Client, DockerEngine, MemoryStore
+from tests.unit.engine.docker.conftest import Bench, Client, DockerEngine, MemoryStore, base_tar
 
 store, engine = MemoryStore(), DockerEngine()
-command = Bench(engine, Client(), store, store.image([Path(sys.argv[2]).read_bytes()]), Path()).command(
+command = Bench(engine, Client(), store, store.image([base_tar()]), Path()).command(
     "echo running; sleep 600", mounts=[SecretMount("/run/secrets/a", b"{VALUE}")],
     env={{"PATH": "/bin", "TOKEN": "{VALUE}"}},
 )
@@ -43,8 +43,7 @@ engine.run(store.made[0], store, command, lambda line: print(line, flush=True), 
 def other(bench: Bench) -> Iterator[tuple[subprocess.Popen[str], DockerEngine]]:
     """Another process in the middle of a `RUN` with a secret, and its engine's id."""
     bench.store.image([base_tar()])  # so that it is removed at the end
-    (base := bench.workspace / "base").write_bytes(base_tar())
-    command = [sys.executable, "-c", RUN, str(bench.workspace), str(base)]
+    command = [sys.executable, "-c", RUN, str(bench.workspace)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         engine = DockerEngine()

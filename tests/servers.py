@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
 import tarfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -35,10 +37,19 @@ def said(error: subprocess.CalledProcessError | subprocess.TimeoutExpired) -> st
     return "\n".join(f"It said: {text.strip()[-2000:]}" for text in texts)
 
 
+_FIRST_PORT, _PORTS_OF_A_WORKER = 10_000, 1_500
+_ports = itertools.count(random.randrange(_PORTS_OF_A_WORKER))
+
+
 def free_port(host: str = "127.0.0.1") -> int:
-    with socket.socket() as listener:
-        listener.bind((host, 0))
-        return int(listener.getsockname()[1])
+    """For a server that is yet to start: below the ports that the kernel gives away by itself, among those of this
+    test process alone, and none twice. So nobody else takes it meanwhile."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    while True:
+        port = _FIRST_PORT + worker % 12 * _PORTS_OF_A_WORKER + next(_ports) % _PORTS_OF_A_WORKER
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind((host, port))
+            return port
 
 
 @contextmanager
@@ -169,7 +180,7 @@ class Repository:
     def git(self, *args: str) -> str:
         """Runs git here, without the user's configuration; gives its stdout, stripped."""
         done = subprocess.run(
-            ["git", *args], cwd=self.path, env=self.environment(), capture_output=True, text=True, timeout=60
+            ["git", *args], cwd=self.path, env=self.environment(), capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 0, f"git {' '.join(args)}: {done.stderr}"
         return done.stdout.strip()

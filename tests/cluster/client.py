@@ -41,7 +41,7 @@ class Client:
         """Raises `Refused`."""
         data = None if body is None else json.dumps(body)
         answer = self._session.request(
-            method, self._server + path, data=data, headers={"Content-Type": kind}, timeout=20
+            method, self._server + path, data=data, headers={"Content-Type": kind}, timeout=300
         )
         found: dict[str, Any] = answer.json()
         if answer.status_code >= 300:

@@ -107,10 +107,10 @@ def _wait_until_ready(url: str, token: str, process: subprocess.Popen[bytes], lo
     # Its certificate is one of its own, made a moment ago.
     context = ssl._create_unverified_context()
     request = urllib.request.Request(f"{url}/readyz", headers={"Authorization": f"Bearer {token}"})
-    end = time.monotonic() + 120
+    end = time.monotonic() + 600
     while process.poll() is None and time.monotonic() < end:
         try:
-            with urllib.request.urlopen(request, context=context, timeout=5) as answer:
+            with urllib.request.urlopen(request, context=context, timeout=60) as answer:
                 if answer.status == 200:
                     return
         except OSError:

@@ -198,7 +198,7 @@ class Published(Contents):
 
     def tags(self) -> dict[str, str]:
         """What a run that was killed had on its way, the registry may still be writing."""
-        for _ in range(50):
+        for _ in range(600):
             answer = requests.get(self._url("tags/list"), timeout=300)
             names = answer.json()["tags"] or [] if answer.ok else []
             headers = {name: self._manifest(name).headers for name in names}
@@ -254,7 +254,7 @@ def docker_engine(directory: Path) -> Iterator[dict[str, str]]:
         daemon = subprocess.Popen([*apart, servers.program("dockerd"), *flags], stdout=log, stderr=log)
     env = {"DOCKER_HOST": f"unix://{socket}"}
     try:
-        wait_until(lambda: daemon.poll() is not None or docker("version", env=env, check=False).returncode == 0, 60)
+        wait_until(lambda: daemon.poll() is not None or docker("version", env=env, check=False).returncode == 0)
         assert daemon.poll() is None, (directory / "log").read_text(errors="replace")[-2000:]
         yield env
     finally:

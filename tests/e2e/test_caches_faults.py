@@ -181,14 +181,15 @@ SHORT = "project: shop\ncaches: {persist: true, max_time: 2s}\nimages: {app: {}}
 
 
 def test_a_cache_that_takes_too_long_is_a_cold_start_and_one_line(runner: Runners) -> None:
-    runner.commit("1", config=SHORT)
+    runner.commit("1")
     (first,) = caches(runner.build())
     digests = packs(runner, first["published"])
     with stalled(runner, lambda request: request.method == "GET" and any(one in request.target for one in digests)):
-        runner.commit("2", config=SHORT)
+        # It holds for what is kept as well, which is to get there on a busy machine, too.
+        runner.commit("2", config=SHORT.replace("2s", "10s"))
         ran = runner.build()
     assert runner.seen(ran) == ""
-    assert lines_with(ran.stderr, "its snapshot cannot be used, it took longer than 2 seconds") == 1
+    assert lines_with(ran.stderr, "its snapshot cannot be used, it took longer than 10 seconds") == 1
     assert [one["kept"] for one in caches(ran)] == ["published"]
 
 

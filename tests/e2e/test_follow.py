@@ -32,7 +32,7 @@ class Following:
 
     def end(self) -> str:
         self.process.send_signal(signal.SIGINT)
-        out, said = self.process.communicate(timeout=60)
+        out, said = self.process.communicate(timeout=300)
         assert self.process.returncode == 130, said
         return out
 

@@ -95,7 +95,7 @@ def test_a_release_of_ones_own_in_a_namespace_of_a_shared_cluster(
         assert deployed("ada") != first == deployed("bob")
     finally:
         running.send_signal(signal.SIGINT)
-        _, said = running.communicate(timeout=60)
+        _, said = running.communicate(timeout=300)
     assert running.returncode == 130, said
     dismiss = ("dismiss", "--kube-context", "team")
     kept = shop.lineal(*dismiss, "--with-namespace", env={"LINEAL_ENV": "ada"})

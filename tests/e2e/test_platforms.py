@@ -82,7 +82,7 @@ def test_whichever_runner_comes_last_finishes_the_same_image(both: Project, firs
 
 def test_two_runners_that_end_at_once_agree(both: Project) -> None:
     runs = [both.start("build", "--platform", platform) for platform in (AMD64, ARM64)]
-    ended = [run.communicate(timeout=120) for run in runs]
+    ended = [run.communicate(timeout=300) for run in runs]
     assert [run.returncode for run in runs] == [0, 0], ended
     references = {line for out, _ in ended for line in out.splitlines()}
     assert len(references) == 1, "one of them or both have finished the same image"

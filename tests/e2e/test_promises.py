@@ -14,7 +14,7 @@ import pytest
 
 from tests import servers
 from tests.e2e.conftest import NewEngine
-from tests.e2e.parts import NOWHERE, ONCE, Project, Ran, containers_of, docker, read_until
+from tests.e2e.parts import NOWHERE, ONCE, Project, Ran, containers_of, docker, read_until, wait_until
 
 pytestmark = [pytest.mark.engine, pytest.mark.registry]
 
@@ -224,6 +224,8 @@ def test_g5_a_killed_run_loses_only_the_stage_it_was_building(
     killed = project.start("build", "--secret", "id=slow,env=SLOW", env={"SLOW": "yes yes"})
     try:
         read_until(killed, f"| {mark}")
+        # Published beside the command that goes on.
+        wait_until(lambda: len(project.contents.tags()) >= 6)
         killed.send_signal(signal.SIGKILL)
         killed.wait()
     finally:
@@ -433,17 +435,22 @@ def test_two_machines_assemble_the_same_bytes(project: Project, mark: str, tmp_p
 def test_two_machines_at_once_share_what_the_first_publishes(
     project: Project, base_image: str, mark: str, new_engine: NewEngine
 ) -> None:
-    # Secrets are no part of a checksum: here one says how long a machine takes.
-    slow = f"RUN --mount=type=secret,id=slow echo {mark}; sleep $(cut -c4- /run/secrets/slow); {ONCE[4:]}"
+    # Neither finds what the other's RUN makes, and the first is at its end before the second goes on.
+    slow = f"RUN echo {mark}; until [ -e /dev/shm/go ]; do sleep 0.1; done; {ONCE[4:]}"
     project.write(dockerfile(base_image, slow, "COPY mark /last"), {"mark": mark})
-    one, two = project.clone("one"), project.clone("two")
-    secret = ("--secret", "id=slow,env=SLOW")
-    quick = one.start("build", *secret, "--report", "one.json", env={**new_engine(), "SLOW": "000 1.5"})
-    read_until(quick, f"| {mark}")
-    second = two.build(*secret, env={**new_engine(), "SLOW": "000 4"})
-    _, said = quick.communicate(timeout=300)
-    assert quick.returncode == 0, said
-    first = Ran(0, "", said, json.loads((one.repo.path / "one.json").read_text()))
+    machines = [(project.clone(name), new_engine()) for name in ("one", "two")]
+    runs = []
+    for machine, engine in machines:
+        runs.append(machine.start("build", "--report", "report.json", env=engine))
+        read_until(runs[-1], f"| {mark}")
+        wait_until(lambda: len(project.contents.tags()) >= 4)
+    for run, (_, engine) in zip(runs, machines, strict=True):
+        (container,) = containers_of(mark, engine)
+        docker("exec", container, "/bin/touch", "/dev/shm/go", env=engine)
+        _, said = run.communicate(timeout=300)
+        assert run.returncode == 0, said
+    reports = (json.loads((machine.repo.path / "report.json").read_text()) for machine, _ in machines)
+    first, second = (Ran(0, "", "", report) for report in reports)
     assert [stage["outcome"] for stage in first.stages] == ["built", "assembled", "built", "assembled"]
     assert [stage["outcome"] for stage in second.stages] == ["cached", "cached", "adopted", "adopted"]
     assert second.digests == first.digests

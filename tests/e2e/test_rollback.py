@@ -116,7 +116,7 @@ def test_a_rollback_that_is_interrupted_is_ended(shop: Shop) -> None:
     running = shop.start("rollback", "2")
     read_until(running, "0 of 2 ready")
     running.send_signal(15)
-    _, said = running.communicate(timeout=120)
+    _, said = running.communicate(timeout=300)
     assert running.returncode == 130, said
     assert "was interrupted. Its objects are those of revision 2" in said
     assert list(shop.cluster.releases(shop.namespace).values())[-1] == "deployed"

@@ -137,7 +137,7 @@ class Project:
                 *options, *args,
             ],
             cwd=self.repo.path, env=self._environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, timeout=240,
+            stderr=subprocess.STDOUT, text=True, timeout=600,
         )  # fmt: skip
         # Without colours, and jobs of child pipelines not indented.
         text = re.sub(r"^\t+|\x1b\[[0-9;]*[A-Za-z]", "", done.stdout, flags=re.MULTILINE)

@@ -129,7 +129,7 @@ class Proxy:
         return forward(request)
 
     def _pass_on(self, request: Request) -> Answer:
-        connection = getattr(self._connections, "it", None) or http.client.HTTPConnection(self.upstream, timeout=30)
+        connection = getattr(self._connections, "it", None) or http.client.HTTPConnection(self.upstream, timeout=300)
         self._connections.it = connection
         headers = {name: value for name, value in request.headers.items() if name not in _HOP_BY_HOP}
         connection.request(request.method, request.target, request.body or None, headers)

@@ -282,10 +282,10 @@ def _start(stack: ExitStack, folder: Path, name: str, args: list[str], env: dict
 
 def _wait(url: str, folder: Path) -> requests.Response:
     """The answer of a service that has just been started, with its log in the folder."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while True:
         try:
-            answer = requests.get(url, timeout=10)
+            answer = requests.get(url, timeout=60)
             if answer.status_code == 200:
                 return answer
         except requests.ConnectionError:

@@ -40,7 +40,7 @@ def policy(request: pytest.FixtureRequest, kubernetes: Cluster) -> Iterator[dict
     """One that the API server takes as it is, in a cluster that knows its kind."""
     found: dict[str, Any] = POLICIES[request.param]
     kubernetes.client.ask("POST", KINDS, definition := DEFINITIONS[request.param])
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while True:
         try:
             admitted(kubernetes, found)

@@ -81,19 +81,26 @@ def test_a_limit_kills_even_a_program_that_prints_all_the_time() -> None:
     assert outcome == Outcome(-signal.SIGKILL, ())
 
 
-def test_a_program_that_is_suspended_does_nothing_until_it_may_go_on() -> None:
+def test_a_program_that_is_suspended_does_nothing_until_it_may_go_on(tmp_path: Path) -> None:
     asked: list[float] = []
 
     def pause() -> bool:
         asked.append(time.monotonic())
+        if len(asked) == 12:
+            (tmp_path / "enough").touch()
         return 1 < len(asked) < 8
 
-    code = "import time\nfor _ in range(40): time.sleep(0.02); print(time.monotonic())"
+    code = f"""
+import itertools, pathlib, time
+for number in itertools.takewhile(lambda _: not pathlib.Path("{tmp_path}/enough").exists(), itertools.count()):
+    print(number, time.monotonic())
+    time.sleep(0.02)
+"""
     outcome, lines = run(code, pause=pause)
     assert outcome == Outcome(0, ())
-    told = [float(line.split()[-1]) for line in lines]
-    assert not [at for at in told if asked[2] < at < asked[7]], "it was silent meanwhile"
-    assert len(told) == 40
+    told = [line.split()[1:] for line in lines]
+    assert not [at for _, at in told if asked[2] < float(at) < asked[7]], "it was silent meanwhile"
+    assert [int(number) for number, _ in told] == [*range(len(told))] != []
 
 
 def test_a_program_that_is_suspended_can_be_killed() -> None:

@@ -13,11 +13,11 @@ from lineal.caches.workers import Workers
 
 def test_results_and_failures_come_back() -> None:
     workers = Workers(2)
-    assert [one.result(10) for one in [workers.submit(pow, 2, number) for number in range(8)]] == [
+    assert [one.result(300) for one in [workers.submit(pow, 2, number) for number in range(8)]] == [
         1, 2, 4, 8, 16, 32, 64, 128,
     ]  # fmt: skip
     with pytest.raises(ZeroDivisionError):
-        workers.submit(divmod, 1, 0).result(10)
+        workers.submit(divmod, 1, 0).result(300)
     workers.stop()
 
 
@@ -26,10 +26,10 @@ def test_what_has_not_begun_is_cancelled() -> None:
 
     def wait() -> bool:
         begun.set()
-        return end.wait(10)
+        return end.wait(300)
 
     first = workers.submit(wait)
-    begun.wait(10)
+    begun.wait(300)
     second = workers.submit(end.set)
     workers.stop()
     assert second.cancelled()
@@ -37,7 +37,7 @@ def test_what_has_not_begun_is_cancelled() -> None:
         workers.submit(end.set)
     assert not end.is_set()
     end.set()
-    assert first.result(10) is True
+    assert first.result(300) is True
 
 
 def test_python_ends_without_them() -> None:

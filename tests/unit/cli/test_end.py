@@ -87,7 +87,7 @@ for fails in (False, True):
 
 
 def ended(program: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", PROLOGUE + program], capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, "-c", PROLOGUE + program], capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.parametrize("program", [UNDISTURBED, IN_A_DESTRUCTOR, WHILE_IT_WAITS])

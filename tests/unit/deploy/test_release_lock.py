@@ -114,7 +114,8 @@ def test_helm_waits_while_the_lease_cannot_be_renewed_and_goes_on_when_it_can(
     with conversation.faulty(kubernetes.kubeconfig, lambda *_: 503 if away.is_set() else None) as address:
         environ = config(tmp_path / "config", address)
         with ReleaseLock(release, "tester", environ, Told().by, timeouts).hold_release() as hold:
-            assert hold.held and not hold.doubtful()
+            assert hold.held
+            until(lambda: not hold.doubtful())
             away.set()
             until(hold.doubtful)
             assert not hold.lost.is_set()

@@ -255,7 +255,7 @@ spec:
 
 def test_a_hook_that_fails_is_named_with_what_it_printed(deploys: Deploys) -> None:
     (deploys.chart / "templates" / "hook.yaml").write_text(HOOK)
-    told = deploys.fails(timeout=60.0)
+    told = deploys.fails(timeout=300.0)
     assert "Job migrate" in told and "BackoffLimitExceeded" in told, told
     assert "  | panic: no database" in deploys.lines
     assert deploys.report.log[-1] == "panic: no database"

@@ -37,7 +37,7 @@ def client(asked: Asked, tmp_path: Path) -> Iterator[Callable[..., KubeClient]]:
     def make(status: int, body: bytes, biggest: int = 1000) -> KubeClient:
         answers.append((status, body))
         environ = config(tmp_path / "config", address, namespace="shop")
-        return KubeClient.connect(environ, None, timeout=20, biggest=biggest)
+        return KubeClient.connect(environ, None, timeout=300, biggest=biggest)
 
     with conversation.serve(answer) as address:
         yield make

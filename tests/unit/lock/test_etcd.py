@@ -37,7 +37,7 @@ def test_user_and_password_come_from_the_environment(tmp_path: Path) -> None:
             "auth/user/grant": {"user": "root", "role": "root"},
             "auth/enable": {},
         }.items():
-            requests.post(f"{endpoint}/v3/{path}", json=body, timeout=10).raise_for_status()
+            requests.post(f"{endpoint}/v3/{path}", json=body, timeout=300).raise_for_status()
         told = Told()
         good = at(endpoint, LINEAL_ETCD_USERNAME="root", LINEAL_ETCD_PASSWORD="s3cr3t")
         mine = worker.lock(good, told)
@@ -61,7 +61,7 @@ def test_a_login_that_etcd_has_forgotten_is_made_again(tmp_path: Path) -> None:
             "auth/user/grant": {"user": "root", "role": "root"},
             "auth/enable": {},
         }.items():
-            requests.post(f"{endpoint}/v3/{path}", json=body, timeout=10).raise_for_status()
+            requests.post(f"{endpoint}/v3/{path}", json=body, timeout=300).raise_for_status()
         told = Told()
         mine = worker.lock(at(endpoint, LINEAL_ETCD_USERNAME="root", LINEAL_ETCD_PASSWORD="s3cr3t"), told)
         with mine.hold(CHECKSUM) as held:

@@ -68,10 +68,11 @@ def test_what_is_expected_keeps_no_run_from_ending(
         assert answered.wait(60)
 
     monkeypatch.setattr(store, "manifest", manifest)
-    lookup = finder()
+    lookup, before = finder(), set(threading.enumerate())
     lookup.expect([SUM])
     assert asked.wait(60)
-    assert [thread.daemon for thread in threading.enumerate() if thread.name == "expect"] == [True]
+    expecting = [thread for thread in threading.enumerate() if thread.name == "expect" and thread not in before]
+    assert [thread.daemon for thread in expecting] == [True]
     answered.set()
     assert find(lookup).candidate is None
 

@@ -23,17 +23,12 @@ from lineal.oci import Store
 from lineal.oci.types import OCI_CONFIG, OCI_MANIFEST, Blob, Descriptor, Manifest
 from lineal.store.layout import Layout
 from lineal.store.registry.client import Registry
+from tests import servers
 
 USER, PASSWORD = "ali", "open sesame"
 HTPASSWD = "ali:$2b$05$abcdefghijklmnopqrstuupx2xBUC4954936wVIjyyPHmUBFu0wCW\n"
 SELF_SIGNED = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"]
 SERVICE = "test-registry"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def basic(user: str = USER, password: str = PASSWORD) -> str:
@@ -63,11 +58,11 @@ def registry_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callab
     """Starts docker-registry with more configuration lines; gives its `host:port`."""
     if shutil.which("docker-registry") is None:
         pytest.skip("needs docker-registry")
-    running = []
+    running: list[subprocess.Popen[bytes]] = []
 
     def start(more: str = "") -> str:
         directory = tmp_path_factory.mktemp("registry")
-        port = free_port()
+        port = servers.free_port()
         config = directory / "config.yml"
         config.write_text(
             f"version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n"
@@ -76,21 +71,16 @@ def registry_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callab
                 "PORT", str(port)
             )
         )
-        log = (directory / "log").open("wb")
-        running.append(subprocess.Popen(["docker-registry", "serve", str(config)], stdout=log, stderr=log))
-        log.close()
-        for _ in range(200):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    return f"127.0.0.1:{port}"
-            time.sleep(0.05)
-        raise RuntimeError((directory / "log").read_text())
+        with (directory / "log").open("wb") as log:
+            running.append(subprocess.Popen(["docker-registry", "serve", str(config)], stdout=log, stderr=log))
+        servers.wait_for_port(f"127.0.0.1:{port}", running[-1], directory / "log")
+        return f"127.0.0.1:{port}"
 
     yield start
     for process in running:
         process.terminate()
     for process in running:
-        process.wait(timeout=20)
+        process.wait(timeout=300)
 
 
 @pytest.fixture(scope="session")
@@ -127,7 +117,7 @@ class Fake:
 
 @pytest.fixture
 def fake() -> Iterator[Callable[..., Fake]]:
-    servers = []
+    running = []
 
     def start(answer: Any) -> Fake:
         made = Fake(answer)
@@ -168,11 +158,11 @@ def fake() -> Iterator[Callable[..., Fake]]:
         made.port = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
-        servers.append((server, thread))
+        running.append((server, thread))
         return made
 
     yield start
-    for server, thread in servers:
+    for server, thread in running:
         server.shutdown()
         server.server_close()
         thread.join()

@@ -109,12 +109,13 @@ class DockerEngine:
         parts = self._connect()
         client, kept = parts.client, parts.kept
         self._check()
+        load = partial(parts.images.ensure, parent, store)
         with (
-            self._locked(locked_caches(command.mounts)), RunResources(client, self.id, parts.removals) as resources,
+            self._locked(locked_caches(command.mounts)),
+            RunResources(client, self.id, parts.removals, load) as resources,
             kept.used(command.mounts) as caches,
-        ):  # fmt: skip
-            image = parts.images.ensure(parent, store)
-            pack = partial(parts.images.ensure, parent, store, packed=True)
+        ):
+            image, pack = load(), partial(load, packed=True)
             with self._locked(shared_caches(command.mounts)):
                 mounts = Mounts(client, resources, command, kept)
                 mounts.fill(image)

@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from lineal.engine.docker import process_identity
@@ -42,12 +43,16 @@ class RunResources:
     Names are chosen here and noted before the engine is asked, so that an interrupt between its doing and its answer
     loses nothing. Their labels name this process: when it is killed, a later run removes them (see `orphans`)."""
 
-    def __init__(self, client: Client, run: str, removals: Removals) -> None:
-        """`run` is the value of the label `dev.lineal.run` on everything."""
+    def __init__(
+        self, client: Client, run: str, removals: Removals, reload: Callable[[], object] = lambda: None
+    ) -> None:
+        """`run` is the value of the label `dev.lineal.run` on everything. `reload` has the engine load the image of
+        the containers again."""
         self._name = f"lineal-{uuid.uuid4().hex[:16]}"
         self._labels = {LABEL: run, **process_identity.labels()}
         self._client = client
         self._removals = removals
+        self._reload = reload
         self._containers: list[str] = []
         self._volumes: list[str] = []
         self.images: list[str] = []
@@ -75,7 +80,15 @@ class RunResources:
         name = f"{self._name}-{len(self._containers)}"
         self._containers.append(name)
         labelled = {**body, "Labels": self._labels}
-        self._client.call("POST", "/containers/create", what, params={"name": name}, body=labelled)
+        create = partial(self._client.call, "POST", "/containers/create", what, params={"name": name}, body=labelled)
+        try:
+            create()
+        except Refused as refused:
+            if "No such image" not in refused.reason:
+                raise
+            # Somebody has pruned: an image without a name is in use only from its first container on.
+            self._reload()
+            create()
         return name
 
     def volume(self) -> str:

@@ -44,7 +44,7 @@ def make(tmp_path: Path) -> Callable[..., Release]:
     (chart / "templates" / "config.yaml").write_text(config)
 
     def release(text: str, **more: object) -> Release:
-        about: dict[str, object] = {"name": "shop", "namespace": "ns", "timeout": 3.0, "sets": (f"text={text}",)}
+        about: dict[str, object] = {"name": "shop", "namespace": "ns", "timeout": 300.0, "sets": (f"text={text}",)}
         return Release(**{**about, "chart": Chart.directory(chart, "deploy/chart"), **more})  # type: ignore[arg-type]
 
     return release

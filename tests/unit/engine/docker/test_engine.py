@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,18 @@ from lineal.engine.docker.engine import DockerEngine
 from lineal.errors import BuildFailed, Interrupted, MissingContent
 from lineal.oci.types import Layer
 
-from .conftest import Bench, Contents, Members, MemoryStore, base_tar, directory, entries_of, regular, tar_of
+from .conftest import (
+    Bench,
+    Contents,
+    Members,
+    MemoryStore,
+    base_tar,
+    directory,
+    entries_of,
+    parent_id,
+    regular,
+    tar_of,
+)
 
 pytestmark = pytest.mark.engine
 
@@ -513,6 +523,25 @@ def test_a_stage_whose_layer_is_gone_says_so(bench: Bench) -> None:
         bench.run("true", parent=parent)
 
 
+@pytest.mark.parametrize("mounts", [[], [BindMount("/b", lambda: iter([tar_of(regular("x", b"x"))]))]])
+def test_an_image_that_somebody_prunes_before_it_has_a_container_is_loaded_again(
+    bench: Bench, mounts: list[BindMount]
+) -> None:
+    parent = bench.store.image([base_tar(), tar_of(regular("unique", str(time.time_ns()).encode()))])
+    pruned: list[str] = []
+
+    class Pruning(Client):
+        def call(self, method: str, path: str, what: str, **options: Any) -> Any:
+            if path == "/containers/create" and not pruned:
+                pruned.append(parent_id(bench.client, parent))
+                super().call("DELETE", f"/images/{pruned[0]}", "prune")
+            return super().call(method, path, what, **options)
+
+    bench.engine = DockerEngine(connect=Pruning)
+    assert bench.names("touch /data/x", parent=parent, mounts=mounts) == ["data", "data/x"]
+    assert pruned
+
+
 def test_an_error_in_the_caller_s_output_leaves_nothing(bench: Bench) -> None:
     def refuse(line: str) -> None:
         raise KeyboardInterrupt
@@ -522,8 +551,22 @@ def test_an_error_in_the_caller_s_output_leaves_nothing(bench: Bench) -> None:
 
 
 def test_a_silent_command_outlasts_the_timeout(bench: Bench) -> None:
-    bench.engine = DockerEngine(connect=partial(Client, timeout=2.0))
-    assert bench.names("sleep 4; touch /data/x") == ["data", "data/x"]
+    class Hasty(Client):
+        """Whose time-out is short for what waits for the command alone."""
+
+        @contextmanager
+        def output(self, container: str, what: str) -> Iterator[BufferedReader]:
+            self._api.timeout = 3
+            with super().output(container, what) as stream:
+                self._api.timeout = 300
+                yield stream
+
+        def call(self, method: str, path: str, what: str, **options: Any) -> Any:
+            self._timeout = 3.0 if path.endswith("/wait") else 300.0
+            return super().call(method, path, what, **options)
+
+    bench.engine = DockerEngine(connect=Hasty)
+    assert bench.names("sleep 5; touch /data/x") == ["data", "data/x"]
 
 
 def test_layer_files_have_numeric_owners_and_plain_modes(bench: Bench, members: Members) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import os
+import signal
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -119,11 +122,17 @@ def test_a_control_group_is_the_parent_of_the_commands_and_is_gone(bench: Bench)
     seen: list[Path] = []
 
     class Looking(list[str]):
+        """Lets the command end once it has been seen."""
+
         def append(self, line: str) -> None:
             seen.extend(Path("/sys/fs/cgroup").glob(f"**/{group}/lineal-*"))
+            for number in {number for place in seen for number in (place / "cgroup.procs").read_text().split()}:
+                with suppress(ProcessLookupError):
+                    os.kill(int(number), signal.SIGTERM)
 
     bench.said = Looking()
-    bench.run("echo x; sleep 2", options=RunOptions(cgroup_parent=group))
+    script = "trap 'exit 0' TERM; echo x; while true; do sleep 0.1; done"
+    bench.run(script, options=RunOptions(cgroup_parent=group))
     assert seen and not [place for place in seen if place.exists()]
     for place in {one.parent for one in seen}:
         place.rmdir()

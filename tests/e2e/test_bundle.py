@@ -19,6 +19,7 @@ from tests import servers
 from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project, Published
 from tests.forks import Result
+from tests.helms import HELM4_SOONER
 from tests.tools import helm as binaries
 from tests.tools.kube import Cluster
 
@@ -65,7 +66,7 @@ FILES: dict[str, str | bytes | None] = {
 }
 
 
-@pytest.fixture(params=["helm3", "helm4"])
+@pytest.fixture(params=HELM4_SOONER)
 def helm(request: pytest.FixtureRequest) -> Path:
     binaries.fetch(binaries.directory())
     return binaries.directory() / str(request.param)

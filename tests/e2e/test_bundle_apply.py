@@ -15,6 +15,7 @@ from tests import servers
 from tests.cluster.fixtures import APP, SECRET, Cluster
 from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project, Published
+from tests.helms import HELM4_SOONER
 from tests.runner.runner import file_command
 from tests.tools import helm as binaries
 from tests.unit.ci.github.summary.test_page import seen
@@ -74,7 +75,7 @@ class Shop:
         return Applied(done.stderr, json.loads(files["report"].read_text()), files["page"].read_text(), outputs)
 
 
-@pytest.fixture(params=["helm3", "helm4"])
+@pytest.fixture(params=HELM4_SOONER)
 def shop(
     request: pytest.FixtureRequest, repo: servers.Repository, lineal: Lineal, repository: str, kubernetes: Cluster,
     namespace: str, tmp_path: Path,

@@ -18,6 +18,7 @@ import yaml
 from tests import servers
 from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project
+from tests.helms import HELM4_SOONER
 from tests.tools import helm as binaries
 
 pytestmark = pytest.mark.helm
@@ -47,7 +48,7 @@ def chart(image: str) -> dict[str, str]:
     return {"Chart.yaml": "apiVersion: v2\nname: shop\nversion: 1.2.3\n", "templates/pod.yaml": pod % image}
 
 
-@pytest.fixture(params=["helm3", "helm4"])
+@pytest.fixture(params=HELM4_SOONER)
 def project(
     request: pytest.FixtureRequest, repo: servers.Repository, lineal: Lineal, tmp_path: Path
 ) -> Project:  # fmt: skip

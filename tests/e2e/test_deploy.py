@@ -11,6 +11,7 @@ from tests import servers
 from tests.cluster.fixtures import APP, SECRET, Cluster
 from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project
+from tests.helms import HELM4_SOONER
 from tests.tools import helm as binaries
 
 FORK = {"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "pull_request_target", "GITHUB_REF": "refs/heads/main",
@@ -18,7 +19,7 @@ FORK = {"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "pull_request_target", "G
 """The job of a pull request that is not known to be of the project itself."""
 
 
-@pytest.fixture(params=["helm3", "helm4"])
+@pytest.fixture(params=HELM4_SOONER)
 def shop(
     request: pytest.FixtureRequest, repo: servers.Repository, lineal: Lineal, kubernetes: Cluster, namespace: str,
     tmp_path: Path,

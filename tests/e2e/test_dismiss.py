@@ -13,6 +13,7 @@ from tests.cluster.client import Client, Refused
 from tests.cluster.fixtures import Cluster
 from tests.conftest import Lineal
 from tests.forks import Result
+from tests.helms import HELM4_SOONER
 from tests.runner.runner import file_command
 from tests.tools import helm as binaries
 
@@ -46,7 +47,7 @@ def cluster(kubernetes: Cluster) -> Client:
     return kubernetes.client
 
 
-@pytest.fixture(params=["helm3", "helm4"])
+@pytest.fixture(params=HELM4_SOONER)
 def shop(
     request: pytest.FixtureRequest, repo: servers.Repository, lineal: Lineal, kubeconfig: Path, tmp_path: Path
 ) -> Lineal:

@@ -14,6 +14,7 @@ from tests.cluster.client import Refused
 from tests.cluster.fixtures import Cluster
 from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project
+from tests.helms import HELM4_SOONER
 from tests.tools import helm as binaries
 
 pytestmark = pytest.mark.helm
@@ -53,7 +54,7 @@ data: {greeting: "{{ .Values.nobody }}"}
 """
 
 
-@pytest.fixture(params=["helm3", "helm4"])
+@pytest.fixture(params=HELM4_SOONER)
 def shop(
     request: pytest.FixtureRequest, repo: servers.Repository, lineal: Lineal, kubernetes: Cluster, namespace: str,
     tmp_path: Path,

@@ -13,6 +13,7 @@ from tests.cluster.fixtures import APP, SECRET, Cluster
 from tests.conftest import Lineal
 from tests.e2e.parts import read_until
 from tests.forks import Result
+from tests.helms import HELM4_SOONER
 from tests.tools import helm as binaries
 
 pytestmark = pytest.mark.helm
@@ -51,7 +52,7 @@ class Shop:
         self.cluster.client.ask("PATCH", path, body, how)
 
 
-@pytest.fixture(params=["helm3", "helm4"])
+@pytest.fixture(params=HELM4_SOONER)
 def shop(
     request: pytest.FixtureRequest, repo: servers.Repository, lineal: Lineal, kubernetes: Cluster, namespace: str,
     tmp_path: Path,

@@ -31,10 +31,10 @@ from lineal.session.session import Session
 from lineal.session.settings import Settings
 from tests.cluster.client import Client, Refused
 from tests.cluster.fixtures import Cluster
+from tests.helms import HELMS
 from tests.tools import helm as binaries
 from tests.unit.deploy.conftest import environment
 
-HELMS = ("helm3", "helm4")
 _AT_ONCE = 6
 _WORKLOAD = """\
 apiVersion: %(version)s

@@ -15,7 +15,8 @@ import pytest
 from lineal.errors import BadConfiguration
 from tests.cluster.client import Refused
 from tests.cluster.fixtures import APP
-from tests.strangers.shop import HELMS, Case, Running, Shop, workload
+from tests.helms import HELMS
+from tests.strangers.shop import Case, Running, Shop, workload
 from tests.unit.deploy.test_upgrade import ROOT, WORKER
 
 pytestmark = pytest.mark.server

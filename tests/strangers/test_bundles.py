@@ -14,13 +14,13 @@ import yaml
 from tests import servers
 from tests.conftest import Lineal
 from tests.e2e.parts import NOWHERE, Project, Published
+from tests.helms import HELMS
 from tests.tools import helm as binaries
 from tests.unit.deploy.bundle.test_bundle import DIGEST, IMAGE, NEW, OLD, bundle
 
 from lineal.deploy.bundle.relocate import Relocation  # isort: skip
 
 pytestmark = [pytest.mark.registry, pytest.mark.helm, pytest.mark.server]
-HELMS = ("helm3", "helm4")
 PODS = """\
 apiVersion: v1
 kind: Pod

@@ -16,6 +16,7 @@ from lineal.deploy.helm.client import Helm, common_flags
 from lineal.deploy.helm.dependencies import complete
 from lineal.deploy.release import Chart, Release
 from lineal.errors import BadConfiguration, Location
+from tests.helms import HELM4_SOONER
 from tests.tools import helm as binaries
 
 pytestmark = pytest.mark.helm
@@ -32,7 +33,7 @@ def outside(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture(params=["helm3", "helm4"])
+@pytest.fixture(params=HELM4_SOONER)
 def helm(request: pytest.FixtureRequest, tmp_path: Path) -> Helm:
     binaries.fetch(binaries.directory())
     (tmp_path / "home").mkdir()

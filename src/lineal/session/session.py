@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -74,6 +74,8 @@ class Session:
         self.stopped = threading.Event()
         """Set when building ends early: whoever waits for something gives up."""
         self._closing, self._at_last = ExitStack(), ExitStack()
+        self._opening: threading.Thread | None = None
+        self._opened: Commit | None = None
 
     @classmethod
     @contextmanager
@@ -118,10 +120,25 @@ class Session:
 
     # --- the commit ---------------------------------------------------------------------------------------------
 
+    def expect_checkout(self) -> None:
+        """Ask git about the clone beside what the caller does until then."""
+
+        def ask() -> None:
+            with suppress(Exception):  # who needs it asks again, and is told
+                self._opened = self._open()
+
+        self._opening = threading.Thread(target=ask, name="checkout", daemon=True)
+        self._opening.start()
+
+    def _open(self) -> Commit:
+        return Commit.open(self.start, dict(self.settings.environ))
+
     @cached_property
     def checkout(self) -> Commit:
         """The clone at its HEAD."""
-        repository = Commit.open(self.start, dict(self.settings.environ))
+        if self._opening is not None:
+            self._opening.join()
+        repository = self._opened or self._open()
         self._closing.callback(repository.close)
         return repository
 

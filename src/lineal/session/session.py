@@ -25,7 +25,6 @@ from lineal.config.ssh_agents import SshAgents
 from lineal.config.template import GitFacts
 from lineal.context.artifacts import Artifacts
 from lineal.context.committed import COMMIT_IT, NOT_COMMITTED
-from lineal.dockerfile.stage import Platforms
 from lineal.errors import DeployFailed, Uncommitted
 from lineal.git.cache import cache_directory
 from lineal.git.commit import Commit
@@ -45,15 +44,16 @@ from lineal.session.project import load_exceptions, load_project, project_of_doc
 from lineal.session.settings import PUBLISH, Settings, StoreSettings
 from lineal.session.signing import SigningOfRun
 from lineal.session.trust import TrustOfRun, keys_of
-from lineal.stages.lookup import Lookup
-from lineal.stages.visibility import HistoryPosition
 from lineal.store.mirror import Mirrors
 from lineal.store.open import LAYOUT, REGISTRY_LOGIN, StoreOpener, connect, normal_address
 from lineal.trust.mark import repository_of
 
 if TYPE_CHECKING:
+    from lineal.dockerfile.stage import Platforms
     from lineal.engine.table import EngineTable
     from lineal.publish.publication import Publication
+    from lineal.stages.lookup import Lookup
+    from lineal.stages.visibility import HistoryPosition
 
 
 class Session:
@@ -165,6 +165,8 @@ class Session:
     @cached_property
     def position(self) -> HistoryPosition:
         """Where in history stages are looked up and published."""
+        from lineal.stages.visibility import HistoryPosition
+
         repository, context = self.repository, self.context
         if self.settings.dev.value:
             from lineal.git.working_tree import dev_branch
@@ -273,6 +275,13 @@ class Session:
             cache = cache_directory(self.settings.environ) / "stores" / self.loaded.project.project
             default, source = f"{LAYOUT}{cache}", "default outside CI"
         return StoreSettings.of(self.settings, self.loaded, Setting(default, Origin(source)))
+
+    def reach_store(self) -> None:
+        """Open the store; its connection is made beside what the caller does next. What is wrong in the policy and in
+        `publish` is told first. Raises `LinealError`."""
+        self.check_policy()
+        _ = self.publications
+        _ = self.store
 
     @cached_property
     def store(self) -> Store:
@@ -445,6 +454,8 @@ class Session:
 
     @cached_property
     def lookup(self) -> Lookup:
+        from lineal.stages.lookup import Lookup
+
         trust, warn = self.trust, self.progress.warn
         lookup = Lookup(self.store, self.position, self.history, judge=trust.judge, lane=trust.lane, warn=warn)
         self._closing.callback(lookup.close)

@@ -346,6 +346,7 @@ def test_a_fully_cached_run_loads_nothing_that_only_building_needs(project: Line
         "lineal.git.working_tree",
         "lineal.git.history_fetch",
         "lineal.deploy.helm.client",
+        "lineal.store.registry.uploads",
         "lineal.clouds.program",
         "lineal.clouds.sigv4",
     }

@@ -13,7 +13,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lineal import process
 from lineal.ci.context import Context
 from lineal.ci.provider import provider_of, run_name
 from lineal.config.giterminism import Giterminism
@@ -106,6 +105,8 @@ class Session:
 
     def holds_secrets(self) -> None:
         """Before a secret is written to the workspace: it is gone even when this process is killed."""
+        from lineal import process
+
         if not self._reaped:
             self._reaped = True
             self._at_last.enter_context(process.reaped(self.workspace))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
@@ -227,7 +226,7 @@ class Registry(Store):
 
     def check_delete(self) -> None:
         """Ask for the right to delete here, by a digest that nothing has. Raises `Unreachable` when there is none."""
-        self.delete(f"sha256:{secrets.token_hex(32)}")
+        self.delete(f"sha256:{os.urandom(32).hex()}")
 
     def mounts(self, digest: str) -> bool:
         """Whether the registry takes blobs over from one repository to another, asked with one that is here."""

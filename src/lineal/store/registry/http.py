@@ -59,8 +59,12 @@ class Session:
     def connect(self, url: str, seconds: float) -> None:
         """Open a connection to the host of `url` and keep it for the next request there. Raises `RequestFailed`."""
         with _told():
-            if not self._proxies.of(url):  # the request tells a proxy first where to go
-                self._keep(url, self._opened(url, seconds))
+            if self._proxies.of(url):
+                return  # the request tells the proxy first where to go
+            scheme, netloc = _server(url)
+            if scheme == "https":
+                self._certificates.expect(netloc)
+            self._keep(url, self._opened(url, seconds))
 
     def request(
         self,

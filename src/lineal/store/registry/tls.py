@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from lineal.errors import BadConfiguration
@@ -31,6 +32,15 @@ class Certificates:
             if own not in self._contexts:
                 self._contexts[own] = self._context(own)
             return self._contexts[own]
+
+    def expect(self, netloc: str) -> None:
+        """Read them beside what the caller does: it takes as long as a round trip."""
+
+        def read() -> None:
+            with suppress(Exception):  # who needs them reads them again, and is told
+                self.of(netloc)
+
+        threading.Thread(target=read, name="certificates", daemon=True).start()
 
     def _context(self, directory: Path | None) -> ssl.SSLContext:
         place = self._authorities

@@ -43,9 +43,9 @@ def main() -> None:
     process: Any = subprocess.Popen
     subprocess.run = _timed("git", subprocess.run)
     process.__init__ = _timed("git", process.__init__)
-    import requests
+    from lineal.store.registry.http import Session
 
-    requests.Session.request = _timed("registry requests", requests.Session.request)  # type: ignore[method-assign]
+    Session.request = _timed("registry requests", Session.request)  # type: ignore[method-assign]
     with suppress(SystemExit):
         cli(standalone_mode=False)
     whole = round((time.perf_counter() - start) * 1e6)

@@ -15,7 +15,7 @@ _STEPS = threading.Lock()
 def die_at(last: int) -> None:
     """A step is what can differ in a store: every answered PUT of a registry; before and after a file of a layout
     takes its place."""
-    import requests
+    from lineal.store.registry.http import Session
 
     steps = 0
 
@@ -43,5 +43,5 @@ def die_at(last: int) -> None:
     def is_content(source: Path, target: object) -> bool:
         return source.name.startswith(".lineal-")
 
-    requests.Session.request = around(requests.Session.request, is_put, before=False)  # type: ignore[method-assign]
+    Session.request = around(Session.request, is_put, before=False)  # type: ignore[method-assign]
     Path.replace = around(Path.replace, is_content, before=True)  # type: ignore[method-assign]

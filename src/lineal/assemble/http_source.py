@@ -12,13 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
-import requests
-from urllib3.exceptions import HTTPError
-
 from lineal.context.remote_source import GitSource, HttpSource, inside, is_inside, is_local
 from lineal.context.tree import Node, SingleFile
 from lineal.errors import BadConfiguration, BuildFailed, Unreachable
-from lineal.store.registry.http_session import new_session
+from lineal.store.registry.http import Answer, RequestFailed, Session
 from lineal.tar.spool import Spool
 
 _CHUNK = 1 << 18
@@ -44,7 +41,7 @@ def download(
             found, digest = _fetch(wanted, spool, opens or wanted.pinned)
             told(digest)
             return found
-        except (requests.RequestException, HTTPError, OSError) as error:
+        except (RequestFailed, OSError) as error:
             if attempt == _ATTEMPTS:
                 why = type(error).__name__ if isinstance(error, OSError) else "the connection broke"
                 raise Unreachable(
@@ -69,7 +66,7 @@ def settled(wanted: GitSource) -> GitSource:
                     break
                 url = urljoin(url, response.headers["location"])
             _check_outside(wanted.url, url)
-    except (requests.RequestException, HTTPError, OSError):
+    except (RequestFailed, OSError):
         # git says why.
         return replace(wanted, redirected=True)
     return replace(wanted, url=url.removesuffix(_REFS) if url.endswith(_REFS) else wanted.url, redirected=True)
@@ -83,7 +80,7 @@ def _fetch(wanted: HttpSource, spool: Spool, opens: bool) -> tuple[SingleFile, s
 
         def chunks() -> Iterator[bytes]:
             nonlocal size
-            for chunk in response.iter_content(_CHUNK):
+            for chunk in response.chunks(_CHUNK):
                 if time.monotonic() > ends:
                     raise Unreachable(
                         f"{wanted.url} takes longer than {_LONGEST / 3600:.0f} hour to download.", id="LN-5019"
@@ -103,7 +100,7 @@ def _fetch(wanted: HttpSource, spool: Spool, opens: bool) -> tuple[SingleFile, s
     return found, f"{algorithm}:{digest.hexdigest()}"
 
 
-def _answer(wanted: HttpSource, opens: bool) -> requests.Response:
+def _answer(wanted: HttpSource, opens: bool) -> Answer:
     """The last answer of a chain of redirects, which stays with http and https."""
     url = wanted.url.partition("#")[0]
     for _ in range(_REDIRECTS):
@@ -111,10 +108,10 @@ def _answer(wanted: HttpSource, opens: bool) -> requests.Response:
             _check_outside(wanted.url, url)
         response = _get(url)
         if not response.is_redirect:
-            if 200 <= response.status_code < 300:
+            if 200 <= response.status < 300:
                 return response
             response.close()
-            raise Unreachable(f"{wanted.url} answers with status {response.status_code}.", id="LN-5019")
+            raise Unreachable(f"{wanted.url} answers with status {response.status}.", id="LN-5019")
         following = urljoin(url, response.headers["location"])
         response.close()
         _check(wanted, url, following)
@@ -122,9 +119,8 @@ def _answer(wanted: HttpSource, opens: bool) -> requests.Response:
     raise Unreachable(f"{wanted.url} redirects more than {_REDIRECTS} times.", id="LN-5019")
 
 
-def _get(url: str) -> requests.Response:
-    session = new_session(urlsplit(url).netloc, os.environ)
-    return session.get(url, stream=True, allow_redirects=False, timeout=_TIMEOUT)
+def _get(url: str) -> Answer:
+    return Session(urlsplit(url).netloc, os.environ).request("GET", url, timeout=_TIMEOUT)
 
 
 def _check_outside(written: str, url: str) -> None:

@@ -5,6 +5,9 @@ GitHub Action into variables and arguments; `streams` has the process's streams.
 
 from __future__ import annotations
 
+from lineal.cli import collector as collector  # before all that makes something
+
+# isort: split
 import atexit
 import os
 import signal
@@ -15,7 +18,6 @@ from typing import NoReturn
 
 import click
 
-from lineal.cli import collector as collector
 from lineal.cli import streams
 from lineal.cli.commands import cli as cli
 from lineal.cli.complaint import complain

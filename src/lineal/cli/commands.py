@@ -56,6 +56,7 @@ def _run(given: dict[str, Any], run: Callable[[Session], None], again: bool) -> 
 
         follow(given, run)
     with session_of(given) as session:
+        session.expect_checkout()
         run(session)
 
 
@@ -127,11 +128,11 @@ def build(images: tuple[str, ...], follow: bool, **given: Any) -> None:
     With one IMAGE its reference alone is printed, otherwise a line `NAME REFERENCE` for each. Without a lineal.yaml,
     flags of `docker buildx build` describe the image, and PATH is its context.
     """
-    from lineal.commands.build import build
-
     take(given, images)
 
     def run(session: Session) -> None:
+        from lineal.commands.build import build
+
         for note in notes():
             session.progress.note(note)
         build(session, _names(images))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -23,6 +25,8 @@ def script(shell: str, cli: click.Command) -> str:
 def image_names(context: click.Context, _parameter: click.Parameter, word: str) -> list[CompletionItem]:
     """The images of the project that begin with the word and are not named yet; without any, directories. What is
     wrong is said by the command itself, when it runs."""
+    from click.shell_completion import CompletionItem
+
     named = context.params.get("images") or ()
     found = [name for name in _images(context.params) if name.startswith(word) and name not in named]
     return [CompletionItem(name) for name in found] or [CompletionItem(word, type="dir")]

@@ -7,22 +7,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lineal.build.result import BuildResult, look_again, settle
-from lineal.commands.caches import note_caches, run_caches
-from lineal.commands.environment import builder_of, environment_of
 from lineal.commands.export import Export
-from lineal.commands.finish import Finishing
 from lineal.commands.output import introduce, introduce_lock, references, show
-from lineal.commands.plan import plan_images, unbuilt
 from lineal.commands.reporting import reporting
-from lineal.dockerfile.instructions import RunInstruction
-from lineal.dockerfile.stage import Stage
-from lineal.session.session import Session
-from lineal.stages.plan import BuildPlan
 
 if TYPE_CHECKING:
+    from lineal.build.result import BuildResult
     from lineal.build.scheduler import Scheduler
     from lineal.caches.run import RunCaches
+    from lineal.commands.finish import Finishing
+    from lineal.dockerfile.stage import Stage
+    from lineal.session.session import Session
+    from lineal.stages.plan import BuildPlan
 
 
 def build(session: Session, names: Sequence[str]) -> None:
@@ -35,6 +31,10 @@ def build(session: Session, names: Sequence[str]) -> None:
         _note_names(session)
         export = Export(session, names)
         export.prepare()
+        session.reach_store()
+        # While its connection is opened, Python reads the modules that come to what is asked of it.
+        from lineal.commands.plan import plan_images, unbuilt
+
         plan = plan_images(session, names)
         told.result = unbuilt(session, plan)
         told.result = build_images(session, plan, told.keep)
@@ -72,6 +72,9 @@ def build_images(
     ends early.
 
     Raises `LinealError`."""
+    from lineal.commands.finish import Finishing
+    from lineal.commands.plan import unbuilt
+
     finishing = Finishing(session)
     failed(finishing.unfinished(unbuilt(session, plan)))
     finishing.prepare(plan)
@@ -81,8 +84,14 @@ def build_images(
 def _built(
     session: Session, plan: BuildPlan, finishing: Finishing, failed: Callable[[BuildResult], None]
 ) -> BuildResult:
+    from lineal.build.result import look_again, settle
+    from lineal.commands.plan import unbuilt
+
     if not plan.needed:
         return settle(unbuilt(session, plan), session.lookup)
+    from lineal.commands.caches import note_caches, run_caches
+    from lineal.commands.environment import builder_of
+
     # A converge that only deploys what signers have built needs no key; one that builds does.
     session.trust.require_build()
     session.signing.check()
@@ -106,12 +115,15 @@ def _built(
 
 def _mounts_of_caller(stage: Stage) -> bool:
     """Whether a `RUN` mounts what is not in the commit."""
+    from lineal.dockerfile.instructions import RunInstruction
+
     return isinstance(stage.op, RunInstruction) and any(mount.type in ("secret", "ssh") for mount in stage.op.mounts)
 
 
 def _scheduler(session: Session, plan: BuildPlan, finishing: Finishing, caches: RunCaches | None) -> Scheduler:
     from lineal.build.scheduler import Scheduler
     from lineal.build.stage_maker import Provenance
+    from lineal.commands.environment import environment_of
     from lineal.stages.publish import Publisher
     from lineal.store.outgoing import OutgoingStore
 

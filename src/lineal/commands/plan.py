@@ -66,7 +66,7 @@ def plan_images(
 
     `release` is what else the command reads of the commit. Raises `LinealError`, also for uncommitted changes and,
     unless the plan need not be `complete`, for artifacts that are not there."""
-    session.check_policy()
+    session.reach_store()
     graphs = _read_images(session, names, release)
     if complete:
         graphs.require_artifacts(session.platforms)
@@ -118,9 +118,7 @@ def unbuilt(session: Session, found: BuildPlan) -> BuildResult:
 
 
 def _read_images(session: Session, names: Sequence[str], release: CommitInputs | None) -> ImageGraphs:
-    """The graphs of the images, once `publish` is right and nothing uncommitted would change them."""
-    _ = session.publications  # what is wrong in `publish` is told first
-    _ = session.store  # its connection is opened while git is asked and Dockerfiles are read
+    """The graphs of the images, once nothing uncommitted would change them."""
     trusted = session.context.may_write
     graphs = read_images(
         session.repository, session.loaded, names, session.giterminism, session.notes, trusted=trusted,

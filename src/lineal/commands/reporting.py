@@ -28,8 +28,6 @@ from lineal.report.model import (
     encode,
 )
 from lineal.session.leaving import mask_error, mask_report
-from lineal.stages.durations import known_durations
-from lineal.stages.plan import report as stage_report
 from lineal.value import dataclass
 
 if TYPE_CHECKING:
@@ -98,6 +96,8 @@ def make_report(session: Session, command: str, told: Told) -> Report:
 
 
 def _report_of_commit(session: Session, command: str, result: BuildResult) -> Report:
+    from lineal.stages.durations import known_durations
+
     report = bare_report(session, command, session.loaded.project.project, session.store)
     context, dev = session.context, session.settings.dev.value
     report.context = ContextReport(
@@ -186,6 +186,8 @@ def _platforms(result: BuildResult, name: str, last: set[str]) -> list[PlatformR
 
 
 def _stage(stage: Stage, result: BuildResult, missing: set[str]) -> StageReport:
+    from lineal.stages.plan import report as stage_report
+
     if stage.checksum in result.reports:
         return result.reports[stage.checksum]
     resolution = result.resolutions.get(stage.checksum)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import posixpath
 import re
 from collections.abc import Callable
@@ -67,6 +66,8 @@ class RunMount:
 def parse_mount(text: str, expand: Expand, in_context: Callable[[str], str]) -> RunMount:
     """The mount that `type=...,target=...` describes; `in_context` expands a path in the context. Raises ValueError
     for what is wrong or not supported, beginning with the option."""
+    import csv
+
     try:
         return _parse(text, expand, in_context)
     except (ValueError, csv.Error, StopIteration) as error:
@@ -82,6 +83,8 @@ def literal(source: str) -> str:
 
 
 def _parse(text: str, expand: Expand, in_context: Callable[[str], str]) -> RunMount:
+    import csv
+
     # The type may stand behind options of its own.
     options = dict(_option(part) for part in next(csv.reader([text], strict=True)) if part)
     if re.search(r"\$.", options.get("from", "")):

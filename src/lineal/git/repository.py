@@ -132,8 +132,21 @@ class Repository:
             return None
 
     def tags_at_head(self) -> list[str]:
+        if not self._has_tags():
+            return []  # as in most clones of a CI, without a process
         out = self.run("for-each-ref", f"--points-at={self.commit}", "--format=%(refname:strip=2)", "refs/tags")
         return text_of(out).split("\n") if out else []
+
+    def _has_tags(self) -> bool:
+        """False where git's files show that there is no tag at all."""
+        common = common_dir(self.git_dir)
+        tags, packed = common / "refs/tags", common / "packed-refs"
+        try:
+            if (common / "reftable").exists() or (tags.exists() and any(tags.iterdir())):
+                return True
+            return packed.exists() and b" refs/tags/" in packed.read_bytes()
+        except OSError:
+            return True
 
     def at(self, commit: str, *, fetch: bool = True) -> Self | None:
         """The same repository with another commit to read, None when that commit is not here. Without `fetch` it has

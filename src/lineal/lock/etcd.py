@@ -16,7 +16,7 @@ from lineal.lock.leased import SOMEBODY, Holder, LockFailed
 from lineal.text import one_line
 
 if TYPE_CHECKING:
-    import requests
+    from lineal.store.registry.http import Session
 
 USER, PASSWORD = "LINEAL_ETCD_USERNAME", "LINEAL_ETCD_PASSWORD"
 _TIMEOUT = (5, 10)
@@ -38,7 +38,7 @@ class EtcdKeys:
         self._lease = lease
         self._environ = environ
         self._guard = threading.Lock()
-        self._made: requests.Session | None = None
+        self._made: Session | None = None
         self.where = endpoint
 
     def token(self) -> str:
@@ -102,19 +102,19 @@ class EtcdKeys:
             return {}
         return _good(status, answer)
 
-    def _open(self) -> requests.Session:
+    def _open(self) -> Session:
         from lineal.errors import BadConfiguration
-        from lineal.store.registry.http_session import new_session
+        from lineal.store.registry.http import Session
 
         try:
-            session = new_session(urlsplit(self._endpoint).netloc, self._environ)
+            session = Session(urlsplit(self._endpoint).netloc, self._environ)
         except BadConfiguration as error:
             raise LockFailed(error.words.rstrip(".")) from None
         if self._environ.get(USER):
             self._log_in(session)
         return session
 
-    def _log_in(self, session: requests.Session) -> None:
+    def _log_in(self, session: Session) -> None:
         session.headers.pop("Authorization", None)
         given = {"name": self._environ.get(USER, ""), "password": self._environ.get(PASSWORD, "")}
         token = str(_good(*self._post(session, "auth/authenticate", given)).get("token", ""))
@@ -122,27 +122,24 @@ class EtcdKeys:
             raise _invalid_answer()
         session.headers["Authorization"] = token
 
-    def _post(self, session: requests.Session, path: str, body: Mapping[str, Any]) -> tuple[int, object]:
+    def _post(self, session: Session, path: str, body: Mapping[str, Any]) -> tuple[int, object]:
         """The status, and the answer as JSON, None when it is none."""
-        import requests
-
         from lineal.store.registry.errors import connection_error
+        from lineal.store.registry.http import RequestFailed
 
         url, data = f"{self._endpoint}/v3/{path}", bytearray()
         try:
-            with session.post(
-                url, data=json.dumps(body), timeout=_TIMEOUT, allow_redirects=False, stream=True
-            ) as response:
-                for chunk in response.iter_content(_CHUNK):
+            with session.request("POST", url, body=json.dumps(body).encode(), timeout=_TIMEOUT) as response:
+                for chunk in response.chunks(_CHUNK):
                     data += chunk
                     if len(data) > _BIGGEST:
                         raise _invalid_answer()
-        except (requests.RequestException, OSError) as error:
+        except RequestFailed as error:
             raise LockFailed(connection_error(urlsplit(self._endpoint).netloc, error).message.rstrip(".")) from None
         try:
-            return response.status_code, json.loads(data)
+            return response.status, json.loads(data)
         except (ValueError, RecursionError):
-            return response.status_code, None
+            return response.status, None
 
 
 def _good(status: int, answer: object) -> dict[str, Any]:

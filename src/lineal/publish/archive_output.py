@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -82,6 +81,8 @@ def _parse(text: str, origin: str) -> ArchiveOutput:
 
 def _options(text: str, origin: str) -> Mapping[str, str]:
     """The fields, which may be quoted as in CSV: a name with a comma is `"dest=a,b"`."""
+    import csv
+
     try:
         fields = next(csv.reader([text], strict=True), [])
     except csv.Error as error:

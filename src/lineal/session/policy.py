@@ -11,7 +11,6 @@ from lineal.config.trust import policy_of, read_policy
 from lineal.context.committed import MAX_TEXT
 from lineal.errors import BadConfiguration, Location
 from lineal.git.commit import Commit
-from lineal.git.remote import web_address
 from lineal.oci.types import sha256
 from lineal.store.statement import digest_set
 from lineal.text import quoted
@@ -37,6 +36,8 @@ class PolicyOfRun:
 def of_commit(loaded: LoadedProject, commit: Commit) -> PolicyOfRun:
 
     def told() -> Mapping[str, Any]:
+        from lineal.git.remote import web_address
+
         return {"uri": f"git+{web_address(commit) or 'local'}#{loaded.file}", "digest": {"gitCommit": commit.commit}}
 
     return PolicyOfRun(policy_of(loaded.project.trust), commit.file, loaded.place, told)

@@ -7,13 +7,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lineal import process
 from lineal.ci.context import Context
 from lineal.ci.provider import provider_of, run_name
 from lineal.config.giterminism import Giterminism
@@ -25,7 +24,6 @@ from lineal.config.ssh_agents import SshAgents
 from lineal.config.template import GitFacts
 from lineal.context.artifacts import Artifacts
 from lineal.context.committed import COMMIT_IT, NOT_COMMITTED
-from lineal.dockerfile.stage import Platforms
 from lineal.errors import DeployFailed, Uncommitted
 from lineal.git.cache import cache_directory
 from lineal.git.commit import Commit
@@ -45,15 +43,16 @@ from lineal.session.project import load_exceptions, load_project, project_of_doc
 from lineal.session.settings import PUBLISH, Settings, StoreSettings
 from lineal.session.signing import SigningOfRun
 from lineal.session.trust import TrustOfRun, keys_of
-from lineal.stages.lookup import Lookup
-from lineal.stages.visibility import HistoryPosition
 from lineal.store.mirror import Mirrors
 from lineal.store.open import LAYOUT, REGISTRY_LOGIN, StoreOpener, connect, normal_address
 from lineal.trust.mark import repository_of
 
 if TYPE_CHECKING:
+    from lineal.dockerfile.stage import Platforms
     from lineal.engine.table import EngineTable
     from lineal.publish.publication import Publication
+    from lineal.stages.lookup import Lookup
+    from lineal.stages.visibility import HistoryPosition
 
 
 class Session:
@@ -74,6 +73,8 @@ class Session:
         self.stopped = threading.Event()
         """Set when building ends early: whoever waits for something gives up."""
         self._closing, self._at_last = ExitStack(), ExitStack()
+        self._opening: threading.Thread | None = None
+        self._opened: Commit | None = None
 
     @classmethod
     @contextmanager
@@ -104,6 +105,8 @@ class Session:
 
     def holds_secrets(self) -> None:
         """Before a secret is written to the workspace: it is gone even when this process is killed."""
+        from lineal import process
+
         if not self._reaped:
             self._reaped = True
             self._at_last.enter_context(process.reaped(self.workspace))
@@ -118,10 +121,25 @@ class Session:
 
     # --- the commit ---------------------------------------------------------------------------------------------
 
+    def expect_checkout(self) -> None:
+        """Ask git about the clone beside what the caller does until then."""
+
+        def ask() -> None:
+            with suppress(Exception):  # who needs it asks again, and is told
+                self._opened = self._open()
+
+        self._opening = threading.Thread(target=ask, name="checkout", daemon=True)
+        self._opening.start()
+
+    def _open(self) -> Commit:
+        return Commit.open(self.start, dict(self.settings.environ))
+
     @cached_property
     def checkout(self) -> Commit:
         """The clone at its HEAD."""
-        repository = Commit.open(self.start, dict(self.settings.environ))
+        if self._opening is not None:
+            self._opening.join()
+        repository = self._opened or self._open()
         self._closing.callback(repository.close)
         return repository
 
@@ -148,6 +166,8 @@ class Session:
     @cached_property
     def position(self) -> HistoryPosition:
         """Where in history stages are looked up and published."""
+        from lineal.stages.visibility import HistoryPosition
+
         repository, context = self.repository, self.context
         if self.settings.dev.value:
             from lineal.git.working_tree import dev_branch
@@ -256,6 +276,13 @@ class Session:
             cache = cache_directory(self.settings.environ) / "stores" / self.loaded.project.project
             default, source = f"{LAYOUT}{cache}", "default outside CI"
         return StoreSettings.of(self.settings, self.loaded, Setting(default, Origin(source)))
+
+    def reach_store(self) -> None:
+        """Open the store; its connection is made beside what the caller does next. What is wrong in the policy and in
+        `publish` is told first. Raises `LinealError`."""
+        self.check_policy()
+        _ = self.publications
+        _ = self.store
 
     @cached_property
     def store(self) -> Store:
@@ -428,6 +455,8 @@ class Session:
 
     @cached_property
     def lookup(self) -> Lookup:
+        from lineal.stages.lookup import Lookup
+
         trust, warn = self.trust, self.progress.warn
         lookup = Lookup(self.store, self.position, self.history, judge=trust.judge, lane=trust.lane, warn=warn)
         self._closing.callback(lookup.close)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -222,6 +223,28 @@ def test_tags_at_head_are_those_of_this_commit(repo: servers.Repository) -> None
     for name in ("v1", "odd\u3000name"):
         repo.git("tag", "-a", name, "-m", "x")
     assert opened(repo).tags_at_head() == ["odd\u3000name", "v1"]
+
+
+@pytest.mark.parametrize("kept", ["loose", "packed", "in another worktree"])
+def test_tags_are_found_however_git_keeps_them(repo: servers.Repository, tmp_path: Path, kept: str) -> None:
+    repo.write({"a": "1"})
+    repo.git("tag", "a/nested/tag")
+    if kept == "packed":
+        repo.git("pack-refs", "--all", "--prune")
+    elif kept == "in another worktree":
+        repo.git("worktree", "add", "--detach", str(tmp_path / "other"))
+        repo = replace(repo, path=tmp_path / "other")
+    assert opened(repo).tags_at_head() == ["a/nested/tag"]
+
+
+def test_a_clone_without_tags_needs_no_process_to_say_so(
+    repo: servers.Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo.write({"a": "1"})
+    repo.git("pack-refs", "--all", "--prune")
+    repository = opened(repo)
+    monkeypatch.setattr(Commit, "run", None)
+    assert repository.tags_at_head() == []
 
 
 # --- content --------------------------------------------------------------------------------------------------------

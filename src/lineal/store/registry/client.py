@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
@@ -18,7 +17,7 @@ from lineal.oci.types import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFE
 from lineal.oci.verify import MAX_MANIFEST, invalid_response, is_digest, read_json, read_manifest
 from lineal.store.registry.auth import LISTING, Denied, repository_scopes
 from lineal.store.registry.errors import connection_error, refused
-from lineal.store.registry.http import requests
+from lineal.store.registry.http import RequestFailed, Session
 from lineal.store.registry.response import Response, codes
 from lineal.store.registry.tag_list import TagList
 from lineal.store.registry.transport import CHUNK, SMALL, Transport
@@ -51,7 +50,7 @@ class Registry(Store):
         fallback: Credential | None = None,
         environ: Mapping[str, str] | None = None,
         time: Time | None = None,
-        session: requests.Session | None = None,
+        session: Session | None = None,
         note: Callable[[str], None] = lambda _text: None,
         most_tries: int | None = None,
     ) -> None:
@@ -199,7 +198,7 @@ class Registry(Store):
                     if fresh:
                         yield fresh
                 break
-            except requests.RequestException as error:
+            except RequestFailed as error:
                 if not tries.again():
                     raise connection_error(self.host, error) from None
         if f"sha256:{hashed.hexdigest()}" != digest:
@@ -227,7 +226,7 @@ class Registry(Store):
 
     def check_delete(self) -> None:
         """Ask for the right to delete here, by a digest that nothing has. Raises `Unreachable` when there is none."""
-        self.delete(f"sha256:{secrets.token_hex(32)}")
+        self.delete(f"sha256:{os.urandom(32).hex()}")
 
     def mounts(self, digest: str) -> bool:
         """Whether the registry takes blobs over from one repository to another, asked with one that is here."""
@@ -293,7 +292,7 @@ class Registry(Store):
         if answer.stream is None:
             return
         try:
-            for chunk in answer.stream.iter_content(CHUNK):
+            for chunk in answer.stream.chunks(CHUNK):
                 self._http.count(read=len(chunk))
                 yield chunk
         finally:

@@ -6,16 +6,11 @@ from __future__ import annotations
 
 import os
 import socket
-import ssl
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
-
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from typing import Self
 
 from lineal.errors import Unreachable
 
@@ -27,10 +22,9 @@ _thread = threading.local()
 class Deadline:
     """Ends what is read inside the block when that takes too long, and raises `Unreachable` then."""
 
-    def __init__(self, host: str, end: Callable[[], None] | None = None) -> None:
-        """`end` makes the reading fail; without it, the socket that this thread takes for its request is shut."""
+    def __init__(self, host: str) -> None:
+        """The socket that this thread takes for its request is shut when it is over."""
         self._host, self._seconds = host, SECONDS
-        self._end = end
         self._socket: socket.socket | None = None
         self._over = False
 
@@ -63,10 +57,8 @@ class Deadline:
 
     def expire(self) -> None:
         self._over = True
-        with suppress(OSError, RuntimeError, ValueError):
-            if self._end is not None:
-                self._end()
-            elif self._socket is not None:
+        with suppress(OSError):
+            if self._socket is not None:
                 self._socket.shutdown(socket.SHUT_RDWR)
 
 
@@ -112,61 +104,8 @@ class _Watcher:
 _watcher = _Watcher()
 
 
-def _watch(connection: socket.socket | None) -> None:
+def watch(descriptor: int) -> None:
+    """Tell the deadline of this thread, if there is one, which socket is used."""
     deadline: Deadline | None = getattr(_thread, "deadline", None)
-    if deadline is not None and connection is not None:
-        deadline.watch(connection.fileno())
-
-
-class _Watched:
-    """A connection that tells the deadline of its thread which socket it uses."""
-
-    sock: socket.socket | None
-
-    def _new_conn(self) -> socket.socket:
-        made: socket.socket = super()._new_conn()  # type: ignore[misc]
-        _watch(made)
-        return made
-
-    def request(self, *args: Any, **options: Any) -> None:
-        _watch(self.sock)
-        super().request(*args, **options)  # type: ignore[misc]
-
-
-class _Http(_Watched, HTTPConnection): ...
-
-
-class _Https(_Watched, HTTPSConnection):
-    @property
-    def is_connected(self) -> bool:
-        """Whether it may be used. For urllib3, what arrives between two requests is the end of the connection. After
-        the handshake of TLS 1.3 it is the server's tickets."""
-        return super().is_connected or (self.sock is not None and _is_quiet(self.sock))
-
-
-def _is_quiet(connection: socket.socket) -> bool:
-    """Whether nothing has arrived but what TLS keeps to itself."""
-    seconds = connection.gettimeout()
-    try:
-        connection.setblocking(False)
-        connection.recv(1)  # something to read, or the end
-    except ssl.SSLWantReadError:
-        return True
-    except OSError:
-        return False
-    finally:
-        with suppress(OSError):
-            connection.settimeout(seconds)
-    return False
-
-
-class HttpPool(HTTPConnectionPool):
-    ConnectionCls = _Http
-
-
-class HttpsPool(HTTPSConnectionPool):
-    ConnectionCls = _Https
-
-
-POOLS = {"http": HttpPool, "https": HttpsPool}
-"""Pools of such connections, as a manager of urllib3 takes them (`pool_classes_by_scheme`)."""
+    if deadline is not None:
+        deadline.watch(descriptor)

@@ -15,11 +15,11 @@ class ConnectionFailed(Unreachable):
 
 
 def connection_error(host: str, error: BaseException) -> Unreachable:
-    """The error for an exception of `requests` while talking to `host`. Its text, which may hold a signed URL or a
-    proxy's password, is not repeated."""
+    """The error for an exception while talking to `host`. Its text, which may hold a signed URL or a proxy's
+    password, is not repeated."""
     chain = list(_chain(error))
     text = " ".join(type(link).__name__ for link in chain)
-    if "SSLError" in text or "SSLCert" in text:
+    if "SSL" in text:
         return _tls(host, chain)
     if "ProxyError" in text:
         return ConnectionFailed(
@@ -65,7 +65,7 @@ def _tls(host: str, chain: list[BaseException]) -> Unreachable:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The exception and what it wraps, outermost first; `requests` and urllib3 wrap as arguments, too."""
+    """The exception and what it wraps, outermost first; urllib3 wraps as arguments, too."""
     seen: set[int] = set()
     waiting = [error]
     while waiting:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
 from lineal.clock import Time
-from lineal.store.registry.http import requests
+from lineal.store.registry.http import Answer
 from lineal.value import dataclass
 
 PASSING = frozenset({408, 425, 429, 499, 500, 502, 503, 504, *range(520, 531), 598, 599})
@@ -31,7 +31,7 @@ class Response:
     url: str
     foreign: bool
     """From another host than the registry, after a redirect."""
-    stream: requests.Response | None = None
+    stream: Answer | None = None
 
     @property
     def limited(self) -> bool:

@@ -10,12 +10,11 @@ for a list that is younger than its own tag."""
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 from urllib.parse import urlencode
-
-from requests.utils import parse_header_links
 
 from lineal.errors import LinealError
 from lineal.oci import Listed
@@ -182,9 +181,9 @@ class TagList:
 
     def _next(self, answer: Response) -> str | None:
         """The next page as the registry gives it; never one we made up, never another host's."""
-        for link in parse_header_links(answer.headers.get("Link", "")):
-            if link.get("rel") == "next":
-                url, foreign = self._http.resolve(answer.url, link["url"], "the next page of tags")
+        for link in re.finditer(r"<([^<>]*)>([^<]*)", answer.headers.get("Link", "")):
+            if re.search(r""";\s*rel\s*=\s*["']?next["']?\s*(?:[;,]|$)""", link[2]):
+                url, foreign = self._http.resolve(answer.url, link[1], "the next page of tags")
                 if foreign:
                     raise invalid_response(self._http.host, "a list of tags that goes on at another host")
                 return url

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from typing import Any, BinaryIO
+from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from lineal.clock import Time
@@ -18,8 +18,7 @@ from lineal.oci.verify import invalid_response
 from lineal.store.registry.auth import Authenticator, Scope
 from lineal.store.registry.deadline import Deadline
 from lineal.store.registry.errors import ConnectionFailed, connection_error, refused
-from lineal.store.registry.http import requests
-from lineal.store.registry.http_session import connect, new_session
+from lineal.store.registry.http import Answer, RequestFailed, Session
 from lineal.store.registry.network_policy import is_loopback, may_redirect
 from lineal.store.registry.response import Response
 from lineal.store.registry.server_clock import ServerClock
@@ -45,7 +44,7 @@ class Transport:
         credential: Credential | None,
         fallback: Credential | None = None,
         time: Time,
-        session: requests.Session | None = None,
+        session: Session | None = None,
         note: Callable[[str], None] = lambda _text: None,
         most_tries: int | None = None,
         at_a_limit: float = 0.0,
@@ -57,7 +56,7 @@ class Transport:
         self._waiting = Waiting(host, time, note, at_a_limit)
         self.endpoint = DOCKER_HUB if host in DOCKER_HUB_HOSTS else host
         self._scheme = "http" if insecure or is_loopback(host) else "https"
-        self.session = session or new_session(self.endpoint, environ)
+        self.session = session or Session(self.endpoint, environ)
         self._counting = threading.Lock()
         self._connecting: threading.Thread | None = None
         self.auth = Authenticator(
@@ -80,7 +79,7 @@ class Transport:
     def _connect(self) -> None:
         url = f"{self._scheme}://{self.endpoint}/"
         with suppress(Exception):
-            connect(self.session, url, CONNECT_SECONDS)
+            self.session.connect(url, CONNECT_SECONDS)
 
     @property
     def scheme(self) -> str:
@@ -122,7 +121,7 @@ class Transport:
             answer = None
             try:
                 answer = send()
-            except requests.RequestException as error:
+            except RequestFailed as error:
                 failure = connection_error(host, error)
                 patience = tries if self.clock.known or host != self.host else min(tries, STRANGER_TRIES)
                 if counted.number >= patience or not isinstance(failure, ConnectionFailed):
@@ -177,12 +176,12 @@ class Transport:
         headers: dict[str, str],
         body: Blob | None,
         seconds: float,
-    ) -> tuple[requests.Response, bool]:
+    ) -> tuple[Answer, bool]:
         if not self._own(urlsplit(url).netloc):
             return self._send(method, url, headers, body, seconds), True
         authorization = self.auth.header(scopes)
         response, foreign = self._followed(method, url, headers, authorization, body, seconds)
-        if response.status_code != 401 or foreign:
+        if response.status != 401 or foreign:
             return response, foreign
         fresh = self.auth.answer(response.headers.get("WWW-Authenticate", ""), scopes, authorization)
         if fresh is None:
@@ -198,14 +197,14 @@ class Transport:
         authorization: str | None,
         body: Blob | None,
         seconds: float,
-    ) -> tuple[requests.Response, bool]:
+    ) -> tuple[Answer, bool]:
         """Follow redirects of GET and HEAD. The credential is not sent once another host has been involved."""
         foreign = False
         for _ in range(MAX_REDIRECTS + 1):
             own = {"Authorization": authorization} if authorization and not foreign else {}
             response = self._send(method, url, {**headers, **own}, body, seconds, observe=not foreign)
             location = response.headers.get("Location")
-            if method not in ("GET", "HEAD") or response.status_code not in (301, 302, 303, 307, 308) or not location:
+            if method not in ("GET", "HEAD") or response.status not in (301, 302, 303, 307, 308) or not location:
                 return response, foreign
             self._drain(response, SMALL)
             url, elsewhere = self.resolve(url, location, "content")
@@ -221,8 +220,8 @@ class Transport:
         seconds: float,
         *,
         observe: bool = False,
-    ) -> requests.Response:
-        data: Any = None
+    ) -> Answer:
+        data: bytes | _Upload | None = None
         if body is not None:
             data = body.content if isinstance(body.content, bytes) else _Upload(body.open(), body.size)
         connecting, self._connecting = self._connecting, None
@@ -231,38 +230,33 @@ class Transport:
         sent = self.time.monotonic()
         # How long an upload takes is not for us to say.
         waiting = nullcontext() if isinstance(data, _Upload) else Deadline(self.host)
+        if isinstance(data, _Upload):
+            headers = {**headers, "Content-Length": str(data.size)}
         try:
             with waiting:
                 response = self.session.request(
-                    method,
-                    url,
-                    headers=headers,
-                    data=data,
-                    stream=True,
-                    allow_redirects=False,
-                    timeout=(CONNECT_SECONDS, seconds),
-                    verify=self.session.verify,
+                    method, url, headers=headers, body=data, timeout=(CONNECT_SECONDS, seconds)
                 )
         finally:
             size = data.sent if isinstance(data, _Upload) else len(data or b"")
             self.count(sent=size, requests_=1)
             if isinstance(data, _Upload):
                 data.close()
-        if observe and "Age" not in response.headers and response.status_code in (*range(200, 300), 401, 404):
+        if observe and "Age" not in response.headers and response.status in (*range(200, 300), 401, 404):
             self.clock.observe(response.headers.get("Date"), sent, self.time.monotonic())
         return response
 
-    def _finish(self, response: requests.Response, foreign: bool, limit: int, stream: bool) -> Response:
-        kept = response if stream and response.status_code in (200, 206) else None
+    def _finish(self, response: Answer, foreign: bool, limit: int, stream: bool) -> Response:
+        kept = response if stream and response.status in (200, 206) else None
         body = b"" if kept is not None else self._drain(response, limit)
-        return Response(response.status_code, response.headers, body, response.url, foreign, kept)
+        return Response(response.status, response.headers, body, response.url, foreign, kept)
 
-    def _drain(self, response: requests.Response, limit: int) -> bytes:
+    def _drain(self, response: Answer, limit: int) -> bytes:
         """The whole body; reading it to its end is what lets the connection be used again."""
         parts, size = [], 0
         try:
-            with Deadline(self.host, end=response.raw.shutdown):
-                for part in response.iter_content(CHUNK):
+            with Deadline(self.host):
+                for part in response.chunks(CHUNK):
                     self.count(read=len(part))
                     size += len(part)
                     if size > limit:
@@ -288,24 +282,13 @@ class Transport:
 
 
 class _Upload:
-    """A file as a request body of known length: requests takes the length from `len()` and sends it in pieces."""
+    """A file as a request body that counts what is sent of it."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
-        self._file, self._size, self.sent = file, size, 0
+        self._file, self.size, self.sent = file, size, 0
 
-    def __len__(self) -> int:
-        return self._size
-
-    def __iter__(self) -> _Upload:
-        return self
-
-    def __next__(self) -> bytes:
-        if part := self.read(CHUNK):
-            return part
-        raise StopIteration
-
-    def read(self, size: int = -1) -> bytes:
-        part = self._file.read(max(size, CHUNK) if size > 0 else size)
+    def read(self, size: int, /) -> bytes:
+        part = self._file.read(size)
         self.sent += len(part)
         return part
 

@@ -211,12 +211,12 @@ def test_each_refusal_to_write_says_what_and_where(
 def test_importing_the_client_imports_nothing_heavy() -> None:
     code = "import lineal.store.registry.client, sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert "requests" in loaded
-    assert not {"docker", "rich", "jinja2", "msgspec", "dulwich"} & set(loaded)
+    assert "http.client" in loaded
+    assert not {"requests", "urllib3", "docker", "rich", "jinja2", "msgspec", "dulwich"} & set(loaded)
 
 
-def test_a_layout_store_does_not_import_requests() -> None:
+def test_a_layout_store_imports_no_http() -> None:
     code = "import sys, pathlib, lineal.store.open as a; a.StoreOpener(pathlib.Path()).store('layout:x')"
     code += "; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"requests", "urllib3", "docker", "filelock"} & set(loaded)
+    assert not {"http.client", "requests", "urllib3", "docker", "filelock"} & set(loaded)

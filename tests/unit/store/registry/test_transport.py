@@ -353,16 +353,15 @@ def test_https_with_an_authority_of_ones_own(
     assert open_registry(host, environ=trusting).tags() == []
     assert open_registry(loopback, environ=trusting).tags() == []
     early = open_registry(host, environ=trusting)
-    adapter: Any = early._http.session.get_adapter(f"https://{host}/")
-    pools = adapter.poolmanager.pools
+    idle = early._http.session.idle
     early.connect()
     assert early.tags() == early.tags() == []
-    assert [pools[key].num_connections for key in list(pools.keys())] == [1]
+    assert [len(kept) for kept in idle.values()] == [1]
 
     docker = tmp_path / "certs.d" / host
     docker.mkdir(parents=True)
     (docker / "ca.crt").write_bytes(cert.read_bytes())
-    monkeypatch.setattr("lineal.store.registry.http_session.CERTIFICATES", tmp_path / "certs.d")
+    monkeypatch.setattr("lineal.store.registry.tls.CERTIFICATES", tmp_path / "certs.d")
     store = open_registry(host)
     manifest = manifest_of(store)
     store.put_manifest(manifest, "tls")

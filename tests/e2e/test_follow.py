@@ -13,7 +13,7 @@ import pytest
 from tests import servers
 from tests.act.runner import shop
 from tests.conftest import Lineal
-from tests.e2e.parts import read_until
+from tests.e2e.parts import read_until, save
 from tests.tools import helm as binaries
 from tests.tools import kube
 
@@ -54,16 +54,16 @@ def test_a_save_is_built_a_broken_one_is_waited_for_and_nothing_is_left(
     running = Following(lineal.start(*words, env={"TMPDIR": str(private)}))
     try:
         assert "assembled" in running.round()
-        (repo.path / "shop/site/index.html").write_text("new")
+        save(repo, "shop/site/index.html", "new")
         said = running.round()
         # What has been said before is not said again.
         assert said.startswith("Changed: shop/site/index.html\n") and "commit  " not in said
         assert re.search(r"1 cached, 2 assembled", said), said
         whole = (repo.path / "shop/Dockerfile").read_text()
-        (repo.path / "shop/Dockerfile").write_text(whole + "NONSENSE\n")
+        save(repo, "shop/Dockerfile", whole + "NONSENSE\n")
         said = running.round()
         assert "unknown instruction" in said and "Failed after" in said
-        (repo.path / "shop/Dockerfile").write_text(whole)
+        save(repo, "shop/Dockerfile", whole)
         assert "Done after" in running.round()
     finally:
         references = running.end().splitlines()
@@ -88,7 +88,7 @@ def test_the_release_follows(repo: servers.Repository, lineal: Lineal, tmp_path:
     try:
         running.round()
         first = deployed()
-        (repo.path / "shop/site/index.html").write_text("new")
+        save(repo, "shop/site/index.html", "new")
         running.round()
         assert len(deployed()) == 1 and deployed() != first
     finally:

@@ -14,7 +14,7 @@ from tests import servers
 from tests.cluster.fixtures import APP, Cluster
 from tests.cluster.parts import nobody
 from tests.conftest import Lineal
-from tests.e2e.parts import NOWHERE, Project, read_until
+from tests.e2e.parts import NOWHERE, Project, read_until, save
 from tests.tools import helm as binaries
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/local.md").read_text()
@@ -90,7 +90,7 @@ def test_a_release_of_ones_own_in_a_namespace_of_a_shared_cluster(
     try:
         read_until(running, WAITING)
         first = deployed("ada")
-        (shop.repo.path / "site/index.html").write_text("two\n")
+        save(shop.repo, "site/index.html", "two\n")
         assert "Changed: site/index.html" in read_until(running, WAITING)
         assert deployed("ada") != first == deployed("bob")
     finally:

@@ -45,11 +45,12 @@ LARGE = [
 ]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(template, "SECONDS", 1)
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("text", HARD)
 def test_a_template_ends_at_its_time(text: str) -> None:
     with pytest.raises(BadConfiguration, match=r"^lineal.yaml: The Jinja2 template takes more than 1 s") as refused:
@@ -57,6 +58,7 @@ def test_a_template_ends_at_its_time(text: str) -> None:
     assert refused.value.id == "LN-1009"
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("text", LARGE)
 def test_a_template_takes_no_more_than_its_memory(text: str) -> None:
     found = answer(lambda: render(text, file="lineal.yaml", names={"git": FACTS}))
@@ -86,6 +88,7 @@ PIECES = st.sampled_from([
 ])  # fmt: skip
 
 
+@pytest.mark.usefixtures("impatient")
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(PIECES, max_size=14).map("".join))
 def test_any_template_is_rendered_or_refused(text: str) -> None:

@@ -283,4 +283,4 @@ RUNS = with_helms(BOTH, EITHER)
 
 @pytest.mark.parametrize(("case", "helm"), [(case.__name__, name) for case, name in RUNS])
 def test_a_deploy_to_a_cluster_with(running: Running, case: str, helm: str) -> None:
-    running[case, helm].result(240)
+    running[case, helm].result(1200)

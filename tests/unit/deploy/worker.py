@@ -28,7 +28,7 @@ def main() -> int:
     release = Release(name="shop", namespace=namespace, chart=Chart.directory(Path(chart), "deploy/chart"),
                       sets=tuple(sets), timeout=300.0)  # fmt: skip
     upgrade = Upgrade(Helm.find(environ), release, Notes(_say, _say), "worker", PollPolicy(0.2, 1.0),
-                      LockTimeouts(lease=3.0, wait=120.0, poll=0.2, notice=0.2))  # fmt: skip
+                      LockTimeouts(lease=8.0, wait=120.0, poll=0.2, notice=0.2))  # fmt: skip
     try:
         print(upgrade.run(skip_unchanged=True).status, flush=True)
     except LinealError as error:

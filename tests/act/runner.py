@@ -97,7 +97,7 @@ class Act:
              *(word for option, file in files.items() for word in (option, str(self.scratch / file))),
              *(word for key, path in actions.items() for word in ("--local-repository", f"{key}={path}")),
              *self.options],
-            cwd=self.repo.path, env=self.environment(), capture_output=True, text=True, timeout=300,
+            cwd=self.repo.path, env=self.environment(), capture_output=True, text=True, timeout=900,
         )  # fmt: skip
         lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         assert lines or not done.returncode, done.stdout + done.stderr

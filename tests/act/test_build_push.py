@@ -78,9 +78,9 @@ def manifest(hub: str, repository: str, tag: str) -> tuple[str, dict[str, Any], 
     login = (servers.USER, servers.PASSWORD)
     accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
     url = f"http://{hub}/v2/{repository}"
-    found = requests.get(f"{url}/manifests/{tag}", auth=login, headers=accept, timeout=30)
+    found = requests.get(f"{url}/manifests/{tag}", auth=login, headers=accept, timeout=300)
     found.raise_for_status()
-    config = requests.get(f"{url}/blobs/{found.json()['config']['digest']}", auth=login, timeout=30).json()
+    config = requests.get(f"{url}/blobs/{found.json()['config']['digest']}", auth=login, timeout=300).json()
     return f"sha256:{sha256(found.content).hexdigest()}", found.json(), config
 
 

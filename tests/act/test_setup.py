@@ -46,8 +46,8 @@ def release(act: Act, repository: str, tmp_path: Path) -> str:
     layer = gzip.compress(plain.getvalue(), 1)
     digest = f"sha256:{sha256(layer).hexdigest()}"
     host, _, name = f"{repository}-cli".partition("/")
-    where = requests.post(f"http://{host}/v2/{name}/blobs/uploads/", timeout=30).headers["Location"]
-    there = requests.put(where, params={"digest": digest}, data=layer, timeout=60)
+    where = requests.post(f"http://{host}/v2/{name}/blobs/uploads/", timeout=300).headers["Location"]
+    there = requests.put(where, params={"digest": digest}, data=layer, timeout=300)
     there.raise_for_status()
     act.setup = {"REGISTRY": f"http://{host}", "NAME": name, "LAYER_X64": digest, "LAYER_ARM64": digest}
     return digest

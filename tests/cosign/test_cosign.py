@@ -31,7 +31,7 @@ pytestmark = needs("cosign")
 
 def cosign(folder: Path, *args: str, code: int = 0) -> str:
     env = {"HOME": str(folder), "PATH": os.environ["PATH"], "COSIGN_PASSWORD": PASSWORD}
-    done = subprocess.run([COSIGN, *args], cwd=folder, env=env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([COSIGN, *args], cwd=folder, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == code, done.stderr
     return done.stdout + done.stderr
 

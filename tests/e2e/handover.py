@@ -96,7 +96,7 @@ class Cosign:
 
     def __call__(self, *args: str, code: int = 0) -> None:
         env = {"HOME": str(self.home), "PATH": os.environ["PATH"], "COSIGN_PASSWORD": "open"}
-        done = subprocess.run([COSIGN, *args], cwd=self.home, env=env, capture_output=True, text=True, timeout=120)
+        done = subprocess.run([COSIGN, *args], cwd=self.home, env=env, capture_output=True, text=True, timeout=300)
         assert (done.returncode == 0) == (code == 0), done.stderr
 
     @classmethod

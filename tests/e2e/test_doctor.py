@@ -44,8 +44,8 @@ def checks(result: forks.Result) -> dict[str, dict[str, Any]]:
 
 def everything(repository: str) -> tuple[Any, ...]:
     host, _, name = repository.partition("/")
-    tags = requests.get(f"http://{host}/v2/{name}/tags/list", timeout=30).json().get("tags")
-    return requests.get(f"http://{host}/v2/_catalog?n=1000", timeout=30).json(), tags
+    tags = requests.get(f"http://{host}/v2/{name}/tags/list", timeout=300).json().get("tags")
+    return requests.get(f"http://{host}/v2/_catalog?n=1000", timeout=300).json(), tags
 
 
 @pytest.mark.registry

@@ -124,9 +124,9 @@ def copy_signature(store: str, source: str, target: str) -> None:
         return f"http://{host}/v2/{path}/manifests/{reference.rpartition('@')[2].replace(':', '-')}"
 
     kind = "application/vnd.oci.image.index.v1+json"
-    listed = requests.get(url(source), headers={"Accept": kind}, timeout=60)
+    listed = requests.get(url(source), headers={"Accept": kind}, timeout=300)
     assert listed.ok and json.loads(listed.content)["manifests"]
-    assert requests.put(url(target), listed.content, headers={"Content-Type": kind}, timeout=60).ok
+    assert requests.put(url(target), listed.content, headers={"Content-Type": kind}, timeout=300).ok
 
 
 @dataclass(frozen=True)

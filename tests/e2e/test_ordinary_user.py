@@ -37,7 +37,7 @@ def test_the_whole_demo_needs_no_root_and_no_docker(user: OrdinaryUser) -> None:
     demo = user.command(PYTHON, str(ROOT / "examples/demo.py"))
     done = subprocess.run(
         demo, cwd=user.home, env=user.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        timeout=400,
+        timeout=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     assert "RUN goes to an OCI runtime of this machine (engine runc)." in done.stdout

@@ -71,8 +71,8 @@ class Together(Quirk):
                 if len(self.arrived) == self.runs:
                     self.all_here.set()
             if first:
-                assert self.all_here.wait(120), f"only {len(self.arrived)} runs came to publish"
-                self.places.acquire(timeout=240)
+                assert self.all_here.wait(900), f"only {len(self.arrived)} runs came to publish"
+                self.places.acquire(timeout=900)
         return forward(request)
 
 
@@ -156,7 +156,7 @@ class Race:
         options = ["--repo", clone.store, "--report", str(report)]
         try:
             env = clone.lineal.environment() | NOWHERE | name
-            done = forks.run("build", *options, cwd=clone.repo.path, env=env, nice=10)
+            done = forks.run("build", *options, cwd=clone.repo.path, env=env, timeout=900, nice=10)
         finally:
             self.together.places.release()
         ran = Ran(done.code, done.stdout, done.stderr, json.loads(report.read_text()) if report.exists() else {})

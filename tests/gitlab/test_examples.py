@@ -107,7 +107,7 @@ def test_a_merge_request_of_a_fork_publishes_nothing(shop: Project) -> None:
     assert "publishes nothing" in done.said("lineal-build")
     assert {"built", "assembled"} <= done.outcomes("lineal-build")
     address = shop.variables["CI_REGISTRY_IMAGE"].replace("/", "/v2/", 1)
-    answer = requests.get(f"http://{address}/tags/list", auth=(servers.USER, servers.PASSWORD), timeout=10)
+    answer = requests.get(f"http://{address}/tags/list", auth=(servers.USER, servers.PASSWORD), timeout=300)
     assert answer.status_code == 404, "the registry knows no such repository"
 
 

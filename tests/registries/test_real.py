@@ -179,7 +179,7 @@ def test_what_refers_to_an_image_is_found_where_the_registry_can(store: Registry
     referrer = Manifest(json.dumps(document).encode(), OCI_MANIFEST)
     store.put_manifest(referrer)
     assert store.manifest(referrer.digest) == referrer
-    answer = requests.get(f"http://{store.host}/v2/{store.repository}/referrers/{subject.digest}", timeout=30)
+    answer = requests.get(f"http://{store.host}/v2/{store.repository}/referrers/{subject.digest}", timeout=300)
     found = [entry["digest"] for entry in answer.json()["manifests"]] if answer.status_code == 200 else []
     assert found == ([referrer.digest] if real.referrers else [])
 

@@ -285,7 +285,7 @@ def _wait(url: str, folder: Path) -> requests.Response:
     deadline = time.monotonic() + 300
     while True:
         try:
-            answer = requests.get(url, timeout=60)
+            answer = requests.get(url, timeout=300)
             if answer.status_code == 200:
                 return answer
         except requests.ConnectionError:

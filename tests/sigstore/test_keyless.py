@@ -292,7 +292,7 @@ def test_cosign_verifies_image_and_bundle_of_a_pipeline_and_lineal_those_of_cosi
     def cosign(*args: str, code: int = 0, **env: str) -> str:
         env |= {"HOME": str(chart.scratch), "PATH": os.environ["PATH"], "SSL_CERT_FILE": str(forge.certificate)}
         done = subprocess.run(
-            [COSIGN, *args], cwd=chart.scratch, env=env, capture_output=True, text=True, timeout=120
+            [COSIGN, *args], cwd=chart.scratch, env=env, capture_output=True, text=True, timeout=300
         )
         assert done.returncode == code, done.stderr
         return done.stdout + done.stderr

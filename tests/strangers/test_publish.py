@@ -55,7 +55,7 @@ def manifest(repository: str, reference: str) -> requests.Response:
     """As a service asks that takes one plain image only."""
     host, _, path = repository.partition("/")
     url = f"http://{host}/v2/{path}/manifests/{reference}"
-    return requests.get(url, headers={"Accept": MANIFEST}, timeout=30)
+    return requests.get(url, headers={"Accept": MANIFEST}, timeout=300)
 
 
 def tags_in(repository: str) -> dict[str, str]:

@@ -17,19 +17,19 @@ from tests import forks, servers
 @pytest.mark.registry
 def test_a_repository_is_fresh_and_can_be_pushed_to(repository: str, base_image: str) -> None:
     host, name = repository.split("/", 1)
-    assert requests.get(f"http://{host}/v2/{name}/tags/list", timeout=10).status_code == 404
+    assert requests.get(f"http://{host}/v2/{name}/tags/list", timeout=300).status_code == 404
     copy = ["copy", "--quiet", "--src-tls-verify=false", "--dest-tls-verify=false"]
     images = [f"docker://{base_image}", f"docker://{repository}:1"]
     subprocess.run([servers.program("skopeo"), "--insecure-policy", *copy, *images], check=True)
-    assert requests.get(f"http://{host}/v2/{name}/tags/list", timeout=10).json()["tags"] == ["1"]
+    assert requests.get(f"http://{host}/v2/{name}/tags/list", timeout=300).json()["tags"] == ["1"]
 
 
 @pytest.mark.registry
 def test_the_registry_with_accounts_lets_only_its_user_in(auth_registry: str) -> None:
     url = f"http://{auth_registry}/v2/"
-    assert requests.get(url, timeout=10).status_code == 401
-    assert requests.get(url, auth=(servers.USER, "wrong"), timeout=10).status_code == 401
-    assert requests.get(url, auth=(servers.USER, servers.PASSWORD), timeout=10).status_code == 200
+    assert requests.get(url, timeout=300).status_code == 401
+    assert requests.get(url, auth=(servers.USER, "wrong"), timeout=300).status_code == 401
+    assert requests.get(url, auth=(servers.USER, servers.PASSWORD), timeout=300).status_code == 200
 
 
 def test_a_command_that_fails_in_a_test_says_what_it_said(tmp_path: Path) -> None:

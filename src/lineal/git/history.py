@@ -9,13 +9,15 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from lineal.errors import LinealError
 from lineal.git.command import common_dir, git_environment
-from lineal.git.commit_graph import CommitGraph
-from lineal.git.log_walk import GraphWalk, LogWalk, Question, Search
 from lineal.git.repository import Repository
 from lineal.value import dataclass
+
+if TYPE_CHECKING:
+    from lineal.git.log_walk import GraphWalk, LogWalk, Question, Search
 
 
 class Ancestry(enum.Enum):
@@ -65,6 +67,8 @@ class GitHistory:
 
         `since`, in ms since the epoch, is the likely time of the oldest of them; it only saves time. With `either`
         the search ends when each of these questions is answered, by all its commits or else by its tree."""
+        from lineal.git.log_walk import Search
+
         search = Search(either or [*(((commit,), "") for commit in commits), *(((), tree) for tree in trees)])
         with self._guard:
             if search.open:
@@ -121,6 +125,7 @@ class GitHistory:
     def _go_on_beyond_the_clone(self, search: Search, since: int | None) -> None:
         """Fetch the commits since `since`, or all when these were not enough, and search them."""
         from lineal.git.history_fetch import fetch
+        from lineal.git.log_walk import LogWalk
 
         if since is None or (self._since is not None and self._since <= since):
             since, self._final = None, True
@@ -146,6 +151,9 @@ class GitHistory:
 
 
 def _walk_of(repository: Repository, tips: Sequence[str]) -> LogWalk | GraphWalk:
+    from lineal.git.commit_graph import CommitGraph
+    from lineal.git.log_walk import GraphWalk
+
     if not repository.shallow:
         # The file may be missing, in layers, too old or damaged. git can deal with each.
         with suppress(OSError, ValueError, IndexError, struct.error):
@@ -156,4 +164,6 @@ def _walk_of(repository: Repository, tips: Sequence[str]) -> LogWalk | GraphWalk
 
 
 def _log_of(repository: Repository, tips: Sequence[str]) -> LogWalk:
+    from lineal.git.log_walk import LogWalk
+
     return LogWalk(repository.root, common_dir(repository.git_dir), repository.environ, tips)

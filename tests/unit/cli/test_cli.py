@@ -345,6 +345,7 @@ def test_a_fully_cached_run_loads_nothing_that_only_building_needs(project: Line
         "lineal.engine.buildkit.engine",
         "lineal.git.working_tree",
         "lineal.git.history_fetch",
+        "lineal.git.log_walk",
         "lineal.git.remote",
         "lineal.process",
         "lineal.deploy.helm.client",

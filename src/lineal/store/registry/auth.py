@@ -10,7 +10,6 @@ from urllib.parse import urlencode, urlsplit
 
 from lineal.errors import LinealError, Unreachable
 from lineal.oci.credential import Credential
-from lineal.store.registry.credentials import AUTH_VARIABLE, find_credential
 from lineal.store.registry.network_policy import hostname, is_inside, is_metadata
 from lineal.value import dataclass
 
@@ -170,6 +169,8 @@ class Authenticator:
             return self._find()
 
     def _find(self) -> Credential | None:
+        from lineal.store.registry.credentials import AUTH_VARIABLE, find_credential
+
         if not self._looked_up:
             self._looked_up = True
             found, self._problem = find_credential(self._host, self._repository, self._environ)

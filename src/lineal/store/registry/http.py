@@ -127,7 +127,7 @@ class Answer:
         self.status, self.url = response.status, url
         self.headers: Mapping[str, str] = Headers(response)
         self._response, self._connection, self._keep = response, connection, keep
-        self._closed = False
+        self._read, self._closed = False, False
 
     @property
     def is_redirect(self) -> bool:
@@ -147,13 +147,14 @@ class Answer:
             yield chunk
         if self._response.length:
             raise IncompleteRead(b"", self._response.length)
+        self._read = True
 
     def close(self) -> None:
         """The connection is kept for another request when the body has been read to its end."""
         if self._closed:
             return
         self._closed = True
-        if self._response.isclosed() and not self._response.will_close:
+        if self._read and not self._response.will_close:
             self._keep(self.url, self._connection)
         else:
             self._response.close()

@@ -126,10 +126,12 @@ def test_what_is_not_packed_as_it_says_is_no_answer(fake: Start, session: Sessio
         read(session, f"http://{server.host}/")
 
 
-def test_an_answer_that_breaks_off_is_none(fake: Start, session: Session) -> None:
-    server = fake(lambda *_: (200, {"Content-Length": "9"}, b"half"))
+@pytest.mark.parametrize("wrong", [{"Content-Length": "9"}, {"Transfer-Encoding": "chunked"}])
+def test_an_answer_that_breaks_off_is_none(fake: Start, session: Session, wrong: dict[str, str]) -> None:
+    server = fake(lambda *_: (200, wrong, b"half"))
     with pytest.raises(RequestFailed):
         read(session, f"http://{server.host}/")
+    assert not any(session.idle.values())
 
 
 def test_an_address_is_quoted_as_far_as_it_is_not(fake: Start, session: Session) -> None:

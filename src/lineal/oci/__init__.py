@@ -109,7 +109,7 @@ class Store(Protocol):
         """The content in chunks, its digest verified at the end. Raises `MissingContent` when absent."""
 
     def put_blob(self, blob: Blob) -> None:
-        """Upload unless it is there already (HEAD first)."""
+        """Upload unless it is there already (HEAD first, but for what is new or small)."""
 
     def mount_blob(self, descriptor: Descriptor, source: Store) -> bool:
         """Take a blob over from another repository of the same registry without moving bytes.

@@ -98,8 +98,8 @@ class Look:
 
     finding: Resolution
     began: float
-    unused: bool = False
-    """No tag begins with this checksum."""
+    taken: str | None = None
+    """The digest at the tag that it is about to write."""
 
 
 class Lookup:
@@ -174,13 +174,14 @@ class Lookup:
         """The same for one checksum, by a list of tags of this moment."""
         return self._find([checksum], lambda: self.store.tags(checksum))[checksum]
 
-    def look(self, checksum: str, *, anew: bool = False) -> Look:
-        """The same for a run that is about to publish. Unless it is to look `anew`, the list on which its last claim
-        was tells, too, moments later, that there is nothing."""
+    def look(self, checksum: str, tag: str, *, anew: bool = False) -> Look:
+        """The same for a run that is about to publish under a stage tag. Unless it is to look `anew`, the list on
+        which its last claim was tells, too, moments later, that there is nothing."""
         began, recent = self.time.monotonic(), self._recent
         if not anew and recent is not None and began - recent[0] < RECENT and checksum not in recent[1]:
-            return Look(Resolution(None, _NEW), recent[0], unused=True)
-        return Look(self.find_now(checksum), began)
+            return Look(Resolution(None, _NEW), recent[0])
+        taken = self.pool.submit(self.store.digest, tag)
+        return Look(self.find_now(checksum), began, taken.result())
 
     def settle(self, findings: Mapping[str, Resolution]) -> dict[str, Resolution]:
         """A second look at checksums whose lowest timestamp was chosen moments ago; returns the resolutions that

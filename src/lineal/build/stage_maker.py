@@ -23,7 +23,7 @@ from lineal.stages.durations import durations_of
 from lineal.stages.lookup import Candidate, Resolution
 from lineal.stages.plan import candidate_of
 from lineal.stages.publish import Built, Publication, Publisher
-from lineal.store.record import FILESYSTEM, MAX_FILESYSTEM, Record, image_digest, record_parts
+from lineal.store.record import FILESYSTEM, MAX_FILESYSTEM, Record, image_digest, parts_of, record_manifest
 from lineal.store.statement import Dependency, stage_dependency
 from lineal.text import TAIL
 
@@ -201,7 +201,9 @@ class StageMaker:
 
         with ThreadPoolExecutor(2) as pool:
             image = pool.submit(read_image, self._store, image_digest(candidate.index), stage.platform)
-            encoded = record_parts(self._store, candidate.index)[FILESYSTEM].read(self._store, MAX_FILESYSTEM)
+            record = record_manifest(self._store, candidate.index)
+            encoded = parts_of(record, self._store)[FILESYSTEM].read(self._store, MAX_FILESYSTEM)
+            self._publisher.saw(record)
             found = image.result()
             return StageImage(found, Filesystem.decode(encoded), self._reference(candidate, found))
 

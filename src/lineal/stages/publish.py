@@ -22,7 +22,7 @@ from lineal.oci import Conflict, Store
 from lineal.oci.types import Blob, Image, Manifest
 from lineal.stages.lookup import GRACE, Candidate, Lookup, Publications
 from lineal.stages.visibility import DEV_PREFIX
-from lineal.store.record import NOTHING, Record, Sign, is_constant, record_documents, stage_index
+from lineal.store.record import NOTHING, Record, Sign, constants, record_documents, stage_index
 from lineal.store.statement import Making
 from lineal.store.tags import LAST, stage_tag
 from lineal.value import dataclass
@@ -78,7 +78,7 @@ class Publisher:
         self._time = lookup.time
         self._digits = own_digits() if digits is None else digits
         self._late = 0
-        self._constant: set[str] = set()
+        self._there: set[str] = set()
         """Digests of blobs that every record needs, and the store has."""
 
     def publish(self, built: Built, record: Record) -> Publication:
@@ -102,19 +102,23 @@ class Publisher:
                 return claimed
             return self._elect(claimed.candidate, began)
 
+    def saw(self, record_manifest: Manifest) -> None:
+        """A record that the store has: what every record needs is there."""
+        self._there |= constants(record_manifest)
+
     def _put(self, image: Image, blobs: Sequence[Blob], record_manifest: Manifest) -> None:
         """What the tags will lead to."""
-        new = [blob for blob in blobs if blob.digest not in self._constant]
+        new = [blob for blob in blobs if blob.digest not in self._there]
         for one in [self._lookup.pool.submit(self._store.put_blob, blob) for blob in new]:
             one.result()
         try:
             self._store.put_manifest(record_manifest)
         except MissingContent:
-            # What was put once in this run, a clean-up of the registry may have taken away.
+            # What was there once in this run, a clean-up of the registry may have taken away.
             for blob in blobs:
                 self._store.put_blob(blob)
             self._store.put_manifest(record_manifest)
-        self._constant |= {blob.digest for blob in new if is_constant(blob)}
+        self.saw(record_manifest)
         # Last: it may be on its way for long.
         self._store.put_image(image)
 

@@ -15,7 +15,8 @@ from lineal.oci.types import Manifest
 from lineal.stages.lookup import Lookup
 from lineal.stages.plan import resolve, title
 from lineal.stages.visibility import HistoryPosition
-from lineal.store.record import image_digest
+from lineal.store.layout import Layout
+from lineal.store.record import CONSTANT, image_digest
 from lineal.store.tags import stage_tag
 from tests.unit.build.factory import Factory
 from tests.unit.stages.workbench import HERE, Files, MemoryStore, Says, oid, parts, planned, put, record, stages
@@ -31,6 +32,17 @@ def factory(tmp_path: Path) -> Factory:
 
 def app(text: str = APP, files: Files = FILES, name: str = "app") -> dict[str, Stage]:
     return {name: planned(text, files, name=name)}
+
+
+def test_what_every_record_needs_is_not_sent_where_a_record_was_read(
+    factory: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factory.run(app())
+    sent: list[str] = []
+    monkeypatch.setattr(factory.store, "put_blob", lambda blob: [sent.append(blob.digest), put_blob(blob)])
+    put_blob = Layout.put_blob.__get__(factory.store)
+    factory.run(app(APP.replace("two", "three")))
+    assert sent and not CONSTANT.intersection(sent)
 
 
 # --- what is asked and what is needed ---------------------------------------------------------------------------

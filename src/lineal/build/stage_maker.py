@@ -16,7 +16,7 @@ from lineal.build.making import making_of
 from lineal.build.preparations import Prepare, not_prepared
 from lineal.dockerfile.stage import Stage
 from lineal.errors import MissingContent
-from lineal.oci.image import read_image
+from lineal.oci.image import image_in, read_image
 from lineal.oci.types import Image
 from lineal.oci.verify import is_digest
 from lineal.stages.durations import durations_of
@@ -200,12 +200,17 @@ class StageMaker:
         from lineal.build.environment import StageImage
 
         with ThreadPoolExecutor(2) as pool:
-            image = pool.submit(read_image, self._store, image_digest(candidate.index), stage.platform)
+            image = pool.submit(self._read_image, candidate, stage.platform)
             record = record_manifest(self._store, candidate.index)
             encoded = parts_of(record, self._store)[FILESYSTEM].read(self._store, MAX_FILESYSTEM)
             self._publisher.saw(record)
             found = image.result()
             return StageImage(found, Filesystem.decode(encoded), self._reference(candidate, found))
+
+    def _read_image(self, candidate: Candidate, platform: str) -> Image:
+        if candidate.image is not None:
+            return image_in(self._store, candidate.image, platform)
+        return read_image(self._store, image_digest(candidate.index), platform)
 
     def _dependencies(self, stage: Stage) -> list[Dependency]:
         """The published stages that one is made of, for its statement."""

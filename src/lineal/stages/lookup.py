@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import field, replace
 
 from lineal.clock import Time
 from lineal.git.history import Ancestry
@@ -44,6 +45,8 @@ class Candidate:
     record: Record
     tag: str
     index: Manifest
+    image: Manifest | None = field(default=None, compare=False)
+    """The image's manifest, where it was read."""
 
     @property
     def digest(self) -> str:
@@ -166,9 +169,10 @@ class Lookup:
             except BaseException as error:  # noqa: BLE001 (it is for who asks)
                 answer.set_exception(error)
 
-    def find(self, checksums: Sequence[str]) -> dict[str, Resolution]:
-        """The selected candidate of each checksum; behind hidden anchors by one list of tags for the whole run."""
-        return self._find(checksums, self._listing)
+    def find(self, checksums: Sequence[str], *, read: bool = False) -> dict[str, Resolution]:
+        """The selected candidate of each checksum; behind hidden anchors by one list of tags for the whole run.
+        `read`: the images of the anchors are going to be read."""
+        return self._find(checksums, self._listing, read=read)
 
     def find_now(self, checksum: str) -> Resolution:
         """The same for one checksum, by a list of tags of this moment."""
@@ -234,17 +238,19 @@ class Lookup:
             self._tags = self.store.tags()
         return self._tags
 
-    def _find(self, checksums: Sequence[str], tags: Callable[[], list[str]]) -> dict[str, Resolution]:
+    def _find(
+        self, checksums: Sequence[str], tags: Callable[[], list[str]], *, read: bool = False
+    ) -> dict[str, Resolution]:
         asked = [(tag, checksum) for checksum in checksums for tag in self.lane.anchors(checksum)]
-        answers = {pair: self._asked(*pair) for pair in asked}
-        read = {pair: answer.result() for pair, answer in answers.items()}
-        found = {pair: anchor for pair, anchor in read.items() if isinstance(anchor, Candidate)}
+        answers = {pair: self._asked(*pair, read) for pair in asked}
+        said = {pair: answer.result() for pair, answer in answers.items()}
+        found = {pair: anchor for pair, anchor in said.items() if isinstance(anchor, Candidate)}
         verdicts = dict(zip(found, self.verdicts(list(found.values())), strict=True))
         findings: dict[str, Resolution] = {}
         hidden: dict[str, str] = {}
         for checksum in checksums:
             anchors = [(tag, checksum) for tag in self.lane.anchors(checksum)]
-            there = [pair for pair in anchors if read[pair] is not Miss.NEVER]
+            there = [pair for pair in anchors if said[pair] is not Miss.NEVER]
             unusable = [pair for pair in there if pair not in found or verdicts[pair].answer is not Ancestry.YES]
             if there and not unusable:
                 first = min(there, key=lambda pair: found[pair].record.created)
@@ -261,9 +267,9 @@ class Lookup:
                 findings[checksum] = Resolution(None, _NEW)
         return findings | (self._among(tags(), hidden) if hidden else {})
 
-    def _asked(self, tag: str, checksum: str) -> Future[Candidate | Miss]:
+    def _asked(self, tag: str, checksum: str, read: bool) -> Future[Candidate | Miss]:
         expected = self._expected.pop((tag, checksum), None)
-        return self.pool.submit(self._candidate, tag, checksum) if expected is None else expected
+        return self.pool.submit(self._candidate, tag, checksum, read=read) if expected is None else expected
 
     def _among(self, tags: Sequence[str], hidden: dict[str, str]) -> dict[str, Resolution]:
         """The usable candidate with the lowest timestamp for each checksum whose anchor cannot be used. `hidden` has
@@ -386,7 +392,7 @@ class Lookup:
             self._seen[tag] = found
         return found
 
-    def _candidate(self, tag: str, checksum: str) -> Candidate | Miss:
+    def _candidate(self, tag: str, checksum: str, *, read: bool = False) -> Candidate | Miss:
         """Read a tag as a stage. A tag that names no stage of this checksum, or a stage without its image, counts as
         gone."""
         manifest = self.store.manifest(tag)
@@ -398,10 +404,12 @@ class Lookup:
         if found is None:
             return Miss.GONE
         candidate = Candidate(found[0], stage_tag(checksum, found[0].created), manifest)
-        # What is not believed is never used, so nobody need ask for its image.
-        if not self._believed(candidate) and self.store.digest(found[1]) is None:
-            return Miss.GONE
-        return candidate
+        if self._believed(candidate):
+            # It is never used, so nobody need ask for its image.
+            return candidate
+        image = self.store.manifest(found[1]) if read else None
+        there = image is not None if read else self.store.digest(found[1]) is not None
+        return replace(candidate, image=image) if there else Miss.GONE
 
     def close(self) -> None:
         self.pool.shutdown(wait=False, cancel_futures=True)

@@ -80,7 +80,7 @@ def resolve(
     missing = [stage for stage in wanted.values() if candidate_of(stage, found) is None]
     rest = [stage.checksum for stage in closure(missing) if stage.checksum not in found]
     if rest:
-        found |= lookup.find(rest)
+        found |= lookup.find(rest, read=True)
     return BuildPlan(images, found, tuple(needed(missing, found)), platforms, sboms)
 
 

@@ -45,6 +45,20 @@ def test_what_every_record_needs_is_not_sent_where_a_record_was_read(
     assert sent and not CONSTANT.intersection(sent)
 
 
+def test_the_manifest_of_what_is_built_on_is_asked_for_once(
+    factory: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = factory.run(app())
+    asked: list[str] = []
+    for name in ("manifest", "digest"):
+        ask = getattr(factory.store, name)
+        monkeypatch.setattr(factory.store, name, lambda what, ask=ask: [asked.append(what), ask(what)][1])
+    factory.run(app(APP.replace("two", "three")))
+    below = first.candidate(stages(app()["app"])[2])
+    assert below is not None
+    assert asked.count(image_digest(below.index)) == 1
+
+
 # --- what is asked and what is needed ---------------------------------------------------------------------------
 
 

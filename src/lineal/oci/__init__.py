@@ -103,6 +103,10 @@ class Store(Protocol):
         """The tags that begin with `prefix`, and all others where they come along at no price."""
         return Listed(self.tags(prefix), whole=False)
 
+    def whole_list(self) -> list[str] | None:
+        """Every tag where one request gives them all; None where it does not, or looking at a tag costs nothing."""
+        return None
+
     def has_blob(self, digest: str) -> bool: ...
 
     def blob(self, digest: str) -> Iterator[bytes]:

@@ -34,6 +34,8 @@ _WORKERS = 16
 MOST = 64
 """Publications of one checksum that a run reads which does not believe everybody. Of more, it reads so many of the
 oldest and of the newest: whoever may push can add any number."""
+_CHECKSUM = 64
+"""Letters with which all tags of a stage begin."""
 _NEW = "not published yet"
 LOST = "its image is gone from the store"
 
@@ -173,6 +175,14 @@ class Lookup:
         """The selected candidate of each checksum; behind hidden anchors by one list of tags for the whole run.
         `read`: the images of the anchors are going to be read."""
         return self._find(checksums, self._listing, read=read)
+
+    def absent(self, checksums: Iterable[str]) -> dict[str, Resolution]:
+        """Those of many that are not published, where one list of all tags tells it; else none."""
+        tags = self.store.whole_list()
+        if tags is None:
+            return {}
+        begun = {tag[:_CHECKSUM] for tag in tags}
+        return {checksum: Resolution(None, _NEW) for checksum in checksums if checksum not in begun}
 
     def find_now(self, checksum: str) -> Resolution:
         """The same for one checksum, by a list of tags of this moment."""

@@ -167,6 +167,9 @@ class OutgoingStore(Store):
     def listed(self, prefix: str) -> Listed:
         return self.direct.listed(prefix)
 
+    def whole_list(self) -> list[str] | None:
+        return self.direct.whole_list()
+
     def mount_blob(self, descriptor: Descriptor, source: Store) -> bool:
         return self.direct.mount_blob(descriptor, source)
 

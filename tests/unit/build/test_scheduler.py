@@ -11,7 +11,7 @@ from lineal.dockerfile.stage import Stage
 from lineal.engine import Command, CommandFailed
 from lineal.errors import BuildFailed, Interrupted, LinealError, Location, Unreachable
 from lineal.oci.image import read_image
-from lineal.oci.types import Manifest
+from lineal.oci.types import Blob, Manifest
 from lineal.stages.lookup import Lookup
 from lineal.stages.plan import resolve, title
 from lineal.stages.visibility import HistoryPosition
@@ -39,8 +39,12 @@ def test_what_every_record_needs_is_not_sent_where_a_record_was_read(
 ) -> None:
     factory.run(app())
     sent: list[str] = []
-    monkeypatch.setattr(factory.store, "put_blob", lambda blob: [sent.append(blob.digest), put_blob(blob)])
-    put_blob = Layout.put_blob.__get__(factory.store)
+
+    def put_blob(blob: Blob) -> None:
+        sent.append(blob.digest)
+        Layout.put_blob(factory.store, blob)
+
+    monkeypatch.setattr(factory.store, "put_blob", put_blob)
     factory.run(app(APP.replace("two", "three")))
     assert sent and not CONSTANT.intersection(sent)
 
@@ -50,9 +54,17 @@ def test_the_manifest_of_what_is_built_on_is_asked_for_once(
 ) -> None:
     first = factory.run(app())
     asked: list[str] = []
-    for name in ("manifest", "digest"):
-        ask = getattr(factory.store, name)
-        monkeypatch.setattr(factory.store, name, lambda what, ask=ask: [asked.append(what), ask(what)][1])
+
+    def manifest(reference: str) -> Manifest | None:
+        asked.append(reference)
+        return Layout.manifest(factory.store, reference)
+
+    def digest(reference: str) -> str | None:
+        asked.append(reference)
+        return Layout.digest(factory.store, reference)
+
+    monkeypatch.setattr(factory.store, "manifest", manifest)
+    monkeypatch.setattr(factory.store, "digest", digest)
     factory.run(app(APP.replace("two", "three")))
     below = first.candidate(stages(app()["app"])[2])
     assert below is not None
@@ -97,6 +109,40 @@ def test_what_nothing_missing_needs_is_not_built() -> None:
     chain = stages(image["app"])
     put(store, record(checksum=chain[1].checksum), anchor=True)
     assert list(resolve(parts(image), lookup(store)).needed) == chain[2:]
+
+
+class Listing(MemoryStore):
+    """One request gives all its tags."""
+
+    def whole_list(self) -> list[str]:
+        return self.tags()
+
+
+MANY = "FROM base:base\n" + "".join(f"RUN {number}\n" for number in range(12))
+
+
+def test_of_many_stages_only_those_are_asked_for_that_a_list_has_and_that_are_built_on() -> None:
+    store, image = Listing(), app(MANY)
+    chain = stages(image["app"])
+    assert list(resolve(parts(image), lookup(store)).needed) == chain
+    assert store.asked == [f"manifest {chain[-1].checksum}", "tags"]
+    for stage in chain[:9]:
+        put(store, record(checksum=stage.checksum), stage.checksum, anchor=True)
+    store.asked.clear()
+    assert list(resolve(parts(image), lookup(store)).needed) == chain[9:]
+    below = store.manifests[store.tagged[chain[8].checksum]]
+    assert store.asked == [
+        f"manifest {chain[-1].checksum}", "tags", f"manifest {chain[8].checksum}", f"manifest {image_digest(below)}",
+    ]  # fmt: skip
+
+
+def test_a_hidden_stage_among_many_costs_one_rebuild_and_no_cascade() -> None:
+    store, image = Listing(), app(MANY)
+    chain = stages(image["app"])
+    for number, stage in enumerate(chain[:9]):
+        commit = oid("b") if number == 8 else oid("c")
+        put(store, record(commit, checksum=stage.checksum), stage.checksum, anchor=True)
+    assert list(resolve(parts(image), lookup(store)).needed) == chain[8:]
 
 
 # --- building ---------------------------------------------------------------------------------------------------

@@ -151,36 +151,36 @@ class Lookup:
         """Whether there are stages that the run does not believe."""
         return self._judge.strict
 
-    def expect(self, checksums: Iterable[str]) -> None:
-        """Begin to ask for the anchors of what `find` will be called for, beside what the caller does until then."""
+    def expect(self, checksums: Iterable[str], *, read: bool = False) -> None:
+        """Begin to ask for the anchors of what `find` will be called for, beside what the caller does until then.
+        `read`: their images are going to be read."""
         asked = [(tag, checksum) for checksum in checksums for tag in self.lane.anchors(checksum)]
         self._expected = {pair: Future() for pair in asked}
         left = deque(self._expected.items())
         # Not in the pool: its threads keep a run from ending that is refused meanwhile.
         for _ in range(min(len(left), _WORKERS)):
-            threading.Thread(target=self._answer, args=(left,), name="expect", daemon=True).start()
+            threading.Thread(target=self._answer, args=(left, read), name="expect", daemon=True).start()
 
-    def _answer(self, left: deque[tuple[tuple[str, str], Future[Candidate | Miss]]]) -> None:
+    def _answer(self, left: deque[tuple[tuple[str, str], Future[Candidate | Miss]]], read: bool) -> None:
         while left:
             try:
                 pair, answer = left.popleft()
             except IndexError:
                 return
             try:
-                answer.set_result(self._candidate(*pair))
+                answer.set_result(self._candidate(*pair, read=read))
             except BaseException as error:  # noqa: BLE001 (it is for who asks)
                 answer.set_exception(error)
 
-    def find(self, checksums: Sequence[str], *, read: bool = False) -> dict[str, Resolution]:
-        """The selected candidate of each checksum; behind hidden anchors by one list of tags for the whole run.
-        `read`: the images of the anchors are going to be read."""
-        return self._find(checksums, self._listing, read=read)
+    def find(self, checksums: Sequence[str]) -> dict[str, Resolution]:
+        """The selected candidate of each checksum; behind hidden anchors by one list of tags for the whole run."""
+        return self._find(checksums, self._listing)
 
-    def absent(self, checksums: Iterable[str]) -> dict[str, Resolution]:
-        """Those of many that are not published, where one list of all tags tells it; else none."""
+    def absent(self, checksums: Iterable[str]) -> dict[str, Resolution] | None:
+        """Those of many that are not published, where one list of all tags tells it."""
         tags = self.store.whole_list()
         if tags is None:
-            return {}
+            return None
         begun = {tag[:_CHECKSUM] for tag in tags}
         return {checksum: Resolution(None, _NEW) for checksum in checksums if checksum not in begun}
 
@@ -248,11 +248,9 @@ class Lookup:
             self._tags = self.store.tags()
         return self._tags
 
-    def _find(
-        self, checksums: Sequence[str], tags: Callable[[], list[str]], *, read: bool = False
-    ) -> dict[str, Resolution]:
+    def _find(self, checksums: Sequence[str], tags: Callable[[], list[str]]) -> dict[str, Resolution]:
         asked = [(tag, checksum) for checksum in checksums for tag in self.lane.anchors(checksum)]
-        answers = {pair: self._asked(*pair, read) for pair in asked}
+        answers = {pair: self._asked(*pair) for pair in asked}
         said = {pair: answer.result() for pair, answer in answers.items()}
         found = {pair: anchor for pair, anchor in said.items() if isinstance(anchor, Candidate)}
         verdicts = dict(zip(found, self.verdicts(list(found.values())), strict=True))
@@ -277,9 +275,9 @@ class Lookup:
                 findings[checksum] = Resolution(None, _NEW)
         return findings | (self._among(tags(), hidden) if hidden else {})
 
-    def _asked(self, tag: str, checksum: str, read: bool) -> Future[Candidate | Miss]:
+    def _asked(self, tag: str, checksum: str) -> Future[Candidate | Miss]:
         expected = self._expected.pop((tag, checksum), None)
-        return self.pool.submit(self._candidate, tag, checksum, read=read) if expected is None else expected
+        return self.pool.submit(self._candidate, tag, checksum) if expected is None else expected
 
     def _among(self, tags: Sequence[str], hidden: dict[str, str]) -> dict[str, Resolution]:
         """The usable candidate with the lowest timestamp for each checksum whose anchor cannot be used. `hidden` has

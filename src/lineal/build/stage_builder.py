@@ -267,7 +267,8 @@ class StageBuilder:
             image = self._with(layer.descriptor, layer.diff_id)
         else:
             with layer.path.open("rb") as file:
-                image = self._image(layer)
+                # The files of a command have its time, where it is given no other one.
+                image = self._image(layer, new=epoch is None)
                 # The next command's engine takes longer than this process, which needs an index of it.
                 self.prepare(self.stage, image, self.environment.store)
                 filesystem = self.parent.filesystem.apply(len(self.parent.image.layers), open_archive(chunks(file)))
@@ -298,8 +299,8 @@ class StageBuilder:
                     raise
                 command = replace(command, mounts=self.environment.caches.again(command.mounts, error))
 
-    def _image(self, layer: Layer, text: str | None = "") -> Image:
-        self.environment.store.put_blob(layer.blob())
+    def _image(self, layer: Layer, text: str | None = "", *, new: bool = False) -> Image:
+        self.environment.store.put_blob(layer.blob(new=new))
         layer.path.unlink()
         return self._with(layer.descriptor(), layer.diff_id, text)
 

@@ -16,14 +16,14 @@ from lineal.build.making import making_of
 from lineal.build.preparations import Prepare, not_prepared
 from lineal.dockerfile.stage import Stage
 from lineal.errors import MissingContent
-from lineal.oci.image import read_image
+from lineal.oci.image import image_in, read_image
 from lineal.oci.types import Image
 from lineal.oci.verify import is_digest
 from lineal.stages.durations import durations_of
 from lineal.stages.lookup import Candidate, Resolution
 from lineal.stages.plan import candidate_of
 from lineal.stages.publish import Built, Publication, Publisher
-from lineal.store.record import FILESYSTEM, MAX_FILESYSTEM, Record, image_digest, record_parts
+from lineal.store.record import FILESYSTEM, MAX_FILESYSTEM, Record, image_digest, parts_of, record_manifest
 from lineal.store.statement import Dependency, stage_dependency
 from lineal.text import TAIL
 
@@ -200,10 +200,17 @@ class StageMaker:
         from lineal.build.environment import StageImage
 
         with ThreadPoolExecutor(2) as pool:
-            image = pool.submit(read_image, self._store, image_digest(candidate.index), stage.platform)
-            encoded = record_parts(self._store, candidate.index)[FILESYSTEM].read(self._store, MAX_FILESYSTEM)
+            image = pool.submit(self._read_image, candidate, stage.platform)
+            record = record_manifest(self._store, candidate.index)
+            encoded = parts_of(record, self._store)[FILESYSTEM].read(self._store, MAX_FILESYSTEM)
+            self._publisher.saw(record)
             found = image.result()
             return StageImage(found, Filesystem.decode(encoded), self._reference(candidate, found))
+
+    def _read_image(self, candidate: Candidate, platform: str) -> Image:
+        if candidate.image is not None:
+            return image_in(self._store, candidate.image, platform)
+        return read_image(self._store, image_digest(candidate.index), platform)
 
     def _dependencies(self, stage: Stage) -> list[Dependency]:
         """The published stages that one is made of, for its statement."""

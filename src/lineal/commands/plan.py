@@ -77,7 +77,12 @@ def plan_images(
     sboms = graphs.sboms if Finishing(session).publishes else {}
     last = [*ends(graphs.images), *ends(sboms)]
     session.lookup.beside = beside(last, {name: entries(one.secrets) for name, one in images.items()})
-    found = resolved(session, graphs.images, session.platforms, sboms)
+    reasons: dict[str, str] = {}
+
+    def explain() -> None:
+        reasons.update(_reasons(session, graphs.images))
+
+    found = resolved(session, graphs.images, session.platforms, sboms, explain)
     for note in session.history.notes:
         session.progress.warn(note)
     unknown = [
@@ -86,17 +91,17 @@ def plan_images(
     ]  # fmt: skip
     if not unknown:
         return found
-    reasons = _reasons(session, graphs.images)
     return found.with_reasons({checksum: reasons[checksum] for checksum in unknown if checksum in reasons})
 
 
 def resolved(
     session: Session, images: Mapping[str, Parts], platforms: Platforms = frozenset(),
-    sboms: Mapping[str, Parts] = MappingProxyType({}),
+    sboms: Mapping[str, Parts] = MappingProxyType({}), meanwhile: Callable[[], None] = lambda: None,
 ) -> BuildPlan:  # fmt: skip
-    """What the store has of these images, with what nobody vouches for and git proves. Raises `LinealError`."""
+    """What the store has of these images, with what nobody vouches for and git proves. `meanwhile` is called while it
+    is asked where something is missing. Raises `LinealError`."""
     prover = prover_of(session)
-    found = resolve(images, session.lookup, platforms, sboms, prover.recall if prover else None)
+    found = resolve(images, session.lookup, platforms, sboms, prover.recall if prover else None, meanwhile)
     return prover.proved(found) if prover is not None and found.needed else found
 
 

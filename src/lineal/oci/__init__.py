@@ -103,13 +103,17 @@ class Store(Protocol):
         """The tags that begin with `prefix`, and all others where they come along at no price."""
         return Listed(self.tags(prefix), whole=False)
 
+    def whole_list(self) -> list[str] | None:
+        """Every tag where one request gives them all; None where it does not, or looking at a tag costs nothing."""
+        return None
+
     def has_blob(self, digest: str) -> bool: ...
 
     def blob(self, digest: str) -> Iterator[bytes]:
         """The content in chunks, its digest verified at the end. Raises `MissingContent` when absent."""
 
     def put_blob(self, blob: Blob) -> None:
-        """Upload unless it is there already (HEAD first)."""
+        """Upload unless it is there already (HEAD first, but for what is new or small)."""
 
     def mount_blob(self, descriptor: Descriptor, source: Store) -> bool:
         """Take a blob over from another repository of the same registry without moving bytes.

@@ -71,6 +71,11 @@ def read_image(store: Store, reference: str, platform: str) -> Image:
     manifest = store.manifest(reference)
     if manifest is None:
         raise MissingContent(reference, store.address)
+    return image_in(store, manifest, platform)
+
+
+def image_in(store: Store, manifest: Manifest, platform: str) -> Image:
+    """The same of a manifest or an index that is at hand."""
     if not manifest.is_index:
         return _read(store, manifest)
     choice = _Choice(store, platform)

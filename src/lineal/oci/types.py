@@ -107,6 +107,8 @@ class Blob:
     digest: str
     size: int
     content: bytes | Path | Callable[[], Iterator[bytes]]
+    new: bool = False
+    """Whether nobody can have had it before: then no store need be asked for it."""
 
     @staticmethod
     def of(data: bytes) -> Blob:
@@ -155,8 +157,8 @@ class Layer:
     diff_id: str
     media_type: str = OCI_LAYER_GZIP
 
-    def blob(self) -> Blob:
-        return Blob(self.digest, self.size, self.path)
+    def blob(self, *, new: bool = False) -> Blob:
+        return Blob(self.digest, self.size, self.path, new)
 
     def descriptor(self) -> Descriptor:
         return Descriptor(self.media_type, self.digest, self.size)

@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import field, replace
 
 from lineal.clock import Time
 from lineal.git.history import Ancestry
@@ -33,6 +34,8 @@ _WORKERS = 16
 MOST = 64
 """Publications of one checksum that a run reads which does not believe everybody. Of more, it reads so many of the
 oldest and of the newest: whoever may push can add any number."""
+_CHECKSUM = 64
+"""Letters with which all tags of a stage begin."""
 _NEW = "not published yet"
 LOST = "its image is gone from the store"
 
@@ -44,6 +47,8 @@ class Candidate:
     record: Record
     tag: str
     index: Manifest
+    image: Manifest | None = field(default=None, compare=False)
+    """The image's manifest, where it was read."""
 
     @property
     def digest(self) -> str:
@@ -98,8 +103,8 @@ class Look:
 
     finding: Resolution
     began: float
-    unused: bool = False
-    """No tag begins with this checksum."""
+    taken: str | None = None
+    """The digest at the tag that it is about to write."""
 
 
 class Lookup:
@@ -146,23 +151,24 @@ class Lookup:
         """Whether there are stages that the run does not believe."""
         return self._judge.strict
 
-    def expect(self, checksums: Iterable[str]) -> None:
-        """Begin to ask for the anchors of what `find` will be called for, beside what the caller does until then."""
+    def expect(self, checksums: Iterable[str], *, read: bool = False) -> None:
+        """Begin to ask for the anchors of what `find` will be called for, beside what the caller does until then.
+        `read`: their images are going to be read."""
         asked = [(tag, checksum) for checksum in checksums for tag in self.lane.anchors(checksum)]
         self._expected = {pair: Future() for pair in asked}
         left = deque(self._expected.items())
         # Not in the pool: its threads keep a run from ending that is refused meanwhile.
         for _ in range(min(len(left), _WORKERS)):
-            threading.Thread(target=self._answer, args=(left,), name="expect", daemon=True).start()
+            threading.Thread(target=self._answer, args=(left, read), name="expect", daemon=True).start()
 
-    def _answer(self, left: deque[tuple[tuple[str, str], Future[Candidate | Miss]]]) -> None:
+    def _answer(self, left: deque[tuple[tuple[str, str], Future[Candidate | Miss]]], read: bool) -> None:
         while left:
             try:
                 pair, answer = left.popleft()
             except IndexError:
                 return
             try:
-                answer.set_result(self._candidate(*pair))
+                answer.set_result(self._candidate(*pair, read=read))
             except BaseException as error:  # noqa: BLE001 (it is for who asks)
                 answer.set_exception(error)
 
@@ -170,17 +176,26 @@ class Lookup:
         """The selected candidate of each checksum; behind hidden anchors by one list of tags for the whole run."""
         return self._find(checksums, self._listing)
 
+    def absent(self, checksums: Iterable[str]) -> dict[str, Resolution] | None:
+        """Those of many that are not published, where one list of all tags tells it."""
+        tags = self.store.whole_list()
+        if tags is None:
+            return None
+        begun = {tag[:_CHECKSUM] for tag in tags}
+        return {checksum: Resolution(None, _NEW) for checksum in checksums if checksum not in begun}
+
     def find_now(self, checksum: str) -> Resolution:
         """The same for one checksum, by a list of tags of this moment."""
         return self._find([checksum], lambda: self.store.tags(checksum))[checksum]
 
-    def look(self, checksum: str, *, anew: bool = False) -> Look:
-        """The same for a run that is about to publish. Unless it is to look `anew`, the list on which its last claim
-        was tells, too, moments later, that there is nothing."""
+    def look(self, checksum: str, tag: str, *, anew: bool = False) -> Look:
+        """The same for a run that is about to publish under a stage tag. Unless it is to look `anew`, the list on
+        which its last claim was tells, too, moments later, that there is nothing."""
         began, recent = self.time.monotonic(), self._recent
         if not anew and recent is not None and began - recent[0] < RECENT and checksum not in recent[1]:
-            return Look(Resolution(None, _NEW), recent[0], unused=True)
-        return Look(self.find_now(checksum), began)
+            return Look(Resolution(None, _NEW), recent[0])
+        taken = self.pool.submit(self.store.digest, tag)
+        return Look(self.find_now(checksum), began, taken.result())
 
     def settle(self, findings: Mapping[str, Resolution]) -> dict[str, Resolution]:
         """A second look at checksums whose lowest timestamp was chosen moments ago; returns the resolutions that
@@ -236,14 +251,14 @@ class Lookup:
     def _find(self, checksums: Sequence[str], tags: Callable[[], list[str]]) -> dict[str, Resolution]:
         asked = [(tag, checksum) for checksum in checksums for tag in self.lane.anchors(checksum)]
         answers = {pair: self._asked(*pair) for pair in asked}
-        read = {pair: answer.result() for pair, answer in answers.items()}
-        found = {pair: anchor for pair, anchor in read.items() if isinstance(anchor, Candidate)}
+        said = {pair: answer.result() for pair, answer in answers.items()}
+        found = {pair: anchor for pair, anchor in said.items() if isinstance(anchor, Candidate)}
         verdicts = dict(zip(found, self.verdicts(list(found.values())), strict=True))
         findings: dict[str, Resolution] = {}
         hidden: dict[str, str] = {}
         for checksum in checksums:
             anchors = [(tag, checksum) for tag in self.lane.anchors(checksum)]
-            there = [pair for pair in anchors if read[pair] is not Miss.NEVER]
+            there = [pair for pair in anchors if said[pair] is not Miss.NEVER]
             unusable = [pair for pair in there if pair not in found or verdicts[pair].answer is not Ancestry.YES]
             if there and not unusable:
                 first = min(there, key=lambda pair: found[pair].record.created)
@@ -385,7 +400,7 @@ class Lookup:
             self._seen[tag] = found
         return found
 
-    def _candidate(self, tag: str, checksum: str) -> Candidate | Miss:
+    def _candidate(self, tag: str, checksum: str, *, read: bool = False) -> Candidate | Miss:
         """Read a tag as a stage. A tag that names no stage of this checksum, or a stage without its image, counts as
         gone."""
         manifest = self.store.manifest(tag)
@@ -397,10 +412,12 @@ class Lookup:
         if found is None:
             return Miss.GONE
         candidate = Candidate(found[0], stage_tag(checksum, found[0].created), manifest)
-        # What is not believed is never used, so nobody need ask for its image.
-        if not self._believed(candidate) and self.store.digest(found[1]) is None:
-            return Miss.GONE
-        return candidate
+        if self._believed(candidate):
+            # It is never used, so nobody need ask for its image.
+            return candidate
+        image = self.store.manifest(found[1]) if read else None
+        there = image is not None if read else self.store.digest(found[1]) is not None
+        return replace(candidate, image=image) if there else Miss.GONE
 
     def close(self) -> None:
         self.pool.shutdown(wait=False, cancel_futures=True)

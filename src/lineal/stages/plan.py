@@ -12,6 +12,9 @@ from lineal.report.model import Outcome, StageReport
 from lineal.stages.lookup import Candidate, Lookup, Resolution
 from lineal.value import dataclass
 
+_FEW = 8
+"""Stages that are asked for one by one, at once: a list would be one more round trip."""
+
 
 @dataclass(frozen=True)
 class BuildPlan:
@@ -65,9 +68,10 @@ Recall = Callable[[Sequence[str]], Mapping[str, Resolution]]
 def resolve(
     images: Mapping[str, Parts], lookup: Lookup, platforms: Platforms = frozenset(),
     sboms: Mapping[str, Parts] = MappingProxyType({}), recall: Recall | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> BuildPlan:  # fmt: skip
-    """Ask for the last stages of every image and SBOM; for those of these `platforms` that miss, ask for all the rest
-    at once. Nothing is known of a stage whose artifacts are not there."""
+    """Ask for the last stages of every image and SBOM; for those of these `platforms` that miss, ask for what they
+    are made of, and call `meanwhile`. Nothing is known of a stage whose artifacts are not there."""
     last = {stage.checksum: stage for stage in [*ends(images), *ends(sboms)]}
     unknown = {
         stage.checksum: Resolution(None, f"unknown until built: {', '.join(map(shown, stage.unknown))}")
@@ -78,10 +82,42 @@ def resolve(
     if recall is not None:
         found |= recall([checksum for checksum, stage in wanted.items() if candidate_of(stage, found) is None])
     missing = [stage for stage in wanted.values() if candidate_of(stage, found) is None]
-    rest = [stage.checksum for stage in closure(missing) if stage.checksum not in found]
-    if rest:
-        found |= lookup.find(rest)
+    if missing:
+        found |= _found_below(missing, found, lookup, meanwhile)
     return BuildPlan(images, found, tuple(needed(missing, found)), platforms, sboms)
+
+
+def _found_below(
+    missing: Sequence[Stage], known: Mapping[str, Resolution], lookup: Lookup, meanwhile: Callable[[], None]
+) -> dict[str, Resolution]:
+    """What the store has of that which missing stages are made of. Few are asked for at once; of many a list tells
+    which are not there, and the first that are there are enough, unless history hides one of them."""
+    found = dict(known)
+    rest = [stage.checksum for stage in closure(list(missing)) if stage.checksum not in found]
+    absent = lookup.absent(rest) if len(rest) > _FEW else None
+    found |= absent or {}
+    first = rest if absent is None else _unknown(missing, found)
+    lookup.expect(first, read=True)
+    meanwhile()
+    found |= lookup.find(first)
+    if _unknown(missing, found):
+        found |= lookup.find([checksum for checksum in rest if checksum not in found])
+    return found
+
+
+def _unknown(missing: Sequence[Stage], found: Mapping[str, Resolution]) -> list[str]:
+    """Of what missing stages are made of, the first of which nothing is known."""
+    unknown: dict[str, None] = {}
+    seen: set[str] = set()
+    queue = list(missing)
+    while queue:
+        for stage in queue.pop().dependencies():
+            if stage.checksum not in found:
+                unknown[stage.checksum] = None
+            elif stage.checksum not in seen and candidate_of(stage, found) is None:
+                seen.add(stage.checksum)
+                queue.append(stage)
+    return list(unknown)
 
 
 def candidate_of(stage: Stage, resolutions: Mapping[str, Resolution]) -> Candidate | None:

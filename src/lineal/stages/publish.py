@@ -22,7 +22,7 @@ from lineal.oci import Conflict, Store
 from lineal.oci.types import Blob, Image, Manifest
 from lineal.stages.lookup import GRACE, Candidate, Lookup, Publications
 from lineal.stages.visibility import DEV_PREFIX
-from lineal.store.record import NOTHING, Record, Sign, is_constant, record_documents, stage_index
+from lineal.store.record import NOTHING, Record, Sign, constants, record_documents, stage_index
 from lineal.store.statement import Making
 from lineal.store.tags import LAST, stage_tag
 from lineal.value import dataclass
@@ -78,7 +78,7 @@ class Publisher:
         self._time = lookup.time
         self._digits = own_digits() if digits is None else digits
         self._late = 0
-        self._constant: set[str] = set()
+        self._there: set[str] = set()
         """Digests of blobs that every record needs, and the store has."""
 
     def publish(self, built: Built, record: Record) -> Publication:
@@ -102,37 +102,48 @@ class Publisher:
                 return claimed
             return self._elect(claimed.candidate, began)
 
+    def saw(self, record_manifest: Manifest) -> None:
+        """A record that the store has: what every record needs is there."""
+        self._there |= constants(record_manifest)
+
     def _put(self, image: Image, blobs: Sequence[Blob], record_manifest: Manifest) -> None:
         """What the tags will lead to."""
-        new = [blob for blob in blobs if blob.digest not in self._constant]
-        sent = [self._lookup.pool.submit(self._store.put_blob, blob) for blob in new]
-        self._store.put_image(image)
-        for one in sent:
+        new = [blob for blob in blobs if blob.digest not in self._there]
+        for one in [self._lookup.pool.submit(self._store.put_blob, blob) for blob in new]:
             one.result()
         try:
             self._store.put_manifest(record_manifest)
         except MissingContent:
-            # What was put once in this run, a clean-up of the registry may have taken away.
+            # What was there once in this run, a clean-up of the registry may have taken away.
             for blob in blobs:
                 self._store.put_blob(blob)
             self._store.put_manifest(record_manifest)
-        self._constant |= {blob.digest for blob in new if is_constant(blob)}
+        self.saw(record_manifest)
+        # Last: it may be on its way for long.
+        self._store.put_image(image)
 
     def _claim(self, checksum: str, made: Callable[[int], Candidate]) -> Publication:
         """Write a stage tag that does not exist yet, unless a visible candidate has appeared."""
         claim: Candidate | None = None
         floor = 0
+
+        def above(floor: int) -> Candidate:
+            if claim is not None and claim.record.created >= floor:
+                return claim
+            return made(self._stamp(checksum, max(self._store.now(), floor)))
+
         for number in range(_TRIES):
+            claim = above(floor)
             # A try of its own may have written a tag.
-            look = self._lookup.look(checksum, anew=claim is not None)
-            found = look.finding
+            look = self._lookup.look(checksum, claim.tag, anew=number > 0)
+            found, taken = look.finding, look.taken
             if found.candidate is not None:
-                ours = claim is not None and found.candidate.digest == claim.digest
+                ours = found.candidate.digest == claim.digest
                 return Publication(found.candidate, "published" if ours else "adopted", found.young)
             floor = max(floor, found.newest + 1)
-            if claim is None or claim.record.created < floor:
-                claim = made(self._stamp(checksum, max(self._store.now(), floor)))
-            taken = None if look.unused else self._store.digest(claim.tag)
+            if claim.record.created < floor:
+                claim = above(floor)
+                taken = self._store.digest(claim.tag)
             if taken == claim.digest:
                 return Publication(claim, "published")
             if taken is not None:

@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from lineal.oci import Listed, Store
@@ -48,7 +49,7 @@ class OutgoingStore(Store):
             if begun is not None and not begun.done():
                 return
             kept = self._keep(blob.digest, blob.content)
-            self._blobs[blob.digest] = self._uploads.submit(self._upload, Blob(blob.digest, blob.size, kept))
+            self._blobs[blob.digest] = self._uploads.submit(self._upload, replace(blob, content=kept))
 
     def keep(self, fetched: Arrivals) -> bool:
         """Have blobs that came from elsewhere, and are in `direct` by now, read from this machine until `close`, and
@@ -165,6 +166,9 @@ class OutgoingStore(Store):
 
     def listed(self, prefix: str) -> Listed:
         return self.direct.listed(prefix)
+
+    def whole_list(self) -> list[str] | None:
+        return self.direct.whole_list()
 
     def mount_blob(self, descriptor: Descriptor, source: Store) -> bool:
         return self.direct.mount_blob(descriptor, source)

@@ -38,6 +38,10 @@ class ReadThroughStore(Store):
         own = self.upper.tags("" if lower.whole else prefix)
         return Listed(list(dict.fromkeys([*own, *lower.tags])), lower.whole)
 
+    def whole_list(self) -> list[str] | None:
+        lower = self.lower.whole_list()
+        return None if lower is None else [*self.upper.tags(), *lower]
+
     def has_blob(self, digest: str) -> bool:
         return self.upper.has_blob(digest) or self.lower.has_blob(digest)
 

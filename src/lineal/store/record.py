@@ -163,9 +163,16 @@ def record_documents(
     return (_BESIDE, *([EMPTY] if len(large) < 2 else []), *large), Manifest(encode(manifest), OCI_MANIFEST)
 
 
-def is_constant(blob: Blob) -> bool:
-    """Whether it is the same in every record: whoever has put it need not put it again."""
-    return blob in (_BESIDE, EMPTY)
+CONSTANT = frozenset((_BESIDE.digest, EMPTY.digest))
+"""What is the same in every record: a store that has a record with it need not be given it again."""
+
+
+def constants(record_manifest: Manifest) -> frozenset[str]:
+    """Those that a record in a store names."""
+    try:
+        return CONSTANT.intersection(record_manifest.references)
+    except (TypeError, ValueError, AttributeError):
+        return frozenset()
 
 
 def part(media_type: str, blob: Blob, alone: Mapping[str, str], annotations: Mapping[str, str]) -> dict[str, Any]:
@@ -317,7 +324,11 @@ def record_manifest(store: Store, index: Manifest) -> Manifest:
 
 def record_parts(store: Store, index: Manifest) -> dict[str, Part]:
     """The record's parts by media type. Raises `MissingContent` when the record is missing."""
-    manifest = record_manifest(store, index)
+    return parts_of(record_manifest(store, index), store)
+
+
+def parts_of(manifest: Manifest, store: Store) -> dict[str, Part]:
+    """The same of a record's manifest."""
     try:
         parts = {part.descriptor.media_type: part for part in map(Part.of, manifest.json["layers"])}
     except (LookupError, TypeError, ValueError, AttributeError):

@@ -11,11 +11,12 @@ from lineal.dockerfile.stage import Stage
 from lineal.engine import Command, CommandFailed
 from lineal.errors import BuildFailed, Interrupted, LinealError, Location, Unreachable
 from lineal.oci.image import read_image
-from lineal.oci.types import Manifest
+from lineal.oci.types import Blob, Manifest
 from lineal.stages.lookup import Lookup
 from lineal.stages.plan import resolve, title
 from lineal.stages.visibility import HistoryPosition
-from lineal.store.record import image_digest
+from lineal.store.layout import Layout
+from lineal.store.record import CONSTANT, image_digest
 from lineal.store.tags import stage_tag
 from tests.unit.build.factory import Factory
 from tests.unit.stages.workbench import HERE, Files, MemoryStore, Says, oid, parts, planned, put, record, stages
@@ -31,6 +32,43 @@ def factory(tmp_path: Path) -> Factory:
 
 def app(text: str = APP, files: Files = FILES, name: str = "app") -> dict[str, Stage]:
     return {name: planned(text, files, name=name)}
+
+
+def test_what_every_record_needs_is_not_sent_where_a_record_was_read(
+    factory: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factory.run(app())
+    sent: list[str] = []
+
+    def put_blob(blob: Blob) -> None:
+        sent.append(blob.digest)
+        Layout.put_blob(factory.store, blob)
+
+    monkeypatch.setattr(factory.store, "put_blob", put_blob)
+    factory.run(app(APP.replace("two", "three")))
+    assert sent and not CONSTANT.intersection(sent)
+
+
+def test_the_manifest_of_what_is_built_on_is_asked_for_once(
+    factory: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = factory.run(app())
+    asked: list[str] = []
+
+    def manifest(reference: str) -> Manifest | None:
+        asked.append(reference)
+        return Layout.manifest(factory.store, reference)
+
+    def digest(reference: str) -> str | None:
+        asked.append(reference)
+        return Layout.digest(factory.store, reference)
+
+    monkeypatch.setattr(factory.store, "manifest", manifest)
+    monkeypatch.setattr(factory.store, "digest", digest)
+    factory.run(app(APP.replace("two", "three")))
+    below = first.candidate(stages(app()["app"])[2])
+    assert below is not None
+    assert asked.count(image_digest(below.index)) == 1
 
 
 # --- what is asked and what is needed ---------------------------------------------------------------------------
@@ -71,6 +109,51 @@ def test_what_nothing_missing_needs_is_not_built() -> None:
     chain = stages(image["app"])
     put(store, record(checksum=chain[1].checksum), anchor=True)
     assert list(resolve(parts(image), lookup(store)).needed) == chain[2:]
+
+
+def test_other_work_is_done_while_the_store_is_asked_for_what_is_missing() -> None:
+    done, asked = threading.Event(), list[str]()
+
+    def before(what: str) -> None:
+        asked.append(what)
+        assert len(asked) == 1 or done.wait(60)
+
+    assert len(resolve(parts(app()), lookup(MemoryStore(before=before)), meanwhile=done.set).needed) == 5
+    assert len(asked) == 5
+
+
+class Listing(MemoryStore):
+    """One request gives all its tags."""
+
+    def whole_list(self) -> list[str]:
+        return self.tags()
+
+
+MANY = "FROM base:base\n" + "".join(f"RUN {number}\n" for number in range(12))
+
+
+def test_of_many_stages_only_those_are_asked_for_that_a_list_has_and_that_are_built_on() -> None:
+    store, image = Listing(), app(MANY)
+    chain = stages(image["app"])
+    assert list(resolve(parts(image), lookup(store)).needed) == chain
+    assert store.asked == [f"manifest {chain[-1].checksum}", "tags"]
+    for stage in chain[:-1]:
+        put(store, record(checksum=stage.checksum), stage.checksum, anchor=True)
+        store.asked.clear()
+        below = chain.index(stage)
+        assert list(resolve(parts(image), lookup(store)).needed) == chain[below + 1 :]
+        manifest = image_digest(store.manifests[store.tagged[stage.checksum]])
+        expected = [chain[-1].checksum, "", stage.checksum, manifest]
+        assert [what.partition(" ")[2] for what in store.asked] == expected
+
+
+def test_a_hidden_stage_among_many_costs_one_rebuild_and_no_cascade() -> None:
+    store, image = Listing(), app(MANY)
+    chain = stages(image["app"])
+    for number, stage in enumerate(chain[:9]):
+        commit = oid("b") if number == 8 else oid("c")
+        put(store, record(commit, checksum=stage.checksum), stage.checksum, anchor=True)
+    assert list(resolve(parts(image), lookup(store)).needed) == chain[8:]
 
 
 # --- building ---------------------------------------------------------------------------------------------------

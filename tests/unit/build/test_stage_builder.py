@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import pytest
 from lineal.build.proxies import JobProxies
 from lineal.dockerfile.scope import DEFAULT_PATH
 from lineal.dockerfile.stage import Stage
-from lineal.engine import BindMount, CacheMount, Command, Directory, SecretMount, SshMount, TmpfsMount
+from lineal.engine import BindMount, CacheMount, Command, Directory, RunOptions, SecretMount, SshMount, TmpfsMount
 from lineal.errors import BadConfiguration, BuildFailed, LinealError, Unreachable
 from lineal.oci.image import read_image
-from lineal.oci.types import OCI_MANIFEST, Manifest
+from lineal.oci.types import OCI_MANIFEST, Blob, Manifest
+from lineal.store.layout import Layout
 from lineal.store.record import image_digest
 from tests.unit.assemble.oracle import put_layer
 from tests.unit.build.factory import Factory
@@ -51,6 +53,24 @@ def document(factory: Factory, text: str, **options: Any) -> dict[str, Any]:
 
 def env(config: Mapping[str, Any]) -> dict[str, str]:
     return dict(entry.partition("=")[::2] for entry in config["config"]["Env"])
+
+
+def test_only_what_a_command_made_at_a_time_of_its_own_is_new_to_the_store(
+    factory: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers: list[Blob] = []
+
+    def put_blob(blob: Blob) -> None:
+        layers.extend([blob] if isinstance(blob.content, Path) else [])
+        Layout.put_blob(factory.store, blob)
+
+    monkeypatch.setattr(factory.store, "put_blob", put_blob)
+    build(factory, "FROM base:base\nCOPY a ./\nRUN one\n")
+    assert [blob.new for blob in layers] == [False, True]
+    environment = replace(factory.environment(), options={"app": RunOptions(epoch=1)})
+    monkeypatch.setattr(factory, "environment", lambda: environment)
+    build(factory, "FROM base:base\nCOPY a ./\nRUN two\n")
+    assert [blob.new for blob in layers[2:]] == [False]
 
 
 # --- RUN --------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from lineal.errors import MissingContent
 from lineal.oci.image import encode, image_of
 from lineal.oci.types import OCI_INDEX, OCI_LAYER_GZIP, Descriptor, Manifest, sha256
 from lineal.store.record import (
+    CONSTANT,
     CONTENT,
     FILESYSTEM,
     INLINE,
@@ -23,7 +24,6 @@ from lineal.store.record import (
     Part,
     Record,
     image_digest,
-    is_constant,
     read_stage,
     record_documents,
     record_parts,
@@ -103,10 +103,10 @@ def test_the_parts_of_a_record_are_found_by_their_types() -> None:
 def test_small_parts_are_no_blobs_of_their_own_and_large_ones_are() -> None:
     made, large = image_of(CONFIG, [LAYER]), random.Random(1).randbytes(INLINE + 1)
     constant, small = record_documents(RECORDED, {}, b"files", made)
-    assert [blob for blob in constant if not is_constant(blob)] == []
+    assert [blob for blob in constant if blob.digest not in CONSTANT] == []
     assert {entry["digest"] for entry in small.json["layers"]} <= {blob.digest for blob in constant}
     blobs, beside = record_documents(RECORDED, {}, large, made)
-    (own,) = [blob for blob in blobs if not is_constant(blob)]
+    (own,) = [blob for blob in blobs if blob.digest not in CONSTANT]
     store = MemoryStore()
     store.put_blob(own)
     assert set(beside.references) == {blob.digest for blob in blobs}

@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from lineal.clock import Time
-from lineal.errors import LinealError, MissingContent
+from lineal.errors import LinealError, MissingContent, Unreachable
 from lineal.oci import Listed, Store
 from lineal.oci.credential import Credential
 from lineal.oci.types import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Manifest
@@ -175,6 +175,13 @@ class Registry(Store):
 
     def listed(self, prefix: str) -> Listed:
         return self._listing.listed(prefix)
+
+    def whole_list(self) -> list[str] | None:
+        try:
+            return self._listing.whole()
+        except Unreachable:
+            # Who may read images and not list their tags asks for each of them.
+            return None
 
     def has_blob(self, digest: str) -> bool:
         answer = self._read("HEAD", f"{self._base}/blobs/{digest}")

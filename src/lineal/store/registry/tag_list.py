@@ -21,7 +21,7 @@ from lineal.oci import Listed
 from lineal.oci.verify import invalid_response, read_json
 from lineal.store.registry.auth import LISTING
 from lineal.store.registry.errors import ConnectionFailed
-from lineal.store.registry.response import Response
+from lineal.store.registry.response import Response, codes
 from lineal.store.registry.together import Together
 from lineal.store.registry.transport import Transport
 from lineal.store.registry.tries import TRIES
@@ -68,6 +68,14 @@ class TagList:
             return Listed(found, whole=False)
         return self._whole.ask(prefix)
 
+    def whole(self) -> list[str] | None:
+        """Every tag by one request; None where there is more than a page, or no telling."""
+        answer = self._first()
+        if answer.status != 200:
+            return [] if "NAME_UNKNOWN" in codes(answer.body)[0] else None
+        page = self._page(answer)
+        return None if self._is_cut(page, answer) else page
+
     def _walk(self, prefixes: Collection[str]) -> Mapping[str, Listed]:
         """The tags that begin with each of these."""
         for start in range(1, STARTS + 1):
@@ -85,8 +93,7 @@ class TagList:
             return dict.fromkeys(prefixes, Listed([], whole=True))
         page, seen = self._page(answer), {answer.url}
         following = self._next(answer)
-        if following is None and self._takes_n and len(page) == PAGE:
-            # Full, and no word of another one: a registry that pages without `Link` gives its default instead.
+        if following is None and self._is_cut(page, answer):
             answer = self._get(self._url())
             page, following = page + self._page(answer), self._next(answer)
         if following is None:
@@ -107,6 +114,11 @@ class TagList:
             size += _size(page)
             following = self._next(answer)
         return {prefix: Listed(list(dict.fromkeys(tags)), whole=not prefix) for prefix, tags in found.items()}
+
+    def _is_cut(self, page: Sequence[str], answer: Response) -> bool:
+        """Whether there may be more than this first page. One that is full, without a word of another one: a registry
+        that pages without `Link` gives its default instead when it is asked without `n`."""
+        return self._next(answer) is not None or (self._takes_n and len(page) == PAGE)
 
     def _first(self) -> Response:
         if self._takes_n:

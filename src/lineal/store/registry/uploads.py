@@ -42,7 +42,8 @@ class Uploads:
         tries = self._http.tries()
         while True:
             # Sending something small costs what asking would, and it is nearly always new.
-            if (tries.number > 1 or blob.size > _SMALL) and self._has_blob(blob.digest):
+            likely = blob.size > _SMALL and not blob.new
+            if (tries.number > 1 or likely) and self._has_blob(blob.digest):
                 return
             try:
                 answer = self._send(blob)

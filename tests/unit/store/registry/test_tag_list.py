@@ -182,6 +182,36 @@ def test_a_list_is_whole_where_one_request_gives_it(tags: New) -> None:
             assert (set(found.tags), found.whole) == (family(5, 7, 1_700_000_000_000), False)
 
 
+@pytest.mark.parametrize(
+    ("quirk", "whole"),
+    [
+        (Unpaged(crowd(3000)), True),
+        (Pages(crowd(500), most=1000), True),
+        (Pages(crowd(3000), most=1000), False),
+        (NoLink(crowd(1500), most=1000), False),
+    ],
+    ids=["all at once", "few tags", "pages", "pages without a link"],
+)
+def test_all_tags_by_one_request_or_none(tags: New, quirk: Quirk, whole: bool) -> None:
+    served = tags(quirk)
+    with served.open() as store:
+        found = store.whole_list()
+        assert len(served.lists) == 1
+        assert (None if found is None else set(found)) == (set(store.tags()) if whole else None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [(refusal(404, "NAME_UNKNOWN", "no such repository"), []), (Answer(404), None), (FORBIDDEN, None)],
+    ids=["no repository", "no lists", "not for you"],
+)
+def test_only_a_repository_that_is_not_there_has_no_tags(
+    tmp_path: Path, answer: Answer, found: list[str] | None
+) -> None:
+    with serve(lambda request: answer if request.kind == "tags" else Answer(404)) as host:
+        assert Registry(host, "team/app", environ=environ(tmp_path)).whole_list() == found
+
+
 @pytest.mark.parametrize("kind", [OffByOne, NotFound, Numbers, AnyLast])
 def test_a_registry_that_begins_elsewhere_is_asked_so_once(tags: New, kind: type[Pages]) -> None:
     served = tags(kind(crowd(300)))

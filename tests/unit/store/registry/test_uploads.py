@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -62,6 +63,22 @@ def test_a_blob_that_is_there_when_its_upload_begins_is_not_sent(fake: Start, op
     server = fake(lambda method, *_: (201, {}, b"") if method == "POST" else (200, {}, b""))
     open_registry(server.host).put_blob(BLOB)
     assert server.paths("PUT") == []
+
+
+@pytest.mark.parametrize(("new", "looks"), [(False, 1), (True, 0)])
+def test_only_what_may_be_there_is_looked_for_before_it_is_sent(
+    fake: Start, open_registry: Open, new: bool, looks: int
+) -> None:
+    server = fake(Uploading(202, (201, {}, b"")))
+    open_registry(server.host).put_blob(replace(Blob.of(bytes(1_000_000)), new=new))
+    assert len(server.paths("HEAD")) == looks
+    assert len(server.paths("PUT")) == 1
+
+
+def test_what_is_new_is_looked_for_when_its_upload_was_lost(fake: Start, open_registry: Open) -> None:
+    server = fake(Uploading(202, (503, {}, b""), (201, {}, b"")))
+    open_registry(server.host).put_blob(replace(BLOB, new=True))
+    assert len(server.paths("HEAD")) == 1
 
 
 @pytest.mark.parametrize("status", [200, 202])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -110,6 +112,18 @@ def test_a_blob_that_is_there_is_not_sent_again(store: Store) -> None:
     sent = store.traffic.bytes_sent
     store.put_blob(blob)
     assert store.traffic.bytes_sent == sent
+
+
+def test_nothing_holds_a_blob_that_was_sent(store: Store) -> None:
+    """A cache sends a gigabyte of them, and Python seldom looks for what holds itself."""
+    content = b"held" * 100_000
+    gc.disable()
+    try:
+        before = sys.getrefcount(content)
+        store.put_blob(Blob.of(content))
+        assert sys.getrefcount(content) == before
+    finally:
+        gc.enable()
 
 
 def test_traffic_counts_bodies_both_ways(store: Store) -> None:

@@ -102,14 +102,15 @@ class Transport:
 
         Raises `ConnectionFailed` when the connection fails at every try, `Unreachable` for what no retry can mend."""
 
+        # One that calls itself would hold the body until Python looks for such circles.
         def send() -> Response:
-            url = urljoin(f"{self._scheme}://{self.endpoint}/", where)
-            response, foreign = self._authorized(method, url, scopes, dict(headers or {}), body, seconds)
-            answer = self._finish(response, foreign, limit, stream)
-            if self._wants_tls(answer):
+            while True:
+                url = urljoin(f"{self._scheme}://{self.endpoint}/", where)
+                response, foreign = self._authorized(method, url, scopes, dict(headers or {}), body, seconds)
+                answer = self._finish(response, foreign, limit, stream)
+                if not self._wants_tls(answer):
+                    return answer
                 self._scheme = "https"
-                return send()
-            return answer
 
         return self._retried(send, self.host, tries)
 

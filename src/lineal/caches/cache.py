@@ -143,6 +143,8 @@ class Cache:
         except Broken as error:
             self._lose(str(error))
             raise
+        finally:
+            packs.rest()
         self.report.outcome = "restored"
         self.report.seconds = round(self.report.seconds + time.monotonic() - started, 3)
         self.report.bytes_pulled = packs.pulled

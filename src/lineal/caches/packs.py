@@ -17,12 +17,12 @@ from lineal.oci.image import read_blob
 from lineal.oci.types import Blob
 
 _T = TypeVar("_T")
-FULL = 16 << 20
-"""Bytes of a pack that goes out, before it is compressed: few requests, and little that is read in vain."""
-_AHEAD = 4
-"""Packs that are fetched or sent at a time ..."""
-_AT_HAND = 8
-"""... and that are kept unpacked, for files whose chunks are in several."""
+FULL = 8 << 20
+"""Bytes of a pack that goes out, before it is compressed: few requests, and little memory for those on their way."""
+_AHEAD, _AT_HAND = 4, 8
+"""Packs that are fetched at a time, and that are kept unpacked, for files whose chunks are in several."""
+_SENT = 3
+"""Packs that are compressed or sent at a time."""
 
 
 class Late(Broken):
@@ -54,7 +54,10 @@ class PackWriter:
         self._store, self._pool = store, pool
         self.deadline = deadline
         """The budget of what is done now."""
-        self._gathered = bytearray()
+        self._buffer = bytearray(FULL)
+        self._filled = 0
+        self._free: list[bytearray] = []
+        """Buffers for more: memory that is given back and taken again would fall into pieces."""
         self._sent: list[Future[Pack]] = []
         self.pushed = 0
         """Compressed bytes of the packs that were made."""
@@ -63,26 +66,31 @@ class PackWriter:
     def add(self, data: bytes | memoryview) -> tuple[int, int]:
         """The number of the pack, of those that this writer makes, and where the data begins in it. Raises as
         `packs`."""
-        if self._gathered and len(self._gathered) + len(data) > FULL:
+        if self._filled and self._filled + len(data) > FULL:
             self._send()
-        place = len(self._sent), len(self._gathered)
-        self._gathered += data
+        if len(data) > len(self._buffer):
+            # Of a snapshot whose chunks another version has made.
+            self._buffer = bytearray(len(data))
+        place = len(self._sent), self._filled
+        memoryview(self._buffer)[self._filled : self._filled + len(data)] = data
+        self._filled += len(data)
         return place
 
     def packs(self) -> list[Pack]:
         """All packs, once they are in the store. Raises `Late`, `Broken` for a store that does not take one, and
         `Interrupted`."""
-        if self._gathered:
+        if self._filled:
             self._send()
         return [self._arrived(one) for one in self._sent]
 
     def _send(self) -> None:
         self.deadline.left()
         # No more than a few are in memory.
-        if len(self._sent) >= _AHEAD:
-            self._arrived(self._sent[-_AHEAD])
-        data, self._gathered = self._gathered, bytearray()
-        self._sent.append(self._pool.submit(self._put, data))
+        if len(self._sent) >= _SENT:
+            self._arrived(self._sent[-_SENT])
+        self._sent.append(self._pool.submit(self._put, self._buffer, self._filled))
+        with self._guard:
+            self._buffer, self._filled = self._free.pop() if self._free else bytearray(FULL), 0
 
     def _arrived(self, sent: Future[Pack]) -> Pack:
         try:
@@ -92,16 +100,17 @@ class PackWriter:
         except LinealError as error:
             raise Broken(error.message.rstrip(".")) from error
 
-    def _put(self, data: bytearray) -> Pack:
-        blob = Blob.of(zstd.compress(data))
+    def _put(self, buffer: bytearray, size: int) -> Pack:
+        blob = Blob.of(zstd.compress(memoryview(buffer)[:size]))
         with self._guard:
+            self._free.append(buffer)
             self.pushed += blob.size
         self._store.put_blob(blob)
-        return Pack(blob.digest, blob.size, len(data))
+        return Pack(blob.digest, blob.size, size)
 
 
 class PackReader:
-    """Packs of a snapshot, unpacked; those that come next are fetched meanwhile."""
+    """Packs of a snapshot, unpacked; those that come next are fetched meanwhile. For several threads."""
 
     def __init__(self, store: Store, packs: Sequence[Pack], pool: Executor, deadline: Deadline) -> None:
         self._store, self._packs, self._pool = store, packs, pool
@@ -114,27 +123,36 @@ class PackReader:
 
     def begin(self) -> None:
         """Fetch the first ones."""
-        for number in range(min(_AHEAD, len(self._packs))):
-            self._ask(number)
+        with self._guard:
+            for number in range(min(_AHEAD, len(self._packs))):
+                self._asked(number)
+
+    def rest(self) -> None:
+        """Keep none in memory until one is asked for."""
+        with self._guard:
+            self._fetched.clear()
 
     def unpacked(self, number: int) -> bytes:
         """Raises `Broken`, also for a store that does not answer, and `Interrupted`."""
-        for ahead in range(number, min(number + _AHEAD, len(self._packs))):
-            self._ask(ahead)
-        self._fetched.move_to_end(number)
+        with self._guard:
+            wanted = self._asked(number)
+            for ahead in range(number + 1, min(number + _AHEAD, len(self._packs))):
+                self._asked(ahead)
         try:
-            return result_of(self._fetched[number], self.deadline)
+            return result_of(wanted, self.deadline)
         except Interrupted:
             raise
         except LinealError as error:
             raise Broken(f"a part of it cannot be read: {error.message.rstrip('.')}") from error
 
-    def _ask(self, number: int) -> None:
-        if number in self._fetched:
-            return
-        while len(self._fetched) >= _AT_HAND:
-            self._fetched.popitem(last=False)
-        self._fetched[number] = self._pool.submit(self._fetch, self._packs[number])
+    def _asked(self, number: int) -> Future[bytes]:
+        """One that is at hand, or is fetched from now on; the one that nobody asked for the longest time leaves."""
+        if number not in self._fetched:
+            while len(self._fetched) >= _AT_HAND:
+                self._fetched.popitem(last=False)
+            self._fetched[number] = self._pool.submit(self._fetch, self._packs[number])
+        self._fetched.move_to_end(number)
+        return self._fetched[number]
 
     def _fetch(self, pack: Pack) -> bytes:
         packed = read_blob(self._store, pack.digest, pack.size)

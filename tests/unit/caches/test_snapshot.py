@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lineal.caches import packs as packs_module
 from lineal.caches import snapshot as module
 from lineal.caches import zstd
 from lineal.caches.packs import Deadline, Late, PackReader, PackWriter
@@ -271,3 +272,30 @@ def test_nothing_is_lost_of_a_pack_that_was_late(bench: Bench) -> None:
     packs.deadline = Deadline(60)
     assert (first, packs.add(b"next")) == ((0, 0), (1, 0))
     assert [pack.unpacked for pack in packs.packs()] == [len(large), 4]
+
+
+def test_commands_that_begin_together_restore_from_the_same_packs(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A private cache is restored for each of them."""
+    monkeypatch.setattr(packs_module, "FULL", 1000)
+    found, _ = bench.write(tar_of_files({f"{number}": os.urandom(900) for number in range(300)}))
+    whole = b"".join(tar_of(found, bench.reader(found)))
+    reader = bench.reader(found)
+
+    def restore(_: int) -> bytes:
+        tar = b"".join(tar_of(found, reader))
+        reader.rest()
+        return tar
+
+    with ThreadPoolExecutor(6) as together:
+        assert set(together.map(restore, range(12))) == {whole}
+
+
+def test_packs_are_read_in_any_order(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packs_module, "FULL", 1000)
+    found, _ = bench.write(tar_of_files({f"{number}": os.urandom(900) for number in range(40)}))
+    numbers = [5, 20, 21, 22, 5, 30, 31, 5, *random.Random(1).choices(range(40), k=300)]
+    wanted = {number: bench.reader(found).unpacked(number) for number in range(40)}
+    reader = bench.reader(found)
+    assert [reader.unpacked(number) for number in numbers] == [wanted[number] for number in numbers]

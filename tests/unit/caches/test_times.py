@@ -137,3 +137,20 @@ def test_make_makes_what_has_changed_and_nothing_else(tmp_path: Path) -> None:
         said.append(work.run("make", "--silent").split("\n")[:-1])
     assert said == [["fetched", "made fetched", "made app"], ["made app"]]
     assert (work.cache / "app").read_text() == "fetched\ntwo"
+
+
+@pytest.mark.skipif(not (shutil.which("ccache") and shutil.which("cc")), reason="there is no ccache")
+def test_ccache_finds_what_it_has_compiled(tmp_path: Path) -> None:
+    """It compares contents, and the compiler's time, which is the image's."""
+    work = Workspace(tmp_path / "src", "cache")
+    own = {"CCACHE_DIR": str(work.cache), "CCACHE_TEMPDIR": str(tmp_path / "tmp")}
+    compiles = "ccache --zero-stats >&2; ccache cc -c app.c -o app.o; cc app.o -o app; ./app; ccache --print-stats"
+    source = '#include "app.h"\nint puts(const char *); int main() { puts(TEXT); }'
+    said = []
+    for text in ("one", "one", "two"):
+        work.copy(**{"app.h": f'#define TEXT "{text}"', "app.c": source})
+        first, *lines = work.run("sh", "-c", compiles, env=own).splitlines()
+        counts = {name: int(count) for name, _, count in (line.partition("\t") for line in lines) if count}
+        hits = counts["direct_cache_hit"] + counts["preprocessed_cache_hit"]
+        said.append((first, hits, counts["cache_miss"]))
+    assert said == [("one", 0, 1), ("one", 1, 0), ("two", 0, 1)]

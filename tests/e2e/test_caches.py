@@ -96,6 +96,18 @@ def test_commands_of_a_run_share_a_cache_as_they_say(runners: Runners, sharing: 
     assert runners.seen(ran) == {"shared": "12", "locked": "12", "private": ""}[sharing]
 
 
+def test_each_cache_of_a_run_is_kept(runner: Runners) -> None:
+    mounts = " ".join(f"--mount=type=cache,target=/c/{name}" for name in "abcdef")
+    for number in "12":
+        runner.commit(
+            number, f"RUN {mounts} cat /c/*/seen >/seen 2>/dev/null; for c in /c/*; do cat number >>$c/seen; done"
+        )
+        ran = runner.build()
+        assert [cache["kept"] for cache in caches(ran)] == ["published"] * 6
+    assert runner.seen(ran) == "111111"
+    assert len(snapshots(runner.project)) == 12
+
+
 @rarely_elsewhere
 def test_without_the_line_nothing_is_kept(runners: Runners) -> None:
     for number in "12":

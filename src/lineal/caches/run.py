@@ -75,8 +75,13 @@ class RunCaches:
 
     def publish(self) -> None:
         """Publish what changed, once all has ended well. What cannot be published is told, and no failure."""
-        for cache in list(self._caches.values()):
-            cache.publish()
+        # Not those of the packs, for which these wait.
+        together = Workers(min(len(self._caches), _WORKERS))
+        try:
+            for one in [together.submit(cache.publish) for cache in self._caches.values()]:
+                one.result()
+        finally:
+            together.stop()
 
     def reports(self, checksum: str) -> list[CacheReport]:
         """Of the caches of a stage."""

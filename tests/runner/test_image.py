@@ -111,8 +111,8 @@ for line in [len(wanted), *failed]:
     print(line)
 """
 """Imports whatever a module of Lineal imports, at its beginning or where it is used."""
-_ELSEWHERE = {"compression", "_typeshed"}
-"""Of Python 3.14, with `backports` in its place; and of type checkers."""
+_ELSEWHERE = {"compression", "_typeshed", "socks"}
+"""Of Python 3.14, with `backports` in its place; of type checkers; and for who installs PySocks."""
 
 
 def test_all_that_lineal_imports_is_there(image: Image) -> None:

@@ -40,6 +40,8 @@ class Monorepo:
         summary.write_text("")
         env = {"PATH": os.environ["PATH"], "HOME": str(self.folder / "home"), **GIT_ISOLATION, **NOWHERE}
         env |= {"PYTHONPATH": str(Path(__file__).parents[2]), "GITHUB_STEP_SUMMARY": str(summary)}
+        # What killed runs of other tests have left is not this one's work.
+        env["TMPDIR"] = str(self.folder / "home")
         argv = [sys.executable, "-m", "tests.tools.lines", str(lines), *args]
         options = ["--repo", self.store, "--report", str(report)]
         done = subprocess.run(

@@ -17,6 +17,8 @@ from tests.differential.cases import Case
 from tests.differential.image import Image, read
 
 PROGRAMS = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lineal-test" / "buildkit"
+# buildctl hands its own proxies to every RUN. It is read once: pytest changes its environment, and threads build.
+_ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
 _BUILDCTL = str(PROGRAMS / "buildctl")
 
 
@@ -59,9 +61,7 @@ class Buildkit:
         command += [f"--opt=target={image['target']}"] if "target" in image else []
         command += [f"--secret=id={secret['id']},env={secret['env']}" for secret in image.get("secrets", [])]
         command += [f"--output=type=oci,dest={out},tar=false,compression=uncompressed"]
-        # buildctl hands its own proxies to every RUN.
-        env = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-        done = subprocess.run(command, capture_output=True, env=env | case.expected.env, timeout=300)
+        done = subprocess.run(command, capture_output=True, env=_ENVIRONMENT | case.expected.env, timeout=300)
         if done.returncode:
             text = done.stderr.decode(errors="replace")
             # A daemon that is away has refused nothing.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
-from signal import SIGKILL, Signals
+from dataclasses import dataclass, field, replace
+from signal import SIGKILL, SIGTERM, Signals
 
 from lineal import process
 from lineal.deploy.helm import recovery
@@ -39,9 +39,11 @@ class Attempt:
         is lost, because another run may have begun, nothing is undone beside it. Raises `DeployFailed`,
         `BadConfiguration`, `Unreachable`, `Interrupted`."""
         start = time.monotonic()
-        answer = self._begin()
+        # Helm's own time included: a signal may come just after it has ended, or before it has begun.
         with process.noticed() as signals:
+            answer = self._begin(lambda: self._stop() or (SIGTERM if signals else None))
             signals += answer.signals
+            answer = replace(answer, signals=tuple(signals))
             unready = self._not_ready(start, signals) if answer.code == 0 else None
             error = unready or self._ended(answer, signals)
             if error is None:
@@ -53,11 +55,10 @@ class Attempt:
                 error.message = f"{error.message} {self.undone}".rstrip()
         raise error
 
-    def _begin(self) -> Answer:
+    def _begin(self, stop: process.Stop) -> Answer:
         return self.helm.upgrade(
-            self.release, self.hold.mark, self.output, self._stop, self.hold.doubtful, wait=self.wait,
-            create=self.create,
-        )  # fmt: skip
+            self.release, self.hold.mark, self.output, stop, self.hold.doubtful, wait=self.wait, create=self.create
+        )
 
     def _undo(self, *, deployed: bool) -> str:
         """Put back what this attempt did, although helm may call it `deployed`; a sentence about that."""

@@ -6,6 +6,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 
+from lineal import process
 from lineal.deploy.attempt import Attempt
 from lineal.deploy.helm import manifests, recovery
 from lineal.deploy.helm.client import Answer
@@ -27,12 +28,12 @@ class _Return(Attempt):
 
     number: int = 0
 
-    def _begin(self) -> Answer:
+    def _begin(self, stop: process.Stop) -> Answer:
         release = self.release
         flags = [*self.helm.rollback_flags(release, wait=self.wait), *release.place_flags]
         command = ["rollback", *flags, "--timeout", f"{round(release.timeout * 1000)}ms", "--", release.name]
         return self.helm.run(
-            [*command, str(self.number)], output=self.output, echo=True, stop=self._stop, pause=self.hold.doubtful,
+            [*command, str(self.number)], output=self.output, echo=True, stop=stop, pause=self.hold.doubtful,
             tethered=True,
         )  # fmt: skip
 

@@ -7,12 +7,13 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lineal.deploy.attempt import Attempt
 from lineal.deploy.helm import recovery
-from lineal.deploy.helm.client import Helm, common_flags
+from lineal.deploy.helm.client import Answer, Helm, common_flags
 from lineal.deploy.release import Chart, Release
 from lineal.errors import DeployFailed, Interrupted, Unreachable
 from tests.tools.kube import Cluster
@@ -122,6 +123,31 @@ def test_a_first_installation_that_fails_is_uninstalled(deploy: Deploy, cluster:
     with pytest.raises(DeployFailed, match=r"release shop in namespace ns failed: .*uninstalled"):
         deploy("one")
     assert cluster.releases() == {}
+
+
+@pytest.mark.parametrize("late", [True, False], ids=["after helm", "before helm"])
+def test_a_signal_beside_helm_is_noticed(
+    deploy: Deploy, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    """When nothing runs that it could be forwarded to."""
+    deploy("one")
+    upgrade, before = Helm.upgrade, signal.signal(signal.SIGTERM, lambda *_: pytest.fail("nobody noticed it"))
+
+    def signalled(self: Helm, *args: Any, **options: Any) -> Answer:
+        if not late:
+            signals(signal.SIGTERM)()
+        answer = upgrade(self, *args, **options)
+        if late:
+            signals(signal.SIGTERM)()
+        return answer
+
+    monkeypatch.setattr(Helm, "upgrade", signalled)
+    try:
+        with pytest.raises(Interrupted, match="nterrupted by SIGTERM"):
+            deploy("two")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert text_of(cluster) == ("two" if late else "one")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -134,11 +134,15 @@ def test_a_signal_beside_helm_is_noticed(
     upgrade, before = Helm.upgrade, signal.signal(signal.SIGTERM, lambda *_: pytest.fail("nobody noticed it"))
 
     def signalled(self: Helm, *args: Any, **options: Any) -> Answer:
-        if not late:
-            signals(signal.SIGTERM)()
-        answer = upgrade(self, *args, **options)
         if late:
+            answer = upgrade(self, *args, **options)
             signals(signal.SIGTERM)()
+            return answer
+        # However slow this process is to stop it, helm changes nothing until then.
+        cluster.hold = lambda of, path: of in ("PUT", "PATCH") and "/configmaps" in path
+        signals(signal.SIGTERM)()
+        answer = upgrade(self, *args, **options)
+        cluster.hold = once(())
         return answer
 
     monkeypatch.setattr(Helm, "upgrade", signalled)

@@ -6,6 +6,7 @@ import os
 import secrets
 import signal
 import sys
+import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,12 @@ settings.load_profile("tests")
 
 # Most servers and programs of the tests are written in Go. Processors are scarcer here than memory.
 os.environ.setdefault("GOGC", "400")
+
+# Folders of tests, and what `tempfile` makes here. Not for what is tested: each run of Lineal has an environment of
+# its own.
+if memory := servers.in_memory(8):
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", memory)
+    tempfile.tempdir = memory
 
 # A shell starts what runs in the background with Ctrl-C ignored, which every child would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)

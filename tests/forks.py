@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import pkgutil
+import select
 import signal
 import socket
 import subprocess
@@ -84,32 +85,41 @@ def _import_everything() -> None:
 
 
 def _next_order(orders: socket.socket) -> dict[str, Any]:
-    """Returns in a new process for each order, which is to become the run."""
+    """Returns in a new process for each order, which is to become the run. This one answers how it ended: a process
+    for that would take a fork more, which is the dearest of a short run."""
+    running: dict[int, tuple[int, int]] = {}
     while True:
+        ready, _, _ = select.select([orders.fileno(), *running], [], [])
+        for ended in running.keys() & set(ready):
+            _answer(ended, *running.pop(ended))
+        if orders.fileno() not in ready:
+            continue
         message, descriptors, _, _ = socket.recv_fds(orders, _LONGEST, 3)
         if not message:
             os._exit(0)
-        if os.fork() == 0:
+        answer, out, err = descriptors
+        child = os.fork()
+        if child == 0:
             break
-        for descriptor in descriptors:
-            os.close(descriptor)
-        with suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+        running[os.pidfd_open(child)] = child, answer
+        os.close(out)
+        os.close(err)
     orders.close()
-    answer, out, err = descriptors
-    child = os.fork()
-    if child:
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        os.write(answer, str(code).encode())
-        os._exit(0)
-    os.close(answer)
     os.dup2(out, 1)
     os.dup2(err, 2)
-    os.close(out)
-    os.close(err)
+    # Whoever waits for another run waits until nobody has its answer open.
+    for descriptor in (answer, out, err, *running, *(theirs for _, theirs in running.values())):
+        os.close(descriptor)
     order: dict[str, Any] = json.loads(message)
     return order
+
+
+def _answer(ended: int, child: int, answer: int) -> None:
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    with suppress(OSError):  # nobody waits any more
+        os.write(answer, str(code).encode())
+    os.close(ended)
+    os.close(answer)
 
 
 def _become(order: dict[str, Any]) -> None:

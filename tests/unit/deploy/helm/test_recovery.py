@@ -138,10 +138,14 @@ def test_a_signal_beside_helm_is_noticed(
             answer = upgrade(self, *args, **options)
             signals(signal.SIGTERM)()
             return answer
-        # However slow this process is to stop it, helm changes nothing until then.
+        # However slow this process is to stop it, helm changes nothing until then. If nobody stops it, it goes on in
+        # the end: the release would be put back all the same when helm gives up by itself.
         cluster.hold = lambda of, path: of in ("PUT", "PATCH") and "/configmaps" in path
+        unstopped = threading.Timer(60, cluster.release.set)
+        unstopped.start()
         signals(signal.SIGTERM)()
         answer = upgrade(self, *args, **options)
+        unstopped.cancel()
         cluster.hold = once(())
         return answer
 

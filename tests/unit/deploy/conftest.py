@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -36,9 +37,16 @@ def helms() -> Path:
     return binaries.directory()
 
 
+@functools.cache
+def version_of(helm: Path) -> str:
+    """Asked for once: helm takes long to start."""
+    return Helm.find({"LINEAL_HELM": str(helm), "PATH": os.environ["PATH"]}).version
+
+
 @pytest.fixture(params=["helm3", "helm4"])
 def helm(request: pytest.FixtureRequest, helms: Path, tmp_path: Path) -> Helm:
-    return Helm.find(environment(tmp_path / "home", helms / request.param))
+    path = helms / request.param
+    return Helm(str(path), version_of(path), environment(tmp_path / "home", path))
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from lineal.progress import Notes
 from tests.cluster.client import Refused
 from tests.cluster.fixtures import Cluster
 from tests.cluster.parts import nobody
+from tests.helms import helm4_sooner, sooner_after
 
 WORKER = Path(__file__).with_name("worker.py")
 ROOT = Path(__file__).parents[3]
@@ -103,7 +104,7 @@ STUCK = [
 ]
 
 
-@pytest.mark.parametrize(("pods", "why", "remedy"), STUCK)
+@pytest.mark.parametrize(("helm", "pods", "why", "remedy"), sooner_after(1, STUCK), indirect=["helm"])
 def test_a_workload_that_cannot_start_is_rolled_back_at_once(
     deploys: Deploys, kubernetes: Cluster, pods: str, why: str, remedy: str
 ) -> None:
@@ -138,12 +139,14 @@ def test_what_is_not_ready_in_time_is_named(deploys: Deploys, kubernetes: Cluste
     assert kubernetes.releases(deploys.namespace)[3] == "deployed"
 
 
+@helm4_sooner
 def test_a_pod_without_a_node_may_get_one_and_is_waited_for(deploys: Deploys) -> None:
     told = deploys.fails("pods=unscheduled", timeout=20.0)
     assert "was not ready within 20 s" in told
     assert "Unschedulable: 0/1 nodes are available" in told, deploys.said
 
 
+@helm4_sooner
 def test_a_used_up_quota(deploys: Deploys, kubernetes: Cluster) -> None:
     client, where = kubernetes.client, deploys.namespace
     client.create("namespaces", "", {"metadata": {"name": where}})
@@ -333,6 +336,7 @@ def test_an_uninstall_that_somebody_began_is_not_undone(
     assert kubernetes.releases(deploys.namespace) == before
 
 
+@helm4_sooner
 def test_who_lost_the_lease_undoes_nothing(deploys: Deploys, kubernetes: Cluster) -> None:
     deploys("text=one")
     client, lease = kubernetes.client, "lineal-release-shop"
@@ -369,6 +373,7 @@ def start(deploys: Deploys) -> Start:
     return run
 
 
+@helm4_sooner
 def test_several_deploys_of_a_release_go_one_after_the_other(
     start: Start, deploys: Deploys, kubernetes: Cluster
 ) -> None:
@@ -386,8 +391,10 @@ def unfinished(kubernetes: Cluster, namespace: str) -> bool:
     return bool(revisions) and revisions[max(revisions)].startswith("pending")
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("first", [True, False])
+CUT_OFF = [(first, how) for how in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT) for first in (True, False)]
+
+
+@pytest.mark.parametrize(("helm", "first", "number"), sooner_after(4, CUT_OFF), indirect=["helm"])
 def test_a_deploy_that_is_cut_off_is_put_in_order(
     start: Start, deploys: Deploys, kubernetes: Cluster, number: signal.Signals, first: bool
 ) -> None:
@@ -414,6 +421,7 @@ def test_a_deploy_that_is_cut_off_is_put_in_order(
     assert not unfinished(kubernetes, deploys.namespace)
 
 
+@helm4_sooner
 def test_a_signal_before_anything_is_changed_ends_the_run(
     start: Start, deploys: Deploys, kubernetes: Cluster, tmp_path: Path
 ) -> None:
@@ -435,6 +443,7 @@ def test_a_signal_before_anything_is_changed_ends_the_run(
     assert kubernetes.releases(deploys.namespace) == {1: "deployed"}
 
 
+@helm4_sooner
 def test_helm_dies_with_the_run_that_was_killed(start: Start, deploys: Deploys, kubernetes: Cluster) -> None:
     process = start("pods=never")
     while not unfinished(kubernetes, deploys.namespace):

@@ -34,7 +34,7 @@ def _of_files(ours: Mapping[str, Entry], theirs: Mapping[str, Entry]) -> Iterato
             yield where, f"is a {ours[path].type} of ours, BuildKit has none"
         elif path not in ours:
             yield where, f"is missing, BuildKit has a {theirs[path].type} {_text('mode', theirs[path].mode)}"
-        else:
+        elif ours[path] != theirs[path]:
             for name in _differing(ours[path], theirs[path]):
                 mine, other = getattr(ours[path], name), getattr(theirs[path], name)
                 yield where, f"{name} is {_text(name, mine)}, BuildKit's is {_text(name, other)}"

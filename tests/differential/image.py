@@ -88,19 +88,20 @@ def _remove(files: dict[str, Entry], path: str, below_only: bool = False) -> Non
 @lru_cache(maxsize=64)
 def members(layer: bytes) -> tuple[tuple[str, Entry], ...]:
     """The entries of a layer in order; the root is not one of the files."""
-    found = []
+    found, digest = [], hashlib.sha256(layer).hexdigest()
     with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
         for number, member in enumerate(tar):
             path = normal(member.name)
             if path:
-                found.append((path, _entry(tar, member, f"{hashlib.sha256(layer).hexdigest()}:{number}")))
+                found.append((path, _entry(tar, member, f"{digest}:{number}")))
     return tuple(found)
 
 
-def names(layer: bytes) -> list[str]:
+@lru_cache(maxsize=64)
+def names(layer: bytes) -> tuple[str, ...]:
     """The names as written."""
     with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
-        return [member.name for member in tar]
+        return tuple(member.name for member in tar)
 
 
 def normal(name: str) -> str:

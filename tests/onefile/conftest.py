@@ -58,3 +58,9 @@ def onefile(own_wheels: Path) -> Iterator[Path]:
         file = Path(folder) / "lineal"
         build("file", str(own_wheels), str(file))
         yield file
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first run unpacks it, and compiles its modules: for what does not ask how that goes."""
+    return tmp_path_factory.mktemp("home")

@@ -28,8 +28,8 @@ _TOGETHER = {
     "rollbacks": r"^tests/e2e/test_(rollback|manifests|handover_[a-z]+|drift_kinds|local)\.py",
     # One instance, of four services.
     "sigstore": r"^tests/sigstore/",
-    # Containers of the same names.
-    "act": r"^tests/act/",
+    # Containers of the same names, and the images of Lineal, which are made ready once.
+    "images": r"^tests/(act|runner)/",
     # One file, packed once.
     "onefile": r"^tests/onefile/",
     "gitlab": r"^tests/gitlab/",

@@ -1,11 +1,12 @@
 """Lineal's own images for tests, built by Lineal from the working tree's files: `ready()` gives one.
 
-What is built is kept below ~/.cache/lineal-test/image, in a store that Lineal itself fills: a later call takes a
-second or two, after a change in `src/` some seconds more. The first call needs root (debootstrap stands in for Docker
-Hub, which is not reachable everywhere), a Debian mirror and PyPI, and takes some two minutes."""
+What is built is kept below ~/.cache/lineal-test/image, in a store that Lineal itself fills: making it ready takes a
+second or two, after a change in `src/` some seconds more. The very first time needs root (debootstrap stands in for
+Docker Hub, which is not reachable everywhere), a Debian mirror and PyPI, and takes some two minutes."""
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -49,8 +50,10 @@ class Image:
     """The image's tag in `store`."""
 
 
+@functools.cache
 def ready(image: str = NAME, directory: Path | None = None) -> Image:
-    """An image of the working tree's files. Raises `Unavailable`. Several processes take turns."""
+    """An image of the working tree's files, made once in a process. Raises `Unavailable`. Several processes take
+    turns."""
     directory = directory or cache() / "image"
     directory.mkdir(parents=True, exist_ok=True)
     with FileLock(directory / "lock"):

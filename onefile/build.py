@@ -117,8 +117,8 @@ def _requirements(python: str, there: set[str]) -> Iterator[str]:
 # --- the file ---------------------------------------------------------------------------------------------------
 
 
-def pack(directory: Path, file: Path) -> None:
-    """Writes the file for the wheels that `fetch` left there."""
+def pack(directory: Path, file: Path, how: int = zipfile.ZIP_LZMA) -> None:
+    """Writes the file for the wheels that `fetch` left there; `how` it is compressed, which takes half a minute."""
     every = {**_files(directory / "any"), **_lineal()}
     targets = {path.name: every | _files(path) for path in sorted(directory.glob("cpython-*"))}
     archives = _archives(targets)
@@ -136,8 +136,8 @@ def pack(directory: Path, file: Path) -> None:
         with zipfile.ZipFile(out, "a") as archive:
             for name, data in {"__main__.py": begin.encode(), **packed}.items():
                 # Python itself finds where to begin in a module that is deflated.
-                how = zipfile.ZIP_DEFLATED if name.endswith(".py") else zipfile.ZIP_LZMA
-                archive.writestr(zipfile.ZipInfo(name, _DATE), data, how)
+                chosen = zipfile.ZIP_DEFLATED if name.endswith(".py") else how
+                archive.writestr(zipfile.ZipInfo(name, _DATE), data, chosen)
     file.chmod(0o755)
 
 

@@ -1,14 +1,16 @@
-"""The one file `lineal`, as a release makes it, for the Python of the tests: several would take a minute to pack."""
+"""The one file `lineal` for the Python of the tests: several would take a minute to pack."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.machinery
 import platform
+import runpy
 import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,17 +52,22 @@ def own_wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return wheels_of(TARGET, tmp_path_factory.mktemp("wheels") / "own")
 
 
-@pytest.fixture(scope="session")
-def onefile(own_wheels: Path) -> Iterator[Path]:
+@pytest.fixture(scope="session", params=["quick", pytest.param("released", marks=pytest.mark.long)])
+def onefile(request: pytest.FixtureRequest, own_wheels: Path) -> Iterator[Path]:
+    """As a release makes it, and with a compression that takes a second."""
     # Other users may not look into pytest's own directories.
     with tempfile.TemporaryDirectory(prefix="lineal-onefile-") as folder:
         Path(folder).chmod(0o755)
         file = Path(folder) / "lineal"
-        build("file", str(own_wheels), str(file))
+        if request.param == "quick":
+            runpy.run_path(str(ROOT / "onefile/build.py"))["pack"](own_wheels, file, zipfile.ZIP_DEFLATED)
+        else:
+            build("file", str(own_wheels), str(file))
         yield file
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(onefile: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the first run unpacks it, and compiles its modules: for what does not ask how that goes."""
+    del onefile  # each has one
     return tmp_path_factory.mktemp("home")

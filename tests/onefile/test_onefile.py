@@ -27,6 +27,7 @@ def run(file: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("onefile", ["released"], indirect=True)
 def test_another_build_gives_the_same_bytes(own_wheels: Path, onefile: Path, tmp_path: Path) -> None:
     for folder in sorted(own_wheels.iterdir()):
         # Found in another order, and of another day.

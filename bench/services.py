@@ -59,7 +59,7 @@ SERVICES = Shape(
             _change_one,
             with_engine=False,
             most_parent_layers=0,
-            why="two stages are published one after the other, and each waits for four or five round trips",
+            why="two stages are published one after the other: five round trips, and three more",
         ),
     ],
     targets=_NAMES,

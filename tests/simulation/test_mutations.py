@@ -70,9 +70,9 @@ def with_the_local_clock(patch: pytest.MonkeyPatch) -> None:
 def with_the_anchor_first(patch: pytest.MonkeyPatch) -> None:
     real = Publisher._claim
 
-    def claim(self: Any, checksum: str, made: Callable[[int], lookup.Candidate]) -> publish.Publication:
+    def claim(self: Any, checksum: str, made: Callable[[int], lookup.Candidate], begun: Any) -> publish.Publication:
         self._store.try_tag(made(self._store.now()).index, checksum)
-        return real(self, checksum, made)
+        return real(self, checksum, made, begun)
 
     patch.setattr(Publisher, "_claim", claim)
 

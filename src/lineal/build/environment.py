@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from lineal.assemble.filesystem import Filesystem
 from lineal.build.proxies import JobProxies
 from lineal.config.giterminism import Giterminism
-from lineal.engine import Engine, RunOptions
+from lineal.engine import Engines, RunOptions
 from lineal.oci import Store
 from lineal.oci.types import Image
 from lineal.progress import QUIET, Notes
@@ -49,7 +49,7 @@ class BuildEnvironment:
     store: Store
     base_store: Callable[[str], tuple[Store, str]]
     """External reference -> the store it is in and the tag or digest there."""
-    engine: Engine
+    engine: Engines
     secrets: Secrets
     proxies: JobProxies
     project: str

@@ -39,13 +39,16 @@ class Preparations:
         self._environment = environment
         self._wanted = {stage.checksum: stage for stage in _grounds(needed)}
         self._made = {stage.checksum for stage in needed}
+        self._platforms = {stage.platform for stage in needed if isinstance(stage.op, RunInstruction)}
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="prepare")
         self._begun: list[Future[None]] = []
         self._closed = False
         self._lock = threading.Lock()
 
     def begin(self, read: Callable[[Stage], Image]) -> None:
-        """With the stages that are published already; `read` gives their images."""
+        """With the engines, and the stages that are published already; `read` gives their images meanwhile."""
+        for platform in self._platforms:
+            self._do(partial(self._environment.engine.expect, platform))
         for stage in self._wanted.values():
             if stage.checksum not in self._made:
                 self._submit(stage, partial(read, stage), self._environment.store)
@@ -60,13 +63,19 @@ class Preparations:
         """None at the end of the build."""
 
         def prepare() -> None:
+            self._environment.engine.prepare(read(), store, stage.platform, self._environment.workspace)
+
+        return self._do(prepare)
+
+    def _do(self, favour: Callable[[], None]) -> Future[None] | None:
+        def do() -> None:
             with suppress(LinealError):
-                self._environment.engine.prepare(read(), store, stage.platform, self._environment.workspace)
+                favour()
 
         with self._lock:
             if self._closed:
                 return None
-            begun = self._pool.submit(prepare)
+            begun = self._pool.submit(do)
             self._begun.append(begun)
             return begun
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from lineal import __version__
 from lineal.build.making import making_of
 from lineal.build.preparations import Prepare, not_prepared
+from lineal.dockerfile.copy import CopyInstruction
 from lineal.dockerfile.stage import Stage
 from lineal.errors import MissingContent
 from lineal.oci.image import image_in, read_image
@@ -88,6 +89,10 @@ class StageMaker:
         self._ready: dict[str, StageImage] = {}
         self._ready_locks: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
+        self._made: dict[str, Work] = {}
+        """What waits to be published, by checksum."""
+        self._claims: dict[str, Candidate] = {}
+        """What this run publishes, when nobody was before it."""
 
     def candidate(self, stage: Stage) -> Candidate | None:
         return candidate_of(stage, self._found)
@@ -143,6 +148,7 @@ class StageMaker:
             return work.local.get(one.checksum) or self._load(one)
 
         with work.timed():
+            self._store.expect_blobs(_blobs_soon(stage))
             inputs = StageInputs(
                 parent=at_hand(stage.parent) if stage.parent else None,
                 sources={key: at_hand(source) for key, source in stage.sources.items()},
@@ -152,18 +158,39 @@ class StageMaker:
             )
             work.built, work.ready = build(stage, inputs, self._environment, told, self.prepare)
             self._store.send(work.built.image)
+        self._made[stage.checksum] = work
 
     def publish(self, work: Work) -> Publication:
         """Publish one stage, when all that it is made of is."""
         assert work.built is not None and work.ready is not None
+        self._made.pop(work.stage.checksum, None)
         with work.timed():
-            used = [*self._dependencies(work.stage), *work.used]
-            making = making_of(work.stage, used, self._environment.builder)
-            publication = self._publisher.publish(replace(work.built, making=making), self._record(work))
+            publication = self._publisher.publish(
+                *self._publishable(work, self.candidate), lambda claim: self._foresee(work.stage, claim)
+            )
             candidate, image = publication.candidate, work.ready.image
             same = image_digest(candidate.index) == image.manifest.digest
             work.ready = replace(work.ready, reference=self._reference(candidate, image)) if same else None
             return publication
+
+    def _foresee(self, stage: Stage, claim: Candidate) -> None:
+        """What is made of a stage, and can be published as soon as this claim to it counts."""
+        self._claims[stage.checksum] = claim
+
+        def candidate(one: Stage) -> Candidate | None:
+            return self.candidate(one) or self._claims.get(one.checksum)
+
+        for work in list(self._made.values()):
+            below = work.stage.dependencies()
+            if any(one.checksum == stage.checksum for one in below) and all(candidate(one) for one in below):
+                self._publisher.foresee(*self._publishable(work, candidate))
+
+    def _publishable(self, work: Work, candidate: Callable[[Stage], Candidate | None]) -> tuple[Built, Record]:
+        """What is published of it when these candidates count."""
+        assert work.built is not None
+        used = [*_dependencies(work.stage, candidate), *work.used]
+        making = making_of(work.stage, used, self._environment.builder)
+        return replace(work.built, making=making), self._record(work, candidate)
 
     def blame(self, stage: Stage, error: MissingContent) -> BaseException:
         """The published stages that lack a missing blob: all of a chain whose images name it."""
@@ -212,24 +239,14 @@ class StageMaker:
             return image_in(self._store, candidate.image, platform)
         return read_image(self._store, image_digest(candidate.index), platform)
 
-    def _dependencies(self, stage: Stage) -> list[Dependency]:
-        """The published stages that one is made of, for its statement."""
-        parents = [("parent", stage.parent)] if stage.parent else []
-        copied = [("from", source) for source in stage.sources.values()]
-        needed = [("needs", need) for need in stage.needs.values()]
-        return [
-            stage_dependency(name, image_digest(candidate.index), one.checksum, candidate.tag)
-            for name, one in [*parents, *copied, *needed] if (candidate := self.candidate(one)) is not None
-        ]  # fmt: skip
-
     def _reference(self, candidate: Candidate, image: Image) -> str:
         """What other images see of this one, when they need it."""
         finished = self._environment.finished(candidate, image)
         return finished or candidate.reference(self._store.address)
 
-    def _record(self, work: Work) -> Record:
+    def _record(self, work: Work, candidate: Callable[[Stage], Candidate | None]) -> Record:
         stage = work.stage
-        below = [candidate.record for one in stage.dependencies() if (candidate := self.candidate(one)) is not None]
+        below = [found.record for one in stage.dependencies() if (found := candidate(one)) is not None]
         return Record(
             checksum=stage.checksum,
             commits=self._provenance.commits,
@@ -242,6 +259,24 @@ class StageMaker:
             beside=frozenset().union(*(record.beside for record in below)),
             durations=durations_of(stage, max(round(work.seconds * 1000), 1), self._found),
         )
+
+
+def _dependencies(stage: Stage, candidate: Callable[[Stage], Candidate | None]) -> list[Dependency]:
+    """The published stages that one is made of, for its statement."""
+    parents = [("parent", stage.parent)] if stage.parent else []
+    copied = [("from", source) for source in stage.sources.values()]
+    needed = [("needs", need) for need in stage.needs.values()]
+    return [
+        stage_dependency(name, image_digest(found.index), one.checksum, found.tag)
+        for name, one in [*parents, *copied, *needed] if (found := candidate(one)) is not None
+    ]  # fmt: skip
+
+
+def _blobs_soon(stage: Stage) -> int:
+    """The blobs of a stage that is made at once: its layer and its config."""
+    if isinstance(stage.op, CopyInstruction):
+        return 2
+    return 1 if stage.op is None else 0
 
 
 class StageGone(Exception):

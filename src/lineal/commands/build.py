@@ -31,16 +31,28 @@ def build(session: Session, names: Sequence[str]) -> None:
         _note_names(session)
         export = Export(session, names)
         export.prepare()
-        session.reach_store()
+        session.reach_store(names)
         # While its connection is opened, Python reads the modules that come to what is asked of it.
         from lineal.commands.plan import plan_images, unbuilt
 
-        plan = plan_images(session, names)
+        plan = plan_images(session, names, missed=lambda: _expect_work(session))
         told.result = unbuilt(session, plan)
         told.result = build_images(session, plan, told.keep)
         told.result = replace(told.result, configs=_configs(session, told.result))
         export.write(told.result)
     show(references(told.result, names), sys.stderr if export.takes_stdout else sys.stdout)
+
+
+def _expect_work(session: Session) -> None:
+    """What making stages needs, while the store is asked: git's answers, and modules that Python reads."""
+    import lineal.build.scheduler
+    import lineal.build.stage_builder
+    import lineal.commands.environment
+    import lineal.store.outgoing
+    import lineal.store.registry.manifest_uploads
+    import lineal.store.registry.uploads  # noqa: F401
+
+    _ = session.web_address
 
 
 def _note_names(session: Session) -> None:

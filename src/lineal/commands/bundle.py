@@ -17,7 +17,6 @@ from lineal.deploy.bundle.publish import beside, put_beside
 from lineal.deploy.bundle.vouched import vouched, vouchers_of
 from lineal.deploy.inputs import ReleaseInputs
 from lineal.errors import BadConfiguration
-from lineal.git.remote import web_address
 from lineal.report.model import ImageReport
 from lineal.session.session import Session
 from lineal.session.signing import signing_alone
@@ -38,7 +37,7 @@ def publish(session: Session) -> None:
         told.result = Finishing.of(session, unbuilt(session, plan_images(session, release=inputs)))
         made = publishing.make(session, inputs, told.result)
         made = vouched(session.trust.marks, made, session.signing.signers)
-        reference = publishing.put(session, made, web_address(session.checkout))
+        reference = publishing.put(session, made, session.web_address)
         if session.trust.policy is not None and not session.trust.vouches:
             session.progress.warn(
                 "`trust` believes signatures, and this run has no key or identity: whoever installs this bundle with "

@@ -81,13 +81,12 @@ def environment_of(
 def builder_of(session: Session) -> Builder:
     """This run, as statements name it."""
     from lineal.ci.provider import provider_of
-    from lineal.git.remote import web_address
     from lineal.store.statement import LOCAL, Builder
 
     pipeline, run = provider_of(session.settings.environ).builder()
     return Builder(
         pipeline or LOCAL, run, session.context.pull_request, session.trust.repository,
-        web_address(session.checkout) or "",
+        session.web_address,
     )  # fmt: skip
 
 

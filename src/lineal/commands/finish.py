@@ -193,7 +193,7 @@ class Finishing:
         from lineal.publish.finished_image import finished_image, labels_of
         from lineal.publish.platform_index import Part, finished
 
-        wanted, page = self._wanted[name].annotations, self._page
+        wanted, page = self._wanted[name].annotations, self._session.web_address
         labels = [labels_of(stage) for stage, _, _ in parts.values()]
         vouched = self._session.lookup.vouched
         made = {
@@ -210,12 +210,6 @@ class Finishing:
         from lineal.commands.statements import attach
 
         attach(self._session, place, result)
-
-    @cached_property
-    def _page(self) -> str | None:
-        from lineal.git.remote import web_address
-
-        return web_address(self._session.checkout)
 
     def _stage_image(self, candidate: Candidate) -> Manifest:
         store, digest = self._session.store, image_digest(candidate.index)

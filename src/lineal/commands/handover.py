@@ -15,7 +15,6 @@ from lineal.deploy.values import GLOBAL, image_values, put_values
 from lineal.errors import BadConfiguration
 from lineal.git.cache import cache_directory
 from lineal.git.login import SIGNING_KEY, parse_address, signing
-from lineal.git.remote import web_address
 from lineal.git.succession import is_overtaken
 from lineal.git.target_branch import Committed, TargetBranch, check_branch, check_path
 from lineal.report.model import HandoverReport
@@ -129,5 +128,5 @@ class Handover:
         session = self._session
         env: Setting[str] = session.settings.env
         images = {name: image.image for name, image in image_values(result).items()}
-        source = web_address(session.checkout) or ""
+        source = session.web_address
         return message(self._stamp, env.value, source, run_name(session.settings.environ), images)

@@ -26,7 +26,7 @@ from lineal.errors import BadConfiguration, LinealError
 from lineal.report.stage_graph import planned
 from lineal.session.session import Session
 from lineal.stages.beside import beside
-from lineal.stages.plan import BuildPlan, resolve
+from lineal.stages.plan import BuildPlan, expect, resolve
 
 if TYPE_CHECKING:
     from lineal.deploy.inputs import CommitInputs, ReleaseInputs
@@ -60,13 +60,15 @@ def plan(session: Session, names: Sequence[str], format: str) -> bool:
 
 
 def plan_images(
-    session: Session, names: Sequence[str] = (), release: CommitInputs | None = None, *, complete: bool = True
-) -> BuildPlan:
+    session: Session, names: Sequence[str] = (), release: CommitInputs | None = None, *, complete: bool = True,
+    missed: Callable[[], None] = lambda: None,
+) -> BuildPlan:  # fmt: skip
     """Ask the store for the images of these names (all by default); each new stage says which change made it new.
 
-    `release` is what else the command reads of the commit. Raises `LinealError`, also for uncommitted changes and,
+    `release` is what else the command reads of the commit; `missed` is called while the store is asked, when there is
+    something to build. Raises `LinealError`, also for uncommitted changes and,
     unless the plan need not be `complete`, for artifacts that are not there."""
-    session.reach_store()
+    session.reach_store(names)
     graphs = _read_images(session, names, release)
     if complete:
         graphs.require_artifacts(session.platforms)
@@ -81,6 +83,7 @@ def plan_images(
 
     def explain() -> None:
         reasons.update(_reasons(session, graphs.images))
+        missed()
 
     found = resolved(session, graphs.images, session.platforms, sboms, explain)
     for note in session.history.notes:
@@ -130,7 +133,7 @@ def _read_images(session: Session, names: Sequence[str], release: CommitInputs |
         artifacts=session.artifacts,
     )  # fmt: skip
     # Git is asked for what is uncommitted meanwhile.
-    session.lookup.expect(stage.checksum for stage in ends(graphs.images) if not stage.unknown)
+    expect(ends(graphs.images), session.lookup)
     if not session.settings.dev.value:
         files, folders = (release.files, release.folders) if release else ([], [])
         read = {FILE, GITERMINISM_FILE, *graphs.files, *files}

@@ -219,3 +219,10 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """End what still goes on in the background, when no `run` does."""
+
+
+class Engines(Engine, Protocol):
+    """One for each platform, which is found and made when it is first needed."""
+
+    def expect(self, platform: str) -> None:
+        """A command for this platform comes soon. What fails here fails again in `run`."""

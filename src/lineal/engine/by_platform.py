@@ -31,7 +31,7 @@ class OneEngine(Engine, Protocol):
 
 
 class EnginesByPlatform:
-    """An `Engine`. Each of its engines is found and made when the first `RUN` needs it."""
+    """`Engines`. Each of them is found and made when the first `RUN` needs it."""
 
     def __init__(
         self, table: EngineTable, make: Callable[[Named], OneEngine], note: Callable[[str], None], *,
@@ -43,6 +43,10 @@ class EnginesByPlatform:
         self._several = several or len(self._engines) > 1
         self._lock = threading.Lock()
         self._chosen: dict[str, OneEngine] = {}
+
+    def expect(self, platform: str) -> None:
+        """Have an engine found and made."""
+        self._for(normal(platform))
 
     def prepare(self, parent: Image, store: Store, platform: str, workspace: Path) -> None:
         self._for(normal(platform)).prepare(parent, store, platform, workspace)

@@ -62,6 +62,10 @@ class Store(Protocol):
         """Expect `put_image` of this image, whose layers were put."""
         return
 
+    def await_blobs(self, image: Image) -> None:  # noqa: ARG002 (most stores have nothing on its way)
+        """Until the layers and the config of an image are there, as far as they are on their way."""
+        return
+
     def put_image(self, image: Image) -> None:
         """Store an image's config and manifest under their digests, once its layers are there."""
         self.put_blob(Blob.of(image.config))
@@ -111,6 +115,10 @@ class Store(Protocol):
 
     def blob(self, digest: str) -> Iterator[bytes]:
         """The content in chunks, its digest verified at the end. Raises `MissingContent` when absent."""
+
+    def expect_blobs(self, count: int) -> None:  # noqa: ARG002 (most stores need no preparation)
+        """So many calls of `put_blob` come within moments."""
+        return
 
     def put_blob(self, blob: Blob) -> None:
         """Upload unless it is there already (HEAD first, but for what is new or small)."""

@@ -73,6 +73,8 @@ class Session:
         self.stopped = threading.Event()
         """Set when building ends early: whoever waits for something gives up."""
         self._closing, self._at_last = ExitStack(), ExitStack()
+        self._connections = 1
+        """To the store, that are opened at once."""
         self._opening: threading.Thread | None = None
         self._opened: Commit | None = None
 
@@ -154,6 +156,13 @@ class Session:
         repository = working_tree(self.checkout, self.workspace / "dev")
         self._closing.callback(repository.close)
         return repository
+
+    @cached_property
+    def web_address(self) -> str:
+        """Where people find the repository; empty when that is nowhere."""
+        from lineal.git.remote import web_address
+
+        return web_address(self.checkout) or ""
 
     @cached_property
     def context(self) -> Context:
@@ -277,11 +286,12 @@ class Session:
             default, source = f"{LAYOUT}{cache}", "default outside CI"
         return StoreSettings.of(self.settings, self.loaded, Setting(default, Origin(source)))
 
-    def reach_store(self) -> None:
-        """Open the store; its connection is made beside what the caller does next. What is wrong in the policy and in
-        `publish` is told first. Raises `LinealError`."""
+    def reach_store(self, names: Sequence[str] = ()) -> None:
+        """Open the store; connections to ask for these images (all by default) are made beside what the caller does
+        next. What is wrong in the policy and in `publish` is told first. Raises `LinealError`."""
         self.check_policy()
         _ = self.publications
+        self._connections = len(names or self.loaded.project.images)
         _ = self.store
 
     @cached_property
@@ -289,7 +299,7 @@ class Session:
         """The store; for a run that may not write, one that keeps in private what the run builds."""
         store = self._own_stores.store(self.store_settings.repo.value)
         self._closing.callback(store.close)
-        connect(store)
+        connect(store, self._connections)
         if self.context.may_write:
             return store
         from lineal.store.layout import Layout

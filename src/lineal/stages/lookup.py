@@ -6,7 +6,7 @@ import enum
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from dataclasses import field, replace
 
 from lineal.clock import Time
@@ -151,30 +151,48 @@ class Lookup:
         """Whether there are stages that the run does not believe."""
         return self._judge.strict
 
-    def expect(self, checksums: Iterable[str], *, read: bool = False) -> None:
+    def expect(
+        self, checksums: Iterable[str], *, read: bool = False, below: Callable[[str], Iterable[str]] = lambda _: ()
+    ) -> None:
         """Begin to ask for the anchors of what `find` will be called for, beside what the caller does until then.
-        `read`: their images are going to be read."""
+        `read`: their images are going to be read. `below` gives what is asked for as soon as a checksum misses."""
         asked = [(tag, checksum) for checksum in checksums for tag in self.lane.anchors(checksum)]
-        self._expected = {pair: Future() for pair in asked}
-        left = deque(self._expected.items())
+        left = deque((pair, Future[Candidate | Miss]()) for pair in asked if pair not in self._expected)
+        self._expected |= left
         # Not in the pool: its threads keep a run from ending that is refused meanwhile.
         for _ in range(min(len(left), _WORKERS)):
-            threading.Thread(target=self._answer, args=(left, read), name="expect", daemon=True).start()
+            threading.Thread(target=self._answer, args=(left, read, below), name="expect", daemon=True).start()
 
-    def _answer(self, left: deque[tuple[tuple[str, str], Future[Candidate | Miss]]], read: bool) -> None:
+    def forget(self) -> None:
+        """What is expected still and was not asked for is not to answer later."""
+        self._expected.clear()
+
+    def _answer(
+        self, left: deque[tuple[tuple[str, str], Future[Candidate | Miss]]], read: bool,
+        below: Callable[[str], Iterable[str]],
+    ) -> None:  # fmt: skip
         while left:
             try:
                 pair, answer = left.popleft()
             except IndexError:
                 return
             try:
-                answer.set_result(self._candidate(*pair, read=read))
+                found = self._candidate(*pair, read=read)
+                if self._is_missing(found):
+                    # Before anybody hears of the miss, and asks by itself.
+                    self.expect(below(pair[1]), read=True)
+                answer.set_result(found)
             except BaseException as error:  # noqa: BLE001 (it is for who asks)
                 answer.set_exception(error)
 
-    def find(self, checksums: Sequence[str]) -> dict[str, Resolution]:
-        """The selected candidate of each checksum; behind hidden anchors by one list of tags for the whole run."""
-        return self._find(checksums, self._listing)
+    def _is_missing(self, found: Candidate | Miss) -> bool:
+        """Whether the answer of one anchor tells that there is no such stage."""
+        return found is Miss.NEVER and not self.lane.others
+
+    def find(self, checksums: Sequence[str], missed: Callable[[], object] = lambda: None) -> dict[str, Resolution]:
+        """The selected candidate of each checksum; behind hidden anchors by one list of tags for the whole run.
+        `missed` is called as soon as one of them misses, beside what is still asked."""
+        return self._find(checksums, self._listing, missed)
 
     def absent(self, checksums: Iterable[str]) -> dict[str, Resolution] | None:
         """Those of many that are not published, where one list of all tags tells it."""
@@ -185,7 +203,9 @@ class Lookup:
         return {checksum: Resolution(None, _NEW) for checksum in checksums if checksum not in begun}
 
     def find_now(self, checksum: str) -> Resolution:
-        """The same for one checksum, by a list of tags of this moment."""
+        """The same for one checksum, asked for now, by a list of tags of this moment."""
+        for tag in self.lane.anchors(checksum):
+            self._expected.pop((tag, checksum), None)
         return self._find([checksum], lambda: self.store.tags(checksum))[checksum]
 
     def look(self, checksum: str, tag: str, *, anew: bool = False) -> Look:
@@ -248,9 +268,13 @@ class Lookup:
             self._tags = self.store.tags()
         return self._tags
 
-    def _find(self, checksums: Sequence[str], tags: Callable[[], list[str]]) -> dict[str, Resolution]:
+    def _find(
+        self, checksums: Sequence[str], tags: Callable[[], list[str]], missed: Callable[[], object] = lambda: None
+    ) -> dict[str, Resolution]:
         asked = [(tag, checksum) for checksum in checksums for tag in self.lane.anchors(checksum)]
         answers = {pair: self._asked(*pair) for pair in asked}
+        if any(self._is_missing(answer.result()) for answer in as_completed(answers.values())):
+            missed()
         said = {pair: answer.result() for pair, answer in answers.items()}
         found = {pair: anchor for pair, anchor in said.items() if isinstance(anchor, Candidate)}
         verdicts = dict(zip(found, self.verdicts(list(found.values())), strict=True))

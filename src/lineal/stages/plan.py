@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field, replace
+from functools import cache
+from threading import Lock
 from types import MappingProxyType
 
 from lineal.context.awaited import shown
@@ -61,6 +63,27 @@ class BuildPlan:
         return replace(self, resolutions={**self.resolutions, **better})
 
 
+def expect(last: Iterable[Stage], lookup: Lookup) -> None:
+    """Begin to ask for the last stages of images before `resolve` does; of the first that miss, for what they are
+    made of as well, as far as these are few."""
+    ends = {stage.checksum: stage for stage in last if not stage.unknown}
+    asked: set[str] = set()
+    guard = Lock()
+
+    def below(checksum: str) -> list[str]:
+        with guard:
+            found = [
+                stage.checksum for stage in closure([ends[checksum]])
+                if not stage.unknown and stage.checksum not in asked | ends.keys()
+            ]  # fmt: skip
+            if len(asked) + len(found) > _FEW:
+                return []
+            asked.update(found)
+            return found
+
+    lookup.expect(ends, below=below)
+
+
 Recall = Callable[[Sequence[str]], Mapping[str, Resolution]]
 """Finds of these checksums those that an earlier run has believed in another way than by who published them."""
 
@@ -71,24 +94,26 @@ def resolve(
     meanwhile: Callable[[], None] = lambda: None,
 ) -> BuildPlan:  # fmt: skip
     """Ask for the last stages of every image and SBOM; for those of these `platforms` that miss, ask for what they
-    are made of, and call `meanwhile`. Nothing is known of a stage whose artifacts are not there."""
+    are made of, and call `meanwhile` once. Nothing is known of a stage whose artifacts are not there."""
     last = {stage.checksum: stage for stage in [*ends(images), *ends(sboms)]}
     unknown = {
         stage.checksum: Resolution(None, f"unknown until built: {', '.join(map(shown, stage.unknown))}")
         for stage in closure(list(last.values())) if stage.unknown
     }  # fmt: skip
-    found = lookup.find([checksum for checksum in last if checksum not in unknown]) | unknown
+    missed = cache(meanwhile)
+    found = lookup.find([checksum for checksum in last if checksum not in unknown], missed) | unknown
     wanted = {stage.checksum: stage for stage in [*ends(images, platforms), *ends(sboms, platforms)]}
     if recall is not None:
         found |= recall([checksum for checksum, stage in wanted.items() if candidate_of(stage, found) is None])
     missing = [stage for stage in wanted.values() if candidate_of(stage, found) is None]
     if missing:
-        found |= _found_below(missing, found, lookup, meanwhile)
+        found |= _found_below(missing, found, lookup, missed)
+    lookup.forget()
     return BuildPlan(images, found, tuple(needed(missing, found)), platforms, sboms)
 
 
 def _found_below(
-    missing: Sequence[Stage], known: Mapping[str, Resolution], lookup: Lookup, meanwhile: Callable[[], None]
+    missing: Sequence[Stage], known: Mapping[str, Resolution], lookup: Lookup, meanwhile: Callable[[], object]
 ) -> dict[str, Resolution]:
     """What the store has of that which missing stages are made of. Few are asked for at once; of many a list tells
     which are not there, and the first that are there are enough, unless history hides one of them."""

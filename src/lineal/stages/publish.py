@@ -12,15 +12,16 @@ import os
 import socket
 import zlib
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal
 
 from lineal.errors import MissingContent, Unreachable
-from lineal.lock import Lock
+from lineal.lock import Lock, NoLock
 from lineal.oci import Conflict, Store
 from lineal.oci.types import Blob, Image, Manifest
-from lineal.stages.lookup import GRACE, Candidate, Lookup, Publications
+from lineal.stages.lookup import GRACE, Candidate, Look, Lookup, Publications
 from lineal.stages.visibility import DEV_PREFIX
 from lineal.store.record import NOTHING, Record, Sign, constants, record_documents, stage_index
 from lineal.store.statement import Making
@@ -80,37 +81,64 @@ class Publisher:
         self._late = 0
         self._there: set[str] = set()
         """Digests of blobs that every record needs, and the store has."""
+        self._foreseen: dict[str, Future[None]] = {}
+        """Records that were put before their turn, by digest."""
 
-    def publish(self, built: Built, record: Record) -> Publication:
-        """Publish, or adopt the publication of another run. The publisher sets `record.created`."""
+    def foresee(self, built: Built, record: Record) -> None:
+        """Begin to put the record of a stage that `publish` is called for as soon as what it is made of counts. No
+        tag leads to it, so it harms nobody when another run's publication counts."""
+        if self._sign is None:  # a signed one says when it was signed
+            blobs, manifest = self._documents(built, record)
+            if all(blob.digest in self._there for blob in blobs):
+                self._foreseen[manifest.digest] = self._lookup.pool.submit(self._put_record, blobs, manifest)
+
+    def publish(
+        self, built: Built, record: Record, claimed: Callable[[Candidate], None] = lambda _: None
+    ) -> Publication:
+        """Publish, or adopt the publication of another run. The publisher sets `record.created`. `claimed` is told of
+        the claim before it is known whether that counts."""
         record = replace(record, beside=record.beside | built.beside)
-        blobs, record_manifest = record_documents(
-            record, built.inputs, built.filesystem, built.image, built.platform, built.making, self._sign,
-            self._store.now(),
-        )  # fmt: skip
-        self._put(built.image, blobs, record_manifest)
+        blobs, record_manifest = self._documents(built, record)
+        described = self._foreseen.pop(record_manifest.digest, None)
+        if described is None:
+            self._put_new(blobs)
+            described = self._lookup.pool.submit(self._put_record, blobs, record_manifest)
 
         def made(created: int) -> Candidate:
             dated = replace(record, created=created)
             index = self._marked(stage_index(built.image, record_manifest, dated, built.platform))
             return Candidate(dated, stage_tag(record.checksum, created), index)
 
+        self._store.await_blobs(built.image)
+        # Beside the last requests of the image; under a lock only what is seen while it is held counts.
+        begun = self._begin(record.checksum, made) if isinstance(self._lock, NoLock) else None
+        described.result()
+        self._store.put_image(built.image)
         with self._lock.hold(record.checksum):
             began = self._time.monotonic()
-            claimed = self._claim(record.checksum, made)
-            if claimed.outcome == "adopted" or record.branch.startswith(DEV_PREFIX):
-                return claimed
-            return self._elect(claimed.candidate, began)
+            claim = self._claim(record.checksum, made, begun or self._begin(record.checksum, made))
+            if claim.outcome == "adopted" or record.branch.startswith(DEV_PREFIX):
+                return claim
+            claimed(claim.candidate)
+            return self._elect(claim.candidate, began)
+
+    def _documents(self, built: Built, record: Record) -> tuple[tuple[Blob, ...], Manifest]:
+        return record_documents(
+            replace(record, beside=record.beside | built.beside), built.inputs, built.filesystem, built.image,
+            built.platform, built.making, self._sign, self._store.now(),
+        )  # fmt: skip
 
     def saw(self, record_manifest: Manifest) -> None:
         """A record that the store has: what every record needs is there."""
         self._there |= constants(record_manifest)
 
-    def _put(self, image: Image, blobs: Sequence[Blob], record_manifest: Manifest) -> None:
-        """What the tags will lead to."""
+    def _put_new(self, blobs: Sequence[Blob]) -> None:
         new = [blob for blob in blobs if blob.digest not in self._there]
         for one in [self._lookup.pool.submit(self._store.put_blob, blob) for blob in new]:
             one.result()
+
+    def _put_record(self, blobs: Sequence[Blob], record_manifest: Manifest) -> None:
+        """What the tags will lead to, beside the image. It waits for nothing else in the pool."""
         try:
             self._store.put_manifest(record_manifest)
         except MissingContent:
@@ -119,23 +147,27 @@ class Publisher:
                 self._store.put_blob(blob)
             self._store.put_manifest(record_manifest)
         self.saw(record_manifest)
-        # Last: it may be on its way for long.
-        self._store.put_image(image)
 
-    def _claim(self, checksum: str, made: Callable[[int], Candidate]) -> Publication:
+    def _begin(self, checksum: str, made: Callable[[int], Candidate]) -> tuple[Candidate, Look]:
+        """A claim, and what there is before it is written."""
+        claim = made(self._stamp(checksum, self._store.now()))
+        return claim, self._lookup.look(checksum, claim.tag)
+
+    def _claim(self, checksum: str, made: Callable[[int], Candidate], begun: tuple[Candidate, Look]) -> Publication:
         """Write a stage tag that does not exist yet, unless a visible candidate has appeared."""
-        claim: Candidate | None = None
+        claim, look = begun
         floor = 0
 
         def above(floor: int) -> Candidate:
-            if claim is not None and claim.record.created >= floor:
+            if claim.record.created >= floor:
                 return claim
             return made(self._stamp(checksum, max(self._store.now(), floor)))
 
         for number in range(_TRIES):
-            claim = above(floor)
-            # A try of its own may have written a tag.
-            look = self._lookup.look(checksum, claim.tag, anew=number > 0)
+            if number:
+                claim = above(floor)
+                # A try of its own may have written a tag.
+                look = self._lookup.look(checksum, claim.tag, anew=True)
             found, taken = look.finding, look.taken
             if found.candidate is not None:
                 ours = found.candidate.digest == claim.digest

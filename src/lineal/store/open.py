@@ -94,13 +94,13 @@ class StoreOpener:
         )
 
 
-def connect(store: Store) -> None:
-    """Have the connection to a registry opened beside what the caller does next."""
+def connect(store: Store, count: int) -> None:
+    """Have so many connections to a registry opened beside what the caller does next."""
     if store.directory is None:
         from lineal.store.registry.client import Registry
 
         if isinstance(store, Registry):
-            store.connect()
+            store.connect(count)
 
 
 def check_address(address: str) -> None:

@@ -35,9 +35,14 @@ class OutgoingStore(Store):
         self._kept: dict[str, Path] = {}
         self._fetched: list[Arrivals] = []
         self._blobs: dict[str, Future[None]] = {}
+        self._configs: dict[str, Future[None]] = {}
         self._images: dict[str, Future[None]] = {}
+        """Both by the digest of an image's manifest."""
 
     # --- what is on its way ---
+
+    def expect_blobs(self, count: int) -> None:
+        self.direct.expect_blobs(count)
 
     def put_blob(self, blob: Blob) -> None:
         """Returns at once for a file, which may be removed then."""
@@ -66,8 +71,17 @@ class OutgoingStore(Store):
             begun = self._images.get(image.manifest.digest)
             if begun is None or begun.done():
                 # It begins before what waits for it: they are begun in this order.
-                config = self._senders.submit(self.direct.put_blob, Blob.of(image.config))
-                self._images[image.manifest.digest] = self._senders.submit(self._send, image, config)
+                self._configs[image.manifest.digest] = self._senders.submit(
+                    self.direct.put_blob, Blob.of(image.config)
+                )
+                self._images[image.manifest.digest] = self._senders.submit(self._send, image)
+
+    def await_blobs(self, image: Image) -> None:
+        self._wait_for_layers(image)
+        with self._guard:
+            config = self._configs.get(image.manifest.digest)
+        if config is not None:
+            config.result()
 
     def put_image(self, image: Image) -> None:
         with self._guard:
@@ -92,9 +106,8 @@ class OutgoingStore(Store):
         for one in self._fetched:
             one.close()
 
-    def _send(self, image: Image, config: Future[None]) -> None:
-        self._wait_for_layers(image)
-        config.result()
+    def _send(self, image: Image) -> None:
+        self.await_blobs(image)
         self.direct.put_manifest(image.manifest)
 
     def _wait_for_layers(self, image: Image) -> None:

@@ -18,7 +18,7 @@ from lineal.build.scheduler import Scheduler
 from lineal.build.stage_maker import Provenance
 from lineal.clock import Time
 from lineal.dockerfile.stage import Stage, ends
-from lineal.engine import Command, Engine
+from lineal.engine import Command, Engines
 from lineal.errors import MissingContent
 from lineal.lock import Lock, NoLock
 from lineal.oci import Store
@@ -36,7 +36,7 @@ from tests import servers
 from tests.unit.stages.workbench import HERE, Says, parts
 
 
-class PretendEngine(Engine):
+class PretendEngine(Engines):
     """Every command leaves one file, `/ran/<n>`, with its words; `then` may fail or wait instead."""
 
     def __init__(self) -> None:
@@ -47,6 +47,8 @@ class PretendEngine(Engine):
         self.stopped = threading.Event()
         self.running = self.most = 0
         self._guard = threading.Lock()
+
+    def expect(self, platform: str) -> None: ...
 
     def stop(self) -> None:
         self.stopped.set()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lineal.build.stage_maker import StageMaker
 from lineal.dockerfile.stage import Stage
 from lineal.errors import BuildFailed, Unreachable
 from lineal.oci import Store
@@ -99,6 +100,31 @@ def test_a_published_stage_is_brought_beside_the_copies_after_it(factory: Factor
     assert len(factory.engine.prepared) >= 2, "the base, and what RUN one made"
     assert base_of(factory) in factory.engine.prepared
     assert factory.ran() == ["one", "two"] * 2
+
+
+def test_an_engine_is_looked_for_while_it_is_read_what_commands_run_on(
+    factory: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factory.run({"app": stage()})
+    expected: list[str] = []
+    looked = threading.Event()
+
+    def expect(platform: str) -> None:
+        expected.append(platform)
+        looked.set()
+
+    read = StageMaker.image
+
+    def image(maker: StageMaker, of: Stage) -> Image:
+        assert looked.wait(300)
+        return read(maker, of)
+
+    monkeypatch.setattr(StageMaker, "image", image)
+    factory.engine.expect = expect  # type: ignore[method-assign]
+    factory.run({"app": stage(a="another")})
+    assert expected == ["linux/amd64"]
+    factory.run({"app": stage("FROM b:base\nCOPY c /a\n")})
+    assert expected == ["linux/amd64"], "nothing runs"
 
 
 def test_nothing_is_brought_that_no_command_needs(factory: Factory) -> None:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from lineal.build.stage_maker import StageMaker, Work
 from lineal.dockerfile.stage import Stage
 from lineal.engine import Command, CommandFailed
 from lineal.errors import BuildFailed, Interrupted, LinealError, Location, Unreachable
 from lineal.oci.image import read_image
 from lineal.oci.types import Blob, Manifest
 from lineal.stages.lookup import Lookup
-from lineal.stages.plan import resolve, title
+from lineal.stages.plan import expect, resolve, title
 from lineal.stages.visibility import HistoryPosition
 from lineal.store.layout import Layout
-from lineal.store.record import CONSTANT, image_digest
+from lineal.store.record import CONSTANT, constants, image_digest, record_manifest
 from lineal.store.tags import stage_tag
 from tests.unit.build.factory import Factory
 from tests.unit.stages.workbench import HERE, Files, MemoryStore, Says, oid, parts, planned, put, record, stages
@@ -122,6 +124,37 @@ def test_other_work_is_done_while_the_store_is_asked_for_what_is_missing() -> No
     assert len(asked) == 5
 
 
+def test_what_a_missing_image_is_made_of_is_asked_for_beside_the_other_images() -> None:
+    store, image = MemoryStore(), app()
+    chain = stages(image["app"])
+    other = app("FROM other:base\nRUN one\n", name="other")
+    put(store, record(checksum=chain[2].checksum), anchor=True)
+    put(store, record(checksum=other["other"].checksum), "other", anchor=True)
+    heard = threading.Event()
+
+    def before(_: str) -> None:
+        if store.asked[-1] == f"manifest {chain[0].checksum}":
+            heard.set()
+        if store.asked[-1] == f"manifest {other['other'].checksum}":
+            assert heard.wait(60)
+
+    store.asked.clear()
+    store.before = before
+    both = {**image, **other}
+    looking = lookup(store)
+    expect(both.values(), looking)
+    assert list(resolve(parts(both), looking).needed) == chain[3:]
+    assert [store.asked.count(f"manifest {stage.checksum}") for stage in chain] == [1] * 5
+
+
+def test_what_many_are_made_of_is_not_asked_for_before_a_list_tells() -> None:
+    store, image = Listing(), app(MANY)
+    looking = lookup(store)
+    expect(image.values(), looking)
+    assert list(resolve(parts(image), looking).needed) == stages(image["app"])
+    assert store.asked == [f"manifest {image['app'].checksum}", "tags"]
+
+
 class Listing(MemoryStore):
     """One request gives all its tags."""
 
@@ -175,6 +208,40 @@ def test_all_is_built_once_published_at_once_and_found_the_next_time(factory: Fa
     image = read_image(factory.store, image_digest(candidates[0].index), "linux/amd64")
     assert len(image.layers) == 4
     assert image.config_json["config"]["Cmd"] == ["/bin/sh", "-c", "x"]
+
+
+def test_the_record_of_the_next_stage_is_sent_before_it_is_known_that_this_one_counts(
+    factory: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    *_, run, last = stages(app()["app"])
+    made, claimed, sent, records = threading.Event(), threading.Event(), threading.Event(), list[str]()
+    make = StageMaker.make
+
+    def told(self: StageMaker, work: Work, output: Callable[[str], None]) -> None:
+        make(self, work, output)
+        if work.stage.checksum == last.checksum:
+            made.set()
+
+    def try_tag(manifest: Manifest, tag: str) -> bool:
+        if tag.startswith(f"{run.checksum}-"):
+            assert made.wait(60)
+            records.clear()
+            claimed.set()
+        assert tag != run.checksum or sent.wait(60)
+        return Layout.try_tag(factory.store, manifest, tag)
+
+    def put_manifest(manifest: Manifest, tag: str | None = None) -> None:
+        Layout.put_manifest(factory.store, manifest, tag)
+        if constants(manifest):
+            records.append(manifest.digest)
+            sent.set() if claimed.is_set() else None
+
+    monkeypatch.setattr(StageMaker, "make", told)
+    monkeypatch.setattr(factory.store, "try_tag", try_tag)
+    monkeypatch.setattr(factory.store, "put_manifest", put_manifest)
+    published = factory.run(app()).candidate(last)
+    assert published is not None
+    assert records == [record_manifest(factory.store, published.index).digest]
 
 
 def test_the_base_is_asked_for_once_and_never_again(factory: Factory) -> None:

@@ -80,6 +80,15 @@ def test_a_named_engine_gets_its_platform_and_the_default_the_rest() -> None:
     assert [(one.stopped, one.closed) for one in engines.values()] == [(1, 1), (1, 1)]
 
 
+def test_an_engine_that_is_expected_is_looked_for_once() -> None:
+    engines = {"auto": Claiming("linux/amd64", [])}
+    bench = Bench(EngineTable(DEFAULT), engines)
+    bench.engines.expect("linux/amd64")
+    assert engines["auto"].asked == 1
+    bench.run("linux/amd64")
+    assert engines["auto"].asked == 1
+
+
 @pytest.mark.parametrize(
     ("default", "other", "goes_to", "how"),
     [

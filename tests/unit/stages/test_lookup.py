@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lineal.oci.types import OCI_INDEX, OCI_MANIFEST, Manifest
+from lineal.stages.lane import OPEN
 from lineal.stages.lookup import Lookup, Resolution
 from lineal.stages.visibility import HistoryPosition
 from lineal.store.record import image_digest
@@ -56,6 +57,55 @@ def test_what_is_expected_is_asked_once_and_then_found_anew(
     assert find(lookup).candidate is None and store.asked == [f"manifest {SUM}"]
     put(store, record(created=T), anchor=True)
     assert find(lookup).candidate is not None
+
+
+def test_what_a_miss_is_made_of_is_asked_for_before_anybody_hears_of_the_miss(
+    store: MemoryStore, finder: Callable[..., Lookup]
+) -> None:
+    below = "5b" * 32
+    put(store, record(checksum=below, created=T), anchor=True)
+    store.asked.clear()
+    lookup = finder()
+    lookup.expect([SUM], below={SUM: [below]}.__getitem__)
+    assert find(lookup).candidate is None
+    found = find(lookup, below).candidate
+    assert found is not None and found.image is not None, "its image is read, for that is built on"
+    assert store.asked.count(f"manifest {SUM}") == store.asked.count(f"manifest {below}") == 1
+
+
+def test_where_another_lane_may_have_it_no_miss_is_told_too_early(store: MemoryStore) -> None:
+    put(store, record(created=T), anchor=True)
+    store.asked.clear()
+    lookup, told = Lookup(store, HERE, Says(), lane=OPEN), threading.Event()
+    lookup.expect([SUM], below={SUM: ["5b" * 32]}.__getitem__)
+    assert lookup.find([SUM], told.set)[SUM].candidate is not None
+    assert not told.is_set() and not [what for what in store.asked if "5b" * 32 in what]
+    lookup.close()
+
+
+def test_what_was_expected_in_vain_answers_no_later_question(
+    store: MemoryStore, finder: Callable[..., Lookup]
+) -> None:
+    lookup = finder()
+    lookup.expect([SUM])
+    put(store, record(created=T), anchor=True)
+    assert lookup.find_now(SUM).candidate is not None
+    lookup.expect(["5b" * 32])
+    lookup.forget()
+    put(store, record(checksum="5b" * 32, created=T), anchor=True)
+    assert find(lookup, "5b" * 32).candidate is not None
+
+
+def test_a_miss_is_told_while_others_are_still_asked(store: MemoryStore, finder: Callable[..., Lookup]) -> None:
+    told = threading.Event()
+    late = "5b" * 32
+
+    def manifest(reference: str) -> None:
+        if reference == late:
+            assert told.wait(60)
+
+    store.manifest = manifest  # type: ignore[method-assign]
+    assert {one.candidate for one in finder().find([late, SUM], told.set).values()} == {None}
 
 
 def test_what_is_expected_keeps_no_run_from_ending(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -17,11 +20,11 @@ from lineal.lock.file import FileLocks
 from lineal.oci.image import read_image
 from lineal.oci.types import OCI_INDEX, Blob, Image, Manifest, sha256
 from lineal.progress import Notes
-from lineal.stages.lookup import Lookup
-from lineal.stages.publish import Publication, Publisher
+from lineal.stages.lookup import Candidate, Lookup
+from lineal.stages.publish import LOOK, Publication, Publisher
 from lineal.stages.visibility import HistoryPosition
 from lineal.store.layout import Layout
-from lineal.store.record import FILESYSTEM, Record, image_digest, record_parts
+from lineal.store.record import FILESYSTEM, Record, image_digest, record_manifest, record_parts
 from lineal.store.tags import stage_tag
 from tests.unit.stages.workbench import HERE, SUM, MemoryStore, Says, built, oid, put, record
 
@@ -113,6 +116,75 @@ def test_the_record_is_sent_while_the_image_is_on_its_way() -> None:
     store = Slow()
     publish(store)
     assert store.beside == 1
+
+
+@pytest.mark.parametrize("locked", [False, True])
+def test_it_looks_around_beside_the_last_request_of_the_image_but_not_before_it_has_a_lock(locked: bool) -> None:
+    story = []
+
+    class Slow(MemoryStore):
+        def await_blobs(self, image: Image) -> None:
+            story.append("blobs are there")
+
+        def put_image(self, image: Image) -> None:
+            story.append("image")
+            super().put_image(image)
+
+    class Locked:
+        name = "service"
+
+        @contextmanager
+        def hold(self, checksum: str) -> Iterator[bool]:
+            story.append("lock")
+            yield True
+
+    store = Slow(before=lambda what: story.append("look") if what == "digest" else None)
+    publish(store, lock=Locked() if locked else None)
+    assert story == (["blobs are there", "image", "lock", "look"] if locked else ["blobs are there", "look", "image"])
+
+
+def test_what_was_seen_before_a_slow_image_is_looked_at_again() -> None:
+    class Slow(MemoryStore):
+        def put_image(self, image: Image) -> None:
+            super().put_image(image)
+            passed[0] += LOOK + 1
+
+    passed, store = [0.0], Slow()
+    time = Time(lambda: 0.0, lambda: passed[0], lambda seconds: None)
+    lookup = Lookup(store, HERE, Says(), time=time)
+    assert Publisher(store, NoLock(), lookup, 0).publish(built("ours"), record(created=0)).outcome == "published"
+    assert store.asked.count(f"manifest {SUM}") == 2
+    lookup.close()
+
+
+def test_a_record_that_was_foreseen_is_put_once_and_before_its_turn() -> None:
+    class Counting(MemoryStore):
+        puts: list[str]
+
+        def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
+            self.puts.append(tag or manifest.digest)
+            super().put_manifest(manifest, tag)
+
+    store = Counting()
+    store.puts = []
+    lookup = Lookup(store, HERE, Says())
+    publisher = Publisher(store, NoLock(), lookup, 0)
+    child = built("child"), record(checksum="5b" * 32, created=0)
+    tags: list[dict[str, str]] = []
+
+    def claimed(_: Candidate) -> None:
+        tags.append(dict(store.tagged))
+        publisher.foresee(*child)
+
+    publisher.publish(built("parent"), record(created=0), claimed)
+    assert len(tags) == 1 and SUM not in tags[0], "it is told before the election"
+    lookup.pool.shutdown()
+    lookup.pool = ThreadPoolExecutor(2)
+    store.puts.clear()
+    done = publisher.publish(*child)
+    assert done.outcome == "published"
+    assert record_manifest(store, done.candidate.index).digest not in store.puts
+    lookup.close()
 
 
 def test_the_anchor_and_its_own_tag_are_looked_at_side_by_side() -> None:

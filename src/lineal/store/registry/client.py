@@ -97,9 +97,9 @@ class Registry(Store):
         """Whether it is spoken to in https."""
         return self._http.scheme == "https"
 
-    def connect(self) -> None:
-        """Open a connection beside what is done next."""
-        self._http.connect()
+    def connect(self, count: int = 1) -> None:
+        """Open connections beside what is done next."""
+        self._http.connect(count)
 
     def fresh_login(self) -> Credential | None:
         """The credential for this registry, looked up anew: for a build daemon that pushes for us."""
@@ -210,6 +210,9 @@ class Registry(Store):
                     raise connection_error(self.host, error) from None
         if f"sha256:{hashed.hexdigest()}" != digest:
             raise invalid_response(self.host, f"with content that is not {digest} when asked for it")
+
+    def expect_blobs(self, count: int) -> None:
+        self._uploads.expect(count)
 
     def put_blob(self, blob: Blob) -> None:
         self._uploads.put(blob)

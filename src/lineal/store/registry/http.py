@@ -19,8 +19,8 @@ from lineal.store.registry.deadline import watch
 from lineal.store.registry.proxies import Proxies
 from lineal.store.registry.tls import Certificates
 
-_POOL = 16
-"""Connections to one server that are kept."""
+POOL = 24
+"""Connections to one server that are kept: for 16 look-ups at once, and for what the first that misses is made of."""
 _UNQUOTED = "!#$%&'()*+,/:;=?@[]~"
 _REDIRECTS = (301, 302, 303, 307, 308)
 
@@ -111,7 +111,7 @@ class Session:
     def _keep(self, url: str, connection: Connection) -> None:
         with self._guard:
             idle = self.idle.setdefault(_server(url), [])
-            if len(idle) < _POOL:
+            if len(idle) < POOL:
                 idle.append(connection)
                 return
         connection.close()

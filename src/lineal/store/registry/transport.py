@@ -18,7 +18,7 @@ from lineal.oci.verify import invalid_response
 from lineal.store.registry.auth import Authenticator, Scope
 from lineal.store.registry.deadline import Deadline
 from lineal.store.registry.errors import ConnectionFailed, connection_error, refused
-from lineal.store.registry.http import Answer, RequestFailed, Session
+from lineal.store.registry.http import POOL, Answer, RequestFailed, Session
 from lineal.store.registry.network_policy import is_loopback, may_redirect
 from lineal.store.registry.response import Response
 from lineal.store.registry.server_clock import ServerClock
@@ -27,7 +27,7 @@ from lineal.store.registry.tries import STRANGER_TRIES, TRIES, Tries, Waiting
 MAX_REDIRECTS = 5
 CONNECT_SECONDS = 10.0
 CONNECTING_SECONDS = 1.0
-"""How long the first request waits for a connection that is being opened, before it opens its own."""
+"""How long a request waits for a connection that is being opened for it, before it opens its own."""
 READ_SECONDS = 60.0
 SMALL = 1024 * 1024
 CHUNK = 256 * 1024
@@ -58,7 +58,7 @@ class Transport:
         self._scheme = "http" if insecure or is_loopback(host) else "https"
         self.session = session or Session(self.endpoint, environ)
         self._counting = threading.Lock()
-        self._connecting: threading.Thread | None = None
+        self._connecting: list[threading.Thread] = []
         self.auth = Authenticator(
             host,
             repository,
@@ -70,11 +70,13 @@ class Transport:
             fallback=fallback,
         )
 
-    def connect(self) -> None:
-        """Open a connection beside what the caller does next: round trips of TCP and TLS, for which the first request
-        then does not wait. What goes wrong is left to that request to say."""
-        self._connecting = threading.Thread(target=self._connect, name="connect", daemon=True)
-        self._connecting.start()
+    def connect(self, count: int) -> None:
+        """Open connections beside what the caller does next: round trips of TCP and TLS, for which the first requests
+        then do not wait. What goes wrong is left to these requests to say."""
+        for _ in range(min(count, POOL)):
+            thread = threading.Thread(target=self._connect, name="connect", daemon=True)
+            thread.start()
+            self._connecting.append(thread)
 
     def _connect(self) -> None:
         url = f"{self._scheme}://{self.endpoint}/"
@@ -225,9 +227,8 @@ class Transport:
         data: bytes | _Upload | None = None
         if body is not None:
             data = body.content if isinstance(body.content, bytes) else _Upload(body.open(), body.size)
-        connecting, self._connecting = self._connecting, None
-        if connecting is not None:
-            connecting.join(CONNECTING_SECONDS)
+        with suppress(IndexError):
+            self._connecting.pop(0).join(CONNECTING_SECONDS)
         sent = self.time.monotonic()
         # How long an upload takes is not for us to say.
         waiting = nullcontext() if isinstance(data, _Upload) else Deadline(self.host)

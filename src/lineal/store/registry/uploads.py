@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
 from urllib.parse import urlencode
 
 from lineal.errors import LinealError, Unreachable
@@ -37,6 +41,21 @@ class Uploads:
         self._has_blob, self._refuse = has_blob, refuse
         self._where = f"/v2/{repository}/blobs/uploads/"
         self._scopes = repository_scopes(repository, "pull", "push")
+        self._ahead: deque[Future[Response]] = deque()
+
+    def expect(self, count: int) -> None:
+        """Begin uploads of blobs that are being made: only their content is sent then."""
+        for _ in range(count):
+            opened: Future[Response] = Future()
+            self._ahead.append(opened)
+            # A run that fails meanwhile does not wait for it.
+            threading.Thread(target=self._begin, args=(opened,), name="expect", daemon=True).start()
+
+    def _begin(self, opened: Future[Response]) -> None:
+        try:
+            opened.set_result(self._open())
+        except BaseException as error:  # noqa: BLE001 (who asks for a place anew is told)
+            opened.set_exception(error)
 
     def put(self, blob: Blob) -> None:
         tries = self._http.tries()
@@ -75,7 +94,7 @@ class Uploads:
 
     def probe(self) -> None:
         """Begin an upload and give it up: what every registry checks the right to write for."""
-        answer = self._http.ask("POST", self._where, self._scopes)
+        answer = self._open()
         if answer.status not in WRITTEN:
             raise self._refuse(answer, "write")
         if location := answer.headers.get("Location"):
@@ -84,7 +103,7 @@ class Uploads:
     def _send(self, blob: Blob) -> Response:
         """One upload from its beginning: ask for a place, then send everything at once (every registry takes that,
         not every one takes pieces)."""
-        opened = self._http.ask("POST", self._where, self._scopes)
+        opened = self._begun() or self._open()
         if opened.status not in WRITTEN:
             raise self._refuse(opened, "write")
         if opened.status == 201 and self._has_blob(blob.digest):
@@ -95,6 +114,16 @@ class Uploads:
         url += ("&" if "?" in url else "?") + urlencode({"digest": blob.digest})
         headers = {"Content-Type": "application/octet-stream"}
         return self._http.ask("PUT", url, self._scopes, headers=headers, body=blob, tries=1, seconds=SECONDS)
+
+    def _open(self) -> Response:
+        return self._http.ask("POST", self._where, self._scopes)
+
+    def _begun(self) -> Response | None:
+        """The answer that gives a place, where that was asked for ahead."""
+        with suppress(IndexError, LinealError):
+            answer = self._ahead.popleft().result()
+            return answer if answer.status == 202 else None
+        return None
 
     def _check(self, answer: Response, tries: int) -> None:
         if answer.status in WRITTEN:

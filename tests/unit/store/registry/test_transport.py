@@ -7,6 +7,7 @@ import json
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,20 @@ def test_a_connection_that_is_opened_early_is_that_of_the_first_request(fake: St
     assert (server.connections, server.seen) == (1, [])
     assert [store.manifest("one"), store.manifest("two")] == [MANIFEST, MANIFEST]
     assert server.connections == 1 and len(server.seen) == 2
+
+
+@pytest.mark.usefixtures("patient")
+def test_each_of_several_requests_has_a_connection_that_is_opened_early(fake: Start, open_registry: Open) -> None:
+    server = fake(always(*GOOD))
+    store = open_registry(server.host)
+    store.connect(3)
+    end = time.monotonic() + 300
+    while server.connections < 3 and time.monotonic() < end:
+        time.sleep(0.01)
+    assert (server.connections, server.seen) == (3, [])
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(store.manifest, ("one", "two", "three"))) == [MANIFEST] * 3
+    assert server.connections == 3
 
 
 def test_a_connection_that_cannot_be_opened_early_is_for_the_first_request_to_say(open_registry: Open) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from lineal.errors import Unreachable
 from lineal.oci.types import OCI_LAYER_GZIP, OCI_MANIFEST, Blob, Descriptor, Manifest, sha256
 from lineal.store.registry.client import Registry
+from lineal.store.registry.tries import TRIES
 from lineal.store.registry.uploads import SPOILED_TRIES
 from tests.unit.store.conftest import Fake
 
@@ -73,6 +75,38 @@ def test_only_what_may_be_there_is_looked_for_before_it_is_sent(
     open_registry(server.host).put_blob(replace(Blob.of(bytes(1_000_000)), new=new))
     assert len(server.paths("HEAD")) == looks
     assert len(server.paths("PUT")) == 1
+
+
+def test_uploads_that_were_begun_ahead_are_used_first(fake: Start, open_registry: Open) -> None:
+    answers = Uploading(202, (201, {}, b""))
+    server = fake(answers)
+    store = open_registry(server.host)
+    store.expect_blobs(2)
+    end = time.monotonic() + 300
+    while len(server.paths("POST")) < 2 and time.monotonic() < end:
+        time.sleep(0.01)
+    assert len(server.paths("POST")) == 2
+    for text in (b"one", b"two", b"three"):
+        store.put_blob(Blob.of(text))
+    assert len(server.paths("POST")) == 3
+    assert answers.bodies == [b"one", b"two", b"three"]
+
+
+@pytest.mark.parametrize("refused", [(201, {}, b""), (403, {}, b""), (500, {}, b"")])
+def test_an_upload_that_could_not_be_begun_ahead_is_begun_anew(
+    fake: Start, open_registry: Open, refused: Any
+) -> None:
+    answers = Uploading(202, (201, {}, b""))
+    left = [refused] * (TRIES if refused[0] == 500 else 1)
+
+    def answer(method: str, *asked: Any) -> Any:
+        return left.pop() if method == "POST" and left else answers(method, *asked)
+
+    server = fake(answer)
+    store = open_registry(server.host)
+    store.expect_blobs(1)
+    store.put_blob(BLOB)
+    assert answers.bodies == [b"layer"]
 
 
 def test_what_is_new_is_looked_for_when_its_upload_was_lost(fake: Start, open_registry: Open) -> None:

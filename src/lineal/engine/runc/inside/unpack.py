@@ -6,12 +6,13 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
 from lineal.engine.runc.inside.control import Control
 from lineal.engine.runc.inside.overlay import is_marked, mark
+from lineal.engine.runc.inside.writers import LARGEST, Writers
 from lineal.tar.compression import open_archive
 from lineal.tar.reader import Entry, TarReader
 
@@ -22,8 +23,8 @@ _TYPES = {b"3": stat.S_IFCHR, b"4": stat.S_IFBLK, b"6": stat.S_IFIFO}
 
 
 def unpack(orders: dict[str, Any], control: Control) -> None:
-    """Standard input is the tar, compressed or not. `directory` exists. `layer`: whiteouts become overlay's marks,
-    `rootless` chooses which. `root`: mode, uid and gid of the directory itself.
+    """Standard input is the tar, compressed or not. `directory` exists; that of a `layer` is empty, and whiteouts
+    become overlay's marks there, `rootless` chooses which. `root`: mode, uid and gid of the directory itself.
 
     Answers `implied`, the directories that only the names in the tar have."""
     os.chdir(orders["directory"])
@@ -65,6 +66,11 @@ class _Unpacking:
         self._times: dict[str, int] = {}
         self._known = {"/", ""}
         """Directories that are there."""
+        self._others: set[str] = set()
+        """What else is there, but for the files of `_writers`."""
+        self._writers = Writers(self._small_file)
+        self._by_name = layer
+        """Whether each file has one name so far: then those in `_writers` can be told by it."""
         self.implied: list[str] = []
 
     def add(self, entry: Entry, reader: TarReader) -> None:
@@ -79,11 +85,18 @@ class _Unpacking:
             self._whiteout("/" + directory, name)
         elif entry.kind == "directory":
             self._directory(path, entry)
+        elif self._by_name and entry.kind == "file" and entry.size <= LARGEST and self._is_new(path):
+            self._writers.add(directory, path, entry, list(reader.content()))
         else:
             self._clear(path)
+            self._others.add(path)
             self._other(path, entry, reader)
 
+    def _is_new(self, path: str) -> bool:
+        return path not in self._known and path not in self._others
+
     def finish(self) -> None:
+        self._writers.wait()
         for path, time in reversed(self._times.items()):
             _set_time(path, time)
 
@@ -93,6 +106,7 @@ class _Unpacking:
         above = directory.rpartition("/")[0]
         self._parents(above)
         path = "/" + directory
+        self._writers.settle(path)
         try:
             os.mkdir(path, 0o755)
         except FileExistsError:
@@ -100,11 +114,15 @@ class _Unpacking:
             if not os.path.isdir(path):
                 self._clear(path)
                 os.mkdir(path, 0o755)
+            else:
+                self._writers.wait()
+                self._by_name = False
         else:
             self.implied.append(directory)
         self._known.add(path)
 
     def _directory(self, path: str, entry: Entry) -> None:
+        self._writers.settle(path)
         try:
             os.mkdir(path, 0o700)
         except FileExistsError:
@@ -124,8 +142,9 @@ class _Unpacking:
 
     def _other(self, path: str, entry: Entry, reader: TarReader) -> None:
         if entry.kind == "file":
-            self._file(path, entry, reader)
+            self._file(path, entry, reader.content())
         elif entry.kind == "hardlink":
+            self._writers.wait()
             os.link("/" + entry.target, path, follow_symlinks=False)
         elif entry.kind == "symlink":
             os.symlink(entry.target, path)
@@ -134,10 +153,18 @@ class _Unpacking:
         else:
             self._special(path, entry)
 
-    def _file(self, path: str, entry: Entry, reader: TarReader) -> None:
+    def _small_file(self, path: str, entry: Entry, content: Sequence[bytes]) -> None:
+        try:
+            self._file(path, entry, content)
+        except FileExistsError:
+            # Its name stands twice in the tar, and was another small file, or one that is hidden.
+            os.unlink(path)
+            self._file(path, entry, content)
+
+    def _file(self, path: str, entry: Entry, content: Iterable[bytes]) -> None:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         try:
-            for chunk in reader.content():
+            for chunk in content:
                 while chunk:
                     chunk = chunk[os.write(file, chunk) :]
             os.fchown(file, entry.uid, entry.gid)
@@ -172,6 +199,7 @@ class _Unpacking:
 
     def _clear(self, path: str) -> None:
         """Make room for another entry of the same name."""
+        self._writers.settle(path)
         try:
             os.unlink(path)
         except FileNotFoundError:
@@ -181,6 +209,7 @@ class _Unpacking:
                 raise
             import shutil
 
+            self._writers.wait()
             shutil.rmtree(path)
             inside = path + "/"
             self._known = {one for one in self._known if one != path and not one.startswith(inside)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,10 @@ def test_a_clone_below_the_workspace_is_worked_in(runner: dict[str, str]) -> Non
     assert read(inputs(runner, context="src")).clone == workspace / "src"
 
 
-def test_without_a_clone_the_commit_of_the_event_is_fetched(runner: dict[str, str], tmp_path: Path) -> None:
+def test_without_a_clone_the_commit_of_the_event_is_fetched(
+    runner: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # it stays
     (Path(runner["GITHUB_WORKSPACE"]) / ".git").rmdir()
     origin = tmp_path / "acme/shop"
     git = ("git", "-C", str(origin), "-c", "user.name=a", "-c", "user.email=a@b")

@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import pkgutil
+import select
 import signal
 import socket
 import subprocess
@@ -21,7 +22,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +42,7 @@ def run(*args: str, cwd: Path, env: Mapping[str, str], timeout: float = 300, die
     """`lineal` to its end; several threads may do so at once. It is killed after `timeout` seconds, and with `die` at
     that write to the store, see `tests.e2e.steps`. `nice` is for `os.nice`."""
     ours, theirs = socket.socketpair()
-    with TemporaryFile() as out, TemporaryFile() as err, ours:
+    with _stream() as out, _stream() as err, ours:
         with theirs:
             order = {"args": args, "cwd": str(cwd), "env": dict(env), "timeout": timeout, "die": die, "nice": nice}
             descriptors = [theirs.fileno(), out.fileno(), err.fileno()]
@@ -51,6 +51,11 @@ def run(*args: str, cwd: Path, env: Mapping[str, str], timeout: float = 300, die
         assert code, "the server of forks has ended"
         said = [_read(stream) for stream in (out, err)]
     return Result(int(code), *said)
+
+
+def _stream() -> Any:
+    """A file that no disk has."""
+    return os.fdopen(os.memfd_create("stream"), "w+b")
 
 
 def _read(stream: Any) -> str:
@@ -85,29 +90,32 @@ def _import_everything() -> None:
 
 def _next_order(orders: socket.socket) -> dict[str, Any]:
     """Returns in a new process for each order, which is to become the run."""
+    runs: dict[int, tuple[int, int]] = {}
     while True:
+        ready, _, _ = select.select([orders.fileno(), *runs], [], [])
+        for ended in runs.keys() & set(ready):
+            child, answer = runs.pop(ended)
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            with suppress(BrokenPipeError):
+                os.write(answer, str(code).encode())
+            os.close(answer)
+            os.close(ended)
+        if orders.fileno() not in ready:
+            continue
         message, descriptors, _, _ = socket.recv_fds(orders, _LONGEST, 3)
         if not message:
             os._exit(0)
-        if os.fork() == 0:
+        answer, *streams = descriptors
+        if (child := os.fork()) == 0:
             break
-        for descriptor in descriptors:
-            os.close(descriptor)
-        with suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-    orders.close()
-    answer, out, err = descriptors
-    child = os.fork()
-    if child:
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        os.write(answer, str(code).encode())
-        os._exit(0)
-    os.close(answer)
-    os.dup2(out, 1)
-    os.dup2(err, 2)
-    os.close(out)
-    os.close(err)
+        runs[os.pidfd_open(child)] = child, answer
+        for stream in streams:
+            os.close(stream)
+    for number, stream in enumerate(streams, 1):
+        os.dup2(stream, number)
+    # All that is of other runs, too: whoever asked for one waits until nobody has its socket any more.
+    orders.detach()
+    os.closerange(3, 1 << 16)
     order: dict[str, Any] = json.loads(message)
     return order
 

@@ -84,8 +84,19 @@ def _import_everything() -> None:
         if not module.name.endswith("__main__"):
             with suppress(ImportError):  # what needs an extra
                 importlib.import_module(module.name)
+    _load_a_project()
     # No run has to look through what is here, which would copy it.
     gc.freeze()
+
+
+def _load_a_project() -> None:
+    """So that what is worked out once about the classes behind lineal.yaml is there."""
+    from lineal.config.giterminism import Giterminism
+    from lineal.config.load import load
+    from lineal.config.template import GitFacts
+
+    text = "project: shop\nimages: {app: {}}\n"
+    load(text, env=None, vars={}, git=GitFacts("c", "c"), environ={}, giterminism=Giterminism())
 
 
 def _next_order(orders: socket.socket) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 import signal
@@ -40,6 +41,16 @@ if memory := servers.in_memory(8):
 
 # A shell starts what runs in the background with Ctrl-C ignored, which every child would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected stays: nobody looks for garbage in it, now or later."""
+    gc.disable()
+    done = yield
+    gc.freeze()
+    gc.enable()
+    return done
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

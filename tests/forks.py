@@ -22,7 +22,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
@@ -43,7 +42,7 @@ def run(*args: str, cwd: Path, env: Mapping[str, str], timeout: float = 300, die
     """`lineal` to its end; several threads may do so at once. It is killed after `timeout` seconds, and with `die` at
     that write to the store, see `tests.e2e.steps`. `nice` is for `os.nice`."""
     ours, theirs = socket.socketpair()
-    with TemporaryFile() as out, TemporaryFile() as err, ours:
+    with _stream() as out, _stream() as err, ours:
         with theirs:
             order = {"args": args, "cwd": str(cwd), "env": dict(env), "timeout": timeout, "die": die, "nice": nice}
             descriptors = [theirs.fileno(), out.fileno(), err.fileno()]
@@ -52,6 +51,11 @@ def run(*args: str, cwd: Path, env: Mapping[str, str], timeout: float = 300, die
         assert code, "the server of forks has ended"
         said = [_read(stream) for stream in (out, err)]
     return Result(int(code), *said)
+
+
+def _stream() -> Any:
+    """A file that no disk has."""
+    return os.fdopen(os.memfd_create("stream"), "w+b")
 
 
 def _read(stream: Any) -> str:
@@ -80,8 +84,19 @@ def _import_everything() -> None:
         if not module.name.endswith("__main__"):
             with suppress(ImportError):  # what needs an extra
                 importlib.import_module(module.name)
+    _load_a_project()
     # No run has to look through what is here, which would copy it.
     gc.freeze()
+
+
+def _load_a_project() -> None:
+    """So that what is worked out once about the classes behind lineal.yaml is there."""
+    from lineal.config.giterminism import Giterminism
+    from lineal.config.load import load
+    from lineal.config.template import GitFacts
+
+    text = "project: shop\nimages: {app: {}}\n"
+    load(text, env=None, vars={}, git=GitFacts("c", "c"), environ={}, giterminism=Giterminism())
 
 
 def _next_order(orders: socket.socket) -> dict[str, Any]:

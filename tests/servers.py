@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
@@ -17,6 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 USER, PASSWORD = "lineal", "correct-horse"
 # bcrypt of PASSWORD, the only kind that docker-registry takes; a constant, because Python 3.13 cannot make one.
@@ -181,15 +183,23 @@ class Repository:
     @classmethod
     def create(cls, path: Path, *options: str) -> Repository:
         """`options` are more options of `git init`."""
-        repository = cls(path)
         path.mkdir(parents=True)
-        repository.git("init", "--quiet", "--initial-branch=main", *options)
-        return repository
+        for name, content in _new_repository(*options).items():
+            if content is None:
+                (path / name).mkdir()
+            else:
+                (path / name).write_bytes(content)
+        return cls(path)
 
     def git(self, *args: str) -> str:
         """Runs git here, without the user's configuration; gives its stdout, stripped."""
         done = subprocess.run(
-            ["git", *args], cwd=self.path, env=self.environment(), capture_output=True, text=True, timeout=300
+            [*GIT, *args],
+            cwd=self.path,
+            env=self.environment() | NO_HOOKS,
+            capture_output=True,
+            text=True,
+            timeout=300,
         )
         assert done.returncode == 0, f"git {' '.join(args)}: {done.stderr}"
         return done.stdout.strip()
@@ -237,6 +247,10 @@ class Repository:
         return self.head()
 
     def head(self) -> str:
+        """Read here where git has it in a file of its own, which it has after a commit."""
+        with suppress(OSError):
+            said = os.fsdecode((self.path / ".git/HEAD").read_bytes()).removeprefix("ref: ").strip()
+            return (self.path / ".git" / said).read_text().strip() if "/" in said else said
         return self.git("rev-parse", "HEAD")
 
     def clone(self, path: Path, *options: str) -> Repository:
@@ -245,6 +259,19 @@ class Repository:
         return Repository(path, self.clock)
 
 
+@functools.cache
+def _new_repository(*options: str) -> dict[str, bytes | None]:
+    """What `git init` makes: files and, as None, folders. It is asked once; tests want thousands of repositories."""
+    with TemporaryDirectory() as folder:
+        Repository(Path(folder)).git("init", "--quiet", "--initial-branch=main", *options)
+        paths = sorted(Path(folder).rglob("*"))
+        return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in paths}
+
+
+GIT = ("git", "-c", "maintenance.auto=false", "-c", "core.fsync=none")
+"""Without a look for what could be packed after each commit, and without waiting for the disk."""
+NO_HOOKS = {"GIT_TEMPLATE_DIR": ""}
+"""A new repository gets no copies of the hooks that git has as examples."""
 AUTHOR = {"NAME": "Ada Example", "EMAIL": "ada@example.com"}
 GIT_ISOLATION = {
     "GIT_CONFIG_GLOBAL": "/dev/null",

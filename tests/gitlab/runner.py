@@ -93,7 +93,7 @@ class Project:
         # As in the image.
         programs.joinpath("helm").symlink_to(directory() / "helm4")
         # Where the command, not GitLab, leaves the dotenv reports of earlier jobs.
-        (self.repo.path / ".git/info/exclude").write_text(".gitlab-ci-reports/\n")
+        self.repo.put({".git/info/exclude": ".gitlab-ci-reports/\n"})
         self.repo.git("remote", "add", "origin", f"{SERVER}/{self.path}.git")
         self.repo.git("update-ref", "refs/remotes/origin/main", "HEAD")
         self.repo.git("remote", "set-head", "origin", "main")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -80,6 +81,11 @@ class Shelf:
                 yield from self._below(self.manifests[digest])
 
 
+@functools.cache
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
+
+
 class Client(Store):
     """The shelf as one run sees it: every request takes its time. The clock is the real one, fed with `Date`s."""
 
@@ -91,7 +97,7 @@ class Client(Store):
         sent, dates = self._actor.time.monotonic(), []
 
         def dated() -> T:
-            dates.append(formatdate(START + self._shelf.world.time, usegmt=True))
+            dates.append(_date(int(START + self._shelf.world.time)))
             return apply()
 
         try:

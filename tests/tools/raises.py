@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,11 +47,22 @@ class Module:
     def __init__(self, path: Path) -> None:
         self.name = path.relative_to(ROOT).as_posix()
         self.tree = ast.parse(path.read_text())
-        self.parents = {child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)}
+        self.parents: dict[ast.AST, ast.AST] = {}
+        nodes: list[ast.AST] = [self.tree]
+        for node in nodes:
+            children = list(ast.iter_child_nodes(node))
+            self.parents |= dict.fromkeys(children, node)
+            nodes += children
         self.calls = [node for node in self.parents if isinstance(node, ast.Call)]
-
-    def calls_of(self, name: str) -> list[ast.Call]:
-        return [call for call in self.calls if called(call) == name]
+        self.calls_of = defaultdict[str, list[ast.Call]](list)
+        for call in self.calls:
+            self.calls_of[called(call)].append(call)
+        # Whose id is the function's own.
+        self.with_id = [call for call in self.calls if isinstance(keyword(call, "id"), ast.Name)]
+        self.returns = defaultdict[str, list[ast.expr]](list)
+        for node in list(self.parents):
+            if isinstance(node, ast.Return) and node.value is not None and (function := self.function(node)):
+                self.returns[function.name].append(node.value)
 
     def function(self, node: ast.AST) -> Function | None:
         """The function that a node is in."""
@@ -122,7 +134,7 @@ class Reader:
 
     @cached_property
     def classes(self) -> dict[str, ast.ClassDef]:
-        return {node.name: node for m in self.modules for node in ast.walk(m.tree) if isinstance(node, ast.ClassDef)}
+        return {node.name: node for m in self.modules for node in m.parents if isinstance(node, ast.ClassDef)}
 
     @cached_property
     def constants(self) -> dict[str, list[str]]:
@@ -155,9 +167,9 @@ class Reader:
                 node = module.parents[node]
             return node.name
         for other in self.modules:
-            for inner in other.calls:
+            for inner in other.with_id:
                 function = other.function(inner)
-                if function is not None and function.name == name and isinstance(keyword(inner, "id"), ast.Name):
+                if function is not None and function.name == name:
                     return self.kind(other, inner)
         raise LookupError(f"{module.name}:{call.lineno}: {name} raises nothing with an id.")
 
@@ -174,7 +186,7 @@ class Reader:
         texts = [found for part in call.args if (found := self.texts(module, part))]
         function = module.function(call)
         if carriers:
-            yield from (said for m in self.modules for c in m.calls_of(carriers[0]) for said in self.sayings(m, c))
+            yield from (said for m in self.modules for c in m.calls_of[carriers[0]] for said in self.sayings(m, c))
         elif texts:
             remedies = self.texts(module, remedy) if remedy is not None else (texts[1:] or [[""]])[0]
             yield from pairs(texts[0], remedies or [VARIES])
@@ -188,7 +200,7 @@ class Reader:
         name = owner.name if isinstance(owner, ast.ClassDef) and made else function.name
         position = parameters(function).index("message")
         for other in self.modules if made else [module]:
-            for call in other.calls_of(name):
+            for call in other.calls_of[name]:
                 inner = ast.Call(call.func, call.args[position:], call.keywords)
                 other.parents[inner] = other.parents[call]
                 yield from self.sayings(other, inner, depth + 1)
@@ -229,14 +241,7 @@ class Reader:
         """The texts that a function returns, or that stand at a position of the tuple that it returns."""
         found: list[str] = []
         for module in self.modules if depth < _DEPTH else []:
-            for node in self.returns(module, name):
+            for node in module.returns[name]:
                 value = node.elts[position] if isinstance(node, ast.Tuple) else node
                 found += [text for text in self.texts(module, value, depth) if text != VARIES]
         return found or [VARIES]
-
-    def returns(self, module: Module, name: str) -> Iterator[ast.expr]:
-        for node in module.parents:
-            if isinstance(node, ast.Return) and node.value is not None:
-                function = module.function(node)
-                if function is not None and function.name == name:
-                    yield node.value

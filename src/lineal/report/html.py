@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from lineal.report.timeline import Bar, bars, made_in
 from lineal.text import duration, printable, size, strip_controls
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from markupsafe import Markup
 
 BUDGET = 990_000
@@ -64,13 +65,30 @@ def page(report: Report, budget: int = BUDGET) -> str:
 
 
 def _template(report: Report) -> Any:
-    """The macros of the template, with the words and formats that they use."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    """The macros of the template, with what they say of the report."""
     from markupsafe import Markup
 
-    def code(text: str, limit: int = 160) -> Markup:
-        shown = _shown(text, limit)
-        return Markup("<code>{}</code>").format(shown) if shown.strip() else Markup()
+    return _environment().get_template("page.html.j2").make_module({
+        # Sentences of ours, in which only `code` sets what others wrote.
+        "headline": Markup(headline(report, _code)),  # noqa: S704
+        "steps": [Markup(step) for step in next_steps(report, _code)] if report.error is not None else [],  # noqa: S704
+        "changed": (drift_sentence if report.command == "drift" else sentence)(report.changes or ()),
+        "bars": bars(report, _BARS),
+        "ruler": _Ruler,
+        "without_bar": max(made_in(report) - _BARS, 0),
+        "failed": [stage for stage in report.stages if stage.outcome == "failed" and stage.output][:_OUTPUTS],
+        "errors": [report.error, *report.error.others[:_OTHERS]] if report.error is not None else [],
+        "lost": 0 if report.may_write else sum(stage.outcome in MADE for stage in report.stages),
+        "facts": list(_facts(report)),
+        "of_commit": report.context is not None,
+    })  # fmt: skip
+
+
+@cache
+def _environment() -> Environment:
+    """Words and formats that the template uses."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
 
     def finalize(value: Any) -> Any:
         return _shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
@@ -83,21 +101,7 @@ def _template(report: Report) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {
-        "code": code,
-        # Sentences of ours, in which only `code` sets what others wrote.
-        "headline": Markup(headline(report, code)),  # noqa: S704
-        "steps": [Markup(step) for step in next_steps(report, code)] if report.error is not None else [],  # noqa: S704
-        "changed": (drift_sentence if report.command == "drift" else sentence)(report.changes or ()),
-        "bars": bars(report, _BARS),
-        "ruler": _Ruler,
-        "without_bar": max(made_in(report) - _BARS, 0),
-        "failed": [stage for stage in report.stages if stage.outcome == "failed" and stage.output][:_OUTPUTS],
-        "errors": [report.error, *report.error.others[:_OTHERS]] if report.error is not None else [],
-        "lost": 0 if report.may_write else sum(stage.outcome in MADE for stage in report.stages),
-        "facts": list(_facts(report)),
-        "of_commit": report.context is not None,
-    }  # fmt: skip
+    environment.globals["code"] = _code
     environment.filters |= {
         "duration": duration,
         "size": size,
@@ -107,7 +111,14 @@ def _template(report: Report) -> Any:
         "brief": partial(_shown, limit=_REASON),
         "text": Markup,
     }
-    return environment.get_template("page.html.j2").make_module()
+    return environment
+
+
+def _code(text: str, limit: int = 160) -> Markup:
+    from markupsafe import Markup
+
+    shown = _shown(text, limit)
+    return Markup("<code>{}</code>").format(shown) if shown.strip() else Markup()
 
 
 def _shown(text: str, limit: int = _LONGEST) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,19 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "github"
 
 
 @pytest.fixture
-def forge(tmp_path: Path) -> Forge:
-    bare, seed, work = tmp_path / "bare", tmp_path / "seed", tmp_path / "clones"
+def forge(template: Forge, tmp_path: Path) -> Forge:
+    """One that the test may change."""
+    made = replace(template, bare=tmp_path / "bare", work=tmp_path / "clones")
+    shutil.copytree(template.bare, made.bare)
+    made.work.mkdir()
+    return made
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Forge:
+    folder = tmp_path_factory.mktemp("forge")
+    bare, seed = folder / "bare", folder / "seed"
     seed.mkdir()
-    work.mkdir()
     git(seed, "init", "--quiet", "--initial-branch=main")
 
     def commit(text: str) -> str:
@@ -41,9 +52,9 @@ def forge(tmp_path: Path) -> Forge:
     git(seed, "update-ref", "refs/pull/2/merge", merge)
     git(seed, "update-ref", "refs/heads/gh-readonly-queue/main/pr-2-" + main, merge)
     git(seed, "checkout", "--quiet", "main")
-    git(tmp_path, "clone", "--quiet", "--mirror", str(seed), str(bare))
+    git(folder, "clone", "--quiet", "--mirror", str(seed), str(bare))
     git(bare, "config", "uploadpack.allowAnySHA1InWant", "true")
-    return Forge(bare, work, first, main, changes, merge, git(seed, "rev-parse", "v1.9"))
+    return Forge(bare, folder, first, main, changes, merge, git(seed, "rev-parse", "v1.9"))
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lineal.git.repository import Repository
+from tests import servers
 
 ENV = {
     **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
@@ -18,7 +19,8 @@ ENV = {
 
 
 def git(folder: Path, *args: str) -> str:
-    done = subprocess.run(["git", *args], cwd=folder, env=ENV, check=True, capture_output=True, text=True)
+    environ = ENV | servers.NO_HOOKS
+    done = subprocess.run([*servers.GIT, *args], cwd=folder, env=environ, check=True, capture_output=True, text=True)
     return done.stdout.strip()
 
 

@@ -23,14 +23,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ENV, "HOME", str(tmp_path / "home"))
 
 
-@pytest.fixture
-def stranger(forge: Forge, tmp_path: Path) -> str:
-    """The head of a fork's pull request, two commits on top of main; the first was its head before."""
-    fork = tmp_path / "fork"
-    git(tmp_path, "clone", "--quiet", "--branch=main", str(forge.bare), str(fork))
+@pytest.fixture(scope="module")
+def fork(template: Forge, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fork")
+    git(folder, "clone", "--quiet", "--branch=main", str(template.bare), ".")
     for text in ("one", "two"):
-        git(fork, "commit", "--quiet", "--allow-empty", "-m", text)
-    git(fork, "push", "--quiet", "origin", "HEAD:refs/pull/7/head")
+        git(folder, "commit", "--quiet", "--allow-empty", "-m", text)
+    return folder
+
+
+@pytest.fixture
+def stranger(forge: Forge, fork: Path) -> str:
+    """The head of a fork's pull request, two commits on top of main; the first was its head before."""
+    git(fork, "push", "--quiet", str(forge.bare), "HEAD:refs/pull/7/head")
     return git(fork, "rev-parse", "HEAD")
 
 

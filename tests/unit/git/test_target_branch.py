@@ -111,6 +111,7 @@ def test_a_token_is_in_no_argument_and_reaches_no_other_host(target: servers.Rep
 
 def test_a_server_that_refuses_is_an_error_with_its_words(target: servers.Repository, tmp_path: Path) -> None:
     hook = target.path / "hooks" / "pre-receive"
+    hook.parent.mkdir()
     hook.write_text("#!/bin/sh\necho 'main is protected: open a merge request' >&2\nexit 1\n")
     hook.chmod(0o755)
     before = target.git("rev-parse", "main")

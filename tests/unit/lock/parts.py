@@ -41,11 +41,11 @@ def holder(given: dict[str, Any]) -> Iterator[subprocess.Popen[str]]:
 def contend(given: dict[str, Any], folder: Path, processes: int, rounds: int) -> int:
     """How often all of them together held the lock; fails when two held it at once, or one could not have it."""
     folder.mkdir()
-    running = [start(given, "contend", str(folder), str(rounds)) for _ in range(processes)]
-    results = [process.communicate(timeout=300) for process in running]
-    failures = [errors for process, (_, errors) in zip(running, results, strict=True) if process.returncode]
-    assert failures == [], failures
-    answers = [json.loads(output) for output, _ in results]
+    with start(given, "contend", str(folder), str(rounds), str(processes)) as running:
+        output, errors = running.communicate(timeout=300)
+    assert running.returncode == 0, errors
+    answers = [json.loads(line) for line in output.splitlines()]
+    assert len(answers) == processes
     warnings = sorted({warning for answer in answers for warning in answer["warnings"]})
     assert warnings == [], warnings
     assert list(folder.iterdir()) == []

@@ -1,7 +1,8 @@
 """A run that wants locks, as a process of its own: `python -m tests.unit.lock.worker SPECIFICATION COMMAND…`.
 
 Commands: `hold` says "held true|false" and keeps the lock until its standard input ends; `contend FOLDER ROUNDS`
-takes the lock again and again and fails when anybody else has it at the same time."""
+takes the lock again and again and fails when anybody else has it at the same time; `contend FOLDER ROUNDS PROCESSES`
+is as many processes that do so."""
 
 from __future__ import annotations
 
@@ -79,9 +80,23 @@ def contend(mine: Lock, folder: Path, rounds: int) -> int:
     return count
 
 
+def become(processes: int) -> None:
+    """Returns in as many new processes, which have imported everything; here it ends with them."""
+    children = []
+    for _ in range(processes):
+        if (child := os.fork()) == 0:
+            return
+        children.append(child)
+    ends = {os.waitpid(child, 0)[1] for child in children}
+    sys.exit(ends != {0})
+
+
 def main() -> None:
     given = json.loads(sys.argv[1])
     told, times = Told(), given.pop("timeouts", {})
+    if len(sys.argv) > 5:
+        lock(given, told, **times)
+        become(int(sys.argv[5]))
     mine = lock(given, told, f"worker {os.getpid()}", **times)
     if sys.argv[2] == "contend":
         held = contend(mine, Path(sys.argv[3]), int(sys.argv[4]))

@@ -144,7 +144,8 @@ class _Controller:
                 with suppress(Refused):
                     self.plain(kind, one, [pod for pod in pods if _owned(pod, one)])
                 known.add(one["metadata"]["uid"])
-        for job in self.client.list("jobs"):
+        jobs = self.client.list("jobs")
+        for job in jobs:
             with suppress(Refused):
                 self.job(job, [pod for pod in pods if _owned(pod, job)])
             known.add(job["metadata"]["uid"])
@@ -153,8 +154,9 @@ class _Controller:
             owners = {owner["uid"] for owner in pod["metadata"].get("ownerReferences", [])}
             if owners and not owners & known:
                 self.drop("pods", pod)
-        for kind in ("deployments", "jobs", "configmaps"):
-            for one in self.client.list(kind):
+        deleted = {"deployments": deployments, "jobs": jobs, "configmaps": self.client.list("configmaps")}
+        for kind, things in deleted.items():
+            for one in things:
                 with suppress(Refused):
                     self.release(kind, one)
 

@@ -97,7 +97,7 @@ class Shop:
         self.lines.clear()
         notes = Notes(self.lines.append, lambda line: self.lines.append(f"warning: {line}"))
         timeouts = LockTimeouts(lease=3.0, wait=120.0, poll=0.2, notice=0.2)
-        policy = PollPolicy(0.3, patience, 15.0)
+        policy = PollPolicy(0.6, patience, 15.0)
         return Upgrade(self.helm, self.release(*sets, **more), notes, "tester", policy, timeouts).run(True).status
 
     def fails(self, *sets: str, **more: Any) -> str:

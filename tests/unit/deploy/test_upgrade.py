@@ -44,7 +44,7 @@ class Deploys:
         release = Release(name="shop", namespace=self.namespace, chart=Chart.directory(self.chart, "deploy/chart"),
                           sets=sets, timeout=timeout)  # fmt: skip
         self.lines.clear()
-        self.last = Upgrade(self.helm, release, self.notes, "tester", PollPolicy(0.2, 1.0))
+        self.last = Upgrade(self.helm, release, self.notes, "tester", PollPolicy(0.5, 1.0))
         return self.last.run(skip_unchanged).status
 
     def fails(self, *sets: str, timeout: float = 300.0, error: type[LinealError] = DeployFailed) -> str:

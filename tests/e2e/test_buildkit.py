@@ -9,6 +9,7 @@ import secrets
 import signal
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -211,3 +212,29 @@ def test_what_the_daemon_does_not_grant_is_said(
 
 def lineal_yaml(image: dict[str, Any]) -> str:
     return json.dumps({"project": "shop", "images": {"app": image}})
+
+
+def test_a_run_goes_on_from_what_the_daemon_has_and_the_store_gets_each_byte_once(
+    lineal: Lineal, repo: servers.Repository, tmp_path: Path, short: Path
+) -> None:
+    """Counted by the registry: what a RUN made is read by nobody, and the next one asks for no image."""
+    own = tmp_path / "own"
+    with servers.docker_registry(own) as store, buildkitd(short, store):
+        image = servers.push_base_image(f"{store}/base:1", tmp_path / "base")
+        make = f"head -c {LARGE} /dev/urandom"
+        repo.write(
+            {
+                "Dockerfile": (
+                    f"FROM {image} AS make\nRUN {make} >/made\nFROM {image}\nCOPY --from=make /made /copied\n"
+                    f"RUN {make} >/other\nCOPY Dockerfile /\nRUN cmp /copied /other || test -s /Dockerfile\n"
+                )
+            }
+        )
+        lineal.env |= {"LINEAL_ENGINE": f"buildkit:unix://{short}/buildkitd.sock", **NOWHERE}
+        build(lineal, "--repo", f"{store}/shop")
+    asked = re.findall(r'"(\w+ \S+) [^"]*" (\d+) (\d+) "" "(\w+)', (own / "log").read_text())
+    base, *others = [line for line in asked if "GET" in line[0] and "/blobs/" in line[0] and len(line[2]) > 5]
+    assert base[3] == "lineal" and not others, "it downloads the new base, and that is all"
+    daemon = Counter(line[0].split()[0] for line in asked if line[3] == "buildkit")
+    # It is asked once whether there is an image at all. A push has a layer, a config and a manifest.
+    assert daemon == {"HEAD": 1 + 3 * 3, "POST": 3 * 2, "PUT": 3 * 3}

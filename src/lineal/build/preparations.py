@@ -88,8 +88,17 @@ class Preparations:
 
 def _grounds(needed: Collection[Stage]) -> Iterator[Stage]:
     """What has the files of a command's parent but for some `COPY`s: a base, another command's result, or what is
-    published."""
+    published; of several published ones on top of each other, the uppermost, which brings the others."""
     made = {stage.checksum for stage in needed}
+    grounds = {stage.checksum: stage for stage in _all_grounds(needed, made)}
+    below = {
+        one.checksum for stage in grounds.values() if stage.checksum not in made and stage.parent
+        for one in stage.parent.chain()
+    }  # fmt: skip
+    return (stage for stage in grounds.values() if stage.checksum not in below)
+
+
+def _all_grounds(needed: Collection[Stage], made: Collection[str]) -> Iterator[Stage]:
     for stage in needed:
         # One that waits for nothing brings what it needs itself.
         waits = isinstance(stage.op, RunInstruction) and any(one.checksum in made for one in stage.dependencies())

@@ -80,10 +80,13 @@ class Scheduler:
                 if gone.stage.checksum in rebuilt:
                     raise gone.cause from None
                 rebuilt.add(gone.stage.checksum)
-                self._progress.warn(
-                    f"{title(gone.stage)} is published, but {gone.cause.digest[:19]} of it is missing in the store; "
-                    "it is built again."
+                digest, published = gone.cause.digest[:19], self._maker.candidate(gone.stage) is not None
+                what = (
+                    f"is published, but {digest} of it is missing in the store"
+                    if published
+                    else f"is made, but {digest} of it did not reach the store"
                 )
+                self._progress.warn(f"{title(gone.stage)} {what}; it is built again.")
                 self._forget(gone.stages)
         return settle(self.result, self._lookup)
 
@@ -210,7 +213,7 @@ class Scheduler:
 
     def _fail(self, work: Work, error: BaseException) -> None:
         if isinstance(error, MissingContent):
-            error = self._maker.blame(work.stage, error)
+            error = self._maker.blame(work, error)
         if self._failure is None:
             self._failure = error
             if not isinstance(error, StageGone):

@@ -263,6 +263,7 @@ class StageBuilder:
             "%Y-%m-%dT%H:%M:%SZ", time.gmtime(now if epoch is None else min(now, epoch))
         )
         if isinstance(layer, PushedLayer):
+            self.environment.store.expect(layer.descriptor.digest, layer.arrival, layer.read)
             filesystem = self.parent.filesystem.after(len(self.parent.image.layers), layer.tree)
             image = self._with(layer.descriptor, layer.diff_id)
         else:

@@ -192,16 +192,18 @@ class StageMaker:
         making = making_of(work.stage, used, self._environment.builder)
         return replace(work.built, making=making), self._record(work, candidate)
 
-    def blame(self, stage: Stage, error: MissingContent) -> BaseException:
-        """The published stages that lack a missing blob: all of a chain whose images name it."""
-        for dependency in stage.dependencies():
+    def blame(self, work: Work, error: MissingContent) -> BaseException:
+        """The stages that lack a missing blob: all published ones of a chain whose images name it, or the one that
+        was to bring it."""
+        for dependency in work.stage.dependencies():
             lacking = [
                 ancestor for ancestor in reversed(list(dependency.chain()))
                 if (candidate := self.candidate(ancestor)) is not None and error.digest in self._named(candidate)
             ]  # fmt: skip
             if lacking:
                 return StageGone(lacking, error)
-        return error
+        own = work.built is not None and error.digest in work.built.image.manifest.references
+        return StageGone([work.stage], error) if own else error
 
     def _named(self, candidate: Candidate) -> set[str]:
         """All digests that a publication consists of, as far as its manifests are there."""
@@ -280,7 +282,8 @@ def _blobs_soon(stage: Stage) -> int:
 
 
 class StageGone(Exception):
-    """A published stage lacks a blob, and so do those on top of it: they count as absent (DESIGN §6)."""
+    """A published stage lacks a blob, and so do those on top of it: they count as absent (DESIGN §6). Or what was
+    made of a stage did not reach the store."""
 
     def __init__(self, stages: list[Stage], cause: MissingContent) -> None:
         super().__init__(str(cause))

@@ -7,6 +7,7 @@ is told; `layer` writes what a command changed without an engine's marks, and lo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import field
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -177,12 +178,17 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class PushedLayer:
-    """A layer that the engine itself has brought to the store; no byte of it came here."""
+    """A layer that the engine itself brings to the store; no byte of it came here."""
 
     descriptor: Descriptor
     diff_id: str
     tree: Tree
     """The image with this layer on top."""
+    arrival: Future[None]
+    """Done when the layer is in the store, or with the reason why not: `MissingContent` where the engine went away
+    with it."""
+    read: Callable[[], Iterator[bytes]]
+    """Its bytes, from the engine. Raises `Unreachable`, before the first of them where it has the layer no more."""
 
 
 class CommandFailed(Exception):

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,9 +51,19 @@ class Store(Protocol):
         """Ask for the right to write here; nothing is left behind. Raises `Unreachable` when there is none."""
         return
 
-    def arrived(self, image: Image) -> Store:  # noqa: ARG002 (in most stores nothing is on its way)
-        """The store that others can read this image from: what is on its way there has arrived."""
+    @property
+    def shared(self) -> Store:
+        """The store that others read and write."""
         return self
+
+    def arrived(self, image: Image) -> None:  # noqa: ARG002 (in most stores nothing is on its way)
+        """Wait until others can read this image from `shared`. Raises what went wrong on its way."""
+        return
+
+    def expect(self, digest: str, arrival: Future[None], read: Callable[[], Iterator[bytes]]) -> None:  # noqa: ARG002
+        """A blob that somebody else brings here: it is there, or why not, when `arrival` is done. `read` gives its
+        bytes from where it is; it may fail."""
+        arrival.result()
 
     def at_hand(self, digest: str) -> bool:  # noqa: ARG002 (most stores are in one place)
         """Whether this machine has a blob of a store that is elsewhere, or is getting it."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+from lineal.errors import Unreachable
 from lineal.oci import Listed, Store
 from lineal.oci.types import Blob, Descriptor, Image, Manifest
 from lineal.store.arriving import Arrivals
@@ -35,6 +36,7 @@ class OutgoingStore(Store):
         self._kept: dict[str, Path] = {}
         self._fetched: list[Arrivals] = []
         self._blobs: dict[str, Future[None]] = {}
+        self._elsewhere: dict[str, Callable[[], Iterator[bytes]]] = {}
         self._configs: dict[str, Future[None]] = {}
         self._images: dict[str, Future[None]] = {}
         """Both by the digest of an image's manifest."""
@@ -55,6 +57,10 @@ class OutgoingStore(Store):
                 return
             kept = self._keep(blob.digest, blob.content)
             self._blobs[blob.digest] = self._uploads.submit(self._upload, replace(blob, content=kept))
+
+    def expect(self, digest: str, arrival: Future[None], read: Callable[[], Iterator[bytes]]) -> None:
+        with self._guard:
+            self._blobs[digest], self._elsewhere[digest] = arrival, read
 
     def keep(self, fetched: Arrivals) -> bool:
         """Have blobs that came from elsewhere, and are in `direct` by now, read from this machine until `close`, and
@@ -92,12 +98,15 @@ class OutgoingStore(Store):
         else:
             begun.result()
 
-    def arrived(self, image: Image) -> Store:
+    @property
+    def shared(self) -> Store:
+        return self.direct
+
+    def arrived(self, image: Image) -> None:
         with self._guard:
             begun = self._images.get(image.manifest.digest)
         if begun is not None:
             begun.result()
-        return self.direct
 
     def close(self) -> None:
         """Give up what has not begun to move."""
@@ -150,12 +159,27 @@ class OutgoingStore(Store):
             path = self._kept.get(digest)
             file = path.open("rb") if path else None
             fetched = next((found for one in self._fetched if (found := one.get(digest))), None)
+            elsewhere = self._elsewhere.get(digest)
         if file is None:
-            yield from self.direct.blob(digest) if fetched is None else fetched.read()
+            yield from fetched.read() if fetched else self._from(elsewhere, digest)
             return
         with file:
             while chunk := file.read(CHUNK):
                 yield chunk
+
+    def _from(self, elsewhere: Callable[[], Iterator[bytes]] | None, digest: str) -> Iterator[bytes]:
+        """From where somebody else has it, as long as it is there."""
+        if elsewhere is not None:
+            chunks = elsewhere()
+            try:
+                first = next(chunks, b"")
+            except Unreachable:
+                self._blobs[digest].result()
+            else:
+                yield first
+                yield from chunks
+                return
+        yield from self.direct.blob(digest)
 
     # --- the rest ---
 

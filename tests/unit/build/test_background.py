@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -11,13 +13,15 @@ from pathlib import Path
 import pytest
 
 from lineal.dockerfile.stage import Stage
-from lineal.engine import Command, CommandFailed
-from lineal.errors import BuildFailed, Interrupted, Unreachable
+from lineal.engine import Command, CommandFailed, PushedLayer, Tree
+from lineal.errors import BuildFailed, Interrupted, MissingContent, Unreachable
+from lineal.oci import Store
 from lineal.oci.image import read_image
-from lineal.oci.types import Blob, Manifest
+from lineal.oci.types import Blob, Image, Layer, Manifest
+from lineal.store.layout import Layout
 from lineal.store.record import image_digest
 from lineal.store.tags import parse_stage_tag
-from tests.unit.build.factory import Factory
+from tests.unit.build.factory import Factory, PretendEngine
 from tests.unit.stages.workbench import planned, stages
 
 TEXT = "FROM base:base\nRUN one\nRUN two\nRUN three\n"
@@ -255,3 +259,89 @@ def test_an_upload_that_fails_ends_the_run_and_nothing_is_published_on_top_of_it
 def test_what_is_on_its_way_ends_with_the_run(factory: Factory) -> None:
     factory.run(app())
     assert not list((factory.folder / "work").glob("outgoing/*"))
+
+
+class PushingEngine(PretendEngine):
+    """One that brings its layers to the store itself, by `push`, and shows them as long as it `has` them."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        self._pool, self.looks = ThreadPoolExecutor(4), False
+        self.push: Callable[[Blob], None] = store.put_blob
+        self.has, self.reads = True, 0
+
+    def run(
+        self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path
+    ) -> Layer | PushedLayer:
+        made = super().run(parent, store, command, output, workspace)
+        assert isinstance(made, Layer)
+        data = made.path.read_bytes()
+
+        def read() -> Iterator[bytes]:
+            if not self.has:
+                raise Unreachable("It is gone.", id="LN-5028")
+            self.reads += 1
+            yield data
+
+        arrival = self._pool.submit(lambda: self.push(Blob.of(data)))
+        tree = Tree({"": (0o755, 0, 0), "ran": (0o755, 0, 0)}, {})
+        return PushedLayer(made.descriptor(), made.diff_id, tree, arrival, read)
+
+
+@pytest.fixture
+def pushing(factory: Factory) -> PushingEngine:
+    factory.engine = made = PushingEngine(factory.store)
+    return made
+
+
+def test_a_stage_is_made_while_the_engine_brings_the_layer_below(factory: Factory, pushing: PushingEngine) -> None:
+    begun = when(factory, "three")
+
+    def push(blob: Blob) -> None:
+        after(begun)()
+        assert [one for one in published(factory) if one != stage(0).checksum] == []
+        factory.store.put_blob(blob)
+
+    pushing.push = push
+    factory.run(app(), jobs=4)
+    assert len(published(factory)) == 4
+
+
+def test_what_the_engine_brings_is_read_from_there_as_long_as_it_has_it(
+    factory: Factory, pushing: PushingEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def blob(digest: str) -> Iterator[bytes]:
+        read.append(digest)
+        return Layout.blob(factory.store, digest)
+
+    monkeypatch.setattr(factory.store, "blob", blob)
+    text = "FROM base:base AS tool\nRUN one\nFROM base:base\nCOPY --from=tool /ran /ran\n"
+    factory.run(app(text))
+    layer = layers_of(factory, stages(app(text)["app"])[1].sources["tool"])[-1]
+    assert pushing.reads == 1 and layer not in read
+    pushing.has = False
+    text = text.replace("RUN one", "RUN two")
+    factory.run(app(text))
+    layer = layers_of(factory, stages(app(text)["app"])[1].sources["tool"])[-1]
+    assert pushing.reads == 1 and layer in read
+
+
+def test_what_an_engine_lost_on_its_way_is_made_once_more(factory: Factory, pushing: PushingEngine) -> None:
+    lost: list[str] = []
+
+    def push(blob: Blob) -> None:
+        if len(lost) < most:
+            lost.append(blob.digest)
+            raise MissingContent(blob.digest, "the store")
+        factory.store.put_blob(blob)
+
+    pushing.push, most = push, 1
+    factory.run(app())
+    assert factory.ran().count("one") == 2 and len(published(factory)) == 4
+    assert [text for text in factory.told.warnings if re.search("RUN one is made, but .* did not reach", text)]
+    pushing.push, most = push, 3
+    with pytest.raises(MissingContent):
+        factory.run(app("FROM base:base\nRUN four\n"))
+    assert factory.ran().count("four") == 2

@@ -139,6 +139,16 @@ def test_nothing_is_brought_that_no_command_needs(factory: Factory) -> None:
     assert len(factory.engine.prepared) <= 1, "a command that waits for nothing brings its parent itself"
 
 
+def test_of_what_is_published_only_the_uppermost_is_brought(factory: Factory) -> None:
+    lines = "FROM b:base AS below\nRUN one\nFROM below AS above\nRUN two\n"
+    factory.run({"app": stage(lines)})
+    factory.engine.prepared.clear()
+    # Both wait for the COPY from the context before them.
+    factory.run({"app": stage(f"{lines}FROM below AS side\nCOPY a /a\nRUN three\nFROM above\nCOPY c /c\n"
+                              "COPY --from=side /a /b\nRUN four\n")})  # fmt: skip
+    assert len(factory.engine.prepared) == 1, "what RUN two made, which has all that RUN one did"
+
+
 def test_a_preparation_that_fails_is_for_the_command_to_find(factory: Factory) -> None:
     def fail(parent: Image, store: Store, platform: str, workspace: Path) -> None:
         raise Unreachable("There is no engine.", id="LN-5001")

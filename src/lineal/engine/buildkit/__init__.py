@@ -8,5 +8,7 @@ both directions are one class (`grpc`), over any bytes: a socket, TLS, what a pr
 `h2` comes with what locks in clusters need, `protobuf` is 0.3 MB; neither is imported before the first `RUN`.
 
 A layer comes in one of two ways. Where the store is a registry that the daemon reaches, the daemon pushes it, and
-lists what the image has become (`listing`). Where it is not, or a secret must be looked for in the layer, or the
-layer is made of two, it comes through the session and is packed here (`oci_archive`)."""
+lists what the image has become (`listing`). It shows the layer before it pushes (`content`), so that the next command
+goes on there meanwhile: of an image of which the daemon lacks nothing, the registry is not asked for anything. Where
+the store is something else, or a secret must be looked for in the layer, or the layer is made of two, it comes
+through the session and is packed here (`oci_archive`)."""

@@ -4,68 +4,54 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from lineal.engine import DEVICE, NETWORK_HOST, SECURITY_INSECURE, Command, PushedLayer, SecretMount
-from lineal.engine.buildkit import listing
+from lineal.engine import DEVICE, NETWORK_HOST, SECURITY_INSECURE, Command, SecretMount, Tree
+from lineal.engine.buildkit import content, listing
 from lineal.engine.buildkit.address import Address
 from lineal.engine.buildkit.blobs import SessionBlobs
 from lineal.engine.buildkit.connect import lost
-from lineal.engine.buildkit.failures import NO_JOB, CommandLog, refuse
-from lineal.engine.buildkit.grpc import UNKNOWN, Connection, ConnectionLost, RpcError, Stream, answer
+from lineal.engine.buildkit.failures import CommandLog
+from lineal.engine.buildkit.grpc import Connection, ConnectionLost, RpcError, Stream, answer
 from lineal.engine.buildkit.kept import KeptTree
 from lineal.engine.buildkit.llb import Graph, Output
 from lineal.engine.buildkit.mounts import Execution, layout, made_beforehand
 from lineal.engine.buildkit.oci_archive import OciArchive
-from lineal.engine.buildkit.protocol import control_pb2, gateway_pb2, ops_pb2, status_pb2
-from lineal.engine.buildkit.pushing import Target
+from lineal.engine.buildkit.protocol import control_pb2, gateway_pb2, ops_pb2
+from lineal.engine.buildkit.pushing import Pushing, Target, layer_of
 from lineal.engine.buildkit.session import Session, received
+from lineal.engine.buildkit.solve import CONTROL, Solve
 from lineal.engine.secret_parts import parts
 from lineal.errors import Unreachable
 from lineal.oci import Store
 from lineal.oci.types import Image, Layer
 
-_CONTROL = "/moby.buildkit.v1.Control/"
-_BRIDGE = "/moby.buildkit.v1.frontend.LLBBridge/"
-_LAST_WORDS = 5.0
-"""Seconds in which the last lines of a command come after it ended."""
-_PIECE = 4 << 20
-"""Bytes of a file that are asked for at once; BuildKit sends at most 16 MiB in a message."""
-
-
-class CannotReach(Exception):
-    """The daemon does not get at the store; the reason is its own."""
-
 
 class Build:
     """One `run`, on a connection of its own. `cancel` may come from any thread.
 
-    `target` is the registry that the daemon itself reads and writes; None when blobs go through the session."""
+    `target` is the registry that the daemon itself reads and writes; None when blobs go through the session.
+    Where it is `reached`, an image of which the daemon lacks nothing is not asked for there."""
 
     def __init__(
-        self,
-        control: Connection,
-        address: Address,
-        store: Store,
-        target: Target | None,
-        workspace: Path,
-        check: Callable[[], None],
-    ) -> None:
+        self, control: Connection, address: Address, store: Store, target: Target | None, workspace: Path,
+        check: Callable[[], None], *, reached: bool = False,
+    ) -> None:  # fmt: skip
         self._control = control
         self._address = address
         self._store = store
         self._target = target
         self._workspace = workspace
         self._check = check
-        self._reference = secrets.token_hex(16)
-        self._solving: Stream | None = None
+        self.reached = reached
+        """Whether the daemon is known to get at the target, after `run` or `fetch`."""
         self._blobs = SessionBlobs(workspace, check)
         self._session = Session(target.login if target else lambda _host: None, self._blobs)
+        self._rest = ExitStack()
+        self._pushed_image: Callable[[], str]
 
     def cancel(self) -> None:
         """End it on the daemon as well: that sees the connection go."""
@@ -74,49 +60,49 @@ class Build:
     def run(
         self, parent: Image, command: Command, network: str, output: Callable[[str], None],
         trees: Mapping[str, KeptTree],
-    ) -> Layer | PushedLayer:  # fmt: skip
-        """`trees` are the caches of the command that the run keeps by itself, by their targets. Raises what
-        `Engine.run` raises, and `CannotReach`, before the command has begun."""
-        platform = _fields(parent)
-        graph = Graph(_platform(platform))
-        try:
-            below = self._parent(graph, parent)
-            execution = Execution(graph, self._session, self._blobs, platform, self._store.address, trees)
-            made = execution.add(command, below, network)
-            layer = made if below is None else graph.difference(below, made)
-            work = _Work(graph, made, layer, command, network, output)
-            for tree, lower, number in execution.changed:
-                work.changed.append((tree, graph.difference(lower, Output(made.digest, number))))
+    ) -> Layer | Pushing:  # fmt: skip
+        """`trees` are the caches of the command that the run keeps by itself, by their targets. A layer that is being
+        pushed is in the store after `finish`. Raises what `Engine.run` raises, and `CannotReach`, before the command
+        has begun."""
+        with ExitStack() as opened, self._connected():
+            opened.callback(self._blobs.close)
+            work = self._work(parent, command, network, output, trees)
             # A layer in which no secret may be is looked through here, before it goes anywhere.
             mounted = [mount.value for mount in command.mounts if isinstance(mount, SecretMount)]
             hidden = {part for value in (*mounted, *command.secrets) for part in parts(value)}
             # So is one that is made of two.
             alone = not hidden and not made_beforehand(command) and not work.changed
-            if self._target is not None and alone and listing.can_list(platform.get("architecture", "")):
-                return self._pushed(work, self._target, platform["architecture"])
-            return self._received(work, tuple(hidden))
-        except ConnectionLost as error:
-            self._check()
-            raise lost(self._address, error) from error
-        finally:
-            self._blobs.close()
+            architecture = _fields(parent).get("architecture", "")
+            if self._target is None or not alone or not listing.can_list(architecture):
+                return self._received(work, tuple(hidden))
+            pushing = self._pushed(opened, work, self._target, architecture)
+            # The parent came from there.
+            self.reached |= bool(parent.layers)
+            self._rest = opened.pop_all()
+            return pushing
+
+    def finish(self) -> str:
+        """Wait until the layer is in the store. Returns the digest of the image that the daemon pushed with it."""
+        with self._rest, self._connected():
+            return self._pushed_image()
 
     def fetch(self, image: Image) -> None:
         """Have the daemon fetch and unpack an image. Raises `Unreachable`, which leaves nothing changed."""
         graph = Graph(_platform(_fields(image)))
-        below = self._parent(graph, image)
-        # It unpacks what something is to be done in.
-        nothing = ops_pb2.FileActionRm(path="/.lineal-nothing", allowNotFound=True)
-        touched = graph.file(below, [ops_pb2.FileAction(rm=nothing)])
-        request = control_pb2.SolveRequest(
-            Ref=self._reference, Session=self._session.id, Definition=graph.definition(touched), Internal=True
-        )
         try:
-            with self._session.serve(self._control):
-                answer(self._control.ask(_CONTROL + "Solve", request.SerializeToString()))
-        except ConnectionLost as error:
-            self._check()
-            raise lost(self._address, error) from error
+            with self._connected(), self._session.serve(self._control):
+                below = self._parent(graph, image)
+                # It unpacks what something is to be done in.
+                nothing = ops_pb2.FileActionRm(path="/.lineal-nothing", allowNotFound=True)
+                touched = graph.file(below, [ops_pb2.FileAction(rm=nothing)])
+                request = control_pb2.SolveRequest(
+                    Ref=self._session.id,
+                    Session=self._session.id,
+                    Definition=graph.definition(touched),
+                    Internal=True,
+                )
+                answer(self._control.ask(CONTROL + "Solve", request.SerializeToString()))
+            self.reached |= self._target is not None
         except RpcError as error:
             self._check()
             said = f"The buildkitd at {self._address} did not fetch an image: {error.message}"
@@ -124,14 +110,45 @@ class Build:
         finally:
             self._blobs.close()
 
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        try:
+            yield
+        except ConnectionLost as error:
+            self._check()
+            raise lost(self._address, error) from error
+
+    def _work(
+        self, parent: Image, command: Command, network: str, output: Callable[[str], None],
+        trees: Mapping[str, KeptTree],
+    ) -> _Work:  # fmt: skip
+        platform = _fields(parent)
+        graph = Graph(_platform(platform))
+        below = self._parent(graph, parent)
+        execution = Execution(graph, self._session, self._blobs, platform, self._store.address, trees)
+        made = execution.add(command, below, network)
+        layer = made if below is None else graph.difference(below, made)
+        work = _Work(graph, made, layer, command, network, output)
+        for tree, lower, number in execution.changed:
+            work.changed.append((tree, graph.difference(lower, Output(made.digest, number))))
+        return work
+
     def _parent(self, graph: Graph, parent: Image) -> Output | None:
         if not parent.layers:
             return None
-        if self._target is None:
+        if self._target is None or (self.reached and self._lacks_nothing(parent)):
             return graph.image(*layout(self._blobs.image(parent, self._store), self._session))
+        self._store.arrived(parent)
         # The daemon makes equal sources one, and asks any of their sessions for a login: this one is for this alone.
         attributes = {"lineal.session": self._session.id}
         return graph.image(f"docker-image://{self._target.name}@{parent.manifest.digest}", attributes)
+
+    def _lacks_nothing(self, image: Image) -> bool:
+        """Whether the daemon has, or gets from this machine, all that it needs: then nothing of it need be in the
+        store yet."""
+        return content.has(
+            self._control, [layer.digest for layer in image.layers if not self._store.at_hand(layer.digest)]
+        )
 
     # --- the two ways of a layer ---
 
@@ -140,127 +157,71 @@ class Build:
         exporter = control_pb2.Exporter(Type="oci", Attrs={"compression": "uncompressed"})
         with OciArchive(self._workspace, self._check) as archive:
             self._session.result(lambda stream: archive.take(_chunks(stream)))
-            self._solve(work, exporter, lambda: self._all(work))
+            with self._solve(work, exporter) as solve:
+                solve.done(lambda: _all(solve, work))
+                solve.response()
             for number, (tree, _) in enumerate(work.changed, 1):
                 for digest, path in archive.claim(number):
                     tree.changed(digest, path)
             made = (os.fsencode(one.path.strip("/")) for one in made_beforehand(work.command))
             return archive.layer(hidden, frozenset(made), work.command.options.epoch)
 
-    def _all(self, work: _Work) -> gateway_pb2.Result:
-        """The layer, and beside it what was changed in caches: as images for platforms that there are not, for an
-        exporter has nothing else to tell several apart by."""
-        layer = self._make(work, work.layer)
-        if not work.changed:
-            return layer
-        refs = [layer.ref, *(self._make(work, output).ref for _, output in work.changed)]
-        named = [
-            {"ID": str(number), "Platform": {"architecture": "amd64", "os": "linux", "variant": str(number)}}
-            for number in range(len(refs))
-        ]
-        return gateway_pb2.Result(
-            refs=gateway_pb2.RefMap(refs={str(number): ref for number, ref in enumerate(refs)}),
-            metadata={"refs.platforms": json.dumps({"Platforms": named}).encode()},
-        )
-
-    def _pushed(self, work: _Work, target: Target, architecture: str) -> PushedLayer:
-        """From the daemon to the store."""
+    def _pushed(self, opened: ExitStack, work: _Work, target: Target, architecture: str) -> Pushing:
+        """From the daemon to the store, which goes on as long as what is `opened`."""
         listed = listing.add(work.graph, work.made, architecture)
-        trees = []
+        trees: list[Tree] = []
 
         def make() -> gateway_pb2.Result:
-            self._make(work, work.made)
+            solve.make(work.made)
             work.log.ended = True
-            found = self._make(work, listed)
-            trees.append(listing.parse(self._read(found.ref.id, listing.FILE)))
-            return self._make(work, work.layer)
+            trees.append(listing.parse(solve.read(solve.make(listed).ref.id, listing.FILE)))
+            return solve.make(work.layer)
 
-        response = self._solve(work, target.exporter(work.command.options.epoch), make)
-        return target.pushed(response, trees[0])
-
-    # --- the daemon's calls ---
-
-    def _solve(
-        self, work: _Work, exporter: control_pb2.Exporter, make: Callable[[], gateway_pb2.Result]
-    ) -> dict[str, str]:
-        request = control_pb2.SolveRequest(
-            Ref=self._reference,
-            Session=self._session.id,
-            Exporters=[exporter],
-            Entitlements=work.entitlements,
-            # It is in no history of the daemon.
-            Internal=True,
-        )
-        log = work.log
-        with self._session.serve(self._control):
-            self._solving = solving = self._control.ask(_CONTROL + "Solve", request.SerializeToString())
-            watched = control_pb2.StatusRequest(Ref=self._reference).SerializeToString()
-            status = self._control.ask(_CONTROL + "Status", watched)
-            watching = threading.Thread(target=log.follow, args=(status,), daemon=True)
-            watching.start()
-            try:
-                self._return(make)
-                return dict(control_pb2.SolveResponse.FromString(answer(solving)).ExporterResponse)
-            except RpcError as error:
-                error = _reason(solving, error)
-                self._check()
-                # The daemon tells the rest of what the command printed, and ends the log with the build.
-                watching.join(_LAST_WORDS)
-                failure = refuse(error, self._address, work.command, log, self._session.failure)
-                # Nothing that the command or its image explains, and the parent was the first to be asked for.
-                if self._target is not None and not log.began and type(failure) is Unreachable:
-                    raise CannotReach(error.message) from error
-                raise failure from error
-            finally:
-                watching.join(_LAST_WORDS)
-                status.cancel()
-                solving.cancel()
-                log.end()
-
-    def _return(self, make: Callable[[], gateway_pb2.Result]) -> None:
-        """Say what the result is, or that there is none: either ends the build."""
+        solve = opened.enter_context(self._solve(work, target.exporter(work.command.options.epoch)))
+        solve.done(make)
+        image = work.log.image()
         try:
-            made = make()
-        except RpcError as error:
-            with suppress(RpcError):
-                self._say(error=status_pb2.Status(code=error.code or UNKNOWN, message=error.message))
-            raise
-        self._say(result=made)
+            read = partial(content.document, self._control)
+            descriptor, diff_id = layer_of(read(image), read)
+            self._pushed_image = partial(_pushed_image, solve, image)
+        except RpcError:
+            # The daemon does not tell; the store does when it has it.
+            image = _pushed_image(solve)
+            descriptor, diff_id = layer_of(target.manifest(image), target.config)
+            self._pushed_image = lambda: image
+        return Pushing(descriptor, diff_id, trees[0])
 
-    def _say(self, **what: Any) -> None:
-        self._bridge("Return", gateway_pb2.ReturnRequest(**what).SerializeToString())
+    def _solve(self, work: _Work, exporter: control_pb2.Exporter) -> Solve:
+        request = control_pb2.SolveRequest(Exporters=[exporter], Entitlements=work.entitlements)
+        return Solve(
+            self._control, self._address, self._session, work.graph, work.command, work.log, request, self._check,
+            pushed=self._target is not None,
+        )  # fmt: skip
 
-    def _make(self, work: _Work, output: Output) -> gateway_pb2.Result:
-        request = gateway_pb2.SolveRequest(
-            Definition=work.graph.definition(output), allowResultReturn=True, allowResultArrayRef=True, Evaluate=True
-        )
-        return gateway_pb2.SolveResponse.FromString(self._bridge("Solve", request.SerializeToString())).result
 
-    def _read(self, reference: str, path: str) -> bytes:
-        data = bytearray()
-        while len(data) < listing.LARGEST:
-            request = gateway_pb2.ReadFileRequest(
-                Ref=reference, FilePath=path, Range=gateway_pb2.FileRange(Offset=len(data), Length=_PIECE)
-            )
-            piece = gateway_pb2.ReadFileResponse.FromString(
-                self._bridge("ReadFile", request.SerializeToString())
-            ).Data
-            data += piece
-            if len(piece) < _PIECE:
-                break
-        return bytes(data)
+def _all(solve: Solve, work: _Work) -> gateway_pb2.Result:
+    """The layer, and beside it what was changed in caches: as images for platforms that there are not, for an
+    exporter has nothing else to tell several apart by."""
+    layer = solve.make(work.layer)
+    if not work.changed:
+        return layer
+    refs = [layer.ref, *(solve.make(output).ref for _, output in work.changed)]
+    named = [
+        {"ID": str(number), "Platform": {"architecture": "amd64", "os": "linux", "variant": str(number)}}
+        for number in range(len(refs))
+    ]
+    return gateway_pb2.Result(
+        refs=gateway_pb2.RefMap(refs={str(number): ref for number, ref in enumerate(refs)}),
+        metadata={"refs.platforms": json.dumps({"Platforms": named}).encode()},
+    )
 
-    def _bridge(self, method: str, message: bytes) -> bytes:
-        """One call that belongs to the build. The daemon waits 3 seconds for the build to begin, which is too short
-        where it is busy: it is asked again as long as it has not said that there will be none."""
-        ours = [("buildkit-controlapi-buildid", self._reference)]
-        while True:
-            try:
-                return self._control.call(_BRIDGE + method, message, ours)
-            except RpcError as error:
-                if NO_JOB not in error.message or self._solving is None or self._solving.ended:
-                    raise
-                self._check()
+
+def _pushed_image(solve: Solve, expected: str = "") -> str:
+    """The digest of what the daemon says that it pushed. Raises `Unreachable`."""
+    digest = solve.response().get("containerimage.digest", "")
+    if digest != (expected or digest):
+        raise Unreachable("The buildkitd pushed another image than it said.", id="LN-5003", remedy="Run again.")
+    return digest
 
 
 class _Work:
@@ -289,16 +250,6 @@ class _Work:
         self.log = CommandLog(command, output)
         self.changed: list[tuple[KeptTree, Output]] = []
         """Caches that the run keeps by itself, and what the command changed there."""
-
-
-def _reason(solving: Stream, error: RpcError) -> RpcError:
-    """The reason of a build that the daemon did not even begin: the parts of it fail in a way of their own."""
-    if NO_JOB in error.message:
-        try:
-            answer(solving)
-        except RpcError as reason:
-            return reason
-    return error
 
 
 def _fields(image: Image) -> dict[str, str]:

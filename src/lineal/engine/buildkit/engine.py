@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lineal.engine import Command, PushedLayer
 from lineal.engine.buildkit.address import Address
 from lineal.engine.machine import Machine
-from lineal.errors import Interrupted, Unreachable
+from lineal.errors import Interrupted, MissingContent, Unreachable
 from lineal.oci import Store
 from lineal.oci.types import Image, Layer
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 _AGAIN = 2
 """How many times a command begins anew because its daemon went away: behind one address there may be others."""
+_PUSHES = 64
+"""Layers that are waited for at once."""
 _LITTLE = 1 << 20
 """Bytes that a daemon downloads sooner than it gets them from here by a build of their own."""
 
@@ -62,8 +66,12 @@ class BuildkitEngine:
         self._lost: set[Address] = set()
         self._apart: set[tuple[Address, str]] = set()
         """Daemons, and the stores that they do not reach."""
-        self._there: dict[Address, set[str]] = {address: set() for address in addresses}
-        """The layers that each daemon has from this run, or is getting."""
+        self._reached: set[tuple[Address, str]] = set()
+        """Those that have read or written there."""
+        self._there: dict[Address, dict[str, Future[None]]] = {address: {} for address in addresses}
+        """The layers that each daemon has from this run, once this is done."""
+        self._pushing: set[Build] = set()
+        self._pushes = ThreadPoolExecutor(_PUSHES, thread_name_prefix="push")
 
     def stop(self) -> None:
         """Give up what runs; every `run`, also later ones, raises `Interrupted`. For another thread than `run`'s."""
@@ -81,7 +89,7 @@ class BuildkitEngine:
         if not parent.layers or parent.layers[-1].digest in self._there[address]:
             return
         through = (address, store.address) in self._apart or self._is_near(parent, store, address)
-        self._bring(parent, store, address, None if through else target_of(store.arrived(parent)), workspace)
+        self._bring(parent, store, address, None if through else target_of(store), workspace)
 
     def _is_near(self, image: Image, store: Store, address: Address) -> bool:
         """Whether this machine has, or is getting, much of what a daemon would download once more."""
@@ -89,12 +97,22 @@ class BuildkitEngine:
         return sum(layer.size for layer in lacking if store.at_hand(layer.digest)) > _LITTLE
 
     def _bring(self, image: Image, store: Store, address: Address, target: Target | None, workspace: Path) -> None:
-        self._there[address].update(layer.digest for layer in image.layers)
-        with self._begun(address, target, store, workspace) as build:
-            build.fetch(image)
+        ended: Future[None] = Future()
+        for layer in image.layers:
+            self._there[address].setdefault(layer.digest, ended)
+        try:
+            with self._begun(address, target, store, workspace) as build:
+                build.fetch(image)
+        finally:
+            ended.set_result(None)
 
     def close(self) -> None:
-        """Nothing goes on after a `run`."""
+        """Pushes are left to end until here, after `stop` too: what is made is to be published."""
+        with self._lock:
+            pushing = set(self._pushing)
+        for build in pushing:
+            build.cancel()
+        self._pushes.shutdown()
 
     def run(
         self, parent: Image, store: Store, command: Command, output: Callable[[str], None], workspace: Path
@@ -157,30 +175,74 @@ class BuildkitEngine:
         return None
 
     def _on(self, address: Address, run: _Run) -> Layer | PushedLayer:
-        from lineal.engine.buildkit.build import CannotReach
         from lineal.engine.buildkit.pushing import target_of
+        from lineal.engine.buildkit.solve import CannotReach
 
-        def build(target: Target | None) -> Layer | PushedLayer:
-            with self._begun(address, target, run.store, run.workspace) as begun:
-                made = begun.run(run.parent, run.command, run.network, run.output, run.trees)
-            # What came through here was packed here.
-            if isinstance(made, PushedLayer):
-                self._there[address].add(made.descriptor.digest)
-            return made
-
-        reached = (address, run.store.address) not in self._apart
-        if reached and self._is_near(run.parent, run.store, address):
+        place = run.store.address
+        target = target_of(run.store) if (address, place) not in self._apart else None
+        if target is not None and self._is_near(run.parent, run.store, address):
             # While it goes to the store.
             with suppress(Unreachable):
                 self._bring(run.parent, run.store, address, None, run.workspace)
+        self._wait_for(run.parent, address)
         try:
-            return build(target_of(run.store.arrived(run.parent)) if reached else None)
+            return self._built(address, target, run)
         except CannotReach as error:
             # Another failure before the command began comes again in this way, and says what it is.
-            place = run.store.address
             run.output(f"The buildkitd at {address} does not reach {place}, so layers go through Lineal: {error}")
             self._apart.add((address, place))
-        return build(None)
+        return self._built(address, None, run)
+
+    def _wait_for(self, image: Image, address: Address) -> None:
+        """What the daemon is getting of an image, it is not to get twice."""
+        for coming in [self._there[address].get(layer.digest) for layer in image.layers]:
+            if coming is not None:
+                coming.result()
+
+    def _built(self, address: Address, target: Target | None, run: _Run) -> Layer | PushedLayer:
+        with ExitStack() as opened:
+            build = opened.enter_context(self._begun(address, target, run.store, run.workspace))
+            made = build.run(run.parent, run.command, run.network, run.output, run.trees)
+            if isinstance(made, Layer):
+                # What came through here was packed here.
+                return made
+            self._ends(build, address, run.store)
+            with self._lock:
+                self._pushing.add(build)
+            layer = made.descriptor.digest
+            arrival = self._pushes.submit(self._finish, opened.pop_all(), build, address, run.store, target, layer)
+        return PushedLayer(made.descriptor, made.diff_id, made.tree, arrival, partial(self._read, address, layer))
+
+    def _finish(
+        self, opened: ExitStack, build: Build, address: Address, store: Store, target: Target | None, layer: str
+    ) -> None:
+        """The push, after which the daemon is known to reach the store."""
+        from lineal.engine.buildkit.connect import Lost
+
+        try:
+            with opened:
+                image = build.finish()
+        except Lost as error:
+            self._check()
+            self._lost.add(address)
+            raise MissingContent(layer, store.address) from error
+        finally:
+            with self._lock:
+                self._pushing.discard(build)
+        if target is not None and (address, store.address) not in self._reached:
+            target.manifest(image)
+            self._reached.add((address, store.address))
+
+    def _read(self, address: Address, digest: str) -> Iterator[bytes]:
+        from lineal.engine.buildkit.connect import connect, lost
+        from lineal.engine.buildkit.content import chunks
+        from lineal.engine.buildkit.grpc import ConnectionLost, RpcError
+
+        with connect(address, self._environment, self._check, self._stopped, patient=False) as connection:
+            try:
+                yield from chunks(connection, digest)
+            except (RpcError, ConnectionLost) as error:
+                raise lost(address, error) from error
 
     @contextmanager
     def _begun(self, address: Address, target: Target | None, store: Store, workspace: Path) -> Iterator[Build]:
@@ -190,15 +252,22 @@ class BuildkitEngine:
 
         patient = len(self.addresses) == 1
         with connect(address, self._environment, self._check, self._stopped, patient=patient) as connection:
-            build = Build(connection, address, store, target, workspace, self._check)
+            reached = (address, store.address) in self._reached
+            build = Build(connection, address, store, target, workspace, self._check, reached=reached)
             with self._lock:
                 self._running.add(build)
             try:
                 self._check()
                 yield build
             finally:
-                with self._lock:
-                    self._running.discard(build)
+                self._ends(build, address, store)
+
+    def _ends(self, build: Build, address: Address, store: Store) -> None:
+        """From now on `stop` does not concern it."""
+        with self._lock:
+            self._running.discard(build)
+            if build.reached:
+                self._reached.add((address, store.address))
 
     def _check(self) -> None:
         if self._stopped.is_set():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
@@ -26,6 +27,8 @@ NO_JOB = "no such job"
 _NO_USER = ("unable to find user", "unable to find group", "no matching entries in")
 _WRONG_MACHINE = "The engine cannot execute programs of this image: it is for another processor architecture."
 _MACHINE_REMEDY = "Build for the engine's platform or install emulation (binfmt) on the engine's machine."
+_MANIFEST, _CONFIG = "exporting manifest ", "exporting config "
+"""How the daemon tells what it has made, before the digests."""
 COMMAND = "RUN"
 """The name of the command's operation, for the daemon."""
 
@@ -41,16 +44,35 @@ class CommandLog:
         self.ended = False
         """Whether it ended well: what fails then is the engine's work."""
         self.wrong_machine = False
+        self._image = ""
+        self._all_told = threading.Event()
         self.not_started = ""
         """Why the container's process could not be started."""
 
     def follow(self, status: Stream) -> None:
-        with suppress(RpcError, ConnectionLost):
-            for message in status.messages():
-                told = control_pb2.StatusResponse.FromString(message)
-                self.began |= any(one.name == COMMAND and one.HasField("started") for one in told.vertexes)
-                for log in told.logs:
-                    self._say(self._lines.add(log.stream, log.msg))
+        try:
+            with suppress(RpcError, ConnectionLost):
+                for message in status.messages():
+                    self._take(control_pb2.StatusResponse.FromString(message))
+        finally:
+            self._all_told.set()
+
+    def image(self) -> str:
+        """Wait until the daemon has made an image of the result, which it is going to push. Returns the digest, or
+        nothing when it does not tell."""
+        self._all_told.wait()
+        return self._image
+
+    def _take(self, told: control_pb2.StatusResponse) -> None:
+        self.began |= any(one.name == COMMAND and one.HasField("started") for one in told.vertexes)
+        for log in told.logs:
+            self._say(self._lines.add(log.stream, log.msg))
+        for one in told.statuses:
+            if one.ID.startswith(_MANIFEST):
+                self._image = one.ID.removeprefix(_MANIFEST)
+            # It is the last thing that is written before the push.
+            if one.ID.startswith(_CONFIG) and one.HasField("completed"):
+                self._all_told.set()
 
     def end(self) -> None:
         self._say(self._lines.rest())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from lineal.engine import PushedLayer, Tree
+from lineal.engine import Tree
 from lineal.engine.buildkit.protocol import control_pb2
 from lineal.errors import Unreachable
 from lineal.oci import Store
@@ -17,6 +18,15 @@ from lineal.store.registry.client import Registry
 
 _COMPRESSION = "1"
 """gzip's level: BuildKit's own choice takes several times as long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pushing:
+    """A layer that the daemon has made, and is bringing to the store; the image with it on top."""
+
+    descriptor: Descriptor
+    diff_id: str
+    tree: Tree
 
 
 class Target:
@@ -44,9 +54,11 @@ class Target:
             attributes["registry.insecure"] = "true"
         return control_pb2.Exporter(Type="image", Attrs=attributes)
 
-    def pushed(self, response: dict[str, str], tree: Tree) -> PushedLayer:
-        """The layer that the daemon says it pushed, as the store has it. Raises `Unreachable`."""
-        digest = response.get("containerimage.digest", "")
+    def config(self, digest: str) -> bytes:
+        return read_blob(self._store, digest, MAX_CONFIG)
+
+    def manifest(self, digest: str) -> bytes:
+        """Of what the daemon says that it pushed, as the store has it. Raises `Unreachable`."""
         manifest = self._store.manifest(digest) if digest.startswith("sha256:") else None
         if manifest is None:
             raise Unreachable(
@@ -54,25 +66,25 @@ class Target:
                 id="LN-5030",
                 remedy="Give both the same address of the registry: 127.0.0.1 is another machine for each of them.",
             )
-        try:
-            return self._layer(manifest.json, tree)
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise Unreachable(
-                "The buildkitd pushed an image in a form that is not understood.", id="LN-5003"
-            ) from error
+        return manifest.data
 
-    def _layer(self, manifest: dict[str, Any], tree: Tree) -> PushedLayer:
-        (layer,) = manifest["layers"]
-        config = read_blob(self._store, str(manifest["config"]["digest"]), MAX_CONFIG)
-        (diff_id,) = json.loads(config)["rootfs"]["diff_ids"]
-        descriptor = Descriptor(str(layer["mediaType"]), str(layer["digest"]), int(layer["size"]))
-        return PushedLayer(descriptor, str(diff_id), tree)
+
+def layer_of(manifest: bytes, config: Callable[[str], bytes]) -> tuple[Descriptor, str]:
+    """The layer of an image that has one, and its diff id. Raises `Unreachable`."""
+    try:
+        image = json.loads(manifest)
+        (layer,) = image["layers"]
+        (diff_id,) = json.loads(config(str(image["config"]["digest"])))["rootfs"]["diff_ids"]
+        return Descriptor(str(layer["mediaType"]), str(layer["digest"]), int(layer["size"])), str(diff_id)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise Unreachable("The buildkitd made an image in a form that is not understood.", id="LN-5003") from error
 
 
 def target_of(store: Store) -> Target | None:
     """The store as a daemon's target; None for one that only this machine reads and writes, or whose login a daemon
     cannot use."""
-    if not isinstance(store, Registry):
+    shared = store.shared
+    if not isinstance(shared, Registry):
         return None
-    credential = store.fresh_login()
-    return None if credential is not None and credential.registry_token else Target(store)
+    credential = shared.fresh_login()
+    return None if credential is not None and credential.registry_token else Target(shared)

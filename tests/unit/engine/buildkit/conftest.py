@@ -82,9 +82,12 @@ class Bench:
 
     def run(self, script: str, **options: Any) -> Layer | PushedLayer:
         self.said.clear()
-        return self.engine.run(
+        made = self.engine.run(
             self.base, self.store, self.command(script, **options), self.said.append, self.workspace
         )
+        if isinstance(made, PushedLayer):
+            made.arrival.result()
+        return made
 
     def tar(self, layer: Layer | PushedLayer) -> bytes:
         """The layer's uncompressed bytes, its own claims checked on the way."""

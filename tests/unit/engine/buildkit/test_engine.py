@@ -10,6 +10,7 @@ import struct
 import tarfile
 import threading
 import tracemalloc
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -32,10 +33,13 @@ from lineal.engine import (
 )
 from lineal.engine.buildkit import mounts
 from lineal.engine.buildkit.address import parse
+from lineal.engine.buildkit.build import Build
 from lineal.engine.buildkit.engine import BuildkitEngine
+from lineal.engine.buildkit.grpc import ConnectionLost
 from lineal.engine.buildkit.protocol import ssh_pb2
 from lineal.engine.buildkit.session import _AgentCall
-from lineal.errors import BuildFailed, Interrupted, LinealError, Unreachable
+from lineal.engine.buildkit.solve import Solve
+from lineal.errors import BuildFailed, Interrupted, LinealError, MissingContent, Unreachable
 from lineal.oci import Store
 from lineal.oci.image import image_of
 from lineal.oci.types import OCI_LAYER_GZIP, Blob, Image, Layer, sha256
@@ -404,3 +408,79 @@ def test_a_preparation_ends_with_the_run(pushing: Bench) -> None:
     pushing.engine.stop()
     with pytest.raises(Interrupted):
         pushing.engine.prepare(pushing.base, pushing.store, "linux/amd64", pushing.workspace)
+
+
+# --- a layer that is being pushed -----------------------------------------------------------------------------------
+
+
+def start(bench: Bench, script: str) -> PushedLayer:
+    """A layer that may be on its way still."""
+    made = bench.engine.run(bench.base, bench.store, bench.command(script), bench.said.append, bench.workspace)
+    assert isinstance(made, PushedLayer)
+    return made
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """No push ends before this is set."""
+    opened, finish = threading.Event(), Build.finish
+
+    def late(build: Build) -> str:
+        assert opened.wait(300)
+        return finish(build)
+
+    monkeypatch.setattr(Build, "finish", late)
+    yield opened
+    opened.set()
+
+
+def test_a_layer_is_known_and_read_from_the_daemon_before_it_is_pushed(pushing: Bench, gate: threading.Event) -> None:
+    before = pushing.store.traffic.requests
+    layer = start(pushing, f"{RANDOM}; head -c 3000000 /dev/urandom >/large")
+    data = b"".join(layer.read())
+    assert not layer.arrival.done() and pushing.store.traffic.requests == before
+    assert (sha256(data), len(data)) == (layer.descriptor.digest, layer.descriptor.size)
+    gate.set()
+    layer.arrival.result()
+    assert pushing.tar(layer) == gzip.decompress(data)
+
+
+def test_what_is_made_is_pushed_to_its_end_when_the_run_is_stopped(pushing: Bench, gate: threading.Event) -> None:
+    layer = start(pushing, RANDOM)
+    pushing.engine.stop()
+    gate.set()
+    layer.arrival.result()
+    assert pushing.tar(layer)
+
+
+def test_a_daemon_that_is_lost_with_a_layer_is_said(pushing: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lose(solve: Solve) -> dict[str, str]:
+        raise ConnectionLost("gone")
+
+    monkeypatch.setattr(Solve, "response", lose)
+    layer = start(pushing, RANDOM)
+    with pytest.raises(MissingContent) as missing:
+        layer.arrival.result()
+    assert missing.value.digest == layer.descriptor.digest
+
+
+def test_what_the_daemon_made_goes_on_there_and_the_registry_is_not_asked(pushing: Bench) -> None:
+    """The store has no image to run on: neither config nor manifest."""
+    made = pushing.run(f"{RANDOM}; echo x >/data/x")
+    assert isinstance(made, PushedLayer)
+    rootfs = {"type": "layers", "diff_ids": [*pushing.base.config_json["rootfs"]["diff_ids"], made.diff_id]}
+    above = image_of({**CONFIG, "rootfs": rootfs}, [*pushing.base.layers, made.descriptor])
+    pushing.base = above
+    assert names(pushing, "cat /data/x >/data/y") == ["data", "data/y"]
+    assert not list(pushing.workspace.glob("blob-*"))
+
+
+def test_a_daemon_that_shows_none_of_its_blobs_pushes_them_first(
+    pushing: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lineal.engine.buildkit.content._CONTENT", "/of.another.kind/")
+    layer = start(pushing, f"{RANDOM}; echo x >/data/x")
+    assert pushing.tar(layer), "it is there"
+    with pytest.raises(Unreachable):
+        next(layer.read())
+    assert names(pushing, "cat /data/a >/data/y") == ["data", "data/y"]

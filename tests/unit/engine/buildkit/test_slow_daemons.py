@@ -9,11 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from lineal.engine import Command
 from lineal.engine.buildkit.address import parse
-from lineal.engine.buildkit.build import Build
+from lineal.engine.buildkit.blobs import SessionBlobs
+from lineal.engine.buildkit.failures import CommandLog
 from lineal.engine.buildkit.grpc import UNKNOWN, Connection, RpcError, Stream
+from lineal.engine.buildkit.llb import Graph
+from lineal.engine.buildkit.protocol import control_pb2, ops_pb2
+from lineal.engine.buildkit.session import Session
+from lineal.engine.buildkit.solve import Solve
 from lineal.engine.buildkit.transport import SocketTransport
-from lineal.store.layout import Layout
 
 SOLVE, BRIDGE = "/moby.buildkit.v1.Control/Solve", "/moby.buildkit.v1.frontend.LLBBridge/Solve"
 
@@ -50,9 +55,13 @@ def slow() -> Iterator[Slow]:
     daemon.client.close()
 
 
-def build(slow: Slow, tmp_path: Path) -> Build:
-    store = Layout(tmp_path / "store", "layout:store")
-    made = Build(slow.client, parse("unix:///x", "test"), store, None, tmp_path, lambda: None)
+def build(slow: Slow, tmp_path: Path) -> Solve:
+    command = Command(["true"], {}, "/", "")
+    session = Session(lambda _: None, SessionBlobs(tmp_path, lambda: None))
+    made = Solve(
+        slow.client, parse("unix:///x", "test"), session, Graph(ops_pb2.Platform()), command,
+        CommandLog(command, print), control_pb2.SolveRequest(), lambda: None, pushed=False,
+    )  # fmt: skip
     made._solving = slow.client.ask(SOLVE, b"")
     return made
 

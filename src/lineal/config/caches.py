@@ -1,7 +1,5 @@
 """What `caches:` says, for the whole project or for one image: cache mounts that outlive the runner."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from typing import Annotated

@@ -2,8 +2,6 @@
 
 The file itself is always read from the commit, is plain YAML, and without it there are no exceptions."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from msgspec import Meta, Struct

@@ -1,7 +1,5 @@
 """How the `RUN`s of an image run beside their commands: names of hosts, shared memory, limits, a control group."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated
 

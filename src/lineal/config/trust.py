@@ -1,7 +1,5 @@
 """What `trust:` says: whose stages a commit believes."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from typing import Annotated, Literal

@@ -1,0 +1,53 @@
+"""Questions that are asked before anybody needs the answers."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+Answer = TypeVar("Answer")
+Key = tuple[str, str]
+
+
+class Ahead(Generic[Answer]):
+    """They are asked by threads that keep no run from ending, as those of a pool would. A run that finds everything
+    asks for nothing else: so it need not read the modules of the standard library's pools and futures."""
+
+    def __init__(self, ask: Callable[[Key], Answer], keys: Iterable[Key] = (), threads: int = 1) -> None:
+        self._ask = ask
+        self._answers = {key: _Promise[Answer]() for key in keys}
+        self._left = deque(self._answers.items())
+        for _ in range(min(len(self._left), threads)):
+            threading.Thread(target=self._work, name="expect", daemon=True).start()
+
+    def take(self, key: Key) -> Callable[[], Answer] | None:
+        """What waits for the answer, and raises what asking raised; once. None for what was not asked."""
+        found = self._answers.pop(key, None)
+        return found.result if found else None
+
+    def _work(self) -> None:
+        while self._left:
+            try:
+                key, promise = self._left.popleft()
+            except IndexError:
+                return
+            try:
+                promise.answers.append(self._ask(key))
+            except BaseException as error:  # noqa: BLE001 (it is for who asks)
+                promise.error = error
+            promise.kept.set()
+
+
+class _Promise(Generic[Answer]):
+    def __init__(self) -> None:
+        self.answers: list[Answer] = []
+        self.error: BaseException | None = None
+        self.kept = threading.Event()
+
+    def result(self) -> Answer:
+        self.kept.wait()
+        if self.error is not None:
+            raise self.error
+        return self.answers[0]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterable
+
+from lineal.regex import regex
 
 
 def lines(text: str) -> list[str]:
@@ -51,16 +52,16 @@ def one_line(text: str, limit: int = 200) -> str:
     return "".join(char for char in text[:limit] if char.isprintable()).strip()
 
 
-_SGR = re.compile(r"(\x1b\[[0-9;:]*m)")
+_SGR = regex(r"(\x1b\[[0-9;:]*m)")
 _RESET = "\x1b[0m"
 # Control sequences of terminals: CSI, the string kinds (OSC, DCS, SOS, PM, APC), everything else that ESC begins.
-_ESCAPE = re.compile(
+_ESCAPE = regex(
     r"\x1b\[[0-?]*[ -/]*[@-~]"
     r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)"
     r"|\x1b[ -/]*[0-~]?"
     r"|[\x80-\x9f]"
 )
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\u2028\u2029]")
+_CONTROL = regex(r"[\x00-\x08\x0a-\x1f\x7f\u2028\u2029]")
 _LONGEST = 16_000
 TAIL = 40
 """Lines of a failed stage's output that are repeated where they cannot be overlooked."""

@@ -19,7 +19,7 @@ from lineal.oci.types import Blob, Descriptor, Manifest
 from lineal.store.open import StoreOpener
 from lineal.store.record import PREFIX, Record, image_digest
 from lineal.store.tags import stage_tag
-from lineal.trust.identity import TOKENS
+from lineal.trust.keys import TOKENS
 from lineal.trust.mark import MARK, Marks, TrustKey
 from tests import servers
 from tests.conftest import Lineal

@@ -87,8 +87,11 @@ def test_a_class_that_extends_another_compares_all_of_it() -> None:
     assert Base(1) != More(1) and Empty() == Empty()
 
 
+@pytest.mark.parametrize("few", [0, 1, 16])
 @pytest.mark.parametrize("slots", [False, True])
-def test_values_are_made_as_a_dataclass_makes_them(slots: bool) -> None:
+def test_values_are_made_as_a_dataclass_makes_them(slots: bool, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(value, "_FEW", few)
+
     def make(dataclass: Callable[..., Any]) -> Any:
         class Base:
             a: int
@@ -170,11 +173,17 @@ def answer(ask: Callable[[], Any]) -> Any:
 
 @given(
     st.lists(st.dictionaries(st.sampled_from(NAMES), FIELDS, max_size=4).map(ordered), min_size=1, max_size=2),
-    OPTIONS, st.lists(CALLS, min_size=1, max_size=4),
+    OPTIONS, st.lists(CALLS, min_size=1, max_size=4), st.sampled_from([0, 1, 16]),
 )  # fmt: skip
 def test_any_class_is_what_a_dataclass_of_the_standard_library_is(
-    parts: list[dict[str, dict[str, Any]]], options: dict[str, bool], calls: list[Any]
+    parts: list[dict[str, dict[str, Any]]], options: dict[str, bool], calls: list[Any], few: int
 ) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(value, "_FEW", few)
+        check_class(parts, options, calls)
+
+
+def check_class(parts: list[dict[str, dict[str, Any]]], options: dict[str, bool], calls: list[Any]) -> None:
     try:
         theirs = kind_of(dataclasses.dataclass, parts, options)
     except TypeError:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 from lineal.ci.context import Context, GitReader
 from lineal.ci.github.provider import GitHub
 from lineal.ci.gitlab.provider import GitLab
-from lineal.ci.jobs import JobSettings
 from lineal.ci.local import Local
 from lineal.ci.results import ResultFiles
 from lineal.errors import LinealError
@@ -19,6 +18,7 @@ from lineal.oci.credential import Credential
 from lineal.text import one_line
 
 if TYPE_CHECKING:
+    from lineal.ci.jobs import JobSettings
     from lineal.report.log import Markers
     from lineal.report.model import ErrorReport, Report
 

@@ -11,10 +11,11 @@ from typing import Any
 
 from lineal.ci.context import Context
 from lineal.errors import BadConfiguration
+from lineal.regex import regex
 
-_ID = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
-_REPOSITORY = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)+\Z")
-_ZEROS = re.compile(r"0+\Z")
+_ID = regex(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
+_REPOSITORY = regex(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)+\Z")
+_ZEROS = regex(r"0+\Z")
 _REMEDY = "Something on the way to this job changed it; start the job again or unset it."
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Executor
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -16,6 +15,8 @@ from lineal.stages.plan import BuildPlan
 from lineal.store.record import image_digest, image_platform
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from lineal.dockerfile.stage import Stage
     from lineal.oci import Store
     from lineal.oci.types import Image, Manifest

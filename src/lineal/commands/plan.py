@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from lineal.build.result import BuildResult
-from lineal.ci.jobs import JobSettings
 from lineal.ci.provider import job_writers
 from lineal.commands.caches import run_caches, with_caches
 from lineal.commands.environment import prover_of
@@ -29,6 +28,7 @@ from lineal.stages.beside import beside
 from lineal.stages.plan import BuildPlan, expect, resolve
 
 if TYPE_CHECKING:
+    from lineal.ci.jobs import JobSettings
     from lineal.deploy.inputs import CommitInputs, ReleaseInputs
     from lineal.report.model import Report
 
@@ -220,6 +220,8 @@ def _encoder(session: Session, format: str) -> Callable[[Report], str]:
 
 
 def _job_settings(session: Session) -> JobSettings:
+    from lineal.ci.jobs import JobSettings
+
     settings, flags = session.settings, session.settings.given
     repeated: dict[str, object] = {
         "LINEAL_REPO": flags.repo,

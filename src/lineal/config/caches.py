@@ -1,7 +1,5 @@
 """What `caches:` says, for the whole project or for one image: cache mounts that outlive the runner."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from typing import Annotated
@@ -12,10 +10,11 @@ from msgspec import Meta, Struct
 from lineal.config.document import Path
 from lineal.config.rule_violation import RuleViolation
 from lineal.config.run_options import bytes_of
+from lineal.regex import regex
 from lineal.text import quoted
 
 MAX_SIZE, MAX_TIME = "2GB", "2m"
-_DURATION = re.compile(r"(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
+_DURATION = regex(r"(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
 
 
 class Caches(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

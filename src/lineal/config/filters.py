@@ -7,12 +7,14 @@ from __future__ import annotations
 import hashlib
 import re
 
-_SEMVER = re.compile(
+from lineal.regex import regex
+
+_SEMVER = regex(
     r"v?(?P<major>0|[1-9][0-9]*)\.(?P<minor>0|[1-9][0-9]*)\.(?P<patch>0|[1-9][0-9]*)"
     r"(?:-(?P<prerelease>[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?(?:\+(?P<build>[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?",
     re.ASCII,
 )
-_FIELD = re.compile(r"\{([^{}]*)\}")
+_FIELD = regex(r"\{([^{}]*)\}")
 _FIELDS = ("major", "minor", "patch", "prerelease")
 LONGEST = 63
 """Characters of a slug: a label of Kubernetes has no more."""

@@ -2,9 +2,6 @@
 
 The file itself is always read from the commit, is plain YAML, and without it there are no exceptions."""
 
-from __future__ import annotations
-
-import re
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -14,9 +11,10 @@ from lineal.config.document import Document, Path, parse
 from lineal.config.model import Variable
 from lineal.context.wildcards import matches, path_pattern
 from lineal.errors import BadConfiguration, Problems
+from lineal.regex import regex
 
 FILE = "lineal-giterminism.yaml"
-_SPELT_HOST = re.compile(r"[a-z]+://(\[[0-9a-f:]+\]|[^*?/:]+)([:/]|$)")
+_SPELT_HOST = regex(r"[a-z]+://(\[[0-9a-f:]+\]|[^*?/:]+)([:/]|$)")
 
 
 class TemplateExceptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -17,14 +17,15 @@ from lineal.config.secrets import check_no_key
 from lineal.config.validation import check
 from lineal.errors import BadConfiguration, Problems
 from lineal.oci.reference import is_tag, parse_reference, whole_name
+from lineal.regex import regex
 from lineal.text import printable, quoted
 from lineal.value import dataclass
 
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
-_REMOTE = re.compile(r"(?i)(https?|git|ssh)://|git@|github\.com/")
+_VARIABLE = regex(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAME = regex(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
+_REMOTE = regex(r"(?i)(https?|git|ssh)://|git@|github\.com/")
 _ONE_LEVEL = r"(?:manifest|index)(?:-descriptor)?(?:\[[^\]]*\])?"
-_LEVEL = re.compile(rf"({_ONE_LEVEL}(?:,{_ONE_LEVEL})*):")
+_LEVEL = regex(rf"({_ONE_LEVEL}(?:,{_ONE_LEVEL})*):")
 """What an annotation is of, as in `manifest,index:KEY=VALUE`."""
 _FLAGS = {
     "context": "PATH", "dockerfile": "--file", "target": "--target", "args": "--build-arg",

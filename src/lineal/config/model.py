@@ -1,8 +1,7 @@
 """What a project wants: the shape of `lineal.yaml`. The JSON Schema (`lineal schema`) is made from these classes.
 
-Rules that a type cannot say (names, paths, cycles) are in `rules.py`."""
-
-from __future__ import annotations
+Rules that a type cannot say (names, paths, cycles) are in `rules.py`. Where such classes are, annotations are types
+and not texts (`from __future__ import annotations`): msgspec would have each text compiled in every run."""
 
 import posixpath
 from typing import Annotated, Literal

@@ -1,7 +1,5 @@
 """`images.<name>.contexts`: what a name stands for in a Dockerfile, as `docker build --build-context` gives it."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from msgspec import Meta, Struct

@@ -1,7 +1,5 @@
 """What `publish:` says, for the whole project or for one image: where a finished image goes, and under which tags."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import msgspec

@@ -1,11 +1,11 @@
 """How the `RUN`s of an image run beside their commands: names of hosts, shared memory, limits, a control group."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated
 
 from msgspec import Meta, Struct
+
+from lineal.regex import regex
 
 ULIMITS = (
     "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio",
@@ -16,7 +16,7 @@ LATEST = (1 << 33) - 1
 """The latest time of a file that every tar can say, in seconds since 1970: in the year 2242."""
 GATEWAY = "host-gateway"
 """The address of the machine of the engine, as Docker knows it."""
-_SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+) ?(?:([kmgtp])i?)?b?", re.ASCII | re.IGNORECASE)
+_SIZE = regex(r"(\d+(?:\.\d*)?|\.\d+) ?(?:([kmgtp])i?)?b?", re.ASCII | re.IGNORECASE)
 
 Count = Annotated[int, Meta(ge=-1, le=(1 << 63) - 1, extra={"rule": "Write a whole number, -1 for no limit."})]
 

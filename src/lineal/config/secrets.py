@@ -12,8 +12,7 @@ from lineal.config.grants import Grants, expanded, secret_wish
 from lineal.config.model import Secret
 from lineal.errors import BadConfiguration
 from lineal.text import bare
-from lineal.trust.identity import TOKENS
-from lineal.trust.keys import PASSWORD, SIGNING_KEY, is_pem
+from lineal.trust.keys import PASSWORD, SIGNING_KEY, TOKENS, is_pem
 from lineal.trust.mark import TRUST_KEY
 
 _MASK = "***"

@@ -17,6 +17,7 @@ from lineal.config.document import Lines, same
 from lineal.config.grants import Grants, variable_wish
 from lineal.config.sandbox import MAX_OUTPUT, NONE_DEFERRED, Deferred, Refusal, environment
 from lineal.errors import BadConfiguration, LinealError, Location
+from lineal.regex import regex
 from lineal.text import printable, quoted
 from lineal.value import dataclass
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 SECONDS, MEMORY = 10, 512 << 20
 """What a template may take."""
 _SYNTAX = ("{{", "{%", "{#")
-_MARK = re.compile("\x00([0-9]+)\x00")
+_MARK = regex("\x00([0-9]+)\x00")
 
 
 @dataclass(frozen=True, slots=True)

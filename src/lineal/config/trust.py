@@ -1,7 +1,5 @@
 """What `trust:` says: whose stages a commit believes."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from typing import Annotated, Literal
@@ -12,12 +10,13 @@ from lineal.config.convert import convert
 from lineal.config.document import Path, parse, spell
 from lineal.config.rule_violation import RuleViolation
 from lineal.errors import BadConfiguration, Location, Problems
+from lineal.regex import regex
 from lineal.text import quoted
 from lineal.trust.policy import IdentitySigner, KeySigner, Policy
 
-_PROJECT = re.compile(r"(?:https://[\w.-]+(?::[0-9]+)?/)?([\w.-]+(?:/[\w.-]+)+)", re.ASCII)
-_WORKFLOW = re.compile(r"[\w./-]*[\w-]\.ya?ml(@[^\s@]+)?", re.ASCII)
-_REF = re.compile(r"refs/[^\s~^:?\[\\\x00-\x1f\x7f]+")
+_PROJECT = regex(r"(?:https://[\w.-]+(?::[0-9]+)?/)?([\w.-]+(?:/[\w.-]+)+)", re.ASCII)
+_WORKFLOW = regex(r"[\w./-]*[\w-]\.ya?ml(@[^\s@]+)?", re.ASCII)
+_REF = regex(r"refs/[^\s~^:?\[\\\x00-\x1f\x7f]+")
 
 
 class Signer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -20,18 +20,19 @@ from lineal.context.remote_source import parse as parse_remote
 from lineal.errors import BadConfiguration
 from lineal.lock.address import BadAddress, parse
 from lineal.oci.reference import familiar, parse_reference
+from lineal.regex import regex
 from lineal.text import did_you_mean, quoted
 
 UNKNOWN_ENV = "{{ env }}"
 """Stands in a `deploy` value for the environment that this run was not given."""
 RELEASE_LENGTH = 53
 NAMESPACE_LENGTH = 63
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_RELEASE = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_DURATION = re.compile(r"([0-9]+(\.[0-9]+)?(ms|s|m|h))+")
-_HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*", re.IGNORECASE | re.ASCII)
-_GROUP = re.compile(r"/?[\w.:@-]+(/[\w.:@-]+)*", re.ASCII)
+_LABEL = regex(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_RELEASE = regex(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
+_VARIABLE = regex(r"[A-Za-z_][A-Za-z0-9_]*")
+_DURATION = regex(r"([0-9]+(\.[0-9]+)?(ms|s|m|h))+")
+_HOST = regex(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*", re.IGNORECASE | re.ASCII)
+_GROUP = regex(r"/?[\w.:@-]+(/[\w.:@-]+)*", re.ASCII)
 
 
 def check(project: Project) -> Iterator[RuleViolation]:

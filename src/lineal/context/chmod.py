@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
+from lineal.regex import regex
 from lineal.value import dataclass
 
-_OCTAL = re.compile(r"[0-7]+")
-_CLAUSE = re.compile(r"([augo]*)((?:[-+=][rwxXstugo]*)+)")
-_ACTION = re.compile(r"([-+=])([rwxXstugo]*)")
+_OCTAL = regex(r"[0-7]+")
+_CLAUSE = regex(r"([augo]*)((?:[-+=][rwxXstugo]*)+)")
+_ACTION = regex(r"([-+=])([rwxXstugo]*)")
 _ALL, _STICKY, _EXECUTE = 0o6777, 0o1000, 0o111
 _CLASSES = {"a": _ALL, "u": 0o4700, "g": 0o2070, "o": 0o007}
 _BITS = {"r": 0o444, "w": 0o222, "x": _EXECUTE}

@@ -10,16 +10,17 @@ from functools import partial
 from e2b_dockerfile_utils import PatternMatcher
 
 from lineal.context.wildcards import Part, matches
+from lineal.regex import regex
 
-_PIECE = re.compile(r"\*\*/?|\[\^?(?:\\.|[^\]\\])*\]|\\.|.", re.DOTALL)
+_PIECE = regex(r"\*\*/?|\[\^?(?:\\.|[^\]\\])*\]|\\.|.", re.DOTALL)
 MOST = 1000
 """Patterns of one `.dockerignore` or one instruction. Each is tried at each file."""
 _WAYS = 2_000_000
 """Ways to share a path among its wildcards that a regular expression may have to try: some hundredths of a second."""
-_OF_SETS = re.compile(r"\\.|[\[&~|]", re.DOTALL)
+_OF_SETS = regex(r"\\.|[\[&~|]", re.DOTALL)
 # Python warns of `[[` and `[a&&b]` in expressions, which may mean sets of sets one day; the library writes such ones.
 warnings.filterwarnings("ignore", "Possible (nested )?set", FutureWarning)
-_LETTER, _IN_NAME = re.compile("."), re.compile(r"[^/]")
+_LETTER, _IN_NAME = regex("."), regex(r"[^/]")
 
 
 def pattern_matcher(lines: Sequence[str], ways: int = _WAYS) -> PatternMatcher:

@@ -10,13 +10,14 @@ from contextlib import suppress
 from posixpath import basename, normpath
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
 
+from lineal.regex import regex
 from lineal.value import dataclass
 
-_SCP = re.compile(r"[a-zA-Z0-9\-_]+@[a-zA-Z0-9\-.]+:")
-_SCHEMES = re.compile(r"(https?|git|ssh)://", re.IGNORECASE)
-_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
-_SPELT = re.compile(r"[0-9a-fx.]+")
+_SCP = regex(r"[a-zA-Z0-9\-_]+@[a-zA-Z0-9\-.]+:")
+_SCHEMES = regex(r"(https?|git|ssh)://", re.IGNORECASE)
+_COMMIT = regex(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_DIGEST = regex(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
+_SPELT = regex(r"[0-9a-fx.]+")
 """What may be an address of IPv4: `127.1`, `0x7f.1`, `2130706433`."""
 _INSIDE = (".localhost", ".localdomain", ".local", ".internal", ".intranet", ".lan", ".home.arpa", ".corp", ".home")
 _NAT64 = "0064:ff9b:"

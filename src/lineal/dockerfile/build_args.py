@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
 
 from e2b_dockerfile_utils import DockerfileAst, DockerfileInstruction
@@ -14,10 +13,11 @@ from lineal.dockerfile.parser import Parser
 from lineal.dockerfile.plan_request import PlanRequest
 from lineal.dockerfile.scope import PROXY_ARGS, Scope, Word
 from lineal.errors import BadConfiguration, Location, Problems
+from lineal.regex import regex
 from lineal.text import closest
 
 _EPOCH = "SOURCE_DATE_EPOCH"
-_OF_BUILDKIT = re.compile(rf"BUILDKIT_\w+|DOCKER_BUILDKIT|{_EPOCH}")
+_OF_BUILDKIT = regex(rf"BUILDKIT_\w+|DOCKER_BUILDKIT|{_EPOCH}")
 
 
 class BuildArgs:

@@ -12,13 +12,14 @@ from lineal.dockerfile.instructions import MetadataInstruction
 from lineal.dockerfile.scope import DEFAULT_SHELL, Word
 from lineal.errors import BadConfiguration
 from lineal.oci.types import ContainerConfig, ImageConfig
+from lineal.regex import regex
 
 Finish = Callable[[Word], str]
-_PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", re.ASCII)
+_PORTS = regex(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", re.ASCII)
 _PROTOCOLS = ("tcp", "udp", "sctp")
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
+_DURATION = regex(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
 # moby's table: the names of Linux, whatever system this runs on.
-_SIGNAL = re.compile(
+_SIGNAL = regex(
     r"(?:SIG)?(?:ABRT|ALRM|BUS|CHLD|CLD|CONT|FPE|HUP|ILL|INT|IOT?|KILL|PIPE|POLL|PROF|PWR|QUIT|SEGV|STKFLT|STOP|SYS|TERM|"
     r"TRAP|TSTP|TTIN|TTOU|URG|USR1|USR2|VTALRM|WINCH|XCPU|XFSZ|RTMIN(?:\+(?:[1-9]|1[0-5]))?|RTMAX(?:-(?:[1-9]|1[0-4]))?)",
     re.IGNORECASE | re.ASCII,

@@ -6,8 +6,10 @@ import re
 
 from e2b_dockerfile_utils import DockerfileAst, DockerfileInstruction, DockerfileSyntaxError, parse_dockerfile_ast
 
-_WORD = re.compile(r"\s*ONBUILD\s*", re.IGNORECASE)
-_WITH_HEREDOC = re.compile(r"[ \t]*ONBUILD[ \t]+(?=(?:RUN|COPY|ADD)[ \t].*<<)", re.IGNORECASE)
+from lineal.regex import regex
+
+_WORD = regex(r"\s*ONBUILD\s*", re.IGNORECASE)
+_WITH_HEREDOC = regex(r"[ \t]*ONBUILD[ \t]+(?=(?:RUN|COPY|ADD)[ \t].*<<)", re.IGNORECASE)
 
 
 def parse_file(text: str) -> DockerfileAst:

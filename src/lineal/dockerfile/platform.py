@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 
 from lineal.oci.platform import is_linux, normal
+from lineal.regex import regex
 
-_WINDOWS = re.compile(
+_WINDOWS = regex(
     r"^mcr\.microsoft\.com/(windows|dotnet/framework|windowsservercore|nanoserver)\b"
     r"|^microsoft/(nanoserver|windowsservercore|windows)\b"
     r"|:[^/]*(nanoserver|windowsservercore|ltsc20\d\d)"
 )
-_PROGRAM_OF_WINDOWS = re.compile(r"\s*((?:powershell|cmd)(?:\.exe)?)(?=\s|$)", re.IGNORECASE)
+_PROGRAM_OF_WINDOWS = regex(r"\s*((?:powershell|cmd)(?:\.exe)?)(?=\s|$)", re.IGNORECASE)
 
 __all__ = ["arguments", "is_linux", "is_windows", "normal", "program_of_windows"]
 

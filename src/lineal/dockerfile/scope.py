@@ -15,6 +15,7 @@ from typing import Any
 from e2b_dockerfile_utils import ShellLex
 
 from lineal.dockerfile.checksum import checksum
+from lineal.regex import regex
 from lineal.value import dataclass
 
 DEFAULT_SHELL = ("/bin/sh", "-c")
@@ -142,7 +143,7 @@ def _lex(escape: str, values: _Values, *, skip_unset: bool, quotes: bool) -> She
 
 # The few substitutions in which the lexer and BuildKit's come to different results. The first: of a pattern that is
 # nothing but stars, once its variables are expanded, the lexer finds one more match, the empty one at the end.
-_ODD = re.compile(
+_ODD = regex(
     r"""\$\{ \w+ (?: // (?: ['"] | \$\w+ | \$\{\w+\} )* \* (?: [*'"] | \$\w+ | \$\{\w+\} )* /
          | // [^\n]* (?: \\\$ | '[^'\n]*\$ )
          | [#%/] [^}\n]* '[^'\n]*\\ )""",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import field
 
 from e2b_dockerfile_utils import DockerfileInstruction
@@ -12,10 +11,11 @@ from lineal.dockerfile.plan_request import PlanRequest
 from lineal.dockerfile.scope import Scope
 from lineal.dockerfile.stage import Stage
 from lineal.errors import BadConfiguration, Location
+from lineal.regex import regex
 from lineal.text import closest
 from lineal.value import dataclass
 
-_NAME = re.compile(r"^[a-z][a-z0-9-_.]*$")
+_NAME = regex(r"^[a-z][a-z0-9-_.]*$")
 
 
 @dataclass

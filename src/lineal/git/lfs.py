@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import stat
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -16,6 +15,7 @@ from threading import Lock
 from lineal.errors import BadConfiguration, BuildFailed, Location
 from lineal.git.command import GitFailed, common_dir, run_git, text_of, with_config
 from lineal.git.repository import Repository, folders_above
+from lineal.regex import regex
 from lineal.value import dataclass
 
 _ATTRIBUTES = ".gitattributes"
@@ -24,7 +24,7 @@ _LONGEST = 1024
 """Bytes of a pointer, in the specification of Git LFS."""
 # As git-lfs reads it: it forgives line ends and the lack of the last one. `dulwich.lfs` takes ids and sizes that
 # git-lfs refuses, and does not see extensions.
-_POINTER = re.compile(
+_POINTER = regex(
     rb"version https://(?:git-lfs|hawser)\.github\.com/spec/v1\r?\n((?:ext-[^\n]*\n)*)"
     rb"oid sha256:([0-9a-f]{64})\r?\nsize ([0-9]{1,18})\s*"
 )

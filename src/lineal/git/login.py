@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from lineal.errors import BadConfiguration
+from lineal.regex import regex
 from lineal.text import quoted
 from lineal.value import dataclass
 
@@ -18,7 +19,7 @@ TOKEN, USERNAME = "LINEAL_GIT_TOKEN", "LINEAL_GIT_USERNAME"
 SIGNING_KEY = "LINEAL_GIT_SIGNING_KEY"
 _ANYBODY = "x-access-token"
 """GitHub's word beside a token; GitLab, Gitea and others take any."""
-_SCP = re.compile(r"(?!-)[^/:@\s]+@[^/:@\s]+:.+|(?!-)[^/:@\s]+\.[^/:@\s]+:.+")
+_SCP = regex(r"(?!-)[^/:@\s]+@[^/:@\s]+:.+|(?!-)[^/:@\s]+\.[^/:@\s]+:.+")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _HELP = "Write https://HOST/OWNER/REPOSITORY.git, ssh://git@HOST/PATH, git@HOST:PATH or the path of a directory."
 _Settings = tuple[tuple[str, str], ...]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform as machine
-import re
 from collections.abc import Iterator, Mapping
+
+from lineal.regex import regex
 
 _ARCHITECTURES = {
     "x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "386", "armhf": "arm/v7", "armel": "arm/v6",
@@ -14,7 +15,7 @@ _PLAIN = {"arm64/v8": "arm64", "amd64/v1": "amd64"}
 _OLDEST = {"amd64": 2, "arm": 5, "arm64": 9}
 """The lowest variant that has a number of its own."""
 _DIGITS = 2
-LINUX = re.compile(r"linux/[a-z0-9]+(/v[0-9]+)?")
+LINUX = regex(r"linux/[a-z0-9]+(/v[0-9]+)?")
 _FIELDS = ("os", "architecture", "variant")
 
 

@@ -6,6 +6,7 @@ import re
 
 from lineal.errors import BadConfiguration
 from lineal.oci.verify import is_digest
+from lineal.regex import regex
 
 DOCKER_HUB = "registry-1.docker.io"
 """The host that answers for Docker Hub ..."""
@@ -13,11 +14,11 @@ DOCKER_HUB_HOSTS = frozenset({"docker.io", "index.docker.io", DOCKER_HUB})
 """... and the names that people write for it."""
 EXAMPLE = "Write it like `registry.example.com/team/app` or `layout:PATH`."
 
-_HOST = re.compile(
+_HOST = regex(
     r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?"
 )
-_REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_REPOSITORY = regex(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
+_TAG = regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _MAX_NAME = 255
 
 

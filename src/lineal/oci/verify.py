@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lineal.errors import Unreachable
 from lineal.oci.types import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Manifest
+from lineal.regex import regex
 
 MAX_MANIFEST = 4 * 1024 * 1024
 MAX_SIZE = 1 << 40
 """Bytes of a blob: a terabyte, more than any registry takes."""
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_DIGEST = regex(r"sha256:[0-9a-f]{64}")
 _KINDS = {OCI_INDEX: "manifests", DOCKER_LIST: "manifests", OCI_MANIFEST: "layers", DOCKER_MANIFEST: "layers"}
 
 

@@ -10,6 +10,7 @@ from lineal.config.filters import semver, slug
 from lineal.config.template import GitFacts
 from lineal.errors import BadConfiguration, Location
 from lineal.oci.reference import is_tag
+from lineal.regex import regex
 from lineal.store.tags import begins_as_claim, parse_anchor, parse_stage_tag
 from lineal.text import quoted
 from lineal.value import dataclass
@@ -19,10 +20,10 @@ _OWN = "image-"
 _DIGITS = 16
 _SHORT = 7
 """Digits of a commit's id that name it."""
-_VERSION = re.compile(r"v?([0-9]+\.[0-9]+\.[0-9]+)(?![0-9.]).*", re.DOTALL)
-_MAJOR = re.compile(r"v?[0-9]+|[^0-9]*")
+_VERSION = regex(r"v?([0-9]+\.[0-9]+\.[0-9]+)(?![0-9.]).*", re.DOTALL)
+_MAJOR = regex(r"v?[0-9]+|[^0-9]*")
 """Tags in git that people move: `v1`, `nightly`."""
-_OF_REGISTRIES = re.compile(r"sha256-[0-9a-f]{64}.*", re.DOTALL)
+_OF_REGISTRIES = regex(r"sha256-[0-9a-f]{64}.*", re.DOTALL)
 """Tags that hold what belongs to other images: signatures and statements."""
 
 

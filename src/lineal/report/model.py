@@ -1,6 +1,6 @@
-"""The report of a run: the shape written by `--report FILE` (JSON, versioned) and shown by the summary."""
+"""The report of a run: the shape written by `--report FILE` (JSON, versioned) and shown by the summary.
 
-from __future__ import annotations
+Annotations are types, as in `config/model.py`."""
 
 from typing import Literal
 
@@ -210,7 +210,7 @@ class ErrorReport(msgspec.Struct, kw_only=True):
     key: str | None = None
     code: int
     """The exit code."""
-    others: list[ErrorReport] = []
+    others: "list[ErrorReport]" = []
     """What else was found wrong before the run ended, in the order of files and lines."""
 
 

@@ -12,8 +12,7 @@ from lineal.errors import LinealError
 from lineal.git.login import secret_values
 from lineal.progress import Progress
 from lineal.store.open import REGISTRY_LOGIN
-from lineal.trust.identity import TOKENS
-from lineal.trust.keys import PASSWORD, SIGNING_KEY, is_pem
+from lineal.trust.keys import PASSWORD, SIGNING_KEY, TOKENS, is_pem
 from lineal.trust.mark import TRUST_KEY
 
 if TYPE_CHECKING:

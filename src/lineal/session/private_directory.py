@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from lineal.regex import regex
+
 _LOCK = ".lineal-run"
-_NAME = re.compile(r"lineal-([a-z]+-)?[a-z0-9_]{8}")
+_NAME = regex(r"lineal-([a-z]+-)?[a-z0-9_]{8}")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 

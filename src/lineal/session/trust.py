@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lineal import __version__
 from lineal.ci.context import Context
@@ -17,9 +18,11 @@ from lineal.trust import Verifier
 from lineal.trust.judge import EVERYBODY, Judge
 from lineal.trust.keys import SIGNING_KEY
 from lineal.trust.mark import TRUST_KEY, Marks, TrustKey, parse_keys
-from lineal.trust.memory import Memory, Remembered
 from lineal.trust.policy import Policy
 from lineal.value import dataclass
+
+if TYPE_CHECKING:
+    from lineal.trust.memory import Memory
 
 
 @dataclass(frozen=True)
@@ -76,12 +79,16 @@ class TrustOfRun:
         """What a mark costs is not worth remembering."""
         if not self._believed:
             return EVERYBODY
+        from lineal.trust.memory import Remembered
+
         found = [one if one is self.marks else Remembered(one, self.memory) for one in self._believed]
         return Judge(found, self.repository)
 
     @cached_property
     def memory(self) -> Memory:
         """What earlier runs with the same keys and policy have verified."""
+        from lineal.trust.memory import Memory
+
         return Memory(self.cache, Judge(self._believed, self.repository).basis, __version__)
 
     @cached_property

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import enum
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from dataclasses import field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from lineal.clock import Time
 from lineal.git.history import Ancestry
 from lineal.oci import Store
 from lineal.oci.types import Manifest
+from lineal.stages.ahead import Ahead, Key
 from lineal.stages.lane import CLOSED, Lane
 from lineal.stages.visibility import DEV_PREFIX, History, HistoryPosition, Verdict, judge
 from lineal.store.record import Record, read_stage
@@ -22,6 +23,9 @@ from lineal.trust import Verdict as Judgement
 from lineal.trust.judge import EVERYBODY, Judge
 from lineal.trust.mark import is_marked
 from lineal.value import dataclass
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 GRACE = 3.0
 """Seconds until a write that another run based on an earlier read is visible to us (see `stages/publish.py`)."""
@@ -140,11 +144,18 @@ class Lookup:
         """Candidates by stage tag, as this run has read them. Stage tags never move."""
         self._recent: tuple[float, frozenset[str]] | None = None
         """When a list of all tags was true, and what these begin with."""
-        self._expected: dict[tuple[str, str], Future[Candidate | Miss]] = {}
+        self._expected = Ahead[Candidate | Miss](_WORKERS)
         """What anchors say that are asked for already, by tag and checksum."""
         self._young_at = 0.0
         self._history_lock = threading.Lock()
-        self.pool = pool or ThreadPoolExecutor(_WORKERS, thread_name_prefix="lookup")
+        if pool is not None:
+            self.pool = pool
+
+    @cached_property
+    def pool(self) -> Executor:
+        from concurrent.futures import ThreadPoolExecutor
+
+        return ThreadPoolExecutor(_WORKERS, thread_name_prefix="lookup")
 
     @property
     def strict(self) -> bool:
@@ -157,33 +168,19 @@ class Lookup:
         """Begin to ask for the anchors of what `find` will be called for, beside what the caller does until then.
         `read`: their images are going to be read. `below` gives what is asked for as soon as a checksum misses."""
         asked = [(tag, checksum) for checksum in checksums for tag in self.lane.anchors(checksum)]
-        left = deque((pair, Future[Candidate | Miss]()) for pair in asked if pair not in self._expected)
-        self._expected |= left
-        # Not in the pool: its threads keep a run from ending that is refused meanwhile.
-        for _ in range(min(len(left), _WORKERS)):
-            threading.Thread(target=self._answer, args=(left, read, below), name="expect", daemon=True).start()
+
+        def ask(pair: Key) -> Candidate | Miss:
+            found = self._candidate(*pair, read=read)
+            if self._is_missing(found):
+                # Before anybody hears of the miss, and asks by itself.
+                self.expect(below(pair[1]), read=True)
+            return found
+
+        self._expected.ask(ask, asked)
 
     def forget(self) -> None:
         """What is expected still and was not asked for is not to answer later."""
-        self._expected.clear()
-
-    def _answer(
-        self, left: deque[tuple[tuple[str, str], Future[Candidate | Miss]]], read: bool,
-        below: Callable[[str], Iterable[str]],
-    ) -> None:  # fmt: skip
-        while left:
-            try:
-                pair, answer = left.popleft()
-            except IndexError:
-                return
-            try:
-                found = self._candidate(*pair, read=read)
-                if self._is_missing(found):
-                    # Before anybody hears of the miss, and asks by itself.
-                    self.expect(below(pair[1]), read=True)
-                answer.set_result(found)
-            except BaseException as error:  # noqa: BLE001 (it is for who asks)
-                answer.set_exception(error)
+        self._expected.forget()
 
     def _is_missing(self, found: Candidate | Miss) -> bool:
         """Whether the answer of one anchor tells that there is no such stage."""
@@ -191,7 +188,7 @@ class Lookup:
 
     def find(self, checksums: Sequence[str], missed: Callable[[], object] = lambda: None) -> dict[str, Resolution]:
         """The selected candidate of each checksum; behind hidden anchors by one list of tags for the whole run.
-        `missed` is called as soon as one of them misses, beside what is still asked."""
+        `missed` is called for each that misses, beside what is still asked."""
         return self._find(checksums, self._listing, missed)
 
     def absent(self, checksums: Iterable[str]) -> dict[str, Resolution] | None:
@@ -205,7 +202,7 @@ class Lookup:
     def find_now(self, checksum: str) -> Resolution:
         """The same for one checksum, asked for now, by a list of tags of this moment."""
         for tag in self.lane.anchors(checksum):
-            self._expected.pop((tag, checksum), None)
+            self._expected.take((tag, checksum))
         return self._find([checksum], lambda: self.store.tags(checksum))[checksum]
 
     def look(self, checksum: str, tag: str, *, anew: bool = False) -> Look:
@@ -273,9 +270,11 @@ class Lookup:
     ) -> dict[str, Resolution]:
         asked = [(tag, checksum) for checksum in checksums for tag in self.lane.anchors(checksum)]
         answers = {pair: self._asked(*pair) for pair in asked}
-        if any(self._is_missing(answer.result()) for answer in as_completed(answers.values())):
-            missed()
-        said = {pair: answer.result() for pair, answer in answers.items()}
+        said: dict[Key, Candidate | Miss] = {}
+        for pair, answer in answers.items():
+            said[pair] = answer()
+            if self._is_missing(said[pair]):
+                missed()
         found = {pair: anchor for pair, anchor in said.items() if isinstance(anchor, Candidate)}
         verdicts = dict(zip(found, self.verdicts(list(found.values())), strict=True))
         findings: dict[str, Resolution] = {}
@@ -299,9 +298,9 @@ class Lookup:
                 findings[checksum] = Resolution(None, _NEW)
         return findings | (self._among(tags(), hidden) if hidden else {})
 
-    def _asked(self, tag: str, checksum: str) -> Future[Candidate | Miss]:
-        expected = self._expected.pop((tag, checksum), None)
-        return self.pool.submit(self._candidate, tag, checksum) if expected is None else expected
+    def _asked(self, tag: str, checksum: str) -> Callable[[], Candidate | Miss]:
+        expected = self._expected.take((tag, checksum))
+        return self.pool.submit(self._candidate, tag, checksum).result if expected is None else expected
 
     def _among(self, tags: Sequence[str], hidden: dict[str, str]) -> dict[str, Resolution]:
         """The usable candidate with the lowest timestamp for each checksum whose anchor cannot be used. `hidden` has
@@ -444,7 +443,8 @@ class Lookup:
         return replace(candidate, image=image) if there else Miss.GONE
 
     def close(self) -> None:
-        self.pool.shutdown(wait=False, cancel_futures=True)
+        if "pool" in vars(self):
+            self.pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _whole(read: Iterable[Candidate | Miss]) -> list[Candidate]:

@@ -15,6 +15,7 @@ from lineal.oci.image import encode, read_blob
 from lineal.oci.platform import fields
 from lineal.oci.types import OCI_CONFIG, OCI_EMPTY, OCI_INDEX, OCI_MANIFEST, Blob, Descriptor, Image, Manifest, sha256
 from lineal.oci.verify import digest_of, size_of
+from lineal.regex import regex
 from lineal.store.statement import PROVENANCE, STATEMENT, Making, StageStatement
 from lineal.store.tags import open_anchor_tag, stage_tag
 from lineal.value import dataclass
@@ -28,9 +29,9 @@ PREDICATE = "in-toto.io/predicate-type"
 
 NOTHING = Making()
 
-_OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_OBJECT = regex(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
-_DURATIONS = re.compile(r"\d{1,9}( \d{1,9})*", re.ASCII)
+_DURATIONS = regex(r"\d{1,9}( \d{1,9})*", re.ASCII)
 
 RECORD = "application/vnd.dev.lineal.record.v1+json"
 """The document of a record of version 1: facts and inputs. In version 2 it is a statement."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import re
 
+from lineal.regex import regex
 from lineal.value import dataclass
 
-_CHECKSUM = re.compile(r"[0-9a-f]{64}")
-_STAGE_TAG = re.compile(r"([0-9a-f]{64})-([0-9]{13})")
-_NAMED = re.compile(rb"sha256:[0-9a-f]{64}|(?<![0-9a-f])[0-9a-f]{64}-[0-9]{13}(?![0-9])")
+_CHECKSUM = regex(r"[0-9a-f]{64}")
+_STAGE_TAG = regex(r"([0-9a-f]{64})-([0-9]{13})")
+_NAMED = regex(rb"sha256:[0-9a-f]{64}|(?<![0-9a-f])[0-9a-f]{64}-[0-9]{13}(?![0-9])")
 _CACHE = "cache-"
-_CACHE_TAG = re.compile(r"cache-([0-9a-f]{64})-([0-9]{13})")
+_CACHE_TAG = regex(r"cache-([0-9a-f]{64})-([0-9]{13})")
 _OPEN = ".open"
-_CLAIM_KEY = re.compile(r"moving-[0-9a-f]{20}")
-_CLAIM = re.compile(rf"({_CLAIM_KEY.pattern})-([0-9a-f]{{16}})-([0-9]{{13}})-([0-9a-f]{{64}}|[0-9a-f]{{40}})(-x)?")
+_CLAIM_KEY = regex(r"moving-[0-9a-f]{20}")
+_CLAIM = regex(rf"({_CLAIM_KEY.pattern})-([0-9a-f]{{16}})-([0-9]{{13}})-([0-9a-f]{{64}}|[0-9a-f]{{40}})(-x)?")
 LAST = 10**13 - 1
 """The last millisecond that 13 digits can say (in the year 2286)."""
 

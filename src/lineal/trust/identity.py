@@ -12,6 +12,7 @@ from dataclasses import asdict, fields
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from lineal.regex import regex
 from lineal.trust.policy import IdentitySigner
 from lineal.value import dataclass
 
@@ -20,9 +21,7 @@ _GITHUB_ISSUER, _GITHUB, _GITLAB = (
 )  # fmt: skip
 _ENTERPRISE = "/_services/token"
 """How the issuer of a GitHub Enterprise Server ends."""
-TOKENS = ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "SIGSTORE_ID_TOKEN")
-"""Variables of a job with which its CI vouches for whoever has their values: secrets."""
-_OF_REQUEST = re.compile(r"refs/(?:pull|merge-requests)/([0-9]{1,12})/")
+_OF_REQUEST = regex(r"refs/(?:pull|merge-requests)/([0-9]{1,12})/")
 _STRANGERS = (
     "pull_request_target", "issue_comment", "workflow_run", "issues", "discussion", "discussion_comment", "fork",
     "watch", "gollum",

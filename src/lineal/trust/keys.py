@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SIGNING_KEY = "LINEAL_SIGNING_KEY"
 PASSWORD = "COSIGN_PASSWORD"  # noqa: S105 (the name of a variable)
+TOKENS = ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "SIGSTORE_ID_TOKEN")
+"""Variables of a job with which its CI vouches for whoever has their values: secrets."""
 MAX_KEY = 64 << 10
 _COSIGN = ("-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----", "-----BEGIN ENCRYPTED COSIGN PRIVATE KEY-----")
 _MOST_MEMORY = 256 << 20

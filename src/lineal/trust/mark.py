@@ -17,6 +17,7 @@ from typing import Any
 from lineal.errors import BadConfiguration
 from lineal.oci.image import encode
 from lineal.oci.types import OCI_INDEX, Manifest
+from lineal.regex import regex
 from lineal.store.open import LAYOUT, is_directory, normal_address
 from lineal.store.record import PREFIX
 from lineal.trust import Evidence, Verdict
@@ -31,7 +32,7 @@ _STRANGE = "its mark is not one that Lineal writes"
 Covered = Callable[[dict[str, Any]], bytes]
 """What a mark covers of a document: everything but the mark that a reader relies on. Raises ValueError, LookupError
 or TypeError for a document of another kind."""
-_MARK = re.compile(r"hmac-sha256:([0-9a-f]{8}):([0-9a-f]{64})")
+_MARK = regex(r"hmac-sha256:([0-9a-f]{8}):([0-9a-f]{64})")
 _INDEX = {"schemaVersion", "mediaType", "manifests", "annotations"}
 _DESCRIPTOR = ("mediaType", "digest", "size", "platform", "annotations")
 _FEW = 12

@@ -18,7 +18,7 @@ from lineal.build.scheduler import Scheduler
 from lineal.build.stage_maker import Provenance
 from lineal.clock import Time
 from lineal.dockerfile.stage import Stage, ends
-from lineal.engine import Command, Engine, Engines, PushedLayer
+from lineal.engine import Command, Engines, PushedLayer
 from lineal.errors import MissingContent
 from lineal.lock import Lock, NoLock
 from lineal.oci import Store

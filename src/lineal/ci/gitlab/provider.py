@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from lineal.ci.context import Context, GitReader
-from lineal.ci.jobs import JobSettings
 from lineal.ci.results import ResultFiles
 from lineal.errors import LinealError
 from lineal.oci.credential import Credential
 from lineal.value import dataclass
 
 if TYPE_CHECKING:
+    from lineal.ci.jobs import JobSettings
     from lineal.report.log import Markers
     from lineal.report.model import ErrorReport, Report
 

@@ -10,6 +10,7 @@ from urllib.parse import urlencode, urlsplit
 
 from lineal.errors import LinealError, Unreachable
 from lineal.oci.credential import Credential
+from lineal.regex import regex
 from lineal.store.registry.network_policy import hostname, is_inside, is_metadata
 from lineal.value import dataclass
 
@@ -21,10 +22,10 @@ Exchange = Callable[[str, str, dict[str, str], bytes | None], tuple[int, bytes]]
 _DEFAULT_SECONDS = 60
 _MOST_SECONDS = 24 * 3600
 _MARGIN_SECONDS = 10
-_PARAMETER = re.compile(r'([A-Za-z_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
-_SCHEME = re.compile(r"(?:^|,)\s*(bearer|basic)(?=[\s,]|$)", re.IGNORECASE)
-_TOKEN = re.compile(r"[\x21-\x7e]+")
+_PARAMETER = regex(r'([A-Za-z_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
+_QUOTED = regex(r'"(?:[^"\\]|\\.)*"')
+_SCHEME = regex(r"(?:^|,)\s*(bearer|basic)(?=[\s,]|$)", re.IGNORECASE)
+_TOKEN = regex(r"[\x21-\x7e]+")
 LISTING = "list the tags of"
 """What some registries have a right of its own for."""
 

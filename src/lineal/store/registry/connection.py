@@ -78,7 +78,7 @@ class Connection(HTTPConnection):
             self.sock = self._encrypted(self.sock, self._netloc, self.host)
 
     def _dial(self, host: str, port: int) -> socket.socket:
-        made = socket.create_connection((host, port), self.timeout)
+        made = socket.create_connection((_spelt(host), port), self.timeout)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         watch(made.fileno())
         return made
@@ -90,7 +90,7 @@ class Connection(HTTPConnection):
 
             return SSLTransport(made, context, server_hostname=name)
         try:
-            return context.wrap_socket(made, server_hostname=name)
+            return context.wrap_socket(made, server_hostname=_spelt(name))
         except BaseException:
             made.close()
             raise
@@ -131,3 +131,10 @@ class Connection(HTTPConnection):
         )  # fmt: skip
         watch(made.fileno())
         return made
+
+
+def _spelt(host: str) -> Any:
+    """As bytes where they say the same: for a text Python reads its tables of Unicode first, which takes a
+    millisecond. What is wrong with a name is found so."""
+    plain = host.isascii() and all(0 < len(label) < 64 for label in host.removesuffix(".").split("."))
+    return host.encode() if plain else host

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
 from lineal.clock import Time
+from lineal.regex import regex
 from lineal.store.registry.http import Answer
 from lineal.value import dataclass
 
@@ -18,7 +19,7 @@ _RESETS = ("X-Retry-After", "RateLimit-Reset", "X-RateLimit-Reset")
 """When a limit is a new one; some registries name it in all their answers."""
 _EPOCH = 1_000_000_000
 """A hint above it is a time, not a number of seconds."""
-_LIMIT = re.compile(rb"(?:rate|request|pull)[ _-]?limit|too ?many ?requests|throttl", re.IGNORECASE)
+_LIMIT = regex(rb"(?:rate|request|pull)[ _-]?limit|too ?many ?requests|throttl", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,6 +215,13 @@ def test_importing_the_client_imports_nothing_heavy() -> None:
     assert not {"requests", "urllib3", "docker", "rich", "jinja2", "msgspec", "dulwich"} & set(loaded)
 
 
+def test_a_connection_needs_no_tables_of_unicode() -> None:
+    code = "import lineal.store.registry.http as http, sys\ntry: http.Session('localhost:1', {}).connect("
+    code += "'http://localhost:1/v2/', 5)\nexcept http.RequestFailed: print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "http.client" in loaded and "encodings.idna" not in loaded
+
+
 def test_a_layout_store_imports_no_http() -> None:
     code = "import sys, pathlib, lineal.store.open as a; a.StoreOpener(pathlib.Path()).store('layout:x')"
     code += "; print(*sys.modules)"

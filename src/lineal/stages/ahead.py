@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Generic, TypeVar
 
 Answer = TypeVar("Answer")
@@ -16,49 +17,88 @@ class Ahead(Generic[Answer]):
     asks for nothing else: so it need not read the modules of the standard library's pools and futures."""
 
     def __init__(self, threads: int) -> None:
-        """`threads` are the most that `ask` begins."""
+        """`threads` are the most that one call begins."""
         self._threads = threads
-        self._answers: dict[Key, _Promise[Answer]] = {}
+        self._promises: dict[Key, _Promise[Answer]] = {}
 
-    def ask(self, question: Callable[[Key], Answer], keys: Iterable[Key]) -> None:
+    def expect(self, question: Callable[[Key], Answer], keys: Iterable[Key]) -> None:
         """Begin to ask for those that nobody has asked for."""
-        new = {key: _Promise[Answer]() for key in keys if key not in self._answers}
-        self._answers |= new
-        left = deque(new.items())
+        new = {key: _Promise[Answer]() for key in keys if key not in self._promises}
+        self._promises |= new
+        self._begin(question, new)
+
+    def forget(self, key: Key) -> None:
+        """What was asked until now is not the answer."""
+        self._promises.pop(key, None)
+
+    def answers(self, question: Callable[[Key], Answer], keys: Iterable[Key]) -> Iterator[tuple[Key, Answer]]:
+        """As they come: of those that were expected, once, and of the others, which are asked for now. Raises what
+        asking raised."""
+        expected = {key: self._promises.pop(key, None) for key in keys}
+        new = {key: _Promise[Answer]() for key, promise in expected.items() if promise is None}
+        self._begin(question, new)
+        arrived, come = deque[tuple[Key, _Promise[Answer]]](), threading.Semaphore(0)
+
+        def tell(key: Key, kept: _Promise[Answer]) -> None:
+            arrived.append((key, kept))
+            come.release()
+
+        for key, promise in expected.items():
+            (promise or new[key]).tell(partial(tell, key))
+        for _ in expected:
+            come.acquire()
+            key, kept = arrived.popleft()
+            yield key, kept.result()
+
+    def _begin(self, question: Callable[[Key], Answer], promises: dict[Key, _Promise[Answer]]) -> None:
+        left = deque(promises.items())
         for _ in range(min(len(left), self._threads)):
-            threading.Thread(target=_answer, args=(question, left), name="expect", daemon=True).start()
-
-    def take(self, key: Key) -> Callable[[], Answer] | None:
-        """What waits for the answer, and raises what asking raised; once. None for what was not asked."""
-        found = self._answers.pop(key, None)
-        return found.result if found else None
-
-    def forget(self) -> None:
-        """Nobody takes what was asked until now."""
-        self._answers.clear()
+            threading.Thread(target=_work, args=(question, left), name="expect", daemon=True).start()
 
 
-def _answer(question: Callable[[Key], Answer], left: deque[tuple[Key, _Promise[Answer]]]) -> None:
+def _work(question: Callable[[Key], Answer], left: deque[tuple[Key, _Promise[Answer]]]) -> None:
     while left:
         try:
             key, promise = left.popleft()
         except IndexError:
             return
         try:
-            promise.answers.append(question(key))
+            promise.keep(question(key))
         except BaseException as error:  # noqa: BLE001 (it is for who asks)
-            promise.error = error
-        promise.kept.set()
+            promise.fail(error)
 
 
 class _Promise(Generic[Answer]):
     def __init__(self) -> None:
-        self.answers: list[Answer] = []
-        self.error: BaseException | None = None
-        self.kept = threading.Event()
+        self._answers: list[Answer] = []
+        self._error: BaseException | None = None
+        self._told: list[Callable[[_Promise[Answer]], object]] | None = []
+        """Who is to be told; None when it is kept."""
+        self._guard = threading.Lock()
+
+    def keep(self, answer: Answer) -> None:
+        self._answers.append(answer)
+        self._tell()
+
+    def fail(self, error: BaseException) -> None:
+        self._error = error
+        self._tell()
+
+    def _tell(self) -> None:
+        with self._guard:
+            told, self._told = self._told or [], None
+        for tell in told:
+            tell(self)
+
+    def tell(self, whom: Callable[[_Promise[Answer]], object]) -> None:
+        """As soon as it is kept."""
+        with self._guard:
+            if self._told is not None:
+                self._told.append(whom)
+                return
+        whom(self)
 
     def result(self) -> Answer:
-        self.kept.wait()
-        if self.error is not None:
-            raise self.error
-        return self.answers[0]
+        if self._error is not None:
+            raise self._error
+        return self._answers[0]

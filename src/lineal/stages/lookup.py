@@ -176,11 +176,11 @@ class Lookup:
                 self.expect(below(pair[1]), read=True)
             return found
 
-        self._expected.ask(ask, asked)
+        self._expected.expect(ask, asked)
 
     def forget(self) -> None:
         """What is expected still and was not asked for is not to answer later."""
-        self._expected.forget()
+        self._expected = Ahead[Candidate | Miss](_WORKERS)
 
     def _is_missing(self, found: Candidate | Miss) -> bool:
         """Whether the answer of one anchor tells that there is no such stage."""
@@ -202,7 +202,7 @@ class Lookup:
     def find_now(self, checksum: str) -> Resolution:
         """The same for one checksum, asked for now, by a list of tags of this moment."""
         for tag in self.lane.anchors(checksum):
-            self._expected.take((tag, checksum))
+            self._expected.forget((tag, checksum))
         return self._find([checksum], lambda: self.store.tags(checksum))[checksum]
 
     def look(self, checksum: str, tag: str, *, anew: bool = False) -> Look:
@@ -269,11 +269,10 @@ class Lookup:
         self, checksums: Sequence[str], tags: Callable[[], list[str]], missed: Callable[[], object] = lambda: None
     ) -> dict[str, Resolution]:
         asked = [(tag, checksum) for checksum in checksums for tag in self.lane.anchors(checksum)]
-        answers = {pair: self._asked(*pair) for pair in asked}
         said: dict[Key, Candidate | Miss] = {}
-        for pair, answer in answers.items():
-            said[pair] = answer()
-            if self._is_missing(said[pair]):
+        for pair, answer in self._expected.answers(lambda pair: self._candidate(*pair), asked):
+            said[pair] = answer
+            if self._is_missing(answer):
                 missed()
         found = {pair: anchor for pair, anchor in said.items() if isinstance(anchor, Candidate)}
         verdicts = dict(zip(found, self.verdicts(list(found.values())), strict=True))
@@ -297,10 +296,6 @@ class Lookup:
             else:
                 findings[checksum] = Resolution(None, _NEW)
         return findings | (self._among(tags(), hidden) if hidden else {})
-
-    def _asked(self, tag: str, checksum: str) -> Callable[[], Candidate | Miss]:
-        expected = self._expected.take((tag, checksum))
-        return self.pool.submit(self._candidate, tag, checksum).result if expected is None else expected
 
     def _among(self, tags: Sequence[str], hidden: dict[str, str]) -> dict[str, Resolution]:
         """The usable candidate with the lowest timestamp for each checksum whose anchor cannot be used. `hidden` has

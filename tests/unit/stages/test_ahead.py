@@ -3,51 +3,70 @@
 from __future__ import annotations
 
 import threading
+from typing import NoReturn
 
 import pytest
 
 from lineal.stages.ahead import Ahead, Key
 
 
-def test_each_answer_is_given_to_who_takes_it_once() -> None:
+def _refuse(key: Key) -> NoReturn:
+    raise AssertionError(f"{key} is asked for a second time")
+
+
+def test_each_answer_is_given_once() -> None:
     keys = [(f"tag{number}", "sum") for number in range(20)]
     asked = Ahead[str](3)
-    asked.ask("-".join, keys)
-    taken = [asked.take(key) for key in keys]
-    assert [answer() for answer in taken if answer] == [f"tag{number}-sum" for number in range(20)]
-    assert asked.take(keys[0]) is None and asked.take(("other", "sum")) is None
+    asked.expect("-".join, keys)
+    asked.expect(_refuse, keys)
+    assert dict(asked.answers(_refuse, keys)) == {key: f"{key[0]}-sum" for key in keys}
+    assert dict(asked.answers(lambda key: "anew", keys[:1])) == {keys[0]: "anew"}
 
 
-def test_what_asking_raises_is_raised_to_who_takes_it() -> None:
+def test_an_answer_does_not_wait_for_one_that_was_asked_before() -> None:
+    go, slow, fast = threading.Event(), ("slow", ""), ("fast", "")
+
+    def ask(key: Key) -> str:
+        assert key == fast or go.wait(60)
+        return key[0]
+
+    asked = Ahead[str](2)
+    answers = asked.answers(ask, [slow, fast])
+    assert next(answers) == (fast, "fast")
+    go.set()
+    assert list(answers) == [(slow, "slow")]
+
+
+def test_what_asking_raises_is_raised_to_who_wants_the_answer() -> None:
     def ask(key: Key) -> str:
         if key[0] == "bad":
             raise KeyError("no")
         return key[0]
 
     asked = Ahead[str](1)
-    asked.ask(ask, [("bad", ""), ("good", "")])
-    bad, good = asked.take(("bad", "")), asked.take(("good", ""))
-    assert bad and good and good() == "good"
+    asked.expect(ask, [("bad", ""), ("good", "")])
+    assert list(asked.answers(_refuse, [("good", "")])) == [(("good", ""), "good")]
     with pytest.raises(KeyError, match="no"):
-        bad()
+        list(asked.answers(_refuse, [("bad", "")]))
 
 
-def test_more_is_asked_for_while_an_answer_is_found_and_forgotten_when_nobody_takes_it() -> None:
-    asked = Ahead[str](1)
+def test_more_is_expected_while_an_answer_is_found() -> None:
+    asked, first, second = Ahead[str](1), ("first", ""), ("second", "")
 
     def ask(key: Key) -> str:
-        if key[0] == "first":
-            asked.ask("-".join, [key, ("second", "of it")])
+        asked.expect("-".join, [first, second])
         return key[0]
 
-    asked.ask(ask, [("first", "")])
-    first = asked.take(("first", ""))
-    assert first and first() == "first"
-    second = asked.take(("second", "of it"))
-    assert second and second() == "second-of it"
-    asked.ask("-".join, [("third", "")])
-    asked.forget()
-    assert asked.take(("third", "")) is None
+    asked.expect(ask, [first])
+    assert list(asked.answers(_refuse, [first])) == [(first, "first")]
+    assert list(asked.answers(_refuse, [second])) == [(second, "second-")]
+
+
+def test_what_is_forgotten_is_asked_for_anew() -> None:
+    asked, key = Ahead[str](1), ("tag", "sum")
+    asked.expect("-".join, [key])
+    asked.forget(key)
+    assert list(asked.answers(lambda key: "anew", [key])) == [(key, "anew")]
 
 
 def test_no_more_than_so_many_ask_at_once_and_none_of_them_keeps_a_run_from_ending() -> None:
@@ -63,10 +82,9 @@ def test_no_more_than_so_many_ask_at_once_and_none_of_them_keeps_a_run_from_endi
 
     keys = [(str(number), "") for number in range(5)]
     asked = Ahead[Key](2)
-    asked.ask(ask, keys)
-    answers = [asked.take(key) for key in keys]
+    asked.expect(ask, keys)
     busy.wait(60)
     assert len(seen) == 2 and all(thread.daemon for thread in seen)
     go.set()
-    assert [answer() for answer in answers if answer] == keys
+    assert sorted(answer for _, answer in asked.answers(_refuse, keys)) == keys
     assert len(set(seen)) == 2

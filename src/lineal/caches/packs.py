@@ -1,4 +1,4 @@
-"""Packs on their way: chunks gathered, compressed and sent; blobs fetched ahead and unpacked."""
+"""Packs on their way: chunks gathered, compressed and sent; blobs fetched ahead, and unpacked as they are read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from threading import Lock
 from typing import TypeVar
 
 from lineal.caches import zstd
-from lineal.caches.snapshot import Broken, Pack
+from lineal.caches.snapshot import Broken, Chunk, Pack
 from lineal.errors import Interrupted, LinealError
 from lineal.oci import Store
 from lineal.oci.image import read_blob
@@ -19,9 +19,10 @@ from lineal.oci.types import Blob
 _T = TypeVar("_T")
 FULL = 8 << 20
 """Bytes of a pack that goes out, before it is compressed: few requests, and little memory for those on their way."""
-_AHEAD, _AT_HAND = 4, 8
-"""Packs that are fetched at a time, and that are kept unpacked, for files whose chunks are in several."""
-_SENT = 3
+_AHEAD, _AT_HAND, _OPEN = 4, 6, 4
+"""Packs that are fetched at a time, that are kept, and that are read at a time, for files whose chunks are in
+several."""
+_SENT = 2
 """Packs that are compressed or sent at a time."""
 
 
@@ -110,7 +111,7 @@ class PackWriter:
 
 
 class PackReader:
-    """Packs of a snapshot, unpacked; those that come next are fetched meanwhile. For several threads."""
+    """Packs of a snapshot; those that come next are fetched meanwhile. For several threads."""
 
     def __init__(self, store: Store, packs: Sequence[Pack], pool: Executor, deadline: Deadline) -> None:
         self._store, self._packs, self._pool = store, packs, pool
@@ -132,18 +133,20 @@ class PackReader:
         with self._guard:
             self._fetched.clear()
 
-    def unpacked(self, number: int) -> bytes:
+    def frame(self, number: int) -> zstd.Frame:
         """Raises `Broken`, also for a store that does not answer, and `Interrupted`."""
         with self._guard:
             wanted = self._asked(number)
             for ahead in range(number + 1, min(number + _AHEAD, len(self._packs))):
                 self._asked(ahead)
         try:
-            return result_of(wanted, self.deadline)
+            return zstd.Frame(result_of(wanted, self.deadline), self._packs[number].unpacked)
         except Interrupted:
             raise
         except LinealError as error:
             raise Broken(f"a part of it cannot be read: {error.message.rstrip('.')}") from error
+        except ValueError as error:
+            raise Broken("a pack of it cannot be unpacked") from error
 
     def _asked(self, number: int) -> Future[bytes]:
         """One that is at hand, or is fetched from now on; the one that nobody asked for the longest time leaves."""
@@ -158,13 +161,34 @@ class PackReader:
         packed = read_blob(self._store, pack.digest, pack.size)
         with self._guard:
             self.pulled += len(packed)
-        try:
-            data = zstd.decompress(packed, pack.unpacked)
-        except ValueError as error:
-            raise Broken("a pack of it cannot be unpacked") from error
-        if len(data) != pack.unpacked:
-            raise Broken("a pack of it has another size")
-        return data
+        return packed
+
+
+class ChunkReader:
+    """The chunks of packs, each pack read from its beginning on: cheapest in the order in which they stand."""
+
+    def __init__(self, packs: PackReader) -> None:
+        self._packs = packs
+        self._open: OrderedDict[int, zstd.Frame] = OrderedDict()
+        self._last: tuple[Chunk | None, bytes] = None, b""
+
+    def content(self, chunk: Chunk) -> bytes:
+        """Raises `Broken` and `Interrupted`."""
+        if chunk != self._last[0]:
+            self._packs.deadline.left()
+            try:
+                self._last = chunk, self._frame(chunk.pack).read(chunk.offset, chunk.size)
+            except ValueError as error:
+                raise Broken("a pack of it cannot be unpacked") from error
+        return self._last[1]
+
+    def _frame(self, pack: int) -> zstd.Frame:
+        if pack not in self._open:
+            if len(self._open) == _OPEN:
+                self._open.popitem(last=False)
+            self._open[pack] = self._packs.frame(pack)
+        self._open.move_to_end(pack)
+        return self._open[pack]
 
 
 def result_of(future: Future[_T], deadline: Deadline) -> _T:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lineal.caches.packs import PackReader
+from lineal.caches.packs import ChunkReader, PackReader
 from lineal.caches.snapshot import Entry, Snapshot
 from lineal.caches.times import restored
 from lineal.tar import raw
@@ -21,14 +21,14 @@ def tar_of(snapshot: Snapshot, packs: PackReader) -> Iterator[bytes]:
     files = [entry for entry in snapshot.entries if entry.kind == "file"]
     links = [entry for entry in snapshot.entries if entry.kind in ("hardlink", "symlink")]
     files.sort(key=lambda entry: _place(snapshot, entry))
+    chunks = ChunkReader(packs)
     for entry in directories:
         yield _header(entry, 0)
     for entry in files:
         size = snapshot.size_of(entry)
         yield _header(entry, size)
         for number in entry.chunks:
-            chunk = snapshot.chunks[number]
-            yield packs.unpacked(chunk.pack)[chunk.offset : chunk.offset + chunk.size]
+            yield chunks.content(snapshot.chunks[number])
         yield padding(size)
     for entry in links:
         yield _header(entry, 0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from lineal.caches.chunks import cut
-from lineal.caches.packs import PackReader, PackWriter
+from lineal.caches.packs import ChunkReader, PackReader, PackWriter
 from lineal.caches.snapshot import LATEST, Chunk, Entry, Kind, Pack, Snapshot, sha256
 from lineal.caches.times import is_restored
 from lineal.engine import SAME
@@ -130,12 +130,14 @@ class SnapshotWriter:
         weak = {
             place for place, pack in enumerate(self.known.packs) if 0 < live[place] < pack.unpacked * _LIVE
         } | (small if len(small) > _FEW else set())  # fmt: skip
+        if not weak:
+            return
+        assert self.source is not None
+        reader = ChunkReader(self.source)
         for place in sorted(used):
             chunk = self._chunks[place]
             if chunk.pack in weak:
-                assert self.source is not None
-                data = self.source.unpacked(chunk.pack)[chunk.offset : chunk.offset + chunk.size]
-                pack, offset = self.packs.add(data)
+                pack, offset = self.packs.add(reader.content(chunk))
                 self._chunks[place] = Chunk(chunk.sha256, len(self.known.packs) + pack, offset, chunk.size)
 
 

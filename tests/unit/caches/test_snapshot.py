@@ -6,6 +6,7 @@ import io
 import os
 import random
 import tarfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,13 @@ from hypothesis import strategies as st
 from lineal.caches import packs as packs_module
 from lineal.caches import snapshot as module
 from lineal.caches import zstd
-from lineal.caches.packs import Deadline, Late, PackReader, PackWriter
+from lineal.caches.packs import ChunkReader, Deadline, Late, PackReader, PackWriter
 from lineal.caches.reader import tar_of
-from lineal.caches.snapshot import NOTHING, Broken, Snapshot
+from lineal.caches.snapshot import NOTHING, Broken, Snapshot, sha256
 from lineal.caches.writer import SnapshotWriter
 from lineal.errors import BuildFailed
+from lineal.oci.image import read_blob
+from lineal.oci.types import Blob
 from lineal.store.layout import Layout
 from lineal.tar.writer import MTIME
 
@@ -256,6 +259,19 @@ def test_a_pack_that_is_gone_or_lies_is_broken(bench: Bench) -> None:
         b"".join(tar_of(gone, bench.reader(gone)))
 
 
+@pytest.mark.parametrize(
+    "harm", [lambda data: data[:-10], lambda data: data[:20] + bytes(len(data) - 20), lambda _: b""]
+)
+def test_a_pack_that_is_no_whole_frame_is_broken(bench: Bench, harm: Callable[[bytes], bytes]) -> None:
+    found, _ = bench.write(tar_of_files({"f": os.urandom(300_000)}))
+    blob = Blob.of(harm(read_blob(bench.store, found.packs[0].digest, 1 << 20)))
+    bench.store.put_blob(blob)
+    pack = msgspec.structs.replace(found.packs[0], digest=blob.digest, size=blob.size)
+    other = msgspec.structs.replace(found, packs=(pack,))
+    with pytest.raises(Broken, match="cannot be unpacked"):
+        b"".join(tar_of(other, bench.reader(other)))
+
+
 def test_the_time_budget_ends_it(bench: Bench) -> None:
     found, _ = bench.write(tar_of_files({"f": b"content"}))
     with pytest.raises(Late):
@@ -293,9 +309,10 @@ def test_commands_that_begin_together_restore_from_the_same_packs(
 
 
 def test_packs_are_read_in_any_order(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packs_module, "FULL", 1000)
+    monkeypatch.setattr(packs_module, "FULL", 3000)
     found, _ = bench.write(tar_of_files({f"{number}": os.urandom(900) for number in range(40)}))
+    assert len(found.packs) == 14, "several are read, and several chunks are in each"
     numbers = [5, 20, 21, 22, 5, 30, 31, 5, *random.Random(1).choices(range(40), k=300)]
-    wanted = {number: bench.reader(found).unpacked(number) for number in range(40)}
-    reader = bench.reader(found)
-    assert [reader.unpacked(number) for number in numbers] == [wanted[number] for number in numbers]
+    reader = ChunkReader(bench.reader(found))
+    for chunk in (found.chunks[number] for number in numbers):
+        assert sha256(reader.content(chunk)) == chunk.sha256

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import field
-from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from lineal.oci import Store
-from lineal.oci.types import Descriptor, Image, Layer
 from lineal.value import dataclass
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lineal.oci import Store
+    from lineal.oci.types import Descriptor, Image, Layer
 
 NETWORK_HOST, SECURITY_INSECURE, DEVICE = "network.host", "security.insecure", "device"
 """What a command may have beside what every container has, in BuildKit's words: only who runs Lineal gives it."""

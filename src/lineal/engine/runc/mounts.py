@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,26 @@ class CommandMounts:
         _check_places(ordered)
         return [self._one(mount) for mount in ordered]
 
-    def save(self) -> None:
-        """Give away what the caches hold that the run keeps: the command has ended well."""
+    @contextmanager
+    def saved(self) -> Iterator[None]:
+        """Give away what the caches hold that the run keeps, beside what is done in here: the command has ended
+        well."""
+        kept: dict[str, list[OpenCache]] = {}
         for cache in self._opened.values():
+            if cache.kept:
+                kept.setdefault(cache.mount.id, []).append(cache)
+        if not kept:
+            yield
+            return
+        with ThreadPoolExecutor(len(kept), thread_name_prefix="save") as pool:
+            saved = [pool.submit(self._save, same) for same in kept.values()]
+            yield
+        for one in saved:
+            one.result()
+
+    def _save(self, same: list[OpenCache]) -> None:
+        """Private ones after each other: the last one is what is left of them."""
+        for cache in same:
             self._caches.save(cache)
 
     def _open(self, mount: CacheMount) -> None:

@@ -18,6 +18,7 @@ from lineal.tar.reader import Entry, TarReader
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 _XATTR = "SCHILY.xattr."
 _CHUNK = 1 << 18
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _TYPES = {b"3": stat.S_IFCHR, b"4": stat.S_IFBLK, b"6": stat.S_IFIFO}
 
 
@@ -79,9 +80,11 @@ class _Unpacking:
             self._whiteout("/" + directory, name)
         elif entry.kind == "directory":
             self._directory(path, entry)
+        elif entry.kind == "file":
+            self._file(path, entry, reader)
         else:
             self._clear(path)
-            self._other(path, entry, reader)
+            self._other(path, entry)
 
     def finish(self) -> None:
         for path, time in reversed(self._times.items()):
@@ -122,10 +125,8 @@ class _Unpacking:
         os.chmod(path, entry.mode)
         self._times[path] = _time(entry)
 
-    def _other(self, path: str, entry: Entry, reader: TarReader) -> None:
-        if entry.kind == "file":
-            self._file(path, entry, reader)
-        elif entry.kind == "hardlink":
+    def _other(self, path: str, entry: Entry) -> None:
+        if entry.kind == "hardlink":
             os.link("/" + entry.target, path, follow_symlinks=False)
         elif entry.kind == "symlink":
             os.symlink(entry.target, path)
@@ -135,7 +136,11 @@ class _Unpacking:
             self._special(path, entry)
 
     def _file(self, path: str, entry: Entry, reader: TarReader) -> None:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            file = os.open(path, _NEW, 0o600)
+        except FileExistsError:
+            self._clear(path)
+            file = os.open(path, _NEW, 0o600)
         try:
             for chunk in reader.content():
                 while chunk:
@@ -144,9 +149,10 @@ class _Unpacking:
             if entry.xattrs:
                 self._xattrs(path, entry)
             os.fchmod(file, entry.mode)
+            with suppress(OverflowError):
+                os.utime(file, ns=(_time(entry), _time(entry)))
         finally:
             os.close(file)
-        _set_time(path, _time(entry))
 
     def _special(self, path: str, entry: Entry) -> None:
         try:

@@ -32,7 +32,8 @@ class Device:
 
 
 SAME = b"LINEAL.same"
-"""The record of a tar's entry that has no content because the file is as it was (`KeptCache`)."""
+"""The record of a tar's entry that has no content because the file is as it was (`KeptCache`). One without a name has
+the names of many such files as its content, a zero byte between each two."""
 
 
 class BrokenCache(Exception):

@@ -6,6 +6,7 @@ import io
 import os
 import random
 import tarfile
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +24,8 @@ from lineal.caches.packs import ChunkReader, Deadline, Late, PackReader, PackWri
 from lineal.caches.reader import tar_of
 from lineal.caches.snapshot import NOTHING, Broken, Snapshot, sha256
 from lineal.caches.writer import SnapshotWriter
+from lineal.engine.runc.inside import cache as inside_module
+from lineal.engine.runc.inside.cache import CacheReader
 from lineal.errors import BuildFailed
 from lineal.oci.image import read_blob
 from lineal.oci.types import Blob
@@ -144,6 +147,50 @@ def test_only_what_is_new_is_sent(bench: Bench) -> None:
     assert writer.packs.pushed < 6 << 20
     _, unchanged = bench.write(tar_of_files({"large": inside, "copy": inside}), second)
     assert unchanged.packs.pushed == 0
+
+
+def test_what_is_as_it_was_is_named_and_not_read(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the engine runc tells it: many names in one entry."""
+    monkeypatch.setattr(inside_module, "_TOGETHER", 4)
+    cache = tmp_path / "cache"
+    (cache / "d").mkdir(parents=True)
+    for number in range(8):
+        (cache / "d" / f"{number}").write_text(f"{number}" * 1000)
+    os.link(cache / "d/1", cache / "one")
+    before, _ = bench.write(tar_of_cache(cache))
+    since = wait_for_the_next_tick(cache / "d/7")
+    (cache / "d/5").write_text("other")
+    (cache / "d/6").unlink()
+    tar = tar_of_cache(cache, since)
+    assert b"1111" not in tar and b"other" in tar
+    after, writer = bench.write(tar, before)
+    assert bench.files(after) == {f"d/{name}": f"{name}".encode() * 1000 for name in "012347"} | {"d/5": b"other"}
+    assert {one.name: one.linkname for one in bench.read(after) if one.islnk()} == {"one": "d/1"}
+    (cache / "a-secret-of-17-bytes").touch()
+    known, _ = bench.write(tar_of_cache(cache), after)
+    search = SnapshotWriter(known, None, writer.packs, 1 << 30, {b"a-secret-of-17-bytes"})
+    with pytest.raises(BuildFailed) as caught:
+        search.take(io.BytesIO(tar_of_cache(cache, time.time_ns() + DAY * 10**9)))
+    assert caught.value.id == "LN-5009"
+
+
+def wait_for_the_next_tick(file: Path) -> int:
+    """The first time of a file that is made after this one: the clock of files is coarse."""
+    probe = file.with_name("probe")
+    while True:
+        probe.touch()
+        found = probe.stat().st_ctime_ns
+        probe.unlink()
+        if found > file.stat().st_ctime_ns:
+            return found
+
+
+def tar_of_cache(cache: Path, since: int = 0) -> bytes:
+    packed = io.BytesIO()
+    CacheReader(str(cache), since, packed, rootless=False).write()
+    return packed.getvalue()
 
 
 def test_packs_of_which_little_is_used_are_made_anew(bench: Bench) -> None:

@@ -17,9 +17,9 @@ from lineal.oci.image import read_blob
 from lineal.oci.types import Blob
 
 _T = TypeVar("_T")
-FULL = 8 << 20
+FULL = 6 << 20
 """Bytes of a pack that goes out, before it is compressed: few requests, and little memory for those on their way."""
-_AHEAD, _AT_HAND, _OPEN = 4, 6, 4
+_AHEAD, _AT_HAND, _OPEN = 4, 5, 4
 """Packs that are fetched at a time, that are kept, and that are read at a time, for files whose chunks are in
 several."""
 _SENT = 2
@@ -77,6 +77,11 @@ class PackWriter:
         self._filled += len(data)
         return place
 
+    def rest(self) -> None:
+        """Keep no memory for more until there is more, also what is still in use."""
+        with self._guard:
+            self._free = []
+
     def packs(self) -> list[Pack]:
         """All packs, once they are in the store. Raises `Late`, `Broken` for a store that does not take one, and
         `Interrupted`."""
@@ -89,7 +94,7 @@ class PackWriter:
         # No more than a few are in memory.
         if len(self._sent) >= _SENT:
             self._arrived(self._sent[-_SENT])
-        self._sent.append(self._pool.submit(self._put, self._buffer, self._filled))
+        self._sent.append(self._pool.submit(self._put, self._buffer, self._filled, self._free))
         with self._guard:
             self._buffer, self._filled = self._free.pop() if self._free else bytearray(FULL), 0
 
@@ -101,10 +106,10 @@ class PackWriter:
         except LinealError as error:
             raise Broken(error.message.rstrip(".")) from error
 
-    def _put(self, buffer: bytearray, size: int) -> Pack:
+    def _put(self, buffer: bytearray, size: int, free: list[bytearray]) -> Pack:
         blob = Blob.of(zstd.compress(memoryview(buffer)[:size]))
         with self._guard:
-            self._free.append(buffer)
+            free.append(buffer)
             self.pushed += blob.size
         self._store.put_blob(blob)
         return Pack(blob.digest, blob.size, size)

@@ -40,23 +40,16 @@ class CommandMounts:
     def saved(self) -> Iterator[None]:
         """Give away what the caches hold that the run keeps, beside what is done in here: the command has ended
         well."""
-        kept: dict[str, list[OpenCache]] = {}
-        for cache in self._opened.values():
-            if cache.kept:
-                kept.setdefault(cache.mount.id, []).append(cache)
+        kept = [cache for cache in self._opened.values() if cache.kept]
         if not kept:
             yield
             return
-        with ThreadPoolExecutor(len(kept), thread_name_prefix="save") as pool:
-            saved = [pool.submit(self._save, same) for same in kept.values()]
+        with ThreadPoolExecutor(1, thread_name_prefix="save") as pool:
+            # After each other: each takes memory for packs, and the last one of several with an id is what is kept.
+            saved = [pool.submit(self._caches.save, cache) for cache in kept]
             yield
         for one in saved:
             one.result()
-
-    def _save(self, same: list[OpenCache]) -> None:
-        """Private ones after each other: the last one is what is left of them."""
-        for cache in same:
-            self._caches.save(cache)
 
     def _open(self, mount: CacheMount) -> None:
         if mount.sharing == "private" or mount.id not in self._opened:

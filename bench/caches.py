@@ -41,10 +41,13 @@ COPY . .
 RUN --mount=type=cache,id=modules,target=/root/go/pkg/mod --mount=type=cache,id=build,target=/root/.cache/go-build \\
     go build -o /app .
 """
+# With uv, as pip keeps nothing that an index says nothing about, as this machine's does.
 PYTHON = """\
 FROM {base}
+RUN pip install uv==0.13.9
+ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt UV_LINK_MODE=copy
 COPY . /src
-RUN --mount=type=cache,id=pip,target=/root/.cache/pip pip install --target /app -r /src/requirements.txt
+RUN --mount=type=cache,id=uv,target=/root/.cache/uv uv pip install --target /app -r /src/requirements.txt
 """
 
 _CARGO = """\

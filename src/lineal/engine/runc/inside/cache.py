@@ -11,7 +11,7 @@ from lineal.engine import SAME
 from lineal.engine.runc.inside.control import Control
 from lineal.engine.runc.inside.upper import UpperReader
 from lineal.tar import raw
-from lineal.tar.header import END, FILE, padding, ustar
+from lineal.tar.header import END, padding
 
 _TOGETHER = 4096
 """Files that are named by one entry."""
@@ -51,9 +51,7 @@ class CacheReader(UpperReader):
         names = b"\0".join(self._same)
         self._same.clear()
         if names:
-            block = ustar(b"", b"", FILE, 0, 0, 0, len(names), 0)
-            self._sink(raw.Entry(b"", FILE, b"", len(names), 0, block, {SAME: b"1"}).encode())
-            self._sink(names + padding(len(names)))
+            self._sink(raw.header(b"", size=len(names), more={SAME: b"1"}) + names + padding(len(names)))
 
     def _header(
         self, path: bytes, kind: bytes, found: os.stat_result, records: dict[bytes, bytes] | None = None, *,

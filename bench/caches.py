@@ -20,7 +20,7 @@ from bench.debian import _call, cache, write_layout
 from bench.process import environment, run
 from tests.servers import Repository, docker_registry, program
 
-_FORMAT = 1
+_FORMAT = 2
 _CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 _PACKAGES = "gcc,libc6-dev,python3,python3-pip,python3-venv,ca-certificates"
 
@@ -281,9 +281,9 @@ def _tree() -> Iterator[Path]:
 def _toolchain(language: str, tree: Path) -> None:
     if language == "go":
         root = Path(_call(["go", "env", "GOROOT"]).strip())
-        shutil.copytree(
-            root, tree / "usr/local/go", symlinks=True, ignore=shutil.ignore_patterns("test", "doc", "api")
-        )
+        shutil.copytree(root, tree / "usr/local/go", symlinks=True)
+        for name in ("test", "doc", "api"):
+            shutil.rmtree(tree / "usr/local/go" / name, ignore_errors=True)
     elif language == "rust":
         root = Path(_call(["rustc", "--print", "sysroot"]).strip())
         left = shutil.ignore_patterns("doc", "src", "*rust-analyzer*", "clippy*", "cargo-clippy*", "*miri*", "man")

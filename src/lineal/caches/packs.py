@@ -14,7 +14,7 @@ from lineal.caches.snapshot import Broken, Chunk, Pack
 from lineal.errors import Interrupted, LinealError
 from lineal.oci import Store
 from lineal.oci.image import read_blob
-from lineal.oci.types import Blob
+from lineal.oci.types import Blob, sha256
 
 _T = TypeVar("_T")
 FULL = 6 << 20
@@ -22,6 +22,7 @@ FULL = 6 << 20
 _AHEAD, _AT_HAND, _OPEN = 4, 5, 4
 """Packs that are fetched at a time, that are kept, and that are read at a time, for files whose chunks are in
 several."""
+_PIECE = 256 << 10
 _SENT = 2
 """Packs that are compressed or sent at a time."""
 
@@ -48,6 +49,20 @@ class Deadline:
         return left
 
 
+class _Place:
+    """The memory of one pack, before and after it is compressed, which is used again for another."""
+
+    def __init__(self, most: int) -> None:
+        self.data = memoryview(bytearray(most))
+        self._compressor = zstd.Compressor(most)
+
+    def blob(self, size: int) -> Blob:
+        """The first bytes as a blob, whose content is there until the place is used again."""
+        packed = self._compressor.frame(self.data[:size])
+        pieces = range(0, len(packed), _PIECE)
+        return Blob(sha256(packed), len(packed), lambda: (bytes(packed[one : one + _PIECE]) for one in pieces))
+
+
 class PackWriter:
     """Gathers chunks into packs, and sends each as soon as it is full."""
 
@@ -55,10 +70,9 @@ class PackWriter:
         self._store, self._pool = store, pool
         self.deadline = deadline
         """The budget of what is done now."""
-        self._buffer = bytearray(FULL)
+        self._place = _Place(FULL)
         self._filled = 0
-        self._free: list[bytearray] = []
-        """Buffers for more: memory that is given back and taken again would fall into pieces."""
+        self._free: list[_Place] = []
         self._sent: list[Future[Pack]] = []
         self.pushed = 0
         """Compressed bytes of the packs that were made."""
@@ -69,13 +83,13 @@ class PackWriter:
         `packs`."""
         if self._filled and self._filled + len(data) > FULL:
             self._send()
-        if len(data) > len(self._buffer):
+        if len(data) > len(self._place.data):
             # Of a snapshot whose chunks another version has made.
-            self._buffer = bytearray(len(data))
-        place = len(self._sent), self._filled
-        memoryview(self._buffer)[self._filled : self._filled + len(data)] = data
+            self._place = _Place(len(data))
+        start = self._filled
         self._filled += len(data)
-        return place
+        self._place.data[start : self._filled] = data
+        return len(self._sent), start
 
     def rest(self) -> None:
         """Keep no memory for more until there is more, also what is still in use."""
@@ -94,9 +108,9 @@ class PackWriter:
         # No more than a few are in memory.
         if len(self._sent) >= _SENT:
             self._arrived(self._sent[-_SENT])
-        self._sent.append(self._pool.submit(self._put, self._buffer, self._filled, self._free))
+        self._sent.append(self._pool.submit(self._put, self._place, self._filled, self._free))
         with self._guard:
-            self._buffer, self._filled = self._free.pop() if self._free else bytearray(FULL), 0
+            self._place, self._filled = self._free.pop() if self._free else _Place(FULL), 0
 
     def _arrived(self, sent: Future[Pack]) -> Pack:
         try:
@@ -106,12 +120,15 @@ class PackWriter:
         except LinealError as error:
             raise Broken(error.message.rstrip(".")) from error
 
-    def _put(self, buffer: bytearray, size: int, free: list[bytearray]) -> Pack:
-        blob = Blob.of(zstd.compress(memoryview(buffer)[:size]))
+    def _put(self, place: _Place, size: int, free: list[_Place]) -> Pack:
+        blob = place.blob(size)
         with self._guard:
-            free.append(buffer)
             self.pushed += blob.size
-        self._store.put_blob(blob)
+        try:
+            self._store.put_blob(blob)
+        finally:
+            with self._guard:
+                free.append(place)
         return Pack(blob.digest, blob.size, size)
 
 

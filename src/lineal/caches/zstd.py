@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+from mmap import mmap
 from typing import Any
 
 LEVEL = 3
 _PIECE = 64 << 10
 """Bytes that are given to a decoder, or thrown away, at a time."""
+
+_GIVEN = 256 << 10
+"""The same for a compressor."""
 
 
 def _library() -> Any:
@@ -21,6 +25,24 @@ def _library() -> Any:
 def compress(data: bytes | bytearray | memoryview) -> bytes:
     packed: bytes = _library().compress(data, LEVEL)
     return packed
+
+
+class Compressor:
+    """Makes one frame after the other of at most so many bytes, in memory of its own: what is taken anew for each
+    stays with the process in pieces."""
+
+    def __init__(self, most: int) -> None:
+        self._compressor = _library().ZstdCompressor(LEVEL)
+        self._packed = mmap(-1, most + most // 128 + _PIECE)
+
+    def frame(self, data: memoryview) -> memoryview:
+        """It is there until the next one is made. Its header has the size of the data."""
+        self._packed.seek(0)
+        self._compressor.set_pledged_input_size(len(data))
+        for start in range(0, len(data), _GIVEN):
+            self._packed.write(self._compressor.compress(data[start : start + _GIVEN]))
+        self._packed.write(self._compressor.flush())
+        return memoryview(self._packed)[: self._packed.tell()]
 
 
 def decompress(data: bytes, limit: int) -> bytes:

@@ -92,7 +92,9 @@ class PackWriter:
         return len(self._sent), start
 
     def rest(self) -> None:
-        """Keep no memory for more until there is more, also what is still in use."""
+        """Keep no memory for more until there is more, also what is still in use: that of what was added alone."""
+        added, self._place = self._place, _Place(max(FULL, self._filled))
+        self._place.data[: self._filled] = added.data[: self._filled]
         with self._guard:
             self._free = []
 

@@ -337,6 +337,16 @@ def test_nothing_is_lost_of_a_pack_that_was_late(bench: Bench) -> None:
     assert [pack.unpacked for pack in packs.packs()] == [len(large), 4]
 
 
+def test_what_was_added_stays_while_memory_is_let_go(bench: Bench) -> None:
+    packs = PackWriter(bench.store, bench.pool, Deadline(60))
+    places = [packs.add(b"one")]
+    packs.rest()
+    places.append(packs.add(b"two"))
+    (pack,) = packs.packs()
+    assert places == [(0, 0), (0, 3)]
+    assert zstd.Frame(read_blob(bench.store, pack.digest, 1000), 6).read(0, 6) == b"onetwo"
+
+
 def test_commands_that_begin_together_restore_from_the_same_packs(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

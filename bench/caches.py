@@ -20,7 +20,7 @@ from bench.debian import _call, cache, write_layout
 from bench.process import environment, run
 from tests.servers import Repository, docker_registry, program
 
-_FORMAT = 1
+_FORMAT = 2
 _CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 _PACKAGES = "gcc,libc6-dev,python3,python3-pip,python3-venv,ca-certificates"
 
@@ -41,10 +41,13 @@ COPY . .
 RUN --mount=type=cache,id=modules,target=/root/go/pkg/mod --mount=type=cache,id=build,target=/root/.cache/go-build \\
     go build -o /app .
 """
+# With uv, as pip keeps nothing that an index says nothing about, as this machine's does.
 PYTHON = """\
 FROM {base}
+RUN pip install uv==0.13.9
+ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt UV_LINK_MODE=copy
 COPY . /src
-RUN --mount=type=cache,id=pip,target=/root/.cache/pip pip install --target /app -r /src/requirements.txt
+RUN --mount=type=cache,id=uv,target=/root/.cache/uv uv pip install --target /app -r /src/requirements.txt
 """
 
 _CARGO = """\
@@ -278,9 +281,9 @@ def _tree() -> Iterator[Path]:
 def _toolchain(language: str, tree: Path) -> None:
     if language == "go":
         root = Path(_call(["go", "env", "GOROOT"]).strip())
-        shutil.copytree(
-            root, tree / "usr/local/go", symlinks=True, ignore=shutil.ignore_patterns("test", "doc", "api")
-        )
+        shutil.copytree(root, tree / "usr/local/go", symlinks=True)
+        for name in ("test", "doc", "api"):
+            shutil.rmtree(tree / "usr/local/go" / name, ignore_errors=True)
     elif language == "rust":
         root = Path(_call(["rustc", "--print", "sysroot"]).strip())
         left = shutil.ignore_patterns("doc", "src", "*rust-analyzer*", "clippy*", "cargo-clippy*", "*miri*", "man")

@@ -179,6 +179,7 @@ class Cache:
             except Broken as error:
                 self._given_up(str(error))
             finally:
+                writer.packs.rest()
                 self.report.seconds = round(self.report.seconds + time.monotonic() - started, 3)
 
     def _new_writer(self) -> SnapshotWriter:

@@ -1,4 +1,4 @@
-"""Packs on their way: chunks gathered, compressed and sent; blobs fetched ahead and unpacked."""
+"""Packs on their way: chunks gathered, compressed and sent; blobs fetched ahead, and unpacked as they are read."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from threading import Lock
 from typing import TypeVar
 
 from lineal.caches import zstd
-from lineal.caches.snapshot import Broken, Pack
+from lineal.caches.snapshot import Broken, Chunk, Pack
 from lineal.errors import Interrupted, LinealError
 from lineal.oci import Store
 from lineal.oci.image import read_blob
-from lineal.oci.types import Blob
+from lineal.oci.types import Blob, sha256
 
 _T = TypeVar("_T")
-FULL = 8 << 20
+FULL = 6 << 20
 """Bytes of a pack that goes out, before it is compressed: few requests, and little memory for those on their way."""
-_AHEAD, _AT_HAND = 4, 8
-"""Packs that are fetched at a time, and that are kept unpacked, for files whose chunks are in several."""
-_SENT = 3
+_AHEAD, _AT_HAND, _OPEN = 4, 5, 4
+"""Packs that are fetched at a time, that are kept, and that are read at a time, for files whose chunks are in
+several."""
+_PIECE = 256 << 10
+_SENT = 2
 """Packs that are compressed or sent at a time."""
 
 
@@ -47,6 +49,20 @@ class Deadline:
         return left
 
 
+class _Place:
+    """The memory of one pack, before and after it is compressed, which is used again for another."""
+
+    def __init__(self, most: int) -> None:
+        self.data = memoryview(bytearray(most))
+        self._compressor = zstd.Compressor(most)
+
+    def blob(self, size: int) -> Blob:
+        """The first bytes as a blob, whose content is there until the place is used again."""
+        packed = self._compressor.frame(self.data[:size])
+        pieces = range(0, len(packed), _PIECE)
+        return Blob(sha256(packed), len(packed), lambda: (bytes(packed[one : one + _PIECE]) for one in pieces))
+
+
 class PackWriter:
     """Gathers chunks into packs, and sends each as soon as it is full."""
 
@@ -54,10 +70,9 @@ class PackWriter:
         self._store, self._pool = store, pool
         self.deadline = deadline
         """The budget of what is done now."""
-        self._buffer = bytearray(FULL)
+        self._place = _Place(FULL)
         self._filled = 0
-        self._free: list[bytearray] = []
-        """Buffers for more: memory that is given back and taken again would fall into pieces."""
+        self._free: list[_Place] = []
         self._sent: list[Future[Pack]] = []
         self.pushed = 0
         """Compressed bytes of the packs that were made."""
@@ -68,13 +83,20 @@ class PackWriter:
         `packs`."""
         if self._filled and self._filled + len(data) > FULL:
             self._send()
-        if len(data) > len(self._buffer):
+        if len(data) > len(self._place.data):
             # Of a snapshot whose chunks another version has made.
-            self._buffer = bytearray(len(data))
-        place = len(self._sent), self._filled
-        memoryview(self._buffer)[self._filled : self._filled + len(data)] = data
+            self._place = _Place(len(data))
+        start = self._filled
         self._filled += len(data)
-        return place
+        self._place.data[start : self._filled] = data
+        return len(self._sent), start
+
+    def rest(self) -> None:
+        """Keep no memory for more until there is more, also what is still in use: that of what was added alone."""
+        added, self._place = self._place, _Place(max(FULL, self._filled))
+        self._place.data[: self._filled] = added.data[: self._filled]
+        with self._guard:
+            self._free = []
 
     def packs(self) -> list[Pack]:
         """All packs, once they are in the store. Raises `Late`, `Broken` for a store that does not take one, and
@@ -88,9 +110,9 @@ class PackWriter:
         # No more than a few are in memory.
         if len(self._sent) >= _SENT:
             self._arrived(self._sent[-_SENT])
-        self._sent.append(self._pool.submit(self._put, self._buffer, self._filled))
+        self._sent.append(self._pool.submit(self._put, self._place, self._filled, self._free))
         with self._guard:
-            self._buffer, self._filled = self._free.pop() if self._free else bytearray(FULL), 0
+            self._place, self._filled = self._free.pop() if self._free else _Place(FULL), 0
 
     def _arrived(self, sent: Future[Pack]) -> Pack:
         try:
@@ -100,17 +122,20 @@ class PackWriter:
         except LinealError as error:
             raise Broken(error.message.rstrip(".")) from error
 
-    def _put(self, buffer: bytearray, size: int) -> Pack:
-        blob = Blob.of(zstd.compress(memoryview(buffer)[:size]))
+    def _put(self, place: _Place, size: int, free: list[_Place]) -> Pack:
+        blob = place.blob(size)
         with self._guard:
-            self._free.append(buffer)
             self.pushed += blob.size
-        self._store.put_blob(blob)
+        try:
+            self._store.put_blob(blob)
+        finally:
+            with self._guard:
+                free.append(place)
         return Pack(blob.digest, blob.size, size)
 
 
 class PackReader:
-    """Packs of a snapshot, unpacked; those that come next are fetched meanwhile. For several threads."""
+    """Packs of a snapshot; those that come next are fetched meanwhile. For several threads."""
 
     def __init__(self, store: Store, packs: Sequence[Pack], pool: Executor, deadline: Deadline) -> None:
         self._store, self._packs, self._pool = store, packs, pool
@@ -132,18 +157,20 @@ class PackReader:
         with self._guard:
             self._fetched.clear()
 
-    def unpacked(self, number: int) -> bytes:
+    def frame(self, number: int) -> zstd.Frame:
         """Raises `Broken`, also for a store that does not answer, and `Interrupted`."""
         with self._guard:
             wanted = self._asked(number)
             for ahead in range(number + 1, min(number + _AHEAD, len(self._packs))):
                 self._asked(ahead)
         try:
-            return result_of(wanted, self.deadline)
+            return zstd.Frame(result_of(wanted, self.deadline), self._packs[number].unpacked)
         except Interrupted:
             raise
         except LinealError as error:
             raise Broken(f"a part of it cannot be read: {error.message.rstrip('.')}") from error
+        except ValueError as error:
+            raise Broken("a pack of it cannot be unpacked") from error
 
     def _asked(self, number: int) -> Future[bytes]:
         """One that is at hand, or is fetched from now on; the one that nobody asked for the longest time leaves."""
@@ -158,13 +185,34 @@ class PackReader:
         packed = read_blob(self._store, pack.digest, pack.size)
         with self._guard:
             self.pulled += len(packed)
-        try:
-            data = zstd.decompress(packed, pack.unpacked)
-        except ValueError as error:
-            raise Broken("a pack of it cannot be unpacked") from error
-        if len(data) != pack.unpacked:
-            raise Broken("a pack of it has another size")
-        return data
+        return packed
+
+
+class ChunkReader:
+    """The chunks of packs, each pack read from its beginning on: cheapest in the order in which they stand."""
+
+    def __init__(self, packs: PackReader) -> None:
+        self._packs = packs
+        self._open: OrderedDict[int, zstd.Frame] = OrderedDict()
+        self._last: tuple[Chunk | None, bytes] = None, b""
+
+    def content(self, chunk: Chunk) -> bytes:
+        """Raises `Broken` and `Interrupted`."""
+        if chunk != self._last[0]:
+            self._packs.deadline.left()
+            try:
+                self._last = chunk, self._frame(chunk.pack).read(chunk.offset, chunk.size)
+            except ValueError as error:
+                raise Broken("a pack of it cannot be unpacked") from error
+        return self._last[1]
+
+    def _frame(self, pack: int) -> zstd.Frame:
+        if pack not in self._open:
+            if len(self._open) == _OPEN:
+                self._open.popitem(last=False)
+            self._open[pack] = self._packs.frame(pack)
+        self._open.move_to_end(pack)
+        return self._open[pack]
 
 
 def result_of(future: Future[_T], deadline: Deadline) -> _T:

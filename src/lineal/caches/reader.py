@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lineal.caches.packs import PackReader
+from lineal.caches.packs import ChunkReader, PackReader
 from lineal.caches.snapshot import Entry, Snapshot
 from lineal.caches.times import restored
 from lineal.tar import raw
-from lineal.tar.header import DIRECTORY, END, FILE, HARDLINK, SYMLINK, padding, ustar
+from lineal.tar.header import DIRECTORY, END, FILE, HARDLINK, SYMLINK, padding
 
 _KINDS = {"directory": DIRECTORY, "file": FILE, "hardlink": HARDLINK, "symlink": SYMLINK}
 _SECOND = 10**9
@@ -21,14 +21,14 @@ def tar_of(snapshot: Snapshot, packs: PackReader) -> Iterator[bytes]:
     files = [entry for entry in snapshot.entries if entry.kind == "file"]
     links = [entry for entry in snapshot.entries if entry.kind in ("hardlink", "symlink")]
     files.sort(key=lambda entry: _place(snapshot, entry))
+    chunks = ChunkReader(packs)
     for entry in directories:
         yield _header(entry, 0)
     for entry in files:
         size = snapshot.size_of(entry)
         yield _header(entry, size)
         for number in entry.chunks:
-            chunk = snapshot.chunks[number]
-            yield packs.unpacked(chunk.pack)[chunk.offset : chunk.offset + chunk.size]
+            yield chunks.content(snapshot.chunks[number])
         yield padding(size)
     for entry in links:
         yield _header(entry, 0)
@@ -46,7 +46,7 @@ def _place(snapshot: Snapshot, entry: Entry) -> tuple[int, int]:
 def _header(entry: Entry, size: int) -> bytes:
     seconds, rest = divmod(restored(entry), _SECOND)
     records = {b"mtime": b"%d.%09d" % (seconds, rest)} if rest else {}
-    block = ustar(b"", b"", _KINDS[entry.kind], 0, 0, 0, size, seconds)
-    found = raw.Entry(entry.path, _KINDS[entry.kind], entry.link, size, entry.mode, block, records)
-    found.own(entry.mode, entry.uid, entry.gid)
-    return found.encode()
+    return raw.header(
+        entry.path, _KINDS[entry.kind], size=size, mode=entry.mode, uid=entry.uid, gid=entry.gid, mtime=seconds,
+        link=entry.link, more=records,
+    )  # fmt: skip

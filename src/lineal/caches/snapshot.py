@@ -25,7 +25,7 @@ CONFIG = "application/vnd.dev.lineal.cache.config.v1+json"
 MAX_INDEX = 256 << 20
 """Bytes of an index, unpacked."""
 MAX_PACK = 64 << 20
-"""Bytes of a pack, unpacked. Lineal makes them of a quarter of this."""
+"""Bytes of a pack, unpacked. Lineal makes smaller ones (`packs.FULL`)."""
 MAX_FILES = 4_000_000
 LATEST = (1 << 33) * 10**9
 """No file's time is as late as this, in nanoseconds."""

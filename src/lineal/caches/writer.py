@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from lineal.caches.chunks import cut
-from lineal.caches.packs import PackReader, PackWriter
+from lineal.caches.packs import ChunkReader, PackReader, PackWriter
 from lineal.caches.snapshot import LATEST, Chunk, Entry, Kind, Pack, Snapshot, sha256
 from lineal.caches.times import is_restored
 from lineal.engine import SAME
@@ -54,6 +54,9 @@ class SnapshotWriter:
         search = SecretSearch(tuple(self.secrets))
         found: dict[bytes, Entry] = {}
         for entry, body in raw.read(tar):
+            if not entry.name and SAME in entry.records:
+                found |= self._unchanged(b"".join(body), search)
+                continue
             made = self._entry(entry, body, search) if entry.name and entry.kind in _KINDS else None
             if made is not None:
                 found[made.path] = made
@@ -71,11 +74,7 @@ class SnapshotWriter:
 
     def _entry(self, entry: raw.Entry, body: Iterator[bytes], search: SecretSearch) -> Entry | None:
         """None for a file that is said to be the same as one that is not known."""
-        if search.in_names(entry):
-            raise BuildFailed(
-                "The command left a secret in a name or a link of a cache mount, which would be kept.",
-                id="LN-5009", remedy="Delete the file in the same RUN, or keep it in a tmpfs mount.",
-            )  # fmt: skip
+        _check_names(entry, search)
         if SAME in entry.records:
             return self._last.get(entry.name)
         chunks: tuple[int, ...] = ()
@@ -86,6 +85,10 @@ class SnapshotWriter:
         uid, gid = (_owner(entry, start, key) for start, key in ((108, b"uid"), (116, b"gid")))
         mtime = self._time(entry.name, _mtime(entry))
         return Entry(entry.name, _KINDS[entry.kind], entry.mode, uid, gid, mtime, link, chunks)
+
+    def _unchanged(self, names: bytes, search: SecretSearch) -> dict[bytes, Entry]:
+        _check_names(raw.Entry(names.replace(b"\0", b"/"), FILE, b"", 0, 0, b""), search)
+        return {name: self._last[name] for name in names.split(b"\0") if name in self._last}
 
     def _time(self, path: bytes, mtime: int) -> int:
         """Of a file that still has the time with which it was restored, the one that it had before."""
@@ -130,12 +133,14 @@ class SnapshotWriter:
         weak = {
             place for place, pack in enumerate(self.known.packs) if 0 < live[place] < pack.unpacked * _LIVE
         } | (small if len(small) > _FEW else set())  # fmt: skip
+        if not weak:
+            return
+        assert self.source is not None
+        reader = ChunkReader(self.source)
         for place in sorted(used):
             chunk = self._chunks[place]
             if chunk.pack in weak:
-                assert self.source is not None
-                data = self.source.unpacked(chunk.pack)[chunk.offset : chunk.offset + chunk.size]
-                pack, offset = self.packs.add(data)
+                pack, offset = self.packs.add(reader.content(chunk))
                 self._chunks[place] = Chunk(chunk.sha256, len(self.known.packs) + pack, offset, chunk.size)
 
 
@@ -178,6 +183,14 @@ def _whole(found: dict[bytes, Entry]) -> list[Entry]:
             del kept[entry.path]
     # A hard link stands behind its file.
     return sorted(kept.values(), key=lambda entry: entry.kind == "hardlink")
+
+
+def _check_names(entry: raw.Entry, search: SecretSearch) -> None:
+    if search.in_names(entry):
+        raise BuildFailed(
+            "The command left a secret in a name or a link of a cache mount, which would be kept.",
+            id="LN-5009", remedy="Delete the file in the same RUN, or keep it in a tmpfs mount.",
+        )  # fmt: skip
 
 
 def _owner(entry: raw.Entry, start: int, key: bytes) -> int:

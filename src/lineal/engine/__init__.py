@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import field
-from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from lineal.oci import Store
-from lineal.oci.types import Descriptor, Image, Layer
 from lineal.value import dataclass
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lineal.oci import Store
+    from lineal.oci.types import Descriptor, Image, Layer
 
 NETWORK_HOST, SECURITY_INSECURE, DEVICE = "network.host", "security.insecure", "device"
 """What a command may have beside what every container has, in BuildKit's words: only who runs Lineal gives it."""
@@ -30,7 +33,8 @@ class Device:
 
 
 SAME = b"LINEAL.same"
-"""The record of a tar's entry that has no content because the file is as it was (`KeptCache`)."""
+"""The record of a tar's entry that has no content because the file is as it was (`KeptCache`). One without a name has
+the names of many such files as its content, a zero byte between each two."""
 
 
 class BrokenCache(Exception):

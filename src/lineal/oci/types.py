@@ -51,7 +51,7 @@ class ContainerConfig(TypedDict, total=False):
     OnBuild: list[str] | None
 
 
-def sha256(data: bytes) -> str:
+def sha256(data: bytes | memoryview) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 

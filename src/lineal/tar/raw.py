@@ -3,9 +3,10 @@ for an engine."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import BinaryIO
 
 from lineal.errors import Unreachable
@@ -51,9 +52,7 @@ class Entry:
         block = bytearray(self.header)
         for start, owner, key in ((108, uid, b"uid"), (116, gid, b"gid")):
             self.records.pop(key, None)
-            if owner > MAX_OCTAL:
-                self.records[key] = b"%d" % owner
-            block[start : start + 8] = b"%07o\0" % (owner if owner <= MAX_OCTAL else 0)
+            block[start : start + 8] = b"%07o\0" % _number(key, owner, MAX_OCTAL, self.records)
         self.header = bytes(block)
 
     def date(self, latest: int) -> None:
@@ -71,23 +70,15 @@ class Entry:
 
         User and group names go: they are the engine host's, and tools that believe them would change owners."""
         records = dict(self.records)
-        path = self.name + b"/" if self.kind == DIRECTORY else self.name
-        split = split_name(path)
-        if split is None:
-            records[b"path"] = path
-            split = b"", _stand_in(path)
-        link = self.link if self.kind in (HARDLINK, SYMLINK) else b""
-        if not fits(link):
-            records[b"linkpath"] = link
-            link = _stand_in(link)
+        prefix, name, link = _names(self.name, self.kind, self.link, records)
         block = bytearray(self.header)
-        block[0:100] = split[1].ljust(100, b"\0")
+        block[0:100] = name.ljust(100, b"\0")
         block[100:108] = b"%07o\0" % self.mode
         block[156:157] = self.kind
         block[157:257] = link.ljust(100, b"\0")
         block[257:265] = b"ustar\x0000"
         block[265:329] = bytes(64)
-        block[345:500] = split[0].ljust(155, b"\0")
+        block[345:500] = prefix.ljust(155, b"\0")
         return _pax(records) + with_checksum(bytes(block))
 
 
@@ -101,13 +92,36 @@ def header(
     gid: int = 0,
     mtime: int = 0,
     link: bytes = b"",
+    more: Mapping[bytes, bytes] | None = None,
 ) -> bytes:
-    """The header of an entry of one's own."""
-    records = {b"size": b"%d" % size} if size > MAX_SIZE else {}
-    block = ustar(b"", b"", kind, 0, 0, 0, size if size <= MAX_SIZE else 0, mtime)
-    entry = Entry(name, kind, link, size, mode, block, records)
-    entry.own(mode, uid, gid)
-    return entry.encode()
+    """The header of an entry of one's own, with `more` PAX records."""
+    records = dict(more or {})
+    prefix, name, link = _names(name, kind, link, records)
+    size = _number(b"size", size, MAX_SIZE, records)
+    uid, gid = _number(b"uid", uid, MAX_OCTAL, records), _number(b"gid", gid, MAX_OCTAL, records)
+    return _pax(records) + ustar(prefix, name, kind, mode, uid, gid, size, mtime, link)
+
+
+def _number(key: bytes, value: int, most: int, records: dict[bytes, bytes]) -> int:
+    """What stands in the field of a header; what is too large for it goes into `records`."""
+    if value <= most:
+        return value
+    records[key] = b"%d" % value
+    return 0
+
+
+def _names(name: bytes, kind: bytes, link: bytes, records: dict[bytes, bytes]) -> tuple[bytes, bytes, bytes]:
+    """What stands in the fields of a header: prefix, name and link. What does not fit goes into `records`."""
+    path = name + b"/" if kind == DIRECTORY else name
+    split = split_name(path)
+    if split is None:
+        records[b"path"] = path
+        split = b"", _stand_in(path)
+    link = link if kind in (HARDLINK, SYMLINK) else b""
+    if not fits(link):
+        records[b"linkpath"] = link
+        link = _stand_in(link)
+    return *split, link
 
 
 def file(name: bytes, content: bytes, *, mode: int = 0o644, uid: int = 0, gid: int = 0, mtime: int = 0) -> bytes:
@@ -171,7 +185,12 @@ def _pax(records: dict[bytes, bytes]) -> bytes:
     if not records:
         return b""
     body = encode_records(records)
-    return ustar(b"", b"PaxHeaders.0/x", b"x", 0o644, 0, 0, len(body), 0, device=None) + body + padding(len(body))
+    return _pax_header(len(body)) + body + padding(len(body))
+
+
+@lru_cache(64)
+def _pax_header(size: int) -> bytes:
+    return ustar(b"", b"PaxHeaders.0/x", b"x", 0o644, 0, 0, size, 0, device=None)
 
 
 def _stand_in(name: bytes) -> bytes:

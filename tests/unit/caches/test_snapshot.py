@@ -6,6 +6,8 @@ import io
 import os
 import random
 import tarfile
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,15 @@ from hypothesis import strategies as st
 from lineal.caches import packs as packs_module
 from lineal.caches import snapshot as module
 from lineal.caches import zstd
-from lineal.caches.packs import Deadline, Late, PackReader, PackWriter
+from lineal.caches.packs import ChunkReader, Deadline, Late, PackReader, PackWriter
 from lineal.caches.reader import tar_of
-from lineal.caches.snapshot import NOTHING, Broken, Snapshot
+from lineal.caches.snapshot import NOTHING, Broken, Snapshot, sha256
 from lineal.caches.writer import SnapshotWriter
+from lineal.engine.runc.inside import cache as inside_module
+from lineal.engine.runc.inside.cache import CacheReader
 from lineal.errors import BuildFailed
+from lineal.oci.image import read_blob
+from lineal.oci.types import Blob
 from lineal.store.layout import Layout
 from lineal.tar.writer import MTIME
 
@@ -143,6 +149,50 @@ def test_only_what_is_new_is_sent(bench: Bench) -> None:
     assert unchanged.packs.pushed == 0
 
 
+def test_what_is_as_it_was_is_named_and_not_read(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the engine runc tells it: many names in one entry."""
+    monkeypatch.setattr(inside_module, "_TOGETHER", 4)
+    cache = tmp_path / "cache"
+    (cache / "d").mkdir(parents=True)
+    for number in range(8):
+        (cache / "d" / f"{number}").write_text(f"{number}" * 1000)
+    os.link(cache / "d/1", cache / "one")
+    before, _ = bench.write(tar_of_cache(cache))
+    since = wait_for_the_next_tick(cache / "d/7")
+    (cache / "d/5").write_text("other")
+    (cache / "d/6").unlink()
+    tar = tar_of_cache(cache, since)
+    assert b"1111" not in tar and b"other" in tar
+    after, writer = bench.write(tar, before)
+    assert bench.files(after) == {f"d/{name}": f"{name}".encode() * 1000 for name in "012347"} | {"d/5": b"other"}
+    assert {one.name: one.linkname for one in bench.read(after) if one.islnk()} == {"one": "d/1"}
+    (cache / "a-secret-of-17-bytes").touch()
+    known, _ = bench.write(tar_of_cache(cache), after)
+    search = SnapshotWriter(known, None, writer.packs, 1 << 30, {b"a-secret-of-17-bytes"})
+    with pytest.raises(BuildFailed) as caught:
+        search.take(io.BytesIO(tar_of_cache(cache, time.time_ns() + DAY * 10**9)))
+    assert caught.value.id == "LN-5009"
+
+
+def wait_for_the_next_tick(file: Path) -> int:
+    """The first time of a file that is made after this one: the clock of files is coarse."""
+    probe = file.with_name("probe")
+    while True:
+        probe.touch()
+        found = probe.stat().st_ctime_ns
+        probe.unlink()
+        if found > file.stat().st_ctime_ns:
+            return found
+
+
+def tar_of_cache(cache: Path, since: int = 0) -> bytes:
+    packed = io.BytesIO()
+    CacheReader(str(cache), since, packed, rootless=False).write()
+    return packed.getvalue()
+
+
 def test_packs_of_which_little_is_used_are_made_anew(bench: Bench) -> None:
     files = {str(number): os.urandom(100_000) for number in range(40)}
     first, _ = bench.write(tar_of_files(files))
@@ -256,6 +306,19 @@ def test_a_pack_that_is_gone_or_lies_is_broken(bench: Bench) -> None:
         b"".join(tar_of(gone, bench.reader(gone)))
 
 
+@pytest.mark.parametrize(
+    "harm", [lambda data: data[:-10], lambda data: data[:20] + bytes(len(data) - 20), lambda _: b""]
+)
+def test_a_pack_that_is_no_whole_frame_is_broken(bench: Bench, harm: Callable[[bytes], bytes]) -> None:
+    found, _ = bench.write(tar_of_files({"f": os.urandom(300_000)}))
+    blob = Blob.of(harm(read_blob(bench.store, found.packs[0].digest, 1 << 20)))
+    bench.store.put_blob(blob)
+    pack = msgspec.structs.replace(found.packs[0], digest=blob.digest, size=blob.size)
+    other = msgspec.structs.replace(found, packs=(pack,))
+    with pytest.raises(Broken, match="cannot be unpacked"):
+        b"".join(tar_of(other, bench.reader(other)))
+
+
 def test_the_time_budget_ends_it(bench: Bench) -> None:
     found, _ = bench.write(tar_of_files({"f": b"content"}))
     with pytest.raises(Late):
@@ -272,6 +335,16 @@ def test_nothing_is_lost_of_a_pack_that_was_late(bench: Bench) -> None:
     packs.deadline = Deadline(60)
     assert (first, packs.add(b"next")) == ((0, 0), (1, 0))
     assert [pack.unpacked for pack in packs.packs()] == [len(large), 4]
+
+
+def test_what_was_added_stays_while_memory_is_let_go(bench: Bench) -> None:
+    packs = PackWriter(bench.store, bench.pool, Deadline(60))
+    places = [packs.add(b"one")]
+    packs.rest()
+    places.append(packs.add(b"two"))
+    (pack,) = packs.packs()
+    assert places == [(0, 0), (0, 3)]
+    assert zstd.Frame(read_blob(bench.store, pack.digest, 1000), 6).read(0, 6) == b"onetwo"
 
 
 def test_commands_that_begin_together_restore_from_the_same_packs(
@@ -293,9 +366,10 @@ def test_commands_that_begin_together_restore_from_the_same_packs(
 
 
 def test_packs_are_read_in_any_order(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packs_module, "FULL", 1000)
+    monkeypatch.setattr(packs_module, "FULL", 3000)
     found, _ = bench.write(tar_of_files({f"{number}": os.urandom(900) for number in range(40)}))
+    assert len(found.packs) == 14, "several are read, and several chunks are in each"
     numbers = [5, 20, 21, 22, 5, 30, 31, 5, *random.Random(1).choices(range(40), k=300)]
-    wanted = {number: bench.reader(found).unpacked(number) for number in range(40)}
-    reader = bench.reader(found)
-    assert [reader.unpacked(number) for number in numbers] == [wanted[number] for number in numbers]
+    reader = ChunkReader(bench.reader(found))
+    for chunk in (found.chunks[number] for number in numbers):
+        assert sha256(reader.content(chunk)) == chunk.sha256

@@ -31,6 +31,11 @@ class OpenCache:
     def directory(self) -> Path:
         return self.place / _DATA
 
+    @property
+    def kept(self) -> bool:
+        """Whether somebody wants what the command left in it."""
+        return self.mount.kept is not None and self.mount.kept.keep is not None
+
 
 class Caches:
     """`root` has those that stay, whatever run they are of: the caller's ids keep projects and strangers apart. `own`

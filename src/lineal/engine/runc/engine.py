@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lineal.engine.runc.caches import Caches
     from lineal.engine.runc.failures import Watcher
     from lineal.engine.runc.layers import Layers
+    from lineal.engine.runc.mounts import CommandMounts
     from lineal.engine.runc.run_directory import Remove, RunDirectory
     from lineal.engine.runc.tasks import Task, Tasks
 
@@ -102,8 +103,7 @@ class RuncEngine:
             orders = self._orders(parts, directory, command, mounts.of(command.mounts))
             # Caches are filled while the parent is unpacked.
             orders |= {"lower": [f"../../layers/{one}" for one in lower()], "upper": f"../../layers/{name}"}
-            layer, plain = self._execute(parts, orders, command, output, workspace)
-            mounts.save()
+            layer, plain = self._execute(parts, orders, command, output, workspace, mounts)
         if plain:
             parts.layers.add((*(one.digest for one in parent.layers), layer.digest), name)
         # What else this command needed goes with the run: nobody waits for it here.
@@ -171,8 +171,9 @@ class RuncEngine:
         }
 
     def _execute(
-        self, parts: _Parts, orders: dict[str, Any], command: Command, output: Callable[[str], None], workspace: Path
-    ) -> tuple[Layer, bool]:
+        self, parts: _Parts, orders: dict[str, Any], command: Command, output: Callable[[str], None], workspace: Path,
+        mounts: CommandMounts,
+    ) -> tuple[Layer, bool]:  # fmt: skip
         """The layer, and whether the upper directory is one as it is."""
         from lineal.engine.runc.failures import Watcher
 
@@ -184,7 +185,8 @@ class RuncEngine:
                 theirs.close()
                 _follow(task, command, said)
                 _judge(parts.tasks.ended(task.answer()), said)
-                return _layer(parts.tasks, task, tar, command, workspace)
+                with mounts.saved():
+                    return _layer(parts.tasks, task, tar, command, workspace)
 
 
 def _check_rights(command: Command, output: Callable[[str], None]) -> None:

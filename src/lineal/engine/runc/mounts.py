@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,20 @@ class CommandMounts:
         _check_places(ordered)
         return [self._one(mount) for mount in ordered]
 
-    def save(self) -> None:
-        """Give away what the caches hold that the run keeps: the command has ended well."""
-        for cache in self._opened.values():
-            self._caches.save(cache)
+    @contextmanager
+    def saved(self) -> Iterator[None]:
+        """Give away what the caches hold that the run keeps, beside what is done in here: the command has ended
+        well."""
+        kept = [cache for cache in self._opened.values() if cache.kept]
+        if not kept:
+            yield
+            return
+        with ThreadPoolExecutor(1, thread_name_prefix="save") as pool:
+            # After each other: each takes memory for packs, and the last one of several with an id is what is kept.
+            saved = [pool.submit(self._caches.save, cache) for cache in kept]
+            yield
+        for one in saved:
+            one.result()
 
     def _open(self, mount: CacheMount) -> None:
         if mount.sharing == "private" or mount.id not in self._opened:

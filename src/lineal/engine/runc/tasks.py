@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -27,6 +28,9 @@ if not parent or os.getppid() == parent:
     main(int(sys.argv[2]), tethered=bool(parent))
 """
 """1 is PR_SET_PDEATHSIG: the kernel kills this process when its parent dies. One without a parent outlives us."""
+
+_PIPE = 1 << 20
+"""Bytes of a tar on its way into a task: what any user may have."""
 
 
 class Task:
@@ -172,6 +176,9 @@ class Tasks:
         orders = {"directory": directory, "layer": layer, "root": root}
         with self.started("unpack", orders, inside=False, stdin=subprocess.PIPE) as task:
             assert task.process.stdin is not None
+            # A user who has many of them gets a smaller one.
+            with suppress(OSError):
+                fcntl.fcntl(task.process.stdin, fcntl.F_SETPIPE_SZ, _PIPE)
             try:
                 for chunk in chunks:
                     self.check()

@@ -7,12 +7,14 @@ import stat
 from contextlib import suppress
 from typing import Any, BinaryIO
 
+from lineal.engine import SAME
 from lineal.engine.runc.inside.control import Control
 from lineal.engine.runc.inside.upper import UpperReader
-from lineal.tar.header import FILE
+from lineal.tar import raw
+from lineal.tar.header import END, padding
 
-_SAME = b"LINEAL.same"
-"""`lineal.engine.SAME`, which would load more than a task needs."""
+_TOGETHER = 4096
+"""Files that are named by one entry."""
 
 
 def read(orders: dict[str, Any], control: Control) -> None:
@@ -29,12 +31,27 @@ class CacheReader(UpperReader):
     def __init__(self, directory: str, since: int, sink: BinaryIO, *, rootless: bool) -> None:
         super().__init__(directory, os.devnull, sink, rootless=rootless)
         self._since = since
+        self._same: list[bytes] = []
+
+    def write(self) -> None:
+        self._directory(b"")
+        self._name_same()
+        self._sink(END)
 
     def _content(self, path: bytes, kind: int, found: os.stat_result) -> None:
-        if kind == stat.S_IFREG and found.st_ctime_ns < self._since:
-            self._sink(self._header(path, FILE, found, {_SAME: b"1"}))
-        else:
+        if kind != stat.S_IFREG or found.st_ctime_ns >= self._since:
             super()._content(path, kind, found)
+            return
+        self._same.append(path)
+        if len(self._same) == _TOGETHER:
+            self._name_same()
+
+    def _name_same(self) -> None:
+        """In one entry: most files of a cache are as they were."""
+        names = b"\0".join(self._same)
+        self._same.clear()
+        if names:
+            self._sink(raw.header(b"", size=len(names), more={SAME: b"1"}) + names + padding(len(names)))
 
     def _header(
         self, path: bytes, kind: bytes, found: os.stat_result, records: dict[bytes, bytes] | None = None, *,

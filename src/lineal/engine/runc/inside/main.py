@@ -6,7 +6,6 @@ asks first to have its users mapped, which only somebody outside can do."""
 from __future__ import annotations
 
 import os
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -31,8 +30,7 @@ def main(descriptor: int, *, tethered: bool) -> None:
     except OSError as error:
         control.send(failed=_words(error), errno=error.errno)
     except Exception as error:  # noqa: BLE001 (whatever it is, who waits for an answer is to hear of it)
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        control.send(failed=f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno})")
+        control.send(failed=f"{type(error).__name__}: {error} ({_place(error)})")
     # Not through Python's own end: there is nothing left to clean, and a child of `_in_namespaces` ends here too.
     os._exit(0)
 
@@ -81,6 +79,14 @@ def _in_namespaces(perform: Callable[[], None]) -> None:
     silence()
     _, status = os.waitpid(child, 0)
     os._exit(0 if status == 0 else 1)
+
+
+def _place(error: Exception) -> str:
+    """Where it was raised. `traceback` would take longer to load than all else here."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    return f"{os.path.basename(at.tb_frame.f_code.co_filename)}:{at.tb_lineno}" if at else ""
 
 
 def _words(error: OSError) -> str:

@@ -6,7 +6,6 @@ import errno
 import os
 import shutil
 import stat
-import subprocess
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,6 +57,8 @@ def _mount(lower: Sequence[str], upper: str, target: str, *, rootless: bool) -> 
             return
     if (program := shutil.which("fuse-overlayfs")) is None or not os.path.exists("/dev/fuse"):
         raise failure
+    import subprocess
+
     made = subprocess.run([program, "-o", basic, target], capture_output=True, text=True, check=False)
     if made.returncode:
         raise OSError(errno.EINVAL, f"fuse-overlayfs: {made.stderr.strip()}")

@@ -85,12 +85,16 @@ class _Unpacking:
             self._whiteout("/" + directory, name)
         elif entry.kind == "directory":
             self._directory(path, entry)
-        elif self._by_name and entry.kind == "file" and entry.size <= LARGEST and self._is_new(path):
-            self._writers.add(directory, path, entry, list(reader.content()))
-        else:
+        elif entry.kind != "file":
             self._clear(path)
             self._others.add(path)
-            self._other(path, entry, reader)
+            self._other(path, entry)
+        elif self._by_name and entry.size <= LARGEST and self._is_new(path):
+            self._writers.add(directory, path, entry, list(reader.content()))
+        else:
+            self._writers.settle(path)
+            self._others.add(path)
+            self._large_file(path, entry, reader.content())
 
     def _is_new(self, path: str) -> bool:
         return path not in self._known and path not in self._others
@@ -140,10 +144,8 @@ class _Unpacking:
         os.chmod(path, entry.mode)
         self._times[path] = _time(entry)
 
-    def _other(self, path: str, entry: Entry, reader: TarReader) -> None:
-        if entry.kind == "file":
-            self._file(path, entry, reader.content())
-        elif entry.kind == "hardlink":
+    def _other(self, path: str, entry: Entry) -> None:
+        if entry.kind == "hardlink":
             self._writers.wait()
             os.link("/" + entry.target, path, follow_symlinks=False)
         elif entry.kind == "symlink":
@@ -152,6 +154,13 @@ class _Unpacking:
             _set_time(path, _time(entry))
         else:
             self._special(path, entry)
+
+    def _large_file(self, path: str, entry: Entry, content: Iterable[bytes]) -> None:
+        try:
+            self._file(path, entry, content)
+        except FileExistsError:
+            self._clear(path)
+            self._file(path, entry, content)
 
     def _small_file(self, path: str, entry: Entry, content: Sequence[bytes]) -> None:
         try:
@@ -171,9 +180,10 @@ class _Unpacking:
             if entry.xattrs:
                 self._xattrs(path, entry)
             os.fchmod(file, entry.mode)
+            with suppress(OverflowError):
+                os.utime(file, ns=(_time(entry), _time(entry)))
         finally:
             os.close(file)
-        _set_time(path, _time(entry))
 
     def _special(self, path: str, entry: Entry) -> None:
         try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 
@@ -12,14 +14,14 @@ from dulwich.object_format import SHA1, SHA256, ObjectFormat
 from dulwich.objects import RawObjectID, ShaFile, hex_to_filename, object_header
 from dulwich.pack import DELTA_TYPES, Pack, PackData, UnpackedObject, load_pack_index, take_msb_bytes_at
 
-from lineal.git.object_directories import with_alternates
-
 _LARGEST = 16 << 20
 """Bytes of an object that is held in memory. git streams larger blobs."""
 _CACHE = 8 << 20
 """Bytes of objects that all packs together keep for the deltas that change them."""
 _MOST_PACKS = 50
 """Packs that are kept open, the largest ones. From this number on `git gc --auto` makes one of them."""
+_MOST_DIRECTORIES = 20
+"""Object directories that are looked at, alternates included."""
 
 
 class ObjectFiles:
@@ -38,7 +40,7 @@ class ObjectFiles:
     ) -> None:
         """`largest` is in bytes."""
         self._format = SHA256 if object_format == "sha256" else SHA1
-        self._directories = with_alternates(directories)
+        self._directories = _with_alternates(directories)
         self._largest, self._most_packs = largest, most_packs
         self._guard = Lock()
         self._opened: list[Pack] | None = None
@@ -64,6 +66,11 @@ class ObjectFiles:
                 Path(hex_to_filename(str(directory), oid)).exists() for directory in self._directories
             )
         return False
+
+    @cached_property
+    def promised(self) -> bool:
+        """Whether a pack is of a partial clone: git marks it with a file beside it."""
+        return any(True for directory in self._directories for _ in directory.glob("pack/*.promisor"))
 
     def close(self) -> None:
         with self._guard:
@@ -137,6 +144,20 @@ class _BoundedPack(PackData):
 def _number(bits: Iterable[int]) -> int:
     """A number in groups of seven bits, the lowest first."""
     return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(bits))
+
+
+def _with_alternates(directories: Iterable[Path]) -> list[Path]:
+    """The directories, and those that their files `info/alternates` name. A quoted line is left to git."""
+    found = list(dict.fromkeys(directories))
+    for directory in found:
+        with suppress(OSError, ValueError):
+            for line in (directory / "info/alternates").read_bytes().split(b"\n"):
+                place = directory / os.fsdecode(line)
+                if line and not line.startswith((b"#", b'"')) and place not in found:
+                    found.append(place)
+        if len(found) > _MOST_DIRECTORIES:
+            break
+    return found[:_MOST_DIRECTORIES]
 
 
 def _size(path: Path) -> int:

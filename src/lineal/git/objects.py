@@ -1,8 +1,7 @@
-"""The objects of a repository: git reads the first ones, then dulwich, and git what dulwich cannot read."""
+"""The objects of a repository: dulwich reads them, and git reads what dulwich cannot or reads in another way."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from functools import cached_property
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lineal.git.cat_file import CatFilePool, MissingObject
 from lineal.git.command import run_git
-from lineal.git.object_directories import promised
 from lineal.git.promisor import Promisor
 
 if TYPE_CHECKING:
@@ -20,12 +18,8 @@ if TYPE_CHECKING:
 Entries = dict[bytes, tuple[str, str]]
 """The entries of a tree by name: the mode as `git ls-tree` writes it, such as `040000`, and the object id."""
 DIRECTORY, SYMLINK, SUBMODULE = "040000", "120000", "160000"
-_ENTRY = rb"(40000|100644|100755|120000|160000) ([^\0]+)\0(.{%d})"
-_HEADER = rb"tree (?P<tree>[0-9a-f]{%d})\n(?P<parents>(?:parent [0-9a-f]{%d}\n)*)author "
+_MODES = {int(mode, 8): mode for mode in (DIRECTORY, SYMLINK, SUBMODULE, "100644", "100755")}
 _CHUNK = 1 << 20
-_FEW = 64
-"""Objects that git is asked for. dulwich reads more in less time, but importing it takes longer than so many answers
-of git."""
 
 
 class CommitHeader(NamedTuple):
@@ -45,25 +39,19 @@ class Objects:
         self._git = CatFilePool(root, environ)
         self.promisor = Promisor(root, environ)
         self._trees: dict[str, Entries] = {}
-        self._read = 0
 
     def read(self, oid: str) -> bytes:
         """The content of an object; a partial clone fetches it. Raises `MissingObject`."""
-        content = self._from_files(oid)
+        content = self._files.read(oid)
         return b"".join(self._git_stream(oid)) if content is None else content
 
     def stream(self, oid: str) -> Iterator[bytes]:
         """The content of an object in chunks of at most 1 MiB. Raises `MissingObject` as `read` does."""
-        content = self._from_files(oid)
+        content = self._files.read(oid)
         if content is None:
             yield from self._git_stream(oid)
         else:
             yield from (content[start : start + _CHUNK] for start in range(0, len(content), _CHUNK))
-
-    def _from_files(self, oid: str) -> bytes | None:
-        """The content of an object that git need not be asked for, else None."""
-        self._read += 1
-        return self._files.read(oid) if self._read > _FEW else None
 
     def _git_stream(self, oid: str) -> Iterator[bytes]:
         try:
@@ -76,10 +64,10 @@ class Objects:
 
     # --- partial clones -----------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def partial(self) -> bool:
         """Whether the clone left objects at its remote."""
-        return promised(self._directories)
+        return self._files.promised
 
     def has(self, oid: str) -> bool:
         """Whether the object can be read without fetching it; for a clone that is not partial, always true."""
@@ -111,7 +99,7 @@ class Objects:
 
     def commit(self, oid: str) -> CommitHeader:
         """The tree of a commit and the parents that it names, which a shallow clone may lack. Raises `GitFailed`."""
-        header = _commit(self.read(oid), len(oid))
+        header = _commit(self.read(oid))
         if header is None:
             # Without this setting git leaves out the parents that a shallow clone lacks.
             environ = {**self._environ, "GIT_SHALLOW_FILE": ""}
@@ -143,17 +131,32 @@ def parse_listing(out: bytes) -> list[tuple[str, str, str]]:
 
 
 def _tree(content: bytes, id_size: int) -> Entries | None:
-    """The entries of a tree; None where a mode is not as git writes it, which git refuses or corrects, or where it
-    has anything else."""
-    found = re.findall(_ENTRY % id_size, content, re.DOTALL)
-    if sum(len(mode) + len(name) + id_size + len(b" \0") for mode, name, _ in found) != len(content):
+    """The entries of a tree; None unless git reads them in the same way.
+
+    dulwich takes modes that git refuses or corrects, such as `+40000` or `100664`. git writes these with fewer bytes
+    or never. So only the modes that git writes are taken, and only if together they have the length of the tree."""
+    from dulwich.errors import ObjectFormatException
+    from dulwich.objects import parse_tree
+
+    try:
+        found = list(parse_tree(content, id_size))
+    except (ObjectFormatException, ValueError):
         return None
-    return {name: (mode.decode().zfill(len(DIRECTORY)), oid.hex()) for mode, name, oid in found}
+    if any(mode not in _MODES or not name for name, mode, _ in found):
+        return None
+    if sum(len(f"{mode:o} ") + len(name) + len(b"\0") + id_size for name, mode, _ in found) != len(content):
+        return None
+    return {name: (_MODES[mode], oid.decode()) for name, mode, oid in found}
 
 
-def _commit(content: bytes, id_length: int) -> CommitHeader | None:
-    """The ids that a commit names; None for one that is written as git would not write it."""
-    found = re.match(_HEADER % (id_length, id_length), content)
-    if found is None:
+def _commit(content: bytes) -> CommitHeader | None:
+    """The ids that a commit names; None for a commit without an author or with lines that dulwich cannot read."""
+    from dulwich.objects import Commit
+
+    try:
+        found = Commit.from_string(content)
+        if found.author is None or found.tree is None:
+            return None
+        return CommitHeader(found.tree.decode().lower(), tuple(parent.decode().lower() for parent in found.parents))
+    except Exception:  # noqa: BLE001 (a malformed line ends in whatever Python raises for it)
         return None
-    return CommitHeader(found["tree"].decode(), tuple(found["parents"].decode().split()[1::2]))

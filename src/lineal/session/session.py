@@ -124,12 +124,11 @@ class Session:
     # --- the commit ---------------------------------------------------------------------------------------------
 
     def expect_checkout(self) -> None:
-        """Ask git about the clone and for its root folder, beside what the caller does until then."""
+        """Ask git about the clone beside what the caller does until then."""
 
         def ask() -> None:
             with suppress(Exception):  # who needs it asks again, and is told
                 self._opened = self._open()
-                self._opened.objects.tree(self._opened.tree)
 
         self._opening = threading.Thread(target=ask, name="checkout", daemon=True)
         self._opening.start()

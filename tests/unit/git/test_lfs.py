@@ -204,5 +204,5 @@ def test_a_commit_without_lfs_costs_no_process_for_attributes(repo: servers.Repo
     git = Noted(tmp_path / "git")
     here = opened(repo, PATH=git.path)
     assert len(contents(tree(here))) == 6
-    assert git.commands() == ["rev-parse", "ls-tree", "cat-file", "cat-file"]
+    assert git.commands() == ["rev-parse", "ls-tree", "cat-file"]
     assert isinstance(here.lfs, Lfs) and here.lfs is here.lfs

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lineal.git import objects
 from lineal.git.command import common_dir
 from lineal.git.object_files import ObjectFiles
 from lineal.git.repository import Repository
@@ -22,12 +21,6 @@ from tests import servers
 from tests.unit.git.modules import opened
 
 TEXT = "".join(f"line {number}\n" for number in range(400))
-
-
-@pytest.fixture(autouse=True)
-def read_by_dulwich(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first objects, too."""
-    monkeypatch.setattr(objects, "_FEW", 0)
 
 
 def written(path: Path, *options: str) -> servers.Repository:
@@ -167,22 +160,6 @@ def test_every_object_is_what_git_says(tmp_path: Path, kind: Callable[[Path], se
         assert {oid: repository.object(oid) for oid in wanted} == wanted
         alone = read_alone(files_of(repository), wanted)
         assert alone.items() < wanted.items() if kind is borrowed_from_a_quoted_place else alone == wanted
-
-
-def test_git_reads_the_first_objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    repo = packed(tmp_path / "made")
-    wanted = everything(repo)
-    monkeypatch.setattr(objects, "_FEW", 5)
-    read, asked = ObjectFiles.read, list[str]()
-
-    def note(files: ObjectFiles, oid: str) -> bytes | None:
-        asked.append(oid)
-        return read(files, oid)
-
-    monkeypatch.setattr(ObjectFiles, "read", note)
-    with reading(repo) as repository:
-        assert {oid: repository.object(oid) for oid in wanted} == wanted
-    assert asked == list(wanted)[5:] != []
 
 
 def test_of_many_packs_the_largest_are_kept_open(tmp_path: Path) -> None:

@@ -353,4 +353,4 @@ def test_a_commit_without_submodules_costs_no_process_more(repo: servers.Reposit
     found = tree(opened(repo, PATH=git.path))
     for path in expand(found.names(), "*"):
         found.identity(path)
-    assert git.commands() == ["rev-parse", "ls-tree", "cat-file"]  # the last for .gitattributes
+    assert git.commands() == ["rev-parse", "ls-tree"]

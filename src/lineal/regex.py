@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-_compile = re.compile
 if TYPE_CHECKING:
     regex = re.compile
 else:
@@ -18,16 +15,6 @@ else:
 
         def __getattr__(self, name: str) -> Any:
             """What the compiled pattern has. Asked once for each name: then it is found here."""
-            found = getattr(_compile(self.pattern, self._flags), name)
+            found = getattr(re.compile(self.pattern, self._flags), name)
             setattr(self, name, found)
             return found
-
-
-@contextmanager
-def deferred() -> Iterator[None]:
-    """The patterns of what is imported inside are such ones, too."""
-    re.compile = regex
-    try:
-        yield
-    finally:
-        re.compile = _compile

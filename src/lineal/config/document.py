@@ -7,14 +7,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, NoReturn
 
+import yaml
+
 from lineal.errors import BadConfiguration, Location
-from lineal.regex import deferred
 from lineal.text import printable, quoted
 from lineal.value import dataclass
-
-with deferred():
-    # One of its patterns takes 3 ms to compile, and is for a parser in Python that libyaml takes the place of.
-    import yaml
 
 Path = tuple[str | int, ...]
 MAX_DEPTH = 64

@@ -7,13 +7,13 @@ is told; `layer` writes what a command changed without an engine's marks, and lo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import field
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from lineal.value import dataclass
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
     from pathlib import Path
 
     from lineal.oci import Store

@@ -337,7 +337,8 @@ def test_a_fully_cached_run_loads_nothing_that_only_building_needs(project: Line
     assert process.returncode == 0
     loaded = set(output.splitlines()[-1].split())
     heavy = {"docker", "jinja2", "rich", "requests", "urllib3", "isal", "filelock", "tarfile", "secrets", "asyncio",
-             "csv", "h2", "hpack", "google.protobuf", "lineal.engine.buildkit.protocol", "concurrent.futures"}  # fmt: skip
+             "csv", "h2", "hpack", "google.protobuf", "lineal.engine.buildkit.protocol",
+             "concurrent.futures"}  # fmt: skip
     assert loaded & heavy == set()
     ours = {
         "lineal.build.stage_builder",

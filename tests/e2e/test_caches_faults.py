@@ -49,7 +49,9 @@ def test_a_cache_in_which_nothing_changed_costs_three_requests(runner: Runners) 
                 runner.commit(number, UNCHANGED, config)
                 counting.take()
                 ran = runner.build()
-                row = counting.take().total(), ran.report["bytes_read"], ran.report["bytes_sent"]
+                made = counting.take()
+                # A run that takes its time looks once more, which is two requests.
+                row = made.total() - 2 * made["HEAD manifests"], ran.report["bytes_read"], ran.report["bytes_sent"]
                 asked.setdefault(config, []).append(row)
     kept, without = asked.values()
     requests, read, sent = (one - other for one, other in zip(kept[1], without[1], strict=True))

@@ -274,16 +274,17 @@ def test_a_link_on_the_way_is_named(repo: servers.Repository, tmp_path: Path) ->
     assert "is not there: bazel-bin is a link, and none is followed to it." in refused(repo)
 
 
-def test_what_is_no_file_is_refused_where_it_is_needed(repo: servers.Repository, tmp_path: Path) -> None:
+def test_what_is_no_file_is_refused_where_it_is_needed(
+    repo: servers.Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shop(repo)
     made(repo, {"web/dist/app.js": "1"})
     os.mkfifo(repo.path / "web/dist/pipe")
     assert "The artifact web/dist/pipe is no file, folder or link." in refused(repo)
     (repo.path / "web/dist/pipe").unlink()
-    with socket.socket(socket.AF_UNIX) as made_by_a_server:
-        os.chdir(repo.path / "web/dist")
+    with socket.socket(socket.AF_UNIX) as made_by_a_server, monkeypatch.context() as there:
+        there.chdir(repo.path / "web/dist")
         made_by_a_server.bind("socket")
-        os.chdir(tmp_path)
     assert "The artifact web/dist/socket is no file, folder or link." in refused(repo)
     repo.write({".dockerignore": "**/socket\n"})
     checksum(repo)

@@ -8,6 +8,7 @@ import pty
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -43,6 +44,13 @@ class Said:
     def output(self, stage: str, line: str) -> None: ...
     def end(self, stage: str, outcome: str, seconds: float, detail: str = "") -> None: ...
     def close(self) -> None: ...
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """On a disk: the tests' own folders are in /dev/shm, and what is in /dev tells about the machine."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        yield Path(folder)
 
 
 @contextmanager

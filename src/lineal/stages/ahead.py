@@ -16,27 +16,27 @@ class Ahead(Generic[Answer]):
     """They are asked by threads that keep no run from ending, as those of a pool would. A run that finds everything
     asks for nothing else: so it need not read the modules of the standard library's pools and futures."""
 
-    def __init__(self, threads: int) -> None:
-        """`threads` are the most that one call begins."""
-        self._threads = threads
+    def __init__(self, threads: int, submit: Callable[[Callable[[], None]], object]) -> None:
+        """`threads` are the most that one call begins; `submit` gives work to a pool."""
+        self._threads, self._submit = threads, submit
         self._promises: dict[Key, _Promise[Answer]] = {}
 
     def expect(self, question: Callable[[Key], Answer], keys: Iterable[Key]) -> None:
         """Begin to ask for those that nobody has asked for."""
         new = {key: _Promise[Answer]() for key in keys if key not in self._promises}
         self._promises |= new
-        self._begin(question, new)
+        self._begin(question, new, _in_a_thread)
 
     def forget(self, key: Key) -> None:
         """What was asked until now is not the answer."""
         self._promises.pop(key, None)
 
     def answers(self, question: Callable[[Key], Answer], keys: Iterable[Key]) -> Iterator[tuple[Key, Answer]]:
-        """As they come: of those that were expected, once, and of the others, which are asked for now. Raises what
-        asking raised."""
+        """As they come: of those that were expected, once, and of the others, which the pool asks for now. Raises
+        what asking raised."""
         expected = {key: self._promises.pop(key, None) for key in keys}
         new = {key: _Promise[Answer]() for key, promise in expected.items() if promise is None}
-        self._begin(question, new)
+        self._begin(question, new, self._submit)
         arrived, come = deque[tuple[Key, _Promise[Answer]]](), threading.Semaphore(0)
 
         def tell(key: Key, kept: _Promise[Answer]) -> None:
@@ -50,10 +50,17 @@ class Ahead(Generic[Answer]):
             key, kept = arrived.popleft()
             yield key, kept.result()
 
-    def _begin(self, question: Callable[[Key], Answer], promises: dict[Key, _Promise[Answer]]) -> None:
+    def _begin(
+        self, question: Callable[[Key], Answer], promises: dict[Key, _Promise[Answer]],
+        start: Callable[[Callable[[], None]], object],
+    ) -> None:  # fmt: skip
         left = deque(promises.items())
         for _ in range(min(len(left), self._threads)):
-            threading.Thread(target=_work, args=(question, left), name="expect", daemon=True).start()
+            start(partial(_work, question, left))
+
+
+def _in_a_thread(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name="expect", daemon=True).start()
 
 
 def _work(question: Callable[[Key], Answer], left: deque[tuple[Key, _Promise[Answer]]]) -> None:

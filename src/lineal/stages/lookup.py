@@ -144,12 +144,18 @@ class Lookup:
         """Candidates by stage tag, as this run has read them. Stage tags never move."""
         self._recent: tuple[float, frozenset[str]] | None = None
         """When a list of all tags was true, and what these begin with."""
-        self._expected = Ahead[Candidate | Miss](_WORKERS)
+        self._expected = self._nothing_expected()
         """What anchors say that are asked for already, by tag and checksum."""
         self._young_at = 0.0
         self._history_lock = threading.Lock()
         if pool is not None:
             self.pool = pool
+
+    def _nothing_expected(self) -> Ahead[Candidate | Miss]:
+        return Ahead(_WORKERS, self._submit)
+
+    def _submit(self, work: Callable[[], None]) -> None:
+        self.pool.submit(work)
 
     @cached_property
     def pool(self) -> Executor:
@@ -180,7 +186,7 @@ class Lookup:
 
     def forget(self) -> None:
         """What is expected still and was not asked for is not to answer later."""
-        self._expected = Ahead[Candidate | Miss](_WORKERS)
+        self._expected = self._nothing_expected()
 
     def _is_missing(self, found: Candidate | Miss) -> bool:
         """Whether the answer of one anchor tells that there is no such stage."""

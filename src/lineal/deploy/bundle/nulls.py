@@ -1,6 +1,7 @@
 """Nulls in a bundle's values, which take defaults of a subchart away: they are taken away in the subchart itself.
 
-Helm 3 heeds a null in a chart's own values, Helm 4 leaves it out, and the default would be back."""
+Helm 3 heeds a null in a chart's own values. Helm 4 (4.3.1) does so where the release has values for that subchart,
+else leaves it out: of a bundle, which is installed without values, the default would be back."""
 
 from __future__ import annotations
 
@@ -8,29 +9,42 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from lineal.deploy.bundle.bundle import written
+from lineal.deploy.helm.values_merge import over
 
 Read = Callable[[bytes], dict[str, Any]]
 """Reads a chart's values as Helm does."""
 
 
 def settle(
-    files: Mapping[str, bytes], values: dict[str, Any], given: Mapping[str, Any], read: Read, folder: str = ""
+    files: Mapping[str, bytes], values: dict[str, Any], given: Mapping[str, Any], read: Read
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """The files of a chart whose values are `values`, and these values, without the nulls of `given` that say what a
-    subchart shall not have. `folder` is that of the chart in `files`.
+    """The files of a chart whose values are `values`, and these values, without the nulls that say what a subchart
+    shall not have: as Helm 4 has it, all those for a subchart of which `given` says anything.
 
     A null of the chart itself stays: Helm 4 heeds it nowhere. So does one where two names (`alias`) stand for one
     subchart: it is not for both."""
+    return _settle(files, values, values, given, read, "")
+
+
+def _settle(
+    files: Mapping[str, bytes], values: dict[str, Any], said: Mapping[str, Any], given: Mapping[str, Any], read: Read,
+    folder: str,
+) -> tuple[dict[str, bytes], dict[str, Any]]:  # fmt: skip
+    """Of the chart in `folder`: `values` are those that its parents have for it, and `said` has its own as well."""
     changed, left = dict(files), dict(values)
     for key, inner in _subcharts(files, folder):
-        asked, theirs, path = given.get(key), values.get(key), f"{inner}values.yaml"
-        if not isinstance(asked, dict) or not isinstance(theirs, dict) or not _has_null(asked):
+        asked, nulls, path = given.get(key), said.get(key), f"{inner}values.yaml"
+        if not isinstance(asked, dict) or not isinstance(nulls, dict):
+            continue
+        if not _has_null(nulls) and not any(name.startswith(f"{inner}charts/") for name in files):
             continue
         own = read(changed[path]) if path in changed else {}
-        without = _without(own, asked, own)
+        without, theirs = _without(own, nulls, own), values.get(key)
         # The subcharts of the subchart have defaults of their own.
-        changed, rest = settle(changed, theirs, asked, read, inner)
-        left[key] = _without(rest, asked, own)
+        known = theirs if isinstance(theirs, dict) else {}
+        changed, rest = _settle(changed, known, over(own, nulls), asked, read, inner)
+        if isinstance(theirs, dict):
+            left[key] = _without(rest, nulls, own)
         if without != own:
             changed[path] = written(without)
     return changed, left

@@ -46,7 +46,7 @@ def merged(helm: Helm, release: Release, directory: Path) -> Merged:
     own, files = _read(helm, release, directory / "read")
     given: dict[str, Any] = {}
     for file in files:
-        given = _over(given, file)
+        given = over(given, file)
     if release.sets:
         given = _with_sets(helm, release, given, directory / "set")
     return Merged(_onto(own, given, children(chart)), given)
@@ -128,12 +128,12 @@ def _with_nulls(exact: Any, whole: Any) -> Any:
     return exact
 
 
-def _over(under: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def over(under: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Two files, the later one wins; mappings in both are merged, and a null is a value."""
     made = dict(under)
     for key, value in above.items():
         before = made.get(key)
-        made[key] = _over(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+        made[key] = over(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
     return made
 
 
@@ -145,7 +145,7 @@ def _onto(own: Mapping[str, Any], given: Mapping[str, Any], subcharts: Collectio
         if key not in given:
             made[key] = value
         elif isinstance(above, dict) and isinstance(value, dict):
-            made[key] = _over(value, above) if key in subcharts else _without_nulls(value, above)
+            made[key] = over(value, above) if key in subcharts else _without_nulls(value, above)
     return made
 
 

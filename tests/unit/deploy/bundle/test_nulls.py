@@ -43,5 +43,5 @@ def test_one_other_name_of_a_subchart_is_known_and_two_are_left_to_helm() -> Non
 
 
 def test_what_has_no_null_stays_byte_for_byte() -> None:
-    files = chart() | {"charts/sub/values.yaml": b"port: 80 # a comment\n"}
+    files = chart() | {"charts/sub/values.yaml": b'{"port":   80}\n'}
     assert settle(files, {"sub": {"port": 1}}, {"sub": {"port": 1}}, json.loads)[0] == files

@@ -74,6 +74,9 @@ def bundled(helm: Helm, folder: Path, together: Merged, scratch: Path) -> dict[s
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(own=WITH_SUB, files=st.lists(WITH_SUB, max_size=2), sub=VALUES)
+@example(own={"sub": {"a": None}}, files=[{"sub": {}}], sub={"a": ""})
+@example(own={"sub": {"a": {"b": None}}}, files=[{"sub": {"on": 1}}], sub={"a": {"b": 1, "on": 2}})
+@example(own={"sub": {"a": None}}, files=[], sub={"a": ""})
 @example(own={"sub": {"a": 1}}, files=[{"sub": {"a": None, "b": {"on": None}}}], sub={"a": 2, "b": {"on": 3}})
 def test_a_bundle_renders_what_a_deployment_renders(
     helm: Helm, own: dict[str, Any], files: list[dict[str, Any]], sub: dict[str, Any]
@@ -88,6 +91,19 @@ def test_a_bundle_renders_what_a_deployment_renders(
         assert shown(helm.template(Release(name="shop", namespace="shop", chart=asked.chart))) == shown(wanted)
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("given", [{}, {"sub": {}}, {"sub": {"deep": {}}}, {"sub": {"deep": {"a": None}}}])
+def test_a_null_of_a_subchart_for_its_own_subchart_is_as_in_a_deployment(
+    helm: Helm, tmp_path: Path, given: dict[str, Any]
+) -> None:
+    made = chart(tmp_path / "chart", {}, {"deep": {"b": None}})
+    chart(tmp_path / "chart/charts/sub/charts/deep", {"a": 1, "b": 2, "on": 3})
+    (tmp_path / "chart/charts/sub/charts/deep/Chart.yaml").write_text("apiVersion: v2\nname: deep\nversion: 0.1.0\n")
+    asked = release(made, [given], tmp_path / "values")
+    wanted = helm.template(asked)
+    bundled(helm, tmp_path / "chart", merged(helm, asked, tmp_path / "merge"), tmp_path / "bundle")
+    assert shown(helm.template(Release(name="shop", namespace="shop", chart=made))) == shown(wanted)
 
 
 def test_null_takes_a_value_away(helm: Helm, tmp_path: Path) -> None:

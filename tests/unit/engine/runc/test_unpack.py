@@ -19,16 +19,18 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 SCRIPT = """
 import resource, sys, time
 from lineal.engine.runc.inside import unpack
-from lineal.engine.runc.inside.unpack import _Unpacking
+from lineal.engine.runc.inside.writers import Writers
 
 class Answer:
     def send(self, **said): print(said)
 
-write = _Unpacking._small_file
-def late(*asked):
-    time.sleep(float(sys.argv[2]))
-    write(*asked)
-_Unpacking._small_file = late
+begin = Writers.__init__
+def late(writers, write):
+    def written(*asked):
+        time.sleep(float(sys.argv[2]))
+        write(*asked)
+    begin(writers, written)
+Writers.__init__ = late
 resource.setrlimit(resource.RLIMIT_FSIZE, [int(sys.argv[3])] * 2)
 unpack.unpack({"directory": sys.argv[1], "layer": True, "rootless": False}, Answer())
 """

@@ -6,8 +6,9 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from lineal.engine.runc.inside.control import Control
@@ -68,7 +69,8 @@ class _Unpacking:
         """Directories that are there."""
         self._others: set[str] = set()
         """What else is there, but for the files of `_writers`."""
-        self._writers = Writers(self._small_file)
+        # What its threads find there was another small file, or one that is hidden: `_clear` would wait for them.
+        self._writers = Writers(partial(self._replacing, os.unlink))
         self._by_name = layer
         """Whether each file has one name so far: then those in `_writers` can be told by it."""
         self.implied: list[str] = []
@@ -94,7 +96,7 @@ class _Unpacking:
         else:
             self._writers.settle(path)
             self._others.add(path)
-            self._large_file(path, entry, reader.content())
+            self._replacing(self._clear, path, entry, reader.content())
 
     def _is_new(self, path: str) -> bool:
         return path not in self._known and path not in self._others
@@ -155,19 +157,12 @@ class _Unpacking:
         else:
             self._special(path, entry)
 
-    def _large_file(self, path: str, entry: Entry, content: Iterable[bytes]) -> None:
+    def _replacing(self, clear: Callable[[str], None], path: str, entry: Entry, content: Iterable[bytes]) -> None:
+        """Write a file whose name may be taken: its name may stand twice in the tar."""
         try:
             self._file(path, entry, content)
         except FileExistsError:
-            self._clear(path)
-            self._file(path, entry, content)
-
-    def _small_file(self, path: str, entry: Entry, content: Sequence[bytes]) -> None:
-        try:
-            self._file(path, entry, content)
-        except FileExistsError:
-            # Its name stands twice in the tar, and was another small file, or one that is hidden.
-            os.unlink(path)
+            clear(path)
             self._file(path, entry, content)
 
     def _file(self, path: str, entry: Entry, content: Iterable[bytes]) -> None:

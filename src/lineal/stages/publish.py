@@ -88,7 +88,7 @@ class Publisher:
         """Begin to put the record of a stage that `publish` is called for as soon as what it is made of counts. No
         tag leads to it, so it harms nobody when another run's publication counts."""
         if self._sign is None:  # a signed one says when it was signed
-            blobs, manifest = self._documents(built, record)
+            blobs, manifest = self._documents(built, _of(built, record))
             if all(blob.digest in self._there for blob in blobs):
                 self._foreseen[manifest.digest] = self._lookup.pool.submit(self._put_record, blobs, manifest)
 
@@ -97,7 +97,7 @@ class Publisher:
     ) -> Publication:
         """Publish, or adopt the publication of another run. The publisher sets `record.created`. `claimed` is told of
         the claim before it is known whether that counts."""
-        record = replace(record, beside=record.beside | built.beside)
+        record = _of(built, record)
         blobs, record_manifest = self._documents(built, record)
         described = self._foreseen.pop(record_manifest.digest, None)
         if described is None:
@@ -124,8 +124,8 @@ class Publisher:
 
     def _documents(self, built: Built, record: Record) -> tuple[tuple[Blob, ...], Manifest]:
         return record_documents(
-            replace(record, beside=record.beside | built.beside), built.inputs, built.filesystem, built.image,
-            built.platform, built.making, self._sign, self._store.now(),
+            record, built.inputs, built.filesystem, built.image, built.platform, built.making, self._sign,
+            self._store.now(),
         )  # fmt: skip
 
     def saw(self, record_manifest: Manifest) -> None:
@@ -270,3 +270,8 @@ def own_digits() -> int:
     """The last three digits of this run's timestamps. Processes of one machine have different ones, so that two runs
     which publish in the same second do not take the same tag."""
     return (zlib.crc32(socket.gethostname().encode()) + os.getpid()) % _SPREAD
+
+
+def _of(built: Built, record: Record) -> Record:
+    """The record with what making the stage found that no checksum holds."""
+    return replace(record, beside=record.beside | built.beside)

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -37,11 +38,23 @@ UNCHANGED = "RUN --mount=type=cache,target=/c cat /c/seen >/seen 2>/dev/null; te
 # --- what it costs --------------------------------------------------------------------------------------------------
 
 
+class Unlooked(Counting):
+    """Without the looks at whether a claim's tag is free, each with the anchor beside it: a run that takes its time
+    looks once more."""
+
+    def __call__(self, request: Request, forward: Forward) -> Answer:
+        answer = super().__call__(request, forward)
+        if request.method == "HEAD" and re.search(r"/manifests/[0-9a-f]{64}-\d+$", request.path):
+            with self._guard:
+                self.counted["looks"] -= 2
+        return answer
+
+
 def test_a_cache_in_which_nothing_changed_costs_three_requests(runner: Runners) -> None:
     """To begin with it, beside its packs. None to find that nothing changed, and none where no command runs."""
     upstream, _, path = runner.project.store.partition("/")
     asked: dict[str, list[tuple[int, int, int]]] = {}
-    counting = Counting()
+    counting = Unlooked()
     with proxy(upstream, counting) as counted:
         for config in (PERSIST, "project: shop\nimages: {app: {}}\n"):
             runner.project.store = f"{counted.host}/{path}/{len(asked)}"
@@ -49,9 +62,7 @@ def test_a_cache_in_which_nothing_changed_costs_three_requests(runner: Runners) 
                 runner.commit(number, UNCHANGED, config)
                 counting.take()
                 ran = runner.build()
-                made = counting.take()
-                # A run that takes its time looks once more, which is two requests.
-                row = made.total() - 2 * made["HEAD manifests"], ran.report["bytes_read"], ran.report["bytes_sent"]
+                row = counting.take().total(), ran.report["bytes_read"], ran.report["bytes_sent"]
                 asked.setdefault(config, []).append(row)
     kept, without = asked.values()
     requests, read, sent = (one - other for one, other in zip(kept[1], without[1], strict=True))

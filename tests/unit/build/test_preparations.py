@@ -160,12 +160,15 @@ def test_a_preparation_that_fails_is_for_the_command_to_find(factory: Factory) -
 
 def test_a_base_that_breaks_off_ends_what_the_engine_reads_of_it(factory: Factory) -> None:
     ended: list[BaseException] = []
+    reading = threading.Event()
 
     def broken(digest: str) -> Iterator[bytes]:
         data = b"".join(Layout.blob(factory.bases, digest))
+        assert len(data) < 5000 or reading.wait(60)
         yield data if len(data) < 5000 else data[:5000]
 
     def prepare(parent: Image, store: Store, platform: str, workspace: Path) -> None:
+        reading.set()
         try:
             list(store.blob(parent.layers[0].digest))
         except BaseException as error:

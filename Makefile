@@ -1,7 +1,7 @@
 # Each command makes the machine ready by itself (scripts/setup) and then does one thing.
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
-# Tests wait for others half of their time. There are fourteen groups that each stay in one process (tests/scheduling.py).
+# Tests wait for others half of their time. Some groups stay in one process each (tests/scheduling.py).
 WORKERS := $(shell n=$$(nproc); echo $$((n < 4 ? 2 * n + 1 : 9)))
 # What a machine says against it would have every process compile Lineal and the tests anew.
 unexport PYTHONDONTWRITEBYTECODE

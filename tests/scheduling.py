@@ -23,9 +23,13 @@ _TOGETHER = {
     "assembler": r"^tests/unit/assemble/test_against_docker\.py",
     # One API server each: starting one takes half a minute of a processor.
     "upgrades": r"^tests/unit/deploy/test_(upgrade|release_lock)\.py|^tests/strangers/test_both_helms",
-    "kubernetes": r"kubernetes|^tests/e2e/test_(deploy(_policy)?|dismiss|bundle_apply)\.py"
-    r"|^tests/strangers/test_cluster",
-    "rollbacks": r"^tests/e2e/test_(rollback|manifests|handover_[a-z]+|drift_kinds|local)\.py",
+    "kubernetes": r"kubernetes|^tests/strangers/test_cluster"
+    r"|^tests/e2e/test_(deploy(_policy)?|dismiss|bundle_apply|rollback|manifests|handover_[a-z]+|drift_kinds|local)\.py",
+    # They wait most of their time, as runs do for each other. Were they with all others, every process would come to
+    # them at once and the processors be idle.
+    "registries": r"^tests/registries/|^tests/unit/lock/test_leased",
+    "waits": r"^tests/e2e/test_(history|faults)\.py|^tests/strangers/test_(recompute|trust|moving_tags)\.py"
+    r"|^tests/unit/deploy/helm/test_recovery",
     # One instance, of four services.
     "sigstore": r"^tests/sigstore/",
     # Containers of the same names, and the images of Lineal, which are made ready once.

@@ -124,7 +124,7 @@ def test_the_whole_protocol_breaks_none(mood: str) -> None:
         (with_an_old_look, "hanging runners"),
         (without_a_last_look, "quiet"),
         (burying_the_living, "quiet"),
-        (with_the_local_clock, "hanging runners"),
+        pytest.param(with_the_local_clock, "hanging runners", marks=pytest.mark.long),
         (with_the_anchor_first, "quiet"),
         (without_the_rule_of_trees, "quiet"),
         (seeing_everything, "quiet"),

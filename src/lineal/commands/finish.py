@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lineal.build.result import NOT_BUILT, BuildResult, ImageReference
 from lineal.errors import MissingContent
 from lineal.report.model import TagOutcome, TagReport
-from lineal.stages.lookup import Candidate
+from lineal.stages.candidate import Candidate
 from lineal.stages.plan import BuildPlan
 from lineal.store.record import image_digest, image_platform
 
@@ -196,7 +196,7 @@ class Finishing:
 
         wanted, page = self._wanted[name].annotations, self._session.web_address
         labels = [labels_of(stage) for stage, _, _ in parts.values()]
-        vouched = self._session.lookup.vouched
+        vouched = self._session.lookup.jury.vouched
         made = {
             platform: Part(
                 finished_image(image, vouched(candidate), name, page, {**labels_of(stage), **wanted}),

@@ -78,7 +78,7 @@ def plan_images(
     images = session.loaded.project.images
     sboms = graphs.sboms if Finishing(session).publishes else {}
     last = [*ends(graphs.images), *ends(sboms)]
-    session.lookup.beside = beside(last, {name: entries(one.secrets) for name, one in images.items()})
+    session.lookup.jury.beside = beside(last, {name: entries(one.secrets) for name, one in images.items()})
     reasons: dict[str, str] = {}
 
     def explain() -> None:

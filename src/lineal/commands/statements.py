@@ -11,7 +11,7 @@ from lineal.errors import LinealError
 from lineal.publish.provenance import provenance_of
 from lineal.publish.referrer import state
 from lineal.publish.sbom import sboms_of
-from lineal.stages.lookup import Candidate
+from lineal.stages.candidate import Candidate
 from lineal.store.statement import PROVENANCE, SPDX
 from lineal.trust.chain import chain, link
 

@@ -465,10 +465,12 @@ class Session:
 
     @cached_property
     def lookup(self) -> Lookup:
+        from lineal.stages.jury import Jury
         from lineal.stages.lookup import Lookup
 
-        trust, warn = self.trust, self.progress.warn
-        lookup = Lookup(self.store, self.position, self.history, judge=trust.judge, lane=trust.lane, warn=warn)
+        trust = self.trust
+        jury = Jury(self.store, self.position, self.history, trust.judge, self.progress.warn)
+        lookup = Lookup(self.store, jury, lane=trust.lane)
         self._closing.callback(lookup.close)
         return lookup
 

@@ -268,7 +268,7 @@ class Finishing:
 
         if address not in self._finals:
             session = self._session
-            store = session.final_repository(address)
+            store = session.own_stores.final(address)
             self._finals[address] = FinalRepository(address, store, session.store, session.loaded.project.project)
         return self._finals[address]
 

@@ -101,7 +101,7 @@ class Finishing:
         try:
             publish(
                 placements, store, self._move, self._pool, told=outcomes.extend, overwrite=overwrite,
-                attach=lambda place: self._attach(place, result),
+                attach=lambda place: self._put_statements(place, result),
             )  # fmt: skip
         except BaseException:
             failed(replace(self.unfinished(result), tags=_tags(outcomes)))
@@ -207,10 +207,10 @@ class Finishing:
         }
         return finished(made, name, page, {**labels[0], **wanted})
 
-    def _attach(self, place: Placement, result: BuildResult) -> None:
-        from lineal.commands.statements import attach
+    def _put_statements(self, place: Placement, result: BuildResult) -> None:
+        from lineal.commands.statements import put_statements
 
-        attach(self._session, place, result)
+        put_statements(self._session, place, result)
 
     def _stage_image(self, candidate: Candidate) -> Manifest:
         store, digest = self._session.store, image_digest(candidate.index)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lineal.session.session import Session
 
 
-def attach(session: Session, place: Placement, result: BuildResult) -> None:
+def put_statements(session: Session, place: Placement, result: BuildResult) -> None:
     """Put the image's provenance and SBOM beside it, signed where the run has a key. A registry that takes none keeps
     no image from being published."""
     signing, sboms = session.signing, result.plan.sboms.get(place.image, {})

@@ -13,7 +13,7 @@ import pytest
 
 from lineal.oci.image import image_of
 from lineal.oci.types import Blob
-from lineal.publish.referrer import attach, bundle, referrer
+from lineal.publish.referrer import bundle, referrer, say_once
 from lineal.publish.summary import SUMMARY, summary
 from lineal.store.open import StoreOpener
 from lineal.store.statement import Making, StageStatement
@@ -97,7 +97,7 @@ def test_cosign_finds_provenance_beside_a_finished_image(folder: Path, key: Sign
     store.put_manifest(image.manifest)
     said = statement(image.manifest.digest)
     made = referrer(said, image.manifest.descriptor(), signer(key))
-    attach(store, image.manifest.digest, key.public.id, lambda: [made])
+    say_once(store, image.manifest.digest, key.public.id, lambda: [made])
     told = ("--key", "cosign.pub", "--type", "slsaprovenance1", "--insecure-ignore-tlog", "--allow-http-registry")
     out = cosign(folder, "verify-attestation", *told, f"{repository}@{image.manifest.digest}")
     assert "The signatures were verified against the specified public key" in out
@@ -111,7 +111,7 @@ def test_cosign_verifies_the_summary_of_a_verification(folder: Path, key: Signin
     digest, policy = image.manifest.digest, {"uri": "policy.yaml", "digest": {"sha256": "0" * 64}}
     said = summary(repository, digest, policy, "1.0.0", 1_700_000_000_000)
     made = referrer(said, image.manifest.descriptor(), signer(key), SUMMARY)
-    attach(store, digest, key.public.id, lambda: [made], SUMMARY)
+    say_once(store, digest, key.public.id, lambda: [made], SUMMARY)
     told = ("--key", "cosign.pub", "--type", SUMMARY, "--insecure-ignore-tlog", "--allow-http-registry")
     out = cosign(folder, "verify-attestation", *told, f"{repository}@{digest}")
     assert "The signatures were verified against the specified public key" in out

@@ -17,6 +17,7 @@ import yaml
 from tests import servers
 from tests.built import COSIGN
 from tests.conftest import Lineal
+from tests.controllers.parts import Controllers
 from tests.e2e.parts import NOWHERE, Project, Ran
 from tests.gitlab.tls import certificates
 from tests.tools import helm as binaries
@@ -187,3 +188,19 @@ def envs_of(shop: Project, key: str, section: str, folder: Path) -> Iterator[Env
     bare.git("config", "http.receivepack", "true")
     with forge.serve(bare.path.parent, LOGIN, certificates=tls) as server:
         yield Envs(shop, f"{server.url}/envs.git", bare, tls / "ca.pem", key, section)
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A repository that controllers follow by a recipe of the page; they deploy to `namespace`."""
+
+    envs: Envs
+    controllers: Controllers
+    namespace: str
+
+    @property
+    def image(self) -> str:
+        return self.controllers.image(self.namespace)
+
+    def configs(self) -> set[str]:
+        return {one["metadata"]["name"] for one in self.controllers.cluster.client.list("configmaps", self.namespace)}

@@ -19,7 +19,7 @@ from tests.cluster.fixtures import Cluster
 from tests.conftest import Lineal
 from tests.controllers.argocd import Argo, argo
 from tests.controllers.parts import require
-from tests.e2e.handover import LOGIN, Envs, envs_of, gpg, image_of, objects, pgp_key, publish, shop_in
+from tests.e2e.handover import LOGIN, Followed, envs_of, gpg, image_of, objects, pgp_key, publish, shop_in
 from tests.e2e.loopback import forward
 from tests.e2e.parts import Project
 from tests.gitlab.tls import certificates
@@ -117,31 +117,22 @@ def test_argo_installs_the_latest_bundle(
 
 
 @dataclass(frozen=True)
-class Followed:
-    """A repository that Argo CD follows by the recipe; application, project and namespace have one name."""
+class FollowedByArgo(Followed):
+    """Application, project and namespace have one name."""
 
-    envs: Envs
-    argo: Argo
-    name: str
-
-    @property
-    def image(self) -> str:
-        return self.argo.image(self.name)
+    controllers: Argo
 
     def until_rolled(self) -> None:
         wanted = image_of(self.envs.shop)
-        self.argo.refresh(self.name)
-        self.argo.until(lambda: self.image == wanted, lambda: self.argo.status(self.name))
-        self.argo.until_synced(self.name)
-
-    def configs(self) -> set[str]:
-        return {one["metadata"]["name"] for one in self.argo.cluster.client.list("configmaps", self.name)}
+        self.controllers.refresh(self.namespace)
+        self.controllers.until(lambda: self.image == wanted, lambda: self.controllers.status(self.namespace))
+        self.controllers.until_synced(self.namespace)
 
 
 @pytest.fixture
 def followed(
     shop: Project, controllers: Argo, namespace: str, robot: dict[str, str], tmp_path: Path
-) -> Iterator[Followed]:
+) -> Iterator[FollowedByArgo]:
     """A first commit is synced."""
     found = application("argo-git.yaml", namespace)
     project, spec = found["AppProject"]["spec"], found["Application"]["spec"]
@@ -153,13 +144,13 @@ def followed(
         envs.commit()
         controllers.apply(controllers.repository(namespace, about), *found.values())
         controllers.until_synced(namespace)
-        yield Followed(envs, controllers, namespace)
+        yield FollowedByArgo(envs, controllers, namespace)
 
 
-def test_argo_applies_each_commit_that_the_key_has_signed(followed: Followed) -> None:
+def test_argo_applies_each_commit_that_the_key_has_signed(followed: FollowedByArgo) -> None:
     first = followed.image
     assert first == image_of(followed.envs.shop)
-    assert followed.argo.get("jobs", followed.name, "migrate")["status"]["succeeded"] == 1
+    assert followed.controllers.get("jobs", followed.namespace, "migrate")["status"]["succeeded"] == 1
     followed.envs.commit({"chart/templates/more.yaml": CONFIG})
     followed.until_rolled()
     assert followed.image != first
@@ -167,10 +158,12 @@ def test_argo_applies_each_commit_that_the_key_has_signed(followed: Followed) ->
     # What is not rendered any more goes.
     followed.envs.commit({"chart/templates/more.yaml": None})
     followed.until_rolled()
-    followed.argo.until(lambda: "settings" not in followed.configs(), lambda: followed.argo.status(followed.name))
+    followed.controllers.until(
+        lambda: "settings" not in followed.configs(), lambda: followed.controllers.status(followed.namespace)
+    )
 
 
-def test_argo_applies_nothing_of_a_stranger_who_may_push(followed: Followed, tmp_path: Path) -> None:
+def test_argo_applies_nothing_of_a_stranger_who_may_push(followed: FollowedByArgo, tmp_path: Path) -> None:
     image = followed.image
     clone = followed.envs.clone(tmp_path / "stranger")
     folder = clone.path / "envs/prod"
@@ -181,7 +174,7 @@ def test_argo_applies_nothing_of_a_stranger_who_may_push(followed: Followed, tmp
         "envs/prod/kustomization.yaml": (folder / "kustomization.yaml").read_text() + "- evil.yaml\n",
     })  # fmt: skip
     clone.git("push", "--quiet", "origin", "main")
-    told = [one["message"] for one in followed.argo.refresh(followed.name).get("conditions", [])]
+    told = [one["message"] for one in followed.controllers.refresh(followed.namespace).get("conditions", [])]
     assert any("is not signed" in message for message in told), told
     assert followed.image == image and "evil" not in followed.configs()
     # Argo CD verifies the last commit alone: the next one of Lineal leaves nothing of the stranger's to be applied.
@@ -191,7 +184,7 @@ def test_argo_applies_nothing_of_a_stranger_who_may_push(followed: Followed, tmp
 
 
 def test_nothing_is_signed_beside_what_makes_argo_read_the_folder_in_another_way(
-    followed: Followed, tmp_path: Path
+    followed: FollowedByArgo, tmp_path: Path
 ) -> None:
     image = followed.image
     clone = followed.envs.clone(tmp_path / "stranger")
@@ -203,7 +196,7 @@ def test_nothing_is_signed_beside_what_makes_argo_read_the_folder_in_another_way
         clone.git("push", "--quiet", "origin", "main")
         said = followed.envs.commit(code=3).error
         assert f"`envs/prod/{name}` of the branch was not written by `lineal render`" in said
-        followed.argo.refresh(followed.name)
+        followed.controllers.refresh(followed.namespace)
         assert followed.image == image and "evil" not in followed.configs()
         clone.write({f"envs/prod/{name}": None})
     clone.git("push", "--quiet", "origin", "main")

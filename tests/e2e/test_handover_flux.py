@@ -20,7 +20,7 @@ from tests.built import needs
 from tests.cluster.fixtures import Cluster
 from tests.conftest import Lineal
 from tests.controllers.parts import FLUX, Flux, flux, require
-from tests.e2e.handover import LOGIN, Cosign, Envs, envs_of, gpg, image_of, objects, pgp_key, publish, shop_in
+from tests.e2e.handover import LOGIN, Cosign, Followed, envs_of, gpg, image_of, objects, pgp_key, publish, shop_in
 from tests.e2e.parts import Project
 
 pytestmark = [pytest.mark.long, pytest.mark.helm]
@@ -130,40 +130,32 @@ def copy_signature(store: str, source: str, target: str) -> None:
 
 
 @dataclass(frozen=True)
-class Followed:
-    """A repository that Flux follows by the recipe: its objects in `system`, the shop in `namespace`."""
+class FollowedByFlux(Followed):
+    """Flux's own objects are in `system`."""
 
-    envs: Envs
-    flux: Flux
-    namespace: str
+    controllers: Flux
     system: str
 
     @property
-    def image(self) -> str:
-        return self.flux.image(self.namespace)
-
-    @property
     def fetched(self) -> str:
-        return str(self.flux.get("gitrepositories", self.system, "envs")["status"]["artifact"]["revision"])
+        found = self.controllers.get("gitrepositories", self.system, "envs")
+        return str(found["status"]["artifact"]["revision"])
 
     def fetch(self) -> dict[str, Any]:
         """The condition after Flux has looked at the branch."""
-        return self.flux.reconcile("gitrepositories", self.system, "envs")
+        return self.controllers.reconcile("gitrepositories", self.system, "envs")
 
     def until_rolled(self) -> None:
         wanted = image_of(self.envs.shop)
         assert self.fetch()["status"] == "True"
-        self.flux.until(lambda: self.image == wanted, lambda: self.image)
-        self.flux.until_ready("kustomizations", self.system, "shop")
-
-    def configs(self) -> set[str]:
-        return {one["metadata"]["name"] for one in self.flux.cluster.client.list("configmaps", self.namespace)}
+        self.controllers.until(lambda: self.image == wanted, lambda: self.image)
+        self.controllers.until_ready("kustomizations", self.system, "shop")
 
 
 @pytest.fixture(params=["pgp", "ssh"])
 def followed(
     request: pytest.FixtureRequest, shop: Project, controllers: Flux, namespace: str, tmp_path: Path
-) -> Iterator[Followed]:
+) -> Iterator[FollowedByFlux]:
     """A first commit is applied."""
     system = f"{namespace}-flux"
     found = recipe_in("flux-git.yaml", {"flux-system": system})
@@ -179,7 +171,7 @@ def followed(
             secret(system, source["verify"]["secretRef"]["name"], public), *found.values(),
         )  # fmt: skip
         controllers.until_ready("kustomizations", system, "shop")
-        yield Followed(envs, controllers, namespace, system)
+        yield FollowedByFlux(envs, controllers, namespace, system)
 
 
 @contextmanager
@@ -194,10 +186,10 @@ def signer(kind: str, folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
     yield (folder / "signer").read_text(), {"robot.sshpub": (folder / "signer.pub").read_text()}
 
 
-def test_flux_applies_each_commit_that_the_key_has_signed(followed: Followed) -> None:
+def test_flux_applies_each_commit_that_the_key_has_signed(followed: FollowedByFlux) -> None:
     first = followed.image
     assert first == image_of(followed.envs.shop)
-    assert followed.flux.cluster.client.list("jobs", followed.namespace) == []
+    assert followed.controllers.cluster.client.list("jobs", followed.namespace) == []
     followed.envs.commit({"chart/templates/more.yaml": CONFIG})
     followed.until_rolled()
     assert followed.image != first
@@ -205,10 +197,10 @@ def test_flux_applies_each_commit_that_the_key_has_signed(followed: Followed) ->
     # What is not rendered any more goes.
     followed.envs.commit({"chart/templates/more.yaml": None})
     followed.until_rolled()
-    followed.flux.until(lambda: "settings" not in followed.configs(), followed.configs)
+    followed.controllers.until(lambda: "settings" not in followed.configs(), followed.configs)
 
 
-def test_flux_applies_nothing_of_a_stranger_who_may_push(followed: Followed, tmp_path: Path) -> None:
+def test_flux_applies_nothing_of_a_stranger_who_may_push(followed: FollowedByFlux, tmp_path: Path) -> None:
     genuine, image = followed.fetched, followed.image
     clone = followed.envs.clone(tmp_path / "stranger")
     folder = clone.path / "envs/prod"

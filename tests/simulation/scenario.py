@@ -11,8 +11,10 @@ from typing import Any
 from lineal.build.order import Order
 from lineal.lock import Lock, NoLock
 from lineal.oci.types import Manifest
+from lineal.stages.candidate import Candidate
+from lineal.stages.jury import Jury
 from lineal.stages.lane import CLOSED, Lane
-from lineal.stages.lookup import GRACE, Candidate, Lookup, Resolution
+from lineal.stages.lookup import GRACE, Lookup, Resolution
 from lineal.stages.publish import Built, Publication, Publisher
 from lineal.store.record import Record, image_digest
 from lineal.store.statement import Builder, Making
@@ -135,7 +137,7 @@ class Run:
             self.begun = actor.world.time
             store = Client(shelf, actor)
             here, past = line(self.commit), Past(self.commit)
-            lookup = Lookup(store, here, past, Inline(), actor.time, judge=self.judge, lane=self.lane)
+            lookup = Lookup(store, Jury(store, here, past, self.judge), Inline(), actor.time, lane=self.lane)
             sign = SIGN if self.keyed and self.signs else None
             publisher = Publisher(store, lock(actor), lookup, digits, self.mark, sign)
             findings = lookup.find([stage.checksum for stage in stages])

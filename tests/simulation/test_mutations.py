@@ -12,6 +12,7 @@ import pytest
 from lineal.build.order import Order
 from lineal.git.history import Ancestry, HistoryAnswer
 from lineal.stages import lookup, publish, visibility
+from lineal.stages.candidate import Candidate
 from lineal.stages.lookup import Lookup
 from lineal.stages.publish import Publisher
 from tests.simulation.registry import Client
@@ -70,7 +71,7 @@ def with_the_local_clock(patch: pytest.MonkeyPatch) -> None:
 def with_the_anchor_first(patch: pytest.MonkeyPatch) -> None:
     real = Publisher._claim
 
-    def claim(self: Any, checksum: str, made: Callable[[int], lookup.Candidate], begun: Any) -> publish.Publication:
+    def claim(self: Any, checksum: str, made: Callable[[int], Candidate], begun: Any) -> publish.Publication:
         self._store.try_tag(made(self._store.now()).index, checksum)
         return real(self, checksum, made, begun)
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from lineal.git.history import Ancestry
-from lineal.stages import lookup
+from lineal.stages import visibility
+from lineal.stages.jury import Jury
 from lineal.stages.lane import CLOSED
 from lineal.stages.lookup import Lookup
 from lineal.stages.visibility import Verdict
@@ -57,7 +58,7 @@ def test_no_schedule_lets_a_stranger_in(mood: Mood, world: dict[str, bool]) -> N
 
 
 def believing_everybody(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Lookup, "_believed", lambda self, candidate: "")
+    patch.setattr(Jury, "doubt", lambda self, candidate: "")
 
 
 def believing_any_mark(patch: pytest.MonkeyPatch) -> None:
@@ -112,7 +113,7 @@ def waiting_for_strangers(patch: pytest.MonkeyPatch) -> None:
 
 def above_the_end_of_time(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
-        Lookup, "_newest", lambda self, listed, read: max((int(tag.rpartition("-")[2]) for tag in listed), default=0)
+        Jury, "newest", lambda self, tags, read: max((int(tag.rpartition("-")[2]) for tag in tags), default=0)
     )
 
 
@@ -122,7 +123,7 @@ def with_one_lane(patch: pytest.MonkeyPatch) -> None:
 
 def seeing_everything(patch: pytest.MonkeyPatch) -> None:
     """A marked stage is good for every line of history."""
-    patch.setattr(lookup, "judge", lambda records, line, history: [Verdict(Ancestry.YES, "") for _ in records])
+    patch.setattr(visibility, "judge", lambda records, line, history: [Verdict(Ancestry.YES, "") for _ in records])
 
 
 @pytest.mark.parametrize(

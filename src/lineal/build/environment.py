@@ -14,7 +14,7 @@ from lineal.engine import Engines, RunOptions
 from lineal.oci import Store
 from lineal.oci.types import Image
 from lineal.progress import QUIET, Notes
-from lineal.stages.lookup import Candidate
+from lineal.stages.candidate import Candidate
 from lineal.store.statement import NOBODY, Builder, Dependency
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from lineal.dockerfile.stage import Stage
 from lineal.errors import LinealError, Unreachable
+from lineal.stages.candidate import Candidate
 from lineal.stages.lane import OPEN
-from lineal.stages.lookup import Candidate, Lookup, Resolution
+from lineal.stages.lookup import Lookup, Resolution
 from lineal.stages.plan import BuildPlan, candidate_of
 from lineal.trust import Evidence, Verdict
 from lineal.trust.judge import Judge
@@ -71,8 +72,8 @@ class Prover:
         for checksum, resolution in own.find(checksums).items():
             candidate = resolution.candidate
             if candidate is not None:
-                verdict = Verdict(True, REASON, own.footing(candidate))
-                self.lookup.learn(candidate, verdict)
+                verdict = Verdict(True, REASON, own.jury.footing(candidate))
+                self.lookup.jury.learn(candidate, verdict)
                 self.memory.keep(candidate.digest, verdict)
                 found[checksum] = replace(resolution, reason=f"{resolution.reason}, {REASON}", young=False)
         return found
@@ -132,6 +133,6 @@ class _Proof:
         """Of the stages below, those that somebody vouches for; of the others what they stand on."""
         found: dict[Record, None] = {}
         for one in self.below.values():
-            footing = self.prover.lookup.footing(one)
+            footing = self.prover.lookup.jury.footing(one)
             found |= dict.fromkeys((one.record,) if footing is None else footing)
         return tuple(found)

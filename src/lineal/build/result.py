@@ -9,7 +9,8 @@ from dataclasses import field, replace
 from lineal.dockerfile.stage import Stage
 from lineal.oci.types import Manifest
 from lineal.report.model import StageReport, TagReport
-from lineal.stages.lookup import Candidate, Lookup, Resolution
+from lineal.stages.candidate import Candidate
+from lineal.stages.lookup import Lookup, Resolution
 from lineal.stages.plan import BuildPlan, candidate_of
 from lineal.value import dataclass
 

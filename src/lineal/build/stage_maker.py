@@ -20,8 +20,9 @@ from lineal.errors import MissingContent
 from lineal.oci.image import image_in, read_image
 from lineal.oci.types import Image
 from lineal.oci.verify import is_digest
+from lineal.stages.candidate import Candidate
 from lineal.stages.durations import durations_of
-from lineal.stages.lookup import Candidate, Resolution
+from lineal.stages.lookup import Resolution
 from lineal.stages.plan import candidate_of
 from lineal.stages.publish import Built, Publication, Publisher
 from lineal.store.record import FILESYSTEM, MAX_FILESYSTEM, Record, image_digest, parts_of, record_manifest

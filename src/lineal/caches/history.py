@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from lineal.caches.publication import Parts, read_parts, read_record
 from lineal.caches.snapshot import Broken
 from lineal.git.history import Ancestry
-from lineal.stages.lookup import Candidate, Lookup
+from lineal.stages.candidate import Candidate
+from lineal.stages.lookup import Lookup
 from lineal.stages.visibility import Verdict
 from lineal.store.tags import cache_tags
 
@@ -38,7 +39,7 @@ def newest(lookup: Lookup, key: str) -> Found | Missing:
     hidden = broken = ""
     for start in range(0, len(tags), _BATCH):
         candidates = _read(lookup, key, tags[start : start + _BATCH])
-        judged = list(zip(candidates, lookup.verdicts(candidates), strict=True))
+        judged = list(zip(candidates, lookup.jury.verdicts(candidates), strict=True))
         usable = [pair for pair in judged if pair[1].answer is Ancestry.YES]
         for candidate, verdict in sorted(usable, key=lambda pair: _order(lookup, pair), reverse=True):
             try:
@@ -50,14 +51,18 @@ def newest(lookup: Lookup, key: str) -> Found | Missing:
 
 
 def _read(lookup: Lookup, key: str, tags: list[str]) -> list[Candidate]:
-    found = []
-    for tag, index in zip(tags, lookup.pool.map(lookup.store.manifest, tags), strict=True):
+    def read(tag: str) -> Candidate | None:
+        index = lookup.store.manifest(tag)
         record = read_record(index, tag, key) if index is not None else None
-        if record is not None and index is not None:
-            found.append(Candidate(record, tag, index))
-    return found
+        if index is None or record is None:
+            return None
+        found = Candidate(record, tag, index)
+        lookup.jury.doubt(found)  # its signature is read beside those of the others
+        return found
+
+    return [found for found in lookup.pool.map(read, tags) if found is not None]
 
 
 def _order(lookup: Lookup, pair: tuple[Candidate, Verdict]) -> tuple[bool, int]:
     record = pair[0].record
-    return bool(lookup.line.branch) and record.branch == lookup.line.branch, record.created
+    return bool(lookup.jury.line.branch) and record.branch == lookup.jury.line.branch, record.created

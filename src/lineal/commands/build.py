@@ -33,9 +33,9 @@ def build(session: Session, names: Sequence[str]) -> None:
         export.prepare()
         session.reach_store(names)
         # While its connection is opened, Python reads the modules that come to what is asked of it.
-        from lineal.commands.plan import plan_images, unbuilt
+        from lineal.commands.plan import plan_reached, unbuilt
 
-        plan = plan_images(session, names, missed=lambda: _expect_work(session))
+        plan = plan_reached(session, names, missed=lambda: _expect_work(session))
         told.result = unbuilt(session, plan)
         told.result = build_images(session, plan, told.keep)
         told.result = replace(told.result, configs=_configs(session, told.result))

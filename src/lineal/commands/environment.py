@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lineal.engine.by_platform import EnginesByPlatform
     from lineal.engine.table import Named
     from lineal.oci.types import Image
-    from lineal.stages.lookup import Candidate
+    from lineal.stages.candidate import Candidate
     from lineal.store.statement import Builder
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lineal.build.result import NOT_BUILT, BuildResult, ImageReference
 from lineal.errors import MissingContent
 from lineal.report.model import TagOutcome, TagReport
-from lineal.stages.lookup import Candidate
+from lineal.stages.candidate import Candidate
 from lineal.stages.plan import BuildPlan
 from lineal.store.record import image_digest, image_platform
 
@@ -101,7 +101,7 @@ class Finishing:
         try:
             publish(
                 placements, store, self._move, self._pool, told=outcomes.extend, overwrite=overwrite,
-                attach=lambda place: self._attach(place, result),
+                attach=lambda place: self._put_statements(place, result),
             )  # fmt: skip
         except BaseException:
             failed(replace(self.unfinished(result), tags=_tags(outcomes)))
@@ -196,7 +196,7 @@ class Finishing:
 
         wanted, page = self._wanted[name].annotations, self._session.web_address
         labels = [labels_of(stage) for stage, _, _ in parts.values()]
-        vouched = self._session.lookup.vouched
+        vouched = self._session.lookup.jury.vouched
         made = {
             platform: Part(
                 finished_image(image, vouched(candidate), name, page, {**labels_of(stage), **wanted}),
@@ -207,10 +207,10 @@ class Finishing:
         }
         return finished(made, name, page, {**labels[0], **wanted})
 
-    def _attach(self, place: Placement, result: BuildResult) -> None:
-        from lineal.commands.statements import attach
+    def _put_statements(self, place: Placement, result: BuildResult) -> None:
+        from lineal.commands.statements import put_statements
 
-        attach(self._session, place, result)
+        put_statements(self._session, place, result)
 
     def _stage_image(self, candidate: Candidate) -> Manifest:
         store, digest = self._session.store, image_digest(candidate.index)
@@ -268,7 +268,7 @@ class Finishing:
 
         if address not in self._finals:
             session = self._session
-            store = session.final_repository(address)
+            store = session.own_stores.final(address)
             self._finals[address] = FinalRepository(address, store, session.store, session.loaded.project.project)
         return self._finals[address]
 

@@ -60,15 +60,22 @@ def plan(session: Session, names: Sequence[str], format: str) -> bool:
 
 
 def plan_images(
-    session: Session, names: Sequence[str] = (), release: CommitInputs | None = None, *, complete: bool = True,
-    missed: Callable[[], None] = lambda: None,
-) -> BuildPlan:  # fmt: skip
+    session: Session, names: Sequence[str] = (), release: CommitInputs | None = None, *, complete: bool = True
+) -> BuildPlan:
     """Ask the store for the images of these names (all by default); each new stage says which change made it new.
 
-    `release` is what else the command reads of the commit; `missed` is called while the store is asked, when there is
-    something to build. Raises `LinealError`, also for uncommitted changes and,
+    `release` is what else the command reads of the commit. Raises `LinealError`, also for uncommitted changes and,
     unless the plan need not be `complete`, for artifacts that are not there."""
     session.reach_store(names)
+    return plan_reached(session, names, release, complete=complete)
+
+
+def plan_reached(
+    session: Session, names: Sequence[str], release: CommitInputs | None = None, *, complete: bool = True,
+    missed: Callable[[], None] = lambda: None,
+) -> BuildPlan:  # fmt: skip
+    """The same of a session that has reached the store for them. `missed` is called while that is asked, when there
+    is something to build."""
     graphs = _read_images(session, names, release)
     if complete:
         graphs.require_artifacts(session.platforms)
@@ -78,7 +85,7 @@ def plan_images(
     images = session.loaded.project.images
     sboms = graphs.sboms if Finishing(session).publishes else {}
     last = [*ends(graphs.images), *ends(sboms)]
-    session.lookup.beside = beside(last, {name: entries(one.secrets) for name, one in images.items()})
+    session.lookup.jury.beside = beside(last, {name: entries(one.secrets) for name, one in images.items()})
     reasons: dict[str, str] = {}
 
     def explain() -> None:

@@ -29,7 +29,7 @@ from lineal.text import plural, printable, quoted
 if TYPE_CHECKING:
     from lineal.oci import Store
     from lineal.oci.types import Descriptor
-    from lineal.stages.lookup import Candidate
+    from lineal.stages.candidate import Candidate
 
 _SHOWN = 10
 

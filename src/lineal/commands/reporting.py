@@ -109,7 +109,7 @@ def _report_of_commit(session: Session, command: str, result: BuildResult) -> Re
         pull_request=context.pull_request,
         may_write=context.may_write,
     )
-    for final in session.finals:
+    for final in session.own_stores.finals:
         report.requests += final.traffic.requests
         report.bytes_read += final.traffic.bytes_read
         report.bytes_sent += final.traffic.bytes_sent

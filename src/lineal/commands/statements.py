@@ -11,7 +11,7 @@ from lineal.errors import LinealError
 from lineal.publish.provenance import provenance_of
 from lineal.publish.referrer import state
 from lineal.publish.sbom import sboms_of
-from lineal.stages.lookup import Candidate
+from lineal.stages.candidate import Candidate
 from lineal.store.statement import PROVENANCE, SPDX
 from lineal.trust.chain import chain, link
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lineal.session.session import Session
 
 
-def attach(session: Session, place: Placement, result: BuildResult) -> None:
+def put_statements(session: Session, place: Placement, result: BuildResult) -> None:
     """Put the image's provenance and SBOM beside it, signed where the run has a key. A registry that takes none keeps
     no image from being published."""
     signing, sboms = session.signing, result.plan.sboms.get(place.image, {})

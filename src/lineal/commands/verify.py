@@ -93,7 +93,7 @@ def _place(session: Session, reference: str) -> tuple[Store, str]:
         return session.stores.base(reference.removeprefix(SCHEME), session.store)
     name, _, digest = reference.partition("@")
     folder, _, tag = name.removeprefix(LAYOUT).rpartition(":")
-    return session.final_repository(LAYOUT + folder), digest or tag
+    return session.own_stores.final(LAYOUT + folder), digest or tag
 
 
 def _images(place: Store, manifest: Manifest, reference: str) -> list[Manifest]:

@@ -88,7 +88,7 @@ def _hint(key_id: str) -> str:
     return b64encode(bytes.fromhex(key_id)).decode()
 
 
-def attach(
+def say_once(
     store: Store, subject: str, signer: str | None, make: Callable[[], Sequence[Referrer]],
     predicate: str = PROVENANCE,
 ) -> None:  # fmt: skip
@@ -130,16 +130,16 @@ def state(
     predicate: str = PROVENANCE,
 ) -> None:  # fmt: skip
     """Put the statements that `say` gives beside their subject, signed by each of the signers, or by nobody where
-    there are none. Raises as `attach`."""
+    there are none. Raises as `say_once`."""
     said = cache(say)  # it reads the chain of an image's stages
 
     def made(sign: Sign | None) -> list[Referrer]:
         return [referrer(one, subject.descriptor(), sign, predicate) for one in said()]
 
     for name, sign in signers:
-        attach(store, subject.digest, name, partial(made, sign), predicate)
+        say_once(store, subject.digest, name, partial(made, sign), predicate)
     if not signers:
-        attach(store, subject.digest, None, partial(made, None), predicate)
+        say_once(store, subject.digest, None, partial(made, None), predicate)
 
 
 def referrers(store: Store, digest: str) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from lineal.build.sbom import documents
 from lineal.oci import Store
 from lineal.oci.types import Descriptor, Manifest
 from lineal.oci.verify import digest_of, size_of
-from lineal.stages.lookup import Candidate
+from lineal.stages.candidate import Candidate
 from lineal.store.record import image_digest
 from lineal.store.statement import SPDX, STATEMENT_TYPE, digest_set
 

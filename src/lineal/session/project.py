@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lineal.config.giterminism import FILE as GITERMINISM_FILE
 from lineal.config.giterminism import Giterminism, load_giterminism
 from lineal.config.grants import Grants
-from lineal.config.image_flags import ImageFlags
 from lineal.config.load import LoadedProject, described_project, implicit_project, load, name_of
 from lineal.config.model import FILE
 from lineal.config.template import GitFacts
-from lineal.context.committed import committed_text, dockerfile_of
+from lineal.context.committed import COMMIT_IT, NOT_COMMITTED, committed_text, dockerfile_of
+from lineal.errors import Uncommitted
 from lineal.git.commit import Commit
 from lineal.session.settings import Settings
 
@@ -43,16 +43,20 @@ def project_of_dockerfile(repository: Commit, forge_name: str | None, platforms:
     return loaded.for_platforms(platforms)
 
 
-def project_of_flags(
-    repository: Commit, forge_name: str | None, flags: ImageFlags, start: Path, environ: Mapping[str, str],
-    platforms: Sequence[str] = (),
-) -> LoadedProject | None:  # fmt: skip
-    """The project of a commit without a `lineal.yaml` whose one image the flags describe; None when they describe
-    none. `start` is where their paths begin. Raises `BadConfiguration`."""
-    name = _name(repository, forge_name)
-    if not flags.describe(name_of(name)) and (_has_dockerfile(repository) or not flags.words):
-        return None
-    return described_project(flags, name, start, repository.root, environ).for_platforms(platforms)
+def project_without_file(
+    repository: Commit, forge_name: str | None, settings: Settings, start: Path, note: Callable[[str], None]
+) -> LoadedProject:
+    """The project of a commit without a `lineal.yaml`: what the flags describe, else its Dockerfile. `start` is where
+    their paths begin. Raises `LinealError`."""
+    if (repository.root / FILE).exists():
+        raise Uncommitted(f"{FILE} {NOT_COMMITTED}", id="LN-3002", remedy=COMMIT_IT)
+    flags, platforms, name = settings.given.image, settings.platforms.value, _name(repository, forge_name)
+    if flags.describe(name_of(name)) or (flags.words and not _has_dockerfile(repository)):
+        described = described_project(flags, name, start, repository.root, settings.environ)
+        return described.for_platforms(platforms)
+    found = project_of_dockerfile(repository, forge_name, platforms)
+    note(f"There is no {FILE}: building ./Dockerfile as the image {found.project.project!r}.")
+    return found
 
 
 def _name(repository: Commit, forge_name: str | None) -> str:

@@ -17,34 +17,29 @@ from lineal.ci.context import Context
 from lineal.ci.provider import provider_of, run_name
 from lineal.config.giterminism import Giterminism
 from lineal.config.load import LoadedProject
-from lineal.config.model import FILE
 from lineal.config.secrets import Mask, SecretValues
-from lineal.config.setting import DEFAULT, Origin, Setting
 from lineal.config.ssh_agents import SshAgents
 from lineal.config.template import GitFacts
 from lineal.context.artifacts import Artifacts
-from lineal.context.committed import COMMIT_IT, NOT_COMMITTED
-from lineal.errors import DeployFailed, Uncommitted
+from lineal.errors import DeployFailed
 from lineal.git.cache import cache_directory
 from lineal.git.commit import Commit
 from lineal.git.history import Ancestry, GitHistory
 from lineal.lock import Lock
 from lineal.lock.select import Choice, LockContext, choose, open_lock
 from lineal.oci import Store
-from lineal.oci.credential import Credential
-from lineal.oci.platform import normal
 from lineal.progress import Notes, Progress
 from lineal.session.given import Given
 from lineal.session.identity import IdentityOfRun
 from lineal.session.leaving import MaskedProgress, mask_error, secrets_of_job
 from lineal.session.policy import PolicyOfRun, of_commit, of_file, require_narrower
 from lineal.session.private_directory import private_directory
-from lineal.session.project import load_exceptions, load_project, project_of_dockerfile, project_of_flags
+from lineal.session.project import load_exceptions, load_project, project_without_file
 from lineal.session.settings import PUBLISH, Settings, StoreSettings
 from lineal.session.signing import SigningOfRun
+from lineal.session.stores import OwnStores, named_stores, store_settings
 from lineal.session.trust import TrustOfRun, keys_of
-from lineal.store.mirror import Mirrors
-from lineal.store.open import LAYOUT, REGISTRY_LOGIN, StoreOpener, connect, normal_address
+from lineal.store.open import StoreOpener
 from lineal.trust.mark import repository_of
 
 if TYPE_CHECKING:
@@ -68,15 +63,10 @@ class Session:
         self._reaped = False
         self.start = start
         self.started = time.monotonic()
-        self.finals: list[Store] = []
-        """The final repositories that were opened, beside the store."""
         self.stopped = threading.Event()
         """Set when building ends early: whoever waits for something gives up."""
         self._closing, self._at_last = ExitStack(), ExitStack()
-        self._connections = 1
-        """To the store, that are opened at once."""
-        self._opening: threading.Thread | None = None
-        self._opened: Commit | None = None
+        self._open_checkout: Callable[[], Commit] = self._ask_git
 
     @classmethod
     @contextmanager
@@ -125,23 +115,15 @@ class Session:
 
     def expect_checkout(self) -> None:
         """Ask git about the clone beside what the caller does until then."""
+        self._open_checkout = _begun(self._ask_git)
 
-        def ask() -> None:
-            with suppress(Exception):  # who needs it asks again, and is told
-                self._opened = self._open()
-
-        self._opening = threading.Thread(target=ask, name="checkout", daemon=True)
-        self._opening.start()
-
-    def _open(self) -> Commit:
+    def _ask_git(self) -> Commit:
         return Commit.open(self.start, dict(self.settings.environ))
 
     @cached_property
     def checkout(self) -> Commit:
         """The clone at its HEAD."""
-        if self._opening is not None:
-            self._opening.join()
-        repository = self._opened or self._open()
+        repository = self._open_checkout()
         self._closing.callback(repository.close)
         return repository
 
@@ -207,20 +189,12 @@ class Session:
     @cached_property
     def loaded(self) -> LoadedProject:
         grants = self.given.templates(self.giterminism)
-        flags, environ = self.settings.given.image, self.settings.environ
         found = load_project(self.repository, self.settings, self.git_facts, self.giterminism, grants)
         if found is not None:
-            flags.refuse_beside_file()
+            self.settings.given.image.refuse_beside_file()
             return found
-        if (self.repository.root / FILE).exists():
-            raise Uncommitted(f"{FILE} {NOT_COMMITTED}", id="LN-3002", remedy=COMMIT_IT)
-        platforms = self.settings.platforms.value
-        described = project_of_flags(self.repository, self.context.repository, flags, self.start, environ, platforms)
-        if described is not None:
-            return described
-        found = project_of_dockerfile(self.repository, self.context.repository, platforms)
-        self.progress.note(f"There is no {FILE}: building ./Dockerfile as the image {found.project.project!r}.")
-        return found
+        name, note = self.context.repository, self.progress.note
+        return project_without_file(self.repository, name, self.settings, self.start, note)
 
     @property
     def platforms(self) -> Platforms:
@@ -230,24 +204,10 @@ class Session:
 
     @cached_property
     def engines(self) -> EngineTable:
-        """Which engine executes what: as the run says, else as lineal.yaml does. A stranger's commit does not say
-        who executes its commands and gets this job's secrets. Raises `BadConfiguration`."""
-        from lineal.engine.select import check
-        from lineal.engine.table import EngineTable, Named, parse_table
+        """Which engine executes what. Raises `BadConfiguration`."""
+        from lineal.session.engines import engines_of
 
-        engine, written = self.settings.engine, self.loaded.project.engines
-        table = parse_table(engine.value, engine.origin.source)
-        if engine.origin is not DEFAULT or not written:
-            return table
-        if not self.context.trusted:
-            self.progress.warn("`engines` of lineal.yaml is left out: this commit is not the project's own.")
-            return table
-        named = {}
-        for platform, name in written.items():
-            place = self.loaded.place(f"engines.{platform}")
-            named[normal(platform)] = Named(name.strip(), str(place))
-            check(name.strip(), str(place))
-        return EngineTable(table.default, named)
+        return engines_of(self.settings, self.loaded, self.context, self.progress.warn)
 
     def named(self, words: Sequence[str]) -> Sequence[str]:
         """The images that the words of a command line name; where flags describe one, it is that one."""
@@ -275,93 +235,35 @@ class Session:
 
     # --- the store ----------------------------------------------------------------------------------------------
 
-    @cached_property
-    def store_settings(self) -> StoreSettings:
-        default, source = self.context.default_store, self.context.sources.get("default_store", "the CI")
-        if not default and self.context.in_ci:
-            # A folder of the job would be gone with it, and the pipeline green.
-            default, source = "", "no registry of the CI"
-        elif not default:
-            cache = cache_directory(self.settings.environ) / "stores" / self.loaded.project.project
-            default, source = f"{LAYOUT}{cache}", "default outside CI"
-        return StoreSettings.of(self.settings, self.loaded, Setting(default, Origin(source)))
-
     def reach_store(self, names: Sequence[str] = ()) -> None:
         """Open the store; connections to ask for these images (all by default) are made beside what the caller does
-        next. What is wrong in the policy and in `publish` is told first. Raises `LinealError`."""
-        self.check_policy()
+        next. What is wrong in the policy and in `publish` is told first: a variable is no way around whom the commit
+        believes. Raises `LinealError`."""
+        if self.given_policy is not None:
+            require_narrower(self.given_policy, self._policy_of_commit)
         _ = self.publications
-        self._connections = len(names or self.loaded.project.images)
+        self.own_stores.connect(len(names or self.loaded.project.images))
         _ = self.store
 
-    @cached_property
+    @property
     def store(self) -> Store:
-        """The store; for a run that may not write, one that keeps in private what the run builds."""
-        store = self._own_stores.store(self.store_settings.repo.value)
-        self._closing.callback(store.close)
-        connect(store, self._connections)
-        if self.context.may_write:
-            return store
-        from lineal.store.layout import Layout
-        from lineal.store.read_through import ReadThroughStore
-
-        self.progress.note(
-            "This run may not write: it reads the store, builds what is missing and publishes nothing."
-        )
-        return ReadThroughStore(Layout(self.workspace / "private", "private", partial=True), store)
-
-    def final_repository(self, address: str) -> Store:
-        """A final repository of finished images, which may be the store itself; directories start from the
-        repository's root. Raises `BadConfiguration`."""
-        if normal_address(address) == normal_address(self.store_settings.repo.value):
-            return self.store
-        final = self._own_stores.final(address, self.store)
-        if final.directory and self.store.directory and final.directory.resolve() == self.store.directory.resolve():
-            return self.store
-        self._closing.callback(final.close)
-        self.finals.append(final)
-        return final
+        """Where the stages are kept."""
+        return self.own_stores.store
 
     @cached_property
-    def _own_stores(self) -> StoreOpener:
-        """Opens what lineal.yaml names."""
-        insecure, note = self.settings.insecure_registries.value, self.progress.note
-        return StoreOpener(self.repository.root, self._registry_login, insecure, self._logins_of_job, note=note)
+    def store_settings(self) -> StoreSettings:
+        return store_settings(self.settings, self.loaded, self.context)
 
-    @property
-    def _logins_of_job(self) -> Mapping[str, Credential]:
-        return provider_of(self.settings.environ).logins()
-
-    @property
-    def _registry_login(self) -> Mapping[str, str]:
-        """A stranger's commit does not say who gets this job's password."""
-        environ, repo = self.settings.environ, self.store_settings.repo
-        if self.context.trusted or repo.origin.place is None or not environ.get(REGISTRY_LOGIN[0]):
-            return environ
-        self.progress.warn(
-            f"{repo.value} comes from the commit ({repo.origin}), which is not this project's own: it does "
-            f"not get the password in {REGISTRY_LOGIN[1]}. Give the store with `--repo` if it should."
-        )
-        return {name: value for name, value in environ.items() if name not in REGISTRY_LOGIN}
+    @cached_property
+    def own_stores(self) -> OwnStores:
+        """The store, and final repositories."""
+        root, about = self.repository.root, self.store_settings
+        return OwnStores(self.settings, about, self.context, root, self.workspace, self.progress, self.at_close)
 
     @cached_property
     def stores(self) -> StoreOpener:
-        """Opens stores and images that the user names; directories start from the run's private one."""
-        settings, note = self.settings, self.progress.note
-
-        def of_engine() -> list[str]:
-            from lineal.engine.docker.mirrors import registry_mirrors
-
-            return registry_mirrors(settings.environ)
-
-        return StoreOpener(
-            self.workspace,
-            settings.environ,
-            settings.insecure_registries.value,
-            self._logins_of_job,
-            Mirrors(settings.registry_mirrors.value, of_engine, note),
-            note,
-        )
+        """Opens stores and images that the user names."""
+        return named_stores(self.settings, self.workspace, self.progress.note)
 
     @cached_property
     def trust(self) -> TrustOfRun:
@@ -406,13 +308,11 @@ class Session:
     @cached_property
     def policy(self) -> PolicyOfRun:
         """Whom the run believes, as its caller says, else its commit. Raises `BadConfiguration`."""
-        return self.given_policy or of_commit(self.loaded, self.repository)
+        return self.given_policy or self._policy_of_commit
 
-    def check_policy(self) -> None:
-        """Before anything is built or deployed: a variable is no way around what the commit asks for. Raises
-        `BadConfiguration`."""
-        if self.given_policy is not None:
-            require_narrower(self.given_policy, of_commit(self.loaded, self.repository))
+    @cached_property
+    def _policy_of_commit(self) -> PolicyOfRun:
+        return of_commit(self.loaded, self.repository)
 
     @cached_property
     def given_policy(self) -> PolicyOfRun | None:
@@ -465,10 +365,12 @@ class Session:
 
     @cached_property
     def lookup(self) -> Lookup:
+        from lineal.stages.jury import Jury
         from lineal.stages.lookup import Lookup
 
-        trust, warn = self.trust, self.progress.warn
-        lookup = Lookup(self.store, self.position, self.history, judge=trust.judge, lane=trust.lane, warn=warn)
+        trust = self.trust
+        jury = Jury(self.store, self.position, self.history, trust.judge, self.progress.warn)
+        lookup = Lookup(self.store, jury, lane=trust.lane)
         self._closing.callback(lookup.close)
         return lookup
 
@@ -479,3 +381,21 @@ def require_write(session: Session, refusal: str, remedy: str = "Run it on a bra
         fork = session.context.fork
         why = "a pull request from a fork" if fork else "its commit is not known to be the project's own"
         raise DeployFailed(f"This run may not write ({why}), so {refusal}.", id="LN-3013", remedy=remedy)
+
+
+def _begun(find: Callable[[], Commit]) -> Callable[[], Commit]:
+    """Gives what is found beside what the caller does until then. Where nothing was, it is looked for again, which
+    says why."""
+    found: list[Commit] = []
+
+    def look() -> None:
+        with suppress(Exception):
+            found.append(find())
+
+    def result() -> Commit:
+        thread.join()
+        return found[0] if found else find()
+
+    thread = threading.Thread(target=look, name="checkout", daemon=True)
+    thread.start()
+    return result

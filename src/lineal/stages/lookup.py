@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import enum
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lineal.clock import Time
 from lineal.git.history import Ancestry
 from lineal.oci import Store
-from lineal.oci.types import Manifest
 from lineal.stages.ahead import Ahead, Key
+from lineal.stages.candidate import Candidate
+from lineal.stages.jury import Jury
 from lineal.stages.lane import CLOSED, Lane
-from lineal.stages.visibility import DEV_PREFIX, History, HistoryPosition, Verdict, judge
-from lineal.store.record import Record, read_stage
+from lineal.stages.visibility import DEV_PREFIX
+from lineal.store.record import read_stage
 from lineal.store.tags import parse_stage_tag, stage_tag
-from lineal.text import printable
-from lineal.trust import Verdict as Judgement
-from lineal.trust.judge import EVERYBODY, Judge
+from lineal.trust.judge import Judge
 from lineal.trust.mark import is_marked
 from lineal.value import dataclass
 
@@ -35,33 +33,10 @@ _YOUNG = 30_000
 """A publication younger than this (ms) may still lose to a lower timestamp. It is larger than any clock error plus
 the longest pause of a run."""
 _WORKERS = 16
-MOST = 64
-"""Publications of one checksum that a run reads which does not believe everybody. Of more, it reads so many of the
-oldest and of the newest: whoever may push can add any number."""
 _CHECKSUM = 64
 """Letters with which all tags of a stage begin."""
 _NEW = "not published yet"
 LOST = "its image is gone from the store"
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A published stage with the wanted checksum."""
-
-    record: Record
-    tag: str
-    index: Manifest
-    image: Manifest | None = field(default=None, compare=False)
-    """The image's manifest, where it was read."""
-
-    @property
-    def digest(self) -> str:
-        """The digest of the index, which the tag points at and references name."""
-        return self.index.digest
-
-    def reference(self, repository: str) -> str:
-        """`repository:tag@digest`."""
-        return f"{repository}:{self.tag}@{self.digest}"
 
 
 class Miss(enum.Enum):
@@ -115,30 +90,13 @@ class Lookup:
     """Asks the store for many checksums at once, then history once for all that was found."""
 
     def __init__(
-        self,
-        store: Store,
-        line: HistoryPosition,
-        history: History,
-        pool: Executor | None = None,
-        time: Time | None = None,
-        *,
-        judge: Judge = EVERYBODY,
+        self, store: Store, jury: Jury, pool: Executor | None = None, time: Time | None = None, *,
         lane: Lane = CLOSED,
-        warn: Callable[[str], None] = lambda _text: None,
-    ) -> None:
-        self.store = store
-        self.lane = lane
-        self._judge = judge
-        self._warn = warn
-        self._flooded: set[str] = set()
-        """Checksums that a warning was given of."""
-        self.line = line
-        self.history = history
+    ) -> None:  # fmt: skip
+        self.store, self.jury, self.lane = store, jury, lane
         self.time = time or Time()
         self.broken: set[str] = set()
         """Digests of publications that turned out to lack a blob: they count as gone."""
-        self.beside: dict[str, frozenset[str]] = {}
-        """By checksum, what this commit has of what no checksum holds (`Record.beside`)."""
         self._tags: list[str] | None = None
         self._seen: dict[str, Candidate] = {}
         """Candidates by stage tag, as this run has read them. Stage tags never move."""
@@ -147,7 +105,6 @@ class Lookup:
         self._expected = self._nothing_expected()
         """What anchors say that are asked for already, by tag and checksum."""
         self._young_at = 0.0
-        self._history_lock = threading.Lock()
         if pool is not None:
             self.pool = pool
 
@@ -162,11 +119,6 @@ class Lookup:
         from concurrent.futures import ThreadPoolExecutor
 
         return ThreadPoolExecutor(_WORKERS, thread_name_prefix="lookup")
-
-    @property
-    def strict(self) -> bool:
-        """Whether there are stages that the run does not believe."""
-        return self._judge.strict
 
     def expect(
         self, checksums: Iterable[str], *, read: bool = False, below: Callable[[str], Iterable[str]] = lambda _: ()
@@ -250,13 +202,13 @@ class Lookup:
         others = sorted(tag for tag in tags if parse_stage_tag(tag) is not None and tag != own.tag)
         if own.tag in tags and not others and self.lane.anchor(checksum) not in tags:
             return Publications(False, None, own, (own,), listed=True)
-        read = self.pool.map(lambda tag: self._stage(tag, checksum), self._affordable(checksum, others))
+        read = self.pool.map(lambda tag: self._stage(tag, checksum), self.jury.affordable(checksum, others))
         self._young_at = self.time.monotonic()
         candidates = sorted([own, *_whole(read)], key=lambda candidate: candidate.record.created)
         anchor = self._candidate(self.lane.anchor(checksum), checksum)
         if isinstance(anchor, Candidate):
             candidates = [anchor, *candidates]
-        verdicts = zip(candidates, self.verdicts(candidates), strict=True)
+        verdicts = zip(candidates, self.jury.verdicts(candidates), strict=True)
         visible = [candidate for candidate, verdict in verdicts if verdict.answer is Ancestry.YES]
         return Publications(
             anchored=anchor is not Miss.NEVER,
@@ -265,6 +217,16 @@ class Lookup:
             claims=tuple(candidate for candidate in candidates if self._is_claim(candidate)),
             listed=own.tag in tags,
         )
+
+    def beside_it(self, judge: Judge, lane: Lane) -> Lookup:
+        """A look at the same store from the same commit that believes others."""
+        found = Lookup(self.store, self.jury.under(judge), self.pool, self.time, lane=lane)
+        found.broken = self.broken
+        return found
+
+    def close(self) -> None:
+        if "pool" in vars(self):
+            self.pool.shutdown(wait=False, cancel_futures=True)
 
     def _listing(self) -> list[str]:
         if self._tags is None:
@@ -281,7 +243,7 @@ class Lookup:
             if self._is_missing(answer):
                 missed()
         found = {pair: anchor for pair, anchor in said.items() if isinstance(anchor, Candidate)}
-        verdicts = dict(zip(found, self.verdicts(list(found.values())), strict=True))
+        verdicts = dict(zip(found, self.jury.verdicts(list(found.values())), strict=True))
         findings: dict[str, Resolution] = {}
         hidden: dict[str, str] = {}
         for checksum in checksums:
@@ -296,7 +258,7 @@ class Lookup:
                 findings[checksum] = Resolution(anchor, rule, True, anchor.record.created, young)
             elif unusable:
                 hidden[checksum] = verdicts[unusable[0]].rule if unusable[0] in verdicts else LOST
-            elif self.line.dev:
+            elif self.jury.line.dev:
                 # Builds of a working tree write no anchors, so other runs need not look behind them.
                 hidden[checksum] = _NEW
             else:
@@ -311,14 +273,16 @@ class Lookup:
             parsed = parse_stage_tag(tag)
             if parsed is not None and parsed[0] in listed:
                 listed[parsed[0]].append(tag)
-        wanted = [(tag, checksum) for checksum, every in listed.items() for tag in self._affordable(checksum, every)]
+        wanted = [
+            (tag, checksum) for checksum, every in listed.items() for tag in self.jury.affordable(checksum, every)
+        ]
         candidates = _whole(self.pool.map(lambda pair: self._stage(*pair), wanted))
-        verdicts = self.verdicts(candidates)
+        verdicts = self.jury.verdicts(candidates)
         findings = {}
         for checksum in listed:
             of_it = [pair for pair in zip(candidates, verdicts, strict=True) if pair[0].record.checksum == checksum]
             usable = [pair for pair in of_it if pair[1].answer is Ancestry.YES]
-            newest = self._newest(listed[checksum], [candidate for candidate, _ in of_it])
+            newest = self.jury.newest(listed[checksum], [candidate for candidate, _ in of_it])
             if usable:
                 candidate, verdict = min(usable, key=lambda pair: pair[0].record.created)
                 findings[checksum] = Resolution(candidate, verdict.rule, True, newest, self._is_young(candidate))
@@ -326,91 +290,14 @@ class Lookup:
                 findings[checksum] = Resolution(None, hidden[checksum], hidden[checksum] != _NEW, newest)
         return findings
 
-    # --- what strangers may have published ----------------------------------------------------------------------
-
-    def verdicts(self, candidates: Sequence[Candidate]) -> list[Verdict]:
-        """Whether each may be used: history is asked only for those that are believed."""
-        reasons = [""] * len(candidates)
-        if self.strict:
-            reasons = list(self.pool.map(self._believed, candidates))
-        grounds = [
-            [] if why else [candidate.record, *(self.footing(candidate) or ())]
-            for candidate, why in zip(candidates, reasons, strict=True)
-        ]
-        reasons = [
-            why or next(filter(None, map(self._foreign, records)), "")
-            for why, records in zip(reasons, grounds, strict=True)
-        ]
-        usable = [record for why, records in zip(reasons, grounds, strict=True) for record in records if not why]
-        if not usable:
-            return [Verdict(Ancestry.NO, f"hidden: {why}") for why in reasons]
-        with self._history_lock:
-            visible = iter(judge(usable, self.line, self.history))
-        return [
-            Verdict(Ancestry.NO, f"hidden: {why}") if why else _weakest([next(visible) for _ in records])
-            for why, records in zip(reasons, grounds, strict=True)
-        ]
-
-    def footing(self, candidate: Candidate) -> tuple[Record, ...] | None:
-        """Of a stage that git proves, the records of those that it is proved on; None for others."""
-        return self._judge.judge(candidate.index, candidate.record, self.store).footing
-
-    def vouched(self, candidate: Candidate) -> Record:
-        """The record of a believed candidate, as far as somebody vouches for it."""
-        record = candidate.record
-        return record if self._judge.vouches(candidate.index, record, self.store) else record.without_claims()
-
-    def learn(self, candidate: Candidate, verdict: Judgement) -> None:
-        """Believe of a candidate what the run has found out."""
-        self._judge.learn(candidate.index, verdict)
-
-    def beside_it(self, judge: Judge, lane: Lane) -> Lookup:
-        """A look at the same store from the same commit that believes others."""
-        found = Lookup(
-            self.store, self.line, self.history, self.pool, self.time, judge=judge, lane=lane, warn=self._warn
-        )
-        found.broken, found.beside, found._history_lock = self.broken, self.beside, self._history_lock
-        found._flooded = self._flooded
-        return found
-
-    def _foreign(self, record: Record) -> str:
-        """Why a stage was made with something that this commit does not have, empty when it was not."""
-        others = sorted(record.beside - self.beside.get(record.checksum, frozenset()))
-        names = ", ".join(printable(one.partition("=")[0], 40) for one in others[:3])
-        return f"built with other sources of secrets ({names})" if others else ""
-
-    def _believed(self, candidate: Candidate) -> str:
-        """Why it is not believed, empty when it is."""
-        verdict = self._judge.judge(candidate.index, candidate.record, self.store)
-        return "" if verdict.trusted else verdict.reason
-
     def _is_claim(self, candidate: Candidate) -> bool:
         """Whether runs of this lane may have made it, and may make it their anchor."""
         if candidate.record.branch.startswith(DEV_PREFIX) or (not self.lane.marked and is_marked(candidate.index)):
             return False
-        return not self._believed(candidate)
-
-    def _newest(self, listed: Sequence[str], read: Sequence[Candidate]) -> int:
-        """The highest timestamp that the next one has to be above: a stranger could name the end of time."""
-        if self.strict:
-            return max((one.record.created for one in read if not self._believed(one)), default=0)
-        return max((int(tag.rpartition("-")[2]) for tag in listed), default=0)
-
-    def _affordable(self, checksum: str, tags: list[str]) -> list[str]:
-        """The tags of one checksum that a run reads, of all in the order of their timestamps."""
-        if not self.strict or len(tags) <= MOST:
-            return tags
-        if checksum not in self._flooded:
-            self._flooded.add(checksum)
-            self._warn(
-                f"The store has {len(tags)} publications of the stage {checksum[:12]}, and {MOST} of them are looked "
-                "at: somebody who may push there adds stages that nobody vouches for. Take that right away, delete "
-                f"the tags that begin with {checksum}, and run the job again."
-            )
-        return [*tags[: MOST // 2], *tags[-MOST // 2 :]]
+        return not self.jury.doubt(candidate)
 
     def _is_young(self, candidate: Candidate) -> bool:
-        young = abs(self.store.now() - candidate.record.created) < _YOUNG and not self.line.dev
+        young = abs(self.store.now() - candidate.record.created) < _YOUNG and not self.jury.line.dev
         if young:
             self._young_at = self.time.monotonic()
         return young
@@ -436,25 +323,16 @@ class Lookup:
         if found is None:
             return Miss.GONE
         candidate = Candidate(found[0], stage_tag(checksum, found[0].created), manifest)
-        if self._believed(candidate):
+        if self.jury.doubt(candidate):
             # It is never used, so nobody need ask for its image.
             return candidate
         image = self.store.manifest(found[1]) if read else None
         there = image is not None if read else self.store.digest(found[1]) is not None
         return replace(candidate, image=image) if there else Miss.GONE
 
-    def close(self) -> None:
-        if "pool" in vars(self):
-            self.pool.shutdown(wait=False, cancel_futures=True)
-
 
 def _whole(read: Iterable[Candidate | Miss]) -> list[Candidate]:
     return [candidate for candidate in read if isinstance(candidate, Candidate)]
-
-
-def _weakest(verdicts: Sequence[Verdict]) -> Verdict:
-    """Of a stage and those that it is proved on: the first one that may not be used, else its own."""
-    return next((verdict for verdict in verdicts if verdict.answer is not Ancestry.YES), verdicts[0])
 
 
 def _differ(one: Candidate | None, other: Candidate | None) -> bool:

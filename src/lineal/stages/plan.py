@@ -11,7 +11,8 @@ from types import MappingProxyType
 from lineal.context.awaited import shown
 from lineal.dockerfile.stage import Parts, Platforms, Stage, closure, ends
 from lineal.report.model import Outcome, StageReport
-from lineal.stages.lookup import Candidate, Lookup, Resolution
+from lineal.stages.candidate import Candidate
+from lineal.stages.lookup import Lookup, Resolution
 from lineal.value import dataclass
 
 _FEW = 8

@@ -21,7 +21,8 @@ from lineal.errors import MissingContent, Unreachable
 from lineal.lock import Lock, NoLock
 from lineal.oci import Conflict, Store
 from lineal.oci.types import Blob, Image, Manifest
-from lineal.stages.lookup import GRACE, Candidate, Look, Lookup, Publications
+from lineal.stages.candidate import Candidate
+from lineal.stages.lookup import GRACE, Look, Lookup, Publications
 from lineal.stages.visibility import DEV_PREFIX
 from lineal.store.record import NOTHING, Record, Sign, constants, record_documents, stage_index
 from lineal.store.statement import Making
@@ -191,7 +192,7 @@ class Publisher:
     def _beyond(self, claim: Candidate, tries: int) -> int:
         """The least timestamp behind one that somebody else has. Strangers may have taken many in advance, so a run
         that does not believe everybody steps on faster each time, to digits that nobody foresees."""
-        if not self._lookup.strict:
+        if not self._lookup.jury.strict:
             return claim.record.created + 1
         self._digits = int(claim.digest[-8:], 16) % _SPREAD
         return claim.record.created + 1 + (_SPREAD << min(tries, _STEPS))

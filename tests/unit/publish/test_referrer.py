@@ -11,7 +11,7 @@ import pytest
 from lineal.errors import Unreachable
 from lineal.oci.image import encode
 from lineal.oci.types import OCI_INDEX, Manifest
-from lineal.publish.referrer import Referrer, attach, fallback_tag, referrer, referrers, state, statements
+from lineal.publish.referrer import Referrer, fallback_tag, referrer, referrers, say_once, state, statements
 from lineal.store.layout import Layout
 
 IMAGE = Manifest(encode({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}), OCI_INDEX)
@@ -36,14 +36,14 @@ def nothing() -> list[Referrer]:
 
 @pytest.mark.parametrize("key", [None, "ab12"])
 def test_what_is_said_already_is_not_made_again(store: Layout, key: str | None) -> None:
-    attach(store, IMAGE.digest, key, lambda: [said(key)])
-    attach(store, IMAGE.digest, key, nothing)
+    say_once(store, IMAGE.digest, key, lambda: [said(key)])
+    say_once(store, IMAGE.digest, key, nothing)
     assert list(statements(store, IMAGE.digest)) == [{"predicate": "made so"}]
 
 
 def test_another_key_says_it_too_and_the_list_keeps_both(store: Layout) -> None:
     for key in (None, "ab12", "cd34"):
-        attach(store, IMAGE.digest, key, lambda key=key: [said(key)])  # type: ignore[misc]
+        say_once(store, IMAGE.digest, key, lambda key=key: [said(key)])  # type: ignore[misc]
     listed = store.manifest(fallback_tag(IMAGE.digest))
     assert listed is not None and len(listed.json["manifests"]) == 3
     assert len(list(statements(store, IMAGE.digest))) == 3
@@ -67,7 +67,7 @@ def test_a_list_that_another_run_writes_is_written_again(tmp_path: Path, writes:
     store = Crowded(tmp_path / "store", "layout:store")
     store.put_manifest(IMAGE)
     store.writes = writes
-    attach(store, IMAGE.digest, None, lambda: [said()])
+    say_once(store, IMAGE.digest, None, lambda: [said()])
     assert list(statements(store, IMAGE.digest)) == [{"predicate": "made so"}]
 
 
@@ -76,11 +76,11 @@ def test_a_statement_that_is_lost_each_time_is_no_success(tmp_path: Path) -> Non
     store.put_manifest(IMAGE)
     store.writes = 100
     with pytest.raises(Unreachable, match="was written 5 times"):
-        attach(store, IMAGE.digest, None, lambda: [said()])
+        say_once(store, IMAGE.digest, None, lambda: [said()])
 
 
 def test_an_image_of_which_nothing_is_known_has_no_list(store: Layout) -> None:
-    attach(store, IMAGE.digest, None, list)
+    say_once(store, IMAGE.digest, None, list)
     assert store.manifest(fallback_tag(IMAGE.digest)) is None
 
 

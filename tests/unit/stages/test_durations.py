@@ -9,8 +9,9 @@ import pytest
 
 from lineal.dockerfile.stage import Stage, closure
 from lineal.stages import durations
+from lineal.stages.candidate import Candidate
 from lineal.stages.durations import durations_of, known_durations
-from lineal.stages.lookup import Candidate, Resolution
+from lineal.stages.lookup import Resolution
 from lineal.store.record import Record
 from tests.unit.stages.workbench import MemoryStore, planned, put, record
 

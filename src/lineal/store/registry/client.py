@@ -97,8 +97,8 @@ class Registry(Store):
         """Whether it is spoken to in https."""
         return self._http.scheme == "https"
 
-    def connect(self, count: int = 1) -> None:
-        """Open connections beside what is done next."""
+    def connect(self, count: int) -> None:
+        """Open so many connections beside what is done next."""
         self._http.connect(count)
 
     def fresh_login(self) -> Credential | None:

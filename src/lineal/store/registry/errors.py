@@ -25,11 +25,11 @@ def connection_error(host: str, error: BaseException) -> Unreachable:
         return ConnectionFailed(
             f"The proxy to {host} cannot be used.", id="LN-4008", remedy="Check HTTPS_PROXY and NO_PROXY."
         )
-    if "Invalid" in text or "LocationParse" in text:
+    if "Invalid" in text:
         return Unreachable(
             f"{host} answers with an address that makes no sense.", id="LN-4008", remedy="Check the store's address."
         )
-    if "NameResolution" in text or "gaierror" in text:
+    if "gaierror" in text:
         return ConnectionFailed(
             f"{host} cannot be reached: its name is not known.", id="LN-4008", remedy="Check the address for a typo."
         )
@@ -65,16 +65,10 @@ def _tls(host: str, chain: list[BaseException]) -> Unreachable:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The exception and what it wraps, outermost first; urllib3 wraps as arguments, too."""
-    seen: set[int] = set()
-    waiting = [error]
-    while waiting:
-        link = waiting.pop(0)
-        if not isinstance(link, BaseException) or id(link) in seen:
-            continue
-        seen.add(id(link))
-        yield link
-        waiting += [getattr(link, "reason", None), *link.args, link.__cause__, link.__context__]
+    """The exception and what it was raised for, outermost first."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def refused(host: str, repository: str, answer: Response, doing: str, again: float = 0.0) -> LinealError:

@@ -20,7 +20,7 @@ from lineal.deploy.bundle.vouched import Vouchers, marks_of, vouched, vouchers_o
 from lineal.errors import BadConfiguration, DeployFailed
 from lineal.oci.image import encode
 from lineal.oci.types import OCI_MANIFEST, Blob, Manifest
-from lineal.publish.referrer import Referrer, attach, referrer, referrers, state
+from lineal.publish.referrer import Referrer, referrer, referrers, say_once, state
 from lineal.publish.referrer import bundle as bundle_beside
 from lineal.session.policy import of_file
 from lineal.store.layout import Layout
@@ -147,7 +147,7 @@ def beside(store: Layout, manifest: Manifest, bundle: bytes) -> None:
     blob = Blob.of(bundle)
     document["layers"] = [{"mediaType": BUNDLE, "digest": blob.digest, "size": blob.size}]
     changed = Manifest(encode(document), made.manifest.media_type)
-    attach(store, manifest.digest, None, lambda: [Referrer(changed, (*made.blobs, blob))])
+    say_once(store, manifest.digest, None, lambda: [Referrer(changed, (*made.blobs, blob))])
 
 
 def signed_bundle(manifest: Manifest, key: str = "ci", predicate: str = SIGNATURE) -> dict[str, Any]:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
+from http.client import HTTPException
 
 import pytest
 
 from lineal.errors import BadConfiguration, Unreachable
+from lineal.store.registry.connection import ProxyError
 from lineal.store.registry.errors import connection_error, refused
+from lineal.store.registry.http import InvalidAddress, RequestFailed
 from lineal.store.registry.response import MAX_SAID, Response, codes
 
 
@@ -65,37 +70,29 @@ def test_what_a_registry_says_is_short_and_printable() -> None:
     assert message.isprintable()
 
 
-class Wrapped(Exception):
-    """An exception of a library, which carries its cause as an argument."""
-
-
-def named(name: str, *arguments: str) -> Exception:
-    made: Exception = type(name, (Exception,), {})(*arguments)
-    return made
+def raised_for(error: Exception) -> list[Exception]:
+    """Failures of a request with this one as their cause, or which came up while it was handled."""
+    caused, handling = RequestFailed(), RequestFailed()
+    caused.__cause__, handling.__context__ = error, error
+    return [caused, handling]
 
 
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
         (ConnectionRefusedError(111, "Connection refused"), "cannot be reached: connection refused."),
-        (named("ReadTimeout"), "cannot be reached: it does not answer in time."),
-        (
-            type("ProxyError", (Exception,), {})("http://me:hunter2@proxy"),
-            "The proxy to r.example.com cannot be used.",
-        ),
-        (named("NameResolutionError"), "cannot be reached: its name is not known."),
-        (
-            type("LocationParseError", (Exception,), {})("https://x?sig=hunter2"),
-            "with an address that makes no sense.",
-        ),
-        (Wrapped("https://r.example.com/?sig=hunter2"), "cannot be reached: the connection broke."),
-        (named("SSLError", "[SSL: WRONG_VERSION_NUMBER]"), "r.example.com does not speak https."),
-        (named("SSLError", "CERTIFICATE_VERIFY_FAILED"), "of r.example.com is not trusted."),
-        (named("SSLError", "else"), "No encrypted connection to r.example.com could be made."),
+        (TimeoutError("timed out"), "cannot be reached: it does not answer in time."),
+        (ProxyError("http://me:hunter2@proxy"), "The proxy to r.example.com cannot be used."),
+        (socket.gaierror(-2, "Name or service not known"), "cannot be reached: its name is not known."),
+        (InvalidAddress("https://x?sig=hunter2"), "with an address that makes no sense."),
+        (HTTPException("https://r.example.com/?sig=hunter2"), "cannot be reached: the connection broke."),
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER]"), "r.example.com does not speak https."),
+        (ssl.SSLCertVerificationError(1, "CERTIFICATE_VERIFY_FAILED"), "of r.example.com is not trusted."),
+        (ssl.SSLError(1, "else"), "No encrypted connection to r.example.com could be made."),
     ],
 )
 def test_a_connection_that_fails_is_told_without_its_address(error: Exception, sentence: str) -> None:
-    for given in (error, Wrapped(error)):
+    for given in (error, *raised_for(error)):
         found = connection_error("r.example.com", given)
         assert found.message.endswith(sentence)
         assert "hunter2" not in str(found)

@@ -255,7 +255,7 @@ def test_https_goes_through_a_proxy_that_knows_us(
     with proxy(registry, context if scheme == "https://" else None, b"200 Go") as (address, heads):
         way = {"HTTPS_PROXY": f"{scheme}me:se%20cret@{address}", "SSL_CERT_FILE": str(authority)}
         store = Registry("registry.example", "team/app", environ=environ(tmp_path, **way))
-        store.connect()
+        store.connect(1)
         assert store.tags() == store.tags() == ["registry.example"]
     head = b"CONNECT registry.example:443 HTTP/1.1\r\nHost: registry.example:443\r\n"
     assert heads[0] == head + b"Proxy-Authorization: Basic bWU6c2UgY3JldA==\r\n\r\n"

@@ -60,7 +60,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_connection_that_is_opened_early_is_that_of_the_first_request(fake: Start, open_registry: Open) -> None:
     server = fake(always(*GOOD))
     store = open_registry(server.host)
-    store.connect()
+    store.connect(1)
     end = time.monotonic() + 300
     while not server.connections and time.monotonic() < end:
         time.sleep(0.01)
@@ -85,7 +85,7 @@ def test_each_of_several_requests_has_a_connection_that_is_opened_early(fake: St
 
 def test_a_connection_that_cannot_be_opened_early_is_for_the_first_request_to_say(open_registry: Open) -> None:
     store = open_registry(f"127.0.0.1:{servers.free_port()}")
-    store.connect()
+    store.connect(1)
     with pytest.raises(Unreachable, match="connection refused"):
         store.manifest("one")
 
@@ -369,7 +369,7 @@ def test_https_with_an_authority_of_ones_own(
     assert open_registry(loopback, environ=trusting).tags() == []
     early = open_registry(host, environ=trusting)
     idle = early._http.session.idle
-    early.connect()
+    early.connect(1)
     assert early.tags() == early.tags() == []
     assert [len(kept) for kept in idle.values()] == [1]
 

@@ -9,8 +9,9 @@ import pytest
 from lineal.clock import Time
 from lineal.lock import NoLock
 from lineal.oci.types import Manifest
+from lineal.stages.jury import MOST, Jury
 from lineal.stages.lane import CLOSED, OPEN, Lane
-from lineal.stages.lookup import MOST, Lookup, Resolution
+from lineal.stages.lookup import Lookup, Resolution
 from lineal.stages.publish import Publisher
 from lineal.store.record import Record, image_digest
 from lineal.store.tags import LAST, anchor_tag, open_anchor_tag, stage_tag
@@ -36,7 +37,8 @@ class Run:
         self.keyed, self.store = keyed, store
         judge = Judge([MARKS], REPOSITORY) if keyed else EVERYBODY
         time = Time(sleep=lambda _: None)
-        self.lookup = Lookup(store, HERE, Says(), time=time, judge=judge, lane=lane, warn=self.said.append)
+        jury = Jury(store, HERE, Says(), judge, self.said.append)
+        self.lookup = Lookup(store, jury, time=time, lane=lane)
 
     def mark(self, index: Manifest) -> Manifest:
         return MARKS.marked(index, REPOSITORY) if self.keyed else index

@@ -12,7 +12,7 @@ from lineal.build.order import Order
 from lineal.lock import Lock, NoLock
 from lineal.oci.types import Manifest
 from lineal.stages.candidate import Candidate
-from lineal.stages.jury import Jury
+from lineal.stages.eligibility import Eligibility
 from lineal.stages.lane import CLOSED, Lane
 from lineal.stages.lookup import GRACE, Lookup, Resolution
 from lineal.stages.publish import Built, Publication, Publisher
@@ -137,7 +137,7 @@ class Run:
             self.begun = actor.world.time
             store = Client(shelf, actor)
             here, past = line(self.commit), Past(self.commit)
-            lookup = Lookup(store, Jury(store, here, past, self.judge), Inline(), actor.time, lane=self.lane)
+            lookup = Lookup(store, Eligibility(store, here, past, self.judge), Inline(), actor.time, lane=self.lane)
             sign = SIGN if self.keyed and self.signs else None
             publisher = Publisher(store, lock(actor), lookup, digits, self.mark, sign)
             findings = lookup.find([stage.checksum for stage in stages])

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 
 from lineal.git.history import Ancestry
 from lineal.stages import visibility
-from lineal.stages.jury import Jury
+from lineal.stages.eligibility import Eligibility
 from lineal.stages.lane import CLOSED
 from lineal.stages.lookup import Lookup
 from lineal.stages.visibility import Verdict
@@ -58,7 +58,7 @@ def test_no_schedule_lets_a_stranger_in(mood: Mood, world: dict[str, bool]) -> N
 
 
 def believing_everybody(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Jury, "doubt", lambda self, candidate: "")
+    patch.setattr(Eligibility, "doubt", lambda self, candidate: "")
 
 
 def believing_any_mark(patch: pytest.MonkeyPatch) -> None:
@@ -113,7 +113,7 @@ def waiting_for_strangers(patch: pytest.MonkeyPatch) -> None:
 
 def above_the_end_of_time(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
-        Jury, "newest", lambda self, tags, read: max((int(tag.rpartition("-")[2]) for tag in tags), default=0)
+        Eligibility, "newest", lambda self, tags, read: max((int(tag.rpartition("-")[2]) for tag in tags), default=0)
     )
 
 

@@ -18,7 +18,7 @@ from lineal.config.secrets import SecretValues
 from lineal.dockerfile.scope import PROXY_ARGS
 from lineal.engine import CacheMount
 from lineal.errors import BadConfiguration
-from lineal.stages.jury import Jury
+from lineal.stages.eligibility import Eligibility
 from lineal.stages.lookup import Lookup
 from tests import servers
 from tests.strangers.commits import opened, write
@@ -211,7 +211,7 @@ def test_what_was_built_with_a_source_that_is_taken_back_is_not_inherited(factor
 
 def test_a_squash_of_a_later_stage_does_not_bring_it_in_either(factory: Factory) -> None:
     built(factory, FILE)
-    lookup = Lookup(factory.store, Jury(factory.store, HERE, Says()))
+    lookup = Lookup(factory.store, Eligibility(factory.store, HERE, Says()))
     last = planned(SECRET_RUN, {"f": "1"})
     assert lookup.find([last.checksum])[last.checksum].reason == "hidden: built with other sources of secrets (npm)"
     lookup.close()

@@ -15,7 +15,7 @@ from lineal.oci import Store
 from lineal.oci.image import encode
 from lineal.oci.types import Manifest
 from lineal.publish.referrer import statements
-from lineal.stages.jury import MOST
+from lineal.stages.eligibility import MOST
 from lineal.store.open import StoreOpener
 from lineal.store.record import CONTENT, PREFIX
 from lineal.store.statement import UNKNOWN

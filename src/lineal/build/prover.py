@@ -72,8 +72,8 @@ class Prover:
         for checksum, resolution in own.find(checksums).items():
             candidate = resolution.candidate
             if candidate is not None:
-                verdict = Verdict(True, REASON, own.jury.footing(candidate))
-                self.lookup.jury.learn(candidate, verdict)
+                verdict = Verdict(True, REASON, own.eligibility.footing(candidate))
+                self.lookup.eligibility.learn(candidate, verdict)
                 self.memory.keep(candidate.digest, verdict)
                 found[checksum] = replace(resolution, reason=f"{resolution.reason}, {REASON}", young=False)
         return found
@@ -133,6 +133,6 @@ class _Proof:
         """Of the stages below, those that somebody vouches for; of the others what they stand on."""
         found: dict[Record, None] = {}
         for one in self.below.values():
-            footing = self.prover.lookup.jury.footing(one)
+            footing = self.prover.lookup.eligibility.footing(one)
             found |= dict.fromkeys((one.record,) if footing is None else footing)
         return tuple(found)

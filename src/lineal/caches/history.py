@@ -39,7 +39,7 @@ def newest(lookup: Lookup, key: str) -> Found | Missing:
     hidden = broken = ""
     for start in range(0, len(tags), _BATCH):
         candidates = _read(lookup, key, tags[start : start + _BATCH])
-        judged = list(zip(candidates, lookup.jury.verdicts(candidates), strict=True))
+        judged = list(zip(candidates, lookup.eligibility.verdicts(candidates), strict=True))
         usable = [pair for pair in judged if pair[1].answer is Ancestry.YES]
         for candidate, verdict in sorted(usable, key=lambda pair: _order(lookup, pair), reverse=True):
             try:
@@ -57,7 +57,7 @@ def _read(lookup: Lookup, key: str, tags: list[str]) -> list[Candidate]:
         if index is None or record is None:
             return None
         found = Candidate(record, tag, index)
-        lookup.jury.doubt(found)  # its signature is read beside those of the others
+        lookup.eligibility.doubt(found)  # its signature is read beside those of the others
         return found
 
     return [found for found in lookup.pool.map(read, tags) if found is not None]
@@ -65,4 +65,4 @@ def _read(lookup: Lookup, key: str, tags: list[str]) -> list[Candidate]:
 
 def _order(lookup: Lookup, pair: tuple[Candidate, Verdict]) -> tuple[bool, int]:
     record = pair[0].record
-    return bool(lookup.jury.line.branch) and record.branch == lookup.jury.line.branch, record.created
+    return bool(lookup.eligibility.line.branch) and record.branch == lookup.eligibility.line.branch, record.created

@@ -196,7 +196,7 @@ class Finishing:
 
         wanted, page = self._wanted[name].annotations, self._session.web_address
         labels = [labels_of(stage) for stage, _, _ in parts.values()]
-        vouched = self._session.lookup.jury.vouched
+        vouched = self._session.lookup.eligibility.vouched
         made = {
             platform: Part(
                 finished_image(image, vouched(candidate), name, page, {**labels_of(stage), **wanted}),

@@ -85,7 +85,7 @@ def plan_reached(
     images = session.loaded.project.images
     sboms = graphs.sboms if Finishing(session).publishes else {}
     last = [*ends(graphs.images), *ends(sboms)]
-    session.lookup.jury.beside = beside(last, {name: entries(one.secrets) for name, one in images.items()})
+    session.lookup.eligibility.beside = beside(last, {name: entries(one.secrets) for name, one in images.items()})
     reasons: dict[str, str] = {}
 
     def explain() -> None:

@@ -365,12 +365,12 @@ class Session:
 
     @cached_property
     def lookup(self) -> Lookup:
-        from lineal.stages.jury import Jury
+        from lineal.stages.eligibility import Eligibility
         from lineal.stages.lookup import Lookup
 
         trust = self.trust
-        jury = Jury(self.store, self.position, self.history, trust.judge, self.progress.warn)
-        lookup = Lookup(self.store, jury, lane=trust.lane)
+        eligibility = Eligibility(self.store, self.position, self.history, trust.judge, self.progress.warn)
+        lookup = Lookup(self.store, eligibility, lane=trust.lane)
         self._closing.callback(lookup.close)
         return lookup
 

@@ -13,7 +13,7 @@ from lineal.git.history import Ancestry
 from lineal.oci import Store
 from lineal.stages.ahead import Ahead, Key
 from lineal.stages.candidate import Candidate
-from lineal.stages.jury import Jury
+from lineal.stages.eligibility import Eligibility
 from lineal.stages.lane import CLOSED, Lane
 from lineal.stages.visibility import DEV_PREFIX
 from lineal.store.record import read_stage
@@ -90,10 +90,10 @@ class Lookup:
     """Asks the store for many checksums at once, then history once for all that was found."""
 
     def __init__(
-        self, store: Store, jury: Jury, pool: Executor | None = None, time: Time | None = None, *,
+        self, store: Store, eligibility: Eligibility, pool: Executor | None = None, time: Time | None = None, *,
         lane: Lane = CLOSED,
     ) -> None:  # fmt: skip
-        self.store, self.jury, self.lane = store, jury, lane
+        self.store, self.eligibility, self.lane = store, eligibility, lane
         self.time = time or Time()
         self.broken: set[str] = set()
         """Digests of publications that turned out to lack a blob: they count as gone."""
@@ -202,13 +202,13 @@ class Lookup:
         others = sorted(tag for tag in tags if parse_stage_tag(tag) is not None and tag != own.tag)
         if own.tag in tags and not others and self.lane.anchor(checksum) not in tags:
             return Publications(False, None, own, (own,), listed=True)
-        read = self.pool.map(lambda tag: self._stage(tag, checksum), self.jury.affordable(checksum, others))
+        read = self.pool.map(lambda tag: self._stage(tag, checksum), self.eligibility.affordable(checksum, others))
         self._young_at = self.time.monotonic()
         candidates = sorted([own, *_whole(read)], key=lambda candidate: candidate.record.created)
         anchor = self._candidate(self.lane.anchor(checksum), checksum)
         if isinstance(anchor, Candidate):
             candidates = [anchor, *candidates]
-        verdicts = zip(candidates, self.jury.verdicts(candidates), strict=True)
+        verdicts = zip(candidates, self.eligibility.verdicts(candidates), strict=True)
         visible = [candidate for candidate, verdict in verdicts if verdict.answer is Ancestry.YES]
         return Publications(
             anchored=anchor is not Miss.NEVER,
@@ -220,7 +220,7 @@ class Lookup:
 
     def beside_it(self, judge: Judge, lane: Lane) -> Lookup:
         """A look at the same store from the same commit that believes others."""
-        found = Lookup(self.store, self.jury.under(judge), self.pool, self.time, lane=lane)
+        found = Lookup(self.store, self.eligibility.under(judge), self.pool, self.time, lane=lane)
         found.broken = self.broken
         return found
 
@@ -243,7 +243,7 @@ class Lookup:
             if self._is_missing(answer):
                 missed()
         found = {pair: anchor for pair, anchor in said.items() if isinstance(anchor, Candidate)}
-        verdicts = dict(zip(found, self.jury.verdicts(list(found.values())), strict=True))
+        verdicts = dict(zip(found, self.eligibility.verdicts(list(found.values())), strict=True))
         findings: dict[str, Resolution] = {}
         hidden: dict[str, str] = {}
         for checksum in checksums:
@@ -258,7 +258,7 @@ class Lookup:
                 findings[checksum] = Resolution(anchor, rule, True, anchor.record.created, young)
             elif unusable:
                 hidden[checksum] = verdicts[unusable[0]].rule if unusable[0] in verdicts else LOST
-            elif self.jury.line.dev:
+            elif self.eligibility.line.dev:
                 # Builds of a working tree write no anchors, so other runs need not look behind them.
                 hidden[checksum] = _NEW
             else:
@@ -274,15 +274,17 @@ class Lookup:
             if parsed is not None and parsed[0] in listed:
                 listed[parsed[0]].append(tag)
         wanted = [
-            (tag, checksum) for checksum, every in listed.items() for tag in self.jury.affordable(checksum, every)
+            (tag, checksum)
+            for checksum, every in listed.items()
+            for tag in self.eligibility.affordable(checksum, every)
         ]
         candidates = _whole(self.pool.map(lambda pair: self._stage(*pair), wanted))
-        verdicts = self.jury.verdicts(candidates)
+        verdicts = self.eligibility.verdicts(candidates)
         findings = {}
         for checksum in listed:
             of_it = [pair for pair in zip(candidates, verdicts, strict=True) if pair[0].record.checksum == checksum]
             usable = [pair for pair in of_it if pair[1].answer is Ancestry.YES]
-            newest = self.jury.newest(listed[checksum], [candidate for candidate, _ in of_it])
+            newest = self.eligibility.newest(listed[checksum], [candidate for candidate, _ in of_it])
             if usable:
                 candidate, verdict = min(usable, key=lambda pair: pair[0].record.created)
                 findings[checksum] = Resolution(candidate, verdict.rule, True, newest, self._is_young(candidate))
@@ -294,10 +296,10 @@ class Lookup:
         """Whether runs of this lane may have made it, and may make it their anchor."""
         if candidate.record.branch.startswith(DEV_PREFIX) or (not self.lane.marked and is_marked(candidate.index)):
             return False
-        return not self.jury.doubt(candidate)
+        return not self.eligibility.doubt(candidate)
 
     def _is_young(self, candidate: Candidate) -> bool:
-        young = abs(self.store.now() - candidate.record.created) < _YOUNG and not self.jury.line.dev
+        young = abs(self.store.now() - candidate.record.created) < _YOUNG and not self.eligibility.line.dev
         if young:
             self._young_at = self.time.monotonic()
         return young
@@ -323,7 +325,7 @@ class Lookup:
         if found is None:
             return Miss.GONE
         candidate = Candidate(found[0], stage_tag(checksum, found[0].created), manifest)
-        if self.jury.doubt(candidate):
+        if self.eligibility.doubt(candidate):
             # It is never used, so nobody need ask for its image.
             return candidate
         image = self.store.manifest(found[1]) if read else None

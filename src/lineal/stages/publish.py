@@ -192,7 +192,7 @@ class Publisher:
     def _beyond(self, claim: Candidate, tries: int) -> int:
         """The least timestamp behind one that somebody else has. Strangers may have taken many in advance, so a run
         that does not believe everybody steps on faster each time, to digits that nobody foresees."""
-        if not self._lookup.jury.strict:
+        if not self._lookup.eligibility.strict:
             return claim.record.created + 1
         self._digits = int(claim.digest[-8:], 16) % _SPREAD
         return claim.record.created + 1 + (_SPREAD << min(tries, _STEPS))

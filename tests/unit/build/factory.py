@@ -26,7 +26,7 @@ from lineal.oci.types import Blob, Image, Layer, sha256
 from lineal.progress import Notes, Progress
 from lineal.report.model import StageReport
 from lineal.stages.beside import beside as beside_of
-from lineal.stages.jury import Jury
+from lineal.stages.eligibility import Eligibility
 from lineal.stages.lookup import Lookup
 from lineal.stages.plan import resolve
 from lineal.stages.publish import Publisher
@@ -170,9 +170,11 @@ class Factory:
         """`beside`: what the commit names for its images of what no checksum holds."""
         self.told, self.reports = Told(), {}
         lookup = Lookup(
-            self.store, Jury(self.store, line, history or Says()), time=Time(sleep=lambda _: self.before_settling())
+            self.store,
+            Eligibility(self.store, line, history or Says()),
+            time=Time(sleep=lambda _: self.before_settling()),
         )
-        lookup.jury.beside = beside_of(ends(parts(images)), beside or {})
+        lookup.eligibility.beside = beside_of(ends(parts(images)), beside or {})
         outgoing = OutgoingStore(self.store, self.folder / "work")
         try:
             plan = resolve(parts(images), lookup)

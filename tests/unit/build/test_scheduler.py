@@ -14,7 +14,7 @@ from lineal.engine import Command, CommandFailed
 from lineal.errors import BuildFailed, Interrupted, LinealError, Location, Unreachable
 from lineal.oci.image import read_image
 from lineal.oci.types import Blob, Manifest
-from lineal.stages.jury import Jury
+from lineal.stages.eligibility import Eligibility
 from lineal.stages.lookup import Lookup
 from lineal.stages.plan import expect, resolve, title
 from lineal.stages.visibility import HistoryPosition
@@ -78,7 +78,7 @@ def test_the_manifest_of_what_is_built_on_is_asked_for_once(
 
 
 def lookup(store: MemoryStore, history: Says | None = None) -> Lookup:
-    return Lookup(store, Jury(store, HERE, history or Says()))
+    return Lookup(store, Eligibility(store, HERE, history or Says()))
 
 
 def test_when_the_last_stage_is_there_nothing_else_is_asked() -> None:
@@ -373,7 +373,7 @@ def test_an_engine_is_not_needed_where_nothing_runs(factory: Factory) -> None:
 
 
 def layers(factory: Factory, stage: Stage) -> list[str]:
-    finder = Lookup(factory.store, Jury(factory.store, HERE, Says()))
+    finder = Lookup(factory.store, Eligibility(factory.store, HERE, Says()))
     candidate = finder.find([stage.checksum])[stage.checksum].candidate
     finder.close()
     assert candidate is not None

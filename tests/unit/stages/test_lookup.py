@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lineal.oci.types import OCI_INDEX, OCI_MANIFEST, Manifest
-from lineal.stages.jury import Jury
+from lineal.stages.eligibility import Eligibility
 from lineal.stages.lane import OPEN
 from lineal.stages.lookup import Lookup, Resolution
 from lineal.stages.visibility import HistoryPosition
@@ -31,7 +31,7 @@ def finder(store: MemoryStore) -> Iterator[Callable[..., Lookup]]:
     made = []
 
     def make(history: Says | None = None, line: HistoryPosition = HERE) -> Lookup:
-        made.append(Lookup(store, Jury(store, line, history or Says())))
+        made.append(Lookup(store, Eligibility(store, line, history or Says())))
         return made[-1]
 
     yield make
@@ -77,7 +77,7 @@ def test_what_a_miss_is_made_of_is_asked_for_before_anybody_hears_of_the_miss(
 def test_where_another_lane_may_have_it_no_miss_is_told_too_early(store: MemoryStore) -> None:
     put(store, record(created=T), anchor=True)
     store.asked.clear()
-    lookup, told = Lookup(store, Jury(store, HERE, Says()), lane=OPEN), threading.Event()
+    lookup, told = Lookup(store, Eligibility(store, HERE, Says()), lane=OPEN), threading.Event()
     lookup.expect([SUM], below={SUM: ["5b" * 32]}.__getitem__)
     assert lookup.find([SUM], told.set)[SUM].candidate is not None
     assert not told.is_set() and not [what for what in store.asked if "5b" * 32 in what]

@@ -21,7 +21,7 @@ from lineal.oci.image import read_image
 from lineal.oci.types import OCI_INDEX, Blob, Image, Manifest, sha256
 from lineal.progress import Notes
 from lineal.stages.candidate import Candidate
-from lineal.stages.jury import Jury
+from lineal.stages.eligibility import Eligibility
 from lineal.stages.lookup import Lookup
 from lineal.stages.publish import LOOK, Publication, Publisher
 from lineal.stages.visibility import HistoryPosition
@@ -43,7 +43,7 @@ def publish(
     """By a run whose timestamps end with 000, and whose time flies."""
     passed = [0.0]
     time = Time(lambda: 0.0, lambda: passed[0], lambda seconds: passed.append(passed.pop() + seconds))
-    lookup = Lookup(store, Jury(store, line, history or Says()), time=time)
+    lookup = Lookup(store, Eligibility(store, line, history or Says()), time=time)
     try:
         mine = record(*line.recorded, tree=line.tree, branch=line.branch, created=0)
         return Publisher(store, lock or NoLock(), lookup, 0).publish(built(text), mine)
@@ -92,7 +92,7 @@ def test_what_every_record_needs_is_put_once_and_again_when_it_is_lost() -> None
 
     store = Checking()
     store.puts = []
-    lookup = Lookup(store, Jury(store, HERE, Says()))
+    lookup = Lookup(store, Eligibility(store, HERE, Says()))
     publisher = Publisher(store, NoLock(), lookup, 0)
     other, third = "5b" * 32, "5c" * 32
     publisher.publish(built("one"), record(created=0))
@@ -153,7 +153,7 @@ def test_what_was_seen_before_a_slow_image_is_looked_at_again() -> None:
 
     passed, store = [0.0], Slow()
     time = Time(lambda: 0.0, lambda: passed[0], lambda seconds: None)
-    lookup = Lookup(store, Jury(store, HERE, Says()), time=time)
+    lookup = Lookup(store, Eligibility(store, HERE, Says()), time=time)
     assert Publisher(store, NoLock(), lookup, 0).publish(built("ours"), record(created=0)).outcome == "published"
     assert store.asked.count(f"manifest {SUM}") == 2
     lookup.close()
@@ -169,7 +169,7 @@ def test_a_record_that_was_foreseen_is_put_once_and_before_its_turn() -> None:
 
     store = Counting()
     store.puts = []
-    lookup = Lookup(store, Jury(store, HERE, Says()))
+    lookup = Lookup(store, Eligibility(store, HERE, Says()))
     publisher = Publisher(store, NoLock(), lookup, 0)
     child = built("child"), record(checksum="5b" * 32, created=0)
     tags: list[dict[str, str]] = []
@@ -357,7 +357,7 @@ class Repository:
         self.store = MemoryStore()
         self.seconds = 0.0
         time = Time(lambda: 0.0, lambda: self.seconds, lambda seconds: None)
-        self.lookup = Lookup(self.store, Jury(self.store, HERE, Says()), time=time)
+        self.lookup = Lookup(self.store, Eligibility(self.store, HERE, Says()), time=time)
         self.publisher = Publisher(self.store, NoLock(), self.lookup, 0)
 
     def publish(self, checksum: str) -> tuple[Publication, list[str]]:

@@ -9,7 +9,7 @@ import pytest
 from lineal.clock import Time
 from lineal.lock import NoLock
 from lineal.oci.types import Manifest
-from lineal.stages.jury import MOST, Jury
+from lineal.stages.eligibility import MOST, Eligibility
 from lineal.stages.lane import CLOSED, OPEN, Lane
 from lineal.stages.lookup import Lookup, Resolution
 from lineal.stages.publish import Publisher
@@ -37,8 +37,8 @@ class Run:
         self.keyed, self.store = keyed, store
         judge = Judge([MARKS], REPOSITORY) if keyed else EVERYBODY
         time = Time(sleep=lambda _: None)
-        jury = Jury(store, HERE, Says(), judge, self.said.append)
-        self.lookup = Lookup(store, jury, time=time, lane=lane)
+        eligibility = Eligibility(store, HERE, Says(), judge, self.said.append)
+        self.lookup = Lookup(store, eligibility, time=time, lane=lane)
 
     def mark(self, index: Manifest) -> Manifest:
         return MARKS.marked(index, REPOSITORY) if self.keyed else index

@@ -1,4 +1,4 @@
-"""The jury of a run: which published stages it may use, of all that strangers may have published (DESIGN §5).
+"""Which published stages a run may use, of all that strangers may have published (DESIGN §5).
 
 Who vouches for a stage, what of the commit no checksum holds, and history: each can refuse it. And whoever may push
 adds as many stages as they like, with any timestamp: of those a run reads some only, and believes no time."""
@@ -26,7 +26,7 @@ oldest and of the newest: whoever may push can add any number."""
 
 
 @dataclass
-class Jury:
+class Eligibility:
     """Of one run, for its commit. Several threads may ask at once."""
 
     store: Store
@@ -41,7 +41,7 @@ class Jury:
     _asking: threading.Lock = field(default_factory=threading.Lock)
     """Held by who asks history."""
 
-    def under(self, judge: Judge) -> Jury:
+    def under(self, judge: Judge) -> Eligibility:
         """The same for those whom another judge believes."""
         return replace(self, judge=judge)
 

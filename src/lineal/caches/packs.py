@@ -9,12 +9,12 @@ from concurrent.futures import Executor, Future
 from threading import Lock
 from typing import TypeVar
 
-from lineal.caches import zstd
 from lineal.caches.snapshot import Broken, Chunk, Pack
 from lineal.errors import Interrupted, LinealError
 from lineal.oci import Store
 from lineal.oci.image import read_blob
 from lineal.oci.types import Blob, sha256
+from lineal.tar import zstd
 
 _T = TypeVar("_T")
 FULL = 6 << 20
@@ -23,6 +23,7 @@ _AHEAD, _AT_HAND, _OPEN = 4, 5, 4
 """Packs that are fetched at a time, that are kept, and that are read at a time, for files whose chunks are in
 several."""
 _PIECE = 256 << 10
+UNPACKED = "a pack of it cannot be unpacked"
 _SENT = 2
 """Packs that are compressed or sent at a time."""
 
@@ -157,20 +158,26 @@ class PackReader:
         with self._guard:
             self._fetched.clear()
 
-    def frame(self, number: int) -> zstd.Frame:
+    def packed(self, number: int) -> bytes:
         """Raises `Broken`, also for a store that does not answer, and `Interrupted`."""
         with self._guard:
             wanted = self._asked(number)
             for ahead in range(number + 1, min(number + _AHEAD, len(self._packs))):
                 self._asked(ahead)
         try:
-            return zstd.Frame(result_of(wanted, self.deadline), self._packs[number].unpacked)
+            return result_of(wanted, self.deadline)
         except Interrupted:
             raise
         except LinealError as error:
             raise Broken(f"a part of it cannot be read: {error.message.rstrip('.')}") from error
+
+    def frame(self, number: int) -> zstd.Frame:
+        """Raises as `packed`."""
+        packed = self.packed(number)
+        try:
+            return zstd.Frame(packed, self._packs[number].unpacked)
         except ValueError as error:
-            raise Broken("a pack of it cannot be unpacked") from error
+            raise Broken(UNPACKED) from error
 
     def _asked(self, number: int) -> Future[bytes]:
         """One that is at hand, or is fetched from now on; the one that nobody asked for the longest time leaves."""
@@ -203,7 +210,7 @@ class ChunkReader:
             try:
                 self._last = chunk, self._frame(chunk.pack).read(chunk.offset, chunk.size)
             except ValueError as error:
-                raise Broken("a pack of it cannot be unpacked") from error
+                raise Broken(UNPACKED) from error
         return self._last[1]
 
     def _frame(self, pack: int) -> zstd.Frame:

@@ -13,7 +13,7 @@ from typing import BinaryIO, Final
 
 from lineal.caches.history import Found, newest
 from lineal.caches.key import CacheKey
-from lineal.caches.packs import UNPACKED, Deadline, Late, PackReader, PackWriter, result_of
+from lineal.caches.packs import UNPACKED, Deadline, Late, PackReader, PackWriter, Places, result_of
 from lineal.caches.publication import publish, read_snapshot
 from lineal.caches.reader import frames_of, tar_of
 from lineal.caches.rules import CacheRules
@@ -38,6 +38,7 @@ class Cache:
     rules: CacheRules
     settings: CacheSettings
     pool: Executor
+    places: Places = field(default_factory=Places)
     lost: bool = False
     """Whether its snapshot cannot be used, or did not come in time."""
     report: CacheReport = field(init=False)
@@ -200,7 +201,7 @@ class Cache:
     def _new_writer(self) -> SnapshotWriter:
         assert self.settings.publishing is not None
         known, source = self._restored or (NOTHING, None)
-        packs = PackWriter(self.settings.publishing.store, self.pool, self._budget())
+        packs = PackWriter(self.settings.publishing.store, self.pool, self._budget(), self.places)
         return SnapshotWriter(known, source, packs, self.rules.max_size)
 
     def publish(self) -> None:

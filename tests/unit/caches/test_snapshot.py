@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from lineal.caches import packs as packs_module
 from lineal.caches import snapshot as module
-from lineal.caches.packs import ChunkReader, Deadline, Late, PackReader, PackWriter
+from lineal.caches.packs import ChunkReader, Deadline, Late, PackReader, PackWriter, Places
 from lineal.caches.reader import tar_of
 from lineal.caches.snapshot import NOTHING, Broken, Snapshot, sha256
 from lineal.caches.writer import SnapshotWriter
@@ -367,6 +367,30 @@ def test_what_was_added_stays_while_memory_is_let_go(bench: Bench) -> None:
     (pack,) = packs.packs()
     assert places == [(0, 0), (0, 3)]
     assert zstd.Frame(read_blob(bench.store, pack.digest, 1000), 6).read(0, 6) == b"onetwo"
+
+
+def test_all_caches_of_a_run_have_the_memory_of_three_packs(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    begin = packs_module._Place.__init__
+
+    def counted(place: Any, most: int) -> None:
+        made.append(most)
+        begin(place, most)
+
+    monkeypatch.setattr(packs_module._Place, "__init__", counted)
+    monkeypatch.setattr(packs_module, "FULL", 2000)
+    places = Places()
+
+    def written(seed: int) -> bool:
+        writer = PackWriter(bench.store, bench.pool, Deadline(60), places)
+        chunks = [random.Random(f"{seed} {number}").randbytes(900) for number in range(40)]
+        stands = [writer.add(chunk) for chunk in chunks]
+        packs = [zstd.decompress(read_blob(bench.store, pack.digest, 4000), 2000) for pack in writer.packs()]
+        return [packs[number][start : start + 900] for number, start in stands] == chunks
+
+    with ThreadPoolExecutor(6) as together:
+        assert all(together.map(written, range(6)))
+    assert made == [2000] * 3
 
 
 def test_commands_that_begin_together_restore_from_the_same_packs(

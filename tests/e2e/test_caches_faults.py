@@ -20,7 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
+from lineal.caches.snapshot import INDEX, Snapshot, descriptor
+from lineal.oci.types import Blob
+from lineal.store.record import Part, part
 from tests import forks, servers
 from tests.differential.buildkit import buildkitd, fast, missing
 from tests.e2e.ordinary_user import UID, OrdinaryUser, unable
@@ -135,6 +139,29 @@ def test_a_snapshot_of_a_later_version_is_a_cold_start_and_one_line(runner: Runn
     (told,) = caches(ran)
     assert (told["outcome"], told["kept"]) == ("empty", "published")
     assert lines_with(ran.stderr, "its snapshot cannot be used, another version of Lineal made it") == 1
+    runner.commit("3")
+    assert runner.seen(runner.build()) == "2"
+
+
+def test_a_pack_that_is_no_frame_is_a_cold_start_and_one_line(runner: Runners, tmp_path: Path) -> None:
+    """Its bytes are those that the index names: the engine finds it out."""
+    runner.project.store = f"layout:{tmp_path / 'store'}"
+    runner.commit("1")
+    (first,) = caches(runner.build())
+    no_frame = Blob.of(b"no frame")
+
+    def harmed(manifest: dict[str, Any]) -> None:
+        snapshot = Snapshot.decode(Part.of(manifest["layers"][0]).data or b"")
+        pack = structs.replace(snapshot.packs[0], digest=no_frame.digest, size=no_frame.size)
+        index = Blob.of(structs.replace(snapshot, packs=(pack,)).encode())
+        manifest["layers"] = [part(INDEX, index, {}, {}), descriptor(pack).to_json()]
+
+    (folder_of(runner) / "blobs/sha256" / no_frame.digest.removeprefix("sha256:")).write_bytes(b"no frame")
+    rewrite(folder_of(runner), first["published"], harmed)
+    runner.commit("2")
+    ran = runner.build()
+    assert runner.seen(ran) == ""
+    assert lines_with(ran.stderr, "its snapshot cannot be used, a pack of it cannot be unpacked") == 1
     runner.commit("3")
     assert runner.seen(runner.build()) == "2"
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import BinaryIO, Final
 
 from lineal.caches.history import Found, newest
 from lineal.caches.key import CacheKey
-from lineal.caches.packs import Deadline, Late, PackReader, PackWriter, result_of
+from lineal.caches.packs import UNPACKED, Deadline, Late, PackReader, PackWriter, Places, result_of
 from lineal.caches.publication import publish, read_snapshot
-from lineal.caches.reader import tar_of
+from lineal.caches.reader import frames_of, tar_of
 from lineal.caches.rules import CacheRules
 from lineal.caches.settings import CacheSettings
 from lineal.caches.snapshot import NOTHING, Broken, Snapshot
@@ -22,6 +23,7 @@ from lineal.caches.writer import SnapshotWriter
 from lineal.engine import CacheMount, KeptCache
 from lineal.errors import Interrupted, LinealError
 from lineal.report.model import CacheReport
+from lineal.tar.zstd import Invalid
 from lineal.text import duration, printable, size
 
 _GIVEN_UP: Final = "given up"
@@ -36,6 +38,7 @@ class Cache:
     rules: CacheRules
     settings: CacheSettings
     pool: Executor
+    places: Places = field(default_factory=Places)
     lost: bool = False
     """Whether its snapshot cannot be used, or did not come in time."""
     report: CacheReport = field(init=False)
@@ -122,10 +125,11 @@ class Cache:
         with self._guard:
             self._restored = fetched
         keep = self._keep if self.settings.publishing is not None and mount.writable else None
-        tar = mount.tar if fetched is None else lambda: self._tar(*fetched)
-        return replace(
-            mount, id=f"{mount.id}, {self._token}", tar=tar, kept=KeptCache(keep, known=fetched is not None)
-        )
+        id = f"{mount.id}, {self._token}"
+        if fetched is None:
+            return replace(mount, id=id, kept=KeptCache(keep))
+        kept = KeptCache(keep, known=True, restore=lambda take: self._restore(*fetched, take))
+        return replace(mount, id=id, tar=lambda: self._tar(*fetched), kept=kept)
 
     def _wait(self) -> tuple[Snapshot, PackReader] | None:
         """For the snapshot to begin with, and no longer than it may take."""
@@ -137,9 +141,21 @@ class Cache:
             return None
 
     def _tar(self, snapshot: Snapshot, packs: PackReader) -> Iterator[bytes]:
+        with self._restoring(snapshot, packs):
+            yield from tar_of(snapshot, packs)
+
+    def _restore(self, snapshot: Snapshot, packs: PackReader, take: Callable[[Iterator[bytes]], None]) -> None:
+        with self._restoring(snapshot, packs):
+            try:
+                take(frames_of(snapshot, packs))
+            except Invalid as error:
+                raise Broken(UNPACKED) from error
+
+    @contextmanager
+    def _restoring(self, snapshot: Snapshot, packs: PackReader) -> Iterator[None]:
         started, packs.deadline = time.monotonic(), self._budget()
         try:
-            yield from tar_of(snapshot, packs)
+            yield
         except Broken as error:
             self._lose(str(error))
             raise
@@ -185,7 +201,7 @@ class Cache:
     def _new_writer(self) -> SnapshotWriter:
         assert self.settings.publishing is not None
         known, source = self._restored or (NOTHING, None)
-        packs = PackWriter(self.settings.publishing.store, self.pool, self._budget())
+        packs = PackWriter(self.settings.publishing.store, self.pool, self._budget(), self.places)
         return SnapshotWriter(known, source, packs, self.rules.max_size)
 
     def publish(self) -> None:

@@ -6,15 +6,15 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
-from threading import Lock
+from threading import Condition, Lock
 from typing import TypeVar
 
-from lineal.caches import zstd
 from lineal.caches.snapshot import Broken, Chunk, Pack
 from lineal.errors import Interrupted, LinealError
 from lineal.oci import Store
 from lineal.oci.image import read_blob
 from lineal.oci.types import Blob, sha256
+from lineal.tar import zstd
 
 _T = TypeVar("_T")
 FULL = 6 << 20
@@ -23,8 +23,10 @@ _AHEAD, _AT_HAND, _OPEN = 4, 5, 4
 """Packs that are fetched at a time, that are kept, and that are read at a time, for files whose chunks are in
 several."""
 _PIECE = 256 << 10
-_SENT = 2
-"""Packs that are compressed or sent at a time."""
+UNPACKED = "a pack of it cannot be unpacked"
+_SENT, _PLACES = 2, 3
+"""Packs of a cache that are compressed or sent at a time, and those of all caches of a run with the ones that are
+filled."""
 
 
 class Late(Broken):
@@ -45,14 +47,21 @@ class Deadline:
             self._end = self._now() + self.seconds
         left = self._end - self._now()
         if left <= 0:
-            raise Late(f"it took longer than {self.seconds:g} seconds")
+            raise self.late()
         return left
+
+    def late(self) -> Late:
+        return Late(f"it took longer than {self.seconds:g} seconds")
 
 
 class _Place:
     """The memory of one pack, before and after it is compressed, which is used again for another."""
 
     def __init__(self, most: int) -> None:
+        self.make(most)
+
+    def make(self, most: int) -> None:
+        """Have so much memory."""
         self.data = memoryview(bytearray(most))
         self._compressor = zstd.Compressor(most)
 
@@ -63,16 +72,49 @@ class _Place:
         return Blob(sha256(packed), len(packed), lambda: (bytes(packed[one : one + _PIECE]) for one in pieces))
 
 
+class Places:
+    """The memory for packs of a run that are made, whatever the number of its caches. Who has a place gives it back
+    without taking another one, so nobody waits for ever."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._used = 0
+        self._free: list[_Place] = []
+        self._resting = True
+
+    def take(self, deadline: Deadline) -> _Place:
+        """Raises `Late`."""
+        with self._changed:
+            if self._used == _PLACES and not self._changed.wait_for(lambda: self._used < _PLACES, deadline.left()):
+                raise deadline.late()
+            self._used, self._resting = self._used + 1, False
+            return self._free.pop() if self._free else _Place(FULL)
+
+    def give(self, place: _Place) -> None:
+        with self._changed:
+            self._used -= 1
+            if not self._resting and len(place.data) == FULL:
+                self._free.append(place)
+            self._changed.notify()
+
+    def rest(self) -> None:
+        """Keep no memory for more until there is more, also none of what is still in use."""
+        with self._changed:
+            self._resting = True
+            self._free.clear()
+
+
 class PackWriter:
     """Gathers chunks into packs, and sends each as soon as it is full."""
 
-    def __init__(self, store: Store, pool: Executor, deadline: Deadline) -> None:
-        self._store, self._pool = store, pool
+    def __init__(self, store: Store, pool: Executor, deadline: Deadline, places: Places | None = None) -> None:
+        self._store, self._pool, self._places = store, pool, places or Places()
         self.deadline = deadline
         """The budget of what is done now."""
-        self._place = _Place(FULL)
+        self._place: _Place | None = None
         self._filled = 0
-        self._free: list[_Place] = []
+        self._kept = b""
+        """What was added, while there is no place."""
         self._sent: list[Future[Pack]] = []
         self.pushed = 0
         """Compressed bytes of the packs that were made."""
@@ -83,20 +125,29 @@ class PackWriter:
         `packs`."""
         if self._filled and self._filled + len(data) > FULL:
             self._send()
-        if len(data) > len(self._place.data):
+        place = self._taken()
+        if len(data) > len(place.data):
             # Of a snapshot whose chunks another version has made.
-            self._place = _Place(len(data))
+            place.make(len(data))
         start = self._filled
         self._filled += len(data)
-        self._place.data[start : self._filled] = data
+        place.data[start : self._filled] = data
         return len(self._sent), start
 
+    def _taken(self) -> _Place:
+        if self._place is None:
+            self._place = self._places.take(self.deadline)
+            self._place.data[: self._filled] = self._kept
+            self._kept = b""
+        return self._place
+
     def rest(self) -> None:
-        """Keep no memory for more until there is more, also what is still in use: that of what was added alone."""
-        added, self._place = self._place, _Place(max(FULL, self._filled))
-        self._place.data[: self._filled] = added.data[: self._filled]
-        with self._guard:
-            self._free = []
+        """Give back the place until there is more."""
+        if self._place is not None:
+            self._kept = bytes(self._place.data[: self._filled])
+            self._places.give(self._place)
+            self._place = None
+        self._places.rest()
 
     def packs(self) -> list[Pack]:
         """All packs, once they are in the store. Raises `Late`, `Broken` for a store that does not take one, and
@@ -110,9 +161,8 @@ class PackWriter:
         # No more than a few are in memory.
         if len(self._sent) >= _SENT:
             self._arrived(self._sent[-_SENT])
-        self._sent.append(self._pool.submit(self._put, self._place, self._filled, self._free))
-        with self._guard:
-            self._place, self._filled = self._free.pop() if self._free else _Place(FULL), 0
+        self._sent.append(self._pool.submit(self._put, self._taken(), self._filled))
+        self._place, self._filled = None, 0
 
     def _arrived(self, sent: Future[Pack]) -> Pack:
         try:
@@ -122,15 +172,14 @@ class PackWriter:
         except LinealError as error:
             raise Broken(error.message.rstrip(".")) from error
 
-    def _put(self, place: _Place, size: int, free: list[_Place]) -> Pack:
-        blob = place.blob(size)
-        with self._guard:
-            self.pushed += blob.size
+    def _put(self, place: _Place, size: int) -> Pack:
         try:
+            blob = place.blob(size)
+            with self._guard:
+                self.pushed += blob.size
             self._store.put_blob(blob)
         finally:
-            with self._guard:
-                free.append(place)
+            self._places.give(place)
         return Pack(blob.digest, blob.size, size)
 
 
@@ -157,20 +206,26 @@ class PackReader:
         with self._guard:
             self._fetched.clear()
 
-    def frame(self, number: int) -> zstd.Frame:
+    def packed(self, number: int) -> bytes:
         """Raises `Broken`, also for a store that does not answer, and `Interrupted`."""
         with self._guard:
             wanted = self._asked(number)
             for ahead in range(number + 1, min(number + _AHEAD, len(self._packs))):
                 self._asked(ahead)
         try:
-            return zstd.Frame(result_of(wanted, self.deadline), self._packs[number].unpacked)
+            return result_of(wanted, self.deadline)
         except Interrupted:
             raise
         except LinealError as error:
             raise Broken(f"a part of it cannot be read: {error.message.rstrip('.')}") from error
+
+    def frame(self, number: int) -> zstd.Frame:
+        """Raises as `packed`."""
+        packed = self.packed(number)
+        try:
+            return zstd.Frame(packed, self._packs[number].unpacked)
         except ValueError as error:
-            raise Broken("a pack of it cannot be unpacked") from error
+            raise Broken(UNPACKED) from error
 
     def _asked(self, number: int) -> Future[bytes]:
         """One that is at hand, or is fetched from now on; the one that nobody asked for the longest time leaves."""
@@ -203,7 +258,7 @@ class ChunkReader:
             try:
                 self._last = chunk, self._frame(chunk.pack).read(chunk.offset, chunk.size)
             except ValueError as error:
-                raise Broken("a pack of it cannot be unpacked") from error
+                raise Broken(UNPACKED) from error
         return self._last[1]
 
     def _frame(self, pack: int) -> zstd.Frame:
@@ -220,4 +275,4 @@ def result_of(future: Future[_T], deadline: Deadline) -> _T:
     try:
         return future.result(deadline.left())
     except TimeoutError:
-        raise Late(f"it took longer than {deadline.seconds:g} seconds") from None
+        raise deadline.late() from None

@@ -8,6 +8,7 @@ from threading import Lock
 
 from lineal.caches.cache import Cache, unique
 from lineal.caches.key import FROM, CacheKey
+from lineal.caches.packs import Places
 from lineal.caches.settings import CacheSettings
 from lineal.caches.workers import Workers
 from lineal.dockerfile.instructions import RunInstruction
@@ -29,6 +30,7 @@ class RunCaches:
         self._mounted: dict[str, tuple[Cache, CacheMount]] = {}
         self._of_stages: dict[str, dict[str, CacheReport]] = {}
         self._pool: Workers | None = None
+        self._places = Places()
 
     def expect(self, stages: Iterable[Stage]) -> None:
         """Look for the snapshots that these stages will ask for, and begin to fetch them."""
@@ -108,7 +110,8 @@ class RunCaches:
             if self._pool is None:
                 self._pool = Workers(_WORKERS)
             if key not in self._caches:
-                self._caches[key] = Cache(key, self._settings.rules[stage.image], self._settings, self._pool)
+                rules = self._settings.rules[stage.image]
+                self._caches[key] = Cache(key, rules, self._settings, self._pool, self._places)
             cache = self._caches[key]
             self._of_stages.setdefault(stage.checksum, {})[key.text] = cache.report
             return cache

@@ -11,10 +11,10 @@ from typing import Literal
 
 import msgspec
 
-from lineal.caches import zstd
 from lineal.engine import BrokenCache
 from lineal.oci.types import Descriptor
 from lineal.oci.verify import is_digest
+from lineal.tar import zstd
 from lineal.tar.reader import MAX_NAME, MAX_PATH
 
 INDEX = "application/vnd.dev.lineal.cache.v1+msgpack+zstd"
@@ -102,17 +102,21 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     def same_files(self, other: Snapshot) -> bool:
         """Whether both hold the same; times within a day count as equal, for tools that only note that they used a
         file."""
-        return self._comparable() == other._comparable()
-
-    def _comparable(self) -> dict[bytes, tuple[object, ...]]:
-        return {
-            entry.path: (
-                entry.kind, entry.mode, entry.uid, entry.gid, entry.link,
-                entry.mtime // _DAY if entry.kind == "file" else 0,
-                *(self.chunks[number].sha256 for number in entry.chunks),
-            )
+        theirs = {entry.path: entry for entry in other.entries}
+        # Where their chunks have the same numbers, an entry that is the same says the same.
+        alike = self.chunks == other.chunks[: len(self.chunks)]
+        return len(self.entries) == len(theirs) and all(
+            (found := theirs.get(entry.path)) is not None
+            and ((alike and entry is found) or self._comparable(entry) == other._comparable(found))
             for entry in self.entries
-        }  # fmt: skip
+        )
+
+    def _comparable(self, entry: Entry) -> tuple[object, ...]:
+        return (
+            entry.kind, entry.mode, entry.uid, entry.gid, entry.link,
+            entry.mtime // _DAY if entry.kind == "file" else 0,
+            *(self.chunks[number].sha256 for number in entry.chunks),
+        )  # fmt: skip
 
 
 _DAY = 86_400 * 10**9

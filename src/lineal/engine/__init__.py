@@ -2,7 +2,7 @@
 
 A new engine is a folder beside `docker/` with a class that has these methods. `select` makes the one that a run
 is told; `layer` writes what a command changed without an engine's marks, and looks for parts of secrets in it
-(`secret_parts`); `log_lines` makes lines of what it prints."""
+(`secret_parts`); `log_lines` makes lines of what it prints; `frames` is a directory as a cache is stored."""
 
 from __future__ import annotations
 
@@ -51,6 +51,9 @@ class KeptCache:
     known: bool = False
     """Whether `keep` knows the files of the mount's `tar`: one that the engine knows to be still as it was there may
     be an entry without content that has the record `SAME`."""
+    restore: Callable[[Callable[[Iterator[bytes]], None]], None] | None = None
+    """The same as the mount's `tar`, for an engine that unpacks frames itself: it calls with a stream of `frames`.
+    What is called raises `zstd.Invalid` for one that is broken, which becomes `BrokenCache`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import os
 import random
 import tarfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 
 from lineal.caches import packs as packs_module
 from lineal.caches import snapshot as module
-from lineal.caches import zstd
-from lineal.caches.packs import ChunkReader, Deadline, Late, PackReader, PackWriter
+from lineal.caches.packs import ChunkReader, Deadline, Late, PackReader, PackWriter, Places
 from lineal.caches.reader import tar_of
 from lineal.caches.snapshot import NOTHING, Broken, Snapshot, sha256
 from lineal.caches.writer import SnapshotWriter
@@ -30,6 +29,7 @@ from lineal.errors import BuildFailed
 from lineal.oci.image import read_blob
 from lineal.oci.types import Blob
 from lineal.store.layout import Layout
+from lineal.tar import zstd
 from lineal.tar.writer import MTIME
 
 Files = dict[str, bytes]
@@ -176,6 +176,24 @@ def test_what_is_as_it_was_is_named_and_not_read(
     assert caught.value.id == "LN-5009"
 
 
+def test_what_was_moved_with_its_directory_is_read_where_it_is(bench: Bench, tmp_path: Path) -> None:
+    """The time of its last change is not that of the move."""
+    cache = tmp_path / "cache"
+    for name in ("one/in", "other/in", "third/in"):
+        (cache / name).mkdir(parents=True)
+        (cache / name / "file").write_text(name.upper())
+    before, _ = bench.write(tar_of_cache(cache))
+    known = inodes_of(cache)
+    since = wait_for_the_next_tick(cache / "third/in/file")
+    for old, new in (("one", "two"), ("other", "one"), ("two", "other")):
+        (cache / old).rename(cache / new)
+    tar = tar_of_cache(cache, since, known)
+    assert b"OTHER/IN" in tar and b"THIRD/IN" not in tar
+    after, _ = bench.write(tar, before)
+    moved = {"one/in/file": b"OTHER/IN", "other/in/file": b"ONE/IN"}
+    assert bench.files(after) == moved | {"third/in/file": b"THIRD/IN"}
+
+
 def wait_for_the_next_tick(file: Path) -> int:
     """The first time of a file that is made after this one: the clock of files is coarse."""
     probe = file.with_name("probe")
@@ -187,10 +205,14 @@ def wait_for_the_next_tick(file: Path) -> int:
             return found
 
 
-def tar_of_cache(cache: Path, since: int = 0) -> bytes:
+def tar_of_cache(cache: Path, since: int = 0, known: Mapping[bytes, int] | None = None) -> bytes:
     packed = io.BytesIO()
-    CacheReader(str(cache), since, packed, rootless=False).write()
+    CacheReader(str(cache), since, inodes_of(cache) if known is None else known, packed, rootless=False).write()
     return packed.getvalue()
+
+
+def inodes_of(cache: Path) -> dict[bytes, int]:
+    return {os.fsencode(path.relative_to(cache)): path.stat().st_ino for path in cache.rglob("*") if path.is_dir()}
 
 
 def test_packs_of_which_little_is_used_are_made_anew(bench: Bench) -> None:
@@ -345,6 +367,30 @@ def test_what_was_added_stays_while_memory_is_let_go(bench: Bench) -> None:
     (pack,) = packs.packs()
     assert places == [(0, 0), (0, 3)]
     assert zstd.Frame(read_blob(bench.store, pack.digest, 1000), 6).read(0, 6) == b"onetwo"
+
+
+def test_all_caches_of_a_run_have_the_memory_of_three_packs(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    begin = packs_module._Place.__init__
+
+    def counted(place: Any, most: int) -> None:
+        made.append(most)
+        begin(place, most)
+
+    monkeypatch.setattr(packs_module._Place, "__init__", counted)
+    monkeypatch.setattr(packs_module, "FULL", 2000)
+    places = Places()
+
+    def written(seed: int) -> bool:
+        writer = PackWriter(bench.store, bench.pool, Deadline(60), places)
+        chunks = [random.Random(f"{seed} {number}").randbytes(900) for number in range(40)]
+        stands = [writer.add(chunk) for chunk in chunks]
+        packs = [zstd.decompress(read_blob(bench.store, pack.digest, 4000), 2000) for pack in writer.packs()]
+        return [packs[number][start : start + 900] for number, start in stands] == chunks
+
+    with ThreadPoolExecutor(6) as together:
+        assert all(together.map(written, range(6)))
+    assert made == [2000] * 3
 
 
 def test_commands_that_begin_together_restore_from_the_same_packs(

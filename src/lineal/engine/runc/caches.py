@@ -17,7 +17,7 @@ from lineal.engine import CacheMount
 from lineal.engine.runc.tasks import Tasks
 
 _WAIT = 0.1
-_DATA, _FILLED = "data", "filled"
+_DATA, _FILLED, _INODES = "data", "filled", "inodes"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,7 +91,7 @@ class Caches:
                 users.discard(cache)
             if not users:
                 since = (cache.place / _FILLED).stat().st_ctime_ns if kept.known else 0
-                self._tasks.read(cache.directory, since, kept.keep)
+                self._tasks.read(cache.directory, since, cache.place / _INODES, kept.keep)
 
     def _make(self, mount: CacheMount, place: Path) -> None:
         """Whole or not at all: a run that is killed leaves a half one under another name."""
@@ -99,13 +99,17 @@ class Caches:
         if half.exists():
             self._tasks.perform("remove", paths=[str(half)])
         half.mkdir()
-        self._fill(mount, half)
+        self._fill(mount, half, place / _INODES)
         (place / _FILLED).touch()
         half.rename(place / _DATA)
 
-    def _fill(self, mount: CacheMount, directory: Path) -> None:
+    def _fill(self, mount: CacheMount, directory: Path, inodes: Path) -> None:
+        root = (mount.mode, mount.uid, mount.gid)
+        if mount.kept is not None and mount.kept.restore is not None:
+            mount.kept.restore(lambda stream: self._tasks.restore(stream, directory, root, inodes))
+            return
         tar = mount.tar() if mount.tar else iter((bytes(1024),))
-        self._tasks.pump(tar, str(directory), layer=False, root=(mount.mode, mount.uid, mount.gid))
+        self._tasks.pump(tar, str(directory), layer=False, root=root)
 
 
 @contextmanager

@@ -15,6 +15,9 @@ from lineal.engine.runc.caches import Caches, OpenCache
 from lineal.engine.runc.tasks import Tasks
 from lineal.errors import BadConfiguration
 
+_SAVED = 2
+"""Caches that are read at a time, each by a process of 12 MB."""
+
 
 class CommandMounts:
     """A command's mounts as its task is to make them; sources are directories and files that are there."""
@@ -40,16 +43,23 @@ class CommandMounts:
     def saved(self) -> Iterator[None]:
         """Give away what the caches hold that the run keeps, beside what is done in here: the command has ended
         well."""
-        kept = [cache for cache in self._opened.values() if cache.kept]
+        kept: dict[str, list[OpenCache]] = {}
+        for cache in self._opened.values():
+            if cache.kept:
+                kept.setdefault(cache.mount.id, []).append(cache)
         if not kept:
             yield
             return
-        with ThreadPoolExecutor(1, thread_name_prefix="save") as pool:
-            # After each other: each takes memory for packs, and the last one of several with an id is what is kept.
-            saved = [pool.submit(self._caches.save, cache) for cache in kept]
+        with ThreadPoolExecutor(_SAVED, thread_name_prefix="save") as pool:
+            saved = [pool.submit(self._save, caches) for caches in kept.values()]
             yield
         for one in saved:
             one.result()
+
+    def _save(self, caches: Sequence[OpenCache]) -> None:
+        """Several with one id after each other: the last one is what is kept."""
+        for cache in caches:
+            self._caches.save(cache)
 
     def _open(self, mount: CacheMount) -> None:
         if mount.sharing == "private" or mount.id not in self._opened:

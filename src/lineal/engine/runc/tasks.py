@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lineal.errors import Interrupted, Unreachable
+from lineal.tar.zstd import Invalid
 
 _BOOT = """
 import ctypes, json, os, signal, sys
@@ -173,8 +174,18 @@ class Tasks:
         """Unpack a tar, compressed or not, into a directory that is there; the directories that only its names imply.
 
         Raises what `chunks` raises, `Unreachable` and `Interrupted`."""
-        orders = {"directory": directory, "layer": layer, "root": root}
-        with self.started("unpack", orders, inside=False, stdin=subprocess.PIPE) as task:
+        return list(self._given("unpack", chunks, directory=directory, layer=layer, root=root)["implied"])
+
+    def restore(self, stream: Iterator[bytes], directory: Path, root: tuple[int, int, int], inodes: Path) -> None:
+        """Fill an empty directory with a stream of `lineal.engine.frames`; `inodes` becomes a file for `read`.
+
+        Raises what the stream raises, `zstd.Invalid`, `Unreachable` and `Interrupted`."""
+        if self._given("restore", stream, directory=str(directory), root=root, inodes=str(inodes))["broken"]:
+            raise Invalid
+
+    def _given(self, name: str, chunks: Iterator[bytes], **orders: Any) -> dict[str, Any]:
+        """The answer of a task that reads these."""
+        with self.started(name, orders, inside=False, stdin=subprocess.PIPE) as task:
             assert task.process.stdin is not None
             # A user who has many of them gets a smaller one.
             with suppress(OSError):
@@ -186,16 +197,16 @@ class Tasks:
                 task.process.stdin.close()
             except BrokenPipeError:
                 pass  # its answer says why
-            return list(self.ended(task.answer())["implied"])
+            return self.ended(task.answer())
 
-    def read(self, directory: Path, since: int, take: Callable[[BinaryIO], None]) -> None:
-        """Give a directory's content as a tar to `take`; of files that were not changed since that time (ns, of the
-        file system's clock; 0 for no time) the names alone, with the record `SAME`.
+    def read(self, directory: Path, since: int, inodes: Path, take: Callable[[BinaryIO], None]) -> None:
+        """Give a directory's content as a tar to `take`; of what was not changed since that time (ns, of the
+        file system's clock; 0 for no time) the names alone, with the record `SAME`. `inodes` is from `restore`.
 
         Raises what `take` raises, `Unreachable` and `Interrupted`."""
         reader, writer = os.pipe()
         with os.fdopen(reader, "rb", 1 << 18) as tar, os.fdopen(writer, "wb", 0) as theirs:
-            orders = {"directory": str(directory), "since": since, "tar": writer}
+            orders = {"directory": str(directory), "since": since, "inodes": str(inodes), "tar": writer}
             with self.started("read", orders, inside=False, fds=[writer]) as task:
                 theirs.close()
                 try:

@@ -43,6 +43,8 @@ def _task(orders: dict[str, Any], control: Control) -> None:
         from lineal.engine.runc.inside.execution import run as perform
     elif name == "read":
         from lineal.engine.runc.inside.cache import read as perform
+    elif name == "restore":
+        from lineal.engine.runc.inside.restore import restore as perform
     elif name == "adopt":
         from lineal.engine.runc.inside.overlay import adopt as perform
     elif name == "probe":

@@ -14,6 +14,15 @@ _GIVEN = 256 << 10
 """The same for a compressor."""
 
 
+class Invalid(ValueError):
+    """What was to be unpacked is no whole frame, or not the one that was said."""
+
+
+def load() -> None:
+    """For who changes its root, and finds no library afterwards."""
+    _library()
+
+
 def _library() -> Any:
     if sys.version_info >= (3, 14):
         from compression import zstd
@@ -46,22 +55,22 @@ class Compressor:
 
 
 def decompress(data: bytes, limit: int) -> bytes:
-    """At most `limit` bytes. Raises ValueError for more, and for what is no whole frame."""
+    """At most `limit` bytes. Raises `Invalid` for more, and for what is no whole frame."""
     library = _library()
     decoder = _decoder(library)
     try:
         found: bytes = decoder.decompress(data, limit + 1)
     except library.ZstdError as error:
-        raise ValueError(str(error)) from error
+        raise Invalid(str(error)) from error
     if len(found) > limit or not decoder.eof:
-        raise ValueError("too much data, or not all of it")
+        raise Invalid("too much data, or not all of it")
     return found
 
 
 class Frame:
     """A frame of so many bytes that is unpacked as it is read: the memory for a whole one costs more than unpacking.
 
-    Raises ValueError for what is none."""
+    Raises `Invalid` for what is none."""
 
     def __init__(self, data: bytes, size: int) -> None:
         self._library = _library()
@@ -70,12 +79,12 @@ class Frame:
         try:
             said = self._library.get_frame_info(data).decompressed_size
         except self._library.ZstdError as error:
-            raise ValueError(str(error)) from error
+            raise Invalid(str(error)) from error
         if said != size:
-            raise ValueError("it says that it has another size")
+            raise Invalid("it says that it has another size")
 
     def read(self, offset: int, size: int) -> bytes:
-        """Those bytes, cheapest where they come soon behind the last ones. Raises ValueError where it has none."""
+        """Those bytes, cheapest where they come soon behind the last ones. Raises `Invalid` where it has none."""
         if offset < self._position:
             self._rewind()
         try:
@@ -86,7 +95,7 @@ class Frame:
                 parts.append(self._some(size))
                 size -= len(parts[-1])
         except (self._library.ZstdError, EOFError) as error:
-            raise ValueError("it is broken") from error
+            raise Invalid("it is broken") from error
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _rewind(self) -> None:

@@ -217,7 +217,9 @@ class Cache:
             writer.source.deadline = self._budget()
         try:
             snapshot = writer.finish(latest)
-            self.report.published, beside = publish(self.key, snapshot, by)
+            found = self.look() if self._restored else None
+            after = found.candidate.record.created if found else 0
+            self.report.published, beside = publish(self.key, snapshot, by, after)
         except Interrupted:
             raise
         except (Broken, LinealError) as error:

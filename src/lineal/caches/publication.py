@@ -59,8 +59,11 @@ class Parts:
     """Bytes of its files, as its publisher says."""
 
 
-def publish(key: CacheKey, snapshot: Snapshot, by: Publishing) -> tuple[str, int]:
-    """The tag, and the bytes that went to the store beside the packs, which are there. Raises `Unreachable`."""
+def publish(key: CacheKey, snapshot: Snapshot, by: Publishing, after: int = 0) -> tuple[str, int]:
+    """The tag, and the bytes that went to the store beside the packs, which are there. Raises `Unreachable`.
+
+    `after` is the timestamp of the snapshot that it was made of: of runs within a second, the clock does not tell
+    which was later."""
     index, config = Blob.of(snapshot.encode()), Blob.of(encode(key.inputs()))
     alone = [index] if index.size > INLINE else []
     manifest = _manifest(key, snapshot, index, config)
@@ -74,7 +77,7 @@ def publish(key: CacheKey, snapshot: Snapshot, by: Publishing) -> tuple[str, int
     for one in (manifest, record_manifest):
         store.put_manifest(one)
     for number in range(_TRIES):
-        dated = replace(record, created=_stamp(store.now() + number * 1000, by.digits))
+        dated = replace(record, created=_stamp(max(store.now(), after + 1) + number * 1000, by.digits))
         document = index_document(manifest.descriptor(), key.platform, record_manifest.descriptor(), dated)
         found = by.marked(Manifest(encode(document), OCI_INDEX))
         tag = cache_tag(key.text, dated.created)

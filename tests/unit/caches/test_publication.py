@@ -26,11 +26,11 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path / "store")
 
 
-def published(bench: Bench, content: bytes = b"content", digits: int = 7) -> str:
+def published(bench: Bench, content: bytes = b"content", digits: int = 7, after: int = 0) -> str:
     snapshot, _ = bench.write(tar_of_files({"f": content}))
     record = Record("", (COMMIT,), TREE, "main", 0, "", "shop", "1")
     by = Publishing(bench.store, record, lambda index: index, None, Making(), digits)
-    return publish(KEY, snapshot, by)[0]
+    return publish(KEY, snapshot, by, after)[0]
 
 
 def test_a_snapshot_is_read_as_it_was_published(bench: Bench) -> None:
@@ -60,6 +60,12 @@ def test_two_in_one_moment_have_two_tags(bench: Bench) -> None:
     tags = {published(bench, b"one"), published(bench, b"two")}
     assert tags == set(bench.store.tags("cache-"))
     assert len(tags) == 2
+
+
+def test_what_is_made_of_a_snapshot_is_later_though_the_clock_does_not_tell(bench: Bench) -> None:
+    first = int(published(bench, b"one", digits=999)[-13:])
+    second = int(published(bench, b"two", digits=0, after=first + 5000)[-13:])
+    assert first < second and 5000 < second - first <= 6000
 
 
 def test_one_of_a_later_version_is_broken(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

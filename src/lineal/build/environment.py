@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from lineal.assemble.filesystem import Filesystem
 from lineal.build.proxies import JobProxies
 from lineal.config.giterminism import Giterminism
+from lineal.context.tree import SourceTree
 from lineal.engine import Engines, RunOptions
 from lineal.oci import Store
 from lineal.oci.types import Image
@@ -95,6 +96,15 @@ class Transferred:
 
 
 @dataclass(frozen=True)
+class ReadAhead:
+    """What a `COPY --from` is going to copy, as it was written, and what was fetched for that."""
+
+    wanted: tuple[str, ...]
+    tree: SourceTree
+    moved: Transferred
+
+
+@dataclass(frozen=True)
 class StageInputs:
     """The stages that one stage is made of."""
 
@@ -105,3 +115,4 @@ class StageInputs:
     moved: Transferred = field(default_factory=Transferred)
     used: list[Dependency] = field(default_factory=list)
     """What is fetched for the stage, for its statement."""
+    ahead: ReadAhead | None = None

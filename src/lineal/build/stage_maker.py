@@ -238,7 +238,7 @@ class StageMaker:
 
         with ThreadPoolExecutor(2) as pool:
             image = pool.submit(self._read_image, candidate, stage.platform)
-            record = record_manifest(self._store, candidate.index)
+            record = candidate.document or record_manifest(self._store, candidate.index)
             encoded = parts_of(record, self._store)[FILESYSTEM].read(self._store, MAX_FILESYSTEM)
             self._publisher.saw(record)
             found = image.result()

@@ -55,6 +55,10 @@ if TYPE_CHECKING:
     from lineal.stages.visibility import HistoryPosition
 
 
+_SPARE = 3
+"""Connections for what the first image that misses is made of."""
+
+
 class Session:
     """Each part is opened when it is first asked for: a command pays only for what it uses."""
 
@@ -299,7 +303,7 @@ class Session:
         """The store; for a run that may not write, one that keeps in private what the run builds."""
         store = self._own_stores.store(self.store_settings.repo.value)
         self._closing.callback(store.close)
-        connect(store, self._connections)
+        connect(store, self._connections + _SPARE)
         if self.context.may_write:
             return store
         from lineal.store.layout import Layout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +60,8 @@ class BuildEnvironment:
     may_write: bool
     """False for a run that publishes nothing: others must not build on what it makes."""
     workspace: Path
+    began: float = field(default_factory=time.time)
+    """By the clock of this machine."""
     agents: Callable[[str, str], Path | None] = lambda _image, _id: None
     """The socket of the SSH agent that an image calls by this id, None when none is configured."""
     exceptions: Giterminism = field(default_factory=Giterminism)

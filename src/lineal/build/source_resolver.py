@@ -42,6 +42,8 @@ class SourceResolver:
         """What the stage remembers of where they came from."""
         self.secret_env: frozenset[str] = frozenset()
         """The variables whose values are secrets."""
+        self.fresh = False
+        """Whether a command of this run has written something of what is copied."""
 
     def tree(self, source_stage: str | None, wanted: tuple[str, ...]) -> SourceTree:
         if source_stage is None:
@@ -57,12 +59,14 @@ class SourceResolver:
         ahead, moved, environment = self._inputs.ahead, self._inputs.moved, self._environment
         if ahead is not None and ahead.wanted == wanted:
             moved.pulled += ahead.moved.pulled
-            return ahead.tree
+            return ahead.tree  # of a stage that was published before
 
         def told(size: int) -> None:
             moved.pulled += size
 
-        return read_tree(source, wanted, environment.store, environment.workspace, told)
+        tree = read_tree(source, wanted, environment.store, environment.workspace, told)
+        self.fresh = tree.newest >= environment.began
+        return tree
 
     def items(self, step: CopyInstruction) -> list[CopyItem]:
         """The sources of a `COPY` or `ADD` as they stand there, once it is finished."""

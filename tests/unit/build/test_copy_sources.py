@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from lineal.dockerfile.stage import Stage
 from lineal.errors import Unreachable
 from lineal.oci.image import read_image
+from lineal.oci.types import Blob
 from lineal.store.layout import Layout
 from lineal.store.record import image_digest
 from lineal.store.tags import anchor_tag
@@ -89,3 +91,27 @@ def test_what_could_not_be_read_ahead_is_read_in_its_turn(factory: Factory) -> N
     run(factory, "other")
     assert store.read.count(store.watched) == 2
     assert factory.outcomes()[-1].startswith("built RUN two")
+
+
+def test_what_a_command_of_this_run_wrote_is_not_looked_for_in_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factory = Factory(tmp_path)
+    sent: dict[str, bool] = {}
+
+    def put_blob(blob: Blob) -> None:
+        sent[blob.digest] = blob.new
+        Layout.put_blob(factory.store, blob)
+
+    monkeypatch.setattr(factory.store, "put_blob", put_blob)
+    factory.engine.clock = lambda: time.time() + 1
+    result = factory.run({"app": app()})
+
+    def is_new(stage: Stage) -> bool:
+        candidate = result.candidate(stage)
+        assert candidate is not None
+        return sent[read_image(factory.store, image_digest(candidate.index), stage.platform).layers[-1].digest]
+
+    old, fresh = stages(app())[3:5]
+    assert fresh.text.startswith("COPY --from=tool /ran") and is_new(fresh), "it has the time of this run"
+    assert old.text.startswith("COPY --from=tool /tool") and not is_new(old), "the commit's file may be there"

@@ -451,12 +451,13 @@ class Lookup:
     ) -> dict[Key, Candidate | Miss]:
         """Those of which nobody has looked whether the image is there, with its manifest."""
         found = {pair: one for pair, one in said.items() if isinstance(one, Candidate) and not one.looked}
+        if not found:
+            return {}
         images = self.pool.map(self.store.manifest, [image_digest(one.index) for one in found.values()])
         records: Iterable[Manifest | None] = repeat(None, len(found))
         if reading is not None:
             records = self.pool.map(self.store.manifest, [record_digest(one.index) for one in found.values()])
-            if found:
-                reading()
+            reading()
         return {
             pair: replace(one, image=image, document=document, looked=True) if image else Miss.GONE
             for (pair, one), image, document in zip(found.items(), images, records, strict=True)

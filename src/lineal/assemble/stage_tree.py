@@ -57,6 +57,11 @@ class StageTree:
                 nodes[path] = _node(path, inode, str(id(inode)) if names[id(inode)] > 1 else "")
         return StageTree(nodes, spool)
 
+    @property
+    def newest(self) -> int:
+        """When the newest of its files was written, in seconds since 1970."""
+        return max((node.mtime or 0 for node in self._nodes.values() if node.kind == "file"), default=0)
+
     def lstat(self, path: str) -> Node | None:
         return self._nodes.get(path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from lineal.assemble.filesystem import Filesystem
 from lineal.build.proxies import JobProxies
 from lineal.config.giterminism import Giterminism
+from lineal.context.tree import SourceTree
 from lineal.engine import Engines, RunOptions
 from lineal.oci import Store
 from lineal.oci.types import Image
@@ -58,6 +60,8 @@ class BuildEnvironment:
     may_write: bool
     """False for a run that publishes nothing: others must not build on what it makes."""
     workspace: Path
+    began: float = field(default_factory=time.time)
+    """By the clock of this machine."""
     agents: Callable[[str, str], Path | None] = lambda _image, _id: None
     """The socket of the SSH agent that an image calls by this id, None when none is configured."""
     exceptions: Giterminism = field(default_factory=Giterminism)
@@ -95,6 +99,15 @@ class Transferred:
 
 
 @dataclass(frozen=True)
+class ReadAhead:
+    """What a `COPY --from` is going to copy, as it was written, and what was fetched for that."""
+
+    wanted: tuple[str, ...]
+    tree: SourceTree
+    moved: Transferred
+
+
+@dataclass(frozen=True)
 class StageInputs:
     """The stages that one stage is made of."""
 
@@ -105,3 +118,4 @@ class StageInputs:
     moved: Transferred = field(default_factory=Transferred)
     used: list[Dependency] = field(default_factory=list)
     """What is fetched for the stage, for its statement."""
+    ahead: ReadAhead | None = None

@@ -126,6 +126,7 @@ class Scheduler:
             makers.shutdown(wait=False, cancel_futures=True)
             publishers.shutdown(wait=False, cancel_futures=True)
             preparations.close()
+            self._maker.close()
         if self._failure is not None:
             raise self._failure
         self._needed = []

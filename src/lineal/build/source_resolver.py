@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from lineal.assemble.allowance import FILES, Allowance
 from lineal.assemble.copy import CopyItem
-from lineal.assemble.stage_tree import StageTree
+from lineal.build.copy_sources import read_tree
 from lineal.build.environment import BuildEnvironment, StageInputs
 from lineal.build.run_mount_resolver import RunMountResolver
 from lineal.context.path_filter import PathFilter
@@ -17,8 +16,7 @@ from lineal.dockerfile.instructions import RunInstruction
 from lineal.dockerfile.scope import Word
 from lineal.dockerfile.stage import Stage
 from lineal.engine import Mount
-from lineal.oci.image import content
-from lineal.oci.types import ContainerConfig, Descriptor
+from lineal.oci.types import ContainerConfig
 from lineal.store.statement import Dependency, digest_set, without_user
 
 
@@ -44,6 +42,8 @@ class SourceResolver:
         """What the stage remembers of where they came from."""
         self.secret_env: frozenset[str] = frozenset()
         """The variables whose values are secrets."""
+        self.fresh = False
+        """Whether a command of this run has written something of what is copied."""
 
     def tree(self, source_stage: str | None, wanted: tuple[str, ...]) -> SourceTree:
         if source_stage is None:
@@ -56,17 +56,17 @@ class SourceResolver:
             # A target that is empty is no stage.
             return EmptyTree()
 
-        def opener(layer: Descriptor) -> Callable[[], Iterator[bytes]]:
-            def read() -> Iterator[bytes]:
-                for chunk in content(self._environment.store, layer):
-                    self._inputs.moved.pulled += len(chunk)
-                    yield chunk
+        ahead, moved, environment = self._inputs.ahead, self._inputs.moved, self._environment
+        if ahead is not None and ahead.wanted == wanted:
+            moved.pulled += ahead.moved.pulled
+            return ahead.tree  # of a stage that was published before
 
-            return read
+        def told(size: int) -> None:
+            moved.pulled += size
 
-        layers = [opener(layer) for layer in source.image.layers]
-        allowance = Allowance(sum(layer.size for layer in source.image.layers), FILES)
-        return StageTree.read(source.filesystem, layers, wanted, self._environment.workspace, allowance)
+        tree = read_tree(source, wanted, environment.store, environment.workspace, told)
+        self.fresh = tree.newest >= environment.began
+        return tree
 
     def items(self, step: CopyInstruction) -> list[CopyItem]:
         """The sources of a `COPY` or `ADD` as they stand there, once it is finished."""

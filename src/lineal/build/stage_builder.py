@@ -174,7 +174,9 @@ class StageBuilder:
             directories=self.directories.made,
             link=step.link,
         )
-        return self._image(copied.layer, step.history(self.finish)), copied.filesystem
+        # The files of a command have its time: nobody has made this layer before.
+        image = self._image(copied.layer, step.history(self.finish), new=self.resolver.fresh)
+        return image, copied.filesystem
 
     def _closed(self) -> tuple[Image, Filesystem]:
         """Metadata after the last layer; a layer only where a WORKDIR does not exist yet."""
@@ -268,7 +270,7 @@ class StageBuilder:
             image = self._with(layer.descriptor, layer.diff_id)
         else:
             with layer.path.open("rb") as file:
-                # The files of a command have its time, where it is given no other one.
+                # The same, where it is given no other one.
                 image = self._image(layer, new=epoch is None)
                 # The next command's engine takes longer than this process, which needs an index of it.
                 self.prepare(self.stage, image, self.environment.store)

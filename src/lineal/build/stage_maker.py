@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lineal import __version__
+from lineal.build.copy_sources import CopySources
 from lineal.build.making import making_of
 from lineal.build.preparations import Prepare, not_prepared
 from lineal.dockerfile.copy import CopyInstruction
@@ -87,6 +88,7 @@ class StageMaker:
         self._environment, self._store = environment, environment.store
         self._publisher, self._provenance, self._found = publisher, provenance, found
         self.prepare: Prepare = not_prepared
+        self._copies = CopySources(environment.store, environment.workspace, self._load)
         self._ready: dict[str, StageImage] = {}
         self._ready_locks: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
@@ -113,6 +115,11 @@ class StageMaker:
             for one in stage.dependencies():
                 if self.candidate(one) is not None:
                     pool.submit(self._load, one)
+        self._copies.expect(needed, lambda stage: self.candidate(stage) is not None)
+
+    def close(self) -> None:
+        """Give up what is read ahead."""
+        self._copies.close()
 
     def keep(self, checksum: str, ready: StageImage | None) -> None:
         """Have a stage at hand; with None, read it anew when it is needed."""
@@ -156,6 +163,7 @@ class StageMaker:
                 references={key: self._load(need).reference for key, need in stage.needs.items()},
                 moved=work.moved,
                 used=work.used,
+                ahead=self._copies.take(stage),
             )
             work.built, work.ready = build(stage, inputs, self._environment, told, self.prepare)
             self._store.send(work.built.image)
@@ -231,7 +239,7 @@ class StageMaker:
 
         with ThreadPoolExecutor(2) as pool:
             image = pool.submit(self._read_image, candidate, stage.platform)
-            record = record_manifest(self._store, candidate.index)
+            record = candidate.document or record_manifest(self._store, candidate.index)
             encoded = parts_of(record, self._store)[FILESYSTEM].read(self._store, MAX_FILESYSTEM)
             self._publisher.saw(record)
             found = image.result()

@@ -90,9 +90,9 @@ def plan_reached(
 
     def explain() -> None:
         reasons.update(_reasons(session, graphs.images))
-        missed()
 
-    found = resolved(session, graphs.images, session.platforms, sboms, explain)
+    beside_it = (missed, explain) if complete else (explain, None)
+    found = resolved(session, graphs.images, session.platforms, sboms, *beside_it)
     for note in session.history.notes:
         session.progress.warn(note)
     unknown = [
@@ -107,11 +107,13 @@ def plan_reached(
 def resolved(
     session: Session, images: Mapping[str, Parts], platforms: Platforms = frozenset(),
     sboms: Mapping[str, Parts] = MappingProxyType({}), meanwhile: Callable[[], None] = lambda: None,
+    reading: Callable[[], None] | None = None,
 ) -> BuildPlan:  # fmt: skip
     """What the store has of these images, with what nobody vouches for and git proves. `meanwhile` is called while it
-    is asked where something is missing. Raises `LinealError`."""
+    is asked where something is missing, and `reading` while what that is made of is read. Raises `LinealError`."""
     prover = prover_of(session)
-    found = resolve(images, session.lookup, platforms, sboms, prover.recall if prover else None, meanwhile)
+    recall = prover.recall if prover else None
+    found = resolve(images, session.lookup, platforms, sboms, recall, meanwhile, reading)
     return prover.proved(found) if prover is not None and found.needed else found
 
 

@@ -170,6 +170,7 @@ class _Reader:
         self.names = names
         self.images = ImageGraphs()
         self.trees: dict[tuple[str, str], BuildContext] = {}
+        self._texts: dict[str, str | None] = {}
         images = [loaded.project.images[name] for name in names]
         named = [one.context for image in images for one in image.contexts.values() if one.context is not None]
         folders = [*(image.context_path for image in images), *map(normal, named)]
@@ -201,9 +202,11 @@ class _Reader:
 
     def _request(self, name: str, platform: str) -> PlanRequest:
         image = self.loaded.project.images[name]
-        file = dockerfile_of(self.repository, image.dockerfile_path)
-        self.images.files.add(image.dockerfile_path)
+        file = image.dockerfile_path
         text = self._text(file)
+        if text is None:
+            file = dockerfile_of(self.repository, file)
+            text = self._text(file)
         if text is None:
             raise absent(
                 self.repository, file, f"The Dockerfile {file} of image {name!r}",
@@ -231,7 +234,9 @@ class _Reader:
 
     def _text(self, path: str) -> str | None:
         self.images.files.add(path)
-        return committed_text(self.repository, path)
+        if path not in self._texts:
+            self._texts[path] = committed_text(self.repository, path)
+        return self._texts[path]
 
     def _part(self, image: str, need: str, platform: str) -> Stage:
         """Another image that this one is made from. Raises `BadConfiguration` when it is not built for the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from e2b_dockerfile_utils import DockerfileAst, DockerfileInstruction, DockerfileSyntaxError, parse_dockerfile_ast
 
@@ -12,9 +13,10 @@ _WORD = regex(r"\s*ONBUILD\s*", re.IGNORECASE)
 _WITH_HEREDOC = regex(r"[ \t]*ONBUILD[ \t]+(?=(?:RUN|COPY|ADD)[ \t].*<<)", re.IGNORECASE)
 
 
+@lru_cache(4)  # many images may be targets of one Dockerfile
 def parse_file(text: str) -> DockerfileAst:
-    """The instructions of a Dockerfile. The parser knows no heredoc behind an ONBUILD, so it is given the instruction
-    behind the ONBUILD, which is put back afterwards.
+    """The instructions of a Dockerfile, for all who ask: nobody changes them. The parser knows no heredoc behind an
+    ONBUILD, so it is given the instruction behind the ONBUILD, which is put back afterwards.
 
     Raises `DockerfileSyntaxError`."""
     lines = re.findall(r"[^\n]*\n|[^\n]+$", text)

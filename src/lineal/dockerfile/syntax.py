@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from e2b_dockerfile_utils import DockerfileAst, DockerfileSyntaxError
 
 from lineal.dockerfile.onbuild import parse_file
@@ -37,7 +39,7 @@ def read(text: str, file: str) -> tuple[DockerfileAst, list[BadConfiguration]]:
             lines[number - 1] = f"{_READS_ANYTHING} {line}"
     else:
         raise _all(unread)
-    ast.instructions[:] = [one for one in ast.instructions if one.start_line not in unread]
+    ast = replace(ast, instructions=[one for one in ast.instructions if one.start_line not in unread])
     if not clear or (unread and all(one.name != "FROM" for one in ast.instructions)):
         raise _all(unread)
     return ast, list(unread.values())

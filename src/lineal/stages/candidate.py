@@ -17,7 +17,10 @@ class Candidate:
     tag: str
     index: Manifest
     image: Manifest | None = field(default=None, compare=False)
-    """The image's manifest, where it was read."""
+    document: Manifest | None = field(default=None, compare=False)
+    """The manifests of the image and of the record, where they were read."""
+    looked: bool = field(default=True, compare=False)
+    """Whether it was looked whether the image is there."""
 
     @property
     def digest(self) -> str:

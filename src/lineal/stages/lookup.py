@@ -6,6 +6,7 @@ import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from lineal.clock import Time
@@ -16,7 +17,7 @@ from lineal.stages.candidate import Candidate
 from lineal.stages.eligibility import Eligibility
 from lineal.stages.lane import CLOSED, Lane
 from lineal.stages.visibility import DEV_PREFIX
-from lineal.store.record import read_stage
+from lineal.store.record import image_digest, read_stage, record_digest
 from lineal.store.tags import parse_stage_tag, stage_tag
 from lineal.trust.judge import Judge
 from lineal.trust.mark import is_marked
@@ -33,6 +34,8 @@ _YOUNG = 30_000
 """A publication younger than this (ms) may still lose to a lower timestamp. It is larger than any clock error plus
 the longest pause of a run."""
 _WORKERS = 16
+_AHEAD = 24
+"""Anchors that are asked for at once: of a run that finds everything these are two round trips, for all together."""
 _CHECKSUM = 64
 """Letters with which all tags of a stage begin."""
 _NEW = "not published yet"
@@ -109,7 +112,7 @@ class Lookup:
             self.pool = pool
 
     def _nothing_expected(self) -> Ahead[Candidate | Miss]:
-        return Ahead(_WORKERS, self._submit)
+        return Ahead(_AHEAD, self._submit)
 
     def _submit(self, work: Callable[[], None]) -> None:
         self.pool.submit(work)
@@ -124,11 +127,12 @@ class Lookup:
         self, checksums: Iterable[str], *, read: bool = False, below: Callable[[str], Iterable[str]] = lambda _: ()
     ) -> None:
         """Begin to ask for the anchors of what `find` will be called for, beside what the caller does until then.
-        `read`: their images are going to be read. `below` gives what is asked for as soon as a checksum misses."""
+        `read`: those that `find` is called for are going to be read, and it begins with that. `below` gives what is
+        asked for as soon as a checksum misses."""
         asked = [(tag, checksum) for checksum in checksums for tag in self.lane.anchors(checksum)]
 
         def ask(pair: Key) -> Candidate | Miss:
-            found = self._candidate(*pair, read=read)
+            found = self._anchor(*pair) if read else self._candidate(*pair)
             if self._is_missing(found):
                 # Before anybody hears of the miss, and asks by itself.
                 self.expect(below(pair[1]), read=True)
@@ -144,10 +148,14 @@ class Lookup:
         """Whether the answer of one anchor tells that there is no such stage."""
         return found is Miss.NEVER and not self.lane.others
 
-    def find(self, checksums: Sequence[str], missed: Callable[[], object] = lambda: None) -> dict[str, Resolution]:
+    def find(
+        self, checksums: Sequence[str], missed: Callable[[], object] = lambda: None,
+        reading: Callable[[], object] | None = None,
+    ) -> dict[str, Resolution]:  # fmt: skip
         """The selected candidate of each checksum; behind hidden anchors by one list of tags for the whole run.
-        `missed` is called for each that misses, beside what is still asked."""
-        return self._find(checksums, self._listing, missed)
+        `missed` is called for each that misses, beside what is still asked; `reading` while those that are there and
+        were expected to be read are, with their records."""
+        return self._find(checksums, self._listing, missed, reading)
 
     def absent(self, checksums: Iterable[str]) -> dict[str, Resolution] | None:
         """Those of many that are not published, where one list of all tags tells it."""
@@ -234,14 +242,16 @@ class Lookup:
         return self._tags
 
     def _find(
-        self, checksums: Sequence[str], tags: Callable[[], list[str]], missed: Callable[[], object] = lambda: None
-    ) -> dict[str, Resolution]:
+        self, checksums: Sequence[str], tags: Callable[[], list[str]], missed: Callable[[], object] = lambda: None,
+        reading: Callable[[], object] | None = None,
+    ) -> dict[str, Resolution]:  # fmt: skip
         asked = [(tag, checksum) for checksum in checksums for tag in self.lane.anchors(checksum)]
         said: dict[Key, Candidate | Miss] = {}
         for pair, answer in self._expected.answers(lambda pair: self._candidate(*pair), asked):
             said[pair] = answer
             if self._is_missing(answer):
                 missed()
+        said |= self._read(said, reading)
         found = {pair: anchor for pair, anchor in said.items() if isinstance(anchor, Candidate)}
         verdicts = dict(zip(found, self.eligibility.verdicts(list(found.values())), strict=True))
         findings: dict[str, Resolution] = {}
@@ -313,9 +323,34 @@ class Lookup:
             self._seen[tag] = found
         return found
 
-    def _candidate(self, tag: str, checksum: str, *, read: bool = False) -> Candidate | Miss:
+    def _candidate(self, tag: str, checksum: str) -> Candidate | Miss:
         """Read a tag as a stage. A tag that names no stage of this checksum, or a stage without its image, counts as
         gone."""
+        found = self._anchor(tag, checksum)
+        if isinstance(found, Miss) or found.looked:
+            return found
+        there = self.store.digest(image_digest(found.index)) is not None
+        return replace(found, looked=True) if there else Miss.GONE
+
+    def _read(
+        self, said: Mapping[Key, Candidate | Miss], reading: Callable[[], object] | None
+    ) -> dict[Key, Candidate | Miss]:
+        """Those of which nobody has looked whether the image is there, with its manifest."""
+        found = {pair: one for pair, one in said.items() if isinstance(one, Candidate) and not one.looked}
+        if not found:
+            return {}
+        images = self.pool.map(self.store.manifest, [image_digest(one.index) for one in found.values()])
+        records: Iterable[Manifest | None] = repeat(None, len(found))
+        if reading is not None:
+            records = self.pool.map(self.store.manifest, [record_digest(one.index) for one in found.values()])
+            reading()
+        return {
+            pair: replace(one, image=image, document=document, looked=True) if image else Miss.GONE
+            for (pair, one), image, document in zip(found.items(), images, records, strict=True)
+        }
+
+    def _anchor(self, tag: str, checksum: str) -> Candidate | Miss:
+        """The same before it is looked whether the image is there."""
         manifest = self.store.manifest(tag)
         if manifest is None:
             return Miss.NEVER
@@ -328,9 +363,7 @@ class Lookup:
         if self.eligibility.doubt(candidate):
             # It is never used, so nobody need ask for its image.
             return candidate
-        image = self.store.manifest(found[1]) if read else None
-        there = image is not None if read else self.store.digest(found[1]) is not None
-        return replace(candidate, image=image) if there else Miss.GONE
+        return replace(candidate, looked=False)
 
 
 def _whole(read: Iterable[Candidate | Miss]) -> list[Candidate]:

@@ -74,7 +74,7 @@ def expect(last: Iterable[Stage], lookup: Lookup) -> None:
     def below(checksum: str) -> list[str]:
         with guard:
             found = [
-                stage.checksum for stage in closure([ends[checksum]])
+                stage.checksum for stage in reversed(closure([ends[checksum]]))
                 if not stage.unknown and stage.checksum not in asked | ends.keys()
             ]  # fmt: skip
             if len(asked) + len(found) > _FEW:
@@ -92,10 +92,11 @@ Recall = Callable[[Sequence[str]], Mapping[str, Resolution]]
 def resolve(
     images: Mapping[str, Parts], lookup: Lookup, platforms: Platforms = frozenset(),
     sboms: Mapping[str, Parts] = MappingProxyType({}), recall: Recall | None = None,
-    meanwhile: Callable[[], None] = lambda: None,
+    meanwhile: Callable[[], None] = lambda: None, reading: Callable[[], None] | None = None,
 ) -> BuildPlan:  # fmt: skip
     """Ask for the last stages of every image and SBOM; for those of these `platforms` that miss, ask for what they
-    are made of, and call `meanwhile` once. Nothing is known of a stage whose artifacts are not there."""
+    are made of, and call `meanwhile` once. Where `reading` is given, what they are made of is read, and `reading` is
+    called while it is. Nothing is known of a stage whose artifacts are not there."""
     last = {stage.checksum: stage for stage in [*ends(images), *ends(sboms)]}
     unknown = {
         stage.checksum: Resolution(None, f"unknown until built: {', '.join(map(shown, stage.unknown))}")
@@ -108,16 +109,20 @@ def resolve(
         found |= recall([checksum for checksum, stage in wanted.items() if candidate_of(stage, found) is None])
     missing = [stage for stage in wanted.values() if candidate_of(stage, found) is None]
     if missing:
-        found |= _found_below(missing, found, lookup, missed)
+        told = cache(reading) if reading is not None else None
+        found |= _found_below(missing, found, lookup, missed, told)
+        if told is not None:
+            told()
     lookup.forget()
     return BuildPlan(images, found, tuple(needed(missing, found)), platforms, sboms)
 
 
 def _found_below(
-    missing: Sequence[Stage], known: Mapping[str, Resolution], lookup: Lookup, meanwhile: Callable[[], object]
-) -> dict[str, Resolution]:
-    """What the store has of that which missing stages are made of. Few are asked for at once; of many a list tells
-    which are not there, and the first that are there are enough, unless history hides one of them."""
+    missing: Sequence[Stage], known: Mapping[str, Resolution], lookup: Lookup, meanwhile: Callable[[], object],
+    reading: Callable[[], object] | None,
+) -> dict[str, Resolution]:  # fmt: skip
+    """What the store has of that which missing stages are made of: the first that are there are enough. Few are asked
+    for at once; of many a list tells which are not there, and all others are asked for where history hides one."""
     found = dict(known)
     rest = [stage.checksum for stage in closure(list(missing)) if stage.checksum not in found]
     absent = lookup.absent(rest) if len(rest) > _FEW else None
@@ -125,9 +130,12 @@ def _found_below(
     first = rest if absent is None else _unknown(missing, found)
     lookup.expect(first, read=True)
     meanwhile()
-    found |= lookup.find(first)
-    if _unknown(missing, found):
-        found |= lookup.find([checksum for checksum in rest if checksum not in found])
+    if absent is not None:
+        found |= lookup.find(first, reading=reading)
+        if _unknown(missing, found):
+            lookup.expect((checksum for checksum in rest if checksum not in found), read=True)
+    while unknown := _unknown(missing, found):
+        found |= lookup.find(unknown, reading=reading)
     return found
 
 

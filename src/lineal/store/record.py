@@ -236,6 +236,11 @@ def image_digest(index: Manifest) -> str:
     return digest_of(index.json["manifests"][0])
 
 
+def record_digest(index: Manifest) -> str:
+    """The same of the record."""
+    return digest_of(index.json["manifests"][1])
+
+
 def image_platform(index: Manifest) -> dict[str, str]:
     """The platform that a stage's index names its image for. Raises ValueError, LookupError or TypeError for
     others."""
@@ -316,7 +321,7 @@ def told(store: Store, manifest: Manifest) -> Told | None:
 
 def record_manifest(store: Store, index: Manifest) -> Manifest:
     """The record's manifest. Raises `MissingContent` when it is missing."""
-    digest = str(index.json["manifests"][1]["digest"])
+    digest = record_digest(index)
     manifest = store.manifest(digest)
     if manifest is None:
         raise MissingContent(digest, store.address)

@@ -45,6 +45,8 @@ class PretendEngine(Engines):
         self.then: Callable[[Command], None] = lambda _: None
         self.prepared: list[bytes] = []
         """The layers of each parent that was prepared."""
+        self.clock: Callable[[], float] = lambda: 0.0
+        """The time of what is written."""
         self.stopped = threading.Event()
         self.looks = True
         """Whether it needs all of a parent in the store."""
@@ -78,15 +80,15 @@ class PretendEngine(Engines):
         finally:
             with self._guard:
                 self.running -= 1
-        return layer({f"ran/{number}": " ".join(command.argv)}, workspace / f"layer-{number}")
+        return layer({f"ran/{number}": " ".join(command.argv)}, workspace / f"layer-{number}", self.clock())
 
 
-def layer(files: Mapping[str, str], path: Path) -> Layer:
+def layer(files: Mapping[str, str], path: Path, mtime: float = 0) -> Layer:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, content in files.items():
             entry = tarfile.TarInfo(name)
-            entry.size = len(content)
+            entry.size, entry.mtime = len(content), int(mtime)
             tar.addfile(entry, io.BytesIO(content.encode()))
     data = gzip.compress(buffer.getvalue(), mtime=0)
     path.write_bytes(data)

@@ -19,7 +19,7 @@ from lineal.stages.lookup import Lookup
 from lineal.stages.plan import expect, resolve, title
 from lineal.stages.visibility import HistoryPosition
 from lineal.store.layout import Layout
-from lineal.store.record import CONSTANT, constants, image_digest, record_manifest
+from lineal.store.record import CONSTANT, constants, image_digest, record_digest, record_manifest
 from lineal.store.tags import stage_tag
 from tests.unit.build.factory import Factory
 from tests.unit.stages.workbench import HERE, Files, MemoryStore, Says, oid, parts, planned, put, record, stages
@@ -146,6 +146,48 @@ def test_what_a_missing_image_is_made_of_is_asked_for_beside_the_other_images() 
     expect(both.values(), looking)
     assert list(resolve(parts(both), looking).needed) == chain[3:]
     assert [store.asked.count(f"manifest {stage.checksum}") for stage in chain] == [1] * 5
+
+
+class Slow(MemoryStore):
+    """Gives some of its manifests when that is allowed."""
+
+    def __init__(self, store: MemoryStore, waits: Callable[[str], bool]) -> None:
+        super().__init__()
+        self.manifests, self.tagged = store.manifests, store.tagged
+        self.waits, self.allowed = waits, threading.Event()
+
+    def manifest(self, reference: str) -> Manifest | None:
+        assert not self.waits(reference) or self.allowed.wait(60)
+        return super().manifest(reference)
+
+
+def test_of_few_stages_nobody_waits_for_those_below_the_first_that_is_there() -> None:
+    store, image = MemoryStore(), app()
+    chain = stages(image["app"])
+    put(store, record(checksum=chain[2].checksum), anchor=True)
+    slow = Slow(store, lambda reference: reference == chain[0].checksum)
+    assert list(resolve(parts(image), lookup(slow)).needed) == chain[3:]
+    slow.allowed.set()
+
+
+def test_what_is_built_on_is_read_with_its_record_while_other_work_is_done() -> None:
+    store, image = MemoryStore(), app()
+    stage = stages(image["app"])[2]
+    put(store, record(checksum=stage.checksum), anchor=True)
+    told = record_digest(store.manifests[store.tagged[stage.checksum]])
+    assert resolve(parts(image), lookup(store)).needed
+    assert f"manifest {told}" not in store.asked, "a plan reads no record"
+
+    slow = Slow(store, lambda reference: reference.startswith("sha256:"))
+    found = resolve(parts(image), lookup(slow), reading=slow.allowed.set).candidate(stage)
+    assert found is not None and found.image is not None and found.document is not None
+    assert (found.image.digest, found.document.digest) == (image_digest(found.index), told)
+
+
+def test_work_that_waits_for_something_to_be_read_is_done_where_nothing_is_there() -> None:
+    done: list[str] = []
+    resolve(parts(app()), lookup(MemoryStore()), reading=lambda: done.append("done"))
+    assert done == ["done"]
 
 
 def test_what_many_are_made_of_is_not_asked_for_before_a_list_tells() -> None:

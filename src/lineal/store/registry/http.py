@@ -20,7 +20,7 @@ from lineal.store.registry.proxies import Proxies
 from lineal.store.registry.tls import Certificates
 
 POOL = 24
-"""Connections to one server that are kept: for 16 look-ups at once, and for what the first that misses is made of."""
+"""Connections to one server that are kept: for as many look-ups at once."""
 _UNQUOTED = "!#$%&'()*+,/:;=?@[]~"
 _REDIRECTS = (301, 302, 303, 307, 308)
 

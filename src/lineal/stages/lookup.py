@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from lineal.clock import Time
 from lineal.git.history import Ancestry
 from lineal.oci import Store
+from lineal.oci.types import Manifest
 from lineal.stages.ahead import Ahead, Key
 from lineal.stages.candidate import Candidate
 from lineal.stages.eligibility import Eligibility

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
+from functools import partial
 from threading import Lock
 from typing import BinaryIO, Final
 
@@ -121,11 +122,10 @@ class Cache:
         fetched = self._wait()
         with self._guard:
             self._restored = fetched
-        keep = self._keep if self.settings.publishing is not None and mount.writable else None
+        known = fetched is not None
+        keep = partial(self._keep, known) if self.settings.publishing is not None and mount.writable else None
         tar = mount.tar if fetched is None else lambda: self._tar(*fetched)
-        return replace(
-            mount, id=f"{mount.id}, {self._token}", tar=tar, kept=KeptCache(keep, known=fetched is not None)
-        )
+        return replace(mount, id=f"{mount.id}, {self._token}", tar=tar, kept=KeptCache(keep, known=known))
 
     def _wait(self) -> tuple[Snapshot, PackReader] | None:
         """For the snapshot to begin with, and no longer than it may take."""
@@ -158,6 +158,8 @@ class Cache:
         with self._guard:
             first, self.lost = not self.lost, True
             self._token = unique() if first else self._token
+            # Nor is anything kept that rests on it.
+            self._restored = self._writer = self._latest = None
         if not first:
             return
         self.report.snapshot, self.report.reason = "", f"begins empty: {reason}"
@@ -167,10 +169,11 @@ class Cache:
 
     # --- keeping ---
 
-    def _keep(self, tar: BinaryIO) -> None:
+    def _keep(self, known: bool, tar: BinaryIO) -> None:
+        """`known`: it names files of the snapshot to begin with."""
         started = time.monotonic()
         with self._guard:
-            if self.report.kept == _GIVEN_UP:
+            if self.report.kept == _GIVEN_UP or (known and self.lost):
                 return
             writer = self._writer = self._writer or self._new_writer()
             writer.secrets, writer.packs.deadline = set(self._secrets), self._budget()

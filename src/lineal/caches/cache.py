@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from threading import Lock
 from typing import BinaryIO, Final
 
@@ -124,7 +125,11 @@ class Cache:
         fetched = self._wait()
         with self._guard:
             self._restored = fetched
-        keep = self._keep if self.settings.publishing is not None and mount.writable else None
+        keep = (
+            partial(self._keep, fetched is not None)
+            if self.settings.publishing is not None and mount.writable
+            else None
+        )
         id = f"{mount.id}, {self._token}"
         if fetched is None:
             return replace(mount, id=id, kept=KeptCache(keep))
@@ -174,6 +179,8 @@ class Cache:
         with self._guard:
             first, self.lost = not self.lost, True
             self._token = unique() if first else self._token
+            # Nor is anything kept that rests on it.
+            self._restored = self._writer = self._latest = None
         if not first:
             return
         self.report.snapshot, self.report.reason = "", f"begins empty: {reason}"
@@ -183,10 +190,11 @@ class Cache:
 
     # --- keeping ---
 
-    def _keep(self, tar: BinaryIO) -> None:
+    def _keep(self, known: bool, tar: BinaryIO) -> None:
+        """`known`: it names files of the snapshot to begin with."""
         started = time.monotonic()
         with self._guard:
-            if self.report.kept == _GIVEN_UP:
+            if self.report.kept == _GIVEN_UP or (known and self.lost):
                 return
             writer = self._writer = self._writer or self._new_writer()
             writer.secrets, writer.packs.deadline = set(self._secrets), self._budget()

@@ -45,7 +45,6 @@ class SnapshotWriter:
         self._chunks: list[Chunk] = list(self.known.chunks)
         self._numbers = {chunk.sha256: number for number, chunk in enumerate(self._chunks)}
         self._began = {entry.path: entry for entry in self.known.entries}
-        self._last = self._began
 
     def take(self, tar: BinaryIO) -> Snapshot:
         """What the tar holds; its packs may still be on their way, and have no digests yet (`finish`).
@@ -60,9 +59,7 @@ class SnapshotWriter:
             made = self._entry(entry, body, search) if entry.name and entry.kind in _KINDS else None
             if made is not None:
                 found[made.path] = made
-        entries = self._affordable(_whole(found))
-        self._last = {entry.path: entry for entry in entries}
-        return Snapshot(tuple(entries), tuple(self._chunks), self.known.packs)
+        return Snapshot(tuple(self._affordable(_whole(found))), tuple(self._chunks), self.known.packs)
 
     def finish(self, snapshot: Snapshot) -> Snapshot:
         """The same with all its packs in the store, and without what it does not need. Raises what `take` raises."""
@@ -76,7 +73,7 @@ class SnapshotWriter:
         """None for a file that is said to be the same as one that is not known."""
         _check_names(entry, search)
         if SAME in entry.records:
-            return self._last.get(entry.name)
+            return self._began.get(entry.name)
         chunks: tuple[int, ...] = ()
         if entry.kind in (FILE, b"7"):
             watched = search.watched(body, entry.size, lambda: _secret_in(entry.name))
@@ -88,7 +85,7 @@ class SnapshotWriter:
 
     def _unchanged(self, names: bytes, search: SecretSearch) -> dict[bytes, Entry]:
         _check_names(raw.Entry(names.replace(b"\0", b"/"), FILE, b"", 0, 0, b""), search)
-        return {name: self._last[name] for name in names.split(b"\0") if name in self._last}
+        return {name: self._began[name] for name in names.split(b"\0") if name in self._began}
 
     def _time(self, path: bytes, mtime: int) -> int:
         """Of a file that still has the time with which it was restored, the one that it had before."""

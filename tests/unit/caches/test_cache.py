@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import io
 import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
+import pytest
+
+from lineal.caches import cache as module
 from lineal.caches.cache import Cache
-from lineal.caches.publication import Publishing
+from lineal.caches.history import Found
+from lineal.caches.publication import Publishing, read_parts, read_snapshot
 from lineal.caches.rules import CacheRules
 from lineal.caches.settings import CacheSettings
+from lineal.caches.snapshot import Broken
 from lineal.caches.workers import Workers
-from lineal.engine import CacheMount
+from lineal.engine import SAME, CacheMount
 from lineal.errors import Unreachable
 from lineal.oci.types import Blob
 from lineal.progress import Notes
+from lineal.stages.lookup import Candidate
 from lineal.store.layout import Layout
 from lineal.store.record import Record
 from lineal.store.statement import Making
-from tests.unit.caches.test_publication import COMMIT, KEY, TREE
-from tests.unit.caches.test_snapshot import tar_of_files
+from lineal.tar import raw
+from lineal.tar.header import END
+from tests.unit.caches.test_publication import COMMIT, KEY, TREE, bench, published
+from tests.unit.caches.test_snapshot import Bench, tar_of_files
+
+__all__ = ["bench"]
 
 
 class Silent:
@@ -77,3 +88,44 @@ def test_a_store_that_does_not_answer_costs_the_time_that_a_cache_may_take() -> 
         "The cache /root/.cache begins empty: its snapshot cannot be used, it took longer than 0.1 seconds."
     ]
     assert cache.report.reason == "begins empty: it took longer than 0.1 seconds"
+
+
+def test_nothing_is_kept_that_rests_on_a_snapshot_that_was_lost_meanwhile(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a cache with `sharing=private` each command restores the snapshot for itself."""
+    tag, told = published(bench), list[str]()
+    index = bench.store.manifest(tag)
+    assert index is not None
+    record, files = Record.read(index), {"f": b"content"}
+    found = Found(Candidate(record, tag, index), "this commit", read_parts(bench.store, index))
+    monkeypatch.setattr(module, "newest", lambda *_: found)
+    by = Publishing(bench.store, record, lambda index: index, None, Making(), 0)
+    lookup = cast(Any, SimpleNamespace(store=bench.store))
+    cache = Cache(
+        KEY, CacheRules(), CacheSettings("shop", {}, lookup, Notes(told.append, told.append), by), bench.pool
+    )
+
+    def mount() -> tuple[Callable[[], Iterator[bytes]] | None, Callable[[BinaryIO], None]]:
+        made = cache.mount(CacheMount("/root/.cache", "id", sharing="private"))
+        assert made.kept is not None and made.kept.keep is not None
+        return made.tar, made.kept.keep
+
+    begin, keep = mount()
+    begin_late, keep_late = mount()
+    assert begin is not None and begin_late is not None
+    list(begin())
+    keep(io.BytesIO(tar_of_files(files)))
+    (pack,) = read_snapshot(bench.store, found.parts).packs
+    (bench.store.directory / "blobs" / pack.digest.replace(":", "/")).unlink()
+    with pytest.raises(Broken):
+        list(begin_late())
+    begin_anew, keep_anew = mount()
+    assert begin_anew is None
+    keep_anew(io.BytesIO(tar_of_files(files)))
+    keep_late(io.BytesIO(raw.header(b"f", more={SAME: b"1"}) + END))
+    cache.publish()
+    kept = bench.store.manifest(cache.report.published)
+    assert kept is not None
+    assert bench.files(read_snapshot(bench.store, read_parts(bench.store, kept))) == files
+    assert [line for line in told if "begins empty" in line] and not [line for line in told if "not kept" in line]

@@ -194,6 +194,22 @@ def test_what_was_moved_with_its_directory_is_read_where_it_is(bench: Bench, tmp
     assert bench.files(after) == moved | {"third/in/file": b"THIRD/IN"}
 
 
+def test_what_is_as_it_was_is_as_the_command_found_it(bench: Bench, tmp_path: Path) -> None:
+    """Not as another one left it that has a directory of its own (`sharing=private`)."""
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    for name in ("changed", "gone", "own"):
+        (cache / name).write_text("before")
+    known, writer = bench.write(tar_of_cache(cache))
+    since = wait_for_the_next_tick(cache / "own")
+    (cache / "own").write_text("after")
+    left = tar_of_cache(cache, since)
+    writer = SnapshotWriter(known, bench.reader(known), writer.packs, 1 << 30)
+    writer.take(io.BytesIO(tar_of_files({"changed": b"by another"})))
+    found = writer.finish(writer.take(io.BytesIO(left)))
+    assert bench.files(found) == {"changed": b"before", "gone": b"before", "own": b"after"}
+
+
 def wait_for_the_next_tick(file: Path) -> int:
     """The first time of a file that is made after this one: the clock of files is coarse."""
     probe = file.with_name("probe")

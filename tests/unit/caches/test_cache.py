@@ -24,7 +24,7 @@ from lineal.engine import SAME, CacheMount
 from lineal.errors import Unreachable
 from lineal.oci.types import Blob
 from lineal.progress import Notes
-from lineal.stages.lookup import Candidate
+from lineal.stages.candidate import Candidate
 from lineal.store.layout import Layout
 from lineal.store.record import Record
 from lineal.store.statement import Making

@@ -90,7 +90,7 @@ def test_a_later_entry_counts_whatever_it_replaces(tmp_path: Path) -> None:
         ("unlinked", b"a", "link"), ("unlinked", b"a file", "file"),
     ]  # fmt: skip
     done = unpacked(rows, tmp_path / "layer", 0.02)
-    assert done.stderr == b""
+    assert (done.stdout, done.stderr) == (b"{'implied': ['a']}\n", b"")
     layer = tmp_path / "layer"
     found = {str(path.relative_to(layer)): path.read_bytes() for path in layer.rglob("*") if path.is_file()}
     assert found == {
@@ -109,11 +109,14 @@ def test_what_is_written_through_links_counts_in_its_order_too(tmp_path: Path) -
         rows += [(f"{folder}/file", b"1", "file"), (f"{folder}{folder}/file", b"2", "file")]
     for folder in "abcdef":
         rows += [(f"{folder}/late", b"1", "file"), (f"{folder}{folder}/late", b"2", "file")]
+    rows += [("aa/b/file", b"1", "file"), ("aa", b"", "dir"), ("aa/b/file", b"2", "file")]
     done = unpacked(rows, tmp_path / "layer", 0.02)
     assert done.stderr == b""
     for folder in "abcdef":
         assert (tmp_path / "layer" / folder / "file").read_bytes() == b"2"
         assert (tmp_path / "layer" / folder / "late").read_bytes() == b"2"
+    assert (tmp_path / "layer/a/b/file").read_bytes() == b"1", "the link is gone"
+    assert (tmp_path / "layer/aa/b/file").read_bytes() == b"2"
 
 
 def test_what_a_writer_could_not_do_is_said(tmp_path: Path) -> None:

@@ -216,11 +216,11 @@ class _Unpacking:
 
             self._writers.wait()
             shutil.rmtree(path)
+        if path in self._known:  # a directory, or a link that led to one
             inside = path + "/"
             self._known = {one for one in self._known if one != path and not one.startswith(inside)}
-            self._times = {
-                one: time for one, time in self._times.items() if one != path and not one.startswith(inside)
-            }
+            self._times = {one: time for one, time in self._times.items() if one in self._known}
+            self.implied = [one for one in self.implied if "/" + one in self._known]
 
     def _xattrs(self, path: str, entry: Entry) -> None:
         for key, value in entry.xattrs.items():

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import NoReturn
 
@@ -24,7 +25,8 @@ from lineal.cli.complaint import complain
 from lineal.errors import BadConfiguration, Interrupted, as_lineal_error
 
 _INTERRUPTED = 130
-_MOMENT = 0.1
+_MOMENT, _POKES = 0.1, 10
+"""Seconds between the pokes after a signal, and how many there are."""
 _UNWRITTEN = 120
 """What Python ends with when its output cannot be written."""
 
@@ -36,23 +38,35 @@ def main(around: AbstractContextManager[object] | None = None) -> NoReturn:
     signal.signal(signal.SIGTERM, end.signalled)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, end.signalled)
+    _watch_signals(end)
     try:
         _run(end, around or nullcontext())
     except KeyboardInterrupt:
         # The second one, before a word was said about the first.
         end.code = _INTERRUPTED
     if end.code != _INTERRUPTED and not end.interrupted:
-        _wait_for_threads()
+        threading._shutdown()  # type: ignore[attr-defined]  # as at the end of every Python program
         atexit._run_exitfuncs()
     end.now()
 
 
-def _wait_for_threads() -> None:
-    """As at the end of every Python program. A signal just before a wait would be seen after it only: so the wait is
-    broken off again and again by one that means nothing."""
-    signal.signal(signal.SIGALRM, lambda *_: None)
-    signal.setitimer(signal.ITIMER_REAL, _MOMENT, _MOMENT)
-    threading._shutdown()  # type: ignore[attr-defined]
+def _watch_signals(end: _End) -> None:
+    """A signal that comes just before the main thread waits for a lock is seen after that wait only, and Python drops
+    what is raised in a destructor, also in that of the lock of an import. So the main thread is poked some times
+    after each signal."""
+    main, (told, tell) = threading.get_ident(), os.pipe()
+    os.set_blocking(tell, False)
+    signal.signal(signal.SIGURG, end.poked)
+    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+    sys.unraisablehook = end.dropped
+
+    def poke() -> None:
+        while numbers := os.read(told, 64):
+            for _ in range(_POKES if {signal.SIGTERM, signal.SIGINT} & set(numbers) else 0):
+                time.sleep(_MOMENT)
+                signal.pthread_kill(main, signal.SIGURG)
+
+    threading.Thread(target=poke, name="signals", daemon=True).start()
 
 
 class _End:
@@ -61,7 +75,9 @@ class _End:
 
     code: int | None = None
     interrupted = False
-    """Whether a signal came before. It counts also where Python drops its exception, as in a destructor."""
+    """Whether a signal came before."""
+    _lost = False
+    """Whether Python has dropped its exception."""
 
     def signalled(self, number: int, _frame: object) -> None:
         """SIGTERM ends a run like Ctrl-C does: cleanly, with the store as it was published."""
@@ -69,6 +85,18 @@ class _End:
             self.now()
         self.interrupted = True
         raise KeyboardInterrupt(signal.Signals(number).name)
+
+    def dropped(self, lost: sys.UnraisableHookArgs) -> None:
+        """Of what Python cannot raise anywhere."""
+        if isinstance(lost.exc_value, KeyboardInterrupt):
+            self._lost = True
+        else:
+            sys.__unraisablehook__(lost)
+
+    def poked(self, _number: int, _frame: object) -> None:
+        if self._lost and self.code is None:
+            self._lost = False
+            raise KeyboardInterrupt
 
     def now(self) -> NoReturn:
         code = self.code or 0

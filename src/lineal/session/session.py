@@ -50,10 +50,6 @@ if TYPE_CHECKING:
     from lineal.stages.visibility import HistoryPosition
 
 
-_SPARE = 3
-"""Connections for what the first image that misses is made of."""
-
-
 class Session:
     """Each part is opened when it is first asked for: a command pays only for what it uses."""
 
@@ -246,7 +242,7 @@ class Session:
         if self.given_policy is not None:
             require_narrower(self.given_policy, self._policy_of_commit)
         _ = self.publications
-        self.own_stores.connect(len(names or self.loaded.project.images) + _SPARE)
+        self.own_stores.connect(len(names or self.loaded.project.images))
         _ = self.store
 
     @property

@@ -308,6 +308,32 @@ def test_a_signal_ends_a_run_with_130_and_leaves_no_files(
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+_SIGNAL_IN_A_DESTRUCTOR = """
+import os, signal, sys, time
+from lineal import cli
+from lineal.config import schema
+class Lost:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0)
+def fail():
+    Lost()
+    time.sleep(20)
+    print("it went on", file=sys.stderr)
+schema.schema = fail
+sys.argv = ["lineal", "schema"]
+cli.main()
+"""
+
+
+def test_a_signal_that_python_drops_comes_again(project: Lineal) -> None:
+    process = started(project, "-c", _SIGNAL_IN_A_DESTRUCTOR, stdout=-1, stderr=-1)
+    _, errors = process.communicate(timeout=300)
+    assert (process.returncode, errors) == (
+        130, "\nError: Interrupted; what was published before stays. [LN-9002]\n"
+    )  # fmt: skip
+
+
 def test_what_a_killed_run_leaves_goes_with_the_next(
     hanging: subprocess.Popen[str], project: Lineal, tmp_path: Path
 ) -> None:

@@ -34,12 +34,17 @@ class Balancer:
         with client, socket.socket(socket.AF_UNIX) as daemon, suppress(OSError):
             self.taken[path] += 1
             daemon.connect(path)
-            while ready := select.select([client, daemon], [], [], self._idle)[0]:
-                for one in ready:
+            others = {client.fileno(): (client, daemon), daemon.fileno(): (daemon, client)}
+            polled = select.poll()  # `select` takes no descriptor above 1,023
+            for descriptor in others:
+                polled.register(descriptor, select.POLLIN)
+            while ready := polled.poll(self._idle * 1000):
+                for descriptor, _ in ready:
+                    one, other = others[descriptor]
                     data = one.recv(1 << 16)
                     if not data:
                         return
-                    (daemon if one is client else client).sendall(data)
+                    other.sendall(data)
             self.idle += 1
 
     def close(self) -> None:

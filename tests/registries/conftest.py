@@ -135,13 +135,20 @@ def server(quirk: str, registry: str, request: pytest.FixtureRequest) -> Iterato
 
 
 @pytest.fixture
-def open_store(server: Proxy, tmp_path: Path) -> Callable[[str], Registry]:
+def open_store(server: Proxy, tmp_path: Path) -> Iterator[Callable[[str], Registry]]:
     """Opens a store as a new process has it; one name is one repository."""
     unique = secrets.token_hex(6)
     login = Credential("a test", USER, PASSWORD)
-    return lambda name: Registry(
-        server.host, f"quirks-{unique}/{name}", credential=login, environ={"HOME": str(tmp_path)}
-    )
+    with ExitStack() as opened:
+
+        def open_store(name: str) -> Registry:
+            store = Registry(
+                server.host, f"quirks-{unique}/{name}", credential=login, environ={"HOME": str(tmp_path)}
+            )
+            opened.callback(store.close)
+            return store
+
+        yield open_store
 
 
 @pytest.fixture

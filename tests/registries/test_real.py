@@ -7,7 +7,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -46,9 +46,11 @@ def address(name: str, real_registry: Callable[[str], str]) -> str:
 
 
 @pytest.fixture
-def store(address: str, tmp_path: Path) -> Registry:
+def store(address: str, tmp_path: Path) -> Iterator[Registry]:
     host, _, repository = address.partition("/")
-    return Registry(host, repository, environ={"HOME": str(tmp_path)})
+    store = Registry(host, repository, environ={"HOME": str(tmp_path)})
+    yield store
+    store.close()
 
 
 @pytest.fixture

@@ -36,8 +36,9 @@ def pattern_matcher(lines: Sequence[str], ways: int = _WAYS) -> PatternMatcher:
 
 
 def _match(by_expression: Callable[[str], bool], parts: Sequence[Part], wildcards: int, ways: int, path: str) -> bool:
-    """By the regular expression, which is the faster one, where it has few ways to try."""
-    return by_expression(path) if len(path) ** wildcards <= ways else matches(parts, path)
+    """By the regular expression, which is the faster one, where it has few ways to try. One wildcard alone may mean
+    the end of a name, too (`**.py`), which only the library knows."""
+    return by_expression(path) if wildcards < 2 or len(path) ** wildcards <= ways else matches(parts, path)
 
 
 def _parts(pattern: str) -> Iterator[Part]:

@@ -156,7 +156,7 @@ class Store(Protocol):
         which collects its garbage itself."""
 
     def close(self) -> None:
-        """At the end of a run: leave what was written as other tools look for it."""
+        """At the end of a run: leave what was written as other tools look for it, and no connection open."""
         return
 
     def now(self) -> int:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 from e2b_dockerfile_utils import PatternMatcher
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lineal.config.giterminism import Giterminism
@@ -21,6 +21,7 @@ PATTERNS = st.lists(
 PATHS = st.lists(st.sampled_from(["a", "b", "/", "aa", "*", "é", ".", "]", "(", "\n"]), max_size=12).map("".join)
 
 
+@example("**é", "aé")
 @given(PATTERNS, PATHS)
 def test_a_pattern_of_an_ignore_file_matches_what_the_library_s_matches(pattern: str, path: str) -> None:
     try:

@@ -97,6 +97,9 @@ class Registry(Store):
         """Whether it is spoken to in https."""
         return self._http.scheme == "https"
 
+    def close(self) -> None:
+        self._http.session.close()
+
     def connect(self, count: int) -> None:
         """Open so many connections beside what is done next."""
         self._http.connect(count)

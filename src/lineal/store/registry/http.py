@@ -66,6 +66,14 @@ class Session:
                 self._certificates.expect(netloc)
             self._keep(url, self._opened(url, seconds))
 
+    def close(self) -> None:
+        """Close what nobody uses; the next request opens another one."""
+        with self._guard:
+            unused, self.idle = self.idle, {}
+        for connections in unused.values():
+            for connection in connections:
+                connection.close()
+
     def request(
         self,
         method: str,

@@ -58,6 +58,17 @@ def test_a_connection_serves_again_once_an_answer_was_read_to_its_end(fake: Star
     assert [len(kept) for kept in session.idle.values()] == [1]
 
 
+def test_what_is_closed_keeps_no_connection_and_opens_another_when_it_is_used(fake: Start, session: Session) -> None:
+    server = fake(lambda *_: (200, {}, _BIG))
+    url = f"http://{server.host}/"
+    read(session, url)
+    [[kept]] = session.idle.values()
+    session.close()
+    assert kept.sock is None and not session.idle
+    assert read(session, url) == _BIG
+    assert server.connections == 2
+
+
 def test_answers_that_are_read_at_once_come_on_connections_of_their_own(fake: Start, session: Session) -> None:
     server = fake(lambda _method, path, *_: (200, {}, path.encode()))
     answers = [session.request("GET", f"http://{server.host}/{name}", timeout=_TIMEOUT) for name in "ab"]

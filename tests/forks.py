@@ -18,6 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 _LONGEST = 1 << 18
 _TURNS = itertools.count()
+_STARTING = threading.Lock()
+"""A cache calls its function twice for two threads at once; what the first one made would end, with its runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,9 @@ def run(*args: str, cwd: Path, env: Mapping[str, str], timeout: float = 300, die
         with theirs:
             order = {"args": args, "cwd": str(cwd), "env": dict(env), "timeout": timeout, "die": die, "nice": nice}
             descriptors = [theirs.fileno(), out.fileno(), err.fileno()]
-            socket.send_fds(_server(next(_TURNS) % 2), [json.dumps(order).encode()], descriptors)
+            with _STARTING:
+                server = _server(next(_TURNS) % 2)
+            socket.send_fds(server, [json.dumps(order).encode()], descriptors)
         code = ours.makefile().read()
         assert code, "the server of forks has ended"
         said = [_read(stream) for stream in (out, err)]

@@ -38,7 +38,6 @@ def main(around: AbstractContextManager[object] | None = None) -> NoReturn:
     signal.signal(signal.SIGTERM, end.signalled)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, end.signalled)
-    _watch_signals(end)
     try:
         _run(end, around or nullcontext())
     except KeyboardInterrupt:
@@ -119,6 +118,7 @@ def _run(end: _End, around: AbstractContextManager[object]) -> None:
     """Gives `end` the exit code, before anything is said of a failure."""
     try:
         streams.prepare()
+        _watch_signals(end)
         with around:
             cli(standalone_mode=False, prog_name="lineal")
         end.code = 0

@@ -61,7 +61,9 @@ def _watch_signals(end: _End) -> None:
 
     def poke() -> None:
         while numbers := os.read(told, 64):
-            for _ in range(_POKES if {signal.SIGTERM, signal.SIGINT} & set(numbers) else 0):
+            if not {signal.SIGTERM, signal.SIGINT} & set(numbers):
+                continue  # a poke is a signal, too
+            for _ in range(_POKES):
                 time.sleep(_MOMENT)
                 signal.pthread_kill(main, signal.SIGURG)
 

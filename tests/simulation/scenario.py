@@ -64,6 +64,38 @@ class Inline(Executor):
         return future
 
 
+class Beside(Executor):
+    """Each thing in a thread of its own."""
+
+    def __init__(self, actor: Actor) -> None:
+        self._actor = actor
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        actor, future = self._actor, Awaited(self._actor)
+
+        def work() -> None:
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except Exception as error:  # noqa: BLE001 - raised where it is waited for
+                future.set_exception(error)
+
+        actor.beside(work, lambda _: None)
+        return future
+
+
+class Awaited(Future[Any]):
+    """A result that is waited for in the time of the world."""
+
+    def __init__(self, actor: Actor) -> None:
+        super().__init__()
+        self._actor = actor
+
+    def result(self, timeout: float | None = None) -> Any:
+        if not self.done():
+            self._actor.wait_until(lambda go_on: self.add_done_callback(lambda _: go_on()))
+        return super().result(timeout)
+
+
 @dataclass
 class Leases:
     """A lock service with leases: whoever is dead or late loses the lock without noticing."""
@@ -161,23 +193,28 @@ class Build:
         self._findings = findings
         self._results: dict[str, tuple[Built, str | None]] = {}
         """What is made, and the image that it is made of."""
+        self._waiting: dict[str, Node] = {}
+        """What is made and not being published."""
+        self._busy = 0
+        """What has been begun beside and has not ended."""
 
     def run(self, stages: Sequence[Node]) -> None:
         order = Order([stage for stage in stages if self._image(stage.checksum) is None], self._image)
-        busy = 0
         while True:
-            order.outdated()
+            for stage in order.outdated():
+                self._waiting.pop(stage.checksum, None)
             for stage in order.publishable():
-                busy += 1
+                self._busy += 1
+                self._waiting.pop(stage.checksum, None)
                 self._publish(stage)
             for stage in order.startable():
-                busy += 1
+                self._busy += 1
                 order.begin(stage)
                 self._make(order, stage)
-            if not busy:
+            if not self._busy:
                 return
             self._actor.wait_for_one()
-            busy -= 1
+            self._busy -= 1
 
     def _image(self, checksum: str) -> str | None:
         candidate = self._findings[checksum].candidate
@@ -192,6 +229,7 @@ class Build:
             if below is not None:
                 self._shelf.made_of[image] = below
             self._results[stage.checksum] = made, below
+            self._waiting[stage.checksum] = stage
             order.made(stage, image)
 
         self._actor.beside(lambda: self._actor.wait(self._actor.world.choices.one(BUILD)), then)
@@ -203,9 +241,8 @@ class Build:
         return self._image(stage.parent.checksum) or (ours[0].image.manifest.digest if ours else None)
 
     def _publish(self, stage: Node) -> None:
-        here, run = line(self._run.commit), self._run
-        (made, below), parent = self._results[stage.checksum], stage.parent.checksum if stage.parent else ""
-        record = Record(stage.checksum, here.recorded, here.tree, here.branch, 0, parent, "shop", "1")
+        run, parent = self._run, stage.parent.checksum if stage.parent else ""
+        made, below = self._results[stage.checksum]
 
         def then(done: Publication) -> None:
             self._findings[stage.checksum] = Resolution(done.candidate, "", young=done.young)
@@ -215,7 +252,24 @@ class Build:
                 if below is not None:
                     run.used[stage.checksum] = below, str(self._image(parent))
 
-        self._actor.beside(lambda: self._publisher.publish(made, record), then)
+        def counts(claim: Candidate) -> None:
+            self._claim_above(stage, image_digest(claim.index))
+
+        record = self._record(stage)
+        self._actor.beside(lambda: self._publisher.publish(made, record, counts=counts), then)
+
+    def _claim_above(self, parent: Node, image: str) -> None:
+        """As `StageMaker` does for what is made of a stage that counts."""
+        for stage in [stage for stage in self._waiting.values() if stage.parent is parent]:
+            made, below = self._results[stage.checksum]
+            if below == image:
+                del self._waiting[stage.checksum]
+                self._busy += 1
+                self._publisher.claim(made, self._record(stage), Beside(self._actor))
+
+    def _record(self, stage: Node) -> Record:
+        here, parent = line(self._run.commit), stage.parent.checksum if stage.parent else ""
+        return Record(stage.checksum, here.recorded, here.tree, here.branch, 0, parent, "shop", "1")
 
 
 @dataclass

@@ -95,6 +95,12 @@ class Actor:
         self.world.at(seconds, lambda: self._go_on(thread))
         self.world.hub.switch()
 
+    def wait_until(self, told: Callable[[Callable[[], None]], None]) -> None:
+        """Until what is given to `told` is called, by another thread of the run."""
+        thread = getcurrent()
+        told(lambda: self.world.at(0.0, lambda: self._go_on(thread)))
+        self.world.hub.switch()
+
     def beside(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
         """Do something in another thread of the run; `then` is done by `wait_for_one`, which raises what that did."""
 

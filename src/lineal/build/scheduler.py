@@ -110,28 +110,30 @@ class Scheduler:
         self._maker.expect(self._needed, self._lookup.pool)
         makers = ThreadPoolExecutor(self._jobs, thread_name_prefix="stage")
         publishers = ThreadPoolExecutor(_PUBLISHERS, thread_name_prefix="publish")
+        claimers = ThreadPoolExecutor(_PUBLISHERS, thread_name_prefix="claim")
         preparations = Preparations(self._environment, self._needed, self._jobs)
         self._maker.prepare = preparations.made
         try:
             preparations.begin(self._maker.image)
-            self._go_on(makers, publishers)
+            self._go_on(makers, publishers, claimers)
         except BaseException as error:
             self._failure = error
             # Commands in the engine end at once and clean up; an upload may be left to the end of the process.
             self._stopped.set()
             self._environment.engine.stop()
-            self._go_on(makers, publishers, time.monotonic() + _GRACE)
+            self._go_on(makers, publishers, claimers, time.monotonic() + _GRACE)
             raise
         finally:
             makers.shutdown(wait=False, cancel_futures=True)
             publishers.shutdown(wait=False, cancel_futures=True)
+            claimers.shutdown(wait=False, cancel_futures=True)
             preparations.close()
             self._maker.close()
         if self._failure is not None:
             raise self._failure
         self._needed = []
 
-    def _go_on(self, makers: Executor, publishers: Executor, until: float = inf) -> None:
+    def _go_on(self, makers: Executor, publishers: Executor, claimers: Executor, until: float = inf) -> None:
         """Until nothing is left to do, or that time has come."""
         while time.monotonic() < until:
             for stage in self._order.outdated():
@@ -142,7 +144,7 @@ class Scheduler:
                 if work.error is not None:
                     self._fail(work, work.error)
                 else:
-                    self._publishing[publishers.submit(self._maker.publish, work)] = work
+                    self._publishing[publishers.submit(self._maker.publish, work, claimers)] = work
             for stage in self._startable():
                 work = self._begin(stage)
                 self._making[makers.submit(self._make, work)] = work

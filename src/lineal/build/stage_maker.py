@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lineal import __version__
@@ -67,6 +68,13 @@ class Work:
     error: BaseException | None = None
     """Why it could not be made."""
 
+    def is_made_of(self, checksum: str, candidate: Candidate | None) -> bool:
+        """Whether the candidate is what was at hand for a stage that this one is made of."""
+        ours = self.local.get(checksum)
+        if candidate is None:
+            return False
+        return ours is None or ours.image.manifest.digest == image_digest(candidate.index)
+
     @contextmanager
     def timed(self) -> Iterator[None]:
         began = time.monotonic()
@@ -96,6 +104,10 @@ class StageMaker:
         """What waits to be published, by checksum."""
         self._claims: dict[str, Candidate] = {}
         """What this run publishes, when nobody was before it."""
+        self._counting: dict[str, Candidate] = {}
+        """The claims of this run whose anchors are being written."""
+        self._claim_guard = threading.Lock()
+        """What is being published is not claimed beside that."""
 
     def candidate(self, stage: Stage) -> Candidate | None:
         return candidate_of(stage, self._found)
@@ -129,7 +141,9 @@ class StageMaker:
             self._ready.pop(checksum, None)
 
     def keep_published(self) -> None:
-        """Nothing else."""
+        """Nothing else, and nothing that waits to be published."""
+        self._made.clear()
+        self._publisher.forget()
         # A copy: what an earlier try has begun to read may still arrive.
         self._ready = {checksum: ready for checksum, ready in self._ready.copy().items() if self.published(checksum)}
 
@@ -169,13 +183,17 @@ class StageMaker:
             self._store.send(work.built.image)
         self._made[stage.checksum] = work
 
-    def publish(self, work: Work) -> Publication:
-        """Publish one stage, when all that it is made of is."""
+    def publish(self, work: Work, pool: Executor) -> Publication:
+        """Publish one stage, when all that it is made of is. As soon as it counts, the claims of what is made of it
+        begin in `pool`, which does nothing else."""
         assert work.built is not None and work.ready is not None
-        self._made.pop(work.stage.checksum, None)
+        with self._claim_guard:
+            self._made.pop(work.stage.checksum, None)
         with work.timed():
             publication = self._publisher.publish(
-                *self._publishable(work, self.candidate), lambda claim: self._foresee(work.stage, claim)
+                *self._publishable(work, self.candidate),
+                lambda claim: self._foresee(work.stage, claim),
+                lambda claim: pool.submit(self._claim_above, work.stage, claim, pool),
             )
             candidate, image = publication.candidate, work.ready.image
             same = image_digest(candidate.index) == image.manifest.digest
@@ -183,16 +201,31 @@ class StageMaker:
             return publication
 
     def _foresee(self, stage: Stage, claim: Candidate) -> None:
-        """What is made of a stage, and can be published as soon as this claim to it counts."""
-        self._claims[stage.checksum] = claim
+        """The records of what can be published as soon as this claim to a stage counts."""
+        for _, built, record in self._above(stage, claim, self._claims):
+            self._publisher.foresee(built, record)
+
+    def _claim_above(self, stage: Stage, claim: Candidate, pool: Executor) -> None:
+        """The claims of what can be published as soon as the anchor is written that this claim to a stage becomes."""
+        with self._claim_guard:
+            for above, built, record in self._above(stage, claim, self._counting):
+                del self._made[above.checksum]
+                self._publisher.claim(built, record, pool, partial(self._foresee, above))
+
+    def _above(
+        self, stage: Stage, claim: Candidate, claims: dict[str, Candidate]
+    ) -> Iterator[tuple[Stage, Built, Record]]:
+        """What waits to be published and is made of this stage, and else of what is published or among `claims`, with
+        what is published of it."""
+        claims[stage.checksum] = claim
 
         def candidate(one: Stage) -> Candidate | None:
-            return self.candidate(one) or self._claims.get(one.checksum)
+            return self.candidate(one) or claims.get(one.checksum)
 
         for work in list(self._made.values()):
-            below = work.stage.dependencies()
-            if any(one.checksum == stage.checksum for one in below) and all(candidate(one) for one in below):
-                self._publisher.foresee(*self._publishable(work, candidate))
+            below = {one.checksum: candidate(one) for one in work.stage.dependencies()}
+            if stage.checksum in below and all(work.is_made_of(*one) for one in below.items()):
+                yield work.stage, *self._publishable(work, candidate)
 
     def _publishable(self, work: Work, candidate: Callable[[Stage], Candidate | None]) -> tuple[Built, Record]:
         """What is published of it when these candidates count."""
@@ -268,7 +301,7 @@ class StageMaker:
             project=self._provenance.project,
             version=__version__,
             beside=frozenset().union(*(record.beside for record in below)),
-            durations=durations_of(stage, max(round(work.seconds * 1000), 1), self._found),
+            durations=durations_of(stage, max(round(work.seconds * 1000), 1), candidate),
         )
 
 

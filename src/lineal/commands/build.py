@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from lineal.session.session import Session
     from lineal.stages.plan import BuildPlan
 
+_SPARE = 8
+"""Connections that a run with work opens: it asks for so much at once of what the first missing stage is made of."""
+
 
 def build(session: Session, names: Sequence[str]) -> None:
     """The whole command. Raises `LinealError`."""
@@ -44,7 +47,8 @@ def build(session: Session, names: Sequence[str]) -> None:
 
 
 def _expect_work(session: Session) -> None:
-    """What making stages needs, while the store is asked: git's answers, and modules that Python reads."""
+    """What making stages needs, while the store is asked: connections, git's answers, modules that Python reads."""
+    session.own_stores.connect(_SPARE)
     import lineal.build.scheduler
     import lineal.build.stage_builder
     import lineal.commands.environment

@@ -119,7 +119,7 @@ def _report_of_commit(session: Session, command: str, result: BuildResult) -> Re
     missing = {stage.checksum for stage in result.missing()}
     stages = result.plan.stages()
     report.stages = [_stage(stage, result, missing) for stage in stages]
-    known = known_durations(stages, result.resolutions)
+    known = known_durations(stages, result.candidate)
     for stage in report.stages:
         # What a run that may not write keeps for itself went nowhere.
         stage.bytes_pushed *= context.may_write

@@ -3,33 +3,32 @@ which finds it knows what it saves, and need not look at the others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from lineal.dockerfile.stage import Stage, closure
-from lineal.stages.lookup import Resolution
-from lineal.stages.plan import candidate_of
+from lineal.stages.candidate import Candidate
 
 _MOST = 500
 """Stages of which one tells; what is made of more tells of none."""
 
 
-def durations_of(stage: Stage, own: int, found: Mapping[str, Resolution]) -> tuple[int, ...]:
-    """What a stage that took `own` milliseconds tells (`Record.durations`), given what was found of those that it is
+def durations_of(stage: Stage, own: int, candidate: Callable[[Stage], Candidate | None]) -> tuple[int, ...]:
+    """What a stage that took `own` milliseconds tells (`Record.durations`), given the candidates of those that it is
     made of."""
     checksums = _order(stage)
     if len(checksums) > _MOST:
         return ()
-    known = known_durations(stage.dependencies(), found) | {stage.checksum: own}
+    known = known_durations(stage.dependencies(), candidate) | {stage.checksum: own}
     return tuple(known.get(checksum, 0) for checksum in checksums)
 
 
-def known_durations(stages: Iterable[Stage], found: Mapping[str, Resolution]) -> dict[str, int]:
+def known_durations(stages: Iterable[Stage], candidate: Callable[[Stage], Candidate | None]) -> dict[str, int]:
     """Milliseconds by checksum, of published stages and of all that they are made of; without those of which nobody
     tells. `stages` stand behind what they are made of: each knows itself best."""
     known: dict[str, int] = {}
     for stage in reversed(list(stages)):
-        candidate = candidate_of(stage, found)
-        told = candidate.record.durations if candidate else ()
+        found = candidate(stage)
+        told = found.record.durations if found else ()
         checksums = _order(stage) if told else []
         if len(checksums) == len(told):
             known |= {checksum: took for checksum, took in zip(checksums, told, strict=True) if took}

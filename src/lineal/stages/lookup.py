@@ -37,6 +37,8 @@ the longest pause of a run."""
 _WORKERS = 16
 _AHEAD = 24
 """Anchors that are asked for at once: of a run that finds everything these are two round trips, for all together."""
+_LIST = ("", "")
+"""The list of all tags, among the questions that are asked ahead."""
 _CHECKSUM = 64
 """Letters with which all tags of a stage begin."""
 _NEW = "not published yet"
@@ -106,14 +108,17 @@ class Lookup:
         """Candidates by stage tag, as this run has read them. Stage tags never move."""
         self._recent: tuple[float, frozenset[str]] | None = None
         """When a list of all tags was true, and what these begin with."""
-        self._expected = self._nothing_expected()
-        """What anchors say that are asked for already, by tag and checksum."""
+        self._expected, self._lists = self._nothing_expected(), self._no_list_expected()
+        """What anchors say that are asked for already, by tag and checksum; and the list of all tags."""
         self._young_at = 0.0
         if pool is not None:
             self.pool = pool
 
     def _nothing_expected(self) -> Ahead[Candidate | Miss]:
         return Ahead(_AHEAD, self._submit)
+
+    def _no_list_expected(self) -> Ahead[list[str] | None]:
+        return Ahead(1, self._submit)
 
     def _submit(self, work: Callable[[], None]) -> None:
         self.pool.submit(work)
@@ -141,9 +146,13 @@ class Lookup:
 
         self._expected.expect(ask, asked)
 
+    def expect_absent(self) -> None:
+        """Begin to ask for the list that `absent` needs."""
+        self._lists.expect(self._whole_list, [_LIST])
+
     def forget(self) -> None:
         """What is expected still and was not asked for is not to answer later."""
-        self._expected = self._nothing_expected()
+        self._expected, self._lists = self._nothing_expected(), self._no_list_expected()
 
     def _is_missing(self, found: Candidate | Miss) -> bool:
         """Whether the answer of one anchor tells that there is no such stage."""
@@ -160,7 +169,7 @@ class Lookup:
 
     def absent(self, checksums: Iterable[str]) -> dict[str, Resolution] | None:
         """Those of many that are not published, where one list of all tags tells it."""
-        tags = self.store.whole_list()
+        ((_, tags),) = self._lists.answers(self._whole_list, [_LIST])
         if tags is None:
             return None
         begun = {tag[:_CHECKSUM] for tag in tags}
@@ -236,6 +245,9 @@ class Lookup:
     def close(self) -> None:
         if "pool" in vars(self):
             self.pool.shutdown(wait=False, cancel_futures=True)
+
+    def _whole_list(self, _: Key) -> list[str] | None:
+        return self.store.whole_list()
 
     def _listing(self) -> list[str]:
         if self._tags is None:

@@ -66,7 +66,7 @@ class BuildPlan:
 
 def expect(last: Iterable[Stage], lookup: Lookup) -> None:
     """Begin to ask for the last stages of images before `resolve` does; of the first that miss, for what they are
-    made of as well, as far as these are few."""
+    made of as well, as far as these are few, and of many for the list that tells which are not there."""
     ends = {stage.checksum: stage for stage in last if not stage.unknown}
     asked: set[str] = set()
     guard = Lock()
@@ -78,6 +78,7 @@ def expect(last: Iterable[Stage], lookup: Lookup) -> None:
                 if not stage.unknown and stage.checksum not in asked | ends.keys()
             ]  # fmt: skip
             if len(asked) + len(found) > _FEW:
+                lookup.expect_absent()
                 return []
             asked.update(found)
             return found

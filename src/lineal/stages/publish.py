@@ -11,9 +11,9 @@ from __future__ import annotations
 import os
 import socket
 import zlib
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -43,6 +43,14 @@ _PATIENCE = 3
 _SPREAD = 1000
 _STEPS = 6
 """The longest of those steps is 2 to this power seconds."""
+
+
+Documents = tuple[tuple[Blob, ...], Manifest]
+"""Of a record: its blobs and its manifest."""
+
+
+def _nothing(_: Candidate) -> None:
+    """Nobody wants to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +92,8 @@ class Publisher:
         """Digests of blobs that every record needs, and the store has."""
         self._foreseen: dict[str, Future[None]] = {}
         """Records that were put before their turn, by digest."""
+        self._begun: dict[str, Future[tuple[Publication, float]]] = {}
+        """Claims that were made before their turn, by the digest of the record."""
 
     def foresee(self, built: Built, record: Record) -> None:
         """Begin to put the record of a stage that `publish` is called for as soon as what it is made of counts. No
@@ -93,13 +103,48 @@ class Publisher:
             if all(blob.digest in self._there for blob in blobs):
                 self._foreseen[manifest.digest] = self._lookup.pool.submit(self._put_record, blobs, manifest)
 
-    def publish(
-        self, built: Built, record: Record, claimed: Callable[[Candidate], None] = lambda _: None
-    ) -> Publication:
-        """Publish, or adopt the publication of another run. The publisher sets `record.created`. `claimed` is told of
-        the claim before it is known whether that counts."""
+    def claim(
+        self, built: Built, record: Record, pool: Executor, claimed: Callable[[Candidate], object] = _nothing
+    ) -> None:
+        """Begin to claim a stage that `publish` is called for as soon as what it is made of counts, whose anchor is
+        being written; the arguments are those of `publish`. Should it not count after all, then this claim is as that
+        of a run that died. Never called twice for one, nor beside `publish`."""
         record = _of(built, record)
-        blobs, record_manifest = self._documents(built, record)
+        if self._sign is None and isinstance(self._lock, NoLock):
+            documents = self._documents(built, record)
+            self._begun[documents[1].digest] = pool.submit(self._claim_now, built, record, documents, claimed)
+
+    def publish(
+        self, built: Built, record: Record, claimed: Callable[[Candidate], object] = _nothing,
+        counts: Callable[[Candidate], object] = _nothing,
+    ) -> Publication:  # fmt: skip
+        """Publish, or adopt the publication of another run. The publisher sets `record.created`. `claimed` is told of
+        the claim before it is known whether that counts, `counts` when it does, before its anchor is written."""
+        record = _of(built, record)
+        documents = self._documents(built, record)
+        begun = self._begun.pop(documents[1].digest, None)
+        claiming = self._claiming(built, record, documents, claimed) if begun is None else nullcontext(begun.result())
+        with claiming as (claim, began):
+            if claim.outcome == "adopted" or record.branch.startswith(DEV_PREFIX):
+                return claim
+            return self._elect(claim.candidate, began, counts)
+
+    def forget(self) -> None:
+        """What was begun before its turn does not take place."""
+        self._foreseen.clear()
+        self._begun.clear()
+
+    def _claim_now(self, *what: Any) -> tuple[Publication, float]:
+        with self._claiming(*what) as claim:
+            return claim
+
+    @contextmanager
+    def _claiming(
+        self, built: Built, record: Record, documents: Documents, claimed: Callable[[Candidate], object]
+    ) -> Iterator[tuple[Publication, float]]:
+        """The claim, when all that it leads to is in the store, and a time before which it was not written. The lock
+        is held meanwhile."""
+        blobs, record_manifest = documents
         described = self._foreseen.pop(record_manifest.digest, None)
         if described is None:
             self._put_new(blobs)
@@ -118,12 +163,11 @@ class Publisher:
         with self._lock.hold(record.checksum):
             began = self._time.monotonic()
             claim = self._claim(record.checksum, made, begun or self._begin(record.checksum, made))
-            if claim.outcome == "adopted" or record.branch.startswith(DEV_PREFIX):
-                return claim
-            claimed(claim.candidate)
-            return self._elect(claim.candidate, began)
+            if claim.outcome == "published":
+                claimed(claim.candidate)
+            yield claim, began
 
-    def _documents(self, built: Built, record: Record) -> tuple[tuple[Blob, ...], Manifest]:
+    def _documents(self, built: Built, record: Record) -> Documents:
         return record_documents(
             record, built.inputs, built.filesystem, built.image, built.platform, built.making, self._sign,
             self._store.now(),
@@ -197,7 +241,7 @@ class Publisher:
         self._digits = int(claim.digest[-8:], 16) % _SPREAD
         return claim.record.created + 1 + (_SPREAD << min(tries, _STEPS))
 
-    def _elect(self, own: Candidate, written: float) -> Publication:
+    def _elect(self, own: Candidate, written: float, counts: Callable[[Candidate], object]) -> Publication:
         """Wait until the checksum has its anchor, or write the anchor when this run is the one to do so.
 
         The claim was not `written` before that time."""
@@ -216,6 +260,8 @@ class Publisher:
                 poll = min(poll * 1.5, longest)
             elif self._fresh(looked):
                 tries += 1
+                if winner is own:
+                    counts(own)
                 with suppress(Conflict):
                     if self._store.try_tag(winner.index, anchor) and winner is own and seen.listed:
                         return Publication(own, "published")

@@ -5,19 +5,21 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from lineal.build.stage_maker import StageMaker, Work
 from lineal.dockerfile.stage import Stage
 from lineal.engine import Command, CommandFailed, PushedLayer, Tree
 from lineal.errors import BuildFailed, Interrupted, MissingContent, Unreachable
 from lineal.oci import Store
 from lineal.oci.image import read_image
 from lineal.oci.types import Blob, Image, Layer, Manifest
+from lineal.stages.candidate import Candidate
 from lineal.store.layout import Layout
 from lineal.store.record import image_digest
 from lineal.store.tags import parse_stage_tag
@@ -124,6 +126,72 @@ def test_a_stage_is_made_while_the_layer_below_is_uploaded(factory: Factory) -> 
     factory.store.mount_blob = lambda *_: False  # type: ignore[method-assign]
     factory.run(app())
     assert len(published(factory)) == 4
+
+
+def test_the_next_stage_is_claimed_while_the_anchor_below_is_written(
+    factory: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    below, last = stage(2), stage(3)
+    made, claimed = threading.Event(), threading.Event()
+    make, real = StageMaker.make, factory.store.try_tag
+
+    def told(self: StageMaker, work: Work, output: Callable[[str], None]) -> None:
+        make(self, work, output)
+        if work.stage.checksum == last.checksum:
+            made.set()
+
+    def try_tag(manifest: Manifest, tag: str) -> bool:
+        if tag.startswith(f"{below.checksum}-"):
+            assert made.wait(SECONDS)
+        if tag.startswith(f"{last.checksum}-"):
+            assert below.checksum not in factory.store.tags()
+            claimed.set()
+        assert tag != below.checksum or claimed.wait(SECONDS), "it waited for the anchor of what it is made of"
+        return real(manifest, tag)
+
+    monkeypatch.setattr(StageMaker, "make", told)
+    factory.store.try_tag = try_tag  # type: ignore[method-assign]
+    factory.run(app())
+    assert published(factory).count(last.checksum) == 1
+    assert factory.outcomes() == ["built FROM base:base", "built RUN one", "built RUN two", "built RUN three"]
+
+
+def test_what_is_made_of_a_stage_that_was_adopted_meanwhile_is_not_claimed(
+    factory: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "FROM base:base AS tool\nRUN one\nFROM base:base\nRUN two\nCOPY --from=tool /ran /ran\n"
+    last = app(text)["app"]
+    below, source = last.parent, last.sources["tool"]
+    assert below is not None
+    again, claims = threading.Event(), threading.Event()
+    make, above, real = StageMaker.make, StageMaker._claim_above, factory.store.try_tag
+    made: list[Stage] = []
+    theirs = [True]
+
+    def told(self: StageMaker, work: Work, output: Callable[[str], None]) -> None:
+        if work.stage is last and made.count(last):
+            again.set()
+            assert claims.wait(SECONDS)
+        make(self, work, output)
+        made.append(work.stage)
+
+    def claim_above(self: StageMaker, stage: Stage, claim: Candidate, pool: Executor) -> None:
+        above(self, stage, claim, pool)
+        if stage is below:
+            claims.set()
+
+    def try_tag(manifest: Manifest, tag: str) -> bool:
+        if tag.startswith(f"{source.checksum}-") and theirs:
+            theirs.clear()
+            elsewhere(factory, "FROM base:base\nRUN one\n")
+        assert tag != below.checksum or again.wait(SECONDS)
+        return real(manifest, tag)
+
+    monkeypatch.setattr(StageMaker, "make", told)
+    monkeypatch.setattr(StageMaker, "_claim_above", claim_above)
+    factory.store.try_tag = try_tag  # type: ignore[method-assign]
+    factory.run({"app": last})
+    assert made.count(last) == 2 and published(factory).count(last.checksum) == 1
 
 
 def test_a_copy_reads_what_is_not_published_yet(factory: Factory) -> None:

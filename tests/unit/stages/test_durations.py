@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
@@ -11,7 +11,6 @@ from lineal.dockerfile.stage import Stage, closure
 from lineal.stages import durations
 from lineal.stages.candidate import Candidate
 from lineal.stages.durations import durations_of, known_durations
-from lineal.stages.lookup import Resolution
 from lineal.store.record import Record
 from tests.unit.stages.workbench import MemoryStore, planned, put, record
 
@@ -25,22 +24,26 @@ CMD x
 """
 
 
-def found(took: Mapping[str, tuple[int, ...]]) -> dict[str, Resolution]:
+def found(took: Mapping[str, tuple[int, ...]]) -> dict[str, Candidate]:
     """Of published stages, by checksum; each with what it tells."""
 
     def candidate(one: Record) -> Candidate:
         return Candidate(one, one.checksum, put(MemoryStore(), one))
 
     records = [replace(record(checksum=checksum), durations=told) for checksum, told in took.items()]
-    return {one.checksum: Resolution(candidate(one), "") for one in records}
+    return {one.checksum: candidate(one) for one in records}
 
 
-def built(stages: list[Stage]) -> tuple[dict[str, Resolution], dict[str, int]]:
+def of(there: Mapping[str, Candidate]) -> Callable[[Stage], Candidate | None]:
+    return lambda stage: there.get(stage.checksum)
+
+
+def built(stages: list[Stage]) -> tuple[dict[str, Candidate], dict[str, int]]:
     """As a run leaves them that has built all of these, and what each took."""
     took = {stage.checksum: 1000 + number for number, stage in enumerate(stages)}
-    there: dict[str, Resolution] = {}
+    there: dict[str, Candidate] = {}
     for stage in stages:
-        there |= found({stage.checksum: durations_of(stage, took[stage.checksum], there)})
+        there |= found({stage.checksum: durations_of(stage, took[stage.checksum], of(there))})
     return there, took
 
 
@@ -48,7 +51,7 @@ def test_the_last_stage_alone_tells_of_all_that_it_is_made_of() -> None:
     last = planned(TEXT)
     stages = closure([last])
     there, took = built(stages)
-    assert known_durations(stages, {last.checksum: there[last.checksum]}) == took
+    assert known_durations(stages, of({last.checksum: there[last.checksum]})) == took
 
 
 def test_each_stage_knows_itself_best() -> None:
@@ -56,7 +59,7 @@ def test_each_stage_knows_itself_best() -> None:
     stages = closure([last])
     there, took = built(stages)
     first = stages[0].checksum
-    assert known_durations(stages, {**there, **found({first: (7,)})}) == {**took, first: 7}
+    assert known_durations(stages, of({**there, **found({first: (7,)})})) == {**took, first: 7}
 
 
 def test_of_what_nobody_tells_nothing_is_known() -> None:
@@ -64,17 +67,17 @@ def test_of_what_nobody_tells_nothing_is_known() -> None:
     last = planned("FROM base\nRUN one\nRUN two\n")
     first, second, third = stages = closure([last])
     there = found({first.checksum: (), second.checksum: ()})
-    there |= found({third.checksum: durations_of(third, 5, there)})
-    assert known_durations(stages, there) == {third.checksum: 5}
+    there |= found({third.checksum: durations_of(third, 5, of(there))})
+    assert known_durations(stages, of(there)) == {third.checksum: 5}
 
 
 @pytest.mark.parametrize("told", [(1,), (1, 2, 3), (1,) * 600])
 def test_what_is_told_of_other_stages_than_these_is_not_believed(told: tuple[int, ...]) -> None:
     last = planned("FROM base\nRUN one\n")
-    assert known_durations(closure([last]), found({last.checksum: told})) == {}
+    assert known_durations(closure([last]), of(found({last.checksum: told}))) == {}
 
 
 def test_what_is_made_of_very_many_tells_of_none(monkeypatch: pytest.MonkeyPatch) -> None:
     last = planned(TEXT)
     monkeypatch.setattr(durations, "_MOST", len(closure([last])) - 1)
-    assert durations_of(last, 5, {}) == ()
+    assert durations_of(last, 5, of({})) == ()

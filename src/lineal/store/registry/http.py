@@ -66,6 +66,10 @@ class Session:
                 self._certificates.expect(netloc)
             self._keep(url, self._opened(url, seconds))
 
+    def is_connected(self, url: str) -> bool:
+        """Whether a connection to the host of `url` waits for its next request."""
+        return bool(self.idle.get(_server(url)))
+
     def close(self) -> None:
         """Close what nobody uses; the next request opens another one."""
         with self._guard:

@@ -227,8 +227,9 @@ class Transport:
         data: bytes | _Upload | None = None
         if body is not None:
             data = body.content if isinstance(body.content, bytes) else _Upload(body.open(), body.size)
-        with suppress(IndexError):
-            self._connecting.pop(0).join(CONNECTING_SECONDS)
+        if not self.session.is_connected(url):
+            with suppress(IndexError):
+                self._connecting.pop(0).join(CONNECTING_SECONDS)
         sent = self.time.monotonic()
         # How long an upload takes is not for us to say.
         waiting = nullcontext() if isinstance(data, _Upload) else Deadline(self.host)

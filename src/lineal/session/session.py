@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from lineal.stages.lookup import Lookup
     from lineal.stages.visibility import HistoryPosition
 
+_BELOW = 5
+"""Stages of one image that are asked for at once."""
+
 
 class Session:
     """Each part is opened when it is first asked for: a command pays only for what it uses."""
@@ -242,7 +245,9 @@ class Session:
         if self.given_policy is not None:
             require_narrower(self.given_policy, self._policy_of_commit)
         _ = self.publications
-        self.own_stores.connect(len(names or self.loaded.project.images))
+        images = len(names or self.loaded.project.images)
+        # Of several, one is mostly missing: what that is made of is asked for beside the others.
+        self.own_stores.connect(images + (_BELOW if images > 1 else 0))
         _ = self.store
 
     @property

@@ -15,8 +15,8 @@ from bench.pieces import LINKS, SHAPES
 from bench.race import PEERS, Measured, Table
 
 FILE = Path(__file__).with_name("RESULTS.md")
-_CACHES = FILE.with_name("CACHES.md")
-"""Written by people, of what `caches-go` and so on print."""
+_BY_HAND = (FILE.with_name("CACHES.md"), FILE.with_name("WERF.md"))
+"""Written by people: of what `caches-go` and so on print, and of a peer that no piece builds."""
 _MOST_MEMORY = 150_000_000
 _MOST_AGAIN = 50_000
 """Bytes: a config of some hundred is read by both Lineal and a daemon."""
@@ -103,7 +103,7 @@ def page(kept: Kept) -> str:
     limits = kept.limits()
     head = ("limit", "measured", "at most", "", "on", "remark")
     lines += ["", "## Limits", "", *table(head, [_limit(*limit) for limit in limits])] if limits else []
-    return "\n".join([*lines, "", _CACHES.read_text()])
+    return "\n".join([*lines, *(f"\n{file.read_text()}" for file in _BY_HAND)])
 
 
 def _said(link: Link | None) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -206,7 +205,9 @@ def _check_attributes(
     does not have. git answers, because `dulwich.attrs` knows no macros, no quoted patterns and no negative ones."""
     index = "".join(f"{mode} {oid} 0\t{path}\0" for path, mode, oid in attributes)
     asked = "".join(f"{path}\0" for path in paths)
-    with tempfile.TemporaryDirectory(prefix="lineal-") as name:
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix="lineal-") as name:
         scratch = Path(name)
         for folder in ("refs", "objects"):
             (scratch / folder).mkdir()

@@ -4,7 +4,6 @@ environment has the credentials."""
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,13 @@ _PATHS = (
 """What may name a file from the directory of the kubeconfig."""
 
 
-def replaced(environ: Mapping[str, str], directory: Path, before: Callable[[], None]) -> Mapping[str, str]:
+def replaced(
+    environ: Mapping[str, str], directory: Callable[[], Path], before: Callable[[], None]
+) -> Mapping[str, str]:
     """The environment with a KUBECONFIG whose programs of clouds are there.
 
-    A file that starts one which is missing is written anew to a private file in `directory`, and `before` is called
-    first. The files of the user stay as they are."""
+    A file that starts one which is missing is written anew to a private file in the `directory`, and `before` is
+    called first. The files of the user stay as they are."""
     if not any(environ.get(name) for name in CLUSTER_CREDENTIALS):
         return environ
     files: list[Path] = []
@@ -37,7 +38,7 @@ def replaced(environ: Mapping[str, str], directory: Path, before: Callable[[], N
         if not changed:
             before()
         changed = True
-        files.append(directory / f"kubeconfig-{number}")
+        files.append(directory() / f"kubeconfig-{number}")
         files[-1].touch(0o600)
         files[-1].write_text(new)
     return {**environ, "KUBECONFIG": os.pathsep.join(map(str, files))} if changed else environ
@@ -74,7 +75,9 @@ def _replace(user: dict[str, Any], directory: Path, environ: Mapping[str, str]) 
     args = program.get("args") or []
     if not isinstance(args, list) or not all(isinstance(word, str) for word in args):
         return False
-    there = shutil.which(str(directory / name) if "/" in name else name, path=environ.get("PATH"))
+    from shutil import which
+
+    there = which(str(directory / name) if "/" in name else name, path=environ.get("PATH"))
     if there or understood(name, args, environ) is None:
         return False
     program["command"], *program["args"] = command([name, *args])

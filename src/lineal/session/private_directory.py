@@ -23,7 +23,7 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 @contextmanager
 def private_directory(purpose: str = "") -> Iterator[Path]:
     """A directory that nobody else reads, and that is gone afterwards; `purpose` becomes a part of its name."""
-    remove_abandoned(Path(tempfile.gettempdir()))
+    remove_abandoned()
     path = Path(tempfile.mkdtemp(prefix=f"lineal-{purpose}-" if purpose else "lineal-"))
     with ExitStack() as held:
         # Where nothing can be locked, nobody removes it but this process.
@@ -59,11 +59,11 @@ def _identity(directory: os.stat_result) -> bytes:
     return f"{boot} {directory.st_dev}:{directory.st_ino}\n".encode()
 
 
-def remove_abandoned(place: Path) -> None:
-    """Remove what killed runs of this user have left in a directory that anybody may write to. What cannot be removed
-    stays."""
+def remove_abandoned(place: Path | None = None) -> None:
+    """Remove what killed runs of this user have left in a directory that anybody may write to, by default the one for
+    temporary files. What cannot be removed stays."""
     with suppress(OSError):
-        above = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+        above = os.open(place or tempfile.gettempdir(), os.O_RDONLY | os.O_DIRECTORY)
         try:
             for name in os.listdir(above):  # noqa: PTH208 (a descriptor)
                 if _NAME.fullmatch(name):

@@ -33,7 +33,6 @@ from lineal.session.given import Given
 from lineal.session.identity import IdentityOfRun
 from lineal.session.leaving import MaskedProgress, mask_error, secrets_of_job
 from lineal.session.policy import PolicyOfRun, of_commit, of_file, require_narrower
-from lineal.session.private_directory import private_directory
 from lineal.session.project import load_exceptions, load_project, project_without_file
 from lineal.session.settings import PUBLISH, Settings, StoreSettings
 from lineal.session.signing import SigningOfRun
@@ -56,13 +55,15 @@ _BELOW = 5
 class Session:
     """Each part is opened when it is first asked for: a command pays only for what it uses."""
 
-    def __init__(self, settings: Settings, progress: Progress, workspace: Path, start: Path) -> None:
-        """`workspace` is a private directory that the caller removes; `start` is inside the repository."""
+    def __init__(self, settings: Settings, progress: Progress, workspace: Path | None, start: Path) -> None:
+        """`workspace` is a private directory that the caller removes, by default one of the session's own; `start` is
+        inside the repository."""
         self.settings = settings
         self.hidden = Mask(secrets_of_job(settings.environ))
         """All secrets that the run has read so far: nothing that leaves it shows one."""
         self.progress = MaskedProgress(progress, self.hidden.mask)
-        self.workspace = workspace
+        if workspace is not None:
+            self.workspace = workspace
         self._reaped = False
         self.start = start
         self.started = time.monotonic()
@@ -76,27 +77,42 @@ class Session:
     def open(
         cls, settings: Settings, start: Path | None = None, progress: Progress | None = None
     ) -> Iterator[Session]:
-        """A session with a private directory; both are gone afterwards. `start` is inside the repository, by default
-        the working directory; `progress` goes to stderr by default."""
+        """A session; what it opens is closed afterwards. `start` is inside the repository, by default the working
+        directory; `progress` goes to stderr by default."""
         from lineal.kube.exec_programs import replaced
         from lineal.kube.kubeconfig import content, on_disk
         from lineal.report.select import choose as choose_progress
 
         progress = progress or choose_progress(sys.stderr, settings.environ, provider_of(settings.environ).markers())
-        with private_directory() as workspace, closing(progress):
-            session = cls(settings, progress, workspace, start or Path.cwd())
-            if content(settings.environ.get("KUBECONFIG", "")) is not None:
-                session.holds_secrets()
-                session.settings = replace(settings, environ=on_disk(settings.environ, workspace))
-            environ = replaced(session.settings.environ, workspace, session.holds_secrets)
-            session.settings = replace(session.settings, environ=environ)
+        with closing(progress):
+            session = cls(settings, progress, None, start or Path.cwd())
             try:
+                if content(settings.environ.get("KUBECONFIG", "")) is not None:
+                    session.holds_secrets()
+                    session.settings = replace(settings, environ=on_disk(settings.environ, session.workspace))
+                environ = replaced(session.settings.environ, lambda: session.workspace, session.holds_secrets)
+                session.settings = replace(session.settings, environ=environ)
                 yield session
             except BaseException as error:
                 mask_error(error, session.hidden.mask)
                 raise
             finally:
                 session.close()
+
+    @cached_property
+    def workspace(self) -> Path:
+        """A private directory for files of the run, which is gone when the session is closed. A run that finds
+        everything has none."""
+        from lineal.session.private_directory import private_directory
+
+        return self._at_last.enter_context(private_directory())
+
+    def tidy(self) -> None:
+        """Remove what killed runs have left, as a run with a private directory has done already."""
+        from lineal.session.private_directory import remove_abandoned
+
+        if "workspace" not in vars(self):
+            remove_abandoned()
 
     def holds_secrets(self) -> None:
         """Before a secret is written to the workspace: it is gone even when this process is killed."""
@@ -263,7 +279,11 @@ class Session:
     def own_stores(self) -> OwnStores:
         """The store, and final repositories."""
         root, about = self.repository.root, self.store_settings
-        return OwnStores(self.settings, about, self.context, root, self.workspace, self.progress, self.at_close)
+
+        def private() -> Path:
+            return self.workspace / "private"
+
+        return OwnStores(self.settings, about, self.context, root, private, self.progress, self.at_close)
 
     @cached_property
     def stores(self) -> StoreOpener:

@@ -30,7 +30,8 @@ class OwnStores:
     context: Context
     root: Path
     """Of the repository: directories start there."""
-    workspace: Path
+    private: Callable[[], Path]
+    """Where a run that may not write keeps what it builds."""
     progress: Progress
     at_close: Callable[[Callable[[], object]], None]
     finals: list[Store] = field(default_factory=list)
@@ -52,7 +53,7 @@ class OwnStores:
         self.progress.note(
             "This run may not write: it reads the store, builds what is missing and publishes nothing."
         )
-        return ReadThroughStore(Layout(self.workspace / "private", "private", partial=True), found)
+        return ReadThroughStore(Layout(self.private(), "private", partial=True), found)
 
     def final(self, address: str) -> Store:
         """A final repository of finished images, which may be the store itself. Raises `BadConfiguration`."""

@@ -46,7 +46,7 @@ class Replace:
 
     def __call__(self, file: Path | str, more: Mapping[str, str]) -> Mapping[str, str]:
         environ = {"HOME": str(self.home), "PATH": str(self.home / "bin"), "KUBECONFIG": str(file), **more}
-        return replaced(environ, self.home / "private", self._count)
+        return replaced(environ, lambda: self.home / "private", self._count)
 
 
 @pytest.fixture

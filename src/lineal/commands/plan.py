@@ -13,7 +13,7 @@ from lineal.commands.caches import run_caches, with_caches
 from lineal.commands.environment import prover_of
 from lineal.commands.finish import Finishing
 from lineal.commands.output import introduce, show, table_of
-from lineal.commands.reporting import make_report, reporting
+from lineal.commands.reporting import expect_report, make_report, reporting
 from lineal.config.beside import entries
 from lineal.config.giterminism import FILE as GITERMINISM_FILE
 from lineal.config.model import FILE
@@ -77,6 +77,9 @@ def plan_reached(
     """The same of a session that has reached the store for them. `missed` is called while that is asked, when there
     is something to build."""
     graphs = _read_images(session, names, release)
+    # While the store answers.
+    session.tidy()
+    expect_report()
     if complete:
         graphs.require_artifacts(session.platforms)
     if release is not None:

@@ -55,8 +55,11 @@ def _run(given: dict[str, Any], run: Callable[[Session], None], again: bool) -> 
         from lineal.cli.follow import follow
 
         follow(given, run)
+    from lineal.git.beside import opened_beside
+
+    checkout = opened_beside()
     with session_of(given) as session:
-        session.expect_checkout()
+        session.expect_checkout(checkout)
         run(session)
 
 

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -70,7 +70,7 @@ class Session:
         self.stopped = threading.Event()
         """Set when building ends early: whoever waits for something gives up."""
         self._closing, self._at_last = ExitStack(), ExitStack()
-        self._open_checkout: Callable[[], Commit] = self._ask_git
+        self._open_checkout: Callable[[], Commit] = lambda: Commit.open(start, dict(settings.environ))
 
     @classmethod
     @contextmanager
@@ -132,12 +132,9 @@ class Session:
 
     # --- the commit ---------------------------------------------------------------------------------------------
 
-    def expect_checkout(self) -> None:
-        """Ask git about the clone beside what the caller does until then."""
-        self._open_checkout = _begun(self._ask_git)
-
-    def _ask_git(self) -> Commit:
-        return Commit.open(self.start, dict(self.settings.environ))
+    def expect_checkout(self, begun: Callable[[], Commit]) -> None:
+        """Git has been asked about the clone already, as the session would."""
+        self._open_checkout = begun
 
     @cached_property
     def checkout(self) -> Commit:
@@ -406,21 +403,3 @@ def require_write(session: Session, refusal: str, remedy: str = "Run it on a bra
         fork = session.context.fork
         why = "a pull request from a fork" if fork else "its commit is not known to be the project's own"
         raise DeployFailed(f"This run may not write ({why}), so {refusal}.", id="LN-3013", remedy=remedy)
-
-
-def _begun(find: Callable[[], Commit]) -> Callable[[], Commit]:
-    """Gives what is found beside what the caller does until then. Where nothing was, it is looked for again, which
-    says why."""
-    found: list[Commit] = []
-
-    def look() -> None:
-        with suppress(Exception):
-            found.append(find())
-
-    def result() -> Commit:
-        thread.join()
-        return found[0] if found else find()
-
-    thread = threading.Thread(target=look, name="checkout", daemon=True)
-    thread.start()
-    return result

@@ -89,7 +89,7 @@ def strip_controls(line: str, *, colour: bool = False) -> str:
 def _harmless(part: str, colour: bool) -> str:
     cut = len(part) - _LONGEST
     pieces = _SGR.split(part[:_LONGEST])
-    kept = [piece if index % 2 else _strip(piece) for index, piece in enumerate(pieces) if colour or index % 2 == 0]
+    kept = [piece if index % 2 else bare(piece) for index, piece in enumerate(pieces) if colour or index % 2 == 0]
     text = "".join(kept).expandtabs().rstrip()
     if colour and len(pieces) > 1 and not text.endswith(_RESET):
         text += _RESET

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import queue
 import subprocess
 import weakref
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -38,12 +38,12 @@ class CatFilePool:
 
     def __init__(self, root: Path, environ: dict[str, str]) -> None:
         self._root, self._environ = root, environ
-        self._idle: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
+        self._idle = deque[subprocess.Popen[bytes]]()
         _pools.add(self)
 
     def forget(self) -> None:
         """In a child process: the processes of git are its parent's, who would get half of an answer."""
-        self._idle = queue.SimpleQueue()
+        self._idle = deque()
 
     def stream(self, oid: str) -> Iterator[bytes]:
         """An object's content in chunks of at most 1 MiB. Raises `MissingObject`."""
@@ -67,8 +67,8 @@ class CatFilePool:
     def _process(self) -> Iterator[subprocess.Popen[bytes]]:
         """A `git cat-file --batch`. The next reader gets it, unless this reader stops in the middle of an object."""
         try:
-            process = self._idle.get_nowait()
-        except queue.Empty:
+            process = self._idle.popleft()
+        except IndexError:
             process = subprocess.Popen(
                 ["git", "-c", f"core.bigFileThreshold={_BIG_FILE}", *_PACK_LIMITS, "cat-file", "--batch"],
                 cwd=self._root, env=self._environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -80,14 +80,14 @@ class CatFilePool:
             done = True
         finally:
             if done:
-                self._idle.put(process)
+                self._idle.append(process)
             else:
                 _end(process)
 
     def close(self) -> None:
-        with suppress(queue.Empty):
+        with suppress(IndexError):
             while True:
-                _end(self._idle.get_nowait())
+                _end(self._idle.popleft())
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -279,17 +280,23 @@ def test_debug_may_stand_before_and_behind_the_command(project: Lineal) -> None:
 
 @pytest.fixture
 def hanging(project: Lineal, tmp_path: Path) -> subprocess.Popen[str]:
-    """A run with a git that does not end, in the middle of reading the commit."""
+    """A run with a git that does not end, in the middle of making a commit of the working tree in the run's private
+    directory."""
     (tmp_path / "tmp").mkdir()
     project.env["TMPDIR"] = str(tmp_path / "tmp")
     slow = tmp_path / "bin/git"
     slow.parent.mkdir()
-    slow.write_text("#!/bin/sh\necho >&2; echo started >>$TMPDIR/../started; exec sleep 60\n")
+    git = shutil.which("git", path=os.environ["PATH"])
+    slow.write_text(
+        f'#!/bin/sh\n[ "$1" != rev-parse ] || exec {git} "$@"\n'
+        "echo >&2; echo started >>$TMPDIR/../started; exec sleep 60\n"
+    )
     slow.chmod(0o755)
     project.env["PATH"] = f"{slow.parent}:{os.environ['PATH']}"
-    process = started(project, "-m", "lineal", "build", stdout=-1, stderr=-1)
+    process = started(project, "-m", "lineal", "build", "--dev", stdout=-1, stderr=-1)
     while not (tmp_path / "started").exists():
         assert process.poll() is None
+    assert list((tmp_path / "tmp").iterdir())
     return process
 
 

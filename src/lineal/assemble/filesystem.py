@@ -18,6 +18,7 @@ from lineal.assemble.unpacked_layer import MAX_NAMES, Inode, Inside, UnpackedLay
 from lineal.context.tree import chown_number, clamp, owner_id
 from lineal.engine import Tree
 from lineal.errors import BuildFailed, Unreachable
+from lineal.oci.image import unreadable
 from lineal.tar.header import Malformed
 from lineal.tar.reader import Entry, TarReader
 
@@ -81,7 +82,7 @@ class Filesystem:
         try:
             layer.read(tar)
         except Malformed as error:
-            raise Unreachable(f"Layer {layer_number} of the image cannot be read: {error}.", id="LN-5017") from error
+            raise unreadable(layer_number, error) from error
         return self._below(layer, layer_number)
 
     def after(self, layer_number: int, tree: Tree) -> Filesystem:

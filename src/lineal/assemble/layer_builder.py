@@ -15,8 +15,9 @@ from lineal.assemble.links import resolve
 from lineal.errors import BuildFailed
 from lineal.oci.types import Layer
 from lineal.tar.compression import open_archive
-from lineal.tar.layer import WHITEOUT, LayerWriter
+from lineal.tar.layer import LayerWriter
 from lineal.tar.reader import too_long
+from lineal.tar.whiteout import WHITEOUT
 from lineal.tar.writer import TarWriter
 from lineal.text import printable
 

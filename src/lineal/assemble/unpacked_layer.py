@@ -11,14 +11,12 @@ from lineal.assemble.allowance import NAME, Allowance
 from lineal.assemble.links import follow
 from lineal.context.tree import Unresolvable
 from lineal.tar.header import CHARACTER, Malformed, Unsupported
-from lineal.tar.layer import OPAQUE, WHITEOUT
 from lineal.tar.reader import Entry, TarReader
+from lineal.tar.whiteout import OPAQUE, WHITEOUT, removed
 from lineal.text import printable
 
 MAX_NAMES = 256 << 20
 """Bytes of all paths that are kept of a layer."""
-_META = ".wh..wh."
-"""The beginning of names that aufs once kept for itself."""
 
 T = TypeVar("T")
 
@@ -70,9 +68,8 @@ class UnpackedLayer(Generic[T]):
         reader = TarReader(tar)
         for entry in reader:
             path = self._place(entry.path)
-            parent, _, name = path.rpartition("/")
-            if name.startswith(WHITEOUT):
-                self._whiteout(parent, name)
+            if path.rpartition("/")[2].startswith(WHITEOUT):
+                self._whiteout(path)
             elif entry.kind == "directory":
                 self._directory(path, entry)
             elif path:
@@ -94,18 +91,15 @@ class UnpackedLayer(Generic[T]):
         except Unresolvable as error:
             raise Malformed(f"/{printable(path)} {error}") from None
 
-    def _whiteout(self, parent: str, name: str) -> None:
-        gone = name[len(WHITEOUT) :]
+    def _whiteout(self, path: str) -> None:
+        directory, _, name = path.rpartition("/")
         if name == OPAQUE:
-            gone = ""
-        elif gone in ("", ".", ".."):
-            raise Malformed(f"it has the name {name!r}, which removes nothing that there could be")
-        elif name.startswith(_META):
+            closed = directory
+        elif not (closed := removed(path)):
             return
-        path = f"{parent}/{gone}".strip("/")
-        self._parents(path if gone else f"{path}/x" if path else "x")
-        self._keep(path)
-        self.closed.add(path)
+        self._parents(path)
+        self._keep(closed)
+        self.closed.add(closed)
 
     def _directory(self, path: str, entry: Entry) -> None:
         if not self.is_directory(path):
@@ -144,7 +138,7 @@ class UnpackedLayer(Generic[T]):
         """The object that the link's target is, with what this entry says of it, as an engine gives it to both."""
         target = self._place(entry.target)
         if self.is_directory(target):
-            raise Malformed(f"/{printable(path)} is a hard link to a directory")
+            raise Malformed(f"/{printable(entry.path)} is a hard link to a directory")
         target = self.elsewhere.get(target, target)
         inode = self.names.get(target)
         if inode is None:

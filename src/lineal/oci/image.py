@@ -214,6 +214,14 @@ def content(store: Store, part: Descriptor) -> Iterator[bytes]:
         )
 
 
+def unreadable(number: int, reason: object) -> Unreachable:
+    """For a layer, from 0, that cannot be unpacked; `reason` is the end of the sentence."""
+    return Unreachable(
+        f"Layer {number} of the image cannot be read: {reason}.", id="LN-5017",
+        remedy="Take another version of that image, or make it anew.",
+    )  # fmt: skip
+
+
 @contextmanager
 def whole() -> Iterator[None]:
     """While an image is read from its store: what is missing there means that it has to be built again. Raises

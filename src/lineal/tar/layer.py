@@ -14,11 +14,6 @@ from typing import Any, Self
 from lineal.errors import Unreachable
 from lineal.oci.types import Layer
 
-WHITEOUT = ".wh."
-"""The beginning of a name that removes the rest of it from the layers below ..."""
-OPAQUE = ".wh..wh..opq"
-"""... and the name that removes all that they have in its directory."""
-
 _BUFFER = 1 << 17
 GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 """No name, no time, "unknown" operating system: the ten bytes say nothing about the machine."""

@@ -208,6 +208,8 @@ def _entry(header: Header) -> Entry:
     if b"mtime" in records:
         entry.nanoseconds = fraction(records[b"mtime"])
     if kind == "symlink":
+        if not header.link:
+            raise Malformed(f"/{printable(path, 60)} is a link to nothing")
         entry.target = os.fsdecode(header.link)
         if len(header.link) > MAX_PATH:
             raise Unsupported(

@@ -24,7 +24,7 @@ from lineal.tar.header import (
     split_name,
     ustar,
 )
-from lineal.tar.layer import OPAQUE
+from lineal.tar.whiteout import OPAQUE
 
 MTIME = 315619200
 """1980-01-02 UTC, the time of everything that has none of its own: zip tools refuse times before 1980, and the

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import sys
 import tarfile
 from collections.abc import Iterator
@@ -62,6 +63,20 @@ def test_what_a_layer_removes_is_gone(change: list[Row]) -> None:
     assert "a/l" not in filesystem.symlinks
     if change != [file(".wh..wh..opq")]:
         assert "ab" in filesystem.directories
+
+
+@pytest.mark.parametrize("name", [".wh.", "d/.wh.", ".wh..", "d/.wh..."])
+def test_a_whiteout_of_what_nothing_can_be_named_is_refused(name: str) -> None:
+    with pytest.raises(Unreachable, match=f"Layer 1 of the image cannot be read: /{re.escape(name)} would remove"):
+        image([folder("d")], [file(name)])
+
+
+def test_what_aufs_kept_for_itself_is_passed_over() -> None:
+    names = (".wh..wh.aufs", ".wh..wh.orph", ".wh..wh.plnk", "d/.wh..wh.x")
+    assert set(image([folder("d")], [kind(name) for name in names for kind in (file, folder)]).directories) == {
+        "",
+        "d",
+    }
 
 
 @pytest.mark.parametrize(

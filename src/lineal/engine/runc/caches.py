@@ -109,7 +109,7 @@ class Caches:
             mount.kept.restore(lambda stream: self._tasks.restore(stream, directory, root, inodes))
             return
         tar = mount.tar() if mount.tar else iter((bytes(1024),))
-        self._tasks.pump(tar, str(directory), layer=False, root=root)
+        self._tasks.pump(tar, str(directory), root=root)
 
 
 @contextmanager

@@ -78,7 +78,7 @@ class Layers:
     def _unpack(self, chain: Chain, layer: Descriptor, store: Store, below: Future[str] | None) -> str:
         name = self.new()
         path = self._directory / name
-        implied = self._tasks.pump(content(store, layer), str(path), layer=True)
+        implied = self._tasks.pump(content(store, layer), str(path), layer=len(chain) - 1)
         if implied and below is not None:
             # Only the layers under it say whose these directories are. They were begun earlier and wait for none.
             with self._lock:

@@ -88,7 +88,7 @@ class CommandMounts:
         place = self._new()
         place.mkdir()
         root = None if mount.single else mount.root
-        self._tasks.pump(mount.tar(), str(place), layer=False, root=root)
+        self._tasks.pump(mount.tar(), str(place), root=root)
         if not mount.single:
             return place
         file = next(place.iterdir(), None)

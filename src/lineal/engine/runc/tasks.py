@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lineal.errors import Interrupted, Unreachable
+from lineal.oci.image import unreadable
 from lineal.tar.zstd import Invalid
 
 _BOOT = """
@@ -169,12 +170,19 @@ class Tasks:
             task.send({"mapped": True})
 
     def pump(
-        self, chunks: Iterator[bytes], directory: str, *, layer: bool, root: tuple[int, int, int] | None = None
-    ) -> list[str]:
-        """Unpack a tar, compressed or not, into a directory that is there; the directories that only its names imply.
+        self, chunks: Iterator[bytes], directory: str, *, layer: int | None = None,
+        root: tuple[int, int, int] | None = None,
+    ) -> list[str]:  # fmt: skip
+        """Unpack a tar, compressed or not, into a directory that is empty: that of a layer, which has this number in
+        its image, or what is to be mounted. Returns the directories that only its names imply.
 
         Raises what `chunks` raises, `Unreachable` and `Interrupted`."""
-        return list(self._given("unpack", chunks, directory=directory, layer=layer, root=root)["implied"])
+        answer = self._given("unpack", chunks, directory=directory, layer=layer is not None, root=root)
+        if reason := answer.get("malformed"):
+            if layer is not None:
+                raise unreadable(layer, reason)
+            raise Unreachable(f"What is to be mounted cannot be read: {reason}.", id="LN-5017")
+        return list(answer["implied"])
 
     def restore(self, stream: Iterator[bytes], directory: Path, root: tuple[int, int, int], inodes: Path) -> None:
         """Fill an empty directory with a stream of `lineal.engine.frames`; `inodes` becomes a file for `read`.

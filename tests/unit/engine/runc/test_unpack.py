@@ -8,11 +8,21 @@ import stat
 import subprocess
 import sys
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
+from lineal.assemble.allowance import Allowance
+from lineal.assemble.unpacked_layer import UnpackedLayer
 from lineal.engine.runc.inside.writers import LARGEST
+from lineal.engine.runc.tasks import Tasks
+from lineal.errors import Unreachable
+from lineal.tar.header import Malformed
+from tests.histories import PATHS, TARGETS
+from tests.unit.assemble.oracle import archive
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -122,3 +132,120 @@ def test_what_is_written_through_links_counts_in_its_order_too(tmp_path: Path) -
 def test_what_a_writer_could_not_do_is_said(tmp_path: Path) -> None:
     done = unpacked([(str(number), bytes(number), "file") for number in range(50)], tmp_path / "layer", most=40)
     assert done.stderr.endswith(b"OSError: [Errno 27] File too large\n")
+
+
+# --- layers of others -----------------------------------------------------------------------------------------------
+
+Entry = tuple[str, str, str]
+"""A name, its type's letter, and a link's target."""
+_ENTRIES = st.one_of(
+    st.tuples(PATHS, st.sampled_from("fffdp"), st.just("")),
+    st.tuples(PATHS, st.just("l"), TARGETS),
+    st.tuples(PATHS, st.just("h"), PATHS),
+    # What a layer has itself, it does not remove: Docker refuses that too, and runc hides it.
+    st.tuples(PATHS.map(lambda path: f"{path}/.wh.gone"), st.just("f"), st.just("")),
+    st.tuples(PATHS.map(lambda path: f"{path}/.wh..wh..opq"), st.just("f"), st.just("")),
+)
+
+
+def tar_of(entries: list[Entry]) -> bytes:
+    values = (target if letter in "lh" else b"%d" % number for number, (_, letter, target) in enumerate(entries))
+    rows = zip(entries, values, strict=True)
+    return archive(*((name, kind, 0o640, 0, 0, value if kind in "lhf" else "") for (name, kind, _), value in rows))
+
+
+def unpack(entries: list[Entry], directory: Path) -> list[str]:
+    return Tasks(rootless=False).pump(iter([tar_of(entries)]), str(directory), layer=1)
+
+
+def found_in(directory: Path) -> dict[str, str | bytes]:
+    found: dict[str, str | bytes] = {}
+    for folder, directories, files in os.walk(directory):
+        for path in (Path(folder, name) for name in [*directories, *files]):
+            name = str(path.relative_to(directory))
+            if path.is_symlink():
+                found[name] = f"-> {path.readlink()}"
+            elif path.is_dir():
+                found[name] = "directory"
+            elif path.is_file():
+                found[name] = path.read_bytes()
+    return found
+
+
+def read_from(layer: UnpackedLayer[bytes]) -> dict[str, str | bytes]:
+    found: dict[str, str | bytes] = {}
+    for name, inode in layer.names.items():
+        if name and layer.is_directory(name):
+            found[name] = "directory"
+        elif inode and inode.entry.kind == "symlink":
+            found[name] = f"-> {inode.entry.target}"
+        elif inode and inode.entry.kind == "file":
+            found[name] = inode.content or b""
+    return found
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(_ENTRIES, min_size=1, max_size=10))
+@example([("b", "l", "."), ("b/c/c", "f", ""), ("c", "p", ""), ("b/c/b", "f", "")])  # what a link led to is gone
+@example([("c", "l", "."), ("c/b/a", "d", ""), ("b", "p", "")])  # and so are its times
+@example([("b", "l", ".."), ("b/b/b", "d", "")])  # the link itself is on the way
+@example([("a", "l", "b/c"), ("a/f", "f", ""), ("a", "d", "")])  # it leads to what there is not yet
+@example([("a", "l", "b"), ("b", "l", "a"), ("a/f", "f", "")])
+def test_links_lead_where_the_index_has_them_or_the_entry_is_named(entries: list[Entry]) -> None:
+    layer: UnpackedLayer[bytes] = UnpackedLayer(
+        lambda _: True, lambda _: True, lambda _, reader: b"".join(reader.content()), Allowance()
+    )
+    try:
+        layer.read(io.BytesIO(tar_of(entries)))
+        refused: list[str] = []
+    except Malformed as error:
+        refused = [f"{error}."]
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            unpack(entries, Path(directory))
+        except Unreachable as error:
+            assert error.id == "LN-5017" and error.message.startswith("Layer 1 of the image cannot be read: /")
+            # Only the engine does not find what a hard link leads to: the index looks for it in the layers below.
+            assert error.message.endswith(("which is no file of the layer.", *refused))
+        else:
+            assert not refused and found_in(Path(directory)) == read_from(layer)
+
+
+@pytest.mark.parametrize("name", [".wh.", "d/.wh.", "d/.wh..", "d/.wh...", "l/.wh..."])
+def test_a_whiteout_of_what_nothing_can_be_named_is_refused_and_removes_nothing(tmp_path: Path, name: str) -> None:
+    with pytest.raises(
+        Unreachable, match=r"Layer 1 of the image cannot be read: /(d/)?\.wh\.+ would remove"
+    ) as refused:
+        unpack([("d", "d", ""), ("d/kept", "f", ""), ("l", "l", "d"), (name, "f", "")], tmp_path)
+    assert refused.value.id == "LN-5017"
+    assert (tmp_path / "d").is_dir() and (tmp_path / "l").is_symlink()
+
+
+def test_what_aufs_kept_for_itself_is_passed_over(tmp_path: Path) -> None:
+    names = (".wh..wh.aufs", ".wh..wh.orph", ".wh..wh.plnk", "d/.wh..wh.x")
+    assert unpack([(name, kind, "") for name in names for kind in "fd"], tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_whiteout_may_remove_the_link_that_it_is_behind(tmp_path: Path) -> None:
+    unpack([("c", "l", "/"), ("c/.wh.c", "f", ""), ("c/f", "f", "")], tmp_path)
+    assert found_in(tmp_path) == {"c": "directory", "c/f": b"2"}
+
+
+DEEP = "/".join(["n" * 250] * 10)
+
+
+@pytest.mark.parametrize(
+    ("entries", "says"),
+    [
+        ([("a", "h", "d/b")], "/a is a hard link to /d/b, which is no file of the layer"),
+        ([("d", "d", ""), ("a", "h", "d")], "/a is a hard link to a directory"),
+        ([("f", "f", ""), ("a", "h", "f/b")], "/a is a hard link to /f/b, which is no file of the layer"),
+        ([("d/l", "l", "")], "/d/l is a link to nothing"),
+        ([("l", "l", DEEP), (f"l/{DEEP}", "f", "")], "/l/n.* leads to what is a path of"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_made_is_named(tmp_path: Path, entries: list[Entry], says: str) -> None:
+    with pytest.raises(Unreachable, match=f"Layer 1 of the image cannot be read: {says}") as refused:
+        unpack(entries, tmp_path)
+    assert refused.value.id == "LN-5017" and "make it anew" in str(refused.value.remedy)

@@ -11,30 +11,37 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from lineal.context.tree import Unresolvable, resolve_links
 from lineal.engine.runc.inside.control import Control
 from lineal.engine.runc.inside.overlay import is_marked, mark
 from lineal.engine.runc.inside.writers import LARGEST, Writers
 from lineal.tar.compression import open_archive
-from lineal.tar.reader import Entry, TarReader
+from lineal.tar.header import Malformed, Unsupported
+from lineal.tar.reader import MAX_PATH, Entry, TarReader, too_long
+from lineal.tar.whiteout import OPAQUE, WHITEOUT, removed
+from lineal.text import printable
 
-_WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 _XATTR = "SCHILY.xattr."
 _CHUNK = 1 << 18
 _TYPES = {b"3": stat.S_IFCHR, b"4": stat.S_IFBLK, b"6": stat.S_IFIFO}
 
 
 def unpack(orders: dict[str, Any], control: Control) -> None:
-    """Standard input is the tar, compressed or not. `directory` exists; that of a `layer` is empty, and whiteouts
-    become overlay's marks there, `rootless` chooses which. `root`: mode, uid and gid of the directory itself.
+    """Standard input is the tar, compressed or not. `directory` exists and is empty. Whiteouts of a `layer` become
+    overlay's marks there, `rootless` chooses which. `root`: mode, uid and gid of the directory itself.
 
-    Answers `implied`, the directories that only the names in the tar have."""
+    Answers `implied`, the directories that only the names in the tar have, or why it is `malformed`."""
     os.chdir(orders["directory"])
     # What is loaded only now would be looked for in there.
     _preload()
     os.chroot(".")
     target = _Unpacking(layer=orders["layer"], rootless=orders["rootless"])
-    for entry in (reader := TarReader(open_archive(_stdin()))):
-        target.add(entry, reader)
+    try:
+        for entry in (reader := TarReader(open_archive(_stdin()))):
+            target.add(entry, reader)
+    except Malformed as error:
+        control.send(malformed=str(error))
+        return
     target.finish()
     if orders.get("root"):
         mode, uid, gid = orders["root"]
@@ -69,29 +76,31 @@ class _Unpacking:
         """Directories that are there."""
         self._others: set[str] = set()
         """What else is there, but for the files of `_writers`."""
+        self._links: dict[str, str] = {}
+        """The symbolic links among it, and what they say."""
         # What its threads find there was another small file, or one that is hidden: `_clear` would wait for them.
         self._writers = Writers(partial(self._replacing, os.unlink))
-        self._by_name = layer
-        """Whether each file has one name so far: then those in `_writers` can be told by it."""
         self.implied: list[str] = []
 
     def add(self, entry: Entry, reader: TarReader) -> None:
-        directory, _, name = entry.path.rpartition("/")
+        place = self._place(entry.path)
+        directory, _, name = place.rpartition("/")
         if not name:
             if entry.kind == "directory":
                 self._attributes("/", entry)
             return
+        path = "/" + place
+        if self._layer and name.startswith(WHITEOUT):
+            self._whiteout(place)
+            return
         self._parents(directory)
-        path = "/" + entry.path
-        if self._layer and name.startswith(_WHITEOUT):
-            self._whiteout("/" + directory, name)
-        elif entry.kind == "directory":
+        if entry.kind == "directory":
             self._directory(path, entry)
         elif entry.kind != "file":
             self._clear(path)
             self._others.add(path)
             self._other(path, entry)
-        elif self._by_name and entry.size <= LARGEST and self._is_new(path):
+        elif entry.size <= LARGEST and self._is_new(path):
             self._writers.add(directory, path, entry, list(reader.content()))
         else:
             self._writers.settle(path)
@@ -106,6 +115,23 @@ class _Unpacking:
         for path, time in reversed(self._times.items()):
             _set_time(path, time)
 
+    def _place(self, path: str) -> str:
+        """Where it is once the links on the way are followed, which may lead to what is still to be made: nothing has
+        two paths here."""
+        if not self._links or "/" + path.rpartition("/")[0] in self._known:
+            return path
+        try:
+            parts = resolve_links(path, self._link_at, last=False, deepest=MAX_PATH // 2)
+        except Unresolvable as error:
+            raise Malformed(f"/{printable(path)} {error}") from None
+        place = "/".join(parts)
+        if reason := too_long(place):
+            raise Unsupported(f"/{printable(path, 60)} leads to what {reason}")
+        return place
+
+    def _link_at(self, parts: list[str]) -> str | None:
+        return self._links.get("/" + "/".join(parts))
+
     def _parents(self, directory: str) -> None:
         if "/" + directory in self._known:
             return
@@ -116,13 +142,8 @@ class _Unpacking:
         try:
             os.mkdir(path, 0o755)
         except FileExistsError:
-            # Where a link leads to a directory, what is below it is there, as the engines have it.
-            if not os.path.isdir(path):
-                self._clear(path)
-                os.mkdir(path, 0o755)
-            else:
-                self._writers.wait()
-                self._by_name = False
+            self._clear(path)
+            os.mkdir(path, 0o755)
         else:
             self.implied.append(directory)
         self._known.add(path)
@@ -136,8 +157,8 @@ class _Unpacking:
                 self._clear(path)
                 os.mkdir(path, 0o700)
         self._known.add(path)
-        if entry.path in self.implied:
-            self.implied.remove(entry.path)
+        if path[1:] in self.implied:
+            self.implied.remove(path[1:])
         self._attributes(path, entry)
 
     def _attributes(self, path: str, entry: Entry) -> None:
@@ -148,14 +169,27 @@ class _Unpacking:
 
     def _other(self, path: str, entry: Entry) -> None:
         if entry.kind == "hardlink":
-            self._writers.wait()
-            os.link("/" + entry.target, path, follow_symlinks=False)
+            self._hard_link(path, entry)
         elif entry.kind == "symlink":
             os.symlink(entry.target, path)
+            self._links[path] = entry.target
             os.chown(path, entry.uid, entry.gid, follow_symlinks=False)
             _set_time(path, _time(entry))
         else:
             self._special(path, entry)
+
+    def _hard_link(self, path: str, entry: Entry) -> None:
+        target = "/" + self._place(entry.target)
+        if target in self._known:
+            raise Malformed(f"/{printable(entry.path)} is a hard link to a directory")
+        self._writers.wait()
+        try:
+            os.link(target, path, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            said = f"/{printable(entry.path)} is a hard link to /{printable(entry.target)}"
+            raise Malformed(f"{said}, which is no file of the layer") from None
+        if target in self._links:
+            self._links[path] = self._links[target]
 
     def _replacing(self, clear: Callable[[str], None], path: str, entry: Entry, content: Iterable[bytes]) -> None:
         """Write a file whose name may be taken: its name may stand twice in the tar."""
@@ -192,21 +226,22 @@ class _Unpacking:
         os.chmod(path, entry.mode)
         _set_time(path, _time(entry))
 
-    def _whiteout(self, directory: str, name: str) -> None:
-        if name == _OPAQUE:
-            mark(directory, self._rootless)
-            return
-        path = f"{directory.rstrip('/')}/{name.removeprefix(_WHITEOUT)}"
-        if name.startswith(_WHITEOUT * 2) or name == _WHITEOUT:
-            return  # AUFS's own
-        self._clear(path)
-        os.mknod(path, stat.S_IFCHR | 0o600, 0)
+    def _whiteout(self, place: str) -> None:
+        directory, _, name = place.rpartition("/")
+        if name == OPAQUE:
+            self._parents(directory)
+            mark("/" + directory, self._rootless)
+        elif gone := removed(place):
+            self._parents(directory)
+            self._clear("/" + gone)
+            os.mknod("/" + gone, stat.S_IFCHR | 0o600, 0)
 
     def _clear(self, path: str) -> None:
         """Make room for another entry of the same name."""
         self._writers.settle(path)
         try:
             os.unlink(path)
+            self._links.pop(path, None)
         except FileNotFoundError:
             pass
         except OSError as error:
@@ -216,8 +251,9 @@ class _Unpacking:
 
             self._writers.wait()
             shutil.rmtree(path)
-        if path in self._known:  # a directory, or a link that led to one
+        if path in self._known:
             inside = path + "/"
+            self._links = {one: target for one, target in self._links.items() if not one.startswith(inside)}
             self._known = {one for one in self._known if one != path and not one.startswith(inside)}
             self._times = {one: time for one, time in self._times.items() if one in self._known}
             self.implied = [one for one in self.implied if "/" + one in self._known]

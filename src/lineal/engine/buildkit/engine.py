@@ -21,6 +21,7 @@ from lineal.oci.types import Image, Layer
 
 if TYPE_CHECKING:
     from lineal.engine.buildkit.build import Build
+    from lineal.engine.buildkit.grpc import Connection
     from lineal.engine.buildkit.kept import KeptCaches, KeptTree
     from lineal.engine.buildkit.pushing import Target
 
@@ -64,6 +65,8 @@ class BuildkitEngine:
         self._kept: KeptCaches | None = None
         self._busy: Counter[Address] = Counter()
         self._lost: set[Address] = set()
+        self._absent = False
+        """Whether the only daemon was waited for in vain; until it answers it is not waited for again."""
         self._apart: set[tuple[Address, str]] = set()
         """Daemons, and the stores that they do not reach."""
         self._reached: set[tuple[Address, str]] = set()
@@ -136,7 +139,7 @@ class BuildkitEngine:
                 except Lost as error:
                     self._check()
                     self._lost.add(address)
-                    if not left:
+                    if not left or self._absent:
                         raise
                     run.output(f"{error.message} This RUN begins again.")
         raise AssertionError
@@ -161,13 +164,12 @@ class BuildkitEngine:
 
     def machine(self) -> Machine | None:
         """Of the first daemon that answers: those of one engine are of one kind."""
-        from lineal.engine.buildkit.connect import Lost, connect
+        from lineal.engine.buildkit.connect import Lost
         from lineal.engine.buildkit.machine import machine_of
 
         for left, address in zip(reversed(range(len(self.addresses))), self.addresses, strict=True):
             try:
-                patient = len(self.addresses) == 1
-                with connect(address, self._environment, self._check, self._stopped, patient=patient) as connection:
+                with self._connected(address) as connection:
                     return machine_of(connection)
             except Lost:
                 if not left:
@@ -248,10 +250,8 @@ class BuildkitEngine:
     def _begun(self, address: Address, target: Target | None, store: Store, workspace: Path) -> Iterator[Build]:
         """A build with a connection of its own; `stop` cancels it."""
         from lineal.engine.buildkit.build import Build
-        from lineal.engine.buildkit.connect import connect
 
-        patient = len(self.addresses) == 1
-        with connect(address, self._environment, self._check, self._stopped, patient=patient) as connection:
+        with self._connected(address) as connection:
             reached = (address, store.address) in self._reached
             build = Build(connection, address, store, target, workspace, self._check, reached=reached)
             with self._lock:
@@ -261,6 +261,21 @@ class BuildkitEngine:
                 yield build
             finally:
                 self._ends(build, address, store)
+
+    def _connected(self, address: Address) -> Connection:
+        """Raises `Lost` and `Unreachable`."""
+        from lineal.engine.buildkit.connect import Lost, connect
+
+        alone = len(self.addresses) == 1
+        try:
+            connection = connect(
+                address, self._environment, self._check, self._stopped, patient=alone and not self._absent
+            )
+        except Lost:
+            self._absent = alone
+            raise
+        self._absent = False
+        return connection
 
     def _ends(self, build: Build, address: Address, store: Store) -> None:
         """From now on `stop` does not concern it."""

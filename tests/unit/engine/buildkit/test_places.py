@@ -166,6 +166,40 @@ def test_a_farm_behind_one_address_that_closes_idle_connections(registry: str, t
     assert all(farm.taken[socket] for socket in sockets)
 
 
+def test_the_only_daemon_is_waited_for_once_until_it_answers(
+    registry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lineal.engine.buildkit.connect._WAITS", (0.01,) * 6)
+    with _directory() as short, buildkitd(short, registry) as daemon:
+        made = bench(daemon.address, Layout(tmp_path / "store", "layout:store"), tmp_path)
+        there, gone = parse(daemon.address, "test").place, str(tmp_path / "gone")
+        with balancer([*[gone] * 8, there, *[gone] * 5, there, *[gone] * 50], idle=300) as farm:
+            made.engine = BuildkitEngine([parse(f"tcp://{farm.address}", "test")], environment={})
+            with pytest.raises(Unreachable, match="cannot be reached"):
+                made.run("true")
+            assert farm.taken.total() == 7 and made.said == []
+            assert made.run("echo x >/data/x"), "it is asked, though not waited for"
+            assert made.run("echo x >/data/x"), "it has answered, so it is waited for"
+            assert farm.taken.total() == 15
+
+
+def test_a_daemon_that_is_killed_and_stays_away_ends_the_run(
+    registry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lineal.engine.buildkit.connect._WAITS", (0.01,) * 6)
+    said: list[str] = []
+    with _directory() as short, buildkitd(short, registry) as daemon:
+        made = bench(daemon.address, Layout(tmp_path / "store", "layout:store"), tmp_path)
+
+        def output(line: str) -> None:
+            said.append(line)
+            daemon.kill()
+
+        with pytest.raises(Unreachable, match=r"buildkitd at .* cannot be reached"):
+            made.engine.run(made.base, made.store, made.command("echo began; sleep 60"), output, made.workspace)
+    assert len(said) == 2 and said[0] == "began" and said[1].endswith("This RUN begins again.")
+
+
 @pytest.fixture(autouse=True)
 def _has_openssl() -> None:
     if not shutil.which("openssl"):

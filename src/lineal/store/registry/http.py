@@ -54,17 +54,20 @@ class Session:
         self._proxies, self._certificates = Proxies(environ), Certificates(endpoint, environ)
         self._guard = threading.Lock()
         self.idle: dict[tuple[str, str], list[Connection]] = {}
-        """By scheme and server."""
+        """By scheme and server; what is opened for later requests before what was used."""
+        self._closing: set[tuple[str, str]] = set()
+        """Servers that close a connection behind an answer. Some serve one after the other: a connection that is
+        opened for later would keep them from all others."""
 
     def connect(self, url: str, seconds: float) -> None:
         """Open a connection to the host of `url` and keep it for the next request there. Raises `RequestFailed`."""
         with _told():
-            if self._proxies.of(url):
+            if self._proxies.of(url) or _server(url) in self._closing:
                 return  # the request tells the proxy first where to go
             scheme, netloc = _server(url)
             if scheme == "https":
                 self._certificates.expect(netloc)
-            self._keep(url, self._opened(url, seconds))
+            self._keep(url, self._opened(url, seconds), unused=True)
 
     def is_connected(self, url: str) -> bool:
         """Whether a connection to the host of `url` waits for its next request."""
@@ -97,6 +100,8 @@ class Session:
                 watch(connection.sock.fileno())
                 connection.sock.settimeout(reading)
                 response = _ask(connection, method, url, {**self.headers, **(headers or {})}, body)
+                if response.will_close:
+                    self._closing.add(_server(url))
                 return Answer(response, url, connection, self._keep)
             except BaseException:
                 connection.close()
@@ -120,11 +125,12 @@ class Session:
                 return connection
             connection.close()
 
-    def _keep(self, url: str, connection: Connection) -> None:
+    def _keep(self, url: str, connection: Connection, unused: bool = False) -> None:
+        """The last one is used next. Of unused ones it is the first that was opened: the server may wait for it."""
         with self._guard:
             idle = self.idle.setdefault(_server(url), [])
             if len(idle) < POOL:
-                idle.append(connection)
+                idle.insert(0 if unused else len(idle), connection)
                 return
         connection.close()
 

@@ -312,3 +312,28 @@ def test_pysocks_is_used_where_it_is_installed(
     assert Registry("registry.example", "team/app", environ=environ(tmp_path, **way)).tags() == ["registry.example"]
     options = (("registry.example", 443), 10.0, None, 2, "127.0.0.1", 1080, True, "me", "secret")
     assert [given[:-1] for given in asked] == [options]
+
+
+# --- servers that serve one connection after the other ----------------------------------------------------------
+
+
+@pytest.fixture
+def serial(session: Session) -> Iterator[str]:
+    class Once(Tags):
+        protocol_version = "HTTP/1.0"
+
+    with serving(http.server.HTTPServer(("127.0.0.1", 0), Once)) as address:
+        yield f"http://{address}/"
+        session.close()
+
+
+def test_of_connections_that_wait_the_one_that_was_opened_first_is_used_first(serial: str, session: Session) -> None:
+    for _ in range(3):
+        session.connect(serial, _TIMEOUT[0])
+    assert read(session, serial) == read(session, serial) == read(session, serial)
+
+
+def test_a_server_that_closes_its_connections_gets_none_that_wait(serial: str, session: Session) -> None:
+    read(session, serial)
+    session.connect(serial, _TIMEOUT[0])
+    assert not session.is_connected(serial)

@@ -134,15 +134,19 @@ class StageMaker:
         self._copies.close()
 
     def keep(self, checksum: str, ready: StageImage | None) -> None:
-        """Have a stage at hand; with None, read it anew when it is needed."""
+        """Have a stage at hand; with None, read it anew when it is needed, and claim nothing of it that waits."""
         if ready is not None:
             self._ready[checksum] = ready
         else:
             self._ready.pop(checksum, None)
+            with self._claim_guard:
+                self._made.pop(checksum, None)
 
     def keep_published(self) -> None:
         """Nothing else, and nothing that waits to be published."""
-        self._made.clear()
+        with self._claim_guard:
+            for known in (self._made, self._claims, self._counting):
+                known.clear()
         self._publisher.forget()
         # A copy: what an earlier try has begun to read may still arrive.
         self._ready = {checksum: ready for checksum, ready in self._ready.copy().items() if self.published(checksum)}

@@ -413,3 +413,49 @@ def test_what_an_engine_lost_on_its_way_is_made_once_more(factory: Factory, push
     with pytest.raises(MissingContent):
         factory.run(app("FROM base:base\nRUN four\n"))
     assert factory.ran().count("four") == 2
+
+
+def test_what_is_being_made_again_is_not_claimed_as_it_was(factory: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is made again because of a stage that another run has published, though what lies between is as it was."""
+    text = "FROM base:base AS tool\nRUN one\nFROM base:base\nCOPY --from=tool /etc /kept\nRUN two\n"
+    last = app(text)["app"]
+    below = last.parent
+    assert below is not None
+    source = below.sources["tool"]
+    twice, claims = threading.Event(), threading.Event()
+    above, real = StageMaker._claim_above, factory.store.try_tag
+    made: list[Stage] = []
+    make = StageMaker.make
+
+    def told(self: StageMaker, work: Work, output: Callable[[str], None]) -> None:
+        make(self, work, output)
+        made.append(work.stage)
+        if work.stage is last:
+            twice.set()
+
+    def claim_above(self: StageMaker, stage: Stage, claim: Candidate, pool: Executor) -> None:
+        above(self, stage, claim, pool)
+        if stage is below:
+            claims.set()
+
+    def then(command: Command) -> None:
+        if command.argv[-1] == "two" and twice.is_set():
+            assert claims.wait(SECONDS)
+
+    theirs = [True]
+
+    def try_tag(manifest: Manifest, tag: str) -> bool:
+        if tag.startswith(f"{source.checksum}-") and theirs:
+            theirs.clear()
+            assert twice.wait(SECONDS)
+            elsewhere(factory, "FROM base:base\nRUN one\n")
+        return real(manifest, tag)
+
+    factory.engine.then = then
+    monkeypatch.setattr(StageMaker, "make", told)
+    monkeypatch.setattr(StageMaker, "_claim_above", claim_above)
+    factory.store.try_tag = try_tag  # type: ignore[method-assign]
+    factory.run({"app": last})
+    assert made.count(below) == made.count(last) == 2
+    assert published(factory).count(last.checksum) == 1
+    assert factory.reports[last.checksum].outcome == "built"

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
+from math import inf
 from typing import Any, Literal
 
 from lineal.errors import MissingContent, Unreachable
@@ -87,7 +88,8 @@ class Publisher:
         self._lookup = lookup
         self._time = lookup.time
         self._digits = own_digits() if digits is None else digits
-        self._late = 0
+        self._late, self._late_at = 0, -inf
+        """Looks in a row that were late, each begun when the one before was known to be; and since when that is."""
         self._there: set[str] = set()
         """Digests of blobs that every record needs, and the store has."""
         self._foreseen: dict[str, Future[None]] = {}
@@ -290,8 +292,13 @@ class Publisher:
     def _fresh(self, looked: float) -> bool:
         """Whether the run may still act on a look of that moment. After several late looks in a row it may: the store
         is always that slow."""
-        late = self._time.monotonic() - looked > LOOK
-        self._late = self._late + 1 if late else 0
+        now = self._time.monotonic()
+        late = now - looked > LOOK
+        if not late:
+            self._late = 0
+        elif looked >= self._late_at:
+            # Others that were late in the same moment, when all of the machine stood still, are no later looks.
+            self._late, self._late_at = self._late + 1, now
         return not late or self._late > _PATIENCE
 
     def _stamp(self, checksum: str, least: int) -> int:

@@ -159,6 +159,26 @@ def test_what_was_seen_before_a_slow_image_is_looked_at_again() -> None:
     lookup.close()
 
 
+def test_a_machine_that_stood_still_looks_again_for_each_stage_that_it_was_publishing() -> None:
+    def wake() -> None:
+        passed[0] += LOOK + 1
+
+    class Still(MemoryStore):
+        def put_image(self, image: Image) -> None:
+            super().put_image(image)
+            still.wait(60)
+
+    passed, store, checksums = [0.0], Still(), [f"{number:064x}" for number in range(6)]
+    still = Barrier(len(checksums), wake)
+    time = Time(lambda: 0.0, lambda: passed[0], lambda seconds: None)
+    lookup = Lookup(store, Eligibility(store, HERE, Says()), time=time)
+    publisher = Publisher(store, NoLock(), lookup, 0)
+    with ThreadPoolExecutor(len(checksums)) as pool:
+        list(pool.map(lambda one: publisher.publish(built(one), record(checksum=one, created=0)), checksums))
+    assert {store.asked.count(f"manifest {one}") for one in checksums} == {2}
+    lookup.close()
+
+
 def test_a_record_that_was_foreseen_is_put_once_and_before_its_turn() -> None:
     class Counting(MemoryStore):
         puts: list[str]

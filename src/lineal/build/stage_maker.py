@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -193,11 +193,16 @@ class StageMaker:
         assert work.built is not None and work.ready is not None
         with self._claim_guard:
             self._made.pop(work.stage.checksum, None)
+
+        def counts(claim: Candidate) -> None:
+            with suppress(RuntimeError):  # an interrupted run has no more time for others
+                pool.submit(self._claim_above, work.stage, claim, pool)
+
         with work.timed():
             publication = self._publisher.publish(
                 *self._publishable(work, self.candidate),
                 lambda claim: self._foresee(work.stage, claim),
-                lambda claim: pool.submit(self._claim_above, work.stage, claim, pool),
+                counts,
             )
             candidate, image = publication.candidate, work.ready.image
             same = image_digest(candidate.index) == image.manifest.digest

@@ -7,10 +7,14 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
+from lineal.engine.docker import process_identity
 from lineal.engine.docker.client import Client, call_interruptibly
-from lineal.errors import Unreachable
+from lineal.engine.docker.resources import LABEL, remove_image
+from lineal.errors import MissingContent, Unreachable
 from lineal.oci import Store
 from lineal.oci.image import content, whole
 from lineal.oci.platform import normal
@@ -21,10 +25,11 @@ from lineal.tar.header import END, padding
 _MISSING = re.compile(r"sha256[/:]([0-9a-f]{64}): (?:no such file|not found)")
 """The blob that an engine's own image store lacks, or containerd."""
 _CHEAP = 1 << 20
-"""Bytes that are sent sooner than it is asked (0.06 s) whether the engine has them."""
+"""Bytes that are fetched and sent sooner than it is asked (0.06 s) whether the engine has them."""
 _FAILED = re.compile(r"Error unpacking image (.*)")
 """What an engine with containerd's image store says of one that it has nevertheless loaded."""
 _LOADED = re.compile(r"Loaded image(?: ID)?: (sha256:[0-9a-f]{64})")
+_ID = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class _Incomplete(Exception):
@@ -44,8 +49,8 @@ class ImageLoader:
         self._known: dict[str, str] = {}
         self._chains: set[tuple[str, ...]] = set()
         """Layers, from the lowest, that the engine had in this run."""
-        # One load at a time: two parents mostly share their first layers, and the second load then finds them.
         self._lock = threading.Lock()
+        self._loads: dict[tuple[str, ...], threading.Lock] = {}
 
     def platform(self) -> str:
         """The one of the engine's machine."""
@@ -74,7 +79,7 @@ class ImageLoader:
 
     def _ensure(self, config: bytes, manifest: Manifest | None, image: Image, store: Store, *, packed: bool) -> str:
         digest = manifest.digest if manifest and self._client.in_containerd() else sha256(config)
-        with self._lock:
+        with self._alone(image.diff_ids):
             self._check()
             # Containerd has an image also when it lacks what is in it: the first time this is for the load to tell.
             asks = digest in self._known or not self._client.in_containerd()
@@ -82,10 +87,27 @@ class ImageLoader:
             found = self._client.find(f"/images/{known}/json", "look up an image") if asks else None
             documents = _archive_of(config, image, manifest)
             self._known[digest] = found["Id"] if found else self._load(documents, image, store)
-            self._chains |= {tuple(image.diff_ids[:count]) for count in range(1, len(image.diff_ids) + 1)}
+            self._chains.update(tuple(image.diff_ids[:count]) for count in range(1, len(image.diff_ids) + 1))
             if packed and not self._is_packed(self._known[digest]):
                 self._send(documents, image, store, first=0)
             return self._known[digest]
+
+    @contextmanager
+    def _alone(self, ids: Sequence[str]) -> Iterator[None]:
+        """One load at a time of those that lack the same layer: two parents mostly share their first ones, and the
+        second load then finds them."""
+        while True:
+            lacking = tuple(ids[: self._there(ids) + 1])
+            with self._lock:
+                lock = self._loads.setdefault(lacking, threading.Lock())
+            with lock:
+                if lacking == tuple(ids[: self._there(ids) + 1]):
+                    yield
+                    return
+
+    def _there(self, ids: Sequence[str]) -> int:
+        """How many of these layers the engine had in this run."""
+        return next((count for count in range(len(ids), 0, -1) if tuple(ids[:count]) in self._chains), 0)
 
     def _is_packed(self, id: str) -> bool:
         """Whether an image has what it needs to be saved or pushed: in containerd its layers may be unpacked only."""
@@ -97,24 +119,67 @@ class ImageLoader:
 
     def _load(self, documents: bytes, image: Image, store: Store) -> str:
         # The engine reads a layer from the archive only when it has no such chain of layers, and else says which one
-        # it lacks: so an archive without any layer asks for the price of one small call which of them it needs.
-        ids = image.diff_ids
-        first = next((count for count in range(len(ids), 0, -1) if tuple(ids[:count]) in self._chains), 0)
-        if not first or sum(layer.size for layer in image.layers[first:]) > _CHEAP:
+        # it lacks: so an archive without any layer asks for the price of one small call which of them it needs. What
+        # this run has made it cannot have.
+        first = self._there(image.diff_ids)
+        if not first or sum(one.size for one in image.layers[first:] if not store.at_hand(one.digest)) > _CHEAP:
             first = len(image.layers)
         try:
             return self._send(documents, image, store, first=first)
         except _Incomplete as incomplete:
             first = incomplete.first
         try:
-            return self._send(documents, image, store, first=first)
+            if first or image.layers[0].size <= _CHEAP or not self._unpacks_what_comes():
+                return self._send(documents, image, store, first=first)
+            with self._imported(image, store) as wait:
+                return self._send(documents, image, store, first=1, last=wait)
         except _Incomplete:
-            # Somebody removed images meanwhile.
+            # Somebody removed images meanwhile, or the lowest layer could not be imported.
             return self._send(documents, image, store, first=0)
 
-    def _send(self, documents: bytes, image: Image, store: Store, first: int) -> str:
-        """Load with the bytes of the layers from number `first` on."""
-        chunks = self._archive(documents, image, store, first)
+    def _unpacks_what_comes(self) -> bool:
+        """Whether an imported layer is one of a loaded image too: containerd's image store, and Podman, pack it
+        again."""
+        return bool(self._client.info().get("Driver") == "overlay2")
+
+    @contextmanager
+    def _imported(self, image: Image, store: Store) -> Iterator[Callable[[], object]]:
+        """Have the lowest layer, mostly the largest, in the engine by an image of its own: that is unpacked while it
+        comes, a loaded one only when all layers are there. Gives what waits for it."""
+        made: list[str] = []
+        with ThreadPoolExecutor(1) as pool:
+            try:
+                yield pool.submit(self._import, image.layers[0], store, made).result
+            finally:
+                pool.shutdown()
+                for id in made:
+                    remove_image(self._client, id)
+
+    def _import(self, layer: Descriptor, store: Store, made: list[str]) -> None:
+        labels = {LABEL: "", **process_identity.labels()}
+        written = " ".join(f'{name}="{value}"' for name, value in labels.items())
+        params = {"fromSrc": "-", "changes": f"LABEL {written}"}
+
+        def call() -> None:
+            data = content(store, layer)
+            answer = self._client.call(
+                "POST", "/images/create", "import a layer", params=params, data=data, endless=True
+            )
+            made.extend(_ID.findall(answer.text))
+
+        try:
+            call_interruptibly(call, self._check)
+        except MissingContent:
+            raise
+        except Unreachable:
+            # The load tells.
+            return
+
+    def _send(
+        self, documents: bytes, image: Image, store: Store, first: int, last: Callable[[], object] = lambda: None
+    ) -> str:
+        """Load with the bytes of the layers from number `first` on; the engine begins to unpack them after `last`."""
+        chunks = self._archive(documents, image, store, first, last)
 
         def call() -> str:
             params = {"quiet": "1"}
@@ -147,7 +212,9 @@ class ImageLoader:
             raise _Incomplete(0)
         raise Unreachable(f"Docker Engine at {self._client.host} could not load an image: {reason}.", id="LN-5004")
 
-    def _archive(self, documents: bytes, image: Image, store: Store, first: int) -> Iterator[bytes]:
+    def _archive(
+        self, documents: bytes, image: Image, store: Store, first: int, last: Callable[[], object]
+    ) -> Iterator[bytes]:
         yield documents
         for layer in image.layers[first:]:
             yield raw.header(_blob(layer.digest).encode(), size=layer.size)
@@ -155,6 +222,7 @@ class ImageLoader:
                 self._check()
                 yield chunk
             yield padding(layer.size)
+        last()
         yield END
 
 

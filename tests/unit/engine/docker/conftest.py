@@ -31,13 +31,15 @@ _OURS = os.environ.setdefault("LINEAL_TEST_IMAGES", uuid.uuid4().hex) + os.envir
 
 
 class MemoryStore(Store if TYPE_CHECKING else object):  # type: ignore[misc]
-    """As much of a `Store` as an engine uses; `read` lists the blobs it asked for."""
+    """As much of a `Store` as an engine uses; `read` lists the blobs it asked for, `here` those that are
+    on this machine."""
 
     address = "layout:memory"
 
     def __init__(self) -> None:
         self.blobs: dict[str, bytes] = {}
         self.read: list[str] = []
+        self.here: set[str] = set()
         self.made: list[Image] = []
 
     def blob(self, digest: str) -> Iterator[bytes]:
@@ -47,6 +49,9 @@ class MemoryStore(Store if TYPE_CHECKING else object):  # type: ignore[misc]
         data = self.blobs[digest]
         for start in range(0, len(data), 65536):
             yield data[start : start + 65536]
+
+    def at_hand(self, digest: str) -> bool:
+        return digest in self.here
 
     def add(self, data: bytes) -> str:
         self.blobs[sha256(data)] = data

@@ -5,15 +5,18 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import random
 import tarfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from lineal.engine.docker import process_identity
 from lineal.engine.docker.client import Client, call_interruptibly
 from lineal.engine.docker.image_loader import ImageLoader
 from lineal.errors import Interrupted, MissingContent, Unreachable
@@ -27,6 +30,30 @@ pytestmark = pytest.mark.engine
 def layers(*names: str) -> list[bytes]:
     """Tars that no engine has seen."""
     return [tar_of(regular(name, uuid.uuid4().bytes)) for name in names]
+
+
+def large(name: str) -> bytes:
+    """One that is not cheap to send."""
+    return tar_of(regular(name, random.randbytes(2 << 20)))
+
+
+class Noting(Client):
+    """Lists the paths that are called."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+        super().__init__()
+
+    def call(self, method: str, path: str, what: str, **options: Any) -> Any:
+        self.paths.append(path)
+        return super().call(method, path, what, **options)
+
+
+def imported(client: Client) -> list[str]:
+    """Images that this process has imported and not removed."""
+    label = f"{process_identity.PROCESS}={process_identity.labels()[process_identity.PROCESS]}"
+    listed = client.json("GET", "/images/json", "list", params={"filters": json.dumps({"label": [label]})})
+    return [one["Id"] for one in listed]
 
 
 def remove(client: Client, *ids: str) -> None:
@@ -59,16 +86,11 @@ def test_only_the_layers_that_the_engine_lacks_are_read(client: Client) -> None:
 
 
 def test_what_this_run_has_loaded_is_not_asked_for_again(client: Client) -> None:
-    paths: list[str] = []
-
-    class Noting(Client):
-        def call(self, method: str, path: str, what: str, **options: Any) -> Any:
-            paths.append(path)
-            return super().call(method, path, what, **options)
-
+    noting = Noting()
+    paths = noting.paths
     store = MemoryStore()
     tars = layers("a", "b", "c")
-    images = ImageLoader(Noting(), lambda: None)
+    images = ImageLoader(noting, lambda: None)
     ids = [images.ensure(store.image(tars[:2]), store)]
     store.read.clear()
     paths.clear()
@@ -81,6 +103,51 @@ def test_what_this_run_has_loaded_is_not_asked_for_again(client: Client) -> None
     ids = [images.ensure(image, store)]
     assert paths.count("/images/load") == 3
     remove(client, *ids)
+
+
+def test_what_is_on_this_machine_is_sent_without_asking(client: Client) -> None:
+    noting, store = Noting(), MemoryStore()
+    images = ImageLoader(noting, lambda: None)
+    tars = [*layers("a"), large("b")]
+    ids = [images.ensure(store.image(tars[:1]), store)]
+    image = store.image(tars)
+    store.here.add(image.layers[1].digest)
+    noting.paths.clear()
+    ids.append(images.ensure(image, store))
+    assert noting.paths.count("/images/load") == 1
+    remove(client, *reversed(ids))
+
+
+def test_a_large_lowest_layer_is_unpacked_while_it_comes(client: Client) -> None:
+    noting, store = Noting(), MemoryStore()
+    image = store.image([large("a"), *layers("b")])
+    id = ImageLoader(noting, lambda: None).ensure(image, store)
+    assert noting.paths.count("/images/create") == (client.info()["Driver"] == "overlay2")
+    assert sorted(store.read) == sorted(layer.digest for layer in image.layers)
+    assert imported(client) == []
+    with client.reader(f"/images/{id}/get", "save") as stream, tarfile.open(fileobj=stream, mode="r|") as saved:
+        assert any(one.name.endswith("manifest.json") for one in saved)
+    remove(client, id)
+
+
+def test_layers_that_others_do_not_have_are_loaded_at_the_same_time(client: Client) -> None:
+    both = threading.Barrier(2, timeout=60)
+
+    class Meeting(MemoryStore):
+        def blob(self, digest: str) -> Iterator[bytes]:
+            if digest in self.here:
+                both.wait()
+            return super().blob(digest)
+
+    store = Meeting()
+    common, one, other = layers("common", "one", "other")
+    images = ImageLoader(client, lambda: None)
+    ids = [images.ensure(store.image([common]), store)]
+    children = [store.image([common, tar]) for tar in (one, other)]
+    store.here.update(child.layers[1].digest for child in children)
+    with ThreadPoolExecutor(2) as pool:
+        ids += pool.map(lambda child: images.ensure(child, store), children)
+    remove(client, *reversed(ids))
 
 
 def test_a_finished_image_is_sent_with_its_manifest(client: Client) -> None:
@@ -154,12 +221,14 @@ def test_uncompressed_layers_are_taken_too(bench: Bench) -> None:
     assert bench.said == [said]
 
 
-def test_a_layer_that_is_not_what_the_config_says_is_refused(client: Client) -> None:
+@pytest.mark.parametrize("made", [lambda name: layers(name)[0], large], ids=["small", "large"])
+def test_a_layer_that_is_not_what_the_config_says_is_refused(client: Client, made: Callable[[str], bytes]) -> None:
     store = MemoryStore()
-    tar, other = layers("a", "b")
+    tar, other = made("a"), made("b")
     plain = Descriptor("application/vnd.oci.image.layer.v1.tar", store.add(tar), len(tar))
     with pytest.raises(Unreachable, match="could not load an image"):
         ImageLoader(client, lambda: None).ensure(store._image((plain,), [sha256(other)], {}), store)
+    assert imported(client) == []
 
 
 def test_a_stop_ends_a_load_in_the_middle(client: Client) -> None:
@@ -170,6 +239,25 @@ def test_a_stop_ends_a_load_in_the_middle(client: Client) -> None:
 
     with pytest.raises(Interrupted):
         ImageLoader(client, check).ensure(store.image(layers("a")), store)
+
+
+def test_a_stop_ends_the_coming_of_the_lowest_layer(client: Client) -> None:
+    comes, never = threading.Event(), threading.Event()
+
+    class Slow(MemoryStore):
+        def blob(self, digest: str) -> Iterator[bytes]:
+            yield self.blobs[digest][:65536]
+            comes.set()
+            never.wait()
+
+    def check() -> None:
+        if comes.is_set():
+            raise Interrupted("The build was interrupted.")
+
+    store = Slow()
+    with pytest.raises(Interrupted):
+        ImageLoader(client, check).ensure(store.image([large("a")]), store)
+    never.set()
 
 
 def test_a_stop_does_not_wait_for_the_engine_s_answer() -> None:
@@ -235,14 +323,17 @@ def test_a_finished_image_can_be_pushed_from_an_engine_that_had_its_layers_unpac
     remove(client, name, *ids)
 
 
-def test_a_load_that_was_broken_off_is_done_again(client: Client) -> None:
+@pytest.mark.parametrize("upper", [True, False], ids=["upper", "lowest"])
+def test_a_load_that_was_broken_off_is_done_again(client: Client, upper: bool) -> None:
     """Containerd lists an image from its first byte on."""
     store = MemoryStore()
-    image = store.image([base_tar(), *layers("a")])
-    lost = store.blobs.pop(image.layers[1].digest)
+    image = store.image([base_tar(), *layers("a")] if upper else [large("a"), *layers("b")])
+    digest = image.layers[int(upper)].digest
+    lost = store.blobs.pop(digest)
     with pytest.raises(MissingContent):
         ImageLoader(client, lambda: None).ensure(image, store)
-    store.blobs[image.layers[1].digest] = lost
+    assert imported(client) == []
+    store.blobs[digest] = lost
     id = ImageLoader(client, lambda: None).ensure(image, store)
     body = {"Image": id, "Cmd": ["-"]}
     made = client.json("POST", "/containers/create", "create", body=body)["Id"]

@@ -59,8 +59,8 @@ SERVICES = Shape(
             _change_one,
             with_engine=False,
             most_parent_layers=0,
-            why="eleven round trips follow one another: the anchors, what is below the one that misses, its manifests, its "
-            "files, the upload, the image, claim, list, anchor, and two more for the stage on top of it",
+            why="eleven round trips follow one another: the anchors, what is below the one that misses, its "
+            "manifests, its files, the upload, the image, claim, list, anchor, and two more for the stage on top of it",
         ),
     ],
     targets=_NAMES,

@@ -60,7 +60,7 @@ SERVICES = Shape(
             with_engine=False,
             most_parent_layers=0,
             why="eleven round trips follow one another: the anchors, what is below the one that misses, its "
-            "manifests, its files, the upload, the image, claim, list, anchor, and two more for the stage on top of it",
+            "manifests, its files, the upload, the image, claim, list, anchor, and two more for the stage above",
         ),
     ],
     targets=_NAMES,

@@ -61,7 +61,7 @@ def deploys(scratch: Path, repetitions: int) -> list[Limit]:
 
 @contextmanager
 def _cluster(directory: Path) -> Iterator[Cluster]:
-    directory.mkdir()
+    directory.mkdir(parents=True)
     with api_server(directory) as kubeconfig, controller(kubeconfig, directory / "kubelet") as client:
         yield Cluster(kubeconfig, client)
 

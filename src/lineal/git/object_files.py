@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import weakref
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,8 @@ _LARGEST = 16 << 20
 """Bytes of an object that is held in memory. git streams larger blobs."""
 _CACHE = 8 << 20
 """Bytes of objects that all packs together keep for the deltas that change them."""
+_MAPPED = 32 << 20
+"""Bytes of objects after which the pages of their pack are given back: a container's memory counts what is mapped."""
 _MOST_PACKS = 50
 """Packs that are kept open, the largest ones. From this number on `git gc --auto` makes one of them."""
 _MOST_DIRECTORIES = 20
@@ -124,6 +127,8 @@ class _BoundedPack(PackData):
         """`largest` and `cache` are in bytes."""
         super().__init__(path, object_format, delta_base_cache_limit=cache)
         self._largest = largest
+        self._touched = 0
+        """Bytes of objects that were read since pages were given back, about: threads may count at once."""
 
     def get_unpacked_object_at(self, offset: int, *, include_comp: bool = False) -> UnpackedObject:
         """Raises `MemoryError` for a large object, a large delta, or a delta that makes a large object."""
@@ -134,11 +139,19 @@ class _BoundedPack(PackData):
             delta = b"".join(found.decomp_chunks)
             _, start, _ = take_msb_bytes_at(delta, 0)
             self._check(_number(take_msb_bytes_at(delta, start)[0]))
+        self._touch(found.decomp_len or 0)
         return found
 
     def _check(self, size: int) -> None:
         if size > self._largest:
             raise MemoryError(f"an object of {size} bytes")
+
+    def _touch(self, size: int) -> None:
+        self._touched += size
+        pages = self._buffer()
+        if self._touched > _MAPPED and isinstance(pages, mmap.mmap):
+            self._touched = 0
+            pages.madvise(mmap.MADV_DONTNEED)
 
 
 def _number(bits: Iterable[int]) -> int:

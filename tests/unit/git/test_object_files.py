@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import subprocess
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -220,6 +221,31 @@ def test_nothing_above_the_limit_is_held_in_memory(repo: servers.Repository, kin
         assert [repository.object(oid) for oid in large] == [content + b"more", content]
         assert files.read(repository.oid("c")) == content[:1000]
         files.close()
+
+
+def test_the_pages_of_a_large_pack_are_given_back(repo: servers.Repository) -> None:
+    """The memory of a container counts what is mapped: a checkout of a gigabyte would take one."""
+    names = [f"file{number}" for number in range(10)]
+    repo.write({name: random.Random(name).randbytes(8 << 20) for name in names})
+    repo.git("repack", "-adfq")
+    with reading(repo) as repository:
+        files = files_of(repository)
+        for name in names:
+            assert files.read(repository.oid(name)) is not None
+        assert 0 < mapped(".pack") <= 48 << 20
+        files.close()
+
+
+def mapped(end: str) -> int:
+    """Bytes of files with this end of their name that this process has in its memory."""
+    found, size = False, 0
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        name, _, rest = line.partition(" ")
+        if not name.endswith(":"):
+            found = line.endswith(end)
+        elif found and name == "Rss:":
+            size += int(rest.split()[0]) << 10
+    return size
 
 
 def test_a_delta_that_makes_a_large_object_is_left_to_git(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,10 +26,18 @@ _MISSING = re.compile(r"sha256[/:]([0-9a-f]{64}): (?:no such file|not found)")
 """The blob that an engine's own image store lacks, or containerd."""
 _CHEAP = 1 << 20
 """Bytes that are fetched and sent sooner than it is asked (0.06 s) whether the engine has them."""
+_LARGE = 16 << 20
+"""Bytes of layers that are worth an image of their own."""
+_AT_ONCE = 2
+"""Of these one is unpacked while the next one comes."""
 _FAILED = re.compile(r"Error unpacking image (.*)")
 """What an engine with containerd's image store says of one that it has nevertheless loaded."""
 _LOADED = re.compile(r"Loaded image(?: ID)?: (sha256:[0-9a-f]{64})")
 _ID = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def _at_once() -> None:
+    """Nothing is to be waited for."""
 
 
 class _Incomplete(Exception):
@@ -85,11 +93,11 @@ class ImageLoader:
             asks = digest in self._known or not self._client.in_containerd()
             known = self._known.get(digest, digest)
             found = self._client.find(f"/images/{known}/json", "look up an image") if asks else None
-            documents = _archive_of(config, image, manifest)
+            documents = _archive_of(config, image.layers, manifest)
             self._known[digest] = found["Id"] if found else self._load(documents, image, store)
             self._chains.update(tuple(image.diff_ids[:count]) for count in range(1, len(image.diff_ids) + 1))
             if packed and not self._is_packed(self._known[digest]):
-                self._send(documents, image, store, first=0)
+                self._send(documents, image.layers, store, first=0)
             return self._known[digest]
 
     @contextmanager
@@ -125,61 +133,76 @@ class ImageLoader:
         if not first or sum(one.size for one in image.layers[first:] if not store.at_hand(one.digest)) > _CHEAP:
             first = len(image.layers)
         try:
-            return self._send(documents, image, store, first=first)
+            return self._send(documents, image.layers, store, first=first)
         except _Incomplete as incomplete:
             first = incomplete.first
         try:
-            if first or image.layers[0].size <= _CHEAP or not self._unpacks_what_comes():
-                return self._send(documents, image, store, first=first)
-            with self._imported(image, store) as wait:
-                return self._send(documents, image, store, first=1, last=wait)
+            with self._in_steps(image, store, first) as (first, wait):
+                return self._send(documents, image.layers, store, first=first, last=wait)
         except _Incomplete:
-            # Somebody removed images meanwhile, or the lowest layer could not be imported.
-            return self._send(documents, image, store, first=0)
-
-    def _unpacks_what_comes(self) -> bool:
-        """Whether an imported layer is one of a loaded image too: containerd's image store, and Podman, pack it
-        again."""
-        return bool(self._client.info().get("Driver") == "overlay2")
+            # Somebody removed images meanwhile, or a step failed.
+            return self._send(documents, image.layers, store, first=0)
 
     @contextmanager
-    def _imported(self, image: Image, store: Store) -> Iterator[Callable[[], object]]:
-        """Have the lowest layer, mostly the largest, in the engine by an image of its own: that is unpacked while it
-        comes, a loaded one only when all layers are there. Gives what waits for it."""
+    def _in_steps(self, image: Image, store: Store, first: int) -> Iterator[tuple[int, Callable[[], object]]]:
+        """Have the large layers from number `first` on in the engine by images of their own, so that it unpacks them
+        while the next ones come: those of one image are unpacked when all are there. Gives the number of the first
+        layer that is left, and what waits for the others."""
+        steps = _steps(image.layers, first) if self._unpacks_what_comes() else []
+        begun: list[Future[None]] = []
         made: list[str] = []
-        with ThreadPoolExecutor(1) as pool:
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
             try:
-                yield pool.submit(self._import, image.layers[0], store, made).result
+                for start, end in steps:
+                    wait = begun[-1].result if begun else _at_once
+                    begun.append(pool.submit(self._step, image, start, end, store, made, wait))
+                for one in begun[:-1]:
+                    one.result()
+                yield steps[-1][1] if steps else first, begun[-1].result if begun else _at_once
             finally:
-                pool.shutdown()
-                for id in made:
+                pool.shutdown(cancel_futures=True)
+                for id in reversed(made):
                     remove_image(self._client, id)
 
-    def _import(self, layer: Descriptor, store: Store, made: list[str]) -> None:
-        labels = {LABEL: "", **process_identity.labels()}
-        written = " ".join(f'{name}="{value}"' for name, value in labels.items())
+    def _unpacks_what_comes(self) -> bool:
+        """Whether a layer of one image is one of another too: containerd's image store, and Podman, pack it again."""
+        return bool(self._client.info().get("Driver") == "overlay2")
+
+    def _step(
+        self, image: Image, start: int, end: int, store: Store, made: list[str], wait: Callable[[], object]
+    ) -> None:
+        try:
+            if end == 1:
+                made.extend(self._import(image.layers[0], store))
+                return
+            config, layers = bare_config(image, end, _labels()), image.layers[:end]
+            made.append(self._send(_archive_of(config, layers), layers, store, first=start, last=wait))
+        except MissingContent:
+            raise
+        except (_Incomplete, Unreachable):
+            # The load of the whole image tells.
+            return
+
+    def _import(self, layer: Descriptor, store: Store) -> list[str]:
+        """Have the lowest layer in the engine, which unpacks it while it comes; the id of the image that it is."""
+        written = " ".join(f'{name}="{value}"' for name, value in _labels().items())
         params = {"fromSrc": "-", "changes": f"LABEL {written}"}
 
-        def call() -> None:
+        def call() -> list[str]:
             data = content(store, layer)
             answer = self._client.call(
                 "POST", "/images/create", "import a layer", params=params, data=data, endless=True
             )
-            made.extend(_ID.findall(answer.text))
+            return _ID.findall(answer.text)
 
-        try:
-            call_interruptibly(call, self._check)
-        except MissingContent:
-            raise
-        except Unreachable:
-            # The load tells.
-            return
+        return call_interruptibly(call, self._check)
 
     def _send(
-        self, documents: bytes, image: Image, store: Store, first: int, last: Callable[[], object] = lambda: None
-    ) -> str:
+        self, documents: bytes, layers: Sequence[Descriptor], store: Store, first: int,
+        last: Callable[[], object] = _at_once,
+    ) -> str:  # fmt: skip
         """Load with the bytes of the layers from number `first` on; the engine begins to unpack them after `last`."""
-        chunks = self._archive(documents, image, store, first, last)
+        chunks = self._archive(documents, layers[first:], store, last)
 
         def call() -> str:
             params = {"quiet": "1"}
@@ -192,10 +215,10 @@ class ImageLoader:
         lines = [json.loads(line) for line in text.splitlines() if line.strip()]
         for line in lines:
             if "error" in line:
-                self._refused(str(line["error"]), image, first)
+                self._refused(str(line["error"]), layers, first)
         said = "".join(str(line.get("stream", "")) for line in lines)
         if failed := _FAILED.search(said):
-            self._refused(failed[1], image, first)
+            self._refused(failed[1], layers, first)
         found = _LOADED.search(said)
         if found is None:
             raise Unreachable(
@@ -203,9 +226,9 @@ class ImageLoader:
             )
         return found[1]
 
-    def _refused(self, reason: str, image: Image, first: int) -> None:
+    def _refused(self, reason: str, layers: Sequence[Descriptor], first: int) -> None:
         missing = _MISSING.search(reason)
-        lacking = [missing is not None and layer.digest == f"sha256:{missing[1]}" for layer in image.layers[:first]]
+        lacking = [missing is not None and layer.digest == f"sha256:{missing[1]}" for layer in layers[:first]]
         if True in lacking:
             raise _Incomplete(lacking.index(True))
         if first:
@@ -213,10 +236,10 @@ class ImageLoader:
         raise Unreachable(f"Docker Engine at {self._client.host} could not load an image: {reason}.", id="LN-5004")
 
     def _archive(
-        self, documents: bytes, image: Image, store: Store, first: int, last: Callable[[], object]
+        self, documents: bytes, layers: Sequence[Descriptor], store: Store, last: Callable[[], object]
     ) -> Iterator[bytes]:
         yield documents
-        for layer in image.layers[first:]:
+        for layer in layers:
             yield raw.header(_blob(layer.digest).encode(), size=layer.size)
             for chunk in content(store, layer):
                 self._check()
@@ -226,12 +249,29 @@ class ImageLoader:
         yield END
 
 
-def _archive_of(config: bytes, image: Image, manifest: Manifest | None) -> bytes:
+def _steps(layers: Sequence[Descriptor], first: int) -> list[tuple[int, int]]:
+    """From which layer to which each step goes. The last large ones come with the image, unless they are the lowest
+    one alone: that is unpacked while it comes."""
+    steps: list[tuple[int, int]] = []
+    size = 0
+    for number, layer in enumerate(layers[first:], first):
+        size += layer.size
+        if size > _LARGE or (number == 0 and size > _CHEAP):
+            steps.append((steps[-1][1] if steps else first, number + 1))
+            size = 0
+    return steps[:-1] if steps and steps[-1][1] == len(layers) > 1 else steps
+
+
+def _labels() -> dict[str, str]:
+    return {LABEL: "", **process_identity.labels()}
+
+
+def _archive_of(config: bytes, layers: Sequence[Descriptor], manifest: Manifest | None = None) -> bytes:
     """An archive's files but for the layers. With a `manifest` the image has its digest in an engine that keeps
     manifests (the image store of containerd), and else one that the engine makes up.
 
     Containerd takes an image in parts only when it is described by a manifest."""
-    entry = {"Config": _blob(sha256(config)), "RepoTags": None, "Layers": [_blob(one.digest) for one in image.layers]}
+    entry = {"Config": _blob(sha256(config)), "RepoTags": None, "Layers": [_blob(one.digest) for one in layers]}
     files = {"manifest.json": json.dumps([entry]).encode(), entry["Config"]: config}
     if manifest is not None:
         index = {"schemaVersion": 2, "manifests": [manifest.descriptor().to_json()]}
@@ -247,12 +287,14 @@ def _blob(digest: str) -> str:
     return f"blobs/{digest.replace(':', '/')}"
 
 
-def bare_config(image: Image) -> bytes:
-    """A config with the parent's layers and nothing else: a container's environment, volumes, health check and so on
-    must be those of the command, and Docker would add the image's (a `VOLUME` would even swallow what is written)."""
+def bare_config(image: Image, count: int | None = None, labels: Mapping[str, str] | None = None) -> bytes:
+    """A config with the parent's layers, or so many of them, and nothing else but labels: a container's environment,
+    volumes, health check and so on must be those of the command, and Docker would add the image's (a `VOLUME` would
+    even swallow what is written)."""
     whole = image.config_json
     config: dict[str, Any] = {key: whole[key] for key in ("architecture", "os", "variant") if key in whole}
-    config |= {"config": {}, "rootfs": {"type": "layers", "diff_ids": image.diff_ids}}
+    about = {"Labels": dict(labels)} if labels else {}
+    config |= {"config": about, "rootfs": {"type": "layers", "diff_ids": image.diff_ids[:count]}}
     return json.dumps(config, sort_keys=True, separators=(",", ":")).encode()
 
 

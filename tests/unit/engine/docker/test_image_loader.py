@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from lineal.engine.docker import process_identity
+from lineal.engine.docker import image_loader, process_identity
 from lineal.engine.docker.client import Client, call_interruptibly
 from lineal.engine.docker.image_loader import ImageLoader
 from lineal.errors import Interrupted, MissingContent, Unreachable
@@ -127,6 +127,20 @@ def test_a_large_lowest_layer_is_unpacked_while_it_comes(client: Client) -> None
     assert imported(client) == []
     with client.reader(f"/images/{id}/get", "save") as stream, tarfile.open(fileobj=stream, mode="r|") as saved:
         assert any(one.name.endswith("manifest.json") for one in saved)
+    remove(client, id)
+
+
+def test_large_layers_are_unpacked_while_the_next_ones_come(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each load is the engine's to unpack; of what the steps made nothing stays but the layers of the image."""
+    monkeypatch.setattr(image_loader, "_LARGE", 1 << 20)
+    noting, store = Noting(), MemoryStore()
+    image = store.image([*layers("a"), large("b"), *layers("c"), large("d"), large("e"), *layers("f")])
+    id = ImageLoader(noting, lambda: None).ensure(image, store)
+    steps = 3 if client.info()["Driver"] == "overlay2" else 0
+    assert noting.paths.count("/images/load") == 2 + steps
+    assert sorted(store.read) == sorted(layer.digest for layer in image.layers)
+    assert client.json("GET", f"/images/{id}/json", "look")["RootFS"]["Layers"] == image.diff_ids
+    assert imported(client) == []
     remove(client, id)
 
 

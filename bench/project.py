@@ -65,7 +65,12 @@ APP = Shape(
     "One image: an apt-get layer, then 300 source files",
     create,
     [
-        Case("first build of all", at_least(1.25, 1.0, 1.0), runs=1),
+        Case(
+            "first build of all",
+            at_least(1.25, 1.0, 1.0),
+            runs=1,
+            why="on loopback there is no link behind which the handing over of an image to a daemon hides",
+        ),
         NOTHING,
         Case("one source file changed", at_least(8, 6, 8), change_source, with_engine=False, most_parent_layers=0),
         Case("a dependency layer changed", at_least(1.25, 1.0, 1.0), change_dependencies, runs=1),

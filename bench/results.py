@@ -15,8 +15,8 @@ from bench.pieces import LINKS, SHAPES
 from bench.race import PEERS, Measured, Table
 
 FILE = Path(__file__).with_name("RESULTS.md")
-_BY_HAND = (FILE.with_name("CACHES.md"), FILE.with_name("WERF.md"))
-"""Written by people: of what `caches-go` and so on print, and of a peer that no piece builds."""
+_BY_HAND = [FILE.with_name(name) for name in ("IN_MEMORY.md", "CACHES.md", "WERF.md")]
+"""Written by people: of what pieces print, and of a peer that no piece builds."""
 _MOST_MEMORY = 150_000_000
 _MOST_AGAIN = 50_000
 """Bytes: a config of some hundred is read by both Lineal and a daemon."""
@@ -34,6 +34,7 @@ _HEAD = (
     "`docker push`.",
     "- Packages come from a repository inside the base image (debootstrapped Debian, 61 MB packed), so that no other "
     "network has a part.",
+    "- All sides have their files on the same disk; [in memory](#the-same-in-memory) all are faster, and peers more so.",
     "- A miss may ask the registry for at most twice of what BuildKit asks in the same case; nothing that a run made "
     "or fetched is downloaded again in it, configs aside. Both counts are the registry's own, by its access log.",
 )

@@ -33,10 +33,11 @@ CMD ["cat", "/app/all"]
 """
 _FIRST = (
     "ten seconds of commands follow one another, and over the link 2.5 s for the base come before them. Of the "
-    "requests: each of the 26 stages is published by itself, which is two manifests, two tags, a list, and two requests for each "
-    "blob (docker-registry and distribution take none by a single POST), and BuildKit publishes the image and one list "
-    "of its cache"
+    "requests: each of the 26 stages is published by itself, which is two manifests, two tags, a list, and two "
+    "requests for each blob (docker-registry and distribution take none by a single POST), and BuildKit publishes "
+    "the image and one list of its cache"
 )
+_LATER = "{} seconds of commands follow one another, and over the link {} s for their parent come before them"
 
 
 def create(path: Path, base: str) -> Repository:
@@ -81,14 +82,14 @@ BRANCHES = Shape(
             at_least(1.3, 1.0, 1.0),
             _change_source,
             runs=3,
-            why="seven seconds of commands follow one another, and over the link 2.8 s for their parent come before them",
+            why=_LATER.format("seven", 2.8),
         ),
         Case(
             "dependencies of a branch changed",
             at_least(1.25, 1.0, 1.0),
             _change_dependencies,
             runs=4,
-            why="ten seconds of commands follow one another, and over the link 2.5 s for their parent come before them",
+            why=_LATER.format("ten", 2.5),
         ),
     ],
 )

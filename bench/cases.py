@@ -57,7 +57,7 @@ NOTHING = Case(
     with_engine=False,
     most_requests=3,
     most_parent_layers=0,
-    why="some 0.2 s of it are Python reading its modules, and two round trips follow one another; on loopback "
+    why="some 0.11 s of it are Python reading its modules, and two round trips follow one another; on loopback "
     "BuildKit is done in that time",
 )
 """The first two of these are asked for by the issues; a daemon is asked nothing, so that it cannot matter which."""

@@ -21,12 +21,12 @@ _FORMAT = 1
 """Change it when the parent is made in another way: the kept one is then made again."""
 _WRITTEN = 1 << 30
 _DOWNLOAD = (
-    "the link alone takes 41.4 s for the parent, so nobody can be 1.2 times as fast as a peer that needs less than 49.7 s; "
-    "a daemon is given layers as archives, which it unpacks when they are there"
+    "the link alone takes 41.4 s for the parent, so nobody can be 1.2 times as fast as a peer that needs less than "
+    "49.7 s; a daemon is given layers as archives, which it unpacks when they are there"
 )
 _UPLOAD = (
-    "the link takes 2.5 s for the base and 43 s for what is written, and the command some 4 s in between, so nobody can be "
-    "1.1 times as fast as a peer that needs less than 54.5 s"
+    "the link takes 2.5 s for the base and 43 s for what is written, and the command some 4 s in between, so nobody "
+    "can be 1.1 times as fast as a peer that needs less than 54.5 s"
 )
 
 

@@ -34,7 +34,7 @@ _HEAD = (
     "`docker push`.",
     "- Packages come from a repository inside the base image (debootstrapped Debian, 61 MB packed), so that no other "
     "network has a part.",
-    "- All sides have their files on the same disk; [in memory](#the-same-in-memory) all are faster, and peers more so.",
+    "- All sides have their files on one disk; [in memory](#the-same-in-memory) all are faster, and peers more so.",
     "- A miss may ask the registry for at most twice of what BuildKit asks in the same case; nothing that a run made "
     "or fetched is downloaded again in it, configs aside. Both counts are the registry's own, by its access log.",
 )

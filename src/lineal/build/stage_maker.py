@@ -70,9 +70,9 @@ class Work:
 
     def is_made_of(self, checksum: str, candidate: Candidate | None) -> bool:
         """Whether the candidate is what was at hand for a stage that this one is made of."""
-        ours = self.local.get(checksum)
         if candidate is None:
             return False
+        ours = self.local.get(checksum)
         return ours is None or ours.image.manifest.digest == image_digest(candidate.index)
 
     @contextmanager

@@ -181,7 +181,10 @@ class Tasks:
         if reason := answer.get("malformed"):
             if layer is not None:
                 raise unreadable(layer, reason)
-            raise Unreachable(f"What is to be mounted cannot be read: {reason}.", id="LN-5017")
+            raise Unreachable(
+                f"What is to be mounted cannot be read: {reason}.", id="LN-5017",
+                remedy="Take another version of the image that it comes from, or make it anew.",
+            )  # fmt: skip
         return list(answer["implied"])
 
     def restore(self, stream: Iterator[bytes], directory: Path, root: tuple[int, int, int], inodes: Path) -> None:

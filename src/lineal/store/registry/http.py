@@ -62,8 +62,10 @@ class Session:
     def connect(self, url: str, seconds: float) -> None:
         """Open a connection to the host of `url` and keep it for the next request there. Raises `RequestFailed`."""
         with _told():
-            if self._proxies.of(url) or _server(url) in self._closing:
+            if self._proxies.of(url):
                 return  # the request tells the proxy first where to go
+            if _server(url) in self._closing:
+                return
             scheme, netloc = _server(url)
             if scheme == "https":
                 self._certificates.expect(netloc)
